@@ -1,0 +1,1 @@
+"""fedlearn: federated, privacy-preserving training you can run, measure and attack."""

@@ -1,0 +1,51 @@
+"""Typed errors. Each says in one line which value was wrong, what the limit is, and what to do about it.
+
+`BadInput` and its children are the caller's to mend (exit status 2 at the command); every other
+`FedlearnError` is a run that failed (exit status 1).
+"""
+
+from __future__ import annotations
+
+
+class FedlearnError(Exception):
+    """Root of everything this project raises on purpose."""
+
+
+class BadInput(FedlearnError, ValueError):
+    """A value given to fedlearn cannot be used; the message names it, the limit and the remedy."""
+
+
+class DataError(BadInput):
+    """A data file is missing, malformed or too small for what is asked of it."""
+
+
+class ShapeError(BadInput):
+    """Arrays that do not fit together, or not the parameters they are meant for."""
+
+
+class GraphError(BadInput):
+    """A backward pass that cannot be done: freed graph, missing gradient, data changed in place."""
+
+
+class CodecError(BadInput):
+    """A value or a cohort that the fixed-point codec cannot hold exactly."""
+
+
+class CryptoKeyError(BadInput):
+    """A key too small, malformed, of another session, or readable by others."""
+
+
+class CiphertextError(BadInput):
+    """Ciphertext bytes that are damaged, out of range, or made under another key or codec."""
+
+
+class ProtocolError(BadInput):
+    """A message with a wrong length, version, session, round, attempt, phase or sender."""
+
+
+class OpeningRefused(FedlearnError):
+    """The key holder or the trustees declined to open a sum; the message says by which rule."""
+
+
+class RoundVoid(FedlearnError):
+    """A round that cannot be completed. The model stays as it was; the message is the recorded reason."""
