@@ -1,0 +1,24 @@
+"""The server side at work: rounds, openers' processes, history and the run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedlearn.lazy import lazy
+
+if TYPE_CHECKING:
+    from aggregator.aggregator import Aggregator
+    from aggregator.history import History, RoundRecord, Tracker
+    from aggregator.runfolder import RunFolder
+
+__all__ = ["Aggregator", "History", "RoundRecord", "RunFolder", "Tracker"]
+__getattr__ = lazy(
+    __name__,
+    {
+        "Aggregator": "aggregator",
+        "History": "history",
+        "RoundRecord": "history",
+        "RunFolder": "runfolder",
+        "Tracker": "history",
+    },
+)

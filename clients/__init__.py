@@ -1,0 +1,31 @@
+"""The client side at work: `Client`, and pools that run many of them; `POOLS` names the pools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedlearn.lazy import lazy
+from fedlearn.registry import Registry
+
+if TYPE_CHECKING:
+    from clients.client import Client
+    from clients.inline import InlinePool
+    from clients.processes import ProcessPool
+
+POOLS = Registry(
+    "pool",
+    {
+        "inline": ("clients.inline:InlinePool", "every client in this process, one after the other"),
+        "processes": ("clients.processes:ProcessPool", "clients spread over spawned worker processes"),
+    },
+)
+
+__all__ = ["POOLS", "Client", "InlinePool", "ProcessPool"]
+__getattr__ = lazy(
+    __name__,
+    {
+        "Client": "client",
+        "InlinePool": "inline",
+        "ProcessPool": "processes",
+    },
+)

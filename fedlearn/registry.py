@@ -41,7 +41,7 @@ class Registry:
             raise BadInput(f"unknown {self.kind} {name!r}: choose one of {', '.join(self.entries)}{hint}")
         return self.entries[name].load()
 
-    def parse(self, spec: str) -> Any:
-        """Build from `name` or `name:argument` by the class's `from_spec(argument: str | None)`."""
+    def parse(self, spec: str, *context: Any) -> Any:
+        """Build from `name` or `name:argument` by the class's `from_spec(argument or None, *context)`."""
         name, colon, argument = spec.partition(":")
-        return self.load(name).from_spec(argument if colon else None)
+        return self.load(name).from_spec(argument if colon else None, *context)

@@ -10,7 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 # A purpose's number is part of every run's randomness: append, never renumber.
-PURPOSES = {"sample": 0, "split": 1, "partition": 2, "model": 3, "cohort": 4, "local": 5, "scenario": 6, "attack": 7}
+PURPOSES = {
+    "sample": 0,
+    "split": 1,
+    "partition": 2,
+    "model": 3,
+    "cohort": 4,
+    "local": 5,
+    "scenario": 6,
+    "attack": 7,
+}
 
 
 def stream(seed: int, purpose: str, round: int = 0, client: int = 0) -> np.random.Generator:

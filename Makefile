@@ -1,0 +1,28 @@
+# Needs only Python (3.11 or newer) and make. `make demo` and `make test` each set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then the same run attacked
+	$(BIN)/fedlearn run spam
+	$(BIN)/fedlearn run leak_embedding
+
+test: $(INSTALLED) lint  ## linters, architecture, all tests
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A second call reuses the environment; a changed project file or constraint renews it.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	touch $(INSTALLED)
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,95 @@
+"""What a run leaves behind, a record a round, and the seam for whoever wants to watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass
+class RoundRecord:
+    """One round as the aggregator knows it: totals of the cohort, nothing about one client.
+
+    loss         of the evaluation where the scenario has one, else the cohort's mean training loss (nats)
+    metrics      the scenario's evaluation of the new global model (accuracy, f1...)
+    train_loss, weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`
+    bytes_up, bytes_down: clients to aggregator and back, headers included
+    seconds      by phase: each of the protection's, "open", "evaluate"
+    lost         client -> reason
+    void         why the round changed nothing; None for a good one
+    """
+
+    round: int
+    clients_ok: int = 0
+    clients_failed: int = 0
+    attempts: int = 1
+    loss: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    train_loss: float | None = None
+    weight: int = 0
+    clipped: int = 0
+    capped: int = 0
+    error_bound: float | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    lost: dict[int, str] = field(default_factory=dict)
+    void: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """One flat row, as in metrics.jsonl: the scenario's metrics stand beside the rest."""
+        row = dict(self.__dict__)
+        metrics = row.pop("metrics")
+        return {"round": row.pop("round"), "loss": row.pop("loss"), **metrics, **row}
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> RoundRecord:
+        known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        metrics = {name: value for name, value in row.items() if name not in known}
+        lost = {int(client): reason for client, reason in row["lost"].items()}
+        return cls(**known | {"metrics": metrics, "lost": lost})
+
+
+@dataclass
+class History:
+    """All rounds of a run, in order. model_sha256: of the bytes of model.safetensors."""
+
+    rounds: list[RoundRecord] = field(default_factory=list)
+    model_sha256: str = ""
+    bytes_up: int = 0
+    bytes_down: int = 0
+    seconds: float = 0.0
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Loss and metrics after the last round."""
+        if not self.rounds:
+            return {}
+        last = self.rounds[-1]
+        return ({} if last.loss is None else {"loss": last.loss}) | last.metrics
+
+    def summary(self) -> dict[str, Any]:
+        """How the run ended, as in run.json."""
+        return {
+            "rounds": len(self.rounds),
+            "void": sum(record.void is not None for record in self.rounds),
+            "metrics": self.metrics,
+            "model_sha256": self.model_sha256,
+            "bytes_up": self.bytes_up,
+            "bytes_down": self.bytes_down,
+            "seconds": self.seconds,
+        }
+
+
+class Tracker(Protocol):
+    """Watches a run: a progress bar, a log, a dashboard."""
+
+    def begin(self, rounds: int, first: int) -> None:
+        """The run starts at round `first` (1, or later where it is resumed) of `rounds`."""
+        ...
+
+    def round(self, record: RoundRecord) -> None: ...
+
+    def end(self) -> None:
+        """The run is over, by success or not."""
+        ...

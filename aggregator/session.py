@@ -1,0 +1,197 @@
+"""One session: the parties agree on a plan, then each round's updates become one opened sum.
+
+Read `collect` from top to bottom to follow a number: request out, payloads in, sum to the openers, mean back.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from aggregator.openers import Openers
+from fedlearn.errors import BadInput, CodecError, RoundVoid
+from fedlearn.nn import Module
+from fedlearn.protocol import (
+    AGGREGATOR,
+    EVERYBODY,
+    Body,
+    Inbox,
+    Lost,
+    Message,
+    Opened,
+    OpenerKey,
+    OpenRequest,
+    Pool,
+    Refusal,
+    RunPlan,
+    Step,
+    TrainRequest,
+    Transcript,
+    Update,
+    party_name,
+)
+from fedlearn.secure.base import Protection, ServerHalf
+from fedlearn.secure.layout import Aggregate, Layout
+from fedlearn.strategies.base import Strategy
+
+B = TypeVar("B", bound=Body)
+ATTEMPTS = 3  # of one round, where workers die under it
+
+
+@dataclass
+class Collected:
+    """One round's opened sum and how it came about. seconds: by phase."""
+
+    aggregate: Aggregate
+    attempts: int
+    seconds: dict[str, float]
+    lost: dict[int, Lost] = field(default_factory=dict)
+
+
+class _WorkerDied(Exception):
+    """The pool lost clients through no fault of theirs: try the round again with the same cohort."""
+
+
+class Session:
+    """Aggregator, pool and openers under one plan. Use as a context manager; a session has its own keys."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        model: Module,
+        strategy: Strategy,
+        protection: Protection,
+        *,
+        vocabulary: dict[str, Any],
+        seed: int,
+        cohort: int,
+        rounds: int,
+    ):
+        if cohort > protection.codec.addends:
+            raise CodecError(
+                f"a cohort of {cohort} clients does not fit a codec of {protection.codec.addends} addends: "
+                f"set addends={cohort} or more in the codec"
+            )
+        if cohort < protection.min_cohort:
+            raise BadInput(
+                f"a cohort of {cohort} clients is under the minimum of {protection.min_cohort} that protection "
+                f"{protection.name} opens a sum for: sample more clients, or lower min_cohort knowingly"
+            )
+        self._pool = pool
+        self._protection = protection
+        self._id = secrets.token_bytes(16)
+        self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
+        self._plan = RunPlan(
+            model=model.spec(),
+            vocabulary=vocabulary,
+            strategy={"name": strategy.name, "arguments": strategy.arguments()},
+            protection={"name": protection.name, "arguments": protection.arguments()},
+            keys={},
+            layout=self._layout.to_dict(),
+            cohort=cohort,
+            rounds=rounds,
+            kernels={"blas_threads": 1},
+            seed=seed,
+        )
+
+    def start(self, transcript: Transcript) -> None:
+        """Start openers and clients: each opener's key comes in, the plan goes out to everybody."""
+        self._transcript = transcript
+        self._openers = Openers(self._protection.openers(), self._id)
+        for party, data in self._openers.keys().items():
+            self._plan.keys[party] = self._read(data, OpenerKey, Step(0), party).payload
+        plan = self._message(Step(0), EVERYBODY, self._plan)
+        transcript.saw(plan)
+        self._openers.join(plan)
+        self._pool.start(plan)
+
+    def close(self) -> None:
+        self._pool.close()
+        if hasattr(self, "_openers"):
+            self._openers.close()
+
+    def collect(self, round: int, cohort: Sequence[int], weights: np.ndarray) -> Collected:
+        """Train the cohort from `weights` (P,) float32 and open the sum of its updates.
+
+        Raises `RoundVoid` with the reason where too few updates arrive, the openers refuse, or workers die in
+        every attempt; `BadInput` where it is void because clients refused what they were told to do.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._attempt(round, attempt, cohort, weights)
+            except _WorkerDied as died:
+                reason = str(died)
+        raise RoundVoid(f"workers died in {ATTEMPTS} attempts, the last time because {reason}")
+
+    def _attempt(self, round: int, attempt: int, cohort: Sequence[int], weights: np.ndarray) -> Collected:
+        half = self._protection.server(self._plan)
+        lost: dict[int, Lost] = {}
+        seconds: dict[str, float] = {}
+        alive = list(cohort)
+        for phase in self._protection.phases:
+            began = time.perf_counter()
+            self._exchange(Step(round, attempt, phase), half, alive, weights, lost)
+            alive = [client for client in alive if client not in lost]
+            if len(alive) < self._protection.min_cohort:
+                raise self._too_few(len(alive), lost)
+            seconds[phase] = time.perf_counter() - began
+        began = time.perf_counter()
+        total = self._open(Step(round, attempt, "open"), half)
+        seconds["open"] = time.perf_counter() - began
+        return Collected(self._layout.decode(total, len(alive)), attempt + 1, seconds, lost)
+
+    def _too_few(self, alive: int, lost: dict[int, Lost]) -> Exception:
+        reasons = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(lost.items())[:3])
+        message = f"{alive} clients answered, {self._protection.min_cohort} are needed; lost {len(lost)}: {reasons}"
+        return BadInput(message) if all(loss.refused for loss in lost.values()) else RoundVoid(message)
+
+    def _exchange(
+        self, step: Step, half: ServerHalf, alive: list[int], weights: np.ndarray, lost: dict[int, Lost]
+    ) -> None:
+        """One phase: tell everybody alive, take what they answer, note who is lost and why."""
+        broadcast = b""
+        if step.phase == self._protection.training_phase:
+            broadcast = self._message(step, EVERYBODY, TrainRequest(weights))
+            self._transcript.saw(broadcast, recipients=alive)
+        inboxes = {}
+        for client, payload in half.inboxes(step.phase, alive).items():
+            inboxes[client] = self._message(step, client, Inbox(payload)) if payload else b""
+            if payload:
+                self._transcript.saw(inboxes[client])
+        died = None
+        for answer in self._pool.exchange(step, broadcast, inboxes):
+            if isinstance(answer, Lost):
+                lost[answer.client] = answer
+                died = answer.reason if answer.again else died
+                continue
+            try:
+                payload = self._read(answer.data, Update, step, answer.client).payload
+                half.receive(step.phase, answer.client, payload)
+            except BadInput as error:
+                lost[answer.client] = Lost(answer.client, str(error))
+        if died:
+            raise _WorkerDied(died)
+
+    def _open(self, step: Step, half: ServerHalf) -> np.ndarray:
+        requests = {}
+        for party, payload in half.requests().items():
+            requests[party] = self._message(step, party, OpenRequest(payload))
+            self._transcript.saw(requests[party])
+        replies = {}
+        for party, data in self._openers.ask(requests).items():
+            message = self._transcript.saw(data)
+            if isinstance(message.body, Refusal):
+                raise RoundVoid(f"{party_name(party)} refused to open the sum: {message.body.reason}")
+            replies[party] = message.expect(Opened, session=self._id, step=step, sender=party).payload
+        return half.finish(replies)
+
+    def _message(self, step: Step, recipient: int, body: Body) -> bytes:
+        return Message(self._id, step, AGGREGATOR, recipient, body).to_bytes()
+
+    def _read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
+        return self._transcript.saw(data).expect(kind, session=self._id, step=step, sender=sender)

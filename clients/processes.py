@@ -1,0 +1,163 @@
+"""Clients in real operating-system processes: each worker holds the data of its share of the clients.
+
+Workers are spawned, never forked, so no thread or lock of the parent is copied. Which worker a client lives
+in changes nothing: its randomness is derived from the seed, the round and its own number.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.queues import Queue
+
+from threadpoolctl import threadpool_limits
+
+from clients.client import Client, LocalSession
+from clients.logs import WorkerLogs, send_records
+from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.logs import mark_records
+from fedlearn.protocol import Lost, Reply, Step
+
+log = logging.getLogger(__name__)
+PATIENCE = 2.0  # seconds that a worker is given to end by itself
+
+
+class ProcessPool:
+    """Spreads clients over worker processes, client i to worker i modulo `workers`.
+
+    A worker that dies (killed, out of memory) is replaced; its unfinished clients are reported lost "again",
+    so that the aggregator can start a new attempt with the same cohort.
+    """
+
+    def __init__(self, clients: Sequence[Client], workers: int = 2):
+        if workers < 1:
+            raise BadInput(f"workers is {workers}, at least 1 is needed: raise it")
+        self._clients = clients
+        self._size = max(1, min(workers, len(clients)))
+        self._workers: list[_Worker] = []
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def names(self) -> dict[int, str]:
+        return {number: client.name for number, client in enumerate(self._clients)}
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the live workers, in order."""
+        return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
+
+    def start(self, plan: bytes) -> None:
+        mark_records()
+        self._plan = plan
+        self._workers = [self._spawn(number) for number in range(self._size)]
+        for worker in self._workers:
+            worker.wait_until_ready()
+
+    def _spawn(self, number: int) -> _Worker:
+        share = {client: self._clients[client] for client in range(number, len(self._clients), self._size)}
+        return _Worker(number, self._plan, share)
+
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Reply | Lost]:
+        waiting: dict[Connection, tuple[int, set[int]]] = {}
+        for number, worker in enumerate(self._workers):
+            share = {client: inbox for client, inbox in inboxes.items() if client % self._size == number}
+            if share:
+                worker.send((step, broadcast, share))
+                waiting[worker.connection] = (number, set(share))
+        while waiting:
+            for connection in wait(list(waiting)):
+                assert isinstance(connection, Connection)
+                number, unfinished = waiting[connection]
+                try:
+                    answer = connection.recv()
+                except (EOFError, OSError):
+                    del waiting[connection]
+                    yield from self._replace(number, unfinished)
+                    continue
+                unfinished.discard(answer.client)
+                if not unfinished:
+                    del waiting[connection]
+                yield answer
+
+    def _replace(self, number: int, unfinished: set[int]) -> Iterator[Lost]:
+        """Put a new worker in the place of a dead one and report the clients it had not finished."""
+        reason = self._workers[number].bury()
+        log.warning("%s; a new worker takes over its clients", reason)
+        self._workers[number] = self._spawn(number)
+        self._workers[number].wait_until_ready()
+        for client in sorted(unfinished):
+            yield Lost(client, reason, again=True)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.connection.close()
+        for worker in self._workers:
+            worker.bury()
+        self._workers = []
+
+
+class _Worker:
+    """The parent's end of one worker process."""
+
+    def __init__(self, number: int, plan: bytes, clients: dict[int, Client]):
+        context = get_context("spawn")
+        self._logs = WorkerLogs(context, f"worker-{number}-logs")
+        self.connection, theirs = context.Pipe()
+        arguments = (theirs, self._logs.queue, self._logs.level, plan, clients)
+        self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
+        self.process.start()
+        theirs.close()  # so that the worker's death is the end of the pipe
+
+    def wait_until_ready(self) -> None:
+        try:
+            problem = self.connection.recv()
+        except EOFError:
+            raise FedlearnError(f"{self.bury()} before it was ready: its error stands above") from None
+        if problem is not None:
+            raise problem
+
+    def send(self, work: tuple[Step, bytes, dict[int, bytes]]) -> None:
+        with suppress(OSError):  # it died since its last answer: the next read says so
+            self.connection.send(work)
+
+    def bury(self) -> str:
+        """End the process if it has not ended, deliver its last log records, and say how it ended."""
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self._logs.close()
+        code = self.process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return f"worker {self.process.name} (pid {self.process.pid}) ended by {how}"
+
+
+def _work(
+    connection: Connection,
+    queue: Queue[logging.LogRecord],
+    level: int,
+    plan: bytes,
+    clients: dict[int, Client],
+) -> None:
+    """A worker's life: build the session once, answer steps until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threadpool_limits(1)
+    send_records(queue, level)
+    try:
+        session = LocalSession(plan, clients)
+    except FedlearnError as error:
+        connection.send(error)
+        return
+    connection.send(None)
+    while True:
+        try:
+            step, broadcast, inboxes = connection.recv()
+            for client, inbox in inboxes.items():
+                connection.send(session.run(client, step, broadcast, inbox))
+        except (EOFError, OSError):
+            return

@@ -1,0 +1,70 @@
+"""A game that the aggregator can lose: which of two known mails was it?
+
+The strongest position short of a key: the attacker knows both mails, the model, the algorithm and even the
+seed of the client's shuffling, so it computes both possible updates exactly and has only to say which of them
+a payload holds. That is the indistinguishability game of encryption (Goldwasser and Micali 1984; Paillier
+1999, section 5 reduces it to deciding n-th residues, the DCR assumption).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fedlearn.attacks.observed import Observed
+from fedlearn.crypto import EncryptedVector, PublicKey
+from fedlearn.datasets.bags import Examples
+from fedlearn.protocol import PartyView, Update
+from fedlearn.secure.plain import wire_dtype
+from fedlearn.seeding import stream
+from fedlearn.strategies import STRATEGIES
+
+
+def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[int, int]:
+    """For every client in the view: the index of the candidate that its (first) update most looks like."""
+    observed = Observed(view)
+    weights = dict(observed.requests())
+    unlikeness = _plain_unlikeness(observed) if observed.is_plain else _encrypted_unlikeness(observed)
+    guesses: dict[int, int] = {}
+    for message, update in view.bodies(Update):
+        client, round = message.sender, message.step.round
+        vectors = [_replayed(observed, weights[round], round, client, data) for data in candidates]
+        guesses.setdefault(client, int(np.argmin([unlikeness(update.payload, vector) for vector in vectors])))
+    return guesses
+
+
+def _replayed(observed: Observed, weights: np.ndarray, round: int, client: int, data: Examples) -> np.ndarray:
+    """The very integers that the client would have sent, had it held `data`."""
+    plan, model = observed.plan, observed.model
+    model.vector[:] = weights
+    strategy = STRATEGIES.load(plan.strategy["name"])(**plan.strategy["arguments"])
+    update = strategy.local_update(model, data, {}, stream(plan.seed, "local", round, client))
+    return observed.layout.encode(update)
+
+
+# How little a payload looks like a vector of integers; 0.0 is certainty.
+Unlikeness = Callable[[bytes, np.ndarray], float]
+
+
+def _plain_unlikeness(observed: Observed) -> Unlikeness:
+    dtype = wire_dtype(observed.codec)
+    return lambda payload, vector: float(np.count_nonzero(np.frombuffer(payload, dtype) != vector))
+
+
+def _encrypted_unlikeness(observed: Observed) -> Unlikeness:
+    toy = observed.plan.protection["arguments"]["insecure_test_key"]
+    public = PublicKey.from_bytes(next(iter(observed.plan.keys.values())), insecure_test_key=toy)
+    return lambda payload, vector: residue_size(EncryptedVector.from_bytes(payload, public), vector)
+
+
+def residue_size(encrypted: EncryptedVector, vector: np.ndarray) -> float:
+    """Take the candidate out of a ciphertext: what is left is r^n if it was the right one.
+
+    Returns the mean size of what is left, relative to n^2: 0 for a ciphertext without a randomiser, where the
+    game is won; with one, both candidates leave a number that looks uniform, and the smaller is a coin toss.
+    """
+    public, n, nsquare = encrypted.public, encrypted.public.modulus, encrypted.public.nsquare
+    plaintexts = encrypted.packing.pack(vector)
+    left = [c * (1 - n * m) % nsquare for c, m in zip(encrypted.ciphertexts, plaintexts, strict=True)]
+    return float(np.mean([float(rest * 10**9 // public.nsquare) / 1e9 for rest in left]))

@@ -1,0 +1,99 @@
+"""The same numbers in another arrangement: every op here is linear, and its vjp arranges them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd.graph import Op, unbroadcast
+from fedlearn.autograd.operators import raw
+from fedlearn.errors import ShapeError
+
+reshape: Op = Op(
+    "reshape",
+    lambda x, shape: x.reshape(shape),
+    lambda g, y, x, shape: reshape(g, shape=x.shape),
+    linear=True,
+)
+transpose: Op = Op(
+    "transpose",
+    lambda x, axes: x.transpose(axes),
+    lambda g, y, x, axes: transpose(g, axes=tuple(np.argsort([i % x.ndim for i in axes]))),
+    linear=True,
+)
+swapaxes = Op(
+    "swapaxes",
+    lambda x, first, second: x.swapaxes(first, second),
+    lambda g, y, x, first, second: g.swapaxes(first, second),
+    linear=True,
+)
+broadcast_to = Op(
+    "broadcast_to",
+    lambda x, shape: np.broadcast_to(x, shape),
+    lambda g, y, x, shape: unbroadcast(g, x.shape),
+    linear=True,
+)
+flip: Op = Op(
+    "flip",
+    lambda x, axis=None: np.flip(x, axis),
+    lambda g, y, x, axis=None: flip(g, axis=axis),
+    linear=True,
+)
+
+
+def _unpad(g: Any, x: Any, widths: Sequence[tuple[int, int]]) -> Any:
+    return g[tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))]
+
+
+pad = Op(
+    "pad",
+    lambda x, widths, value=0.0: np.pad(x, widths, constant_values=value),
+    lambda g, y, x, widths, value=0.0: _unpad(g, x, widths),
+    linear=True,
+)
+
+
+def _parts(g: Any, y: Any, *xs: Any, axis: int) -> list[Any]:
+    ends = list(accumulate(x.shape[axis] for x in xs))
+    return [_slice(g, axis, end - x.shape[axis], end) for x, end in zip(xs, ends, strict=True)]
+
+
+_join = Op("concatenate", lambda *xs, axis: np.concatenate(xs, axis=axis), joint=_parts, linear=True)
+
+
+def concatenate(tensors: Sequence[Any], axis: int = 0) -> Any:
+    """Arrays joined along an axis they have; the other axes must agree."""
+    return _join(*tensors, axis=axis)
+
+
+def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
+    """Arrays of one shape joined along a new axis."""
+    return concatenate([unsqueeze(x, axis) for x in tensors], axis=axis)
+
+
+def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """Consecutive parts along an axis: of `sizes` numbers each (the last may be smaller), or of the sizes listed."""
+    length = x.shape[axis]
+    if isinstance(sizes, int):
+        sizes = [min(sizes, length - start) for start in range(0, length, sizes)]
+    if sum(sizes) != length:
+        raise ShapeError(f"split sizes {list(sizes)} do not add up to the {length} of axis {axis} in {x.shape}")
+    ends = list(accumulate(sizes))
+    return [_slice(x, axis, end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+    """Without the axes of length 1, or without those named."""
+    return reshape(x, shape=raw(x).squeeze(axis).shape)
+
+
+def unsqueeze(x: Any, axis: int) -> Any:
+    """With a new axis of length 1."""
+    return reshape(x, shape=np.expand_dims(raw(x), axis).shape)
+
+
+def _slice(x: Any, axis: int, start: int, end: int) -> Any:
+    return x[(slice(None),) * (axis % x.ndim) + (slice(start, end),)]

@@ -1,0 +1,246 @@
+"""`Tensor`: an array that remembers how it was made, and so can say how its result depends on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd import watch
+from fedlearn.autograd.operators import Operators, plain_index, raw
+from fedlearn.autograd.rows import RowSparse
+from fedlearn.errors import BadInput, GraphError, ShapeError
+
+next_id = itertools.count(1).__next__
+
+
+class Tensor(Operators):
+    """A NumPy array with a gradient.
+
+    Tensor(array) copies what it is given: Python numbers and lists become float32, arrays keep their
+    dtype. With `requires_grad` (floating point only, else `BadInput`) everything computed from it is
+    recorded, and `result.backward()` leaves the gradient of the result in `.grad`.
+    """
+
+    __array_priority__ = 1000.0
+    __array_ufunc__ = None  # array + Tensor is answered by the Tensor
+
+    _data: np.ndarray
+    _id: int
+    _made: Any = None  # (op, inputs, their arrays, params, kept) once computed; None for a leaf
+    _grad: Tensor | RowSparse | None = None
+    _changed = 0  # these two: see watch.py
+    _seen: tuple[int, int] | None = None
+    requires_grad = False
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        self._data = _as_array(data)
+        self._id = next_id()
+        if requires_grad:
+            self.requires_grad_()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient, or no longer; only of a leaf, and only of floating-point numbers."""
+        if requires_grad and self.dtype.kind != "f":
+            raise BadInput(f"a {self.dtype} tensor can have no gradient: make it floating point, as float32")
+        if self._made is not None and not requires_grad:
+            raise GraphError("a computed tensor cannot drop its gradient: detach() gives one without")
+        self.requires_grad = requires_grad
+        return self
+
+    # What it holds
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array itself, to read or to write; a backward pass that needed what it held will refuse."""
+        watch.look(self, next_id())
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self[...] = value
+
+    def numpy(self) -> np.ndarray:
+        """The array, shared and read-only."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._data, dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless it was computed from tensors that want a gradient."""
+        return self._made is None
+
+    def item(self) -> Any:
+        """The one number it holds, as Python's."""
+        if self.size != 1:
+            raise ShapeError(f"item() gives one number, this tensor is {self.shape}: index or sum it first")
+        return self._data.item()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def detach(self) -> Tensor:
+        """The same numbers, in shared memory, without their history."""
+        return wrap(self._data)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self._made is not None:
+            raise GraphError("a computed tensor cannot be written to: its history would not explain it; detach() it")
+        try:
+            self._data[plain_index(index)] = raw(value)
+        except (ValueError, IndexError) as error:
+            raise ShapeError(f"{np.shape(raw(value))} does not go into {self.shape}[{index}]: {error}") from error
+        watch.announce(self, next_id())
+
+    def __repr__(self) -> str:
+        numbers = np.array2string(self._data, precision=4, separator=", ", prefix="Tensor(")
+        return f"Tensor({numbers}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self._made is not None:
+            raise GraphError("a computed tensor cannot be copied with its history: detach() it first")
+        copy = type(self).__new__(type(self))
+        memo[id(self)] = copy
+        copy._data, copy._id, copy.requires_grad = self._data.copy(), next_id(), self.requires_grad
+        return copy
+
+    def __reduce__(self) -> Any:
+        if self._made is not None:
+            raise GraphError("a computed tensor cannot be pickled with its history: detach() it first")
+        return type(self), (self._data, self.requires_grad)
+
+    # Gradients
+
+    @property
+    def grad(self) -> Tensor | None:
+        """d result / d self after `result.backward()`, summed over backward passes; None before any."""
+        if isinstance(self._grad, RowSparse):
+            self._grad = wrap(self._grad.dense())
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None and np.shape(raw(value)) != self.shape:
+            raise ShapeError(f"a gradient of shape {np.shape(raw(value))} does not fit a tensor of {self.shape}")
+        self._grad = value if value is None or isinstance(value, Tensor) else Tensor(value)
+
+    def backward(self, gradient: Any = None, create_graph: bool = False, retain_graph: bool | None = None) -> None:
+        """Add d self / d leaf to the `.grad` of every leaf, weighted by `gradient` (of self's shape; 1 for one number).
+
+        Frees the graph, unless `retain_graph` (default: as `create_graph`). Under `create_graph` the gradients
+        have a graph of their own. Raises `GraphError` for a freed graph, for several numbers without
+        `gradient`, and where numbers that the pass needs were changed in place.
+        """
+        seed = _seed(self, gradient, create_graph)
+        retain = create_graph if retain_graph is None else retain_graph
+        for leaf, g in graph.pullback(self, seed, None, create_graph, retain):
+            leaf._grad = _as_gradient(g) if leaf._grad is None else _sum(leaf._grad, g)
+
+
+def grad(
+    output: Tensor,
+    inputs: Tensor | Sequence[Tensor],
+    grad_output: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> tuple[Tensor, ...]:
+    """d output / d input for each of `inputs`, weighted by `grad_output` (of output's shape; 1 for one number).
+
+    No tensor's `.grad` is touched. Under `create_graph` the results can be differentiated again. An input that
+    the output does not depend on raises `GraphError`, or with `allow_unused` has zeros for its gradient.
+    """
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for x in wanted:
+        if not x.requires_grad:
+            raise GraphError(f"an input of shape {x.shape} wants no gradient: make it with requires_grad=True")
+    seed = _seed(output, grad_output, create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    found = {x._id: g for x, g in graph.pullback(output, seed, wanted, create_graph, retain)}
+    for x in wanted:
+        if x._id not in found:
+            if not allow_unused:
+                raise GraphError(
+                    f"the output does not depend on an input of shape {x.shape}: allow_unused=True gives 0"
+                )
+            found[x._id] = np.zeros_like(x._data)
+    return tuple(_dense(found[x._id]) for x in wanted)
+
+
+def wrap(array: np.ndarray) -> Tensor:
+    """A leaf on `array` itself, not on a copy."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = np.asarray(array)
+    tensor._id = next_id()
+    return tensor
+
+
+def _as_array(data: Any) -> np.ndarray:
+    if isinstance(data, np.ndarray | np.generic | Tensor):
+        return np.array(raw(data))
+    array = np.array(data)
+    if array.dtype.kind in "fiu" and not hasattr(data, "__array__"):
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiub":
+        raise BadInput(f"a tensor holds numbers, not {array.dtype}: give an array or nested lists of equal length")
+    return array
+
+
+def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
+    """What the backward pass starts from: `gradient`, checked, or the 1 of a single number."""
+    if not output.requires_grad:
+        raise GraphError("nothing to differentiate: no tensor that this was computed from has requires_grad=True")
+    if gradient is None:
+        if output.size != 1:
+            raise GraphError(f"a result of shape {output.shape} has many gradients: give one of its shape, or sum it")
+        gradient = np.ones(output.shape, output.dtype)
+    if np.shape(raw(gradient)) != output.shape:
+        raise ShapeError(f"a gradient of shape {np.shape(raw(gradient))} does not fit a result of {output.shape}")
+    if create_graph:
+        return gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+    return np.asarray(raw(gradient), output.dtype)
+
+
+def _dense(g: Any) -> Tensor:
+    return g if isinstance(g, Tensor) else wrap(g.dense() if isinstance(g, RowSparse) else g)
+
+
+def _as_gradient(g: Any) -> Any:
+    """As it is kept in `.grad`: a Tensor, or the rows of a row-sparse one."""
+    return g if isinstance(g, Tensor | RowSparse) else wrap(g)
+
+
+def _sum(old: Any, new: Any) -> Any:
+    """Two gradients of one leaf, the new one a Tensor only under create_graph."""
+    if isinstance(new, Tensor):
+        return _dense(old) + new
+    return _as_gradient((old._data if isinstance(old, Tensor) else old) + new)
+
+
+# At the end, for each needs the other: an op makes Tensors, and a Tensor walks back through ops.
+from fedlearn.autograd import graph  # noqa: E402

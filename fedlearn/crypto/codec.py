@@ -1,0 +1,176 @@
+"""Fixed-point codec: floats to small signed integers whose sums are exact, and back.
+
+With the scale 2^f, |x| <= bound and 2^f * bound <= 2^(bits-1) - 1, every encoded value fits `bits` signed
+bits and a sum of at most `addends` of them fits `lane_bits` = bits + ceil(log2(addends)).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+
+from fedlearn.errors import CodecError
+
+MAX_LANE_BITS = 63  # sums are held in int64
+_OVERFLOW, _ROUNDING = ("refuse", "clip"), ("nearest", "stochastic")
+_BYTES = struct.Struct(">BdIBB")
+CODEC_BYTES = _BYTES.size
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Signed `bits`-bit integers for real values in [-bound, bound], summed over at most `addends` vectors.
+
+    overflow: what `encode` does with a value outside the bound: "refuse" it, or "clip" it to the bound.
+    rounding: "nearest" (error <= half a step), or "stochastic" (unbiased, error < one step; needs a
+    generator). Raises `CodecError` for a configuration that cannot be exact.
+    """
+
+    bits: int
+    bound: float
+    addends: int
+    overflow: Literal["refuse", "clip"] = "refuse"
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+
+    def __post_init__(self) -> None:
+        if self.bits < 2 or self.addends < 1:
+            raise CodecError(f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend are needed")
+        if self.lane_bits > MAX_LANE_BITS:
+            raise CodecError(
+                f"{self.addends} addends of {self.bits} bits need {self.lane_bits}-bit lanes: "
+                f"at most {MAX_LANE_BITS}, so lower bits or addends"
+            )
+        if not (math.isfinite(self.bound) and 0 < self.bound <= self.limit):
+            raise CodecError(
+                f"bound={self.bound:g} does not fit {self.bits} signed bits: "
+                f"it must be above 0 and at most {self.limit}"
+            )
+        if self.overflow not in _OVERFLOW:
+            raise CodecError(f"overflow={self.overflow!r}: choose 'refuse' or 'clip'")
+        if self.rounding not in _ROUNDING:
+            raise CodecError(f"rounding={self.rounding!r}: choose 'nearest' or 'stochastic'")
+
+    @property
+    def limit(self) -> int:
+        """The largest encoded magnitude, 2^(bits-1) - 1."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def fraction_bits(self) -> int:
+        """The largest f with 2^f * bound <= limit; integers are encoded as they are when it is 0."""
+        steps = self.limit / Fraction(self.bound)
+        return (steps.numerator // steps.denominator).bit_length() - 1
+
+    @property
+    def lane_bits(self) -> int:
+        """Signed bits that hold the sum of `addends` encoded values."""
+        return self.bits + (self.addends - 1).bit_length()
+
+    def encode(self, values: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Round real `values` (any shape, taken as float64) to int64 multiples of 2^-f.
+
+        A weighted mean is encoded as (w / w_max) * x, multiplied in float64 by the caller, so that lanes need
+        not widen for weights. `rng` is drawn from under stochastic rounding only.
+        Raises `CodecError` for NaN or infinity, and for values outside the bound unless overflow="clip".
+        """
+        values = np.asarray(values, dtype=np.float64)
+        outside = self.count_outside(values)
+        if outside and self.overflow == "refuse":
+            worst = values.flat[np.argmax(np.abs(values))]
+            raise CodecError(
+                f"{outside} of {values.size} values lie outside the bound {self.bound:g}, "
+                f"the worst is {worst:g}: raise bound, lower the learning rate, or choose overflow='clip'"
+            )
+        if outside:
+            values = np.clip(values, -self.bound, self.bound)
+        scaled = np.ldexp(values, self.fraction_bits)
+        if self.rounding == "nearest":
+            return np.rint(scaled).astype(np.int64)
+        if rng is None:
+            raise CodecError("stochastic rounding draws random numbers: pass encode(values, rng=numpy Generator)")
+        floor = np.floor(scaled)
+        return floor.astype(np.int64) + (rng.random(scaled.shape) < scaled - floor)
+
+    def count_outside(self, values: np.ndarray) -> int:
+        """How many values lie outside the bound; raises `CodecError` if any is not finite."""
+        magnitudes = np.abs(np.asarray(values, dtype=np.float64))
+        if not np.isfinite(magnitudes.sum()):
+            bad = np.flatnonzero(~np.isfinite(magnitudes))
+            if bad.size:
+                raise CodecError(
+                    f"{bad.size} of {magnitudes.size} values are NaN or infinite, "
+                    f"the first at flat index {bad[0]}: training diverged, lower the learning rate"
+                )
+        return int(np.count_nonzero(magnitudes > self.bound))
+
+    def decode(self, total: np.ndarray, total_weight: float, max_weight: float = 1.0) -> np.ndarray:
+        """The float64 mean of an int64 sum: total * 2^-f * max_weight / total_weight.
+
+        Unweighted: `total_weight` is the number of addends. Weighted, for values encoded as (w / max_weight)
+        * x: `total_weight` is the sum of the weights. The result is off by `error_bound` at most, besides
+        float64's rounding.
+        """
+        self._check_weights(total_weight, max_weight)
+        return np.ldexp(np.asarray(total, dtype=np.float64), -self.fraction_bits) * (max_weight / total_weight)
+
+    def error_bound(
+        self,
+        addends: int | None = None,
+        total_weight: float | None = None,
+        max_weight: float = 1.0,
+        clipped: float = 0.0,
+    ) -> float:
+        """The most by which a decoded mean can differ from the true mean, in any component.
+
+        addends * step * max_weight / total_weight, where step is 2^-(f+1) (2^-f under stochastic rounding),
+        so just the step for an unweighted mean. `addends` defaults to the codec's, `total_weight` to
+        `addends`. `clipped` is the sum over addends of the largest |x| - bound that was clipped away; it adds
+        clipped * max_weight / total_weight.
+        """
+        count = self.addends if addends is None else addends
+        weight = count if total_weight is None else total_weight
+        self._check_weights(weight, max_weight)
+        step = math.ldexp(1.0, -self.fraction_bits - (self.rounding == "nearest"))
+        return (count * step + clipped) * max_weight / weight
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> FixedPoint:
+        """Read `to_dict`; raises `CodecError` for unknown, missing or ill-typed entries."""
+        known = {f.name for f in fields(cls)}
+        if not {"bits", "bound", "addends"} <= config.keys() <= known:
+            raise CodecError(
+                f"codec entries {sorted(config)}: bits, bound and addends are needed, {sorted(known)} known"
+            )
+        try:
+            return cls(**{**config, "bits": int(config["bits"]), "addends": int(config["addends"])})
+        except TypeError as error:
+            raise CodecError(f"codec {config}: {error}") from None
+
+    def to_bytes(self) -> bytes:
+        """`CODEC_BYTES` bytes that `from_bytes` reads back."""
+        modes = _OVERFLOW.index(self.overflow), _ROUNDING.index(self.rounding)
+        return _BYTES.pack(self.bits, self.bound, self.addends, *modes)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FixedPoint:
+        """Read `to_bytes`; raises `CodecError` for bytes of another length or values that make no codec."""
+        if len(data) != CODEC_BYTES:
+            raise CodecError(f"a codec takes {CODEC_BYTES} bytes, not {len(data)}")
+        bits, bound, addends, overflow, rounding = _BYTES.unpack(data)
+        if overflow >= len(_OVERFLOW) or rounding >= len(_ROUNDING):
+            raise CodecError(f"codec of unknown modes {overflow}, {rounding}: damaged or of a later version")
+        modes: Any = {"overflow": _OVERFLOW[overflow], "rounding": _ROUNDING[rounding]}
+        return cls(bits, bound, addends, **modes)
+
+    def _check_weights(self, total_weight: float, max_weight: float) -> None:
+        if not (math.isfinite(total_weight) and total_weight > 0 and math.isfinite(max_weight) and max_weight > 0):
+            raise CodecError(f"total_weight={total_weight}, max_weight={max_weight}: both must be finite and above 0")

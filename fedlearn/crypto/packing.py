@@ -1,0 +1,114 @@
+"""Many signed integers in one big one: lanes of a fixed width, written and read by NumPy shifts.
+
+A plaintext is sum over i of s_i * 2^(lane_bits * i) modulo n, with signed s_i. Adding plaintexts adds lane by
+lane. To read them, 2^(lane_bits-1) is added to every lane, which makes all lanes non-negative, whatever
+number of plaintexts was added; so a sum over those who did not drop out is read like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from gmpy2 import mpz
+
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.errors import CiphertextError, CodecError
+
+MIN_LANE_BITS, MAX_LANE_BITS = 2, 64
+_WORD = 64
+_U64 = np.uint64
+
+
+@dataclass(frozen=True)
+class LanePacking:
+    """Signed `lane_bits`-bit lanes in plaintexts modulo `modulus`; `lanes` of them fit a plaintext."""
+
+    lane_bits: int
+    modulus: mpz
+
+    def __post_init__(self) -> None:
+        if not MIN_LANE_BITS <= self.lane_bits <= MAX_LANE_BITS:
+            raise CodecError(f"lanes of {self.lane_bits} bits: {MIN_LANE_BITS} to {MAX_LANE_BITS} can be packed")
+        if self.lanes < 1:
+            raise CodecError(
+                f"a {self.modulus.bit_length()}-bit modulus holds no {self.lane_bits}-bit lane: use a larger key"
+            )
+
+    @property
+    def lanes(self) -> int:
+        """Lanes in one plaintext: two bits of n are left free, so that |plaintext| < n / 2."""
+        return (self.modulus.bit_length() - 2) // self.lane_bits
+
+    def plaintexts(self, count: int) -> int:
+        """Plaintexts that `count` values need."""
+        return -(-count // self.lanes)
+
+    @cached_property
+    def _half(self) -> mpz:
+        """2^(lane_bits-1) in every lane."""
+        ones = ((mpz(1) << (self.lane_bits * self.lanes)) - 1) // ((mpz(1) << self.lane_bits) - 1)
+        return ones << (self.lane_bits - 1)
+
+    @cached_property
+    def _words(self) -> int:
+        return -(-self.lane_bits * self.lanes // _WORD)
+
+    def pack(self, values: np.ndarray) -> list[mpz]:
+        """Plaintexts in [0, n) of a one-dimensional int64 array; the last one's spare lanes hold 0.
+
+        Raises `CodecError` for a value that does not fit a lane.
+        """
+        if not values.size:
+            return []
+        most = (1 << (self.lane_bits - 1)) - 1
+        if int(values.max()) > most or int(values.min()) < -most - 1:
+            raise CodecError(f"values from {values.min()} to {values.max()} do not fit {self.lane_bits}-bit lanes")
+        rows = self.plaintexts(values.size)
+        lanes = np.zeros((rows, self.lanes), dtype=np.uint64)
+        lanes.reshape(-1)[: values.size] = values.view(_U64)
+        lanes += _U64(1 << (self.lane_bits - 1))  # wraps modulo 2^64, as two's complement does
+        half, n = self._half, self.modulus
+        unsigned = integers_from_bytes(self._join(lanes).tobytes(), 8 * self._words)
+        return [(x - half) % n for x in unsigned]
+
+    def unpack(self, plaintexts: list[mpz], count: int) -> np.ndarray:
+        """The first `count` lanes of `plaintexts` as int64.
+
+        Raises `CiphertextError` if a plaintext is too large to be a sum of packed ones.
+        """
+        half, n = self._half, self.modulus
+        unsigned = [(x + half) % n for x in plaintexts]
+        if max(unsigned, default=0) >> (self.lane_bits * self.lanes):
+            raise CiphertextError(
+                f"a plaintext is no sum of {self.lane_bits}-bit lanes: another codec, or tampered with"
+            )
+        words = np.frombuffer(integers_to_bytes(unsigned, 8 * self._words), dtype="<u8")
+        lanes = self._split(words.reshape(-1, self._words))
+        lanes -= _U64(1 << (self.lane_bits - 1))
+        return lanes.reshape(-1)[:count].view(np.int64)
+
+    def _join(self, lanes: np.ndarray) -> np.ndarray:
+        """(rows, lanes) uint64 below 2^lane_bits -> (rows, words) uint64, lanes end to end, lowest first."""
+        columns = np.ascontiguousarray(lanes.T)
+        words = np.zeros((self._words, len(lanes)), dtype="<u8")
+        for lane, column in enumerate(columns):
+            word, shift = divmod(lane * self.lane_bits, _WORD)
+            words[word] |= column << _U64(shift)
+            if shift + self.lane_bits > _WORD:
+                words[word + 1] |= column >> _U64(_WORD - shift)
+        return np.ascontiguousarray(words.T)
+
+    def _split(self, words: np.ndarray) -> np.ndarray:
+        """The inverse of `_join`."""
+        columns = np.ascontiguousarray(words.T)
+        mask = _U64((1 << self.lane_bits) - 1)
+        lanes = np.empty((self.lanes, len(words)), dtype=np.uint64)
+        for lane in range(self.lanes):
+            word, shift = divmod(lane * self.lane_bits, _WORD)
+            np.right_shift(columns[word], _U64(shift), out=lanes[lane])
+            if shift + self.lane_bits > _WORD:
+                lanes[lane] |= columns[word + 1] << _U64(_WORD - shift)
+        lanes &= mask
+        return np.ascontiguousarray(lanes.T)

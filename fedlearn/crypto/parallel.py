@@ -1,0 +1,101 @@
+"""Encryption, sums and decryption on several cores.
+
+GMP's list powers release the interpreter lock, so decryption runs in threads and the key stays in its
+process. Table look-ups and single products are too short for that: encryption and sums run in worker
+processes, which are started afresh (no thread is forked) and hold public data only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from fedlearn.crypto.codec import FixedPoint
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.crypto.keys import PrivateKey, PublicKey
+from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts, parse
+from fedlearn.errors import CiphertextError
+
+
+def decrypt(private: PrivateKey, vector: EncryptedVector, threads: int) -> np.ndarray:
+    """`private.decrypt(vector)` with the ciphertexts shared out over `threads` threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(private.decrypt, vector.slices(threads)))
+    return np.concatenate([*parts, np.empty(0, np.int64)]).reshape(vector.shape)
+
+
+class CryptoWorkers:
+    """`workers` processes that encrypt and add slices of vectors side by side; a context manager.
+
+    Each worker makes its own table on first use. Whoever sums here is one party adding what it received:
+    parties' own workers must not add up vectors of different clients.
+    """
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self._pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+    def encrypt(self, public: PublicKey, values: np.ndarray, codec: FixedPoint) -> EncryptedVector:
+        """`public.encrypt(values, codec)`."""
+        empty = EncryptedVector.encrypt(public, np.empty(0, np.int64), codec)
+        flat = values.reshape(-1)
+        step = -(-empty.packing.plaintexts(flat.size) // self.workers) * empty.packing.lanes
+        parts = [flat[at : at + step] for at in range(0, flat.size, step or 1)]
+        jobs = [self._pool.submit(_encrypt, public, part, codec) for part in parts]
+        ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), public.ciphertext_bytes)]
+        return EncryptedVector(public, codec, values.shape, 1, ciphertexts)
+
+    def sum(self, messages: Sequence[bytes], public: PublicKey) -> EncryptedVector:
+        """The sum of vectors received as bytes, each checked as `EncryptedVector.from_bytes` does.
+
+        Raises what reading or adding them one by one raises, naming the message by its place.
+        """
+        parsed = [_parse_named(place, data, public) for place, data in enumerate(messages)]
+        total = EncryptedVector.sum(vector for vector, _ in parsed)
+        width = public.ciphertext_bytes
+        step = -(-len(parsed[0][1]) // width // self.workers) * width
+        jobs = [
+            self._pool.submit(_sum, public, at // width, [bytes(payload[at : at + step]) for _, payload in parsed])
+            for at in range(0, len(parsed[0][1]), step or 1)
+        ]
+        total.ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), width)]
+        return total
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._pool.shutdown()
+
+    def __enter__(self) -> CryptoWorkers:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+def _encrypt(public: PublicKey, values: np.ndarray, codec: FixedPoint) -> bytes:
+    vector = public.encrypt(values, codec)
+    return integers_to_bytes(vector.ciphertexts, public.ciphertext_bytes)
+
+
+def _parse_named(place: int, data: bytes, public: PublicKey) -> tuple[EncryptedVector, memoryview]:
+    try:
+        return parse(data, public)
+    except CiphertextError as error:
+        raise CiphertextError(f"vector {place}: {error}") from None
+
+
+def _sum(public: PublicKey, start: int, payloads: list[bytes]) -> bytes:
+    total: list = []
+    for place, payload in enumerate(payloads):
+        ciphertexts = integers_from_bytes(payload, public.ciphertext_bytes)
+        try:
+            check_ciphertexts(ciphertexts, public, start)
+        except CiphertextError as error:
+            raise CiphertextError(f"vector {place}: {error}") from None
+        nsquare = public.nsquare
+        total = [a * b % nsquare for a, b in zip(total, ciphertexts, strict=True)] if total else ciphertexts
+    return integers_to_bytes(total, public.ciphertext_bytes)

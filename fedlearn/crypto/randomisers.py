@@ -1,0 +1,156 @@
+"""What hides a plaintext: random n-th residues modulo n^2, made in several ways behind one small seam.
+
+An encryption is (1 + n * m) * r^n mod n^2. Everything slow is in the factor r^n, which does not depend on m.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from typing import Protocol
+
+import gmpy2
+from gmpy2 import mpz
+
+from fedlearn.crypto.fixedbase import FixedBase, choose_window
+from fedlearn.crypto.keys import PrivateKey, PublicKey
+from fedlearn.errors import CryptoKeyError
+
+MEMORY_LIMIT = 128 << 20  # bytes of one key's table
+_DOMAIN = b"fedlearn/paillier/djn-base/1"
+
+
+class Randomiser(Protocol):
+    """A source of factors for one public key."""
+
+    public: PublicKey
+
+    def factors(self, count: int) -> list[mpz]:
+        """`count` fresh secret n-th residues modulo n^2; a factor must hide one plaintext only."""
+        ...
+
+
+class OrdinaryRandomiser:
+    """r^n mod n^2 for uniform r (Paillier 1999, scheme 1): the slowest, for any key."""
+
+    def __init__(self, public: PublicKey):
+        self.public = public
+
+    def factors(self, count: int) -> list[mpz]:
+        n = self.public.modulus
+        bases = [mpz(secrets.randbelow(self.public.n - 1) + 1) for _ in range(count)]
+        return gmpy2.powmod_base_list(bases, n, self.public.nsquare) if count else []
+
+
+class CrtRandomiser:
+    """r^n mod n^2 by an encryptor who holds the private key: half-size powers modulo p^2 and q^2.
+
+    x^p for uniform x is uniform among the n-th residues modulo p^2, so this is `OrdinaryRandomiser`'s distribution.
+    """
+
+    def __init__(self, private: PrivateKey):
+        self.public = private.public
+        self._p, self._q = private.primes
+
+    def factors(self, count: int) -> list[mpz]:
+        modulo_p, modulo_q = self._residues(self._p, count), self._residues(self._q, count)
+        p_square, q_square = self._p**2, self._q**2
+        inverse = gmpy2.invert(p_square, q_square)
+        return [a + p_square * ((b - a) * inverse % q_square) for a, b in zip(modulo_p, modulo_q, strict=True)]
+
+    def _residues(self, prime: mpz, count: int) -> list[mpz]:
+        bases = [mpz(secrets.randbelow(int(prime) - 1) + 1) for _ in range(count)]
+        return gmpy2.powmod_base_list(bases, prime, prime**2) if count else []
+
+
+class DjnRandomiser:
+    """h_s^alpha mod n^2 with h_s = h^n and h = -x^2 mod n (Damgard, Jurik, Nielsen 2010, section 4.2).
+
+    alpha has |n|/2 bits by default, for which the scheme's authors argue security. Shorter exponents are
+    faster and rest on a further assumption, that discrete logarithms of `exponent_bits` bits to the base h_s
+    are hard to find: at least 2 bits for each bit of security wanted (224 at 2048-bit keys, 256 at 3072).
+
+    x is derived from n by SHAKE-256, so that nobody chooses h. Powers come from a window table made for
+    `expected` factors in all within `memory_limit` bytes; `table_bytes` reports its size. Look-ups depend on
+    secret digits, so another tenant of the same processor's cache could learn about them.
+
+    Raises `CryptoKeyError` for a key without the `blum` property, or too short an exponent.
+    """
+
+    def __init__(
+        self,
+        public: PublicKey,
+        expected: int,
+        *,
+        exponent_bits: int | None = None,
+        memory_limit: int = MEMORY_LIMIT,
+    ):
+        if not public.blum:
+            raise CryptoKeyError("this key does not state primes = 3 (mod 4): use OrdinaryRandomiser for it")
+        least = 256 if public.bits >= 3072 else min(224, public.bits // 2)
+        bits = (public.bits + 1) // 2 if exponent_bits is None else exponent_bits
+        if bits < least:
+            raise CryptoKeyError(
+                f"exponents of {bits} bits are too short for a {public.bits}-bit key: at least {least}"
+            )
+        self.public = public
+        window = choose_window(bits, public.ciphertext_bytes, expected, memory_limit)
+        self._powers = FixedBase(djn_base(public), public.nsquare, bits, window)
+
+    @property
+    def window(self) -> int:
+        """Exponent bits handled by one multiplication; 0 means no table."""
+        return self._powers.window
+
+    @property
+    def table_bytes(self) -> int:
+        """Memory the window table takes."""
+        return self._powers.table_bytes
+
+    def factors(self, count: int) -> list[mpz]:
+        return self._powers.random_powers(count)
+
+
+def djn_base(public: PublicKey) -> mpz:
+    """h_s = (-x^2)^n mod n^2, with x from SHAKE-256 of n, 128 bits longer than n to be uniform modulo n."""
+    size = (public.bits + 7) // 8
+    seed = hashlib.shake_256(_DOMAIN + public.n.to_bytes(size, "big")).digest(size + 16)
+    x = mpz.from_bytes(seed, "big") % public.modulus
+    return gmpy2.powmod(-x * x % public.modulus, public.modulus, public.nsquare)
+
+
+class _Shared:
+    """One DJN table per key and process, made again, larger, when demand has grown to pay for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._demand: dict[int, int] = {}
+        self._made: dict[int, DjnRandomiser] = {}
+
+    def get(self, public: PublicKey, count: int) -> DjnRandomiser:
+        with self._lock:
+            self._forget_others(public.n)
+            demand = self._demand[public.n] = self._demand.get(public.n, 0) + count
+            made = self._made.get(public.n)
+            wanted = choose_window((public.bits + 1) // 2, public.ciphertext_bytes, demand, MEMORY_LIMIT)
+            if made is None or wanted >= made.window + 2:
+                made = self._made[public.n] = DjnRandomiser(public, demand)
+            return made
+
+    def _forget_others(self, n: int) -> None:
+        for old in [key for key in self._made if key != n][:-1]:
+            del self._made[old], self._demand[old]
+
+
+_shared = _Shared()
+
+
+def default_randomiser(public: PublicKey, count: int) -> Randomiser:
+    """The randomiser used when none is named, for about `count` more factors: DJN where the key permits, else
+    r^n.
+
+    The table is kept for the process, for the two keys used last. Name the count of a whole run on the first
+    call to have the right table at once; otherwise it grows with use.
+    """
+    return _shared.get(public, count) if public.blum else OrdinaryRandomiser(public)

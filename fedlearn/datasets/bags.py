@@ -1,0 +1,122 @@
+"""Examples as arrays: what a client trains on.
+
+`Examples` is all that local training asks of data: how many, some of them, the arrays that go into a model
+and the targets that should come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fedlearn.datasets.corpus import Corpus
+from fedlearn.datasets.tokens import tokenize
+from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.errors import ShapeError
+
+
+class Examples(Protocol):
+    """Examples of any kind. A slice of step 1 is taken as a view of the arrays, an index array as a copy."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, order: np.ndarray | slice) -> Examples: ...
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """The positional arguments of the model's forward pass."""
+        ...
+
+    @property
+    def targets(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Bags:
+    """Sets of words in compressed sparse rows: message i holds `indices[offsets[i]:offsets[i + 1]]`.
+
+    indices: int32 (total words,); offsets: int64 (n + 1,), from 0 to total words; labels: float32 (n,).
+    """
+
+    indices: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) != len(self.labels) + 1 or self.offsets[-1] != len(self.indices):
+            raise ShapeError(
+                f"bags with {len(self.labels)} labels, {len(self.offsets)} offsets and {len(self.indices)} "
+                "indices do not fit: offsets must be one more than labels and end at the number of indices"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, order: np.ndarray | slice) -> Bags:
+        """The messages at `order`, in that order."""
+        if isinstance(order, slice):
+            start, stop, step = order.indices(len(self))
+            if step == 1:
+                return self._range(start, max(start, stop))
+            order = np.arange(start, stop, step)
+        lengths = np.diff(self.offsets)[order]
+        offsets = _offsets(lengths)
+        # Position p of new row r came from p - offsets[r] + (where row r began before).
+        source = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][order] - offsets[:-1], lengths)
+        return Bags(self.indices[source], offsets, self.labels[order])
+
+    def _range(self, start: int, stop: int) -> Bags:
+        offsets = self.offsets[start : stop + 1]
+        return Bags(self.indices[offsets[0] : offsets[-1]], offsets - offsets[0], self.labels[start:stop])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """(indices, offsets) as `EmbeddingBag` takes them in PyTorch: n offsets, where each bag begins."""
+        return self.indices, self.offsets[:-1]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """float32 (n,): 1 spam, 0 ham."""
+        return self.labels
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Dense examples: `features` of shape (n, ...) and `targets` of shape (n, ...)."""
+
+    features: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.features) != len(self.targets):
+            raise ShapeError(f"{len(self.features)} examples but {len(self.targets)} targets: give one for each")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, order: np.ndarray | slice) -> Arrays:
+        """The examples at `order`, in that order."""
+        return Arrays(self.features[order], self.targets[order])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray]:
+        return (self.features,)
+
+
+def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:
+    """Each message as the set of its words' ids; a message without a known word is an empty bag."""
+    return encode_texts(corpus.texts, corpus.labels, vocabulary)
+
+
+def encode_texts(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary) -> Bags:
+    """As `encode`, for texts with a label each (n,)."""
+    rows = [vocabulary.ids(tokenize(text)) for text in texts]
+    indices = np.concatenate([np.empty(0, dtype=np.int32), *rows])
+    return Bags(indices, _offsets(np.array([len(row) for row in rows])), labels.astype(np.float32))
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

@@ -1,0 +1,95 @@
+"""Labelled messages, and their split into a training part and a public test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedlearn.errors import BadInput, DataError, ShapeError
+from fedlearn.seeding import stream
+
+HAM, SPAM = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Messages with a label each and, where the source knows them, the users who received them.
+
+    `labels` is int8 of shape (n,): 0 ham, 1 spam. `sha256` is that of the bytes the corpus was read from
+    (or, for a generated one, of its tab-separated form) and stays the same in every part taken from it.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    users: tuple[str, ...] | None
+    synthetic: bool
+    sha256: str
+    source: str
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.texts):
+            raise ShapeError(f"corpus {self.name}: {len(self.texts)} texts but {len(self.labels)} labels")
+        if self.users is not None and len(self.users) != len(self.texts):
+            raise ShapeError(f"corpus {self.name}: {len(self.texts)} texts but {len(self.users)} users")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Iterable[int]) -> Corpus:
+        """The messages at `indices`, in that order."""
+        chosen = [int(index) for index in indices]
+        return replace(
+            self,
+            texts=tuple(self.texts[index] for index in chosen),
+            labels=self.labels[chosen],
+            users=None if self.users is None else tuple(self.users[index] for index in chosen),
+        )
+
+    def without_duplicates(self) -> Corpus:
+        """The corpus without texts that repeat an earlier one exactly, whatever their label or user."""
+        first: dict[str, int] = {}
+        for index, text in enumerate(self.texts):
+            first.setdefault(text, index)
+        return self.take(first.values())
+
+
+def split(corpus: Corpus, test_fraction: float = 0.2, seed: int = 0) -> tuple[Corpus, Corpus]:
+    """Shuffle by `seed` and cut into (train, test), duplicates removed first so that none is in both.
+
+    Stratified by label, and by user within a label (see `cut_stratified`). Raises `DataError` if a class
+    would be missing from either part.
+    """
+    corpus = corpus.without_duplicates()
+    parts = [corpus.take(part) for part in cut_stratified(_strata(corpus), test_fraction, stream(seed, "split"))]
+    for part in parts:
+        if len(np.unique(part.labels)) < 2:
+            raise DataError(
+                f"{corpus.name}: {len(corpus)} distinct messages at test fraction {test_fraction} leave a "
+                "part without ham or without spam: give more messages of the rarer class or another fraction"
+            )
+    return parts[0], parts[1]
+
+
+def cut_stratified(strata: np.ndarray, test_fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of a train and a test part, both shuffled, that hold like shares of every stratum.
+
+    Shuffled examples are lined up stratum after stratum, and every (1 / test_fraction)-th goes to the test
+    part: no stratum's share is off by more than one example, and strata smaller than that cost it nothing.
+    """
+    if not 0.0 < test_fraction < 1.0:
+        raise BadInput(f"test fraction {test_fraction} is outside (0, 1): give for example 0.2")
+    order = rng.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    in_test = np.diff(np.floor(np.arange(len(order) + 1) * test_fraction)) > 0
+    return rng.permutation(order[~in_test]), rng.permutation(order[in_test])
+
+
+def _strata(corpus: Corpus) -> np.ndarray:
+    """A number for each (label, user), labels apart before users."""
+    if corpus.users is None:
+        return corpus.labels
+    _, user = np.unique(np.array(corpus.users), return_inverse=True)
+    return corpus.labels.astype(np.int64) * (user.max(initial=0) + 1) + user

@@ -1,0 +1,111 @@
+"""What the name of a data set stands for: facts to list, and how to come by the data.
+
+A data set is the same for everybody: a file with a pinned SHA-256, or made here from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fedlearn.errors import DataError
+
+FOLDER_VARIABLE = "FEDLEARN_DATA"
+MESSAGES, CHARACTERS, CLASSES = "ham/spam", "characters", "classes"
+ALTERNATIVES = {MESSAGES: "use --data sample", CHARACTERS: "give a text of your own with --data FILE"}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set by name: `task` says what it is for, `clients` who its natural clients are."""
+
+    name: str
+    task: str
+    records: str
+    clients: str
+    licence: str
+    origin: str
+    private: bool = False
+    """Real people's words: never printed."""
+
+    def load(self) -> Any:
+        """The data, in the type that belongs to `task`: `Corpus`, `Script` or `Samples`."""
+        raise NotImplementedError
+
+    def where(self) -> str:
+        """Where the data is, or that it is not there, in a few words."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedSet(DataSet):
+    """A data set that needs no file."""
+
+    generate: Callable[[], Any]
+
+    def load(self) -> Any:
+        return self.generate()
+
+    def where(self) -> str:
+        return "built in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSet(DataSet):
+    """A data set in one pinned file, looked for in the folder that FEDLEARN_DATA names.
+
+    `url` is a public https address of the file, or of a zip archive that holds it as `member`.
+    `parse(data, name, origin)` turns the verified bytes into the typed data.
+    """
+
+    filename: str
+    sha256: str
+    parse: Callable[[bytes, str, str], Any]
+    url: str | None = None
+    member: str | None = None
+
+    def load(self) -> Any:
+        return self.parse(self.read(), self.name, self.origin)
+
+    def where(self) -> str:
+        path = self.path()
+        return str(path) if path.is_file() else f"not found: {path}"
+
+    def path(self) -> Path:
+        """Where the file is expected; without FEDLEARN_DATA a path that starts with $FEDLEARN_DATA."""
+        return Path(os.environ.get(FOLDER_VARIABLE) or f"${FOLDER_VARIABLE}") / self.filename
+
+    def read(self) -> bytes:
+        """The bytes of the file. Raises `DataError` if it is missing or not the pinned one."""
+        folder = os.environ.get(FOLDER_VARIABLE)
+        if not folder:
+            raise self._missing(f"{FOLDER_VARIABLE} is not set")
+        try:
+            data = self.path().read_bytes()
+        except OSError as error:
+            raise self._missing(f"looked in {FOLDER_VARIABLE}={folder}: {error.strerror}") from None
+        self.verify(data, str(self.path()))
+        return data
+
+    def verify(self, data: bytes, where: str) -> None:
+        """Raise `DataError` unless `data` has the pinned SHA-256."""
+        found = sha256(data).hexdigest()
+        if found != self.sha256:
+            raise DataError(
+                f"{where} is not the {self.name} file: SHA-256 {found}, expected {self.sha256}: "
+                "replace it, or give your own file by its path with --data FILE"
+            )
+
+    def _missing(self, looked: str) -> DataError:
+        if self.url:
+            remedy = f"run `fedlearn data fetch {self.name}`"
+        else:
+            remedy = f"make it (no public download of exactly this file; {self.origin})"
+        return DataError(
+            f"data set {self.name} needs the file {self.filename} ({looked}): set {FOLDER_VARIABLE} to the "
+            f"folder that holds it, {remedy}, or {ALTERNATIVES[self.task]}"
+        )

@@ -1,0 +1,104 @@
+"""Small data sets of numbers in classes: scikit-learn's digits, and spirals drawn here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import numpy as np
+
+from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.corpus import cut_stratified
+from fedlearn.datasets.dataset import CLASSES, GeneratedSet
+from fedlearn.errors import BadInput, DataError, ShapeError
+from fedlearn.seeding import stream
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """`features` float32 (n, d) with a class each, `labels` int64 (n,) in 0 .. classes - 1."""
+
+    name: str
+    features: np.ndarray
+    labels: np.ndarray
+    classes: int
+    synthetic: bool
+    sha256: str
+    source: str
+
+    def __post_init__(self) -> None:
+        if len(self.features) != len(self.labels):
+            raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> Samples:
+        """The rows at `indices`, in that order."""
+        return replace(self, features=self.features[indices], labels=self.labels[indices])
+
+    def examples(self) -> Arrays:
+        """Features and classes as a model takes them; views."""
+        return Arrays(self.features, self.labels)
+
+
+def split_samples(samples: Samples, test_fraction: float = 0.2, seed: int = 0) -> tuple[Samples, Samples]:
+    """(train, test), shuffled by `seed` and stratified by class (see `cut_stratified`)."""
+    train, test = cut_stratified(samples.labels, test_fraction, stream(seed, "split"))
+    return samples.take(train), samples.take(test)
+
+
+def load_digits() -> Samples:
+    """1,797 images of digits, 8 x 8 grey values in [0, 1] as rows of 64; needs scikit-learn.
+
+    UCI's "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998), its test part.
+    """
+    try:
+        from sklearn.datasets import load_digits as load
+    except ImportError:
+        raise DataError("data set digits needs scikit-learn: pip install 'fedlearn[datasets]'") from None
+    features, labels = load(return_X_y=True)
+    return _samples("digits", features / 16.0, labels, synthetic=False, source=DIGITS.origin)
+
+
+def spirals(per_arm: int, arms: int, turns: float, noise: float, rng: np.random.Generator) -> Samples:
+    """`arms` interleaved spirals around the origin, one class each, `per_arm` points an arm in the unit disc.
+
+    A point at radius r of an arm stands `turns * r` turns further than where the arm starts, plus a normal
+    error of `noise` radians.
+    """
+    if per_arm < 1 or arms < 2:
+        raise BadInput(f"{arms} spirals of {per_arm} points: give at least 2 spirals of at least 1 point")
+    labels = np.repeat(np.arange(arms), per_arm)
+    radius = np.tile(np.linspace(0.05, 1.0, per_arm), arms)
+    angle = 2.0 * np.pi * (labels / arms + turns * radius) + noise * rng.standard_normal(len(labels))
+    features = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return _samples("spirals", features, labels, synthetic=True, source=SPIRALS.origin)
+
+
+def _samples(name: str, features: np.ndarray, labels: np.ndarray, synthetic: bool, source: str) -> Samples:
+    features = np.ascontiguousarray(features, dtype=np.float32)
+    labels = labels.astype(np.int64)
+    digest = sha256(features.tobytes() + labels.tobytes()).hexdigest()
+    return Samples(name, features, labels, int(labels.max()) + 1, synthetic, digest, source)
+
+
+DIGITS = GeneratedSet(
+    name="digits",
+    task=CLASSES,
+    records="1,797 images of 8 x 8",
+    clients="none",
+    licence="CC BY 4.0",
+    origin="UCI data set 80, test part, as packaged in scikit-learn",
+    generate=load_digits,
+)
+
+SPIRALS = GeneratedSet(
+    name="spirals",
+    task=CLASSES,
+    records="300 points",
+    clients="none",
+    licence="that of this program",
+    origin="three noisy spirals from a fixed seed",
+    generate=lambda: spirals(per_arm=100, arms=3, turns=0.65, noise=0.2, rng=np.random.default_rng(0)),
+)

@@ -1,0 +1,183 @@
+"""Making clients out of a data set: who holds which examples.
+
+A partition deals every example to exactly one client and leaves no client without any. `split` takes the
+class of each example (`labels`, shape (n,)), the user of each where known, the number of clients and a
+generator, and returns one ascending int64 index array a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fedlearn.errors import BadInput
+
+MAX_ALPHA = 1e6
+
+
+class Partitioner(Protocol):
+    """One way to deal a data set's examples to clients."""
+
+    def split(
+        self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
+    ) -> list[np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class IID:
+    """A shuffled deal into parts whose sizes differ by at most one."""
+
+    @classmethod
+    def from_spec(cls, argument: str | None) -> IID:
+        return _plain(cls, "iid", argument)
+
+    def split(
+        self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        count = _checked(clients, len(labels), "iid")
+        return _ascending(np.array_split(rng.permutation(len(labels)), count))
+
+
+@dataclass(frozen=True)
+class Dirichlet:
+    """Clients of equal size whose class shares q ~ Dirichlet(alpha * p), with p the shares of the whole.
+
+    After Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+    Classification" (2019), section 2: a client draws its examples by q without replacement; a class that
+    runs out is dropped from q. A small alpha gives clients of one class, a large one approaches iid. Sizes
+    differ by at most one, so that no client is empty and nothing has to be drawn again.
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha <= MAX_ALPHA:
+            raise BadInput(f"dirichlet with alpha {self.alpha}: give a number above 0, at most {MAX_ALPHA:.0f}")
+
+    @classmethod
+    def from_spec(cls, argument: str | None) -> Dirichlet:
+        try:
+            return cls(float(argument or ""))
+        except ValueError as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"dirichlet with alpha {argument!r}: give a number, as in dirichlet:0.5") from None
+
+    def split(
+        self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        count = _checked(clients, len(labels), "dirichlet")
+        order = rng.permutation(len(labels))
+        _, classes, totals = np.unique(labels[order], return_inverse=True, return_counts=True)
+        stock = [order[classes == c] for c in range(len(totals))]
+        left = totals.copy()
+        parts = []
+        for size in (len(part) for part in np.array_split(order, count)):
+            shares = rng.dirichlet(self.alpha * totals / len(labels))
+            taken = _draw(size, shares, left, rng)
+            parts.append(np.concatenate([s[n - t : n] for s, n, t in zip(stock, left, taken, strict=True)]))
+            left -= taken
+        return _ascending(parts)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Label-sorted examples cut into equal shards, `per_client` random shards to each client.
+
+    McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data" (2017),
+    section 3: their pathological non-IID split (200 shards of 300 digits, two to each of 100 clients).
+    """
+
+    per_client: int
+
+    def __post_init__(self) -> None:
+        if self.per_client < 1:
+            raise BadInput(f"shards with {self.per_client} shards per client: give at least 1, as in shards:2")
+
+    @classmethod
+    def from_spec(cls, argument: str | None) -> Shards:
+        if argument is None or not argument.isdecimal():
+            raise BadInput(f"shards with {argument!r} shards per client: give a whole number, as in shards:2")
+        return cls(int(argument))
+
+    def split(
+        self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        count = _checked(clients, len(labels), "shards")
+        total = count * self.per_client
+        if total > len(labels):
+            raise BadInput(
+                f"{count} clients of {self.per_client} shards need {total} examples of {len(labels)}: "
+                "give fewer clients or shards"
+            )
+        order = rng.permutation(len(labels))
+        shards = np.array_split(order[np.argsort(labels[order], kind="stable")], total)
+        dealt = rng.permutation(total).reshape(count, self.per_client)
+        return _ascending([np.concatenate([shards[s] for s in chosen]) for chosen in dealt])
+
+
+@dataclass(frozen=True)
+class Natural:
+    """Each user is a client, in alphabetical order; with fewer clients, users share one.
+
+    Users are then dealt whole, largest first, each to the client with the fewest examples so far.
+    """
+
+    @classmethod
+    def from_spec(cls, argument: str | None) -> Natural:
+        return _plain(cls, "natural", argument)
+
+    def split(
+        self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        if users is None:
+            raise BadInput("partition natural: the data names no users: choose iid, dirichlet or shards")
+        _, owner, sizes = np.unique(np.asarray(users), return_inverse=True, return_counts=True)
+        count = _checked(len(sizes) if clients is None else clients, len(labels), "natural")
+        if count > len(sizes):
+            raise BadInput(f"{count} clients of {len(sizes)} users (natural): give at most {len(sizes)} clients")
+        home = np.arange(len(sizes)) if count == len(sizes) else _balanced(sizes, count)
+        return [np.flatnonzero(home[owner] == client) for client in range(count)]
+
+
+def _checked(clients: int | None, examples: int, partition: str) -> int:
+    if clients is None:
+        raise BadInput(f"partition {partition} needs the number of clients: give --clients N")
+    if not 1 <= clients <= examples:
+        raise BadInput(f"{clients} clients of {examples} examples ({partition}): give from 1 to {examples}")
+    return clients
+
+
+def _plain(cls: type, name: str, argument: str | None) -> Any:
+    if argument is not None:
+        raise BadInput(f"partition {name}:{argument}: {name} takes no argument, write {name}")
+    return cls()
+
+
+def _draw(size: int, shares: np.ndarray, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """How many of each class `size` draws by `shares` give when only `left` of each remain."""
+    taken = np.zeros_like(left)
+    while (need := size - taken.sum()) > 0:
+        open_shares = np.where(left > taken, shares, 0.0)
+        if not open_shares.any():  # the client drew (numerically) nothing of the classes that remain
+            open_shares = (left - taken).astype(np.float64)
+        counts = rng.multinomial(need, open_shares / open_shares.sum())
+        taken = np.minimum(taken + counts, left)
+    return taken
+
+
+def _balanced(sizes: np.ndarray, clients: int) -> np.ndarray:
+    """The client of each user: largest user first, each to the client with the fewest examples."""
+    home = np.empty(len(sizes), dtype=np.int64)
+    load = np.zeros(clients, dtype=np.int64)
+    for user in np.argsort(-sizes, kind="stable"):
+        home[user] = np.argmin(load)
+        load[home[user]] += sizes[user]
+    return home
+
+
+def _ascending(parts: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.sort(part).astype(np.int64, copy=False) for part in parts]

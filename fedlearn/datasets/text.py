@@ -1,0 +1,156 @@
+"""Running text for character models: plays and other texts, with their speakers where they are named."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.dataset import CHARACTERS, FileSet
+from fedlearn.errors import BadInput, DataError
+
+BLANK_LINES = re.compile(r"\n\n+")
+SPEAKER = re.compile(r"([^\n:]{1,40}):(?:[ \n]|$)")
+SPOKEN = 0.5  # a text has speakers if at least this share of its blocks begins with a name
+
+
+@dataclass(frozen=True)
+class Script:
+    """A text in full; blocks parted by blank lines may begin with a speaker's name and a colon.
+
+    `sha256` is that of the bytes the text was read from and stays the same in both parts of `cut`.
+    """
+
+    name: str
+    text: str
+    sha256: str
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def cut(self, held_out: float = 0.1) -> tuple[Script, Script]:
+        """(train, test) in the order of the text: the last `held_out` share of the characters is the test."""
+        if not 0.0 < held_out < 1.0:
+            raise BadInput(f"held-out share {held_out} is outside (0, 1): give for example 0.1")
+        at = int(len(self.text) * (1.0 - held_out))
+        return replace(self, text=self.text[:at]), replace(self, text=self.text[at:])
+
+    def by_speaker(self) -> dict[str, str]:
+        """What each speaker says, speeches joined by line ends, most talkative first; {} without speakers.
+
+        A block without a name goes on with the speech before it. People of one name are one speaker.
+        """
+        blocks = [block for block in BLANK_LINES.split(self.text) if block]
+        names = [SPEAKER.match(block) for block in blocks]
+        if sum(map(bool, names)) < SPOKEN * len(blocks):
+            return {}
+        speeches: dict[str, list[str]] = {}
+        speaker = None
+        for block, name in zip(blocks, names, strict=True):
+            if name:
+                speaker, block = name[1], block[name.end() :]
+            if speaker is not None and block:
+                speeches.setdefault(speaker, []).append(block)
+        joined = {speaker: "\n".join(said) for speaker, said in speeches.items()}
+        return dict(sorted(joined.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+class Alphabet:
+    """A numbering of characters, in the order of their code points; it must come from PUBLIC text."""
+
+    def __init__(self, text: str):
+        """The distinct characters of `text`."""
+        if not text:
+            raise BadInput("alphabet of an empty text: give at least one character")
+        self._codes = np.unique(_code_points(text))
+        self.characters = "".join(map(chr, self._codes.tolist()))
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The number of each character, int64 of shape (len(text),); `BadInput` for an unknown one."""
+        codes = _code_points(text)
+        ids = np.searchsorted(self._codes, codes)
+        unknown = self._codes[np.minimum(ids, len(self) - 1)] != codes
+        if unknown.any():
+            character = text[int(np.argmax(unknown))]
+            raise BadInput(f"character {character!r} is not among the {len(self)} of the alphabet: remove it")
+        return ids
+
+    def decode(self, ids: np.ndarray) -> str:
+        """The text of character numbers, any shape read in row order."""
+        return "".join(self.characters[index] for index in np.ravel(ids).tolist())
+
+
+def windows(text: str, alphabet: Alphabet, length: int) -> Arrays:
+    """Consecutive pieces of `text` and, character by character, what comes next.
+
+    Inputs and targets are int64 of shape (n, length), n = (len(text) - 1) // length; both are views of one
+    array, and the characters that do not fill a last piece are left out.
+    """
+    if length < 1:
+        raise BadInput(f"windows of {length} characters: give at least 1")
+    ids = alphabet.encode(text)
+    count = max(0, len(ids) - 1) // length
+    used = count * length
+    return Arrays(ids[:used].reshape(count, length), ids[1 : used + 1].reshape(count, length))
+
+
+def parse_script(data: bytes, name: str, source: str) -> Script:
+    """Read UTF-8 text; CR LF line ends become LF. Raises `DataError` if it is empty or not UTF-8."""
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        ) from None
+    if not text.strip():
+        raise DataError(f"{name} is empty: give a text of some thousand characters")
+    return Script(name, text, sha256(data).hexdigest(), source)
+
+
+def read_script(path: Path) -> Script:
+    """Read a user's own text; raises `DataError` also if it cannot be opened."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror}): give a text file") from None
+    return parse_script(data, str(path), f"file {path}")
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+SHAKESPEARE = FileSet(
+    name="shakespeare",
+    task=CHARACTERS,
+    records="1,115,394 characters",
+    clients="299 speakers",
+    licence="public domain",
+    origin="40,000 lines of Shakespeare's plays, as put together for char-rnn by A. Karpathy, 2015",
+    filename="tinyshakespeare.txt",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    parse=parse_script,
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+)
+
+TRASK = FileSet(
+    name="trask",
+    task=CHARACTERS,
+    records="99,993 characters",
+    clients="282 speakers",
+    licence="none stated",
+    origin="shakespear.txt of Grokking Deep Learning, ch. 14: not Shakespeare but the sample of a character RNN",
+    filename="trask_shakespear.txt",
+    sha256="c879e55c5e318b9d978064e246306e01d60be15a50f64d9438daeaeacbc119e8",
+    parse=parse_script,
+    url="https://raw.githubusercontent.com/iamtrask/Grokking-Deep-Learning/master/shakespear.txt",
+)

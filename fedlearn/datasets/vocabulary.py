@@ -1,0 +1,144 @@
+"""Agreeing on words without sharing texts: which row of the model a word belongs to.
+
+All parties must number words alike, and agreeing must not itself give texts away. What each kind leaks:
+
+* `HashedVocabulary`: agreeing leaks nothing, since only the number of buckets is agreed. But hashing is no
+  secrecy: whoever sees that a bucket changed can hash a dictionary and list the words that fall into it.
+* `ExplicitVocabulary`: the word list must come from PUBLIC texts; one collected from clients would itself
+  reveal what they wrote. Whoever sees that a row changed knows the word.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fedlearn.datasets.tokens import tokenize
+from fedlearn.errors import BadInput
+
+MAX_SIZE = 2**24
+
+
+class Vocabulary(Protocol):
+    """A numbering of words 0 .. len - 1, the same for every party of a run."""
+
+    def __len__(self) -> int: ...
+
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
+        """The distinct ids of `tokens`, ascending, int32 of shape (k,): a message as a set of words."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values from which `vocabulary_from_dict` makes an equal vocabulary at another party."""
+        ...
+
+
+@lru_cache(maxsize=2**16)
+def bucket(token: str, buckets: int) -> int:
+    """BLAKE2b (RFC 7693, 8-byte digest, little-endian) of the token's UTF-8 bytes, modulo `buckets`."""
+    digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % buckets
+
+
+class HashedVocabulary:
+    """Every word has a row, found by hashing; words that share a bucket share the row."""
+
+    def __init__(self, buckets: int = 2**14):
+        if not 1 <= buckets <= MAX_SIZE:
+            raise BadInput(f"{buckets} hash buckets: give from 1 to {MAX_SIZE}")
+        self.buckets = buckets
+
+    @classmethod
+    def from_spec(cls, argument: str | None) -> HashedVocabulary:
+        if argument is None:
+            return cls()
+        if not argument.isdecimal():
+            raise BadInput(f"hashed:{argument}: give a whole number of buckets, for example hashed:16384")
+        return cls(int(argument))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HashedVocabulary:
+        buckets = values.get("buckets")
+        if type(buckets) is not int:
+            raise BadInput(f"hashed vocabulary with buckets {buckets!r}: a whole number is needed")
+        return cls(buckets)
+
+    def __len__(self) -> int:
+        return self.buckets
+
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
+        return np.array(sorted({bucket(token, self.buckets) for token in tokens}), dtype=np.int32)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": "hashed", "buckets": self.buckets}
+
+
+class ExplicitVocabulary:
+    """A public list of words; others are dropped."""
+
+    def __init__(self, words: Iterable[str]):
+        self.words = tuple(words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if not 1 <= len(self.words) <= MAX_SIZE:
+            raise BadInput(f"vocabulary of {len(self.words)} words: give from 1 to {MAX_SIZE}")
+        if len(self._ids) < len(self.words):
+            word, count = Counter(self.words).most_common(1)[0]
+            raise BadInput(f"vocabulary names the word {word!r} {count} times: give each word once")
+
+    @classmethod
+    def from_spec(cls, argument: str | None) -> ExplicitVocabulary:
+        """Read `explicit:FILE`, a public word list in UTF-8, one word a line."""
+        if not argument:
+            raise BadInput("vocabulary explicit needs a file of public words, one a line: give explicit:FILE")
+        try:
+            return cls(Path(argument).read_text(encoding="utf-8").split())
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"cannot read the word list {argument} ({error}): give a UTF-8 file") from None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ExplicitVocabulary:
+        words = values.get("words")
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise BadInput("explicit vocabulary without a list of words: name them under `words`")
+        return cls(words)
+
+    @classmethod
+    def from_public_texts(cls, texts: Iterable[str], size: int) -> ExplicitVocabulary:
+        """The `size` words that most of the PUBLIC `texts` hold (all of them if there are fewer).
+
+        Commonest first; words in equally many texts stand in alphabetical order.
+        """
+        if size < 1:
+            raise BadInput(f"vocabulary of {size} words: give at least 1")
+        counts = Counter(word for text in texts for word in set(tokenize(text)))
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls(ranked[:size])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def word(self, index: int) -> str:
+        """The word with id `index`."""
+        if not 0 <= index < len(self.words):
+            raise BadInput(f"word {index} of a vocabulary of {len(self.words)}: give 0 to {len(self.words) - 1}")
+        return self.words[index]
+
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
+        return np.array(sorted({self._ids[t] for t in tokens if t in self._ids}), dtype=np.int32)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": "explicit", "words": list(self.words)}
+
+
+def vocabulary_from_dict(values: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary that `to_dict` described, for example in a run's plan; `BadInput` if malformed."""
+    from fedlearn.datasets import VOCABULARIES
+
+    vocabulary: Vocabulary = VOCABULARIES.load(str(values.get("kind"))).from_dict(values)
+    return vocabulary

@@ -1,0 +1,20 @@
+"""How good a classifier is, from its logits on public data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Loss (mean binary cross-entropy, nats), accuracy and F1 of class 1. Both arguments (n,); labels 0 or 1."""
+    logits = np.asarray(logits, np.float64)
+    truth = np.asarray(labels) > 0.5
+    said = logits > 0
+    hits = np.count_nonzero(said & truth)
+    wrong = np.count_nonzero(said != truth)
+    loss = np.mean(np.logaddexp(0.0, logits) - logits * truth)
+    return {
+        "loss": float(loss),
+        "accuracy": 1 - wrong / len(truth),
+        "f1": 2 * hits / max(1, 2 * hits + wrong),
+    }

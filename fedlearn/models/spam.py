@@ -1,0 +1,39 @@
+"""The spam classifier: a bag of word embeddings and a decision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlearn import nn
+from fedlearn.autograd import Tensor
+from fedlearn.datasets.bags import Examples
+from fedlearn.models.base import Model
+from fedlearn.nn import functional as F
+
+
+class SpamClassifier(Model):
+    """Which of the words in a mail speak for spam, added up (Trask, Grokking Deep Learning, ch. 15).
+
+    dim = 1: one weight a word, zero at the start, and a bias: the book's model, a logistic regression.
+    dim > 1: an embedding (vocabulary, dim), its mean over the mail's words, and a linear head.
+    """
+
+    def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
+        super().__init__()
+        self.dim = dim
+        if dim == 1:
+            self.words = nn.EmbeddingBag(vocabulary, 1, mode="sum", rng=rng)
+            self.words.weight.data[...] = 0.0
+            self.bias = nn.Parameter(np.zeros(1, np.float32))
+        else:
+            self.words = nn.EmbeddingBag(vocabulary, dim, mode="mean", rng=rng)
+            self.head = nn.Linear(dim, 1, rng=rng)
+
+    def forward(self, indices: np.ndarray, offsets: np.ndarray) -> Tensor:
+        """indices: token ids of all mails, offsets: where each mail begins; returns logits (mails,)."""
+        bags = self.words(indices, offsets)
+        logits = bags + self.bias if self.dim == 1 else self.head(bags)
+        return logits.reshape(-1)
+
+    def loss(self, batch: Examples) -> Tensor:
+        return F.binary_cross_entropy_with_logits(self(*batch.inputs), batch.targets)

@@ -1,0 +1,107 @@
+"""Initial values, under PyTorch's names: each fills a parameter in place and returns it.
+
+Random ones draw from `rng`; None draws from fresh entropy, as PyTorch does without a seed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fedlearn.autograd.tensor import Tensor
+from fedlearn.errors import BadInput, ShapeError
+
+GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
+    """Evenly from [a, b)."""
+    tensor[...] = _rng(rng).uniform(a, b, tensor.shape)
+    return tensor
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
+    tensor[...] = _rng(rng).normal(mean, std, tensor.shape)
+    return tensor
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    tensor[...] = val
+    return tensor
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    return constant_(tensor, 1.0)
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
+    """Glorot and Bengio 2010: the variance is 2 / (fan_in + fan_out) times gain squared."""
+    bound = gain * math.sqrt(6 / sum(fans(tensor)))
+    return uniform_(tensor, -bound, bound, rng)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor))), rng)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """He et al. 2015: the variance is gain squared over the fan; `a` is the slope of a leaky ReLU."""
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, rng)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), rng)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
+    """Saxe et al. 2013: rows (or columns, if they are fewer) orthonormal, times gain."""
+    rows, columns = len(tensor), tensor.size // len(tensor)
+    q, r = np.linalg.qr(_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diag(r))
+    tensor[...] = gain * (q if rows >= columns else q.T).reshape(tensor.shape)
+    return tensor
+
+
+def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+    """The factor by which a nonlinearity wants its inputs' standard deviation raised; `param`: leaky slope."""
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + param**2))
+    if nonlinearity not in GAINS:
+        raise BadInput(f"no gain known for {nonlinearity!r}: choose one of leaky_relu, {', '.join(GAINS)}")
+    return GAINS[nonlinearity]
+
+
+def fans(tensor: Tensor) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight (out, in, *kernel): how many numbers meet in one output, or leave one input."""
+    if tensor.ndim < 2:
+        raise ShapeError(f"a tensor of shape {tensor.shape} has no fans: give one of at least 2 axes (out, in, ...)")
+    kernel = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * kernel, tensor.shape[0] * kernel
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise BadInput(f"unknown mode {mode!r}: choose fan_in or fan_out")
+    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[mode == "fan_out"])
+
+
+def _rng(rng: np.random.Generator | None) -> np.random.Generator:
+    return np.random.default_rng() if rng is None else rng

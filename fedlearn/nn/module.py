@@ -1,0 +1,230 @@
+"""`Module`: a model or a part of one, made of parameters and of other modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from inspect import signature
+from typing import Any, Self
+
+import numpy as np
+
+from fedlearn.autograd import watch
+from fedlearn.autograd.tensor import Tensor, next_id
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.parameter import Buffer, Parameter, flatten
+
+
+class Module:
+    """Base of every layer and model. A subclass sets Parameters, Buffers and Modules as attributes, in
+    the order in which they are to be listed, and defines `forward`.
+
+    All parameters of a model are views of one flat array, `vector`. How an instance was constructed is
+    remembered, so that `spec()` can say it and `build` can repeat it in another process.
+    """
+
+    training: bool
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        module = super().__new__(cls)
+        module.training = True
+        module._arguments = (args, kwargs)
+        return module
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
+
+    # Its parts
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return ((name, part) for name, part in vars(self).items() if isinstance(part, Module))
+
+    def children(self) -> Iterator[Module]:
+        return (part for _, part in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """The module itself, named `prefix`, and all modules within it, each before its own parts."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter): a module's own first, then those of its parts; a shared one once."""
+        return self._named_tensors(Parameter, once=True)
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        return self._named_tensors(Buffer, once=True)
+
+    def _named_tensors(self, kind: type[Any], once: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, kind) and not (once and id(value) in seen):
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    # Its numbers
+
+    @property
+    def vector(self) -> np.ndarray:
+        """All parameters as one contiguous 1-D array (P,), in the order of `named_parameters`.
+
+        It is their memory, not a copy: writing to it changes the parameters. A module within another one
+        shows its stretch of the outer one's array.
+        """
+        members = list(self.parameters())
+        whole = flatten(members)
+        now = next_id()
+        for parameter in members:
+            watch.look(parameter, now)
+        return whole
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers, by name."""
+        return {name: tensor.numpy().copy() for name, tensor in self._named_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Write the arrays of `state` (NumPy's, Tensors or PyTorch's) into the tensors of the same names.
+
+        Raises `ShapeError`, having written nothing, where a shape differs or, if `strict`, where a name
+        is missing or unknown.
+        """
+        own = dict(self._named_state())
+        arrays = {name: np.asarray(value) for name, value in state.items() if name in own}
+        wrong = [
+            f"{name} is {own[name].shape} here and {array.shape} there"
+            for name, array in arrays.items()
+            if array.shape != own[name].shape
+        ]
+        if strict:
+            wrong += [f"{name} {own[name].shape} is missing" for name in own if name not in state]
+            wrong += [f"{name} {np.shape(state[name])} is unknown" for name in state if name not in own]
+        if wrong:
+            raise ShapeError(f"the state dict is of another model than this {type(self).__name__}: {'; '.join(wrong)}")
+        for name, array in arrays.items():
+            own[name][...] = array
+
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        return self._named_tensors((Parameter, Buffer), once=False)  # type: ignore[arg-type]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set those that there are to zero."""
+        for parameter in self.parameters():
+            forget = set_to_none or parameter._grad is None
+            parameter._grad = None if forget else Tensor(np.zeros_like(parameter.numpy()))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def to(self, dtype: Any) -> Self:
+        """All floating-point parameters and buffers in another precision."""
+        for _, tensor in self._named_state():
+            if tensor.dtype.kind == "f":
+                tensor._data = tensor._data.astype(dtype)
+                tensor._grad = None
+        return self
+
+    def double(self) -> Self:
+        return self.to(np.float64)
+
+    def float(self) -> Self:
+        return self.to(np.float32)
+
+    # Its mode
+
+    def train(self, mode: bool = True) -> Self:
+        """Training (dropout drops, statistics are gathered), or evaluation."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        return self.train(False)
+
+    # Its description
+
+    def spec(self) -> dict[str, Any]:
+        """How to construct such a module: plain data, without its numbers and without `rng`; for `build`."""
+        args, kwargs = self._arguments
+        kind = type(self)
+        return {
+            "class": f"{kind.__module__}:{kind.__qualname__}",
+            "args": [_plain(value, kind) for value in args],
+            "kwargs": {name: _plain(value, kind) for name, value in kwargs.items() if name != "rng"},
+        }
+
+    def __repr__(self) -> str:
+        args, kwargs = self._arguments
+        children = dict(self.named_children())
+        if children:
+            lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in children.items()]
+            return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+        given = [repr(value) for value in args]
+        given += [f"{name}={value!r}" for name, value in kwargs.items() if name != "rng"]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> Any:
+    """Construct the module that a `spec()` describes, its initial numbers drawn from `rng`.
+
+    Raises `BadInput` for a description that is damaged or names anything but a Module.
+    """
+    if not isinstance(spec, Mapping) or not {"class", "args", "kwargs"} <= set(spec):
+        raise BadInput(f"not a model description: {spec!r:.80}; give what Module.spec() returned")
+    kind = _module_class(spec["class"])
+    args = [_restore(value, rng) for value in spec["args"]]
+    kwargs = {name: _restore(value, rng) for name, value in spec["kwargs"].items()}
+    if "rng" in signature(kind.__init__).parameters:
+        kwargs["rng"] = rng
+    try:
+        return kind(*args, **kwargs)
+    except TypeError as error:
+        raise BadInput(f"{spec['class']} cannot be constructed as described: {error}") from error
+
+
+def _module_class(path: Any) -> type[Module]:
+    module_name, _, name = str(path).partition(":")
+    try:
+        kind: Any = import_module(module_name)
+        for part in name.split("."):
+            kind = getattr(kind, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"no class {path!r} to build a model from: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Module)):
+        raise BadInput(f"{path!r} is not a Module: a model description names subclasses of fedlearn.nn.Module only")
+    return kind
+
+
+def _plain(value: Any, owner: type) -> Any:
+    """A constructor argument as plain data."""
+    if isinstance(value, Module):
+        return value.spec()
+    if isinstance(value, list | tuple):
+        return [_plain(item, owner) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, owner) for name, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise BadInput(f"{owner.__name__} was constructed with a {type(value).__name__}, which a description cannot hold")
+
+
+def _restore(value: Any, rng: np.random.Generator | None) -> Any:
+    if isinstance(value, Mapping):
+        if {"class", "args", "kwargs"} == set(value):
+            return build(value, rng)
+        return {name: _restore(item, rng) for name, item in value.items()}
+    return [_restore(item, rng) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,62 @@
+"""The two kinds of state a Module has: what is trained, and what is only kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd.graph import PLAIN
+from fedlearn.autograd.tensor import Tensor
+from fedlearn.errors import BadInput
+
+
+class Parameter(Tensor):
+    """A tensor that training changes. Set as an attribute of a Module, it is one of its parameters."""
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        super().__init__(data, requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that is part of a Module's state but not trained, as running statistics are."""
+
+
+PLAIN.update((Parameter, Buffer))
+
+
+def flatten(parameters: Iterable[Parameter]) -> np.ndarray:
+    """The one contiguous 1-D array that all these parameters, in this order, are views of.
+
+    Where they are not yet consecutive views of one array, their numbers are moved into a new one.
+    """
+    members = list(parameters)
+    if not members:
+        return np.zeros(0, np.float32)
+    whole = consecutive(members)
+    if whole is None:
+        dtypes = {p.dtype for p in members}
+        if len(dtypes) > 1:
+            raise BadInput(f"parameters of one model share one dtype, found {', '.join(map(str, dtypes))}: cast them")
+        whole = np.concatenate([p._data.ravel() for p in members])
+        start = 0
+        for p in members:
+            p._data = whole[start : start + p.size].reshape(p.shape)
+            start += p.size
+    return whole
+
+
+def consecutive(members: Sequence[Parameter]) -> np.ndarray | None:
+    """The stretch of memory that these parameters fill without a gap and in this order, if they do."""
+    base = members[0]._data.base
+    if not isinstance(base, np.ndarray) or base.ndim != 1 or not base.flags.c_contiguous:
+        return None
+    first = address = members[0]._data.ctypes.data
+    for p in members:
+        array = p._data
+        if array.base is not base or array.ctypes.data != address or not array.flags.c_contiguous:
+            return None
+        address += array.nbytes
+    start = (first - base.ctypes.data) // base.itemsize
+    return base[start : start + (address - first) // base.itemsize]

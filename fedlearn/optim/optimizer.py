@@ -1,0 +1,186 @@
+"""What every optimizer has in common: parameters in groups, and one flat step over memory that lies together.
+
+The parameters of a model are views of one array. So a step does not go from parameter to parameter: it takes
+each unbroken run of memory, its gradients joined in the same order, and applies the rule once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd import watch
+from fedlearn.autograd.rows import RowSparse
+from fedlearn.autograd.tensor import next_id
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.parameter import Parameter, consecutive
+
+Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "lr"
+State = dict[str, np.ndarray]  # what the rule remembers of its parameters, by name
+
+
+@dataclass
+class Run:
+    """Parameters that lie one after the other in memory, with equally long histories."""
+
+    members: list[Parameter]
+    arrays: list[np.ndarray]  # the members' memory when the run was formed
+    weights: np.ndarray  # the same as one array (n,)
+    state: State  # (n,) each
+
+
+class Optimizer:
+    """Base of the optimizers. A subclass names what it remembers (`slots`) and defines `update`.
+
+    `params` is an iterable of parameters, or of groups: dicts with "params" and options of their own.
+    Parameters without a gradient are left alone. Groups and `state_dict` are laid out as PyTorch's.
+    """
+
+    def __init__(self, params: Iterable[Any], **options: Any):
+        given = list(params)
+        groups = given if given and isinstance(given[0], Mapping) else [{"params": given}]
+        self.param_groups: list[Group] = []
+        for group in groups:
+            unknown = set(group) - {"params", *options}
+            if unknown:
+                raise BadInput(
+                    f"unknown options {sorted(unknown)} for {type(self).__name__}: it knows {sorted(options)}"
+                )
+            self.param_groups.append({**options, **group, "params": list(group["params"])})
+        members = self._members()
+        if not members:
+            raise BadInput(f"{type(self).__name__} was given no parameters: pass module.parameters()")
+        if len({id(p) for p in members}) < len(members):
+            raise BadInput(f"{type(self).__name__} was given one parameter twice: each belongs to one group")
+        self.state: dict[Parameter, dict[str, Any]] = {}
+        self._runs: list[list[Run]] = [[] for _ in self.param_groups]
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        """The names of the arrays that the rule keeps for each parameter."""
+        return ()
+
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+        """Change `weights` (n,) in place by the rule; `step` counts from 1."""
+        raise NotImplementedError
+
+    def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
+        """Apply the rule to the rows of a row-sparse gradient alone, if that is exact; else return False."""
+        return False
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient."""
+        for group, runs in zip(self.param_groups, self._runs, strict=True):
+            dense = []
+            for p in group["params"]:
+                g = p._grad
+                if g is None or (isinstance(g, RowSparse) and self.update_rows(p._data, g, group)):
+                    continue
+                dense.append(p)
+            if not _still_holds(runs, dense):
+                runs[:] = self._form_runs(dense, self.slots(group))
+            for run in runs:
+                for p in run.members:
+                    self.state[p]["step"] += 1
+                self.update(run.weights, _gradient(run), run.state, self.state[run.members[0]]["step"], group)
+        now = next_id()
+        for p in self._members():
+            if p._grad is not None:
+                watch.announce(p, now)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set those that there are to zero."""
+        for p in self._members():
+            p._grad = None if set_to_none or p._grad is None else p.detach() * 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all that the optimizer remembers; parameters are named by their number."""
+        numbers = {id(p): i for i, p in enumerate(self._members())}
+        return {
+            "state": {
+                numbers[id(p)]: {name: _copy(value) for name, value in memory.items()}
+                for p, memory in self.state.items()
+            },
+            "param_groups": [
+                {**group, "params": [numbers[id(p)] for p in group["params"]]} for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what another optimizer of this kind, over parameters of the same shapes, remembered."""
+        members = self._members()
+        sizes = [len(group["params"]) for group in state_dict["param_groups"]]
+        if sizes != [len(group["params"]) for group in self.param_groups]:
+            raise ShapeError(f"the optimizer state is for groups of {sizes} parameters, not of these {len(members)}")
+        loaded: dict[Parameter, dict[str, Any]] = {}
+        for i, memory in state_dict["state"].items():
+            p = members[int(i)]
+            loaded[p] = {name: _loaded(name, value, p) for name, value in memory.items() if value is not None}
+            loaded[p].setdefault("step", 1)
+        self.state = loaded
+        self._runs = [[] for _ in self.param_groups]
+        for group, given in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({name: value for name, value in given.items() if name in group and name != "params"})
+
+    def _members(self) -> list[Parameter]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _form_runs(self, members: Sequence[Parameter], slots: Sequence[str]) -> list[Run]:
+        """Cut `members` into runs, and lay what is remembered of each run's members end to end."""
+        cut: list[list[Parameter]] = []
+        for p in members:
+            memory = self.state.setdefault(p, {"step": 0})
+            for name in slots:
+                memory.setdefault(name, np.zeros(p.shape, p.dtype))
+            joins = cut and memory["step"] == self.state[cut[-1][-1]]["step"]
+            if joins and consecutive([*cut[-1], p]) is not None:
+                cut[-1].append(p)
+            else:
+                cut.append([p])
+        return [self._form_run(run, slots) for run in cut]
+
+    def _form_run(self, members: list[Parameter], slots: Sequence[str]) -> Run:
+        state = {}
+        for name in slots:
+            state[name] = np.concatenate([self.state[p][name].ravel() for p in members])
+            start = 0
+            for p in members:
+                self.state[p][name] = state[name][start : start + p.size].reshape(p.shape)
+                start += p.size
+        weights = consecutive(members) if len(members) > 1 else members[0]._data.reshape(-1)
+        assert weights is not None
+        return Run(members, [p._data for p in members], weights, state)
+
+
+def _still_holds(runs: Sequence[Run], members: Sequence[Parameter]) -> bool:
+    """Do the runs consist of just these members, where they were in memory?"""
+    i = 0
+    for run in runs:
+        for p, array in zip(run.members, run.arrays, strict=True):
+            if i == len(members) or members[i] is not p or p._data is not array:
+                return False
+            i += 1
+    return i == len(members)
+
+
+def _gradient(run: Run) -> np.ndarray:
+    """The gradients of a run's members, end to end (n,)."""
+    parts = [g.dense().ravel() if isinstance(g := p._grad, RowSparse) else g._data.ravel() for p in run.members]  # type: ignore[union-attr]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _loaded(name: str, value: Any, p: Parameter) -> Any:
+    if name == "step":
+        return int(value)
+    array = np.array(value, dtype=p.dtype)
+    if array.shape != p.shape:
+        raise ShapeError(
+            f"{name} of shape {array.shape} is remembered for a parameter of shape {p.shape}: another model's"
+        )
+    return array

@@ -1,0 +1,56 @@
+"""Stochastic gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd.rows import RowSparse
+from fedlearn.errors import BadInput
+from fedlearn.optim.optimizer import Group, Optimizer, State
+
+
+class SGD(Optimizer):
+    """w -= lr v, where v is the gradient or, with momentum, its running sum.
+
+    PyTorch's rule: g += weight_decay w; v = momentum v + (1 - dampening) g (v = g at the first step);
+    with nesterov, g + momentum v takes the place of v. A row-sparse gradient touches only its rows,
+    unless momentum or weight decay move the others too.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ):
+        if lr < 0 or momentum < 0 or weight_decay < 0:
+            raise BadInput(f"lr {lr}, momentum {momentum} and weight_decay {weight_decay} may not be negative")
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise BadInput("nesterov needs a momentum above 0 and no dampening")
+        options = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        super().__init__(params, **options, weight_decay=weight_decay, nesterov=nesterov)
+
+    def slots(self, group: Group) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+        if group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * weights
+        if group["momentum"]:
+            velocity = state["momentum_buffer"]
+            velocity *= group["momentum"]
+            velocity += gradient if step == 1 else (1 - group["dampening"]) * gradient
+            gradient = gradient + group["momentum"] * velocity if group["nesterov"] else velocity
+        weights -= group["lr"] * gradient
+
+    def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
+        if group["momentum"] or group["weight_decay"]:
+            return False
+        weights[gradient.rows] -= group["lr"] * gradient.values
+        return True

@@ -1,0 +1,243 @@
+"""Typed messages between parties, and their bytes: a fixed header, then a body.
+
+Header (big-endian, 54 bytes): magic `FL`, version, kind, session (16), round (u32), attempt (u16),
+phase (12 bytes of ASCII, NUL-padded), sender (i32), recipient (i32), body length (u64). A message that is
+shorter or longer than it says, of another version or of an unknown kind is refused before its body is read.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+import msgpack
+import numpy as np
+
+from fedlearn.errors import ProtocolError
+
+VERSION = 1
+MAGIC = b"FL"
+HEADER = struct.Struct(">2sBB16sIH12siiQ")
+
+# Parties: clients are 0, 1, 2...; everybody else has a negative number.
+AGGREGATOR = -1
+EVERYBODY = -2
+FIRST_OPENER = -16  # key holder or trustees: -16, -17, ...
+
+
+def party_name(party: int) -> str:
+    """The name under which a party stands in the transcript."""
+    if party >= 0:
+        return f"client:{party}"
+    if party <= FIRST_OPENER:
+        return f"opener:{FIRST_OPENER - party}"
+    return {AGGREGATOR: "aggregator", EVERYBODY: "everybody"}[party]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a session is. A round may need several attempts after a loss, an attempt several phases."""
+
+    round: int
+    attempt: int = 0
+    phase: str = ""
+
+    def __str__(self) -> str:
+        return f"round {self.round}, attempt {self.attempt}, phase {self.phase or 'none'}"
+
+
+class Body(Protocol):
+    """What a message says. `kind` is its number on the wire."""
+
+    kind: ClassVar[int]
+
+    def to_bytes(self) -> bytes: ...
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self: ...
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Aggregator to the cohort: the global model, one flat float32 vector (P,)."""
+
+    kind: ClassVar[int] = 1
+    weights: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        return self.weights.astype("<f4", copy=False).tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        if len(data) % 4:
+            raise ProtocolError(f"a model of {len(data)} bytes is not a whole number of float32 values")
+        return cls(np.frombuffer(data, "<f4"))
+
+
+@dataclass(frozen=True)
+class _Opaque:
+    """A body that only the protection's other half can read."""
+
+    payload: bytes
+
+    def to_bytes(self) -> bytes:
+        return self.payload
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(data)
+
+
+@dataclass(frozen=True)
+class Update(_Opaque):
+    """Client to aggregator: what the protection's client half made of a local update."""
+
+    kind: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class Inbox(_Opaque):
+    """Aggregator to one client: what the protection's server half has for it in this phase."""
+
+    kind: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class OpenerKey(_Opaque):
+    """Key holder or trustee to everybody: its public key."""
+
+    kind: ClassVar[int] = 4
+
+
+@dataclass(frozen=True)
+class OpenRequest(_Opaque):
+    """Aggregator to key holder or trustee: a protected sum to open."""
+
+    kind: ClassVar[int] = 5
+
+
+@dataclass(frozen=True)
+class Opened(_Opaque):
+    """Key holder or trustee to aggregator: the opened sum, or a share of it."""
+
+    kind: ClassVar[int] = 6
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Key holder or trustee to aggregator: why it does not open the sum."""
+
+    kind: ClassVar[int] = 7
+    reason: str
+
+    def to_bytes(self) -> bytes:
+        return self.reason.encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(data.decode(errors="replace"))
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Aggregator to everybody, first message of a session: all that the parties agree on.
+
+    model       architecture, as `nn.Module.spec()`; a client builds it and loads the weights of each request
+    vocabulary  how texts become token ids, as `Vocabulary.to_dict()`; empty where there is no text
+    strategy    name and arguments of the algorithm, so that clients run its local half
+    protection  name and arguments of the protection, its codec included
+    keys        public key of each opener, by party number
+    layout      what one protected vector holds, as `Layout.to_dict()`
+    cohort, rounds: clients a round and rounds in all, from which a client knows how much it will encrypt
+    kernels     choices that can change bits: decided once, the same for every worker
+    seed        of the simulation's reproducible randomness; nothing secret is drawn from it
+    """
+
+    kind: ClassVar[int] = 8
+    model: dict[str, Any]
+    vocabulary: dict[str, Any]
+    strategy: dict[str, Any]
+    protection: dict[str, Any]
+    keys: dict[int, bytes]
+    layout: dict[str, Any]
+    cohort: int
+    rounds: int
+    kernels: dict[str, Any]
+    seed: int
+
+    def to_bytes(self) -> bytes:
+        return msgpack.packb(self.__dict__)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        try:
+            return cls(**msgpack.unpackb(data, strict_map_key=False))
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise ProtocolError(f"the run plan cannot be read: {error}; all parties must run one version") from None
+
+
+B = TypeVar("B", bound=Body)
+
+BODIES: dict[int, type[Body]] = {
+    body.kind: body for body in (TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan)
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A body with where it belongs (session, step) and whose it is. `recipient` may be EVERYBODY."""
+
+    session: bytes
+    step: Step
+    sender: int
+    recipient: int
+    body: Body
+
+    def to_bytes(self) -> bytes:
+        body = self.body.to_bytes()
+        phase = self.step.phase.encode("ascii")
+        if len(self.session) != 16 or len(phase) > 12:
+            raise ProtocolError(
+                f"session of {len(self.session)} bytes (16 needed) or phase {self.step.phase!r} over 12"
+            )
+        header = HEADER.pack(
+            MAGIC, VERSION, self.body.kind, self.session, self.step.round, self.step.attempt,
+            phase, self.sender, self.recipient, len(body),
+        )  # fmt: skip
+        return header + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read one whole message; raises `ProtocolError` for damage of any kind."""
+        if len(data) < HEADER.size:
+            raise ProtocolError(
+                f"message of {len(data)} bytes is shorter than its {HEADER.size}-byte header: send it again"
+            )
+        magic, version, kind, session, round, attempt, phase, sender, recipient, length = HEADER.unpack_from(data)
+        if magic != MAGIC:
+            raise ProtocolError(f"message begins {magic!r}, not {MAGIC!r}: this is not a fedlearn message")
+        if version != VERSION:
+            raise ProtocolError(f"message version {version}, this side speaks {VERSION}: run one release on all sides")
+        if kind not in BODIES:
+            raise ProtocolError(f"message kind {kind} is unknown, kinds are {min(BODIES)}..{max(BODIES)}")
+        if len(data) != HEADER.size + length:
+            raise ProtocolError(
+                f"message body has {len(data) - HEADER.size} bytes, its header says {length}: send it again"
+            )
+        try:
+            step = Step(round, attempt, phase.rstrip(b"\0").decode("ascii"))
+        except UnicodeDecodeError:
+            raise ProtocolError(f"message phase {phase!r} is not ASCII: send it again") from None
+        return cls(session, step, sender, recipient, BODIES[kind].from_bytes(data[HEADER.size :]))
+
+    def expect(self, kind: type[B], *, session: bytes, step: Step | None = None, sender: int | None = None) -> B:
+        """The body, if the message is what the receiver waits for; `ProtocolError` says what differs."""
+        if not isinstance(self.body, kind):
+            raise ProtocolError(f"got {type(self.body).__name__}, expected {kind.__name__}")
+        if self.session != session:
+            raise ProtocolError(f"message of session {self.session.hex()}, this is session {session.hex()}: a replay?")
+        if step is not None and self.step != step:
+            raise ProtocolError(f"message of {self.step}, expected {step}: a replay?")
+        if sender is not None and self.sender != sender:
+            raise ProtocolError(f"message from {party_name(self.sender)}, expected {party_name(sender)}")
+        return self.body

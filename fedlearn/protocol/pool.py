@@ -1,0 +1,50 @@
+"""The seam between the aggregator and whatever runs the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from fedlearn.protocol.messages import Step
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one client answered in a step: the bytes of its message."""
+
+    client: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A client that did not answer.
+
+    reason   one line: the exception, or how its worker ended
+    again    the fault was the pool's (a killed worker), so the step can be tried again with this client
+    refused  the client's own input was at fault (a `BadInput`): it would be so again
+    """
+
+    client: int
+    reason: str
+    again: bool = False
+    refused: bool = False
+
+
+class Pool(Protocol):
+    """Runs the clients of one session, wherever they live. A pool serves one session at a time.
+
+    `exchange` sends every client of `inboxes` the broadcast (may be empty) and its own inbox, both whole
+    messages or empty, and yields one Reply or Lost for each, in any order.
+    """
+
+    def __len__(self) -> int: ...
+
+    def names(self) -> dict[int, str]: ...
+
+    def start(self, plan: bytes) -> None: ...
+
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Reply | Lost]: ...
+
+    def close(self) -> None: ...

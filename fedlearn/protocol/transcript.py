@@ -1,0 +1,131 @@
+"""What each party has seen: a row a message, and with `record` the messages themselves.
+
+`transcript.jsonl` holds one JSON row a message and recipient: session, round, attempt, phase, from, to, type,
+bytes, sha256; with `record` the message's bytes are appended to `payloads.bin` and the row gives its offset.
+A `PartyView` is everything one party sent or received: an attack is handed that and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeVar
+
+from fedlearn.errors import DataError, ProtocolError
+from fedlearn.protocol.messages import AGGREGATOR, EVERYBODY, Body, Message, party_name
+
+ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
+
+
+class Transcript:
+    """Writes the rows of one run, and counts what travelled between clients and aggregator.
+
+    folder: where the files go; None counts bytes only, so that memory stays flat without a run folder.
+    record: keep the messages' bytes too (needed by attacks; a run's traffic on disk).
+    """
+
+    def __init__(self, folder: Path | None = None, record: bool = False):
+        if record and folder is None:
+            raise DataError("a transcript can only be recorded in a run folder: give one")
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self._rows: IO[str] | None = None
+        self._payloads: IO[bytes] | None = None
+        if folder is not None:
+            self._rows = open(folder / ROWS, "a", encoding="utf-8")  # noqa: SIM115
+            if record:
+                self._payloads = open(folder / PAYLOADS, "ab")  # noqa: SIM115
+
+    def saw(self, data: bytes, recipients: Iterable[int] | None = None) -> Message:
+        """Enter one message, once for each of its recipients, and return it read.
+
+        recipients: parties of a broadcast; by default the one that the message names.
+        """
+        message = Message.from_bytes(data)
+        to = [message.recipient] if recipients is None else list(recipients)
+        if message.sender >= 0:
+            self.bytes_up += len(data) * len(to)
+        else:
+            self.bytes_down += len(data) * sum(party >= 0 for party in to)
+        if self._rows is not None:
+            self._write(message, data, to)
+        return message
+
+    def _write(self, message: Message, data: bytes, recipients: list[int]) -> None:
+        assert self._rows is not None
+        row = {
+            "session": message.session.hex(),
+            "round": message.step.round,
+            "attempt": message.step.attempt,
+            "phase": message.step.phase,
+            "from": party_name(message.sender),
+            "to": "",
+            "type": type(message.body).__name__,
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        if self._payloads is not None:
+            row["offset"] = self._payloads.tell()
+            self._payloads.write(data)
+        for party in recipients:
+            row["to"] = party_name(party)
+            self._rows.write(json.dumps(row) + "\n")
+
+    def flush(self) -> None:
+        """Make everything entered so far readable by others; called after every round."""
+        for file in (self._payloads, self._rows):
+            if file is not None:
+                file.flush()
+
+    def close(self) -> None:
+        for file in (self._payloads, self._rows):
+            if file is not None:
+                file.close()
+
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True)
+class PartyView:
+    """All messages that one party sent or received in a recorded run, in order."""
+
+    party: str
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def load(cls, folder: Path, party: int = AGGREGATOR) -> PartyView:
+        """Read one party's view of a run folder; raises `DataError` where no payloads were recorded."""
+        name = party_name(party)
+        if not (folder / ROWS).is_file():
+            raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
+        if not (folder / PAYLOADS).is_file():
+            raise DataError(f"{folder} holds no {PAYLOADS}: the run kept no payloads, run it again with --record")
+        with open(folder / ROWS, encoding="utf-8") as rows, open(folder / PAYLOADS, "rb") as payloads:
+            return cls(name, tuple(_messages(rows, payloads, name)))
+
+    def bodies(self, kind: type[B]) -> Iterator[tuple[Message, B]]:
+        """The messages whose body is of one kind, each with that body."""
+        for message in self.messages:
+            if isinstance(message.body, kind):
+                yield message, message.body
+
+
+def _messages(rows: IO[str], payloads: IO[bytes], name: str) -> Iterator[Message]:
+    everybody = party_name(EVERYBODY)
+    last = -1
+    for line in rows:
+        row = json.loads(line)
+        if name not in (row["from"], row["to"]) and row["to"] != everybody:
+            continue
+        if row["offset"] == last:  # the same broadcast, to the next recipient
+            continue
+        last = row["offset"]
+        payloads.seek(last)
+        data = payloads.read(row["bytes"])
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+            raise ProtocolError(f"payload at offset {last} does not match its row's sha256: the recording is damaged")
+        yield Message.from_bytes(data)

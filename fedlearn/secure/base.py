@@ -1,0 +1,114 @@
+"""The seam of every protection: what a client, the aggregator and the openers each do, and no party's secrets.
+
+A protection is one class that holds configuration only, with its halves beside it in the same file. Who runs
+which half is decided in clients/ and aggregator/; only the bytes that the halves make pass between parties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.protocol import RunPlan, Step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says about protection; each class takes from it what it needs."""
+
+    codec: FixedPoint
+    key_bits: int = 3072
+    min_cohort: int = 3
+    insecure_test_key: bool = False
+
+
+@dataclass(frozen=True)
+class OpenerSpec:
+    """A key holder or trustee to be started as a process of its own.
+
+    party    its number on the wire (FIRST_OPENER and below)
+    factory  `package.module:Class` of an `Opener`; it draws its secrets in its own process
+    """
+
+    party: int
+    factory: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+class ClientHalf(Protocol):
+    """One client in one attempt of one round."""
+
+    def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
+        """The client's payload for a phase. vector: its encoded update, int64 (n,), in the training phase only."""
+        ...
+
+
+class ServerHalf(Protocol):
+    """The aggregator in one attempt of one round."""
+
+    def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
+        """What each client still in the cohort is told at the start of a phase."""
+        ...
+
+    def receive(self, phase: str, client: int, payload: bytes) -> None:
+        """Take one client's payload; raises a `BadInput` naming what is wrong with it."""
+        ...
+
+    def requests(self) -> dict[int, bytes]:
+        """What each opener is asked; empty where the aggregator can read the sum by itself."""
+        ...
+
+    def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
+        """The sum of all vectors received, int64 (n,), from the openers' replies."""
+        ...
+
+
+class Opener(Protocol):
+    """A key holder or trustee, alone in its process."""
+
+    def public_key(self) -> bytes: ...
+
+    def open(self, session: bytes, step: Step, request: bytes) -> bytes:
+        """Open a sum, or raise `OpeningRefused` with the rule that forbids it."""
+        ...
+
+
+class Protection(Protocol):
+    """Configuration of one way to hide updates.
+
+    name            its name in the registry
+    phases          message exchanges of one attempt, in order
+    training_phase  the one in which clients train and hand over their vector
+    codec           fixed-point codec of the updates
+    min_cohort      the fewest addends a sum may have to be opened
+    """
+
+    name: str
+    phases: tuple[str, ...]
+    training_phase: str
+
+    @property
+    def codec(self) -> FixedPoint: ...
+
+    @property
+    def min_cohort(self) -> int: ...
+
+    def arguments(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def rebuild(cls, arguments: dict[str, Any]) -> Self:
+        """The same configuration on the other side of the wire, from `arguments()`."""
+        ...
+
+    @classmethod
+    def from_spec(cls, argument: str | None, settings: Settings) -> Self: ...
+
+    def client(self, plan: RunPlan, client: int) -> ClientHalf: ...
+
+    def server(self, plan: RunPlan) -> ServerHalf: ...
+
+    def openers(self) -> tuple[OpenerSpec, ...]: ...

@@ -1,0 +1,129 @@
+"""What one protected vector holds, lane by lane, and how a local update gets in and the mean gets out.
+
+A client with w examples enters as (w / max_weight) * value, quantised; w itself travels in a lane of its own,
+and so do the loss and the counts of clipped coordinates and capped weights. Nothing about one client leaves
+it beside the vector; of the sum, only totals are read. Lanes need bits + ceil(log2 addends) and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.errors import ShapeError
+from fedlearn.strategies.base import LocalUpdate
+
+LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
+BOOKKEEPING = ("weight", "loss", "clipped", "capped")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of lanes. weighted: values enter as (w / max_weight) * value."""
+
+    name: str
+    length: int
+    codec: FixedPoint
+    weighted: bool
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What the opened sum says about the cohort, and nothing about one client.
+
+    mean      by output name, float64: the mean over clients weighted by examples
+    addends   clients in the sum
+    weight    their examples in all (capped counts)
+    loss      mean training loss per example, nats
+    clipped   coordinates clipped at the codec's bound (0 where it refuses)
+    capped    clients whose example count was capped at max_weight
+    error_bound  largest possible |error| of a coordinate of the mean by quantisation
+    """
+
+    mean: dict[str, np.ndarray]
+    addends: int
+    weight: int
+    loss: float
+    clipped: int
+    capped: int
+    error_bound: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Segments of a protected vector, in order: the strategy's outputs, then the bookkeeping lanes."""
+
+    segments: tuple[Segment, ...]
+    max_weight: int
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, int], codec: FixedPoint, max_weight: int) -> Self:
+        """outputs: the strategy's vectors by name and length; codec: that of their values.
+
+        Raises `CodecError` where max_weight does not fit the codec's integers.
+        """
+        integers = replace(codec, bound=float(2 ** (codec.bits - 1) - 1), overflow="clip", rounding="nearest")
+        # Refused here, at the start of a run, if the largest weight does not fit a lane.
+        replace(integers, overflow="refuse").encode(np.array([max_weight], np.float64))
+        loss = replace(codec, bound=LOSS_BOUND, overflow="clip", rounding="nearest")
+        segments = [Segment(name, length, codec, True) for name, length in outputs.items()]
+        segments += [Segment(name, 1, loss if name == "loss" else integers, name == "loss") for name in BOOKKEEPING]
+        return cls(tuple(segments), max_weight)
+
+    def __len__(self) -> int:
+        return sum(segment.length for segment in self.segments)
+
+    def encode(self, update: LocalUpdate) -> np.ndarray:
+        """One client's vector, int64 (n,). Raises `CodecError` for NaN, infinity or a value out of bounds."""
+        weight = min(update.examples, self.max_weight)
+        share = weight / self.max_weight
+        values = {name: vector * np.float64(share) for name, vector in update.vectors.items()}
+        clipped = sum(s.codec.count_outside(values[s.name]) for s in self.segments if s.name in values)
+        values["weight"] = np.array([weight])
+        values["loss"] = np.array([update.loss * share])
+        values["clipped"] = np.array([clipped])
+        values["capped"] = np.array([update.examples > self.max_weight])
+        parts = [s.codec.encode(self._fitting(s, values[s.name])) for s in self.segments]
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _fitting(segment: Segment, values: np.ndarray) -> np.ndarray:
+        if values.shape != (segment.length,):
+            raise ShapeError(
+                f"update {segment.name!r} has shape {values.shape}, the plan says ({segment.length},): "
+                "the model must keep the parameters it had at the start of the run"
+            )
+        return values.astype(np.float64, copy=False)
+
+    def decode(self, total: np.ndarray, addends: int) -> Aggregate:
+        """Means and totals from the opened sum, int64 (n,), of `addends` clients' vectors."""
+        if total.shape != (len(self),):
+            raise ShapeError(f"opened sum has shape {total.shape}, the layout needs ({len(self)},)")
+        bounds = np.cumsum([segment.length for segment in self.segments])[:-1]
+        sums = dict(zip((s.name for s in self.segments), np.split(total, bounds), strict=True))
+        weight = int(sums["weight"][0])
+        means = {s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in self.segments if s.weighted}
+        codec = self.segments[0].codec
+        return Aggregate(
+            loss=float(means.pop("loss")[0]),
+            mean=means,
+            addends=addends,
+            weight=weight,
+            clipped=int(sums["clipped"][0]),
+            capped=int(sums["capped"][0]),
+            error_bound=codec.error_bound(addends=addends, total_weight=weight, max_weight=self.max_weight),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        rows = [(s.name, s.length, s.codec.to_dict(), s.weighted) for s in self.segments]
+        return {"segments": rows, "max_weight": self.max_weight}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        rows = data["segments"]
+        segments = tuple(Segment(name, n, FixedPoint.from_dict(codec), weighted) for name, n, codec, weighted in rows)
+        return cls(segments, data["max_weight"])

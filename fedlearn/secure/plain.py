@@ -1,0 +1,89 @@
+"""No protection: the aggregator reads every update. The sums are the same integers as under encryption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.protocol import RunPlan
+from fedlearn.secure.base import OpenerSpec, Settings
+
+
+class Plain:
+    """Updates travel as the codec's integers, readable by the aggregator and whoever listens.
+
+    codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
+    """
+
+    name = "none"
+    phases: tuple[str, ...] = ("update",)
+    training_phase = "update"
+    min_cohort = 1
+
+    def __init__(self, codec: FixedPoint | None = None):
+        self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"codec": self.codec.to_dict()}
+
+    @classmethod
+    def rebuild(cls, arguments: dict[str, Any]) -> Self:
+        return cls(FixedPoint.from_dict(arguments["codec"]))
+
+    @classmethod
+    def from_spec(cls, argument: str | None, settings: Settings) -> Self:
+        if argument is not None:
+            raise BadInput(f"protection none takes no argument, got {argument!r}: leave it out")
+        return cls(settings.codec)
+
+    def client(self, plan: RunPlan, client: int) -> PlainClient:
+        return PlainClient(wire_dtype(self.codec))
+
+    def server(self, plan: RunPlan) -> PlainServer:
+        return PlainServer(wire_dtype(self.codec))
+
+    def openers(self) -> tuple[OpenerSpec, ...]:
+        return ()
+
+
+def wire_dtype(codec: FixedPoint) -> np.dtype:
+    """The smaller of int32 and int64 that holds one client's integers."""
+    return np.dtype("<i4" if codec.bits <= 32 else "<i8")
+
+
+class PlainClient:
+    def __init__(self, dtype: np.dtype):
+        self._dtype = dtype
+
+    def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
+        assert vector is not None
+        return vector.astype(self._dtype).tobytes()
+
+
+class PlainServer:
+    def __init__(self, dtype: np.dtype):
+        self._dtype = dtype
+        self._total: np.ndarray | None = None
+
+    def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
+        return dict.fromkeys(cohort, b"")
+
+    def receive(self, phase: str, client: int, payload: bytes) -> None:
+        if self._total is not None and len(payload) != self._total.size * self._dtype.itemsize:
+            raise ProtocolError(
+                f"client {client} sent an update of {len(payload)} bytes, "
+                f"the cohort sends {self._total.size * self._dtype.itemsize}: its model is another one"
+            )
+        vector = np.frombuffer(payload, self._dtype)
+        self._total = vector.astype(np.int64) if self._total is None else self._total + vector
+
+    def requests(self) -> dict[int, bytes]:
+        return {}
+
+    def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
+        assert self._total is not None
+        return self._total

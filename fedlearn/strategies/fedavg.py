@@ -1,0 +1,60 @@
+"""Federated averaging (McMahan et al. 2017, "Communication-Efficient Learning", Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fedlearn import optim
+from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.strategies.base import LocalUpdate, State
+from fedlearn.strategies.local import train_epochs
+
+
+@dataclass(frozen=True)
+class FedAvg:
+    """Clients run E epochs of SGD from the global weights; the server adds the mean of their deltas.
+
+    The mean is weighted by examples: a client with w of them enters as w / max_weight times its delta, so
+    that the weights themselves can stay private.
+
+    epochs, batch_size, lr, momentum, weight_decay: of the local SGD (E, B and eta in the paper).
+    """
+
+    epochs: int = 1
+    batch_size: int = 32
+    lr: float = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    max_weight: int = 4096
+
+    name = "fedavg"
+
+    def __post_init__(self) -> None:
+        for what, least in (("epochs", 1), ("batch_size", 1), ("max_weight", 1)):
+            if getattr(self, what) < least:
+                raise BadInput(f"{what} is {getattr(self, what)}, at least {least} is needed: raise it")
+        if not 0 < self.lr < float("inf"):
+            raise BadInput(f"learning rate is {self.lr}, it must be positive and finite: 0.1 is a usual start")
+
+    def arguments(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def outputs(self, parameters: int) -> Mapping[str, int]:
+        return {"delta": parameters}
+
+    def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:
+        start = model.vector.copy()
+        optimizer = optim.SGD(model.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        loss = train_epochs(model, data, optimizer, self.epochs, self.batch_size, rng)
+        return LocalUpdate({"delta": model.vector - start}, examples=len(data), loss=loss)
+
+    def server_step(
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+    ) -> tuple[np.ndarray, State]:
+        return (weights + mean["delta"]).astype(np.float32), state

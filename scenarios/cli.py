@@ -1,0 +1,146 @@
+"""The `fedlearn` command. Exit status: 0 done, 2 bad input, 1 failed; results on standard output, the rest on error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedlearn.errors import BadInput, FedlearnError
+
+if TYPE_CHECKING:
+    from scenarios.options import Outcome
+
+app = typer.Typer(
+    help="Federated, privacy-preserving training you can run, measure and attack.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Data sets: what there is, where it is, how to get it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+WHO, LEARN, PROTECT, RUN = "Who takes part", "How they learn", "What hides updates", "How it runs"
+
+
+def option(text: str, panel: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A name from `fedlearn list`.")],
+    data: Annotated[str | None, option("Data set by name, or a file of your own.", WHO)] = None,
+    clients: Annotated[int | None, option("Number of clients.", WHO)] = None,
+    cohort: Annotated[int | None, option("Clients sampled each round (default: all).", WHO)] = None,
+    partition: Annotated[str | None, option("iid | dirichlet:ALPHA | shards:N | natural.", WHO)] = None,
+    model: Annotated[str | None, option("Model by name.", LEARN)] = None,
+    dim: Annotated[int | None, option("Embedding dimension; 1 is the book's model.", LEARN)] = None,
+    vocabulary: Annotated[str | None, option("hashed:BUCKETS | explicit:FILE.", LEARN)] = None,
+    rounds: Annotated[int | None, option("Rounds of training.", LEARN)] = None,
+    epochs: Annotated[int | None, option("Local epochs a round.", LEARN)] = None,
+    batch_size: Annotated[int | None, option("Examples in a local batch.", LEARN)] = None,
+    lr: Annotated[float | None, option("Local learning rate.", LEARN)] = None,
+    strategy: Annotated[str, option("Federated algorithm by name.", LEARN)] = "fedavg",
+    protection: Annotated[str | None, option("none | paillier.", PROTECT)] = None,
+    key_bits: Annotated[int, option("Size of the Paillier modulus, at least 2048.", PROTECT)] = 3072,
+    min_cohort: Annotated[int, option("The fewest updates in a sum that is opened.", PROTECT)] = 3,
+    codec: Annotated[str, option("bits=B,bound=X,addends=N,overflow=refuse|clip.", PROTECT)] = "",
+    insecure_test_key: Annotated[
+        bool, option("Allow a key under 2048 bits: protects nothing.", PROTECT, "--insecure-test-key")
+    ] = False,
+    pool: Annotated[str, option("inline | processes.", RUN)] = "inline",
+    workers: Annotated[int, option("Worker processes of the pool.", RUN)] = 2,
+    seed: Annotated[int, option("Of every reproducible choice; keys never come from it.", RUN)] = 0,
+    out: Annotated[Path | None, option("Run folder (default: a new one under runs/).", RUN)] = None,
+    record: Annotated[bool, option("Keep every message's payload for attacks.", RUN, "--record")] = False,
+    resume: Annotated[bool, option("Go on with the run in --out from its last checkpoint.", RUN, "--resume")] = False,
+    as_json: Annotated[bool, option("One JSON object as the last line of output.", RUN, "--json")] = False,
+    quiet: Annotated[bool, option("No bar, no table, no warnings.", RUN, "--quiet")] = False,
+) -> None:
+    """Run a scenario: simulated clients train, and what each party saw is kept in a run folder."""
+    given = dict(locals())
+    from rich.console import Console
+
+    from scenarios import SCENARIOS
+    from scenarios.console import ConsoleTracker, log_to_terminal
+    from scenarios.options import Options
+
+    console = Console(stderr=True)
+    log_to_terminal(console, quiet)
+    values = {f.name: given[f.name] for f in fields(Options) if f.name in given}
+    options = Options(**values, trackers=() if quiet else (ConsoleTracker(console),))
+    outcome = SCENARIOS.load(scenario)(options)
+    report(scenario, outcome, as_json)
+
+
+def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
+    """The result for people on standard output, or as one JSON line for programs."""
+    if as_json:
+        typer.echo(json.dumps(outcome.to_dict(scenario)))
+        return
+    for name, value in outcome.metrics.items():
+        typer.echo(f"{name:>24}  {value:.4f}")
+    for claim in outcome.claims:
+        typer.echo(f"{claim.name:>24}  {claim.value:.4g} {claim.unit}".rstrip())
+    typer.echo(f"{'run folder':>24}  {outcome.run_dir}")
+    typer.echo(outcome.story)
+
+
+@app.command("list")
+def list_names() -> None:
+    """Everything that has a name: scenarios, models, data sets, partitions, protections..., a line each."""
+    from clients import POOLS
+    from fedlearn.attacks import ATTACKS
+    from fedlearn.datasets import DATASETS, PARTITIONS, VOCABULARIES
+    from fedlearn.models import MODELS
+    from fedlearn.secure import PROTECTIONS
+    from fedlearn.strategies import STRATEGIES
+    from scenarios import SCENARIOS
+
+    kinds = (SCENARIOS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS, ATTACKS)
+    for registry in kinds:
+        typer.secho(registry.kind, bold=True)
+        for name, entry in registry.entries.items():
+            typer.echo(f"  {name:<16} {entry.summary}")
+
+
+@app.command()
+def attack(
+    name: Annotated[str, typer.Argument(help="An attack from `fedlearn list`.")],
+    run_folder: Annotated[Path, typer.Option("--run", help="Folder of a run made with --record.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")] = False,
+) -> None:
+    """Let a curious aggregator read its own recorded transcript, and nothing else."""
+    from fedlearn.attacks import ATTACKS
+    from fedlearn.protocol import PartyView
+
+    findings = ATTACKS.load(name)(PartyView.load(run_folder))
+    if as_json:
+        typer.echo(json.dumps([finding.to_dict() for finding in findings]))
+        return
+    for finding in findings:
+        typer.echo(str(finding))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; a `BadInput` is one line and exit status 2, any other failure of ours exit status 1."""
+    try:
+        app(arguments)
+    except FedlearnError as error:
+        print(f"fedlearn: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
+
+
+def run_module(scenario: str) -> None:
+    """`python -m scenarios.NAME ...` is `fedlearn run NAME ...`."""
+    main(["run", scenario, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""Whole federations through the Python interface: what is averaged, who survives what, what stays on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator, RoundRecord, RunFolder
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.crypto import FixedPoint
+from fedlearn.datasets.bags import Bags
+from fedlearn.errors import BadInput, CodecError
+from fedlearn.protocol import FIRST_OPENER, Opened, OpenRequest, PartyView, RunPlan, TrainRequest, Update
+from fedlearn.secure import Plain
+from fedlearn.seeding import stream
+from fedlearn.strategies import FedAvg
+from tests.toys import FailingBags, toy_bags, toy_clients, toy_model, toy_paillier, toy_plain, toy_strategy
+
+
+def train(protection=None, clients=None, pool=None, rounds=3, folder=None, strategy=None, **more):
+    """Weights and history of a toy federation."""
+    model = toy_model()
+    pool = pool or InlinePool(clients or toy_clients())
+    protection = protection or toy_plain()
+    aggregator = Aggregator(model, strategy or toy_strategy(), protection, folder=folder, seed=5, **more)
+    history = aggregator.fit(pool, rounds)
+    return model.vector.copy(), history
+
+
+def run_folder(path: Path, **changes) -> RunFolder:
+    return RunFolder(path, {"seed": 5}, {"name": "toy"}, **changes)
+
+
+def test_the_mean_is_the_weighted_mean_of_everybody_and_not_one_clients_model():
+    """The book's chapter 15 sums the encrypted models of all and then decrypts Sue's alone."""
+    clients, strategy = toy_clients(3), toy_strategy()
+    start = toy_model().vector.copy()
+    deltas, weights = [], []
+    for number, client in enumerate(clients):
+        model = toy_model()
+        update = strategy.local_update(model, client.data, {}, stream(5, "local", 1, number))
+        deltas.append(update.vectors["delta"].astype(np.float64))
+        weights.append(update.examples)
+    mean = np.average(deltas, axis=0, weights=weights)
+    trained, history = train(toy_paillier(), clients, rounds=1)
+    assert np.max(np.abs(trained - start - mean)) <= history.rounds[0].error_bound + 1e-7
+    for delta in deltas:
+        assert np.max(np.abs(trained - start - delta)) > 1000 * history.rounds[0].error_bound
+
+
+def test_protected_or_not_inline_or_in_processes_the_model_is_the_same():
+    results = [
+        train(toy_plain()),
+        train(toy_paillier()),
+        train(toy_plain(), pool=ProcessPool(toy_clients(), workers=2)),
+        train(toy_paillier(), pool=ProcessPool(toy_clients(), workers=3)),
+    ]
+    weights, history = results[0]
+    assert np.any(weights != toy_model().vector)
+    for other, other_history in results[1:]:
+        assert other.tobytes() == weights.tobytes()
+        assert other_history.model_sha256 == history.model_sha256
+        assert [r.train_loss for r in other_history.rounds] == [r.train_loss for r in history.rounds]
+
+
+def test_another_seed_gives_another_model():
+    a, _ = train(cohort=2, clients=toy_clients(6))
+    model = toy_model()
+    Aggregator(model, toy_strategy(), toy_plain(), cohort=2, seed=6).fit(InlinePool(toy_clients(6)), 3)
+    assert a.tobytes() != model.vector.tobytes()
+
+
+def test_rounds_are_recorded_with_totals_only():
+    _, history = train(toy_paillier(), rounds=2)
+    record = history.rounds[-1]
+    assert (record.round, record.clients_ok, record.clients_failed, record.attempts) == (2, 3, 0, 1)
+    assert record.weight == sum(len(client.data) for client in toy_clients())
+    assert (record.clipped, record.capped, record.void) == (0, 0, None)
+    assert set(record.seconds) == {"update", "open"}
+    assert record.bytes_up > 0
+    assert history.bytes_up == sum(r.bytes_up for r in history.rounds)
+
+
+def test_large_weights_are_capped_and_counted_and_clipping_too():
+    codec = FixedPoint(bits=24, bound=0.01, addends=16, overflow="clip")
+    _, history = train(Plain(codec), strategy=FedAvg(epochs=2, batch_size=4, lr=0.5, max_weight=8), rounds=1)
+    assert history.rounds[0].capped == 1  # clients of 5, 8 and 11 examples
+    assert history.rounds[0].weight == 5 + 8 + 8
+    assert history.rounds[0].clipped > 0
+
+
+def test_evaluation_is_the_scenarios():
+    _, history = train(evaluate=lambda model: {"loss": 1.5, "accuracy": float(np.abs(model.vector).sum() > 0)})
+    assert history.metrics == {"loss": 1.5, "accuracy": 1.0}
+    assert history.rounds[-1].train_loss != 1.5
+
+
+def test_a_failing_client_is_left_out_and_named():
+    clients = [*toy_clients(3), Client("alice", FailingBags(OSError("no space")))]
+    weights, history = train(toy_paillier(), clients)
+    assert [r.clients_failed for r in history.rounds] == [1, 1, 1]
+    assert history.rounds[0].lost == {3: "OSError: no space"}
+    alone, _ = train(clients=toy_clients(3))
+    assert weights.tobytes() == alone.tobytes()
+
+
+def test_too_few_updates_make_a_void_round_and_leave_the_model():
+    clients = [*toy_clients(2), Client("alice", FailingBags(OSError("no space")))]
+    weights, history = train(toy_paillier(), clients, rounds=2)
+    assert weights.tobytes() == toy_model().vector.tobytes()
+    assert "2 clients answered, 3 are needed" in history.rounds[0].void
+    assert "no space" in history.rounds[0].void
+    assert history.rounds[1].void
+
+
+def test_a_codec_that_cannot_hold_an_update_ends_the_run_with_the_reason(tmp_path):
+    tight = Plain(FixedPoint(bits=24, bound=1e-4, addends=16))
+    with pytest.raises(BadInput, match=r"outside the bound 0.0001"):
+        train(tight, folder=run_folder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_nan_in_every_update_ends_the_run_with_the_reason():
+    good = toy_bags(6, 0)
+    broken = Bags(good.indices, good.offsets, np.full(6, np.nan, np.float32))
+    with pytest.raises(BadInput, match="of 41 values are NaN or infinite"):
+        train(clients=[Client("bob", broken)])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rounds": 0}, "rounds is 0"),
+        ({"cohort": 4}, "cohort of 4 cannot be sampled from 3"),
+        ({"cohort": 0}, "cohort of 0"),
+        ({"cohort": 2, "protection": toy_paillier()}, "cohort of 2 clients is under the minimum of 3"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused_before_anything_is_written(change, says, tmp_path):
+    with pytest.raises(BadInput, match=says):
+        train(folder=run_folder(tmp_path / "run"), **change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_codec_too_narrow_for_the_cohort_is_refused():
+    with pytest.raises(CodecError, match="cohort of 3 clients does not fit a codec of 2 addends"):
+        train(Plain(FixedPoint(bits=24, bound=4.0, addends=2)))
+
+
+def test_no_clients_at_all():
+    with pytest.raises(BadInput, match="0 clients"):
+        Aggregator(toy_model(), toy_strategy(), toy_plain()).fit(InlinePool([]), 1)
+
+
+class KillsItsWorkerOnce:
+    """Reading it kills the process, once: afterwards it is the toy data it wraps."""
+
+    def __init__(self, mark: Path, bags):
+        self.mark, self.bags = mark, bags
+
+    def __len__(self):
+        return len(self.bags)
+
+    def take(self, order):
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.bags.take(order)
+
+
+def test_a_killed_worker_costs_an_attempt_and_changes_no_bit(tmp_path):
+    expected, _ = train()
+    clients = toy_clients()
+    clients[1] = Client("client-1", KillsItsWorkerOnce(tmp_path / "mark", clients[1].data))
+    weights, history = train(toy_paillier(), pool=ProcessPool(clients, workers=2))
+    assert [r.attempts for r in history.rounds] == [2, 1, 1]
+    assert [r.clients_failed for r in history.rounds] == [0, 0, 0]
+    assert weights.tobytes() == expected.tobytes()
+
+
+class KillsItsWorker(KillsItsWorkerOnce):
+    def take(self, order):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_every_time_makes_the_round_void(tmp_path):
+    clients = toy_clients()
+    clients[1] = Client("client-1", KillsItsWorker(tmp_path, toy_bags(4, 0)))
+    weights, history = train(pool=ProcessPool(clients, workers=2), rounds=1)
+    assert "workers died in 3 attempts" in history.rounds[0].void
+    assert weights.tobytes() == toy_model().vector.tobytes()
+
+
+def test_a_run_folder_holds_the_whole_run(tmp_path):
+    folder = run_folder(tmp_path / "run", record=True)
+    _, history = train(toy_paillier(), folder=folder, evaluate=lambda model: {"accuracy": 0.5})
+    run = json.loads((folder.path / "run.json").read_text())
+    assert run["seed"] == 5
+    assert run["data_set"] == {"name": "toy"}
+    assert run["outcome"]["state"] == "done"
+    assert run["outcome"]["model_sha256"] == history.model_sha256
+    assert run["versions"]["numpy"] == np.__version__
+    model = (folder.path / "model.safetensors").read_bytes()
+    assert hashlib.sha256(model).hexdigest() == history.model_sha256
+    rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+    assert [RoundRecord.from_dict(row) for row in rows] == history.rounds
+    assert rows[0]["accuracy"] == 0.5
+    assert {p.name for p in (folder.path / "checkpoint").iterdir()} == {
+        "round-000002.safetensors", "round-000003.safetensors",
+    }  # fmt: skip
+    assert not list(folder.path.rglob("*.tmp"))
+
+
+def test_a_folder_that_is_not_empty_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(BadInput, match="not empty"):
+        run_folder(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_resuming_gives_the_model_of_an_uninterrupted_run(tmp_path):
+    whole, _ = train(rounds=4)
+    train(rounds=2, folder=run_folder(tmp_path / "run"))
+    weights, history = train(rounds=4, folder=run_folder(tmp_path / "run", resume=True))
+    assert weights.tobytes() == whole.tobytes()
+    assert [r.round for r in history.rounds] == [1, 2, 3, 4]
+
+
+def test_resuming_skips_a_damaged_checkpoint(tmp_path):
+    whole, _ = train(rounds=4)
+    train(rounds=3, folder=run_folder(tmp_path / "run"))
+    newest = tmp_path / "run" / "checkpoint" / "round-000003.safetensors"
+    newest.write_bytes(newest.read_bytes()[:100])
+    weights, _ = train(rounds=4, folder=run_folder(tmp_path / "run", resume=True))
+    assert weights.tobytes() == whole.tobytes()
+
+
+def test_resuming_with_another_configuration_is_refused(tmp_path):
+    train(folder=run_folder(tmp_path / "run"))
+    with pytest.raises(BadInput, match=r"cannot resume with seed=6, the run was started with 5"):
+        RunFolder(tmp_path / "run", {"seed": 6}, {"name": "toy"}, resume=True)
+    with pytest.raises(BadInput, match="no run to resume"):
+        RunFolder(tmp_path / "nothing", {"seed": 6}, {"name": "toy"}, resume=True)
+
+
+def test_under_encryption_nobody_but_the_key_holder_can_read_an_update(tmp_path):
+    """What each party saw: the aggregator no plain update, the key holder one sum a round and no update."""
+    folder = run_folder(tmp_path / "run", record=True)
+    train(toy_paillier(), folder=folder, rounds=2)
+    plain = run_folder(tmp_path / "plain", record=True)
+    train(toy_plain(), folder=plain, rounds=2)
+    readable = [body.payload for _, body in PartyView.load(plain.path).bodies(Update)]
+    seen = (folder.path / "payloads.bin").read_bytes()
+    assert len(readable) == 6
+    assert not any(payload in seen for payload in readable)
+    holder = PartyView.load(folder.path, FIRST_OPENER)
+    assert not list(holder.bodies(Update))
+    assert not list(holder.bodies(TrainRequest))
+    assert [m.step.round for m, _ in holder.bodies(OpenRequest)] == [1, 2]
+    assert len(list(holder.bodies(RunPlan))) == 1
+    aggregator = PartyView.load(folder.path)
+    sums = [np.frombuffer(body.payload, "<i8") for _, body in aggregator.bodies(Opened)]
+    for number, total in enumerate(sums):
+        cohort = [np.frombuffer(payload, "<i4").astype(np.int64) for payload in readable[3 * number :][:3]]
+        assert total.tolist() == sum(cohort).tolist()
+
+
+def test_the_private_key_is_never_in_this_process():
+    """The key holder is a child process even under the inline pool, and ends with the run."""
+    seen = []
+    train(toy_paillier(), rounds=1, evaluate=lambda model: seen.extend(multiprocessing.active_children()) or {})
+    assert [process.name for process in seen] == ["opener:0"]
+    assert not multiprocessing.active_children()
+
+
+def test_a_dead_key_holder_ends_the_run_with_what_to_do():
+    def kill(model):
+        multiprocessing.active_children()[0].kill()
+        return {}
+
+    with pytest.raises(Exception, match="opener:0 ended .* --resume"):
+        train(toy_paillier(), rounds=2, evaluate=kill)

@@ -1,0 +1,189 @@
+"""One case for every op: how to call it, and how to draw inputs for it. Used by gradient checks and oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from fedlearn.autograd import fused, ops
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`run(*tensors)` exercises the op `name` on `draw(rng, shape)`; the shape has 1 to 3 axes of 1 to 4."""
+
+    name: str
+    run: Callable[..., Any]
+    draw: Draw
+
+    def __str__(self) -> str:
+        return self.name
+
+
+shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
+seeds = st.integers(0, 2**31)
+
+
+def normal(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    return rng.standard_normal(shape)
+
+
+def positive(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    return rng.uniform(0.5, 2.0, shape)
+
+
+def apart(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    """Distinct numbers, no two nearer than 0.05, none near 0: no kink is met by a small step."""
+    count = int(np.prod(shape))
+    return ((rng.permutation(count) - count // 2 + 0.5) * 0.1).reshape(shape)
+
+
+def broadcast(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape that broadcasts to `shape`: some axes 1, some leading ones missing."""
+    lost = int(rng.integers(0, len(shape) + 1))
+    return tuple(1 if rng.random() < 0.4 else n for n in shape[lost:])
+
+
+def unary(sample: Callable[..., np.ndarray]) -> Draw:
+    return lambda rng, shape: [sample(rng, shape)]
+
+
+def binary(sample: Callable[..., np.ndarray]) -> Draw:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+        pair = [sample(rng, shape), sample(rng, broadcast(rng, shape))]
+        return pair[::-1] if rng.random() < 0.5 else pair
+
+    return draw
+
+
+def distinct_pair(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    other = broadcast(rng, shape)
+    return [apart(rng, shape), apart(rng, other) + 0.03]
+
+
+def matrices(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Two factors, batches broadcast; a vector on either side when the shape has one axis."""
+    n, m = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    if len(shape) == 1:
+        left = (n,) if rng.random() < 0.5 else (m, n)
+        right = (n,) if rng.random() < 0.5 else (n, m)
+        return [normal(rng, left), normal(rng, right)]
+    batch = shape[:-1]
+    return [normal(rng, (*batch, m, n)), normal(rng, (*broadcast(rng, batch), n, shape[-1]))]
+
+
+def layer(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    out = int(rng.integers(1, 4))
+    return [normal(rng, shape), normal(rng, (out, shape[-1])), normal(rng, (out,))]
+
+
+def stacked_layer(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    clients, out = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    n, width = int(rng.integers(1, 4)), shape[-1]
+    return [normal(rng, (clients, n, width)), normal(rng, (clients, out, width)), normal(rng, (clients, out))]
+
+
+def several(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, (int(rng.integers(1, 4)), *shape[1:])) for _ in range(3)]
+
+
+def alike(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, shape) for _ in range(3)]
+
+
+def picks(x: Any, count: int = 5) -> np.ndarray:
+    """Whole numbers below len(x), with repeats."""
+    return np.arange(count) * 7 % len(x)
+
+
+def add_rows(x: Any, source: Any) -> Any:
+    return ops.index_add(x, 0, picks(x), source)
+
+
+def rows_to_add(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, shape), normal(rng, (5, *shape[1:]))]
+
+
+def logits(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, (*shape, 3)) * 3]
+
+
+def classes(x: Any) -> np.ndarray:
+    """A target for each row of logits."""
+    return np.arange(int(np.prod(x.shape[:-1]))).reshape(x.shape[:-1]) % x.shape[-1]
+
+
+def bags(mode: str) -> Callable[[Any], Any]:
+    offsets = np.array([0, 2, 2, 5])  # the second bag is empty
+
+    return lambda w: fused.embedding_bag(w, indices=picks(w, 7), offsets=offsets, mode=mode)
+
+
+def matrix(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, (max(shape), 2))]
+
+
+CASES = [
+    Case("add", lambda a, b: a + b, binary(normal)),
+    Case("sub", lambda a, b: a - b, binary(normal)),
+    Case("mul", lambda a, b: a * b, binary(normal)),
+    Case("div", lambda a, b: a / b, binary(positive)),
+    Case("pow", lambda a, b: a**b, binary(positive)),
+    Case("neg", lambda x: -x, unary(normal)),
+    Case("abs", lambda x: abs(x), unary(apart)),
+    Case("exp", lambda x: x.exp(), unary(normal)),
+    Case("log", lambda x: x.log(), unary(positive)),
+    Case("sqrt", lambda x: x.sqrt(), unary(positive)),
+    Case("tanh", lambda x: x.tanh(), unary(normal)),
+    Case("sigmoid", lambda x: x.sigmoid(), unary(normal)),
+    Case("softplus", lambda x: ops.softplus(x), unary(normal)),
+    Case("relu", lambda x: x.relu(), unary(apart)),
+    Case("leaky_relu", lambda x: ops.leaky_relu(x, slope=0.1), unary(apart)),
+    Case("erf", lambda x: ops.gelu(x), unary(normal)),
+    Case("clip", lambda x: x.clip(-0.3, 0.4), unary(apart)),
+    Case("maximum", lambda a, b: ops.maximum(a, b), distinct_pair),
+    Case("minimum", lambda a, b: ops.minimum(a, b), distinct_pair),
+    Case("where", lambda a, b: ops.where(a > 0, a, b), lambda rng, shape: [apart(rng, shape), normal(rng, shape)]),
+    Case("astype", lambda x: x.astype(np.float64) * x, unary(normal)),
+    Case("sum", lambda x: x.sum(axis=-1, keepdims=True) * x.sum(), unary(normal)),
+    Case("mean", lambda x: x.mean(axis=0) * x.mean(axis=(0, -1)[: x.ndim], keepdims=True), unary(normal)),
+    Case("max", lambda x: x.max(axis=0) * x.max(), unary(apart)),
+    Case("min", lambda x: x.min(axis=-1, keepdims=True) * x, unary(apart)),
+    Case("var", lambda x: x.var(axis=-1, keepdims=True, correction=0) + x.var(correction=-1), unary(normal)),
+    Case("cumsum", lambda x: x.cumsum(axis=0) * x, unary(normal)),
+    Case("logsumexp", lambda x: ops.logsumexp(x, axis=0), unary(normal)),
+    Case("softmax", lambda x: ops.softmax(x, axis=-1), unary(normal)),
+    Case("log_softmax", lambda x: ops.log_softmax(x, axis=0), unary(normal)),
+    Case("matmul", lambda a, b: a @ b, matrices),
+    Case("linear", lambda x, w, b: ops.linear(x, w, b), layer),
+    Case("linear", lambda x, w, b: ops.linear(x, w, b), stacked_layer),
+    Case(
+        "einsum",
+        lambda a, b: ops.einsum("...i,ij->...j", a, b),
+        lambda rng, shape: [normal(rng, shape), normal(rng, (shape[-1], 2))],
+    ),
+    Case("reshape", lambda x: x.reshape(-1) * x.flatten(), unary(normal)),
+    Case("transpose", lambda x: x.T * x.transpose(*range(x.ndim)[::-1]), unary(normal)),
+    Case("swapaxes", lambda x: x.swapaxes(0, -1) * 2.0, unary(normal)),
+    Case("broadcast_to", lambda x: x.unsqueeze(0).expand(3, *(-1,) * x.ndim) * x, unary(normal)),
+    Case("flip", lambda x: x.flip(0) * x, unary(normal)),
+    Case("pad", lambda x: ops.pad(x, widths=((1, 2),) * x.ndim) ** 2, unary(normal)),
+    Case("concatenate", lambda *xs: ops.concatenate(xs, axis=0) ** 2, several),
+    Case("concatenate", lambda *xs: ops.stack(xs, axis=1) ** 2, alike),
+    Case("getitem", lambda x: x[0] * x[-1:, ...], unary(normal)),
+    Case("getitem", lambda x: x[picks(x)] ** 2, unary(normal)),
+    Case("getitem", lambda x: x[np.arange(x.size).reshape(x.shape) % 2 == 0] ** 2, unary(normal)),
+    Case("scatter", lambda x, s: add_rows(x, s) ** 2, rows_to_add),
+    Case("take", lambda w: ops.take(w, indices=picks(w, 6).reshape(2, 3)) ** 2, matrix),
+    Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
+    Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
+    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t), lambda r, s: [normal(r, s), r.uniform(0, 1, s)]),
+    Case("embedding_bag", bags("sum"), matrix),
+    Case("embedding_bag", bags("mean"), matrix),
+]

@@ -1,0 +1,217 @@
+"""Pools run clients; whichever it is, the same answers come back, and a client's fault stays its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.errors import BadInput, CodecError, FedlearnError
+from fedlearn.protocol import (
+    AGGREGATOR,
+    EVERYBODY,
+    Lost,
+    Message,
+    Reply,
+    RunPlan,
+    Step,
+    TrainRequest,
+    Update,
+)
+from fedlearn.secure.layout import Layout
+from tests.toys import FailingBags, toy_bags, toy_clients, toy_model, toy_plain, toy_strategy
+
+SESSION = bytes(range(16))
+STEP = Step(1, 0, "update")
+
+
+def plan(**changes) -> bytes:
+    model, strategy, protection = toy_model(), toy_strategy(), toy_plain()
+    layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
+    fields = {
+        "model": model.spec(),
+        "vocabulary": {},
+        "strategy": {"name": strategy.name, "arguments": strategy.arguments()},
+        "protection": {"name": protection.name, "arguments": protection.arguments()},
+        "keys": {},
+        "layout": layout.to_dict(),
+        "cohort": 3,
+        "rounds": 2,
+        "kernels": {},
+        "seed": 3,
+    }
+    return Message(SESSION, Step(0), AGGREGATOR, EVERYBODY, RunPlan(**fields | changes)).to_bytes()
+
+
+def request(step: Step = STEP, weights: np.ndarray | None = None) -> bytes:
+    weights = toy_model().vector if weights is None else weights
+    return Message(SESSION, step, AGGREGATOR, EVERYBODY, TrainRequest(weights)).to_bytes()
+
+
+def exchange(pool, cohort, step: Step = STEP) -> dict[int, Reply | Lost]:
+    return {answer.client: answer for answer in pool.exchange(step, request(step), dict.fromkeys(cohort, b""))}
+
+
+@pytest.fixture(params=["inline", "processes"])
+def make_pool(request):
+    pools = []
+
+    def make(clients, start=True):
+        pool = InlinePool(clients) if request.param == "inline" else ProcessPool(clients, workers=2)
+        pools.append(pool)
+        if start:
+            pool.start(plan())
+        return pool
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+def test_every_pool_gives_the_same_bytes():
+    answers = []
+    for pool in (InlinePool(toy_clients(5)), ProcessPool(toy_clients(5), workers=1), ProcessPool(toy_clients(5), 3)):
+        pool.start(plan())
+        answers.append(exchange(pool, [0, 2, 3, 4]))
+        pool.close()
+    assert sorted(answers[0]) == [0, 2, 3, 4]
+    assert answers[0] == answers[1] == answers[2]
+    message = Message.from_bytes(answers[0][2].data)
+    assert (message.sender, message.recipient, message.step) == (2, AGGREGATOR, STEP)
+    assert isinstance(message.body, Update)
+
+
+def test_what_a_client_trains_depends_on_its_round_and_not_on_who_came_before(make_pool):
+    pool = make_pool(toy_clients(4))
+    alone = exchange(pool, [3])
+    together = exchange(pool, [0, 1, 2, 3])
+    later = exchange(pool, [3], Step(2, 0, "update"))
+    assert alone[3] == together[3]
+    assert Message.from_bytes(later[3].data).body != Message.from_bytes(alone[3].data).body
+
+
+def test_an_exception_shows_its_traceback_client_and_round_and_costs_that_client_only(make_pool, caplog):
+    clients = [Client("bob", toy_bags(6, 0)), Client("alice", FailingBags(OSError("disk on fire")))]
+    pool = make_pool([*clients, Client("sue", toy_bags(7, 2))])
+    with caplog.at_level(logging.INFO):
+        answers = exchange(pool, [0, 1, 2])
+        pool.close()
+    assert isinstance(answers[0], Reply)
+    assert isinstance(answers[2], Reply)
+    assert answers[1] == Lost(1, "OSError: disk on fire")
+    record = next(record for record in caplog.records if "client failed" in record.getMessage())
+    assert (record.client, record.round) == ("alice", "1")
+    shown = caplog.text
+    assert "Traceback" in shown
+    assert "in take" in shown
+    assert "raise self.error" in shown
+
+
+def test_bad_input_is_one_line_and_marked_as_refused(make_pool, caplog):
+    pool = make_pool([Client("bob", FailingBags(CodecError("3 values are NaN")))])
+    answers = exchange(pool, [0])
+    pool.close()
+    assert answers[0] == Lost(0, "3 values are NaN", refused=True)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_request_that_does_not_fit_the_plan_is_refused(make_pool):
+    pool = make_pool(toy_clients(1))
+    small = request(weights=np.zeros(3, np.float32))
+    (answer,) = pool.exchange(STEP, small, {0: b""})
+    assert answer.refused
+    assert "3 weights, the plan's model 41" in answer.reason
+    (answer,) = pool.exchange(Step(2, 0, "update"), request(STEP), {0: b""})
+    assert "expected round 2" in answer.reason
+
+
+@pytest.mark.parametrize("pool", [InlinePool(toy_clients(1)), ProcessPool(toy_clients(1), 1)])
+def test_a_plan_that_cannot_be_followed_fails_at_the_start(pool):
+    with pytest.raises(BadInput, match="unknown strategy 'nosuch'"):
+        pool.start(plan(strategy={"name": "nosuch", "arguments": {}}))
+    pool.close()
+
+
+class KillsItsWorker:
+    """The first time it is read, the worker process that holds it dies by SIGKILL."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __len__(self):
+        return 4
+
+    def take(self, order):
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return toy_bags(4, 1).take(order)
+
+
+def test_a_killed_worker_is_replaced_and_its_clients_are_to_be_tried_again(tmp_path):
+    healthy = toy_clients(4)
+    clients = [healthy[0], Client("client-1", KillsItsWorker(tmp_path / "killed")), healthy[2], healthy[3]]
+    pool = ProcessPool(clients, workers=2)
+    pool.start(plan())
+    before = pool.process_ids
+    first = exchange(pool, [0, 1, 2, 3])
+    assert all(isinstance(first[client], Reply) for client in (0, 2))
+    assert all(first[client].again for client in (1, 3))
+    assert "SIGKILL" in first[1].reason
+    assert pool.process_ids[0] == before[0]
+    assert pool.process_ids[1] != before[1]
+    second = exchange(pool, [0, 1, 2, 3], Step(1, 1, "update"))
+    assert all(isinstance(answer, Reply) for answer in second.values())
+    pool.close()
+
+
+def test_a_worker_killed_between_rounds_is_noticed_and_replaced():
+    pool = ProcessPool(toy_clients(2), workers=2)
+    pool.start(plan())
+    os.kill(pool.process_ids[0], signal.SIGKILL)
+    time.sleep(0.2)
+    answers = exchange(pool, [0, 1])
+    assert answers[0].again
+    assert isinstance(answers[1], Reply)
+    assert isinstance(exchange(pool, [0])[0], Reply)
+    pool.close()
+
+
+def test_closing_leaves_no_process_behind():
+    pool = ProcessPool(toy_clients(3), workers=3)
+    pool.start(plan())
+    workers = pool.process_ids
+    assert len(workers) == 3
+    pool.close()
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def test_no_more_workers_than_clients_and_at_least_one():
+    with pytest.raises(BadInput, match="workers is 0"):
+        ProcessPool(toy_clients(1), workers=0)
+    pool = ProcessPool(toy_clients(2), workers=8)
+    pool.start(plan())
+    assert len(pool.process_ids) == 2
+    pool.close()
+
+
+def test_a_client_that_cannot_be_unpickled_says_so():
+    pool = ProcessPool([Client("bob", Unreadable())], workers=1)
+    with pytest.raises(FedlearnError, match="before it was ready"):
+        pool.start(plan())
+    pool.close()
+
+
+class Unreadable:
+    def __setstate__(self, state):
+        raise RuntimeError("made on another planet")
+
+    def __getstate__(self):
+        return {"a": 1}

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+
+import pytest
+
+from fedlearn.crypto import keyfiles
+from fedlearn.errors import BadInput, CryptoKeyError
+
+
+@pytest.fixture(autouse=True)
+def wide_umask():
+    """Files must be private even where the user's umask would let everybody read them."""
+    old = os.umask(0)
+    yield
+    os.umask(old)
+
+
+def test_public_keys_round_trip_and_phe_reads_them(keys, tmp_path):
+    from phe.command_line import load_public_key
+
+    path = tmp_path / "public.json"
+    keyfiles.write_public(path, keys[0])
+    keyfiles.write_public(path, keys[0])
+    copy = keyfiles.read_public(path)
+    assert copy == keys[0]
+    assert copy.blum
+    assert load_public_key(json.loads(path.read_text())) == keys[0].phe
+
+
+def test_private_keys_round_trip(keys, tmp_path):
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert keyfiles.read_private(path).primes == keys[1].primes
+    assert [p.name for p in tmp_path.iterdir()] == ["private.json"]
+
+
+def test_phe_decrypts_with_our_file_and_we_with_phes(keys, tmp_path):
+    from click.testing import CliRunner
+    from phe import command_line
+
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1])
+    ciphertext = command_line.serialise_encrypted(keys[0].phe.encrypt(2.5))
+    (tmp_path / "c").write_text(ciphertext)
+    result = CliRunner().invoke(command_line.cli, ["decrypt", str(path), str(tmp_path / "c")])
+    assert result.exit_code == 0
+    assert "2.5" in result.output
+
+    theirs = tmp_path / "theirs.json"
+    made = CliRunner().invoke(command_line.cli, ["genpkey", "--keysize", "2048", str(theirs)])
+    assert made.exit_code == 0
+    theirs.chmod(0o600)
+    private = keyfiles.read_private(theirs)
+    assert private.phe.decrypt(private.public.phe.encrypt(3)) == 3
+
+
+def test_passphrases(keys, tmp_path):
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1], passphrase="correct horse")
+    text = path.read_text()
+    for prime in keys[1].primes:
+        assert keyfiles._encode(int(prime)) not in text
+    assert keyfiles.read_private(path, "correct horse").primes == keys[1].primes
+    with pytest.raises(CryptoKeyError, match="wrong passphrase"):
+        keyfiles.read_private(path, "wrong horse")
+    with pytest.raises(CryptoKeyError, match="give its passphrase"):
+        keyfiles.read_private(path)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_private_keys_that_others_can_read_are_refused(keys, tmp_path, mode):
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1])
+    path.chmod(mode)
+    with pytest.raises(CryptoKeyError, match=f"mode {mode:04o}, so others can read it: chmod 600"):
+        keyfiles.read_private(path)
+
+
+def test_nothing_is_overwritten_and_nothing_half_written_stays(keys, tmp_path):
+    path = tmp_path / "private.json"
+    path.write_text("precious")
+    with pytest.raises(CryptoKeyError, match="not overwritten"):
+        keyfiles.write_private(path, keys[1])
+    assert path.read_text() == "precious"
+    with pytest.raises(CryptoKeyError, match="cannot write key file"):
+        keyfiles.write_private(tmp_path / "missing" / "private.json", keys[1])
+    assert [p.name for p in tmp_path.iterdir()] == ["private.json"]
+
+
+def change(**entries):
+    return lambda key: json.dumps({**key, **entries})
+
+
+DAMAGE = {
+    "empty": (lambda key: "", "not JSON"),
+    "truncated": (lambda key: json.dumps(key)[:-9], "not JSON"),
+    "a list": (lambda key: "[]", "no key"),
+    "no prime": (lambda key: json.dumps({k: v for k, v in key.items() if k != "p"}), "'p' is missing"),
+    "no public half": (change(pub=7), "missing or malformed"),
+    "prime not base64": (change(q="!!"), "not base64"),
+    "prime not text": (change(q=5), "not base64"),
+    "prime of another key": (change(p="3" * 171), "two different primes"),
+    "public half of another key": (lambda key: json.dumps({**key, "pub": {**key["pub"], "n": OTHER}}), "do not belong"),
+    "too long": (change(padding="x" * 2**20), "more than"),
+}
+OTHER = keyfiles._encode((2**1279 - 1) * (2**2203 - 1))
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)
+def test_damaged_private_key_files_are_refused(keys, tmp_path, damage, said):
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1])
+    path.write_text(damage(json.loads(path.read_text())))
+    with pytest.raises(CryptoKeyError, match=said):
+        keyfiles.read_private(path)
+
+
+def test_damaged_encrypted_files_are_refused(keys, tmp_path):
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1], passphrase="x")
+    key = json.loads(path.read_text())
+    cases = {
+        "wrong passphrase, or a damaged": [
+            {**key, "pub": {**key["pub"], "blum": False}},
+            {**key, "encrypted": {**key["encrypted"], "data": key["encrypted"]["data"][:-2] + "00"}},
+        ],
+        "malformed": [{**key, "encrypted": {**key["encrypted"], "salt": "zz"}}],
+        "unknown way": [{**key, "encrypted": {**key["encrypted"], "n": 2**30}}, {**key, "encrypted": 3}],
+    }
+    for said, changed in cases.items():
+        for entries in changed:
+            path.write_text(json.dumps(entries))
+            with pytest.raises(CryptoKeyError, match=said):
+                keyfiles.read_private(path, "x")
+
+
+def test_other_files_are_no_public_keys(tmp_path):
+    path = tmp_path / "public.json"
+    with pytest.raises(CryptoKeyError, match="cannot read"):
+        keyfiles.read_public(path)
+    path.write_text('{"alg": "RSA", "n": "AQAB"}')
+    with pytest.raises(CryptoKeyError, match="'RSA' is no Paillier key"):
+        keyfiles.read_public(path)
+
+
+def test_without_the_extra_the_error_says_what_to_install(keys, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("cryptography")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(BadInput, match=r"pip install 'fedlearn\[secure\]'"):
+        keyfiles.write_private(tmp_path / "key", keys[1], passphrase="x")
+    assert not list(tmp_path.iterdir())

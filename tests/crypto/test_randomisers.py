@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gmpy2 import gcd, is_prime, jacobi, mpz, powmod
+
+from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey
+from fedlearn.crypto.fixedbase import FixedBase, choose_window
+from fedlearn.crypto.randomisers import CrtRandomiser, DjnRandomiser, OrdinaryRandomiser, default_randomiser, djn_base
+from fedlearn.errors import CryptoKeyError
+
+CODEC = FixedPoint(bits=16, bound=1.0, addends=4)
+KINDS = {
+    "ordinary": lambda private: OrdinaryRandomiser(private.public),
+    "crt": CrtRandomiser,
+    "djn, no table": lambda private: DjnRandomiser(private.public, expected=1),
+    "djn, table": lambda private: DjnRandomiser(private.public, expected=5000),
+    "djn, short": lambda private: DjnRandomiser(private.public, expected=50, exponent_bits=224),
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def make(request):
+    return request.param
+
+
+def test_factors_are_fresh_nth_residues(toy, make):
+    public, private = toy
+    p, q = private.primes
+    factors = make(private).factors(50)
+    assert len(set(factors)) == 50
+    for factor in factors:
+        assert 0 < factor < public.nsquare
+        # n-th residues modulo n^2 are the elements whose order divides (p - 1)(q - 1)
+        assert powmod(factor, (p - 1) * (q - 1), public.nsquare) == 1
+    assert make(private).factors(0) == []
+
+
+def test_encryption_decrypts_to_the_same_values(toy, make):
+    public, private = toy
+    values = np.arange(-200, 200)
+    np.testing.assert_array_equal(private.decrypt(public.encrypt(values, CODEC, make(private))), values)
+
+
+def test_djn_base_is_derived_from_the_key_and_has_jacobi_symbol_one(keys):
+    public, private = keys
+    p, q = private.primes
+    base = djn_base(public)
+    assert base == djn_base(PublicKey.from_bytes(public.to_bytes()))
+    root = base % public.n  # n-th powers are a bijection modulo n, so its symbol is that of h itself
+    assert gcd(root, public.n) == 1
+    assert jacobi(root, p) == jacobi(root, q) == -1  # minus a square, for primes = 3 (mod 4)
+
+
+def test_window_follows_the_work_and_the_memory():
+    assert choose_window(1024, 512, 1, 1 << 27) == 0
+    windows = [choose_window(1024, 512, count, 1 << 40) for count in (20, 200, 2000, 20_000, 200_000)]
+    assert windows == sorted(windows)
+    assert len(set(windows)) == 5
+    assert choose_window(1024, 512, 10**6, 1 << 20) < choose_window(1024, 512, 10**6, 1 << 27)
+    assert choose_window(1024, 512, 10**6, 100) == 0
+
+
+def test_table_memory_is_bounded_and_reported(toy):
+    limit = 200_000
+    randomiser = DjnRandomiser(toy[0], expected=10**6, memory_limit=limit)
+    assert 0 < randomiser.table_bytes <= limit
+    assert DjnRandomiser(toy[0], expected=1).table_bytes == 0
+
+
+@pytest.mark.parametrize("window", [0, 1, 3, 8])
+def test_fixed_base_powers_cover_the_exponents_evenly(window):
+    """A base of order 31 modulo 2^31 - 1: if exponents are uniform, so are its powers."""
+    modulus = mpz(2**31 - 1)
+    base = powmod(7, (modulus - 1) // 31, modulus)
+    assert is_prime(modulus)
+    assert base != 1
+    powers = FixedBase(base, modulus, 24, window).random_powers(6200)
+    counts = [powers.count(powmod(base, e, modulus)) for e in range(31)]
+    assert sum(counts) == 6200
+    assert sum((c - 200) ** 2 / 200 for c in counts) < 90  # chi square with 30 degrees of freedom, p < 1e-7
+
+
+def test_short_exponents_have_a_least_length(keys):
+    assert DjnRandomiser(keys[0], expected=1, exponent_bits=224).factors(1)
+    with pytest.raises(CryptoKeyError, match="100 bits are too short for a 2048-bit key: at least 224"):
+        DjnRandomiser(keys[0], expected=1, exponent_bits=100)
+
+
+def test_keys_without_the_property_use_ordinary_randomisers(toy):
+    plain = PublicKey(toy[0].n, blum=False, insecure_test_key=True)
+    with pytest.raises(CryptoKeyError, match="OrdinaryRandomiser"):
+        DjnRandomiser(plain, expected=10)
+    assert isinstance(default_randomiser(plain, 10), OrdinaryRandomiser)
+    assert isinstance(default_randomiser(toy[0], 10), DjnRandomiser)
+
+
+def test_the_shared_table_is_kept_and_grows_with_demand(other_toy):
+    public = other_toy[0]
+    first = default_randomiser(public, 100)
+    assert default_randomiser(public, 1) is first
+    assert isinstance(first, DjnRandomiser)
+    grown = default_randomiser(public, 100_000)
+    assert isinstance(grown, DjnRandomiser)
+    assert grown.window > first.window
+
+
+def test_the_shared_tables_forget_old_keys():
+    from fedlearn.crypto.randomisers import _shared
+
+    keys = [PrivateKey(p, q, insecure_test_key=True).public for p, q in ((1019, 1259), (1031, 1307), (1051, 1367))]
+    for public in keys:
+        assert public.blum
+        default_randomiser(public, 5)
+    assert len(_shared._made) <= 2
+    assert keys[-1].n in _shared._made

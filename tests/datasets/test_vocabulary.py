@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlearn.datasets import VOCABULARIES
+from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary, vocabulary_from_dict
+from fedlearn.errors import BadInput
+
+WORDS = st.lists(st.text(min_size=1), min_size=1, unique=True)
+
+
+@given(st.lists(st.text()), st.integers(1, 2**20))
+def test_hashed_ids_are_distinct_ascending_and_in_range(tokens, buckets):
+    ids = HashedVocabulary(buckets).ids(tokens)
+    assert ids.dtype == np.int32
+    assert np.all(np.diff(ids) > 0)
+    assert np.all((ids >= 0) & (ids < buckets))
+    expected = {int.from_bytes(blake2b(t.encode(), digest_size=8).digest(), "little") % buckets for t in tokens}
+    assert set(ids.tolist()) == expected
+
+
+def test_hashing_is_the_same_in_every_process_and_release():
+    assert HashedVocabulary().ids(["pizza", "password", "£"]).tolist() == [1478, 5795, 8609]
+
+
+def test_buckets_fill_evenly():
+    counts = np.zeros(64)
+    for i in range(6400):
+        counts[HashedVocabulary(64).ids([f"word {i}"])] += 1
+    assert 35 < ((counts - 100) ** 2 / 100).sum() < 99  # chi-square, 63 degrees of freedom: 0.2 % to 99.8 %
+
+
+@given(WORDS, st.lists(st.text()))
+def test_explicit_ids_name_the_known_words(words, others):
+    vocabulary = ExplicitVocabulary(words)
+    ids = vocabulary.ids([*others, *words, *others])
+    assert ids.dtype == np.int32
+    assert ids.tolist() == list(range(len(words)))
+    assert [vocabulary.word(i) for i in ids.tolist()] == words
+    assert {vocabulary.word(i) for i in vocabulary.ids(others).tolist()} == set(others) & set(words)
+
+
+@given(st.one_of(WORDS.map(ExplicitVocabulary), st.integers(1, 2**20).map(HashedVocabulary)), st.lists(st.text()))
+def test_a_vocabulary_travels_as_plain_values(vocabulary, tokens):
+    twin = vocabulary_from_dict(vocabulary.to_dict())
+    assert type(twin) is type(vocabulary)
+    assert len(twin) == len(vocabulary)
+    assert np.array_equal(twin.ids(tokens), vocabulary.ids(tokens))
+
+
+def test_the_commonest_words_of_public_texts_ties_in_alphabetical_order():
+    texts = ["b a c", "b a d d d", "b e"]
+    assert ExplicitVocabulary.from_public_texts(texts, 4).words == ("b", "a", "c", "d")
+    assert ExplicitVocabulary.from_public_texts(texts, 99).words == ("b", "a", "c", "d", "e")
+
+
+def test_vocabularies_by_name(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("pizza\npassword\n")
+    assert len(VOCABULARIES.parse("hashed")) == 2**14
+    assert len(VOCABULARIES.parse("hashed:77")) == 77
+    assert VOCABULARIES.parse(f"explicit:{words}").words == ("pizza", "password")
+
+
+@pytest.mark.parametrize(
+    "spec", ["hashed:0", "hashed:-1", "hashed:many", "hashed:99999999", "explicit", "explicit:no/file"]
+)
+def test_a_bad_specification_is_refused(spec):
+    with pytest.raises(BadInput, match="give"):
+        VOCABULARIES.parse(spec)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"kind": "secret"},
+        {"kind": "hashed"},
+        {"kind": "hashed", "buckets": "8"},
+        {"kind": "hashed", "buckets": True},
+        {"kind": "hashed", "buckets": 0},
+        {"kind": "explicit"},
+        {"kind": "explicit", "words": "abc"},
+        {"kind": "explicit", "words": ["a", 1]},
+        {"kind": "explicit", "words": []},
+        {"kind": "explicit", "words": ["a", "b", "a"]},
+    ],
+)
+def test_a_malformed_description_is_refused(values):
+    with pytest.raises(BadInput):
+        vocabulary_from_dict(values)
+
+
+def test_a_repeated_word_is_named():
+    with pytest.raises(BadInput, match="'a' 3 times"):
+        ExplicitVocabulary(["b", "a", "a", "a"])
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_a_word_outside_the_vocabulary_is_refused(index):
+    with pytest.raises(BadInput, match="give 0 to 1"):
+        ExplicitVocabulary(["a", "b"]).word(index)

@@ -1,0 +1,97 @@
+"""A local update goes into integer lanes and the weighted mean comes out, within the bound that is stated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.errors import CodecError, ShapeError
+from fedlearn.secure.layout import LOSS_BOUND, Layout
+from fedlearn.strategies import LocalUpdate
+
+MAX_WEIGHT = 50
+
+
+def layout(length: int = 4, **changes) -> Layout:
+    codec = FixedPoint(**{"bits": 20, "bound": 2.0, "addends": 30} | changes)
+    return Layout.of({"delta": length}, codec, MAX_WEIGHT)
+
+
+def update(delta, examples=10, loss=0.5) -> LocalUpdate:
+    return LocalUpdate({"delta": np.array(delta, np.float32)}, examples, loss)
+
+
+values = st.lists(st.floats(-2, 2, width=32), min_size=4, max_size=4)
+updates = st.lists(st.builds(update, values, st.integers(1, 2 * MAX_WEIGHT), st.floats(0, 60)), min_size=1, max_size=30)
+
+
+@given(updates)
+def test_the_mean_is_weighted_and_within_its_error_bound(cohort):
+    spec = layout()
+    total = sum(spec.encode(one) for one in cohort)
+    aggregate = spec.decode(total, len(cohort))
+    weights = np.array([min(one.examples, MAX_WEIGHT) for one in cohort], np.float64)
+    exact = weights @ np.array([one.vectors["delta"] for one in cohort], np.float64) / weights.sum()
+    assert np.max(np.abs(aggregate.mean["delta"] - exact)) <= aggregate.error_bound * (1 + 1e-9)
+    assert aggregate.weight == weights.sum()
+    assert aggregate.capped == sum(one.examples > MAX_WEIGHT for one in cohort)
+    assert aggregate.addends == len(cohort)
+    assert aggregate.clipped == 0
+    step = LOSS_BOUND * 2.0**-18  # of the loss lane's codec: 20 bits for +-64
+    assert abs(aggregate.loss - weights @ [one.loss for one in cohort] / weights.sum()) <= (
+        step * len(cohort) * MAX_WEIGHT / weights.sum()
+    )
+
+
+def test_the_error_bound_is_that_of_the_paper_formula():
+    spec = layout(bits=20, bound=2.0)  # 2^17 * 2 fits 2^19 - 1, 2^18 * 2 does not: f = 17
+    total = spec.encode(update([0, 0, 0, 0], examples=10)) * 3
+    assert spec.decode(total, 3).error_bound == pytest.approx(3 * 2.0**-18 * MAX_WEIGHT / 30)
+
+
+def test_clipping_is_counted_only_where_it_is_allowed():
+    wild = update([5.0, -7.0, 1.0, 0.0], examples=MAX_WEIGHT)
+    with pytest.raises(CodecError, match="worst is -7"):
+        layout().encode(wild)
+    clipping = layout(overflow="clip")
+    aggregate = clipping.decode(clipping.encode(wild), 1)
+    assert aggregate.clipped == 2
+    assert aggregate.mean["delta"] == pytest.approx([2, -2, 1, 0])
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_what_is_not_a_number_is_refused_even_under_clipping(poison):
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        layout(overflow="clip").encode(update([0, poison, 0, 0]))
+
+
+def test_a_diverged_loss_is_refused_and_a_large_one_saturates():
+    spec = layout()
+    with pytest.raises(CodecError, match="NaN"):
+        spec.encode(update([0, 0, 0, 0], loss=float("nan")))
+    assert spec.decode(spec.encode(update([0] * 4, examples=50, loss=1e9)), 1).loss == pytest.approx(
+        LOSS_BOUND, rel=1e-3
+    )
+
+
+def test_a_model_that_grew_is_refused():
+    with pytest.raises(ShapeError, match=r"\(5,\), the plan says \(4,\)"):
+        layout().encode(update([0] * 5))
+    with pytest.raises(ShapeError, match="opened sum"):
+        layout().decode(np.zeros(5, np.int64), 1)
+
+
+def test_a_weight_that_does_not_fit_its_lane_is_refused_before_the_run():
+    codec = FixedPoint(bits=8, bound=1.0, addends=4)
+    with pytest.raises(CodecError, match="128"):
+        Layout.of({"delta": 3}, codec, max_weight=128)
+    assert Layout.of({"delta": 3}, codec, max_weight=127).max_weight == 127
+
+
+def test_a_layout_survives_the_plan():
+    spec = layout(overflow="clip")
+    assert Layout.from_dict(spec.to_dict()) == spec
+    assert len(spec) == 4 + 4  # delta, then weight, loss, clipped, capped

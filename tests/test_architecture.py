@@ -1,0 +1,39 @@
+"""The arrows of the house, and what importing it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("numpy", "phe", "gmpy2", "typer", "rich", "safetensors", "sklearn")
+
+
+def test_imports_follow_the_one_picture():
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def loaded_by(statement: str) -> set[str]:
+    script = f"import sys, json; {statement}; print(json.dumps([m.split('.')[0] for m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not loaded_by("import fedlearn, clients, aggregator, scenarios") & set(HEAVY)
+
+
+def test_the_command_loads_no_arithmetic_before_it_needs_any():
+    assert not loaded_by("import scenarios.cli") & {"numpy", "phe", "gmpy2", "sklearn"}
+
+
+def test_the_public_face():
+    names = "Tensor, grad, no_grad, nn, optim"
+    parties = "from clients import Client, InlinePool, ProcessPool; from aggregator import Aggregator"
+    crypto = "from fedlearn.crypto import generate_keypair, FixedPoint, EncryptedVector"
+    rest = "from fedlearn.secure import Plain, Paillier; from fedlearn.strategies import FedAvg"
+    assert "numpy" in loaded_by(f"from fedlearn import {names}; {parties}; {crypto}; {rest}")
