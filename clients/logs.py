@@ -46,5 +46,5 @@ def send_records(queue: Queue[logging.LogRecord], level: int) -> None:
     """In a worker: send every log record to the parent, tracebacks included."""
     mark_records()
     root = logging.getLogger()
-    root.handlers = [logging.handlers.QueueHandler(queue)]  # type: ignore[arg-type]
+    root.handlers = [logging.handlers.QueueHandler(queue)]
     root.setLevel(level)

@@ -10,8 +10,8 @@ def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     logits = np.asarray(logits, np.float64)
     truth = np.asarray(labels) > 0.5
     said = logits > 0
-    hits = np.count_nonzero(said & truth)
-    wrong = np.count_nonzero(said != truth)
+    hits = int(np.count_nonzero(said & truth))
+    wrong = int(np.count_nonzero(said != truth))
     loss = np.mean(np.logaddexp(0.0, logits) - logits * truth)
     return {
         "loss": float(loss),

@@ -16,6 +16,7 @@ from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_corpus, spl
 from fedlearn.datasets.bags import encode
 from fedlearn.metrics import binary_metrics
 from fedlearn.models import MODELS
+from fedlearn.models.base import Model
 from fedlearn.seeding import stream
 from scenarios.options import Claim, Options, Outcome
 
@@ -25,7 +26,7 @@ NAMES = ("bob", "alice", "sue")
 def run(options: Options) -> Outcome:
     options = options.filled(
         data="sample", model="spam", dim=1, vocabulary="hashed", rounds=10, protection="paillier",
-        epochs=5, batch_size=16, lr=1.0,
+        epochs=5, batch_size=16, lr=2.0,
     )  # fmt: skip
     corpus = load_corpus(options.data)
     train, test = split(corpus, seed=options.seed)  # the test part is public and stays with this scenario
@@ -40,7 +41,7 @@ def run(options: Options) -> Outcome:
 
     model = MODELS.load(options.model)(len(vocabulary), options.dim, rng=stream(options.seed, "model"))
 
-    def evaluate(model) -> dict[str, float]:
+    def evaluate(model: Model) -> dict[str, float]:
         with no_grad():
             return binary_metrics(model(*exam.inputs).numpy(), exam.targets)
 

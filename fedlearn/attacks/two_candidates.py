@@ -64,7 +64,7 @@ def residue_size(encrypted: EncryptedVector, vector: np.ndarray) -> float:
     Returns the mean size of what is left, relative to n^2: 0 for a ciphertext without a randomiser, where the
     game is won; with one, both candidates leave a number that looks uniform, and the smaller is a coin toss.
     """
-    public, n, nsquare = encrypted.public, encrypted.public.modulus, encrypted.public.nsquare
+    n, nsquare = encrypted.public.modulus, encrypted.public.nsquare
     plaintexts = encrypted.packing.pack(vector)
     left = [c * (1 - n * m) % nsquare for c, m in zip(encrypted.ciphertexts, plaintexts, strict=True)]
-    return float(np.mean([float(rest * 10**9 // public.nsquare) / 1e9 for rest in left]))
+    return float(np.mean([float((rest << 64) // nsquare) / 2.0**64 for rest in left]))

@@ -4,6 +4,6 @@ from fedlearn.autograd.mode import no_grad
 from fedlearn.autograd.tensor import Tensor, grad
 
 from fedlearn.autograd.check import gradcheck, gradgradcheck  # isort: skip
-from fedlearn.autograd import fused, ops  # isort: skip
+from fedlearn.autograd import fused, ops, recurrent  # isort: skip
 
-__all__ = ["Tensor", "fused", "grad", "gradcheck", "gradgradcheck", "no_grad", "ops"]
+__all__ = ["Tensor", "fused", "grad", "gradcheck", "gradgradcheck", "no_grad", "ops", "recurrent"]

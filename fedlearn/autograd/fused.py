@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused
-from fedlearn.autograd.ops import log_softmax, mean, softplus, take
+from fedlearn.autograd.ops import log_softmax, mean, pick, softplus, take
 from fedlearn.autograd.rows import RowSparse, add_groups, group
 
 # Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...).
@@ -42,7 +42,7 @@ def _cross_entropy_joint(
 
 def _cross_entropy_composed(logits: Any, target: np.ndarray, smoothing: float = 0.0) -> Any:
     logp = log_softmax(logits, axis=-1)
-    picked = logp[(*np.indices(target.shape, sparse=True), target)]
+    picked = pick(logp, index=target)
     if not smoothing:
         return -picked
     return -(1 - smoothing) * picked - smoothing * mean(logp, axis=-1)

@@ -203,7 +203,10 @@ def wrap(array: np.ndarray) -> Tensor:
 def _as_array(data: Any) -> np.ndarray:
     if isinstance(data, np.ndarray | np.generic | Tensor):
         return np.array(raw(data))
-    array = np.array(data)
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ShapeError(f"nested lists of unequal length are no tensor: {error}") from None
     if array.dtype.kind in "fiu" and not hasattr(data, "__array__"):
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":

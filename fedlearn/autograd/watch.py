@@ -64,9 +64,11 @@ def _changed_since(tensor: Tensor, moment: int) -> bool:
 def _memory_of(tensor: Tensor) -> Iterator[Tensor]:
     """The tensor and, where it is a view, those whose memory it shows."""
     yield tensor
-    while tensor._made is not None and tensor._data.base is not None and tensor._made[1:]:
-        sources = [x for x in tensor._made[1] if hasattr(x, "_made")]
-        tensor = sources[0]
+    while tensor._made is not None and tensor._made[1:]:
+        source = next(x for x in tensor._made[1] if hasattr(x, "_made"))
+        if not np.may_share_memory(tensor._data, source._data):
+            return
+        tensor = source
         yield tensor
 
 

@@ -1,4 +1,4 @@
-"""Many signed integers in one big one: lanes of a fixed width, written and read by NumPy shifts.
+"""Many signed integers in one big one, in lanes of a fixed width.
 
 A plaintext is sum over i of s_i * 2^(lane_bits * i) modulo n, with signed s_i. Adding plaintexts adds lane by
 lane. To read them, 2^(lane_bits-1) is added to every lane, which makes all lanes non-negative, whatever
@@ -14,10 +14,10 @@ import numpy as np
 from gmpy2 import mpz
 
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.crypto.lanes import join_lanes, split_lanes, words_for
 from fedlearn.errors import CiphertextError, CodecError
 
 MIN_LANE_BITS, MAX_LANE_BITS = 2, 64
-_WORD = 64
 _U64 = np.uint64
 
 
@@ -53,7 +53,7 @@ class LanePacking:
 
     @cached_property
     def _words(self) -> int:
-        return -(-self.lane_bits * self.lanes // _WORD)
+        return words_for(self.lanes, self.lane_bits)
 
     def pack(self, values: np.ndarray) -> list[mpz]:
         """Plaintexts in [0, n) of a one-dimensional int64 array; the last one's spare lanes hold 0.
@@ -70,7 +70,7 @@ class LanePacking:
         lanes.reshape(-1)[: values.size] = values.view(_U64)
         lanes += _U64(1 << (self.lane_bits - 1))  # wraps modulo 2^64, as two's complement does
         half, n = self._half, self.modulus
-        unsigned = integers_from_bytes(self._join(lanes).tobytes(), 8 * self._words)
+        unsigned = integers_from_bytes(join_lanes(lanes, self.lane_bits).tobytes(), 8 * self._words)
         return [(x - half) % n for x in unsigned]
 
     def unpack(self, plaintexts: list[mpz], count: int) -> np.ndarray:
@@ -85,30 +85,6 @@ class LanePacking:
                 f"a plaintext is no sum of {self.lane_bits}-bit lanes: another codec, or tampered with"
             )
         words = np.frombuffer(integers_to_bytes(unsigned, 8 * self._words), dtype="<u8")
-        lanes = self._split(words.reshape(-1, self._words))
+        lanes = split_lanes(words.reshape(-1, self._words), self.lane_bits, self.lanes)
         lanes -= _U64(1 << (self.lane_bits - 1))
         return lanes.reshape(-1)[:count].view(np.int64)
-
-    def _join(self, lanes: np.ndarray) -> np.ndarray:
-        """(rows, lanes) uint64 below 2^lane_bits -> (rows, words) uint64, lanes end to end, lowest first."""
-        columns = np.ascontiguousarray(lanes.T)
-        words = np.zeros((self._words, len(lanes)), dtype="<u8")
-        for lane, column in enumerate(columns):
-            word, shift = divmod(lane * self.lane_bits, _WORD)
-            words[word] |= column << _U64(shift)
-            if shift + self.lane_bits > _WORD:
-                words[word + 1] |= column >> _U64(_WORD - shift)
-        return np.ascontiguousarray(words.T)
-
-    def _split(self, words: np.ndarray) -> np.ndarray:
-        """The inverse of `_join`."""
-        columns = np.ascontiguousarray(words.T)
-        mask = _U64((1 << self.lane_bits) - 1)
-        lanes = np.empty((self.lanes, len(words)), dtype=np.uint64)
-        for lane in range(self.lanes):
-            word, shift = divmod(lane * self.lane_bits, _WORD)
-            np.right_shift(columns[word], _U64(shift), out=lanes[lane])
-            if shift + self.lane_bits > _WORD:
-                lanes[lane] |= columns[word + 1] << _U64(_WORD - shift)
-        lanes &= mask
-        return np.ascontiguousarray(lanes.T)

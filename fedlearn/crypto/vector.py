@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ import numpy as np
 from gmpy2 import mpz
 
 from fedlearn.crypto.codec import CODEC_BYTES, FixedPoint
+from fedlearn.crypto.framing import DIGEST_BYTES, add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey
 from fedlearn.crypto.packing import LanePacking
@@ -21,7 +21,6 @@ from fedlearn.errors import CiphertextError, CodecError, CryptoKeyError, ShapeEr
 
 _FORMAT = 1
 _HEADER = struct.Struct(f">B{FINGERPRINT_BYTES}s{CODEC_BYTES}sIB")  # format, key, codec, addends, dimensions
-_DIGEST_BYTES = 16
 
 
 @dataclass(eq=False)
@@ -169,7 +168,7 @@ class EncryptedVector:
         header = _HEADER.pack(_FORMAT, key, codec, self.addends, len(self.shape))
         dimensions = struct.pack(f">{len(self.shape)}Q", *self.shape)
         body = header + dimensions + integers_to_bytes(self.ciphertexts, self.public.ciphertext_bytes)
-        return body + _digest(body)
+        return add_digest(body)
 
     @classmethod
     def from_bytes(cls, data: bytes, public: PublicKey) -> EncryptedVector:
@@ -201,15 +200,11 @@ def _factors(public: PublicKey, count: int, randomiser: Randomiser | None) -> li
 
 def parse(data: bytes, public: PublicKey) -> tuple[EncryptedVector, memoryview]:
     """`EncryptedVector.from_bytes` up to the ciphertexts: a vector without any, and their bytes, not yet checked."""
-    if len(data) < _HEADER.size + _DIGEST_BYTES:
+    if len(data) < _HEADER.size + DIGEST_BYTES:
         raise CiphertextError(f"an encrypted vector of {len(data)} bytes is shorter than its header: truncated")
     if data[0] != _FORMAT:
         raise CiphertextError(f"encrypted vector of format {data[0]}: this version reads format {_FORMAT}")
-    body = memoryview(data)[:-_DIGEST_BYTES]
-    if _digest(body) != data[-_DIGEST_BYTES:]:
-        raise CiphertextError(
-            f"an encrypted vector of {len(data)} bytes does not match its digest: damaged or truncated"
-        )
+    body = strip_digest(data, "an encrypted vector", CiphertextError)
     _, key, codec_bytes, addends, dimensions = _HEADER.unpack_from(body)
     if key != public.fingerprint:
         raise CiphertextError(f"encrypted to key {key.hex()}, but key {public.fingerprint.hex()} is expected")
@@ -241,7 +236,3 @@ def check_ciphertexts(ciphertexts: list[mpz], public: PublicKey, start: int = 0)
     if gmpy2.gcd(product, n) != 1:
         bad = next(i for i, c in enumerate(ciphertexts) if gmpy2.gcd(c, n) != 1)
         raise CiphertextError(f"ciphertext {start + bad} shares a factor with n: it is no encryption")
-
-
-def _digest(body: bytes | memoryview) -> bytes:
-    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()

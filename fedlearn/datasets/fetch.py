@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
@@ -58,7 +59,7 @@ def _unpacked(archive: bytes, member: str, url: str) -> bytes:
     try:
         with ZipFile(BytesIO(archive)) as files, files.open(member) as file:
             return file.read(MAX_BYTES)
-    except (BadZipFile, KeyError, EOFError, RuntimeError) as error:
+    except (BadZipFile, KeyError, EOFError, RuntimeError, zlib.error) as error:
         raise DataError(f"{url} is not a zip archive that holds {member} ({error}): try another mirror") from None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor
 from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.nn import functional as F
 
@@ -20,6 +21,8 @@ class SpamClassifier(Model):
 
     def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
         super().__init__()
+        if dim < 1:
+            raise BadInput(f"dim is {dim}, at least 1 is needed: 1 is one weight a word")
         self.dim = dim
         if dim == 1:
             self.words = nn.EmbeddingBag(vocabulary, 1, mode="sum", rng=rng)

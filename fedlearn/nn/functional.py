@@ -10,6 +10,8 @@ from fedlearn.autograd import fused, ops
 from fedlearn.autograd.operators import raw
 from fedlearn.errors import BadInput, ShapeError
 
+Size = int | tuple[int, int]
+
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input (..., in) times weight (out, in) transposed, plus bias (out,)."""
@@ -52,7 +54,7 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
 
 def embedding(input: Any, weight: Any) -> Any:
     """Rows of weight (V, D) at whole numbers `input` (...): (..., D)."""
-    return ops.take(weight, indices=_indices(input, len(weight), "embedding"))
+    return ops.take(weight, indices=checked_indices(input, len(weight), "embedding"))
 
 
 def embedding_bag(input: Any, weight: Any, offsets: Any = None, mode: str = "mean") -> Any:
@@ -63,7 +65,7 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, mode: str = "mea
     """
     if mode not in ("sum", "mean"):
         raise BadInput(f"unknown embedding bag mode {mode!r}: choose sum or mean")
-    indices = _indices(input, len(weight), "embedding_bag")
+    indices = checked_indices(input, len(weight), "embedding_bag")
     if indices.ndim == 2:
         if offsets is not None:
             raise BadInput("offsets go with one-dimensional input: each row of a (B, n) input is a bag already")
@@ -73,6 +75,90 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, mode: str = "mea
         raise BadInput("one-dimensional input needs offsets: where each bag begins")
     offsets = _offsets(offsets, len(indices))
     return fused.embedding_bag(weight, indices=indices, offsets=offsets, mode=mode)
+
+
+def conv2d(input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, dilation: Size = 1) -> Any:
+    """input (N, C, H, W) with weight (O, C, h, w) and bias (O,) -> (N, O, H', W'); sizes are one number or two."""
+    kernel = weight.shape[-2:]
+    if input.ndim != 4 or weight.ndim != 4 or input.shape[1] != weight.shape[1]:
+        raise ShapeError(
+            f"conv2d: input {input.shape} does not fit weight {weight.shape}: (N, C, H, W) and (O, C, h, w)"
+        )
+    seen = ops.windows(
+        input, kernel=kernel, stride=_pair(stride), padding=_pair(padding), dilation=_pair(dilation), fill=0.0
+    )
+    places = seen.shape[-2:]
+    columns = ops.reshape(seen, shape=(len(input), -1, places[0] * places[1]))
+    out = ops.reshape(weight, shape=(len(weight), -1)) @ columns
+    if bias is not None:
+        out = out + ops.unsqueeze(bias, -1)
+    return ops.reshape(out, shape=(len(input), len(weight), *places))
+
+
+def max_pool2d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1) -> Any:
+    """The largest number in each window (..., H, W) -> (..., H', W'); of equal ones the first has the gradient."""
+    kernel = _pair(kernel_size)
+    options = {"stride": _pair(stride or kernel_size), "padding": _pair(padding), "dilation": _pair(dilation)}
+    seen = ops.windows(input, kernel=kernel, fill=-np.inf, **options)
+    rows = _windows_last(seen)
+    return ops.pick(rows, index=raw(rows).argmax(axis=-1))
+
+
+def avg_pool2d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
+    """The mean of each window (..., H, W) -> (..., H', W'), padding counted in."""
+    options = {"stride": _pair(stride or kernel_size), "padding": _pair(padding), "dilation": (1, 1)}
+    return ops.mean(ops.windows(input, kernel=_pair(kernel_size), fill=0.0, **options), axis=(-4, -3))
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel of (N, C, ...) to mean 0 and variance 1, times weight (C,), plus bias (C,).
+
+    In training by the batch's own statistics, which are mixed into the running ones (C,); else by those.
+    """
+    axes = (0, *range(2, input.ndim))
+    shape = (-1, *(1,) * (input.ndim - 2))
+    if training or running_mean is None:
+        count = input.size // input.shape[1]
+        if count < 2:
+            raise ShapeError(f"batch_norm in training needs more than one value a channel, input is {input.shape}")
+        mean = ops.mean(input, axis=axes, keepdims=True)
+        var = ops.var(input, axis=axes, keepdims=True, correction=0)
+        if training and running_mean is not None:
+            _mix_in(running_mean, raw(mean).ravel(), momentum)
+            _mix_in(running_var, raw(var).ravel() * (count / (count - 1)), momentum)
+    else:
+        mean, var = (raw(statistic).reshape(shape) for statistic in (running_mean, running_var))
+    return _affine((input - mean) / (var + eps) ** 0.5, weight, bias, shape)
+
+
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """The last axes, of `normalized_shape`, to mean 0 and variance 1, times weight, plus bias, of that shape."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if input.shape[-len(shape) :] != shape:
+        raise ShapeError(f"layer_norm over {shape} does not fit an input of shape {input.shape}")
+    axes = tuple(range(-len(shape), 0))
+    mean = ops.mean(input, axis=axes, keepdims=True)
+    var = ops.var(input, axis=axes, keepdims=True, correction=0)
+    return _affine((input - mean) / (var + eps) ** 0.5, weight, bias, shape)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, *, rng: np.random.Generator | None = None) -> Any:
+    """In training, each number is 0 with probability p, and else divided by 1 - p; `rng` None is fresh entropy."""
+    if not 0 <= p < 1:
+        raise BadInput(f"dropout probability {p} is out of range: give a number in [0, 1)")
+    if not training or p == 0:
+        return input
+    kept = (rng or np.random.default_rng()).random(input.shape, np.float32) >= p
+    return input * (kept * input.dtype.type(1 / (1 - p)))
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -94,6 +180,23 @@ def binary_cross_entropy_with_logits(
     return _reduce(losses if weight is None else losses * weight, reduction)
 
 
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities `input`; logarithms are held above -100, as PyTorch's."""
+    _same_shape(input, target, "binary_cross_entropy")
+    values = raw(input)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise BadInput("binary_cross_entropy takes probabilities in [0, 1]: use the with_logits form for logits")
+    losses = -(target * _bounded_log(input) + (1 - target) * _bounded_log(1 - input))
+    return _reduce(losses if weight is None else losses * weight, reduction)
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
+    """-input[target] for log-probabilities; shapes, weights and ignored targets as in `cross_entropy`."""
+    logp, target = _classes_last(input, np.asarray(raw(target)))
+    known, kept = _known(target, ignore_index, logp.shape[-1])
+    return _weighted(-ops.pick(logp, index=known), known, kept, weight, reduction)
+
+
 def cross_entropy(
     input: Any,
     target: Any,
@@ -108,20 +211,55 @@ def cross_entropy(
     weighted. Raises `BadInput` for a target out of range.
     """
     logits, target = _classes_last(input, np.asarray(raw(target)))
-    kept = target != ignore_index
-    everything = bool(kept.all())
-    known = target if everything else np.where(kept, target, 0)
-    _check_range(known, logits.shape[-1], "cross_entropy target")
+    known, kept = _known(target, ignore_index, logits.shape[-1])
+    if weight is not None and label_smoothing:
+        raise BadInput("label_smoothing and class weights do not go together here: choose one")
     losses = fused.cross_entropy(logits, target=known, smoothing=label_smoothing)
-    if weight is not None:
-        if label_smoothing:
-            raise BadInput("label_smoothing and class weights do not go together here: choose one")
-        share = np.asarray(raw(weight))[known] * kept
-    elif everything:
+    return _weighted(losses, known, kept, weight, reduction)
+
+
+def _known(target: np.ndarray, ignore_index: int, classes: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Targets with 0 for the ignored ones, and where they are kept; None if all are."""
+    kept = target != ignore_index
+    known = target if kept.all() else np.where(kept, target, 0)
+    _check_range(known, classes, "target class")
+    return known, None if known is target else kept
+
+
+def _weighted(losses: Any, known: np.ndarray, kept: np.ndarray | None, weight: Any, reduction: str) -> Any:
+    """Losses (...) reduced, each weighed by its class and by whether it is kept."""
+    if weight is None and kept is None:
         return _reduce(losses, reduction)
-    else:
-        share = kept.astype(logits.dtype)
+    share = np.ones(known.shape, losses.dtype) if weight is None else np.asarray(raw(weight))[known]
+    if kept is not None:
+        share = share * kept
     return _reduce(losses * share, "sum") / share.sum() if reduction == "mean" else _reduce(losses * share, reduction)
+
+
+def _bounded_log(p: Any) -> Any:
+    """log p, at least -100, with no gradient where p is 0."""
+    return ops.where(raw(p) > 0, ops.log(ops.where(raw(p) > 0, p, 1.0)), -100.0).clip(-100.0, None)
+
+
+def _mix_in(running: Any, batch: np.ndarray, momentum: float) -> None:
+    running[...] = (1 - momentum) * raw(running) + momentum * batch
+
+
+def _affine(x: Any, weight: Any, bias: Any, shape: Any) -> Any:
+    if weight is not None:
+        x = x * ops.reshape(weight, shape=shape)
+    return x if bias is None else x + ops.reshape(bias, shape=shape)
+
+
+def _windows_last(seen: Any) -> Any:
+    """(..., h, w, H', W') -> (..., H', W', h w)."""
+    outer = tuple(range(seen.ndim - 4))
+    moved = ops.transpose(seen, axes=(*outer, -2, -1, -4, -3))
+    return ops.reshape(moved, shape=(*moved.shape[:-2], -1))
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _classes_last(logits: Any, target: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -149,7 +287,8 @@ def _same_shape(input: Any, target: Any, name: str) -> None:
         raise ShapeError(f"{name}: input {np.shape(raw(input))} and target {np.shape(raw(target))} differ in shape")
 
 
-def _indices(given: Any, count: int, name: str) -> np.ndarray:
+def checked_indices(given: Any, count: int, name: str) -> np.ndarray:
+    """`given` as an array of whole numbers below `count`, else `BadInput`; `name` says whose they are."""
     indices = np.asarray(raw(given))
     if indices.dtype.kind not in "iu":
         raise BadInput(f"{name} takes whole numbers as indices, not {indices.dtype}: cast them to int64")

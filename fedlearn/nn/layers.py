@@ -1,4 +1,4 @@
-"""The plain layers: linear, embeddings, activations, and the module that runs others in a row."""
+"""The plain layers: linear, embeddings, dropout, and the module that runs others in a row."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd import ops
 from fedlearn.errors import BadInput
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
@@ -83,19 +84,25 @@ class Sequential(Module):
         return list(self.children())[index]
 
 
-class Sigmoid(Module):
+class Flatten(Module):
+    """The axes from start_dim on made into one; the first stays, being the examples."""
+
+    def __init__(self, start_dim: int = 1):
+        self.start_dim = start_dim
+
     def forward(self, input: Any) -> Any:
-        return F.sigmoid(input)
+        return ops.reshape(input, shape=(*input.shape[: self.start_dim], -1))
 
 
-class Tanh(Module):
+class Dropout(Module):
+    """In training, each number is 0 with probability p, and else divided by 1 - p."""
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
+        self.p = p
+        self.rng = rng
+
     def forward(self, input: Any) -> Any:
-        return F.tanh(input)
-
-
-class ReLU(Module):
-    def forward(self, input: Any) -> Any:
-        return F.relu(input)
+        return F.dropout(input, self.p, self.training, rng=self.rng)
 
 
 def empty(*shape: int) -> Any:

@@ -30,6 +30,29 @@ class BCEWithLogitsLoss(Module):
         return F.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
 
 
+class BCELoss(Module):
+    """Binary cross-entropy of probabilities; targets in [0, 1] of the same shape."""
+
+    def __init__(self, weight: Any = None, reduction: str = "mean"):
+        self.weight = weight
+        self.reduction = reduction
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
+
+
+class NLLLoss(Module):
+    """-input[target] for log-probabilities (N, C) or (N, C, d1...) and whole-number targets."""
+
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+
+
 class CrossEntropyLoss(Module):
     """Cross-entropy of logits (N, C) or (N, C, d1...) and whole-number targets (N,) or (N, d1...)."""
 

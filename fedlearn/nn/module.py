@@ -153,6 +153,13 @@ class Module:
     def eval(self) -> Self:
         return self.train(False)
 
+    def use_rng(self, rng: np.random.Generator) -> Self:
+        """Let every part that draws as it runs, as Dropout does, draw from `rng` from now on."""
+        for module in self.modules():
+            if hasattr(module, "rng"):
+                module.rng = rng
+        return self
+
     # Its description
 
     def spec(self) -> dict[str, Any]:
@@ -164,6 +171,15 @@ class Module:
             "args": [_plain(value, kind) for value in args],
             "kwargs": {name: _plain(value, kind) for name, value in kwargs.items() if name != "rng"},
         }
+
+    def summary(self) -> str:
+        """A line for each parameter: its name, shape and size; and the sum."""
+        rows = [(name, str(p.shape), f"{p.size:,}") for name, p in self.named_parameters()]
+        rows.append(("all", "", f"{sum(p.size for p in self.parameters()):,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        return "\n".join(
+            f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {size:>{widths[2]}}" for name, shape, size in rows
+        )
 
     def __repr__(self) -> str:
         args, kwargs = self._arguments

@@ -58,9 +58,9 @@ class Optimizer:
         self.state: dict[Parameter, dict[str, Any]] = {}
         self._runs: list[list[Run]] = [[] for _ in self.param_groups]
 
-    def slots(self, group: Group) -> tuple[str, ...]:
-        """The names of the arrays that the rule keeps for each parameter."""
-        return ()
+    def slots(self, group: Group) -> dict[str, float]:
+        """The names of the arrays that the rule keeps for each parameter, and what they begin with."""
+        return {}
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
         """Change `weights` (n,) in place by the rule; `step` counts from 1."""
@@ -127,13 +127,13 @@ class Optimizer:
     def _members(self) -> list[Parameter]:
         return [p for group in self.param_groups for p in group["params"]]
 
-    def _form_runs(self, members: Sequence[Parameter], slots: Sequence[str]) -> list[Run]:
+    def _form_runs(self, members: Sequence[Parameter], slots: Mapping[str, float]) -> list[Run]:
         """Cut `members` into runs, and lay what is remembered of each run's members end to end."""
         cut: list[list[Parameter]] = []
         for p in members:
             memory = self.state.setdefault(p, {"step": 0})
-            for name in slots:
-                memory.setdefault(name, np.zeros(p.shape, p.dtype))
+            for name, start in slots.items():
+                memory.setdefault(name, np.full(p.shape, start, p.dtype))
             joins = cut and memory["step"] == self.state[cut[-1][-1]]["step"]
             if joins and consecutive([*cut[-1], p]) is not None:
                 cut[-1].append(p)
@@ -141,7 +141,7 @@ class Optimizer:
                 cut.append([p])
         return [self._form_run(run, slots) for run in cut]
 
-    def _form_run(self, members: list[Parameter], slots: Sequence[str]) -> Run:
+    def _form_run(self, members: list[Parameter], slots: Iterable[str]) -> Run:
         state = {}
         for name in slots:
             state[name] = np.concatenate([self.state[p][name].ravel() for p in members])
@@ -178,9 +178,16 @@ def _copy(value: Any) -> Any:
 def _loaded(name: str, value: Any, p: Parameter) -> Any:
     if name == "step":
         return int(value)
-    array = np.array(value, dtype=p.dtype)
+    array = np.asarray(value).astype(p.dtype)
     if array.shape != p.shape:
         raise ShapeError(
             f"{name} of shape {array.shape} is remembered for a parameter of shape {p.shape}: another model's"
         )
     return array
+
+
+def not_negative(**options: float) -> None:
+    """Raise `BadInput` for an option below 0 or not a number."""
+    for name, value in options.items():
+        if not value >= 0:
+            raise BadInput(f"{name} {value} is out of range: give 0 or more")

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput
-from fedlearn.optim.optimizer import Group, Optimizer, State
+from fedlearn.optim.optimizer import Group, Optimizer, State, not_negative
 
 
 class SGD(Optimizer):
@@ -29,15 +29,14 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ):
-        if lr < 0 or momentum < 0 or weight_decay < 0:
-            raise BadInput(f"lr {lr}, momentum {momentum} and weight_decay {weight_decay} may not be negative")
+        not_negative(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise BadInput("nesterov needs a momentum above 0 and no dampening")
         options = {"lr": lr, "momentum": momentum, "dampening": dampening}
         super().__init__(params, **options, weight_decay=weight_decay, nesterov=nesterov)
 
-    def slots(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
         if group["weight_decay"]:

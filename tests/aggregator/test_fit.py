@@ -16,7 +16,7 @@ from aggregator import Aggregator, RoundRecord, RunFolder
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
-from fedlearn.errors import BadInput, CodecError
+from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.protocol import FIRST_OPENER, Opened, OpenRequest, PartyView, RunPlan, TrainRequest, Update
 from fedlearn.secure import Plain
 from fedlearn.seeding import stream
@@ -285,5 +285,5 @@ def test_a_dead_key_holder_ends_the_run_with_what_to_do():
         multiprocessing.active_children()[0].kill()
         return {}
 
-    with pytest.raises(Exception, match="opener:0 ended .* --resume"):
+    with pytest.raises(FedlearnError, match=r"opener:0 ended .* --resume"):
         train(toy_paillier(), rounds=2, evaluate=kill)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fedlearn.autograd import fused, ops
+from fedlearn.autograd import fused, ops, recurrent
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], list[np.ndarray]]
 
@@ -129,6 +129,48 @@ def matrix(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]
     return [normal(rng, (max(shape), 2))]
 
 
+def images(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [apart(rng, (1, 2, 4 + shape[0], 3 + shape[-1]))]
+
+
+WINDOW = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0), "dilation": (1, 2)}
+
+
+def seen_twice(x: Any) -> Any:
+    """Windows taken, weighed, and summed back."""
+    seen = ops.windows(x, **WINDOW, fill=0.0)
+    back = {name: WINDOW[name] for name in ("stride", "padding", "dilation")}
+    return ops.overlap_add(seen * seen, shape=x.shape, **back)
+
+
+def sequence(gates: int, states: int, bias: bool, table: bool) -> Draw:
+    """Projections of 1 to 4 steps of 1 to 4 sequences (or a table of 3), weights and states for 2 units."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+        steps = (3,) if table else (shape[0], shape[-1])
+        batch = 2 if table else shape[-1]
+        biases = [normal(rng, (gates * 2,))] * bias
+        return [
+            normal(rng, (*steps, gates * 2)),
+            normal(rng, (gates * 2, 2)),
+            *biases,
+            *(normal(rng, (batch, 2)) for _ in range(states)),
+        ]
+
+    return draw
+
+
+TABLE = np.array([[0, 2], [2, 1], [0, 0]])
+
+RECURRENT = [
+    Case("lstm", lambda *xs: recurrent.lstm(*xs), sequence(4, 2, False, False)),
+    Case("lstm", lambda *xs: recurrent.lstm(*xs, indices=TABLE), sequence(4, 2, False, True)),
+    Case("gru", lambda *xs: recurrent.gru(*xs), sequence(3, 1, True, False)),
+    Case("gru", lambda *xs: recurrent.gru(*xs, indices=TABLE), sequence(3, 1, True, True)),
+    Case("rnn", lambda *xs: recurrent.rnn(*xs, nonlinearity="tanh"), sequence(1, 1, False, False)),
+    Case("rnn", lambda *xs: recurrent.rnn(*xs, nonlinearity="tanh", indices=TABLE), sequence(1, 1, False, True)),
+]
+
 CASES = [
     Case("add", lambda a, b: a + b, binary(normal)),
     Case("sub", lambda a, b: a - b, binary(normal)),
@@ -181,9 +223,14 @@ CASES = [
     Case("getitem", lambda x: x[np.arange(x.size).reshape(x.shape) % 2 == 0] ** 2, unary(normal)),
     Case("scatter", lambda x, s: add_rows(x, s) ** 2, rows_to_add),
     Case("take", lambda w: ops.take(w, indices=picks(w, 6).reshape(2, 3)) ** 2, matrix),
+    Case("pick", lambda x: ops.pick(x, index=classes(x)) ** 2, logits),
+    Case("place", lambda x: ops.place(x, index=np.ones(x.shape, int), length=3) ** 2, unary(normal)),
+    Case("windows", lambda x: ops.windows(x, **WINDOW, fill=0.0) ** 2, images),
+    Case("overlap_add", seen_twice, images),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
     Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t), lambda r, s: [normal(r, s), r.uniform(0, 1, s)]),
     Case("embedding_bag", bags("sum"), matrix),
     Case("embedding_bag", bags("mean"), matrix),
+    *RECURRENT,
 ]

@@ -4,7 +4,7 @@ import threading
 from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
@@ -90,6 +90,18 @@ def test_an_archive_without_the_file(site, tmp_path):
         fetch("tiny", tmp_path, f"{site[1]}/tiny.zip")
 
 
+def test_an_archive_that_is_damaged_within(site, tmp_path):
+    path = site[0] / "tiny.zip"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("inside", DATA * 100)
+    damaged = bytearray(path.read_bytes())
+    damaged[36:46] = b"\xff" * 10  # the local header takes 30 bytes, the name 6: the compressed data begins
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match="holds inside"):
+        fetch("tiny", tmp_path / "data", f"{site[1]}/tiny.zip")
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_download_that_fails(site, tmp_path):
     with pytest.raises(FedlearnError, match=r"cannot download .*404"):
         fetch("tiny", tmp_path, f"{site[1]}/absent")
@@ -104,6 +116,11 @@ def test_a_folder_that_cannot_be_written(site, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FedlearnError, match="cannot write"):
         fetch("tiny", tmp_path / "file", f"{site[1]}/tiny.tsv")
+    in_the_way = tmp_path / "data" / "tiny.tsv"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(FedlearnError, match="cannot write"):
+        fetch("tiny", tmp_path / "data", f"{site[1]}/tiny.tsv")
+    assert list(in_the_way.parent.iterdir()) == [in_the_way]
 
 
 def test_what_cannot_be_fetched_says_why(tmp_path):

@@ -57,6 +57,8 @@ def test_the_commonest_words_of_public_texts_ties_in_alphabetical_order():
     texts = ["b a c", "b a d d d", "b e"]
     assert ExplicitVocabulary.from_public_texts(texts, 4).words == ("b", "a", "c", "d")
     assert ExplicitVocabulary.from_public_texts(texts, 99).words == ("b", "a", "c", "d", "e")
+    tied = "zeta eta theta iota kappa lambda mu nu xi omicron"
+    assert list(ExplicitVocabulary.from_public_texts([tied], 10).words) == sorted(tied.split())
 
 
 def test_vocabularies_by_name(tmp_path):

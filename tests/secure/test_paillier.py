@@ -104,7 +104,7 @@ def test_the_aggregator_refuses_a_damaged_or_foreign_payload(holder, public):
 
 
 def test_configuration_is_checked_and_survives_the_plan():
-    with pytest.raises(CryptoKeyError, match="1024-bit .* at least 2048"):
+    with pytest.raises(CryptoKeyError, match=r"1024-bit .* at least 2048"):
         Paillier(key_bits=1024)
     with pytest.raises(BadInput, match="min_cohort is 1"):
         Paillier(min_cohort=1)

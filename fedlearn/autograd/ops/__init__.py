@@ -23,7 +23,7 @@ from fedlearn.autograd.ops.elementwise import (
     tanh,
     where,
 )
-from fedlearn.autograd.ops.index import getitem, index_add, scatter, take
+from fedlearn.autograd.ops.index import getitem, index_add, pick, place, scatter, take
 from fedlearn.autograd.ops.linalg import einsum, linear, matmul
 from fedlearn.autograd.ops.reduce import (
     cumsum,
@@ -49,6 +49,7 @@ from fedlearn.autograd.ops.shape import (
     transpose,
     unsqueeze,
 )
+from fedlearn.autograd.ops.windows import overlap_add, windows
 
 __all__ = [
     "abs_",
@@ -78,7 +79,10 @@ __all__ = [
     "minimum",
     "mul",
     "neg",
+    "overlap_add",
     "pad",
+    "pick",
+    "place",
     "power",
     "relu",
     "reshape",
@@ -99,4 +103,5 @@ __all__ = [
     "unsqueeze",
     "var",
     "where",
+    "windows",
 ]

@@ -37,6 +37,24 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Any:
     return x + scatter(source, index=where, shape=x.shape)
 
 
+def _place(g: np.ndarray, index: np.ndarray, length: int) -> np.ndarray:
+    whole = np.zeros((*g.shape, length), g.dtype)
+    np.put_along_axis(whole, index[..., None], g[..., None], axis=-1)
+    return whole
+
+
+pick: Op = Op(
+    "pick",
+    lambda x, index: np.take_along_axis(x, index[..., None], axis=-1)[..., 0],
+    lambda g, y, x, index: place(g, index=index, length=x.shape[-1]),
+    linear=True,
+)
+"""One number from each row: x (..., n) at index (...), whole numbers, gives (...)."""
+
+place: Op = Op("place", _place, lambda g, y, x, index, length: pick(g, index=index), linear=True)
+"""The way back: zeros (..., length) with one number in each row."""
+
+
 def _take_joint(g: np.ndarray, kept: None, weight: np.ndarray, indices: np.ndarray) -> list[Any]:
     rows = g.reshape(indices.size, *weight.shape[1:])
     return [RowSparse.gather(indices.ravel(), rows, weight.shape)]

@@ -1,0 +1,66 @@
+"""The plain recurrent layer over a whole sequence, in one op: h = tanh(x + W h), or relu (Elman 1990)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd.graph import Fused
+from fedlearn.autograd.ops import relu, stack, tanh
+from fedlearn.autograd.recurrent import buffers, plan
+from fedlearn.autograd.recurrent.source import Projections, projections_gradient, unrolled
+
+
+def _forward(
+    projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, nonlinearity: str, indices: np.ndarray | None = None
+) -> tuple[np.ndarray, Any]:
+    source = Projections(projected, indices)
+    multiply = plan.times(weight.T, plan.current().forward_block)
+    states = buffers.empty((source.length + 1, source.batch, len(weight)), weight.dtype)
+    product = buffers.empty(states.shape[1:], weight.dtype)
+    states[0] = h0
+    for t in range(source.length):
+        h = states[t + 1]
+        source.into(h, t)
+        multiply(states[t], product)
+        h += product
+        if nonlinearity == "tanh":
+            np.tanh(h, out=h)
+        else:
+            np.maximum(h, 0, out=h)
+    return states[1:], states
+
+
+def _joint(
+    g: np.ndarray,
+    states: np.ndarray,
+    projected: np.ndarray,
+    weight: np.ndarray,
+    h0: np.ndarray,
+    nonlinearity: str,
+    indices: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    multiply = plan.times(weight, plan.current().backward_block)
+    drawn = buffers.empty(g.shape, g.dtype)
+    dh = np.zeros_like(h0)
+    for t in range(len(g) - 1, -1, -1):
+        h = states[t + 1]
+        dh += g[t]
+        np.multiply(dh, 1 - h * h if nonlinearity == "tanh" else h > 0, out=drawn[t])
+        multiply(drawn[t], dh)
+    dweight = drawn.reshape(-1, len(weight)).T @ states[:-1].reshape(-1, len(weight))
+    return [projections_gradient(drawn, projected, indices), dweight, dh]
+
+
+def _composed(projected: Any, weight: Any, h0: Any, nonlinearity: str, indices: np.ndarray | None = None) -> Any:
+    squash = tanh if nonlinearity == "tanh" else relu
+    h, outputs = h0, []
+    for step in unrolled(projected, indices):
+        h = squash(step + h @ weight.swapaxes(0, 1))
+        outputs.append(h)
+    return stack(outputs)
+
+
+rnn = Fused("rnn", _forward, _joint, _composed)
+"""(projections (T, B, H) or a table (V, H) with `indices` (T, B); weight (H, H); h0 (B, H)) -> (T, B, H)."""

@@ -1,0 +1,112 @@
+"""One short proof that many powers were taken with the same secret exponent, without showing it.
+
+The proof of equal discrete logarithms of Shoup, "Practical Threshold Signatures" (EUROCRYPT 2000, section 2.2), made
+once for a whole list of bases by the small-exponent test of Bellare, Garay, Rabin, "Fast batch verification" (EUROCRYPT
+1998): bases and results are multiplied together with random 128-bit exponents. Both ask for a group whose order has
+no small prime factor; squares modulo n^2 form one when n is a product of safe primes. Challenges come from
+SHAKE-256 over everything that is stated (Fiat, Shamir).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+import gmpy2
+from gmpy2 import mpz
+
+from fedlearn.crypto.integers import integers_to_bytes
+
+COEFFICIENT_BITS = 128
+CHALLENGE_BITS = 128
+_HIDING_BITS = 128  # by how much the commitment's exponent outgrows what it hides
+_BUCKET_BITS = 6
+
+
+@dataclass(frozen=True)
+class Statement:
+    """results[j]^2 = bases[j]^(4 s) and image = generator^s modulo `modulus`, for one secret s of `bits` bits.
+
+    `context` is hashed into the proof, which holds for nothing else.
+    """
+
+    modulus: mpz
+    generator: mpz
+    image: mpz
+    bases: list[mpz]
+    results: list[mpz]
+    bits: int
+    context: bytes
+
+
+@dataclass(frozen=True)
+class EqualityProof:
+    """Challenge and response."""
+
+    challenge: mpz
+    response: mpz
+
+
+def response_bits(bits: int) -> int:
+    """Length of an honest response about a secret of `bits` bits."""
+    return bits + CHALLENGE_BITS + _HIDING_BITS + 1
+
+
+def prove(statement: Statement, secret: mpz) -> EqualityProof:
+    """A proof by who knows the secret exponent s."""
+    seed, base, _ = _combine(statement, results_too=False)
+    hiding = mpz(secrets.randbits(response_bits(statement.bits) - 1))
+    first = gmpy2.powmod(base, hiding, statement.modulus)
+    second = gmpy2.powmod(statement.generator, hiding, statement.modulus)
+    challenge = _challenge(statement, seed, first, second)
+    return EqualityProof(challenge, hiding + challenge * secret)
+
+
+def verify(statement: Statement, proof: EqualityProof) -> bool:
+    """Whether the proof holds for the statement."""
+    if proof.response.bit_length() > response_bits(statement.bits) or min(proof.response, proof.challenge) < 0:
+        return False
+    modulus, challenge, response = statement.modulus, proof.challenge, proof.response
+    seed, base, result = _combine(statement)
+    first = gmpy2.powmod(base, response, modulus) * gmpy2.powmod(result, -challenge, modulus) % modulus
+    image = gmpy2.powmod(statement.image, -challenge, modulus)
+    second = gmpy2.powmod(statement.generator, response, modulus) * image % modulus
+    return challenge == _challenge(statement, seed, first, second)
+
+
+def _combine(statement: Statement, results_too: bool = True) -> tuple[bytes, mpz, mpz]:
+    """The statement's hash, (product of bases^c)^4, and (product of results^c)^2, for coefficients c from the hash."""
+    width = (statement.modulus.bit_length() + 7) // 8
+    numbers = [statement.modulus, statement.generator, statement.image, *statement.bases, *statement.results]
+    header = b"fedlearn/equality/1" + len(statement.bases).to_bytes(8, "big") + statement.context
+    seed = hashlib.shake_256(len(header).to_bytes(8, "big") + header + integers_to_bytes(numbers, width)).digest(32)
+    size = COEFFICIENT_BITS // 8
+    stream = hashlib.shake_256(b"coefficients" + seed).digest(size * len(statement.bases))
+    coefficients = [int.from_bytes(stream[at : at + size], "big") for at in range(0, len(stream), size)]
+    base = multi_power(statement.bases, coefficients, statement.modulus)
+    result = multi_power(statement.results, coefficients, statement.modulus) if results_too else mpz(1)
+    return seed, gmpy2.powmod(base, 4, statement.modulus), gmpy2.powmod(result, 2, statement.modulus)
+
+
+def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mpz:
+    width = (statement.modulus.bit_length() + 7) // 8
+    digest = hashlib.shake_256(b"challenge" + seed + integers_to_bytes([first, second], width))
+    return mpz.from_bytes(digest.digest(CHALLENGE_BITS // 8), "big")
+
+
+def multi_power(bases: list[mpz], exponents: list[int], modulus: mpz) -> mpz:
+    """The product of bases[j]^exponents[j], by Pippenger's buckets."""
+    top = max((exponent.bit_length() for exponent in exponents), default=0)
+    product = mpz(1)
+    for shift in reversed(range(0, top, _BUCKET_BITS)):
+        product = gmpy2.powmod(product, 1 << _BUCKET_BITS, modulus)
+        buckets = [mpz(1)] * (1 << _BUCKET_BITS)
+        for base, exponent in zip(bases, exponents, strict=True):
+            digit = (exponent >> shift) & ((1 << _BUCKET_BITS) - 1)
+            buckets[digit] = buckets[digit] * base % modulus
+        running = mpz(1)
+        for bucket in reversed(buckets[1:]):  # bucket d ends up in d of the products
+            running = running * bucket % modulus
+            product = product * running % modulus
+    return product

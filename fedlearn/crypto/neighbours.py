@@ -1,0 +1,108 @@
+"""Who shares masks with whom: a sparse graph in place of all pairs (Bell, Bonawitz, Gascon, Lepoint, Raykova, CCS
+2020).
+
+Clients stand on a circle in random order, each joined to the k/2 nearest on either side (a Harary graph). Where a
+fraction of the clients are corrupt and a fraction drop out, both placed by the random order, three things can go wrong,
+and k and the threshold t of the secret sharing are chosen so that they hardly ever do:
+
+- some client has t or more corrupt neighbours, who can open its secrets;
+- the honest clients who stay fall apart into groups, whose sums the server then sees apart: this needs k/2 neighbours
+on
+  the circle to be corrupt or gone;
+- some client keeps fewer than t neighbours, so that the round cannot be finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlearn.errors import CryptoKeyError
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Degree and threshold for `clients`, and what they guarantee, as bounds on probabilities a round.
+
+    `insecurity`: that an honest client's secrets can be opened, or the sum of a part of the honest clients be seen,
+    when `corrupt` clients work with a server that follows the protocol. `failure`: that the round fails though at most
+    `dropouts` clients vanish. With all pairs (degree = clients - 1) both are certain to be 0.
+    """
+
+    clients: int
+    degree: int
+    threshold: int
+    corrupt: int
+    dropouts: int
+    insecurity: float
+    failure: float
+
+
+def choose_neighbourhood(
+    clients: int,
+    corrupt_fraction: float = 0.2,
+    dropout_fraction: float = 0.3,
+    *,
+    insecurity: float = 2.0**-40,
+    failure: float = 2.0**-20,
+) -> Neighbourhood:
+    """The smallest degree whose probabilities stay within `insecurity` and `failure`, else all pairs.
+
+    Raises `CryptoKeyError` for fewer than 3 clients, or if corrupt clients and dropouts leave no threshold at all.
+    """
+    if clients < 3:
+        raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
+    if not (corrupt_fraction >= 0 and dropout_fraction >= 0 and corrupt_fraction + dropout_fraction < 1):
+        raise CryptoKeyError(
+            f"corrupt {corrupt_fraction} and dropout {dropout_fraction} must not be negative and stay below 1 in sum"
+        )
+    corrupt, dropouts = math.floor(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
+    for degree in range(2, clients - 1, 2):
+        apart = _disconnected(clients, corrupt + dropouts, degree)
+        if apart > insecurity:
+            continue
+        for threshold in range(degree // 2 + 1, degree + 1):
+            opened = clients * _tail(clients - 1, corrupt, degree, threshold)
+            stuck = clients * _tail(clients - 1, dropouts, degree, degree - threshold + 1)
+            if opened + apart <= insecurity and stuck <= failure:
+                return Neighbourhood(clients, degree, threshold, corrupt, dropouts, opened + apart, stuck)
+    threshold = max(corrupt, clients // 2) + 1
+    if threshold > clients - dropouts:
+        raise CryptoKeyError(
+            f"{dropouts} dropouts of {clients} clients leave fewer than the {threshold} holders a secret needs: "
+            "lower the fractions to be survived, or take more clients"
+        )
+    return Neighbourhood(clients, clients - 1, threshold, corrupt, dropouts, 0.0, 0.0)
+
+
+def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int, tuple[int, ...]]:
+    """Each client's neighbours on a circle whose order follows from `context` (public, fresh for each round).
+
+    Neighbourhood is mutual. `degree` is even, or joins all pairs. Raises `CryptoKeyError` for another degree.
+    """
+    count = len(clients)
+    if degree == count - 1:
+        return {client: tuple(other for other in clients if other != client) for client in clients}
+    if degree % 2 or not 2 <= degree < count:
+        raise CryptoKeyError(f"degree {degree} for {count} clients: an even number below {count}, or {count - 1}")
+    seed = int.from_bytes(hashlib.sha256(b"fedlearn/neighbours/1" + context).digest(), "big")
+    circle = [clients[i] for i in np.random.Generator(np.random.Philox(seed % 2**128)).permutation(count)]
+    steps = [step for distance in range(1, degree // 2 + 1) for step in (-distance, distance)]
+    return {client: tuple(circle[(place + step) % count] for step in steps) for place, client in enumerate(circle)}
+
+
+def _tail(population: int, marked: int, draws: int, least: int) -> float:
+    """The probability that `draws` without replacement hit at least `least` of the marked (hypergeometric)."""
+    hits = range(max(least, 0), min(draws, marked) + 1)
+    favourable = sum(math.comb(marked, hit) * math.comb(population - marked, draws - hit) for hit in hits)
+    return favourable / math.comb(population, draws)
+
+
+def _disconnected(clients: int, gone: int, degree: int) -> float:
+    """A bound on the probability that some degree / 2 clients in a row are all among the `gone`."""
+    run = degree // 2
+    return min(1.0, clients * math.comb(gone, run) / math.comb(clients, run))

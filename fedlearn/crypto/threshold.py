@@ -1,0 +1,276 @@
+"""A Paillier key that nobody holds: t of n trustees together decrypt, fewer learn nothing.
+
+Damgard, Jurik, "A Generalisation, a Simplification and Some Applications of Paillier's Probabilistic Public-Key
+System" (PKC 2001, section 4.1), with s = 1. n is a product of safe primes 2p' + 1 and 2q' + 1, m = p'q', and the
+decryption exponent d = 0 (mod m), d = 1 (mod n) is shared by a random polynomial over the integers modulo n m. Trustee
+i answers c^(2 D s_i) with D = (number of trustees)!; since D clears the denominators of the Lagrange coefficients,
+t answers combine to c^(4 D^2 d) = (1 + n)^(4 D^2 plaintext) by integer exponents alone.
+
+A dealer makes the shares and must be trusted to forget the primes.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import gmpy2
+import numpy as np
+from gmpy2 import mpz
+
+from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_bits, verify
+from fedlearn.crypto.framing import add_digest, strip_digest
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey, check_bits
+from fedlearn.crypto.primes import safe_prime
+from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts
+from fedlearn.errors import CiphertextError, CryptoKeyError
+
+MAX_TRUSTEES = 64
+_KEY = struct.Struct(">BBBH")  # format, threshold, trustees, bytes of the public key
+_SHARE = struct.Struct(f">BB{FINGERPRINT_BYTES}s")  # format, trustee, key
+_PARTIAL = struct.Struct(f">BB{FINGERPRINT_BYTES}sI")  # format, trustee, key, ciphertexts
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ThresholdKey:
+    """What everybody knows: the Paillier key, who is needed to decrypt, and what trustees' answers are checked against.
+
+    `verification[i - 1]` is `generator`^(D s_i) modulo n^2 for trustee i = 1, 2, ...
+    """
+
+    public: PublicKey
+    threshold: int
+    generator: mpz = field(repr=False)
+    verification: tuple[mpz, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_parties(self.threshold, self.trustees)
+        check_ciphertexts([self.generator, *self.verification], self.public)
+
+    @property
+    def trustees(self) -> int:
+        """Number of trustees."""
+        return len(self.verification)
+
+    @property
+    def delta(self) -> int:
+        """D = trustees!"""
+        return math.factorial(self.trustees)
+
+    @property
+    def share_bits(self) -> int:
+        """What D s_i fits: s_i is below n m < n^2 / 4."""
+        return 2 * self.public.bits + self.delta.bit_length()
+
+    def verify(self, vector: EncryptedVector, partial: PartialDecryption, context: bytes) -> None:
+        """Raise `CiphertextError` naming the trustee whose answer is not his share's power of every ciphertext."""
+        who = f"the partial decryption of trustee {partial.trustee}"
+        if partial.key != self.public.fingerprint or not 1 <= partial.trustee <= self.trustees:
+            raise CiphertextError(f"{who} belongs to another key or to no trustee of {self.trustees}")
+        if len(partial.powers) != len(vector.ciphertexts):
+            raise CiphertextError(f"{who} answers {len(partial.powers)} of {len(vector.ciphertexts)} ciphertexts")
+        try:
+            check_ciphertexts(partial.powers, self.public)
+        except CiphertextError as error:
+            raise CiphertextError(f"{who}: {error}") from None
+        if not verify(self._statement(vector, partial.trustee, partial.powers, context), partial.proof):
+            raise CiphertextError(f"{who} does not come with a valid proof: wrong or forged share")
+
+    def combine(
+        self, vector: EncryptedVector, partials: Iterable[PartialDecryption], context: bytes
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """The int64 sum in `vector` from the answers of at least `threshold` trustees, and who was rejected, why.
+
+        Raises `CiphertextError` naming wrong and missing trustees if too few answers are right.
+        """
+        valid: dict[int, PartialDecryption] = {}
+        rejected: dict[int, str] = {}
+        for partial in partials:
+            try:
+                self.verify(vector, partial, context)
+                valid[partial.trustee] = partial
+            except CiphertextError as error:
+                rejected[partial.trustee] = str(error)
+        if len(valid) < self.threshold:
+            missing = sorted(set(range(1, self.trustees + 1)) - valid.keys() - rejected.keys())
+            raise CiphertextError(
+                f"{len(valid)} valid partial decryptions, {self.threshold} are needed; "
+                f"missing trustees {missing}; rejected: {list(rejected.values())}"
+            )
+        chosen = sorted(valid)[: self.threshold]
+        return vector.unpack(self._plaintexts([valid[trustee] for trustee in chosen])), rejected
+
+    def _plaintexts(self, partials: list[PartialDecryption]) -> list[mpz]:
+        n, nsquare = self.public.modulus, self.public.nsquare
+        trustees = [partial.trustee for partial in partials]
+        product = [mpz(1)] * len(partials[0].powers)
+        for partial in partials:
+            exponent = 2 * integer_lagrange(partial.trustee, trustees, self.delta)
+            powers = gmpy2.powmod_base_list(partial.powers, exponent, nsquare) if partial.powers else []
+            product = [a * b % nsquare for a, b in zip(product, powers, strict=True)]
+        scale = gmpy2.invert(4 * self.delta**2, n)
+        if any(c % n != 1 for c in product):
+            raise CiphertextError("the partial decryptions do not combine: the ciphertexts are no encryptions")
+        return [(c - 1) // n * scale % n for c in product]
+
+    def _statement(self, vector: EncryptedVector, trustee: int, powers: list[mpz], context: bytes) -> Statement:
+        if vector.public != self.public:
+            raise CiphertextError(
+                f"vector encrypted to key {vector.public.fingerprint.hex()}, not to the trustees' key"
+            )
+        header = bytes([trustee, self.threshold, self.trustees]) + context
+        image = self.verification[trustee - 1]
+        nsquare = self.public.nsquare
+        return Statement(nsquare, self.generator, image, vector.ciphertexts, powers, self.share_bits, header)
+
+    def to_bytes(self) -> bytes:
+        """Everything, with a digest that detects damage."""
+        key = self.public.to_bytes()
+        numbers = integers_to_bytes([self.generator, *self.verification], self.public.ciphertext_bytes)
+        return add_digest(_KEY.pack(_FORMAT, self.threshold, self.trustees, len(key)) + key + numbers)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, insecure_test_key: bool = False) -> ThresholdKey:
+        """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or unfit values."""
+        body = bytes(strip_digest(data, "a threshold key", CryptoKeyError))
+        if len(body) < _KEY.size or body[0] != _FORMAT:
+            raise CryptoKeyError(f"these {len(data)} bytes are no threshold key of format {_FORMAT}")
+        _, threshold, trustees, size = _KEY.unpack_from(body)
+        end = _KEY.size + size
+        public = PublicKey.from_bytes(body[_KEY.size : end], insecure_test_key=insecure_test_key)
+        if len(body) != end + (trustees + 1) * public.ciphertext_bytes:
+            raise CryptoKeyError(
+                f"a threshold key of {len(data)} bytes is no key for {trustees} trustees: wrong length"
+            )
+        numbers = integers_from_bytes(body[end:], public.ciphertext_bytes)
+        try:
+            return cls(public, threshold, numbers[0], tuple(numbers[1:]))
+        except CiphertextError as error:
+            raise CryptoKeyError(f"a threshold key's verification values are unfit: {error}") from None
+
+
+@dataclass(frozen=True)
+class PartialDecryption:
+    """A trustee's answer: each ciphertext to the power 2 D s_i, and one proof for all of them."""
+
+    trustee: int
+    key: bytes
+    powers: list[mpz] = field(repr=False)
+    proof: EqualityProof = field(repr=False)
+
+    def to_bytes(self, threshold_key: ThresholdKey) -> bytes:
+        """Fixed-width numbers and a digest that detects damage."""
+        width, proof_width = threshold_key.public.ciphertext_bytes, _proof_bytes(threshold_key)
+        header = _PARTIAL.pack(_FORMAT, self.trustee, self.key, len(self.powers))
+        proof = integers_to_bytes([self.proof.challenge, self.proof.response], proof_width)
+        return add_digest(header + proof + integers_to_bytes(self.powers, width))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, threshold_key: ThresholdKey) -> PartialDecryption:
+        """Read `to_bytes`; raises `CiphertextError` for damaged bytes. What they say is checked by `verify`."""
+        body = bytes(strip_digest(data, "a partial decryption", CiphertextError))
+        width, proof_width = threshold_key.public.ciphertext_bytes, _proof_bytes(threshold_key)
+        if len(body) < _PARTIAL.size + 2 * proof_width or body[0] != _FORMAT:
+            raise CiphertextError(f"these {len(data)} bytes are no partial decryption of format {_FORMAT}")
+        _, trustee, key, count = _PARTIAL.unpack_from(body)
+        end = _PARTIAL.size + 2 * proof_width
+        if len(body) != end + count * width:
+            raise CiphertextError(f"{len(data)} bytes are no partial decryption of {count} ciphertexts: wrong length")
+        proof = EqualityProof(*integers_from_bytes(body[_PARTIAL.size : end], proof_width))
+        return cls(trustee, key, integers_from_bytes(body[end:], width), proof)
+
+
+class KeyShare:
+    """Trustee i's secret s_i. Never shown by `repr`.
+
+    Raises `CryptoKeyError` if the share does not belong to the key.
+    """
+
+    __slots__ = ("_value", "key", "trustee")
+
+    def __init__(self, key: ThresholdKey, trustee: int, value: mpz):
+        self.key, self.trustee, self._value = key, trustee, mpz(value)
+        if not 1 <= trustee <= key.trustees:
+            raise CryptoKeyError(f"share of trustee {trustee}: the key has trustees 1 to {key.trustees}")
+        image = gmpy2.powmod(key.generator, key.delta * self._value, key.public.nsquare)
+        if self._value.bit_length() > 2 * key.public.bits or image != key.verification[trustee - 1]:
+            raise CryptoKeyError(f"the share of trustee {trustee} does not belong to this key")
+
+    def partial_decrypt(self, vector: EncryptedVector, context: bytes) -> PartialDecryption:
+        """This trustee's answer for `vector`, proven for `context`: session, round and whatever it must not outlive."""
+        key, secret = self.key, self.key.delta * self._value
+        nsquare, ciphertexts = key.public.nsquare, vector.ciphertexts
+        powers = gmpy2.powmod_base_list(ciphertexts, 2 * secret, nsquare) if ciphertexts else []
+        proof = prove(key._statement(vector, self.trustee, powers, context), secret)
+        return PartialDecryption(self.trustee, key.public.fingerprint, powers, proof)
+
+    def to_bytes(self) -> bytes:
+        """Secret; to be kept by `keyfiles.write_secret`."""
+        header = _SHARE.pack(_FORMAT, self.trustee, self.key.public.fingerprint)
+        return add_digest(header + integers_to_bytes([self._value], self.key.public.ciphertext_bytes))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, key: ThresholdKey) -> KeyShare:
+        """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a share of another key."""
+        body = bytes(strip_digest(data, "a key share", CryptoKeyError))
+        if len(body) != _SHARE.size + key.public.ciphertext_bytes or body[0] != _FORMAT:
+            raise CryptoKeyError(f"these {len(data)} bytes are no share of a {key.public.bits}-bit key")
+        _, trustee, fingerprint = _SHARE.unpack_from(body)
+        if fingerprint != key.public.fingerprint:
+            raise CryptoKeyError(
+                f"a share of key {fingerprint.hex()}, but key {key.public.fingerprint.hex()} is expected"
+            )
+        return cls(key, trustee, integers_from_bytes(body[_SHARE.size :], key.public.ciphertext_bytes)[0])
+
+    def __repr__(self) -> str:
+        return f"<KeyShare of trustee {self.trustee}, key {self.key.public.fingerprint.hex()}>"
+
+
+def deal(
+    threshold: int, trustees: int, bits: int = 3072, *, insecure_test_key: bool = False
+) -> tuple[ThresholdKey, list[KeyShare]]:
+    """A fresh key and its shares, `threshold` of `trustees` needed; the primes are forgotten on return.
+
+    Raises `CryptoKeyError` for less than 2048 bits (128 in tests), a threshold below 2 or above the trustees.
+    """
+    check_parties(threshold, trustees)
+    check_bits(bits, insecure_test_key)
+    if bits < 128:
+        raise CryptoKeyError(f"a {bits}-bit threshold key is too small even for a test: 128 bits is the least")
+    p, q = safe_prime((bits + 1) // 2), safe_prime(bits // 2)
+    while p == q:
+        q = safe_prime(bits // 2)
+    public = PublicKey(int(p * q), blum=True, insecure_test_key=insecure_test_key)
+    order = (p - 1) // 2 * ((q - 1) // 2)
+    exponent = order * gmpy2.invert(order, public.modulus)  # 0 modulo m, 1 modulo n
+    modulus = public.modulus * order
+    polynomial = [exponent] + [mpz(secrets.randbelow(int(modulus))) for _ in range(threshold - 1)]
+    values = [sum(a * i**power for power, a in enumerate(polynomial)) % modulus for i in range(1, trustees + 1)]
+    generator = mpz(secrets.randbelow(int(public.nsquare))) ** 2 % public.nsquare
+    delta = math.factorial(trustees)
+    images = [gmpy2.powmod(generator, delta * value, public.nsquare) for value in values]
+    key = ThresholdKey(public, threshold, generator, tuple(images))
+    return key, [KeyShare(key, i, value) for i, value in enumerate(values, start=1)]
+
+
+def check_parties(threshold: int, trustees: int) -> None:
+    """Raise `CryptoKeyError` unless 2 <= threshold <= trustees <= `MAX_TRUSTEES`."""
+    if not 2 <= threshold <= trustees <= MAX_TRUSTEES:
+        raise CryptoKeyError(
+            f"threshold {threshold} of {trustees}: at least 2, at most all trustees, who number at most {MAX_TRUSTEES}"
+        )
+
+
+def integer_lagrange(i: int, points: list[int], delta: int) -> int:
+    """D times the Lagrange coefficient at 0 of point `i` among `points`: D * product of j / (j - i), an integer."""
+    others = [j for j in points if j != i]
+    return delta * math.prod(others) // math.prod(j - i for j in others)
+
+
+def _proof_bytes(key: ThresholdKey) -> int:
+    return (response_bits(key.share_bits) + 7) // 8

@@ -1,0 +1,58 @@
+"""`fedlearn data list|show|fetch`: what data sets there are, what is in them, how to get them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedlearn.errors import BadInput
+
+app = typer.Typer(help="Data sets: what there is, what is in them, how to get them.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_sets() -> None:
+    """Every named data set, and whether its file was found."""
+    from fedlearn.datasets.catalog import rows
+
+    for row in rows():
+        typer.secho(row.name, bold=True)
+        typer.echo(f"  {row.records}; for {row.task}; clients: {row.clients}")
+        typer.echo(f"  licence: {row.licence}; {row.where}")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A data set of ham and spam by name, or a file of your own.")],
+) -> None:
+    """What is in a set of messages: classes, users, words; texts only where they are not private."""
+    from fedlearn.datasets.catalog import show
+
+    about = show(name)
+    typer.secho(about.name, bold=True)
+    typer.echo(f"  {about.source}")
+    typer.echo(f"  sha256 {about.sha256}")
+    typer.echo(f"  {about.messages} messages, {about.distinct} distinct: {about.ham} ham, {about.spam} spam")
+    typer.echo(f"  {about.tokens} words, {about.distinct_tokens} distinct")
+    for user, (ham, spam) in about.users.items():
+        typer.echo(f"  {user:<16} {ham} ham, {spam} spam")
+    for text in about.first:
+        typer.echo(f"  | {text}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A data set with a public download.")],
+    folder: Annotated[Path | None, typer.Option("--folder", help="Where to (default: FEDLEARN_DATA).")] = None,
+) -> None:
+    """Download a data set, verify its SHA-256, and put it where `--data` will find it."""
+    from fedlearn.datasets.dataset import FOLDER_VARIABLE
+    from fedlearn.datasets.fetch import fetch
+
+    where = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
+    if where is None:
+        raise BadInput(f"no folder to download into: set {FOLDER_VARIABLE}, or give --folder DIR")
+    typer.echo(fetch(name, where))

@@ -1,0 +1,221 @@
+"""Optimizers: known answers, memory that lies together or not, state in and out, schedules, refusals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlearn import Tensor, nn, optim
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.optim import lr_scheduler
+
+KINDS = {
+    "sgd": lambda params: optim.SGD(params, lr=0.1),
+    "momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, dampening=0.3),
+    "nesterov": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+    "adam": lambda params: optim.Adam(params, lr=0.1, weight_decay=0.01),
+    "amsgrad": lambda params: optim.Adam(params, lr=0.1, amsgrad=True),
+    "adamw": lambda params: optim.AdamW(params, lr=0.1),
+    "rmsprop": lambda params: optim.RMSprop(params, lr=0.1, momentum=0.5, centered=True, weight_decay=0.01),
+    "adagrad": lambda params: optim.Adagrad(params, lr=0.5, lr_decay=0.001),
+    "yogi": lambda params: optim.Yogi(params, lr=0.1),
+}
+kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+def net(seed: int = 0) -> nn.Sequential:
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(nn.EmbeddingBag(7, 3, rng=rng), nn.Linear(3, 4, rng=rng), nn.Tanh(), nn.Linear(4, 1, rng=rng))
+
+
+def train(model: nn.Module, optimizer: optim.Optimizer, steps: int, begin: int = 0) -> None:
+    for i in range(begin, begin + steps):
+        optimizer.zero_grad()
+        bags = np.random.default_rng(i).integers(0, 7, (5, 2))
+        ((model(bags) - 1.0) ** 2).mean().backward()
+        optimizer.step()
+
+
+@kinds
+def test_memory_that_lies_together_is_stepped_as_memory_that_does_not(kind):
+    together, apart = net(), net()
+    assert together.vector.size
+    train(together, kind(together.parameters()), 6)
+    train(apart, kind(apart.parameters()), 6)
+    np.testing.assert_array_equal(together.vector, apart.vector)
+
+
+@kinds
+def test_memory_moved_in_between_changes_nothing(kind):
+    still, moved = net(), net()
+    train(still, kind(still.parameters()), 6)
+    optimizer = kind(moved.parameters())
+    train(moved, optimizer, 3)
+    assert moved.vector.size
+    train(moved, optimizer, 3, begin=3)
+    np.testing.assert_array_equal(still.vector, moved.vector)
+
+
+@kinds
+def test_a_state_dict_carries_on_where_it_was_taken(kind):
+    whole, first = net(), net()
+    train(whole, kind(whole.parameters()), 6)
+    optimizer = kind(first.parameters())
+    train(first, optimizer, 3)
+    state, weights = optimizer.state_dict(), first.state_dict()
+    train(first, optimizer, 2)  # must not reach into the state that was taken
+    second = net(9)
+    second.load_state_dict(weights)
+    resumed = kind(second.parameters())
+    resumed.load_state_dict(state)
+    train(second, resumed, 3, begin=3)
+    np.testing.assert_array_equal(whole.vector, second.vector)
+
+
+@kinds
+def test_it_finds_the_minimum_of_a_bowl(kind):
+    w = nn.Parameter(np.array([3.0, -2.0], np.float32))
+    optimizer = kind([w])
+    for _ in range(300):
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+    assert np.abs(w.numpy()).max() < 0.15
+
+
+@kinds
+def test_a_parameter_without_gradient_stays_and_keeps_its_own_history(kind):
+    model = net()
+    before = model[1].weight.numpy().copy()
+    optimizer = kind(model.parameters())
+    model[1].requires_grad_(False)
+    train(model, optimizer, 2)
+    np.testing.assert_array_equal(model[1].weight.numpy(), before)
+    model[1].requires_grad_(True)
+    train(model, optimizer, 1, begin=2)
+    assert (model[1].weight.numpy() != before).all()
+    steps = [memory["step"] for memory in optimizer.state.values()]
+    assert sorted(set(steps)) == [1, 3]
+
+
+def test_a_velocity_is_stored():
+    w = nn.Parameter(np.zeros(1, np.float32))
+    optimizer = optim.SGD([w], lr=1.0, momentum=0.5)
+    path = []
+    for _ in range(3):
+        w.grad = np.ones(1, np.float32)
+        optimizer.step()
+        path.append(w.item())
+    assert path == [-1.0, -2.5, -4.25]
+
+
+@given(st.lists(st.integers(0, 19), min_size=1, max_size=30), st.floats(0.0, 0.9), st.sampled_from([0.0, 0.1]))
+def test_row_sparse_gradients_step_as_dense_ones(rows, momentum, decay):
+    def trained(dense: bool) -> np.ndarray:
+        bag = nn.EmbeddingBag(20, 2, mode="sum", rng=np.random.default_rng(0))
+        optimizer = optim.SGD(bag.parameters(), lr=0.1, momentum=momentum, weight_decay=decay)
+        for _ in range(3):
+            optimizer.zero_grad()
+            (bag(np.array([rows])) ** 2).sum().backward()
+            if dense:
+                assert bag.weight.grad is not None  # looking at it makes it dense
+            optimizer.step()
+        return bag.vector
+
+    np.testing.assert_allclose(trained(False), trained(True), rtol=1e-6, atol=1e-7)
+
+
+def test_groups_have_options_of_their_own():
+    a, b = nn.Parameter(np.zeros(1)), nn.Parameter(np.zeros(1))
+    optimizer = optim.SGD([{"params": [a], "lr": 1.0}, {"params": [b]}], lr=0.1)
+    a.grad = b.grad = np.ones(1)
+    optimizer.step()
+    assert (a.item(), b.item()) == (-1.0, -0.1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: optim.SGD([]),
+        lambda p: optim.SGD([p, p]),
+        lambda p: optim.SGD([p], lr=-1),
+        lambda p: optim.SGD([p], lr=math.nan),
+        lambda p: optim.SGD([p], nesterov=True),
+        lambda p: optim.SGD([{"params": [p], "speed": 1}]),
+        lambda p: optim.Adam([p], betas=(1.0, 0.9)),
+        lambda p: optim.Adagrad([p], eps=-1),
+        lambda p: lr_scheduler.StepLR(optim.SGD([p]), 0),
+        lambda p: lr_scheduler.CosineAnnealingLR(optim.SGD([p]), 0),
+        lambda p: lr_scheduler.LinearLR(optim.SGD([p]), total_iters=0),
+        lambda p: nn.utils.clip_grad_norm_([p], -1),
+    ],
+)
+def test_bad_options_are_refused(make):
+    with pytest.raises(BadInput):
+        make(nn.Parameter(np.zeros(2)))
+
+
+def test_the_state_of_another_model_is_refused():
+    small, large = nn.Linear(2, 1), nn.Linear(3, 1)
+    optimizer = optim.SGD(large.parameters(), momentum=0.9)
+    large(np.ones((1, 3), np.float32)).sum().backward()
+    optimizer.step()
+    with pytest.raises(ShapeError, match="another model"):
+        optim.SGD(small.parameters(), momentum=0.9).load_state_dict(optimizer.state_dict())
+    with pytest.raises(ShapeError, match="groups"):
+        optim.SGD([small.weight]).load_state_dict(optimizer.state_dict())
+
+
+def test_clipping_scales_all_gradients_together():
+    bag, w = nn.EmbeddingBag(9, 1, mode="sum"), nn.Parameter(np.zeros(1, np.float32))
+    (bag(np.array([[1, 1, 1]])).sum() + 4 * w.sum()).backward()
+    assert nn.utils.clip_grad_norm_([bag.weight, w], 10.0) == pytest.approx(5.0)
+    assert w.grad.item() == 4
+    assert nn.utils.clip_grad_norm_([bag.weight, w], 1.0) == pytest.approx(5.0)
+    assert bag.weight._grad.values.ravel().tolist() == pytest.approx([0.6])
+    assert w.grad.item() == pytest.approx(0.8)
+    w.grad = np.array([np.nan], np.float32)
+    with pytest.raises(BadInput, match="nan"):
+        nn.utils.clip_grad_norm_(w, 1.0)
+
+
+def test_schedules():
+    def rates(make, count):
+        optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+        schedule = make(optimizer)
+        out = []
+        for _ in range(count):
+            out.append(schedule.get_last_lr()[0])
+            schedule.step()
+        return out
+
+    assert rates(lambda o: lr_scheduler.StepLR(o, 2, 0.5), 5) == [1, 1, 0.5, 0.5, 0.25]
+    assert rates(lambda o: lr_scheduler.CosineAnnealingLR(o, 2), 3) == pytest.approx([1, 0.5, 0])
+    assert rates(lambda o: lr_scheduler.LinearLR(o, 0.5, 1.0, 2), 4) == [0.5, 0.75, 1, 1]
+    assert rates(lambda o: lr_scheduler.LambdaLR(o, lambda e: 1 / (e + 1)), 2) == [1, 0.5]
+
+    def warm_then_cool(optimizer):
+        parts = [lr_scheduler.LinearLR(optimizer, 0.5, 1.0, 2), lr_scheduler.CosineAnnealingLR(optimizer, 2)]
+        return lr_scheduler.SequentialLR(optimizer, parts, [2])
+
+    assert rates(warm_then_cool, 5) == pytest.approx([0.5, 0.75, 1.0, 0.5, 0.0])
+
+
+def test_a_schedule_resumes():
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.StepLR(optimizer, 1, 0.5)
+    schedule.step()
+    other = lr_scheduler.StepLR(optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0), 1, 0.5)
+    other.load_state_dict(schedule.state_dict())
+    assert other.get_last_lr() == [0.5]
+
+
+def test_a_step_without_gradients_does_nothing():
+    w = nn.Parameter(np.ones(2))
+    optim.Adam([w]).step()
+    assert w.numpy().tolist() == [1, 1]
+    assert isinstance(w, Tensor)
