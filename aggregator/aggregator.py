@@ -112,6 +112,7 @@ class Aggregator:
                 cohort = sample_cohort(self.seed, round, population, size)
                 record, state = self._round(session, transcript, round, cohort, state)
                 history.rounds.append(record)
+                log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
                 self._keep(transcript, state, history)
                 for tracker in self.trackers:
                     tracker.round(record)

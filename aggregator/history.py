@@ -42,6 +42,12 @@ class RoundRecord:
         metrics = row.pop("metrics")
         return {"round": row.pop("round"), "loss": row.pop("loss"), **metrics, **row}
 
+    def headline(self) -> str:
+        """The round in a few words, for a log."""
+        if self.void:
+            return f"void: {self.void}"
+        return ", ".join(f"{name} {value:.4f}" for name, value in {"loss": self.loss or 0.0, **self.metrics}.items())
+
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> RoundRecord:
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}

@@ -64,7 +64,10 @@ def run(options: Options) -> Outcome:
     return Outcome(
         folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
         history.seconds, history.bytes_up, history.bytes_down,
-        claims=[Claim("bytes_per_weight", per_update / weights, "B")],
+        claims=[
+            Claim("bytes_per_weight", per_update / weights, "B"),
+            Claim("error_bound", max((record.error_bound or 0.0 for record in history.rounds), default=0.0)),
+        ],
         story=f"{', '.join(names[:6])}{'...' if len(names) > 6 else ''} trained one spam filter"
         + (" and nobody saw another's mail or update." if options.protection != "none" else
            ", and the aggregator could read every update: see `fedlearn run leak_embedding`."),

@@ -10,6 +10,9 @@ and k and the threshold t of the secret sharing are chosen so that they hardly e
 on
   the circle to be corrupt or gone;
 - some client keeps fewer than t neighbours, so that the round cannot be finished.
+
+A client's secrets are shared among its neighbours and itself. t is always more than half of these holders, so that no
+two sets of t holders are disjoint: honest holders who agree on who is gone open one secret of a client, never both.
 """
 
 from __future__ import annotations
@@ -56,20 +59,22 @@ def choose_neighbourhood(
     """
     if clients < 3:
         raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
-    if not (corrupt_fraction >= 0 and dropout_fraction >= 0 and corrupt_fraction + dropout_fraction < 1):
+    if min(corrupt_fraction, dropout_fraction) < 0 or corrupt_fraction + dropout_fraction >= 1:
         raise CryptoKeyError(
             f"corrupt {corrupt_fraction} and dropout {dropout_fraction} must not be negative and stay below 1 in sum"
         )
-    corrupt, dropouts = math.floor(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
+    corrupt, dropouts = math.ceil(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
+    log_factorial = np.concatenate([[0.0], np.log(np.arange(1, clients + 1)).cumsum()])
     for degree in range(2, clients - 1, 2):
-        apart = _disconnected(clients, corrupt + dropouts, degree)
-        if apart > insecurity:
-            continue
-        for threshold in range(degree // 2 + 1, degree + 1):
-            opened = clients * _tail(clients - 1, corrupt, degree, threshold)
-            stuck = clients * _tail(clients - 1, dropouts, degree, degree - threshold + 1)
-            if opened + apart <= insecurity and stuck <= failure:
-                return Neighbourhood(clients, degree, threshold, corrupt, dropouts, opened + apart, stuck)
+        thresholds = np.arange(degree // 2 + 1, degree + 1)
+        opened = clients * _tails(log_factorial, corrupt, degree)[thresholds]
+        insecure = opened + _disconnected(log_factorial, corrupt + dropouts, degree)
+        stuck = clients * _tails(log_factorial, dropouts, degree)[degree - thresholds + 1]
+        fit = np.flatnonzero((insecure <= insecurity) & (stuck <= failure))
+        if fit.size:
+            best = fit[0]
+            chosen = int(thresholds[best]), corrupt, dropouts, float(insecure[best]), float(stuck[best])
+            return Neighbourhood(clients, degree, *chosen)
     threshold = max(corrupt, clients // 2) + 1
     if threshold > clients - dropouts:
         raise CryptoKeyError(
@@ -95,14 +100,24 @@ def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int,
     return {client: tuple(circle[(place + step) % count] for step in steps) for place, client in enumerate(circle)}
 
 
-def _tail(population: int, marked: int, draws: int, least: int) -> float:
-    """The probability that `draws` without replacement hit at least `least` of the marked (hypergeometric)."""
-    hits = range(max(least, 0), min(draws, marked) + 1)
-    favourable = sum(math.comb(marked, hit) * math.comb(population - marked, draws - hit) for hit in hits)
-    return favourable / math.comb(population, draws)
+def _log_choose(log_factorial: np.ndarray, total: int, chosen: np.ndarray | int) -> np.ndarray:
+    return log_factorial[total] - log_factorial[chosen] - log_factorial[total - chosen]
 
 
-def _disconnected(clients: int, gone: int, degree: int) -> float:
-    """A bound on the probability that some degree / 2 clients in a row are all among the `gone`."""
-    run = degree // 2
-    return min(1.0, clients * math.comb(gone, run) / math.comb(clients, run))
+def _tails(log_factorial: np.ndarray, marked: int, draws: int) -> np.ndarray:
+    """P(at least h hits), h = 0..draws, drawing neighbours among the others, `marked` of them (hypergeometric)."""
+    others = len(log_factorial) - 2
+    hits = np.arange(max(0, draws - (others - marked)), min(draws, marked) + 1)
+    logs = _log_choose(log_factorial, marked, hits) + _log_choose(log_factorial, others - marked, draws - hits)
+    chances = np.zeros(draws + 1)
+    chances[hits] = np.exp(logs - _log_choose(log_factorial, others, draws))
+    return chances[::-1].cumsum()[::-1]
+
+
+def _disconnected(log_factorial: np.ndarray, gone: int, degree: int) -> float:
+    """A bound on the probability that some degree / 2 clients in a row on the circle are all among the `gone`."""
+    clients, run = len(log_factorial) - 1, degree // 2
+    if run > gone:
+        return 0.0
+    in_a_row = _log_choose(log_factorial, gone, run) - _log_choose(log_factorial, clients, run)
+    return float(clients * np.exp(in_a_row))

@@ -15,7 +15,7 @@ import numpy as np
 
 from fedlearn.errors import BadInput
 
-MAX_ALPHA = 1e6
+MIN_ALPHA, MAX_ALPHA = 1e-6, 1e6
 
 
 class Partitioner(Protocol):
@@ -54,8 +54,8 @@ class Dirichlet:
     alpha: float
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.alpha <= MAX_ALPHA:
-            raise BadInput(f"dirichlet with alpha {self.alpha}: give a number above 0, at most {MAX_ALPHA:.0f}")
+        if not MIN_ALPHA <= self.alpha <= MAX_ALPHA:
+            raise BadInput(f"dirichlet with alpha {self.alpha}: give a number from {MIN_ALPHA} to {MAX_ALPHA:.0f}")
 
     @classmethod
     def from_spec(cls, argument: str | None) -> Dirichlet:
