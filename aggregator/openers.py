@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fedlearn.errors import FedlearnError, OpeningRefused, ProtocolError
 from fedlearn.protocol import (
@@ -17,39 +20,68 @@ from fedlearn.protocol import (
     Refusal,
     RunPlan,
     Step,
+    Update,
     party_name,
 )
 from fedlearn.registry import Entry
-from fedlearn.secure.base import Opener, OpenerSpec
+from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
+from fedlearn.secure.seal import unseal
 
 PATIENCE = 2.0  # seconds that an opener is given to end by itself
 
 
 class Openers:
-    """The openers of one session, and the pipes to them: only messages pass."""
+    """The openers of one session, and the pipes to them: only messages pass.
 
-    def __init__(self, specs: Sequence[OpenerSpec], session: bytes):
-        self._session = session
-        self._processes = {spec.party: _OpenerProcess(spec, session) for spec in specs}
+    An opener that ends is gone; whether the others can do without it is for the protection to say.
+    """
+
+    def __init__(self, protection: Protection, session: bytes):
+        self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
+        vault = Path(self._vault.name)
+        dealer = protection.dealer(vault)
+        if dealer is not None:
+            _deal(dealer)
+        self._processes = {spec.party: _OpenerProcess(spec, session) for spec in protection.openers(vault)}
+        self.gone: dict[int, str] = {}
 
     def keys(self) -> dict[int, bytes]:
         """The first message of each: an `OpenerKey`."""
-        return {party: process.receive() for party, process in self._processes.items()}
+        keys = {party: process.receive() for party, process in self._processes.items()}
+        for party, key in keys.items():
+            if key is None:
+                raise FedlearnError(f"{self._processes[party].ended()} before it had a key: its error stands above")
+        return {party: key for party, key in keys.items() if key is not None}
 
-    def join(self, plan: bytes) -> None:
-        """Tell each what all parties agreed on; it refuses a plan with another key than its own."""
+    def tell(self, message: bytes) -> None:
+        """Send all of them a message that needs no answer: the plan, a client's signed update."""
         for process in self._processes.values():
-            process.send(plan)
+            process.send(message)
 
     def ask(self, requests: Mapping[int, bytes]) -> dict[int, bytes]:
-        """Send each its message, then collect the answers: `Opened` or `Refusal` messages."""
+        """Send each its message, then collect the answers, `Opened` or `Refusal`, of those that still live."""
         for party, request in requests.items():
             self._processes[party].send(request)
-        return {party: self._processes[party].receive() for party in requests}
+        replies = {party: self._processes[party].receive() for party in requests}
+        self.gone = {party: self._processes[party].ended() for party, reply in replies.items() if reply is None}
+        return {party: reply for party, reply in replies.items() if reply is not None}
 
     def close(self) -> None:
         for process in self._processes.values():
             process.close()
+        self._vault.cleanup()
+
+
+def _deal(dealer: DealerSpec) -> None:
+    process = get_context("spawn").Process(target=_run_dealer, args=(dealer,), name="dealer", daemon=True)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise FedlearnError(f"the dealer ended with exit status {process.exitcode}: its error stands above")
+
+
+def _run_dealer(dealer: DealerSpec) -> None:
+    Entry(dealer.factory, "").load()(**dealer.arguments)
 
 
 class _OpenerProcess:
@@ -62,23 +94,19 @@ class _OpenerProcess:
         theirs.close()
 
     def send(self, data: bytes) -> None:
-        try:
+        with suppress(OSError):  # it is gone: its missing answer says so
             self._connection.send_bytes(data)
-        except OSError:
-            raise self._gone() from None
 
-    def receive(self) -> bytes:
+    def receive(self) -> bytes | None:
+        """Its next message, or None where it is gone."""
         try:
             return self._connection.recv_bytes()
         except (EOFError, OSError):
-            raise self._gone() from None
+            return None
 
-    def _gone(self) -> FedlearnError:
+    def ended(self) -> str:
         self._process.join(PATIENCE)
-        return FedlearnError(
-            f"{self._name} ended (exit status {self._process.exitcode}) and its key with it: "
-            "start the run again, or go on from its last checkpoint with --resume"
-        )
+        return f"{self._name} ended (exit status {self._process.exitcode})"
 
     def close(self) -> None:
         self._connection.close()
@@ -89,32 +117,38 @@ class _OpenerProcess:
 
 
 def _serve(connection: Connection, spec: OpenerSpec, session: bytes) -> None:
-    """An opener's life: make a key, learn the plan, open sums until the aggregator closes the pipe."""
+    """An opener's life: show its key, learn the plan, note updates and open sums until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the aggregator's to handle
     opener: Opener = Entry(spec.factory, "").load()(**spec.arguments)
 
     def say(step: Step, body: OpenerKey | Opened | Refusal) -> None:
         connection.send_bytes(Message(session, step, spec.party, AGGREGATOR, body).to_bytes())
 
-    try:
+    with suppress(EOFError, OSError):
         say(Step(0), OpenerKey(opener.public_key()))
         plan = Message.from_bytes(connection.recv_bytes()).expect(RunPlan, session=session, sender=AGGREGATOR)
-        mine = plan.keys.get(spec.party) == opener.public_key()
+        opener.join(plan)
         while True:
-            step, body = _answer(opener, session, connection.recv_bytes(), mine)
-            say(step, body)
-    except (EOFError, OSError):
-        return
+            message = Message.from_bytes(connection.recv_bytes())
+            if isinstance(message.body, Update):
+                _note(opener, plan, message)
+            else:
+                say(message.step, _answer(opener, spec.party, plan, message))
 
 
-def _answer(opener: Opener, session: bytes, data: bytes, mine: bool) -> tuple[Step, Opened | Refusal]:
-    step = Step(0)
+def _note(opener: Opener, plan: RunPlan, message: Message) -> None:
     try:
-        message = Message.from_bytes(data)
-        step = message.step
-        request = message.expect(OpenRequest, session=session, sender=AGGREGATOR)
-        if not mine:
+        update = message.expect(Update, session=plan.session)
+        opener.submit(message.step, message.sender, unseal(plan, message.step, message.sender, update.payload))
+    except ProtocolError as error:
+        opener.complain(str(error))
+
+
+def _answer(opener: Opener, party: int, plan: RunPlan, message: Message) -> Opened | Refusal:
+    try:
+        request = message.expect(OpenRequest, session=plan.session, sender=AGGREGATOR)
+        if plan.keys.get(party) != opener.public_key():
             raise OpeningRefused("the run plan names another key than this opener's")
-        return step, Opened(opener.open(session, step, request.payload))
+        return Opened(opener.open(message.step, request.payload))
     except (OpeningRefused, ProtocolError) as error:
-        return step, Refusal(str(error))
+        return Refusal(str(error))

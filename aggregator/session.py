@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aggregator.openers import Openers
-from fedlearn.errors import BadInput, CodecError, RoundVoid
+from fedlearn.errors import BadInput, CodecError, FedlearnError, RoundVoid
 from fedlearn.nn import Module
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
     Body,
+    Enrolment,
     Inbox,
     Lost,
     Message,
@@ -37,6 +38,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.secure.base import Protection, ServerHalf
 from fedlearn.secure.layout import Aggregate, Layout
+from fedlearn.secure.seal import unseal
 from fedlearn.strategies.base import Strategy
 
 B = TypeVar("B", bound=Body)
@@ -87,6 +89,8 @@ class Session:
         self._id = secrets.token_bytes(16)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
         self._plan = RunPlan(
+            session=self._id,
+            roster={},
             model=model.spec(),
             vocabulary=vocabulary,
             strategy={"name": strategy.name, "arguments": strategy.arguments()},
@@ -100,14 +104,18 @@ class Session:
         )
 
     def start(self, transcript: Transcript) -> None:
-        """Start openers and clients: each opener's key comes in, the plan goes out to everybody."""
+        """Start openers and clients: their keys come in, the plan goes out to everybody."""
         self._transcript = transcript
-        self._openers = Openers(self._protection.openers(), self._id)
+        self._openers = Openers(self._protection, self._id)
         for party, data in self._openers.keys().items():
             self._plan.keys[party] = self._read(data, OpenerKey, Step(0), party).payload
+        self._pool.open()
+        for data in self._pool.enrol(self._id) if self._protection.signed else ():
+            message = transcript.saw(data)
+            self._plan.roster[message.sender] = message.expect(Enrolment, session=self._id).payload
         plan = self._message(Step(0), EVERYBODY, self._plan)
         transcript.saw(plan)
-        self._openers.join(plan)
+        self._openers.tell(plan)
         self._pool.start(plan)
 
     def close(self) -> None:
@@ -129,7 +137,7 @@ class Session:
         raise RoundVoid(f"workers died in {ATTEMPTS} attempts, the last time because {reason}")
 
     def _attempt(self, round: int, attempt: int, cohort: Sequence[int], weights: np.ndarray) -> Collected:
-        half = self._protection.server(self._plan)
+        half = self._protection.server(self._plan, Step(round, attempt))
         lost: dict[int, Lost] = {}
         seconds: dict[str, float] = {}
         alive = list(cohort)
@@ -137,13 +145,14 @@ class Session:
             began = time.perf_counter()
             self._exchange(Step(round, attempt, phase), half, alive, weights, lost)
             alive = [client for client in alive if client not in lost]
-            if len(alive) < self._protection.min_cohort:
+            # A sum keeps its addends though clients vanish after training: whether it can be opened, `half` says.
+            if max(len(alive), half.addends) < self._protection.min_cohort:
                 raise self._too_few(len(alive), lost)
             seconds[phase] = time.perf_counter() - began
         began = time.perf_counter()
         total = self._open(Step(round, attempt, "open"), half)
         seconds["open"] = time.perf_counter() - began
-        return Collected(self._layout.decode(total, len(alive)), attempt + 1, seconds, lost)
+        return Collected(self._layout.decode(total, half.addends), attempt + 1, seconds, lost)
 
     def _too_few(self, alive: int, lost: dict[int, Lost]) -> Exception:
         reasons = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(lost.items())[:3])
@@ -170,25 +179,44 @@ class Session:
                 died = answer.reason if answer.again else died
                 continue
             try:
-                payload = self._read(answer.data, Update, step, answer.client).payload
-                half.receive(step.phase, answer.client, payload)
+                self._take(step, half, answer.client, answer.data)
             except BadInput as error:
                 lost[answer.client] = Lost(answer.client, str(error))
         if died:
             raise _WorkerDied(died)
 
+    def _take(self, step: Step, half: ServerHalf, client: int, data: bytes) -> None:
+        """Hand one client's payload to the protection; where clients sign, the openers get to see it too."""
+        payload = self._read(data, Update, step, client).payload
+        if not self._protection.signed or step.phase != self._protection.training_phase:
+            half.receive(step.phase, client, payload)
+            return
+        half.receive(step.phase, client, unseal(self._plan, step, client, payload).payload)
+        self._transcript.saw(data, recipients=self._plan.keys)
+        self._openers.tell(data)
+
     def _open(self, step: Step, half: ServerHalf) -> np.ndarray:
+        """Have the openers open what `half` holds; a refusal makes the round void, too few openers end the run."""
         requests = {}
         for party, payload in half.requests().items():
             requests[party] = self._message(step, party, OpenRequest(payload))
             self._transcript.saw(requests[party])
-        replies = {}
+        replies, refusals = {}, []
         for party, data in self._openers.ask(requests).items():
             message = self._transcript.saw(data)
             if isinstance(message.body, Refusal):
-                raise RoundVoid(f"{party_name(party)} refused to open the sum: {message.body.reason}")
-            replies[party] = message.expect(Opened, session=self._id, step=step, sender=party).payload
-        return half.finish(replies)
+                refusals.append(f"{party_name(party)} refused: {message.body.reason}")
+            else:
+                replies[party] = message.expect(Opened, session=self._id, step=step, sender=party).payload
+        try:
+            return half.finish(replies)
+        except RoundVoid as void:
+            if self._openers.gone:
+                raise FedlearnError(
+                    f"{void}; {'; '.join(self._openers.gone.values())}, and its secrets with it: "
+                    "start the run again, or go on from its last checkpoint with --resume"
+                ) from None
+            raise RoundVoid("; ".join([str(void), *refusals])) from None
 
     def _message(self, step: Step, recipient: int, body: Body) -> bytes:
         return Message(self._id, step, AGGREGATOR, recipient, body).to_bytes()

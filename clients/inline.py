@@ -24,10 +24,16 @@ class InlinePool:
     def names(self) -> dict[int, str]:
         return {number: client.name for number, client in enumerate(self._clients)}
 
-    def start(self, plan: bytes) -> None:
+    def open(self) -> None:
         mark_records()
         self._blas = threadpool_limits(1)
-        self._session = LocalSession(plan, dict(enumerate(self._clients)))
+        self._session = LocalSession(dict(enumerate(self._clients)))
+
+    def enrol(self, session: bytes) -> list[bytes]:
+        return self._session.enrol(session)
+
+    def start(self, plan: bytes) -> None:
+        self._session.join(plan)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Reply | Lost]:
         for client, inbox in inboxes.items():

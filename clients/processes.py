@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.queues import Queue
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -51,23 +54,34 @@ class ProcessPool:
         """Of the live workers, in order."""
         return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
 
-    def start(self, plan: bytes) -> None:
+    def open(self) -> None:
         mark_records()
-        self._plan = plan
+        self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
         self._workers = [self._spawn(number) for number in range(self._size)]
-        for worker in self._workers:
-            worker.wait_until_ready()
 
     def _spawn(self, number: int) -> _Worker:
         share = {client: self._clients[client] for client in range(number, len(self._clients), self._size)}
-        return _Worker(number, self._plan, share)
+        return _Worker(number, share, Path(self._vault.name) / f"signing-keys-{number}")
+
+    def enrol(self, session: bytes) -> list[bytes]:
+        return [message for messages in self._tell("enrol", session) for message in messages]
+
+    def start(self, plan: bytes) -> None:
+        self._plan = plan
+        self._tell("join", plan)
+
+    def _tell(self, call: str, data: bytes) -> list[Any]:
+        """Have every worker's session do something; what each returned."""
+        for worker in self._workers:
+            worker.send((call, data))
+        return [worker.returned() for worker in self._workers]
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Reply | Lost]:
         waiting: dict[Connection, tuple[int, set[int]]] = {}
         for number, worker in enumerate(self._workers):
             share = {client: inbox for client, inbox in inboxes.items() if client % self._size == number}
             if share:
-                worker.send((step, broadcast, share))
+                worker.send(("run", (step, broadcast, share)))
                 waiting[worker.connection] = (number, set(share))
         while waiting:
             for connection in wait(list(waiting)):
@@ -89,7 +103,8 @@ class ProcessPool:
         reason = self._workers[number].bury()
         log.warning("%s; a new worker takes over its clients", reason)
         self._workers[number] = self._spawn(number)
-        self._workers[number].wait_until_ready()
+        self._workers[number].send(("join", self._plan))
+        self._workers[number].returned()
         for client in sorted(unfinished):
             yield Lost(client, reason, again=True)
 
@@ -99,29 +114,33 @@ class ProcessPool:
         for worker in self._workers:
             worker.bury()
         self._workers = []
+        if hasattr(self, "_vault"):
+            self._vault.cleanup()
 
 
 class _Worker:
     """The parent's end of one worker process."""
 
-    def __init__(self, number: int, plan: bytes, clients: dict[int, Client]):
+    def __init__(self, number: int, clients: dict[int, Client], vault: Path):
         context = get_context("spawn")
         self._logs = WorkerLogs(context, f"worker-{number}-logs")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, self._logs.queue, self._logs.level, plan, clients)
+        arguments = (theirs, self._logs.queue, self._logs.level, clients, vault)
         self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
         self.process.start()
         theirs.close()  # so that the worker's death is the end of the pipe
 
-    def wait_until_ready(self) -> None:
+    def returned(self) -> Any:
+        """What the worker's session returned from a call that concerns all its clients; raises what it raised."""
         try:
-            problem = self.connection.recv()
-        except EOFError:
+            value = self.connection.recv()
+        except (EOFError, OSError):
             raise FedlearnError(f"{self.bury()} before it was ready: its error stands above") from None
-        if problem is not None:
-            raise problem
+        if isinstance(value, FedlearnError):
+            raise value
+        return value
 
-    def send(self, work: tuple[Step, bytes, dict[int, bytes]]) -> None:
+    def send(self, work: tuple[str, Any]) -> None:
         with suppress(OSError):  # it died since its last answer: the next read says so
             self.connection.send(work)
 
@@ -138,26 +157,26 @@ class _Worker:
 
 
 def _work(
-    connection: Connection,
-    queue: Queue[logging.LogRecord],
-    level: int,
-    plan: bytes,
-    clients: dict[int, Client],
+    connection: Connection, queue: Queue[logging.LogRecord], level: int, clients: dict[int, Client], vault: Path
 ) -> None:
-    """A worker's life: build the session once, answer steps until the parent closes the pipe."""
+    """A worker's life: do what the parent says until it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threadpool_limits(1)
     send_records(queue, level)
+    session = LocalSession(clients, vault)
+    with suppress(EOFError, OSError):
+        while True:
+            call, data = connection.recv()
+            if call == "run":
+                step, broadcast, inboxes = data
+                for client, inbox in inboxes.items():
+                    connection.send(session.run(client, step, broadcast, inbox))
+            else:
+                connection.send(_done(getattr(session, call), data))
+
+
+def _done(call: Callable[[bytes], Any], data: bytes) -> Any:
     try:
-        session = LocalSession(plan, clients)
+        return call(data)
     except FedlearnError as error:
-        connection.send(error)
-        return
-    connection.send(None)
-    while True:
-        try:
-            step, broadcast, inboxes = connection.recv()
-            for client, inbox in inboxes.items():
-                connection.send(session.run(client, step, broadcast, inbox))
-        except (EOFError, OSError):
-            return
+        return error

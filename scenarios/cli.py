@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput, FedlearnError
-from scenarios import data_cli
+from scenarios import data_cli, keys_cli
 
 if TYPE_CHECKING:
     from scenarios.options import Outcome
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_cli.app, name="data")
+app.add_typer(keys_cli.app, name="keys")
 
 WHO, LEARN, PROTECT, RUN = "Who takes part", "How they learn", "What hides updates", "How it runs"
 
@@ -47,9 +48,12 @@ def run(
     batch_size: Annotated[int | None, option("Examples in a local batch.", LEARN)] = None,
     lr: Annotated[float | None, option("Local learning rate.", LEARN)] = None,
     strategy: Annotated[str, option("Federated algorithm by name.", LEARN)] = "fedavg",
-    protection: Annotated[str | None, option("none | paillier.", PROTECT)] = None,
+    protection: Annotated[str | None, option("none | paillier | threshold:T/N | masks.", PROTECT)] = None,
     key_bits: Annotated[int, option("Size of the Paillier modulus, at least 2048.", PROTECT)] = 3072,
     min_cohort: Annotated[int, option("The fewest updates in a sum that is opened.", PROTECT)] = 3,
+    max_overlap: Annotated[
+        int | None, option("The most clients that two opened sums may share (default: no limit).", PROTECT)
+    ] = None,
     codec: Annotated[str, option("bits=B,bound=X,addends=N,overflow=refuse|clip.", PROTECT)] = "",
     insecure_test_key: Annotated[
         bool, option("Allow a key under 2048 bits: protects nothing.", PROTECT, "--insecure-test-key")

@@ -47,6 +47,7 @@ class Options:
     key_bits: int = 3072
     insecure_test_key: bool = False
     min_cohort: int = 3
+    max_overlap: int | None = None
     codec: str = ""
     strategy: str = "fedavg"
     pool: str = "inline"
@@ -84,7 +85,7 @@ class Options:
     def build_protection(self, cohort: int, bound: float) -> Protection:
         """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates."""
         codec = parse_codec(self.codec, bits=24, bound=bound, addends=max(100, cohort), overflow="refuse")
-        settings = Settings(codec, self.key_bits, self.min_cohort, self.insecure_test_key)
+        settings = Settings(codec, self.key_bits, self.min_cohort, self.max_overlap, self.insecure_test_key)
         return PROTECTIONS.parse(self.protection or "none", settings)
 
     def build_pool(self, clients: Sequence[Client]) -> Pool:

@@ -16,6 +16,7 @@ from fedlearn.models.base import Model
 from fedlearn.protocol import Opened, PartyView, RunPlan, TrainRequest, Update, party_name
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.plain import wire_dtype
+from fedlearn.secure.seal import unseal
 
 
 class NotReadable(BadInput):
@@ -91,12 +92,19 @@ class Observed:
         for message, body in self.view.bodies(TrainRequest):
             yield message.step.round, body.weights
 
+    def payloads(self) -> Iterator[tuple[int, int, bytes]]:
+        """(client, round, payload) of every update, without its signature."""
+        for message, update in self.view.bodies(Update):
+            payload = update.payload
+            if self.plan.roster:
+                payload = unseal(self.plan, message.step, message.sender, payload).payload
+            yield message.sender, message.step.round, payload
+
     def readable(self) -> Iterator[Vector]:
         """All vectors that could be read: every client's under no protection, opened sums under any other."""
-        for message, update in self.view.bodies(Update):
-            if self.is_plain:
-                values = np.frombuffer(update.payload, wire_dtype(self.codec)).astype(np.int64)
-                yield Vector(party_name(message.sender), message.step.round, values)
+        for client, round, payload in self.payloads() if self.is_plain else ():
+            values = np.frombuffer(payload, wire_dtype(self.codec)).astype(np.int64)
+            yield Vector(party_name(client), round, values)
         for message, opened in self.view.bodies(Opened):
             yield Vector("sum", message.step.round, np.frombuffer(opened.payload, "<i8"))
 

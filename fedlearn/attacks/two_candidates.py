@@ -15,7 +15,7 @@ import numpy as np
 from fedlearn.attacks.observed import Observed
 from fedlearn.crypto import EncryptedVector, PublicKey
 from fedlearn.datasets.bags import Examples
-from fedlearn.protocol import PartyView, Update
+from fedlearn.protocol import PartyView
 from fedlearn.secure.plain import wire_dtype
 from fedlearn.seeding import stream
 from fedlearn.strategies import STRATEGIES
@@ -27,10 +27,9 @@ def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[in
     weights = dict(observed.requests())
     unlikeness = _plain_unlikeness(observed) if observed.is_plain else _encrypted_unlikeness(observed)
     guesses: dict[int, int] = {}
-    for message, update in view.bodies(Update):
-        client, round = message.sender, message.step.round
+    for client, round, payload in observed.payloads():
         vectors = [_replayed(observed, weights[round], round, client, data) for data in candidates]
-        guesses.setdefault(client, int(np.argmin([unlikeness(update.payload, vector) for vector in vectors])))
+        guesses.setdefault(client, int(np.argmin([unlikeness(payload, vector) for vector in vectors])))
     return guesses
 
 

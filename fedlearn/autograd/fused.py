@@ -13,39 +13,46 @@ from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import log_softmax, mean, pick, softplus, take
 from fedlearn.autograd.rows import RowSparse, add_groups, group
 
-# Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...).
+# Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their mean.
 
 
-def _cross_entropy(logits: np.ndarray, target: np.ndarray, smoothing: float = 0.0) -> tuple[Any, Any]:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    weights = np.exp(shifted)
+def _cross_entropy(
+    logits: np.ndarray, target: np.ndarray, smoothing: float = 0.0, average: bool = False
+) -> tuple[Any, Any]:
+    weights = logits - logits.max(axis=-1, keepdims=True)
+    rows = weights.reshape(-1, weights.shape[-1])
+    loss = -rows[np.arange(len(rows)), target.ravel()].reshape(target.shape)
+    if smoothing:
+        loss = (1 - smoothing) * loss - smoothing * weights.mean(axis=-1)
+    np.exp(weights, out=weights)
     total = weights.sum(axis=-1, keepdims=True)
     weights /= total
-    log_total = np.log(total[..., 0])
-    hit = np.take_along_axis(shifted, target[..., None], -1)[..., 0]
-    loss = log_total - hit
-    if smoothing:
-        loss = (1 - smoothing) * loss + smoothing * (log_total - shifted.mean(axis=-1))
-    return loss, weights
+    loss += np.log(total[..., 0])
+    return loss.sum() / loss.dtype.type(loss.size) if average else loss, weights
 
 
 def _cross_entropy_joint(
-    g: np.ndarray, weights: np.ndarray, logits: np.ndarray, target: np.ndarray, smoothing: float = 0.0
+    g: np.ndarray,
+    weights: np.ndarray,
+    logits: np.ndarray,
+    target: np.ndarray,
+    smoothing: float = 0.0,
+    average: bool = False,
 ) -> list[Any]:
     classes = weights.shape[-1]
     gx = weights - smoothing / classes if smoothing else weights.copy()
     rows = gx.reshape(-1, classes)
     rows[np.arange(len(rows)), target.ravel()] -= 1 - smoothing
-    gx *= g[..., None]
+    gx *= g / g.dtype.type(len(rows)) if average else g[..., None]
     return [gx]
 
 
-def _cross_entropy_composed(logits: Any, target: np.ndarray, smoothing: float = 0.0) -> Any:
+def _cross_entropy_composed(logits: Any, target: np.ndarray, smoothing: float = 0.0, average: bool = False) -> Any:
     logp = log_softmax(logits, axis=-1)
-    picked = pick(logp, index=target)
-    if not smoothing:
-        return -picked
-    return -(1 - smoothing) * picked - smoothing * mean(logp, axis=-1)
+    loss = -pick(logp, index=target)
+    if smoothing:
+        loss = (1 - smoothing) * loss - smoothing * mean(logp, axis=-1)
+    return mean(loss) if average else loss
 
 
 cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cross_entropy_composed)
@@ -75,30 +82,54 @@ bce_with_logits = Fused(
 # Bags of embeddings: row b of the result is the sum, or mean, of weight[indices[offsets[b]:offsets[b + 1]]].
 
 
+MOST_COUNTS = 1 << 18  # numbers in a matrix of counts; beyond that sorting is quicker
+
+
+def _shares(indices: np.ndarray, offsets: np.ndarray, vocabulary: int, mode: str, dtype: Any) -> tuple[Any, Any]:
+    """Which rows (U,) occur, and how much of each goes into each bag (B, U); None for the latter if it is too large."""
+    rows = np.flatnonzero(np.bincount(indices, minlength=vocabulary))
+    if len(offsets) * len(rows) > MOST_COUNTS:
+        return rows, None
+    sizes = _bag_sizes(indices, offsets)
+    place = np.empty(vocabulary, np.int64)
+    place[rows] = np.arange(len(rows))
+    counts = np.zeros(len(offsets) * len(rows), dtype)
+    np.add.at(counts, np.repeat(np.arange(len(offsets)) * len(rows), sizes) + place[indices], dtype.type(1))
+    shares = counts.reshape(len(offsets), len(rows))
+    if mode == "mean":
+        shares /= np.maximum(sizes, 1).astype(dtype)[:, None]
+    return rows, shares
+
+
 def _bag_sizes(indices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.diff(offsets, append=len(indices))
 
 
 def _embedding_bag(weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str) -> tuple[Any, Any]:
+    rows, shares = _shares(indices, offsets, len(weight), mode, weight.dtype)
+    if shares is not None:
+        return shares @ weight.take(rows, axis=0), (rows, shares)
     sizes = _bag_sizes(indices, offsets)
     full = np.flatnonzero(sizes)
     bags = np.zeros((len(offsets), weight.shape[1]), weight.dtype)
-    if len(full):
-        bags[full] = np.add.reduceat(weight.take(indices, axis=0), offsets[full], axis=0)
+    bags[full] = np.add.reduceat(weight.take(indices, axis=0), offsets[full], axis=0)
     if mode == "mean":
         bags /= np.maximum(sizes, 1).astype(weight.dtype)[:, None]
-    return bags, sizes
+    return bags, (rows, None)
 
 
 def _embedding_bag_joint(
-    g: np.ndarray, sizes: np.ndarray, weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str
+    g: np.ndarray, kept: Any, weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str
 ) -> list[Any]:
+    rows, shares = kept
+    if shares is not None:
+        return [RowSparse(rows, shares.T @ g, weight.shape)]
+    sizes = _bag_sizes(indices, offsets)
     if mode == "mean":
         g = g / np.maximum(sizes, 1).astype(g.dtype)[:, None]
     order, rows, starts = group(indices, len(weight))
     bag = np.repeat(np.arange(len(sizes)), sizes)
-    values = add_groups(g, bag[order], starts)
-    return [RowSparse(rows, values, weight.shape)]
+    return [RowSparse(rows, add_groups(g, bag[order], starts), weight.shape)]
 
 
 def _embedding_bag_composed(weight: Any, indices: np.ndarray, offsets: np.ndarray, mode: str) -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.mode import mode, recording
+from fedlearn.autograd.mode import mode
 from fedlearn.autograd.operators import OPS
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, next_id
@@ -41,6 +41,8 @@ class Op:
     Called with arrays only, an op computes and returns an array; with a Tensor, it returns a Tensor.
     """
 
+    fused = False
+
     def __init__(
         self,
         name: str,
@@ -58,15 +60,18 @@ class Op:
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
         tensors = [x for x in inputs if isinstance(x, Tensor)]
+        values: Any = inputs
         if tensors:
             inputs = tuple([x if type(x) in PLAIN else _operand(x) for x in inputs])
-        values = [x._data if isinstance(x, Tensor) else x for x in inputs]
+            values = [x._data if isinstance(x, Tensor) else x for x in inputs]
         try:
-            result, kept = self._compute(values, params)
+            result = kept = self.forward(*values, **params)
         except BadInput:
             raise
         except (ValueError, IndexError) as error:
             raise ShapeError(f"{self.name}{_shapes(values)} does not fit: {error}") from error
+        if self.fused:
+            result, kept = result
         if not tensors:
             return result
         if type(result) is not np.ndarray:
@@ -83,11 +88,6 @@ class Op:
                     out._made = (self, inputs, values, params, kept)
                     break
         return out
-
-    def _compute(self, values: list[Any], params: dict[str, Any]) -> tuple[Any, Any]:
-        """The result, and what a first-order vjp is given in the place of y."""
-        result = self.forward(*values, **params)
-        return result, result
 
     def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> list[tuple[Tensor, Any]]:
         """The gradients of the inputs that `y` was made from, for those inputs that want one."""
@@ -116,6 +116,8 @@ class Fused(Op):
     tests hold the fast version against it.
     """
 
+    fused = True
+
     def __init__(
         self,
         name: str,
@@ -125,9 +127,6 @@ class Fused(Op):
     ):
         super().__init__(name, forward, joint=joint)
         self.composed = composed
-
-    def _compute(self, values: list[Any], params: dict[str, Any]) -> tuple[Any, Any]:
-        return self.forward(*values, **params)
 
     def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> list[tuple[Tensor, Any]]:
         if not create_graph:
@@ -155,7 +154,8 @@ def pullback(
     useful = None if targets is None else _leading_to(targets, order)
     gradients: dict[int, Any] = {output._id: g}
     found: list[tuple[Tensor, Any]] = []
-    with recording(create_graph):
+    before, mode.recording = mode.recording, create_graph
+    try:
         for y in order:
             g = gradients.pop(y._id, None)
             if g is None:
@@ -165,6 +165,8 @@ def pullback(
                 found.append((y, g))
             if y._made is not None and not (at_target and stop):
                 _pull_into(gradients, g, y, create_graph, useful)
+    finally:
+        mode.recording = before
     if not retain_graph:
         for y in order:
             if y._made is not None:
@@ -231,6 +233,10 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 FREED = ("freed",)  # stands in `_made` once a backward pass has let the inputs go
+
+
+def _wants(x: Any, useful: set[int] | None) -> bool:
+    return isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful)
 
 
 def _operand(x: Any) -> Any:

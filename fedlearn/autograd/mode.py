@@ -14,23 +14,15 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-class recording(ContextDecorator):  # noqa: N801 (reads as a statement)
-    """Within it, operations are recorded or not, as told. A `with` block or a decorator; may be nested."""
+class no_grad(ContextDecorator):  # noqa: N801 (PyTorch's name)
+    """Within it nothing is recorded: results want no gradient. A `with` block or a decorator; may be nested."""
 
-    def __init__(self, on: bool):
-        self.on = on
+    def __init__(self) -> None:
         self.before: list[bool] = []
 
     def __enter__(self) -> None:
         self.before.append(mode.recording)
-        mode.recording = self.on
+        mode.recording = False
 
     def __exit__(self, *_: Any) -> None:
         mode.recording = self.before.pop()
-
-
-class no_grad(recording):  # noqa: N801 (PyTorch's name)
-    """Within it nothing is recorded: results want no gradient. A `with` block or a decorator."""
-
-    def __init__(self) -> None:
-        super().__init__(False)

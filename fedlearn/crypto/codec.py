@@ -17,6 +17,7 @@ import numpy as np
 from fedlearn.errors import CodecError
 
 MAX_LANE_BITS = 63  # sums are held in int64
+MAX_ADDENDS = (1 << 32) - 1
 _OVERFLOW, _ROUNDING = ("refuse", "clip"), ("nearest", "stochastic")
 _BYTES = struct.Struct(">BdIBB")
 CODEC_BYTES = _BYTES.size
@@ -38,8 +39,10 @@ class FixedPoint:
     rounding: Literal["nearest", "stochastic"] = "nearest"
 
     def __post_init__(self) -> None:
-        if self.bits < 2 or self.addends < 1:
-            raise CodecError(f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend are needed")
+        if self.bits < 2 or not 1 <= self.addends <= MAX_ADDENDS:
+            raise CodecError(
+                f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend, at most {MAX_ADDENDS} addends"
+            )
         if self.lane_bits > MAX_LANE_BITS:
             raise CodecError(
                 f"{self.addends} addends of {self.bits} bits need {self.lane_bits}-bit lanes: "
@@ -151,9 +154,10 @@ class FixedPoint:
                 f"codec entries {sorted(config)}: bits, bound and addends are needed, {sorted(known)} known"
             )
         try:
-            return cls(**{**config, "bits": int(config["bits"]), "addends": int(config["addends"])})
-        except TypeError as error:
+            numbers = {"bits": int(config["bits"]), "bound": float(config["bound"]), "addends": int(config["addends"])}
+        except (TypeError, ValueError) as error:
             raise CodecError(f"codec {config}: {error}") from None
+        return cls(**{**config, **numbers})
 
     def to_bytes(self) -> bytes:
         """`CODEC_BYTES` bytes that `from_bytes` reads back."""

@@ -55,7 +55,8 @@ def response_bits(bits: int) -> int:
 
 def prove(statement: Statement, secret: mpz) -> EqualityProof:
     """A proof by who knows the secret exponent s."""
-    seed, base, _ = _combine(statement, results_too=False)
+    seed = _seed(statement)
+    base = _product(statement.bases, 4, seed, statement.modulus)
     hiding = mpz(secrets.randbits(response_bits(statement.bits) - 1))
     first = gmpy2.powmod(base, hiding, statement.modulus)
     second = gmpy2.powmod(statement.generator, hiding, statement.modulus)
@@ -65,34 +66,41 @@ def prove(statement: Statement, secret: mpz) -> EqualityProof:
 
 def verify(statement: Statement, proof: EqualityProof) -> bool:
     """Whether the proof holds for the statement."""
-    if proof.response.bit_length() > response_bits(statement.bits) or min(proof.response, proof.challenge) < 0:
-        return False
     modulus, challenge, response = statement.modulus, proof.challenge, proof.response
-    seed, base, result = _combine(statement)
+    if challenge >> CHALLENGE_BITS or response >> response_bits(statement.bits):
+        return False
+    seed = _seed(statement)
+    base = _product(statement.bases, 4, seed, modulus)
+    result = _product(statement.results, 2, seed, modulus)
     first = gmpy2.powmod(base, response, modulus) * gmpy2.powmod(result, -challenge, modulus) % modulus
     image = gmpy2.powmod(statement.image, -challenge, modulus)
     second = gmpy2.powmod(statement.generator, response, modulus) * image % modulus
     return challenge == _challenge(statement, seed, first, second)
 
 
-def _combine(statement: Statement, results_too: bool = True) -> tuple[bytes, mpz, mpz]:
-    """The statement's hash, (product of bases^c)^4, and (product of results^c)^2, for coefficients c from the hash."""
-    width = (statement.modulus.bit_length() + 7) // 8
+def _seed(statement: Statement) -> bytes:
+    """A hash of all that is stated."""
     numbers = [statement.modulus, statement.generator, statement.image, *statement.bases, *statement.results]
     header = b"fedlearn/equality/1" + len(statement.bases).to_bytes(8, "big") + statement.context
-    seed = hashlib.shake_256(len(header).to_bytes(8, "big") + header + integers_to_bytes(numbers, width)).digest(32)
+    framed = len(header).to_bytes(8, "big") + header + integers_to_bytes(numbers, _width(statement.modulus))
+    return hashlib.shake_256(framed).digest(32)
+
+
+def _product(powers: list[mpz], square: int, seed: bytes, modulus: mpz) -> mpz:
+    """(product of powers[j]^c_j)^square for the coefficients c_j that follow from `seed`."""
     size = COEFFICIENT_BITS // 8
-    stream = hashlib.shake_256(b"coefficients" + seed).digest(size * len(statement.bases))
+    stream = hashlib.shake_256(b"coefficients" + seed).digest(size * len(powers))
     coefficients = [int.from_bytes(stream[at : at + size], "big") for at in range(0, len(stream), size)]
-    base = multi_power(statement.bases, coefficients, statement.modulus)
-    result = multi_power(statement.results, coefficients, statement.modulus) if results_too else mpz(1)
-    return seed, gmpy2.powmod(base, 4, statement.modulus), gmpy2.powmod(result, 2, statement.modulus)
+    return gmpy2.powmod(multi_power(powers, coefficients, modulus), square, modulus)
 
 
 def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mpz:
-    width = (statement.modulus.bit_length() + 7) // 8
-    digest = hashlib.shake_256(b"challenge" + seed + integers_to_bytes([first, second], width))
-    return mpz.from_bytes(digest.digest(CHALLENGE_BITS // 8), "big")
+    commitment = integers_to_bytes([first, second], _width(statement.modulus))
+    return mpz.from_bytes(hashlib.shake_256(b"challenge" + seed + commitment).digest(CHALLENGE_BITS // 8), "big")
+
+
+def _width(modulus: mpz) -> int:
+    return (modulus.bit_length() + 7) // 8
 
 
 def multi_power(bases: list[mpz], exponents: list[int], modulus: mpz) -> mpz:

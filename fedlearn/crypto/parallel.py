@@ -13,10 +13,12 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpz
 
 from fedlearn.crypto.codec import FixedPoint
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import PrivateKey, PublicKey
+from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts, parse
 from fedlearn.errors import CiphertextError
 
@@ -41,9 +43,9 @@ class CryptoWorkers:
 
     def encrypt(self, public: PublicKey, values: np.ndarray, codec: FixedPoint) -> EncryptedVector:
         """`public.encrypt(values, codec)`."""
-        empty = EncryptedVector.encrypt(public, np.empty(0, np.int64), codec)
+        packing = LanePacking(codec.lane_bits, public.modulus)
         flat = values.reshape(-1)
-        step = -(-empty.packing.plaintexts(flat.size) // self.workers) * empty.packing.lanes
+        step = -(-packing.plaintexts(flat.size) // self.workers) * packing.lanes
         parts = [flat[at : at + step] for at in range(0, flat.size, step or 1)]
         jobs = [self._pool.submit(_encrypt, public, part, codec) for part in parts]
         ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), public.ciphertext_bytes)]
@@ -89,7 +91,7 @@ def _parse_named(place: int, data: bytes, public: PublicKey) -> tuple[EncryptedV
 
 
 def _sum(public: PublicKey, start: int, payloads: list[bytes]) -> bytes:
-    total: list = []
+    total: list[mpz] = []
     for place, payload in enumerate(payloads):
         ciphertexts = integers_from_bytes(payload, public.ciphertext_bytes)
         try:

@@ -18,6 +18,7 @@ from fedlearn.crypto.keys import PrivateKey, PublicKey
 from fedlearn.errors import CryptoKeyError
 
 MEMORY_LIMIT = 128 << 20  # bytes of one key's table
+KEYS_KEPT = 2  # keys whose tables a process keeps
 _DOMAIN = b"fedlearn/paillier/djn-base/1"
 
 
@@ -125,22 +126,19 @@ class _Shared:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._demand: dict[int, int] = {}
-        self._made: dict[int, DjnRandomiser] = {}
+        self._made: dict[int, tuple[int, DjnRandomiser]] = {}  # modulus: demand so far and randomiser, last used last
 
     def get(self, public: PublicKey, count: int) -> DjnRandomiser:
         with self._lock:
-            self._forget_others(public.n)
-            demand = self._demand[public.n] = self._demand.get(public.n, 0) + count
-            made = self._made.get(public.n)
+            demand, made = self._made.pop(public.n, (0, None))
+            demand += count
             wanted = choose_window((public.bits + 1) // 2, public.ciphertext_bytes, demand, MEMORY_LIMIT)
             if made is None or wanted >= made.window + 2:
-                made = self._made[public.n] = DjnRandomiser(public, demand)
+                made = DjnRandomiser(public, demand)
+            self._made[public.n] = demand, made
+            while len(self._made) > KEYS_KEPT:
+                del self._made[next(iter(self._made))]
             return made
-
-    def _forget_others(self, n: int) -> None:
-        for old in [key for key in self._made if key != n][:-1]:
-            del self._made[old], self._demand[old]
 
 
 _shared = _Shared()
@@ -150,7 +148,7 @@ def default_randomiser(public: PublicKey, count: int) -> Randomiser:
     """The randomiser used when none is named, for about `count` more factors: DJN where the key permits, else
     r^n.
 
-    The table is kept for the process, for the two keys used last. Name the count of a whole run on the first
+    The table is kept for the process, for the `KEYS_KEPT` keys used last. Name the count of a whole run on the first
     call to have the right table at once; otherwise it grows with use.
     """
     return _shared.get(public, count) if public.blum else OrdinaryRandomiser(public)

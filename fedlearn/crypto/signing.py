@@ -9,15 +9,20 @@ SIGNATURE_BYTES = 64
 
 
 class SigningKey:
-    """One party's fresh signing key. `public` (32 bytes) goes into the roster."""
+    """One party's signing key, fresh or from `to_bytes`. `public` (32 bytes) goes into the roster."""
 
-    def __init__(self) -> None:
-        self._key = cryptography("asymmetric.ed25519").Ed25519PrivateKey.generate()
+    def __init__(self, secret: bytes | None = None) -> None:
+        kind = cryptography("asymmetric.ed25519").Ed25519PrivateKey
+        self._key = kind.generate() if secret is None else kind.from_private_bytes(secret)
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
     def sign(self, *fields: bytes) -> bytes:
         """A signature of these fields in this order; the first should name what is signed."""
         return self._key.sign(_frame(fields))
+
+    def to_bytes(self) -> bytes:
+        """Secret, 32 bytes; to be kept by `keyfiles.write_secret`."""
+        return self._key.private_bytes_raw()
 
     def __repr__(self) -> str:
         return f"<SigningKey {self.public.hex()[:16]}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,7 +96,7 @@ def load_samples(name: str) -> Samples:
 def _load(name_or_file: str, task: str, read: Callable[[Path], Any]) -> Any:
     if name_or_file in DATASETS.entries:
         return _of_task(DATASETS.load(name_or_file), task).load()
-    if not Path(name_or_file).exists():
+    if not os.path.exists(name_or_file):  # unlike Path.exists, false also for a path that cannot be
         near = get_close_matches(name_or_file, DATASETS.entries, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise DataError(

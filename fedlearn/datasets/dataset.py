@@ -6,6 +6,7 @@ A data set is the same for everybody: a file with a pinned SHA-256, or made here
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +21,7 @@ ALTERNATIVES = {MESSAGES: "use --data sample", CHARACTERS: "give a text of your 
 
 
 @dataclass(frozen=True)
-class DataSet:
+class DataSet(ABC):
     """A data set by name: `task` says what it is for, `clients` who its natural clients are."""
 
     name: str
@@ -32,13 +33,13 @@ class DataSet:
     private: bool = False
     """Real people's words: never printed."""
 
+    @abstractmethod
     def load(self) -> Any:
         """The data, in the type that belongs to `task`: `Corpus`, `Script` or `Samples`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def where(self) -> str:
         """Where the data is, or that it is not there, in a few words."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class FileSet(DataSet):
 
     def where(self) -> str:
         path = self.path()
-        return str(path) if path.is_file() else f"not found: {path}"
+        return str(path) if os.path.isfile(path) else f"not found: {path}"
 
     def path(self) -> Path:
         """Where the file is expected; without FEDLEARN_DATA a path that starts with $FEDLEARN_DATA."""

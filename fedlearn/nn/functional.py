@@ -214,16 +214,20 @@ def cross_entropy(
     known, kept = _known(target, ignore_index, logits.shape[-1])
     if weight is not None and label_smoothing:
         raise BadInput("label_smoothing and class weights do not go together here: choose one")
-    losses = fused.cross_entropy(logits, target=known, smoothing=label_smoothing)
-    return _weighted(losses, known, kept, weight, reduction)
+    average = reduction == "mean" and weight is None and kept is None
+    losses = fused.cross_entropy(logits, target=known, smoothing=label_smoothing, average=average)
+    return losses if average else _weighted(losses, known, kept, weight, reduction)
 
 
 def _known(target: np.ndarray, ignore_index: int, classes: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Targets with 0 for the ignored ones, and where they are kept; None if all are."""
-    kept = target != ignore_index
-    known = target if kept.all() else np.where(kept, target, 0)
+    if ignore_index < 0 and target.size and target.min() >= 0:
+        known, kept = target, None
+    else:
+        kept = target != ignore_index
+        known = np.where(kept, target, 0)
     _check_range(known, classes, "target class")
-    return known, None if known is target else kept
+    return known, kept
 
 
 def _weighted(losses: Any, known: np.ndarray, kept: np.ndarray | None, weight: Any, reduction: str) -> Any:
@@ -297,15 +301,14 @@ def checked_indices(given: Any, count: int, name: str) -> np.ndarray:
 
 
 def _check_range(numbers: np.ndarray, count: int, name: str) -> None:
-    if numbers.size and not 0 <= numbers.min() <= numbers.max() < count:
-        worst = numbers.max() if numbers.max() >= count else numbers.min()
-        raise BadInput(f"{name} {worst} is out of range: there are {count}, valid are 0 to {count - 1}")
+    if numbers.size and not ((low := numbers.min()) >= 0 and (high := numbers.max()) < count):
+        raise BadInput(f"{name} {low if low < 0 else high} is out of range: valid are 0 to {count - 1}")
 
 
 def _offsets(given: Any, length: int) -> np.ndarray:
     offsets = np.asarray(raw(given))
     if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
         raise BadInput(f"offsets are one row of whole numbers, not {offsets.dtype} of shape {offsets.shape}")
-    if len(offsets) and (offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] > length):
+    if len(offsets) and (offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any() or offsets[-1] > length):
         raise BadInput(f"offsets must begin with 0, never fall, and end within the {length} indices: {offsets}")
     return offsets

@@ -51,5 +51,6 @@ class SGD(Optimizer):
     def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
         if group["momentum"] or group["weight_decay"]:
             return False
-        weights[gradient.rows] -= group["lr"] * gradient.values
+        rows = gradient.rows
+        weights[rows] = weights.take(rows, axis=0) - group["lr"] * gradient.values
         return True

@@ -7,8 +7,10 @@ shorter or longer than it says, of another version or of an unknown kind is refu
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import msgpack
@@ -139,9 +141,18 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Enrolment(_Opaque):
+    """Client to aggregator, before the plan: the public key (Ed25519) it will sign with in this session."""
+
+    kind: ClassVar[int] = 9
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """Aggregator to everybody, first message of a session: all that the parties agree on.
 
+    session     its random number (16 bytes)
+    roster      clients' signing keys by number, where the protection has them sign; else empty
     model       architecture, as `nn.Module.spec()`; a client builds it and loads the weights of each request
     vocabulary  how texts become token ids, as `Vocabulary.to_dict()`; empty where there is no text
     strategy    name and arguments of the algorithm, so that clients run its local half
@@ -154,6 +165,8 @@ class RunPlan:
     """
 
     kind: ClassVar[int] = 8
+    session: bytes
+    roster: dict[int, bytes]
     model: dict[str, Any]
     vocabulary: dict[str, Any]
     strategy: dict[str, Any]
@@ -166,7 +179,12 @@ class RunPlan:
     seed: int
 
     def to_bytes(self) -> bytes:
-        return msgpack.packb(self.__dict__)
+        return msgpack.packb({field.name: getattr(self, field.name) for field in fields(self)})
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the plan: whoever signs it has agreed to all of it."""
+        return hashlib.sha256(self.to_bytes()).digest()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -179,7 +197,8 @@ class RunPlan:
 B = TypeVar("B", bound=Body)
 
 BODIES: dict[int, type[Body]] = {
-    body.kind: body for body in (TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan)
+    body.kind: body
+    for body in (TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment)
 }
 
 

@@ -35,13 +35,19 @@ class Lost:
 class Pool(Protocol):
     """Runs the clients of one session, wherever they live. A pool serves one session at a time.
 
-    `exchange` sends every client of `inboxes` the broadcast (may be empty) and its own inbox, both whole
-    messages or empty, and yields one Reply or Lost for each, in any order.
+    `open` gets the clients ready; `enrol` returns each client's `Enrolment` message, where a protection has
+    clients sign; `start` tells all of them the plan, a whole message. `exchange` sends every client of
+    `inboxes` the broadcast and its own inbox, whole messages or empty, and yields one Reply or Lost for each,
+    in any order.
     """
 
     def __len__(self) -> int: ...
 
     def names(self) -> dict[int, str]: ...
+
+    def open(self) -> None: ...
+
+    def enrol(self, session: bytes) -> list[bytes]: ...
 
     def start(self, plan: bytes) -> None: ...
 

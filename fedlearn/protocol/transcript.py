@@ -47,7 +47,7 @@ class Transcript:
         message = Message.from_bytes(data)
         to = [message.recipient] if recipients is None else list(recipients)
         if message.sender >= 0:
-            self.bytes_up += len(data) * len(to)
+            self.bytes_up += len(data) * to.count(AGGREGATOR)
         else:
             self.bytes_down += len(data) * sum(party >= 0 for party in to)
         if self._rows is not None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.protocol import RunPlan, Step
+from fedlearn.secure.seal import Sealed
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,19 @@ class Settings:
     codec: FixedPoint
     key_bits: int = 3072
     min_cohort: int = 3
+    max_overlap: int | None = None
     insecure_test_key: bool = False
+
+
+@dataclass(frozen=True)
+class DealerSpec:
+    """A process that runs before the openers start, leaves each its share in a file, and ends.
+
+    factory  `package.module:function`, called with `arguments`
+    """
+
+    factory: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,11 +65,19 @@ class ServerHalf(Protocol):
     """The aggregator in one attempt of one round."""
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
-        """What each client still in the cohort is told at the start of a phase."""
+        """What each client still in the cohort is told at the start of a phase.
+
+        Raises `RoundVoid` where those that are left cannot complete the attempt.
+        """
         ...
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         """Take one client's payload; raises a `BadInput` naming what is wrong with it."""
+        ...
+
+    @property
+    def addends(self) -> int:
+        """Clients whose vectors are in the sum so far."""
         ...
 
     def requests(self) -> dict[int, bytes]:
@@ -63,16 +85,31 @@ class ServerHalf(Protocol):
         ...
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
-        """The sum of all vectors received, int64 (n,), from the openers' replies."""
+        """The sum of all vectors received, int64 (n,), from the openers' replies.
+
+        Raises `RoundVoid` where too few openers replied, or wrongly.
+        """
         ...
 
 
 class Opener(Protocol):
-    """A key holder or trustee, alone in its process."""
+    """A key holder or trustee, alone in its process, in one session."""
 
     def public_key(self) -> bytes: ...
 
-    def open(self, session: bytes, step: Step, request: bytes) -> bytes:
+    def join(self, plan: RunPlan) -> None:
+        """Learn what all parties agreed on."""
+        ...
+
+    def submit(self, step: Step, client: int, sealed: Sealed) -> None:
+        """Take note of one client's update, its signature checked."""
+        ...
+
+    def complain(self, reason: str) -> None:
+        """Open nothing in this attempt: something signed by nobody was submitted."""
+        ...
+
+    def open(self, step: Step, request: bytes) -> bytes:
         """Open a sum, or raise `OpeningRefused` with the rule that forbids it."""
         ...
 
@@ -85,11 +122,13 @@ class Protection(Protocol):
     training_phase  the one in which clients train and hand over their vector
     codec           fixed-point codec of the updates
     min_cohort      the fewest addends a sum may have to be opened
+    signed          clients sign what they send, and openers see it
     """
 
     name: str
     phases: tuple[str, ...]
     training_phase: str
+    signed: bool
 
     @property
     def codec(self) -> FixedPoint: ...
@@ -109,6 +148,12 @@ class Protection(Protocol):
 
     def client(self, plan: RunPlan, client: int) -> ClientHalf: ...
 
-    def server(self, plan: RunPlan) -> ServerHalf: ...
+    def server(self, plan: RunPlan, step: Step) -> ServerHalf:
+        """For one attempt: `step` gives its round and attempt."""
+        ...
 
-    def openers(self) -> tuple[OpenerSpec, ...]: ...
+    def dealer(self, vault: Path) -> DealerSpec | None:
+        """Who deals the openers' shares, if anybody. vault: a folder that only this user can read."""
+        ...
+
+    def openers(self, vault: Path) -> tuple[OpenerSpec, ...]: ...

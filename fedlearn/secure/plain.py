@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, ProtocolError
-from fedlearn.protocol import RunPlan
-from fedlearn.secure.base import OpenerSpec, Settings
+from fedlearn.protocol import RunPlan, Step
+from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
 
 
 class Plain:
@@ -22,6 +23,7 @@ class Plain:
     name = "none"
     phases: tuple[str, ...] = ("update",)
     training_phase = "update"
+    signed = False
     min_cohort = 1
 
     def __init__(self, codec: FixedPoint | None = None):
@@ -43,10 +45,13 @@ class Plain:
     def client(self, plan: RunPlan, client: int) -> PlainClient:
         return PlainClient(wire_dtype(self.codec))
 
-    def server(self, plan: RunPlan) -> PlainServer:
+    def server(self, plan: RunPlan, step: Step) -> PlainServer:
         return PlainServer(wire_dtype(self.codec))
 
-    def openers(self) -> tuple[OpenerSpec, ...]:
+    def dealer(self, vault: Path) -> DealerSpec | None:
+        return None
+
+    def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
         return ()
 
 
@@ -68,6 +73,7 @@ class PlainServer:
     def __init__(self, dtype: np.dtype):
         self._dtype = dtype
         self._total: np.ndarray | None = None
+        self.addends = 0
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
         return dict.fromkeys(cohort, b"")
@@ -80,6 +86,7 @@ class PlainServer:
             )
         vector = np.frombuffer(payload, self._dtype)
         self._total = vector.astype(np.int64) if self._total is None else self._total + vector
+        self.addends += 1
 
     def requests(self) -> dict[int, bytes]:
         return {}

@@ -251,7 +251,7 @@ def test_resuming_with_another_configuration_is_refused(tmp_path):
 
 
 def test_under_encryption_nobody_but_the_key_holder_can_read_an_update(tmp_path):
-    """What each party saw: the aggregator no plain update, the key holder one sum a round and no update."""
+    """What each party saw: the aggregator no plain update, the key holder signed ciphertexts and one sum a round."""
     folder = run_folder(tmp_path / "run", record=True)
     train(toy_paillier(), folder=folder, rounds=2)
     plain = run_folder(tmp_path / "plain", record=True)
@@ -261,7 +261,7 @@ def test_under_encryption_nobody_but_the_key_holder_can_read_an_update(tmp_path)
     assert len(readable) == 6
     assert not any(payload in seen for payload in readable)
     holder = PartyView.load(folder.path, FIRST_OPENER)
-    assert not list(holder.bodies(Update))
+    assert len(list(holder.bodies(Update))) == 6
     assert not list(holder.bodies(TrainRequest))
     assert [m.step.round for m, _ in holder.bodies(OpenRequest)] == [1, 2]
     assert len(list(holder.bodies(RunPlan))) == 1

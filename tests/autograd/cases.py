@@ -229,6 +229,7 @@ CASES = [
     Case("overlap_add", seen_twice, images),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
+    Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), average=True), logits),
     Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t), lambda r, s: [normal(r, s), r.uniform(0, 1, s)]),
     Case("embedding_bag", bags("sum"), matrix),
     Case("embedding_bag", bags("mean"), matrix),

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from clients import Client, InlinePool, ProcessPool
-from fedlearn.errors import BadInput, CodecError, FedlearnError
+from fedlearn.crypto import generate_keypair
+from fedlearn.errors import BadInput, CodecError, FedlearnError, ProtocolError
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
+    FIRST_OPENER,
+    Enrolment,
     Lost,
     Message,
     Reply,
@@ -24,7 +27,17 @@ from fedlearn.protocol import (
     Update,
 )
 from fedlearn.secure.layout import Layout
-from tests.toys import FailingBags, toy_bags, toy_clients, toy_model, toy_plain, toy_strategy
+from fedlearn.secure.seal import model_digest, unseal
+from tests.toys import (
+    TOY_BITS,
+    FailingBags,
+    toy_bags,
+    toy_clients,
+    toy_model,
+    toy_paillier,
+    toy_plain,
+    toy_strategy,
+)
 
 SESSION = bytes(range(16))
 STEP = Step(1, 0, "update")
@@ -34,6 +47,8 @@ def plan(**changes) -> bytes:
     model, strategy, protection = toy_model(), toy_strategy(), toy_plain()
     layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
     fields = {
+        "session": SESSION,
+        "roster": {},
         "model": model.spec(),
         "vocabulary": {},
         "strategy": {"name": strategy.name, "arguments": strategy.arguments()},
@@ -53,6 +68,12 @@ def request(step: Step = STEP, weights: np.ndarray | None = None) -> bytes:
     return Message(SESSION, step, AGGREGATOR, EVERYBODY, TrainRequest(weights)).to_bytes()
 
 
+def started(pool, **changes):
+    pool.open()
+    pool.start(plan(**changes))
+    return pool
+
+
 def exchange(pool, cohort, step: Step = STEP) -> dict[int, Reply | Lost]:
     return {answer.client: answer for answer in pool.exchange(step, request(step), dict.fromkeys(cohort, b""))}
 
@@ -61,11 +82,10 @@ def exchange(pool, cohort, step: Step = STEP) -> dict[int, Reply | Lost]:
 def make_pool(request):
     pools = []
 
-    def make(clients, start=True):
+    def make(clients):
         pool = InlinePool(clients) if request.param == "inline" else ProcessPool(clients, workers=2)
         pools.append(pool)
-        if start:
-            pool.start(plan())
+        started(pool)
         return pool
 
     yield make
@@ -76,7 +96,7 @@ def make_pool(request):
 def test_every_pool_gives_the_same_bytes():
     answers = []
     for pool in (InlinePool(toy_clients(5)), ProcessPool(toy_clients(5), workers=1), ProcessPool(toy_clients(5), 3)):
-        pool.start(plan())
+        started(pool)
         answers.append(exchange(pool, [0, 2, 3, 4]))
         pool.close()
     assert sorted(answers[0]) == [0, 2, 3, 4]
@@ -133,7 +153,7 @@ def test_a_request_that_does_not_fit_the_plan_is_refused(make_pool):
 @pytest.mark.parametrize("pool", [InlinePool(toy_clients(1)), ProcessPool(toy_clients(1), 1)])
 def test_a_plan_that_cannot_be_followed_fails_at_the_start(pool):
     with pytest.raises(BadInput, match="unknown strategy 'nosuch'"):
-        pool.start(plan(strategy={"name": "nosuch", "arguments": {}}))
+        started(pool, strategy={"name": "nosuch", "arguments": {}})
     pool.close()
 
 
@@ -157,7 +177,7 @@ def test_a_killed_worker_is_replaced_and_its_clients_are_to_be_tried_again(tmp_p
     healthy = toy_clients(4)
     clients = [healthy[0], Client("client-1", KillsItsWorker(tmp_path / "killed")), healthy[2], healthy[3]]
     pool = ProcessPool(clients, workers=2)
-    pool.start(plan())
+    started(pool)
     before = pool.process_ids
     first = exchange(pool, [0, 1, 2, 3])
     assert all(isinstance(first[client], Reply) for client in (0, 2))
@@ -172,7 +192,7 @@ def test_a_killed_worker_is_replaced_and_its_clients_are_to_be_tried_again(tmp_p
 
 def test_a_worker_killed_between_rounds_is_noticed_and_replaced():
     pool = ProcessPool(toy_clients(2), workers=2)
-    pool.start(plan())
+    started(pool)
     os.kill(pool.process_ids[0], signal.SIGKILL)
     time.sleep(0.2)
     answers = exchange(pool, [0, 1])
@@ -184,7 +204,7 @@ def test_a_worker_killed_between_rounds_is_noticed_and_replaced():
 
 def test_closing_leaves_no_process_behind():
     pool = ProcessPool(toy_clients(3), workers=3)
-    pool.start(plan())
+    started(pool)
     workers = pool.process_ids
     assert len(workers) == 3
     pool.close()
@@ -197,7 +217,7 @@ def test_no_more_workers_than_clients_and_at_least_one():
     with pytest.raises(BadInput, match="workers is 0"):
         ProcessPool(toy_clients(1), workers=0)
     pool = ProcessPool(toy_clients(2), workers=8)
-    pool.start(plan())
+    started(pool)
     assert len(pool.process_ids) == 2
     pool.close()
 
@@ -205,7 +225,7 @@ def test_no_more_workers_than_clients_and_at_least_one():
 def test_a_client_that_cannot_be_unpickled_says_so():
     pool = ProcessPool([Client("bob", Unreadable())], workers=1)
     with pytest.raises(FedlearnError, match="before it was ready"):
-        pool.start(plan())
+        started(pool)
     pool.close()
 
 
@@ -215,3 +235,44 @@ class Unreadable:
 
     def __getstate__(self):
         return {"a": 1}
+
+
+@pytest.mark.parametrize("pool", [InlinePool(toy_clients(3)), ProcessPool(toy_clients(3), 2)])
+def test_every_client_enrols_with_a_key_of_its_own(pool):
+    pool.open()
+    messages = [Message.from_bytes(data) for data in pool.enrol(SESSION)]
+    keys = {message.sender: message.expect(Enrolment, session=SESSION).payload for message in messages}
+    assert sorted(keys) == [0, 1, 2]
+    assert len(set(keys.values())) == 3
+    pool.close()
+
+
+def test_a_client_signs_with_the_same_key_after_its_worker_was_killed():
+    protection = toy_paillier()
+    public, _ = generate_keypair(TOY_BITS, insecure_test_key=True)
+    pool = ProcessPool(toy_clients(2), workers=1)
+    pool.open()
+    messages = [Message.from_bytes(data) for data in pool.enrol(SESSION)]
+    about = {"name": "paillier", "arguments": protection.arguments()}
+    agreed = plan(roster={m.sender: m.body.payload for m in messages}, protection=about,
+                  keys={FIRST_OPENER: public.to_bytes()})  # fmt: skip
+    pool.start(agreed)
+    os.kill(pool.process_ids[0], signal.SIGKILL)
+    time.sleep(0.2)
+    assert exchange(pool, [0, 1])[0].again
+    later = Step(1, 1, "update")
+    answer = Message.from_bytes(exchange(pool, [1], later)[1].data)
+    read = Message.from_bytes(agreed).body
+    sealed = unseal(read, later, 1, answer.body.payload)
+    assert sealed.model == model_digest(toy_model().vector)
+    for wrong in (Step(1, 0, "update"), Step(2, 1, "update")):
+        with pytest.raises(ProtocolError, match="altered or replayed"):
+            unseal(read, wrong, 1, answer.body.payload)
+    with pytest.raises(ProtocolError, match="client:0 did not sign"):
+        unseal(read, later, 0, answer.body.payload)
+    with pytest.raises(ProtocolError, match="not in the roster"):
+        unseal(read, later, 7, answer.body.payload)
+    damaged = answer.body.payload[:-1] + bytes([answer.body.payload[-1] ^ 1])
+    with pytest.raises(ProtocolError, match="altered"):
+        unseal(read, later, 1, damaged)
+    pool.close()

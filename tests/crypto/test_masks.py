@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedlearn.crypto.agreement import AgreementKey, seal, unseal
@@ -23,6 +23,8 @@ SEEDS = [secrets.token_bytes(32) for _ in range(4)]
 
 
 @given(st.integers(1, 64), st.integers(0, 200), st.integers(0, 2**32))
+@example(32, 50, 0)
+@example(33, 50, 0)
 def test_masks_vanish_and_sums_are_exact(bits, size, seed):
     most = 2 ** (bits - 1) - 1
     values = np.random.default_rng(seed).integers(-most, most, size, endpoint=True)
@@ -192,6 +194,27 @@ def test_the_guarantee_holds_as_stated(count, fractions):
     assert plan.threshold > min(plan.corrupt, plan.degree) or plan.insecurity > 0
     if plan.degree == count - 1:
         assert plan.corrupt < plan.threshold <= count - plan.dropouts
+
+
+@pytest.mark.parametrize(("count", "fractions"), [(100, (0.1, 0.2)), (200, (0.2, 0.3)), (500, (0.33, 0.33))])
+def test_stated_probabilities_follow_from_exact_binomials_and_no_smaller_degree_would_do(count, fractions):
+    plan = choose_neighbourhood(count, *fractions)
+
+    def bounds(degree, threshold):
+        def hits(marked, least):
+            ways = [comb(marked, h) * comb(count - 1 - marked, degree - h) for h in range(least, degree + 1)]
+            return count * sum(ways) / comb(count - 1, degree)
+
+        run, gone = degree // 2, plan.corrupt + plan.dropouts
+        apart = count * comb(gone, run) / comb(count, run)
+        return hits(plan.corrupt, threshold) + apart, hits(plan.dropouts, degree - threshold + 1)
+
+    stated = plan.insecurity, plan.failure
+    assert bounds(plan.degree, plan.threshold) == pytest.approx(stated, rel=1e-6, abs=1e-25)
+    smaller = plan.degree - 2
+    for threshold in range(smaller // 2 + 1, smaller + 1):
+        insecurity, failure = bounds(smaller, threshold)
+        assert insecurity > 2**-40 or failure > 2**-20
 
 
 def test_sparse_graphs_grow_slowly():

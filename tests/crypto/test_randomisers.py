@@ -105,12 +105,13 @@ def test_the_shared_table_is_kept_and_grows_with_demand(other_toy):
     assert grown.window > first.window
 
 
-def test_the_shared_tables_forget_old_keys():
-    from fedlearn.crypto.randomisers import _shared
-
-    keys = [PrivateKey(p, q, insecure_test_key=True).public for p, q in ((1019, 1259), (1031, 1307), (1051, 1367))]
-    for public in keys:
-        assert public.blum
-        default_randomiser(public, 5)
-    assert len(_shared._made) <= 2
-    assert keys[-1].n in _shared._made
+def test_the_shared_tables_of_the_keys_used_last_are_kept():
+    first, second, third = (
+        PrivateKey(p, q, insecure_test_key=True).public for p, q in ((1019, 1259), (1031, 1307), (1051, 1367))
+    )
+    kept = default_randomiser(first, 5)
+    forgotten = default_randomiser(second, 5)
+    assert default_randomiser(first, 5) is kept
+    default_randomiser(third, 5)
+    assert default_randomiser(first, 5) is kept
+    assert default_randomiser(second, 5) is not forgotten

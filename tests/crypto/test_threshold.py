@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlearn.crypto import EncryptedVector, FixedPoint
-from fedlearn.crypto.equality import multi_power
+from fedlearn.crypto.equality import _seed, multi_power, prove
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.primes import safe_prime
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, deal, integer_lagrange
@@ -115,28 +116,45 @@ def test_a_forged_answer_is_named_and_the_round_survives(dealt, other_deal, tota
             key.combine(vector, [answers[0], forged, answers[2]], ROUND)
 
 
+def prove_falsely(share, vector, powers):
+    """The best that a trustee who knows its share can do for powers it did not take."""
+    secret = share.key.delta * share._value
+    proof = prove(share.key._statement(vector, share.trustee, powers, ROUND), secret)
+    return PartialDecryption(share.trustee, share.key.public.fingerprint, powers, proof)
+
+
+def test_a_trustee_cannot_prove_powers_it_did_not_take(dealt, total, answers):
+    key, shares = dealt
+    wrong = [c * 4 % key.public.nsquare for c in answers[0].powers]
+    with pytest.raises(CiphertextError, match="wrong or forged share"):
+        key.verify(total[0], prove_falsely(shares[0], total[0], wrong), ROUND)
+    key.verify(total[0], prove_falsely(shares[0], total[0], answers[0].powers), ROUND)
+
+
 def test_a_batch_proof_does_not_let_errors_cancel(dealt, total, answers):
     """Two wrong powers whose product is right."""
-    key, right = dealt[0], answers[0]
-    nsquare = key.public.nsquare
-    powers = list(right.powers)
-    powers[0] = powers[0] * 4 % nsquare
-    powers[1] = powers[1] * gmpy2.invert(4, nsquare) % nsquare
-    with pytest.raises(CiphertextError, match="wrong or forged share"):
-        key.verify(total[0], replace(right, powers=powers), ROUND)
-
-
-def test_an_answer_proves_only_itself(dealt, total):
-    """A trustee who knows its share cannot prove powers it did not take."""
     key, shares = dealt
-    from fedlearn.crypto.equality import prove
+    powers = list(answers[0].powers)
+    powers[0] = powers[0] * 4 % key.public.nsquare
+    powers[1] = powers[1] * gmpy2.invert(4, key.public.nsquare) % key.public.nsquare
+    with pytest.raises(CiphertextError, match="wrong or forged share"):
+        key.verify(total[0], prove_falsely(shares[0], total[0], powers), ROUND)
 
-    vector = total[0]
-    wrong = [c * 4 % key.public.nsquare for c in shares[0].partial_decrypt(vector, ROUND).powers]
-    secret = key.delta * shares[0]._value
-    proof = prove(key._statement(vector, 1, wrong, ROUND), secret)
-    with pytest.raises(CiphertextError, match="trustee 1"):
-        key.verify(vector, PartialDecryption(1, key.public.fingerprint, wrong, proof), ROUND)
+
+def test_errors_cannot_be_fitted_to_the_coefficients(dealt, total, answers):
+    """Errors e0, e1 with e0^c0 e1^c1 = 1 for the coefficients of the right answer: they change with the answer."""
+    key, shares = dealt
+    statement = key._statement(total[0], 1, answers[0].powers, ROUND)
+    stream = hashlib.shake_256(b"coefficients" + _seed(statement)).digest(32)
+    first, second = (int.from_bytes(stream[at : at + 16], "big") for at in (0, 16))
+    powers = list(answers[0].powers)
+    nsquare = key.public.nsquare
+    powers[0] = powers[0] * gmpy2.powmod(4, second, nsquare) % nsquare
+    powers[1] = powers[1] * gmpy2.powmod(4, -first, nsquare) % nsquare
+    fitted = multi_power(powers[:2], [first, second], nsquare)
+    assert fitted == multi_power(answers[0].powers[:2], [first, second], nsquare)
+    with pytest.raises(CiphertextError, match="wrong or forged share"):
+        key.verify(total[0], prove_falsely(shares[0], total[0], powers), ROUND)
 
 
 def integers_in(thing):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fedlearn.datasets import DATASETS
+from fedlearn.errors import DataError
 
 
 @pytest.fixture
@@ -12,9 +13,10 @@ def real() -> Callable[[str], None]:
     """Skips a test on a named data set whose file is not there, and says how to get it."""
 
     def need(name: str) -> None:
-        try:
-            DATASETS.load(name).read()
-        except ValueError as error:
-            pytest.skip(str(error))
+        found = DATASETS.load(name)
+        if not found.path().is_file():
+            with pytest.raises(DataError) as missing:
+                found.read()
+            pytest.skip(str(missing.value))
 
     return need

@@ -87,6 +87,8 @@ def test_neither_a_file_nor_a_name(tmp_path):
         load_corpus("sms_spm")
     with pytest.raises(DataError, match=r"or one of sample, sms_spam, enron$"):
         load_corpus(str(tmp_path / "absent.tsv"))
+    with pytest.raises(DataError, match="neither a file nor a data set"):
+        load_corpus("x" * 5000)
 
 
 def test_a_folder_is_no_file(tmp_path):

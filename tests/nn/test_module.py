@@ -204,3 +204,24 @@ def test_row_gradients_add_up_with_each_other_and_with_dense_ones():
 def test_no_grad_evaluation_gives_tensors():
     with no_grad():
         assert isinstance(nn.Linear(2, 1)(np.ones((1, 2), np.float32)), Tensor)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_many_and_large_bags_give_what_few_and_small_ones_do(mode):
+    rng = np.random.default_rng(0)
+    bag = nn.EmbeddingBag(3000, 2, mode=mode, rng=rng).double()
+    indices, sizes = rng.integers(0, 3000, 6000), rng.integers(0, 13, 1000)
+    sizes[-1] = 0
+    offsets = np.minimum(np.concatenate([[0], np.cumsum(sizes)[:-1]]), 6000)
+    weights = rng.standard_normal((1000, 2))
+    whole = bag(indices, offsets)
+    whole.backward(weights)
+    expected = bag.weight.grad.numpy()
+    bag.zero_grad()
+    for start in range(0, 1000, 50):
+        ends = [*offsets, 6000]
+        first, last = ends[start], ends[start + 50]
+        part = bag(indices[first:last], offsets[start : start + 50] - first)
+        np.testing.assert_allclose(part.numpy(), whole.numpy()[start : start + 50], rtol=1e-12, atol=1e-14)
+        part.backward(weights[start : start + 50])
+    np.testing.assert_allclose(bag.weight.grad.numpy(), expected, rtol=1e-10, atol=1e-12)

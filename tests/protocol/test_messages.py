@@ -55,7 +55,8 @@ def test_weights_come_back_bit_for_bit(values):
 
 
 def test_a_plan_and_a_refusal_come_back():
-    plan = RunPlan({"class": "a:B", "args": [3]}, {"kind": "hashed"}, {"name": "fedavg"}, {"name": "none"},
+    plan = RunPlan(SESSION, {0: b"roster"},
+                   {"class": "a:B", "args": [3]}, {"kind": "hashed"}, {"name": "fedavg"}, {"name": "none"},
                    {FIRST_OPENER: b"key"}, {"segments": []}, 3, 10, {"blas_threads": 1}, 5)  # fmt: skip
     for body in (plan, Refusal("too few: 2 of 3")):
         message = Message(SESSION, Step(0), AGGREGATOR, EVERYBODY, body)

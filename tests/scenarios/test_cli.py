@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 
@@ -83,6 +84,9 @@ def test_python_m_is_the_same_command(tmp_path):
         (["spam", "--codec", "bits=many"], "bits is 'many'"),
         (["spam", "--clients", "0"], "0 clients"),
         (["spam", "--clients", "2", "--protection", "paillier"], "cohort of 2"),
+        (["spam", "--protection", "threshold:1/5"], "threshold 1 of 5"),
+        (["spam", "--protection", "threshold:6/5"], "threshold 6 of 5"),
+        (["spam", "--protection", "threshold:three"], "threshold:3/5"),
         (["spam", "--cohort", "9"], "cohort of 9"),
         (["spam", "--rounds", "0"], "rounds is 0"),
         (["spam", "--lr", "-1"], "learning rate is -1"),
@@ -151,6 +155,21 @@ def test_data_commands(capsys, tmp_path, monkeypatch):
     assert "FEDLEARN_DATA" in capsys.readouterr().err
     assert fedlearn("data", "fetch", "enron", "--folder", str(tmp_path)) == 2
     assert fedlearn("run", "spam", "--data", "sms_spam") == 2
+
+
+def test_keys_that_phe_reads_and_others_cannot(tmp_path, capsys, monkeypatch):
+    generate = ["keys", "generate", "--bits", "512", "--insecure-test-key", "--out"]
+    assert fedlearn(*generate, "keys") == 0
+    private = tmp_path / "keys" / "private.json"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert set(json.loads(private.read_text())) >= {"p", "q", "pub", "kty"}
+    assert fedlearn(*generate, "keys") == 2  # never overwritten
+    assert "not overwritten" in capsys.readouterr().err
+    monkeypatch.setenv("FEDLEARN_PASSPHRASE", "correct horse")
+    assert fedlearn(*generate, "sealed", "--encrypt") == 0
+    assert "p" not in json.loads((tmp_path / "sealed" / "private.json").read_text())
+    assert fedlearn("keys", "generate", "--bits", "1024", "--out", "small") == 2
+    assert not (tmp_path / "small").exists()
 
 
 def test_attack_on_a_recorded_run(capsys, tmp_path):

@@ -13,23 +13,29 @@ from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure import Paillier, Plain
 from fedlearn.secure.base import Settings
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
+from fedlearn.secure.seal import Sealed
 from tests.toys import TOY_BITS, toy_codec, toy_paillier
 
 SESSION = bytes(16)
+MODEL = bytes(32)
 
 
 def plan_of(protection, keys) -> RunPlan:
     about = {"name": protection.name, "arguments": protection.arguments()}
-    return RunPlan({}, {}, {}, about, keys, {}, cohort=3, rounds=1, kernels={}, seed=0)
+    return RunPlan(SESSION, {}, {}, {}, {}, about, keys, {}, cohort=3, rounds=1, kernels={}, seed=0)
 
 
 @pytest.fixture(scope="module")
 def holder() -> KeyHolder:
-    return KeyHolder(TOY_BITS, min_cohort=3, insecure=True)
+    return key_holder()
 
 
-@pytest.fixture(scope="module")
-def public(holder) -> PublicKey:
+def key_holder(**changes) -> KeyHolder:
+    defaults = {"key_bits": TOY_BITS, "min_cohort": 3, "max_overlap": None, "insecure_test_key": True}
+    return KeyHolder(**defaults | changes)
+
+
+def public_of(holder: KeyHolder) -> PublicKey:
     return PublicKey.from_bytes(holder.public_key(), insecure_test_key=True)
 
 
@@ -49,48 +55,122 @@ def test_opened_sum_equals_the_plain_integer_sum_bit_for_bit(holder, length, bit
     step, totals = Step(next(rounds)), []
     for protection, keys in zip(protections, ({}, {KEY_HOLDER: holder.public_key()}), strict=True):
         plan = plan_of(protection, keys)
-        server = protection.server(plan)
+        server = protection.server(plan, step)
         for client, vector in enumerate(sent):
-            server.receive("update", client, protection.client(plan, client).step("update", b"", vector))
-        replies = {party: holder.open(SESSION, step, request) for party, request in server.requests().items()}
+            payload = protection.client(plan, client).step("update", b"", vector)
+            server.receive("update", client, payload)
+            if keys:
+                holder.submit(step, client, Sealed(MODEL, payload))
+        replies = {party: holder.open(step, request) for party, request in server.requests().items()}
         totals.append(server.finish(replies))
+        assert server.addends == len(sent)
     assert totals[0].tolist() == sent.sum(axis=0).tolist()
     assert totals[1].tolist() == totals[0].tolist()
 
 
-def summed(public, addends: int, codec=None) -> bytes:
-    codec = codec or toy_codec()
-    one = np.arange(5)
-    return EncryptedVector.sum(public.encrypt(one, codec) for _ in range(addends)).to_bytes()
+class Round:
+    """A round as an aggregator plays it with a key holder; `total` is what it will ask for."""
+
+    def __init__(self, holder: KeyHolder, step: Step, clients, value: int = 1):
+        self.holder, self.step = holder, step
+        self.vectors = {i: public_of(holder).encrypt(np.full(5, value + i), toy_codec()) for i in clients}
+        for client, vector in self.vectors.items():
+            holder.submit(step, client, Sealed(MODEL, vector.to_bytes()))
+        self.total = EncryptedVector.sum(self.vectors.values())
+
+    def open(self, total=None) -> list[int]:
+        reply = self.holder.open(self.step, (total or self.total).to_bytes())
+        return np.frombuffer(reply, "<i8").tolist()
 
 
-def test_the_key_holder_opens_no_small_sum_and_no_second_one(holder, public):
-    with pytest.raises(OpeningRefused, match="2 addends, at least 3"):
-        holder.open(SESSION, Step(10**7), summed(public, 2))
-    opened = holder.open(SESSION, Step(10**7), summed(public, 3))
-    assert np.frombuffer(opened, "<i8").tolist() == [0, 3, 6, 9, 12]
+def test_the_key_holder_opens_one_sum_a_round():
+    holder = key_holder()
+    first = Round(holder, Step(1), range(3))
+    assert first.open() == [6] * 5
     with pytest.raises(OpeningRefused, match="one opening a session and round"):
-        holder.open(SESSION, Step(10**7, attempt=1), summed(public, 3))
-    assert holder.open(bytes(15) + b"2", Step(10**7), summed(public, 3)) == opened
+        first.open()
+    with pytest.raises(OpeningRefused, match="one opening a session and round"):
+        Round(holder, Step(1, attempt=1), range(3)).open()
+    assert Round(holder, Step(2), range(4)).open() == [10] * 5
 
 
-def test_the_key_holder_opens_nothing_under_another_key(holder):
+def test_addends_are_counted_and_not_claimed():
+    holder = key_holder()
+    two = Round(holder, Step(1), range(2))
+    with pytest.raises(OpeningRefused, match="2 clients signed, at least 3"):
+        two.open()
+    with pytest.raises(OpeningRefused, match="2 clients signed"):
+        two.open(two.total + two.vectors[0])  # claims three addends
+    again = Round(holder, Step(1, attempt=1), range(2))
+    holder.submit(again.step, 1, Sealed(MODEL, again.vectors[1].to_bytes()))
+    with pytest.raises(OpeningRefused, match=r"client:1: a second update"):
+        again.open()
+    assert Round(holder, Step(1, attempt=2), range(3)).open() == [6] * 5  # a refusal does not use up the round
+
+
+@pytest.mark.parametrize("cheat", ["scaled", "dropped", "added", "replaced", "old"])
+def test_a_sum_that_is_not_the_product_of_what_clients_signed_is_refused(cheat):
+    holder = key_holder()
+    earlier = Round(holder, Step(1), range(4))
+    played = Round(holder, Step(2), range(4))
+    vectors = list(played.vectors.values())
+    other = public_of(holder).encrypt(np.full(5, 9), toy_codec())
+    total = {
+        "scaled": lambda: vectors[0] * 2 + vectors[1] + vectors[2],
+        "dropped": lambda: EncryptedVector.sum(vectors[:3]),
+        "added": lambda: played.total + other,
+        "replaced": lambda: EncryptedVector.sum([*vectors[:3], other]),
+        "old": lambda: earlier.total,
+    }[cheat]()
+    with pytest.raises(OpeningRefused, match="not the product"):
+        played.open(total)
+    assert played.open() == [10] * 5
+
+
+def test_everybody_must_have_trained_the_same_model():
+    holder = key_holder()
+    played = Round(holder, Step(1), range(3))
+    strange = public_of(holder).encrypt(np.zeros(5, np.int64), toy_codec())
+    holder.submit(Step(1), 3, Sealed(bytes([1]) * 32, strange.to_bytes()))
+    with pytest.raises(OpeningRefused, match=r"client:3: it trained another model"):
+        played.open(played.total + strange)
+
+
+def test_a_client_counts_once_whatever_its_ciphertext_claims():
+    holder = key_holder()
+    played = Round(holder, Step(1), range(3))
+    double = played.vectors[0] + played.vectors[1]
+    holder.submit(Step(1), 3, Sealed(MODEL, double.to_bytes()))
+    with pytest.raises(OpeningRefused, match="claims 2 addends"):
+        played.open(played.total + double)
+
+
+def test_cohorts_may_overlap_as_much_as_is_allowed():
+    holder = key_holder(max_overlap=3)
+    assert Round(holder, Step(1), range(4)).open() == [10] * 5
+    with pytest.raises(OpeningRefused, match="shares 4 clients with that of round 1, at most 3"):
+        Round(holder, Step(2), range(5)).open()
+    assert Round(holder, Step(3), range(1, 5)).open() == [14] * 5
+
+
+def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holder):
+    step = Step(10**8)
     other, _ = generate_keypair(TOY_BITS, insecure_test_key=True)
+    with pytest.raises(OpeningRefused, match="nothing can be opened"):
+        holder.open(step, other.encrypt(np.arange(5), toy_codec()).to_bytes())
+    played = Round(holder, step, range(3))
+    foreign = EncryptedVector.sum(other.encrypt(np.arange(5), toy_codec()) for _ in range(3))
     with pytest.raises(OpeningRefused, match="key"):
-        holder.open(SESSION, Step(10**8), summed(other, 3))
-    with pytest.raises(OpeningRefused):
-        holder.open(SESSION, Step(10**8), b"not a vector")
+        played.open(foreign)
+    holder.submit(Step(10**8, 1), 0, Sealed(MODEL, foreign.to_bytes()))
+    with pytest.raises(OpeningRefused, match="client:0"):
+        holder.open(Step(10**8, 1), foreign.to_bytes())
 
 
-def test_a_refused_opening_does_not_use_up_the_round(holder, public):
-    with pytest.raises(OpeningRefused):
-        holder.open(SESSION, Step(10**9), summed(public, 1))
-    holder.open(SESSION, Step(10**9), summed(public, 3))
-
-
-def test_the_aggregator_refuses_a_damaged_or_foreign_payload(holder, public):
+def test_the_aggregator_refuses_a_damaged_or_foreign_payload(holder):
+    public = public_of(holder)
     protection = toy_paillier()
-    server = protection.server(plan_of(protection, {KEY_HOLDER: holder.public_key()}))
+    server = protection.server(plan_of(protection, {KEY_HOLDER: holder.public_key()}), Step(1))
     good = public.encrypt(np.arange(5), toy_codec()).to_bytes()
     server.receive("update", 0, good)
     for bad in (good[:-1], b"", good[:40] + bytes([good[40] ^ 1]) + good[41:]):

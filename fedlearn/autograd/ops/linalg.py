@@ -46,15 +46,17 @@ matmul = Op("matmul", np.matmul, _matmul_vjp_a, _matmul_vjp_b)
 
 
 def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    flat = weight.ndim == 2
-    y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight)) if flat else x @ _t(weight)
+    if weight.ndim == 2 and x.ndim != 2:
+        y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
+    else:
+        y = x @ _t(weight)
     if bias is not None:
         y += bias if bias.ndim == 1 else bias[..., None, :]
     return y
 
 
 def _linear_vjp_x(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-    return (_rows(g) @ weight).reshape(x.shape) if weight.ndim == 2 else g @ weight
+    return (_rows(g) @ weight).reshape(x.shape) if weight.ndim == 2 and g.ndim != 2 else g @ weight
 
 
 def _linear_vjp_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:

@@ -9,38 +9,51 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
-from fedlearn.autograd.recurrent import buffers, plan
-from fedlearn.autograd.recurrent.source import Projections, projections_gradient, unrolled
+from fedlearn.autograd.recurrent import plan
+from fedlearn.autograd.recurrent.layout import (
+    Projections,
+    arranged,
+    projections_gradient,
+    unrolled,
+    weight_gradient,
+)
+
+ORDER = (0, 1, 2)
+HALVES = (0.5, 0.5, 1.0)  # sigmoid(x) = tanh(x / 2) / 2 + 1/2
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, bias: np.ndarray, h0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
     hidden, dtype = weight.shape[1], weight.dtype
-    source = Projections(projected, indices)
+    source = Projections(projected, indices, ORDER, HALVES)
     length, batch = source.length, source.batch
-    multiply = plan.times(weight.T, plan.current().forward_block)
-    gates = buffers.empty((length, batch, 3 * hidden), dtype)
-    recalled = buffers.empty((length, batch, 3 * hidden), dtype)  # W h + b of every step
+    halves = np.array(HALVES, dtype)[:, None, None]
+    multiply = plan.times((arranged(weight, ORDER) * halves).swapaxes(1, 2), plan.current().forward_block)
+    biases = bias.reshape(3, 1, hidden) * halves
+    gates = buffers.empty((length, 3, batch, hidden), dtype)
+    recalled = buffers.empty((length, 3, batch, hidden), dtype)  # W h + b of every step
     states = buffers.empty((length + 1, batch, hidden), dtype)  # h0, h of every step
+    part = np.empty((batch, hidden), dtype)
     states[0] = h0
     for t in range(length):
         gate, recall, h = gates[t], recalled[t], states[t + 1]
         source.into(gate, t)
         multiply(states[t], recall)
-        recall += bias
-        sigmoids, n = gate[:, : 2 * hidden], gate[:, 2 * hidden :]
-        sigmoids += recall[:, : 2 * hidden]
-        sigmoids *= 0.5
+        recall += biases
+        sigmoids, (r, z, n) = gate[:2], gate
+        sigmoids += recall[:2]
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= 0.5
         sigmoids += 0.5
-        n += gate[:, :hidden] * recall[:, 2 * hidden :]
+        np.multiply(r, recall[2], out=part)
+        n += part
         np.tanh(n, out=n)
         np.subtract(states[t], n, out=h)  # h = n + z (h before - n)
-        h *= gate[:, hidden : 2 * hidden]
+        h *= z
         h += n
     return states[1:], (gates, recalled, states)
 
@@ -55,34 +68,38 @@ def _joint(
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     gates, recalled, states = kept
-    length, batch, wide = gates.shape
-    hidden = weight.shape[1]
-    multiply = plan.times(weight, plan.current().backward_block)
-    dgates = buffers.empty(gates.shape, gates.dtype)
-    drecalled = buffers.empty(gates.shape, gates.dtype)  # differs from dgates in n, which r stands before
+    length, _, batch, hidden = gates.shape
+    multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
+    dgates = buffers.empty((3, length, batch, hidden), weight.dtype)
+    drecalled = buffers.empty(dgates.shape, weight.dtype)  # differs from dgates in n, which r stands before
+    slope = np.empty((3, batch, hidden), weight.dtype)
+    shares = np.empty_like(slope)
     dh = np.zeros((batch, hidden), weight.dtype)
-    through = buffers.empty(dh.shape, dh.dtype)
     for t in range(length - 1, -1, -1):
-        dgate, drecall = dgates[t], drecalled[t]
-        r, z, n = (gates[t][:, k * hidden : (k + 1) * hidden] for k in range(3))
-        dr, dz, dn = (dgate[:, k * hidden : (k + 1) * hidden] for k in range(3))
+        gate, dgate, drecall = gates[t], dgates[:, t], drecalled[:, t]
+        r, z, n = gate
         dh += g[t]
+        np.multiply(gate, gate, out=slope)  # s - s s is the slope of a sigmoid, 1 - s s that of a tanh
+        np.subtract(gate[:2], slope[:2], out=slope[:2])
+        np.subtract(1, slope[2], out=slope[2])
+        dr, dz, dn = dgate
         np.subtract(1, z, out=dn)
         dn *= dh
-        dn *= 1 - n * n
-        np.multiply(dn, recalled[t][:, 2 * hidden :], out=dr)
-        dr *= r - r * r
+        dn *= slope[2]
+        np.multiply(dn, recalled[t, 2], out=dr)
         np.subtract(states[t], n, out=dz)
         dz *= dh
-        dz *= z - z * z
-        drecall[:, : 2 * hidden] = dgate[:, : 2 * hidden]
-        np.multiply(dn, r, out=drecall[:, 2 * hidden :])
-        multiply(drecall, through)
+        dgate[:2] *= slope[:2]
+        drecall[:2] = dgate[:2]
+        np.multiply(dn, r, out=drecall[2])
+        multiply(drecall, shares)
         dh *= z
-        dh += through
-    flat = drecalled.reshape(-1, wide)
-    dweight = flat.T @ states[:length].reshape(-1, hidden)
-    return [projections_gradient(dgates, projected, indices), dweight, flat.sum(axis=0), dh]
+        dh += shares[0]
+        dh += shares[1]
+        dh += shares[2]
+    dweight = weight_gradient(drecalled, states[:length], ORDER)
+    dbias = drecalled.sum(axis=(1, 2)).ravel()
+    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dbias, dh]
 
 
 def _composed(projected: Any, weight: Any, bias: Any, h0: Any, indices: np.ndarray | None = None) -> Any:

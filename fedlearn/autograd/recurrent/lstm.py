@@ -9,48 +9,46 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
-from fedlearn.autograd.recurrent import buffers, plan
-from fedlearn.autograd.recurrent.source import Projections, projections_gradient, unrolled
+from fedlearn.autograd.recurrent import plan
+from fedlearn.autograd.recurrent.layout import (
+    Projections,
+    arranged,
+    projections_gradient,
+    unrolled,
+    weight_gradient,
+)
 
-
-def _halves(hidden: int, dtype: Any) -> np.ndarray:
-    """1/2 for the sigmoid gates and 1 for g: sigmoid(x) = tanh(x / 2) / 2 + 1/2, so one tanh serves all four."""
-    scale = np.full(4 * hidden, 0.5, dtype)
-    scale[2 * hidden : 3 * hidden] = 1
-    return scale
+ORDER = (0, 1, 3, 2)  # i, f, o, g: the three sigmoids together
+HALVES = (0.5, 0.5, 0.5, 1.0)  # sigmoid(x) = tanh(x / 2) / 2 + 1/2, so one tanh serves all four gates
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
     hidden, dtype = weight.shape[1], weight.dtype
-    scale = _halves(hidden, dtype)
-    source = Projections(projected, indices, scale)
+    source = Projections(projected, indices, ORDER, HALVES)
     length, batch = source.length, source.batch
-    multiply = plan.times(weight.T * scale, plan.current().forward_block)
-    gates = buffers.empty((length, batch, 4 * hidden), dtype)
+    scaled = arranged(weight, ORDER) * np.array(HALVES, dtype)[:, None, None]
+    multiply = plan.times(scaled.swapaxes(1, 2), plan.current().forward_block)
+    gates = buffers.empty((length, 4, batch, hidden), dtype)
     states = buffers.empty((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
     cells = buffers.empty((length + 1, batch, hidden), dtype)  # c0, c of every step
     squashed = buffers.empty((length, batch, hidden), dtype)  # tanh(c) of every step
-    product = buffers.empty((batch, 4 * hidden), dtype)
-    fresh = buffers.empty((batch, hidden), dtype)
+    recalled = np.empty((4, batch, hidden), dtype)
+    cell = plan.pointwise().lstm_cell
     states[0], cells[0] = h0, c0
     for t in range(length):
         gate = gates[t]
         source.into(gate, t)
-        multiply(states[t], product)
-        gate += product
+        multiply(states[t], recalled)
+        gate += recalled
         np.tanh(gate, out=gate)
-        for sigmoids in (gate[:, : 2 * hidden], gate[:, 3 * hidden :]):
-            sigmoids *= 0.5
-            sigmoids += 0.5
-        np.multiply(gate[:, hidden : 2 * hidden], cells[t], out=cells[t + 1])
-        np.multiply(gate[:, :hidden], gate[:, 2 * hidden : 3 * hidden], out=fresh)
-        cells[t + 1] += fresh
+        cell(gate, cells[t], cells[t + 1])
         np.tanh(cells[t + 1], out=squashed[t])
-        np.multiply(gate[:, 3 * hidden :], squashed[t], out=states[t + 1])
+        np.multiply(gate[2], squashed[t], out=states[t + 1])
     states[-1] = cells[-1]
     return states[1:], (gates, states, cells, squashed)
 
@@ -65,38 +63,17 @@ def _joint(
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     gates, states, cells, squashed = kept
-    length, batch, wide = gates.shape
-    hidden = weight.shape[1]
-    multiply = plan.times(weight, plan.current().backward_block)
-    dgates = buffers.empty(gates.shape, gates.dtype)
-    slope = buffers.empty((batch, wide), weight.dtype)
-    dh = np.zeros((batch, hidden), weight.dtype)
+    length, _, batch, hidden = gates.shape
+    multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
+    dgates = buffers.empty((4, length, batch, hidden), weight.dtype)
+    shares = np.zeros((4, batch, hidden), weight.dtype)  # of the gradient of h, from each gate of the next step
     dc = g[length].copy()
-    part = buffers.empty(dh.shape, dh.dtype)
+    cell_back = plan.pointwise().lstm_cell_back
     for t in range(length - 1, -1, -1):
-        gate, dgate = gates[t], dgates[t]
-        dh += g[t]
-        # c is reached from h by way of tanh, and from the next c
-        np.multiply(squashed[t], squashed[t], out=part)
-        np.subtract(1, part, out=part)
-        part *= gate[:, 3 * hidden :]
-        part *= dh
-        dc += part
-        np.multiply(dc, gate[:, 2 * hidden : 3 * hidden], out=dgate[:, :hidden])
-        np.multiply(dc, cells[t], out=dgate[:, hidden : 2 * hidden])
-        np.multiply(dc, gate[:, :hidden], out=dgate[:, 2 * hidden : 3 * hidden])
-        np.multiply(dh, squashed[t], out=dgate[:, 3 * hidden :])
-        # slopes: s - s s of a sigmoid, 1 - s s of a tanh
-        np.multiply(gate, gate, out=slope)
-        np.subtract(gate, slope, out=slope)
-        g_gate, g_slope = gate[:, 2 * hidden : 3 * hidden], slope[:, 2 * hidden : 3 * hidden]
-        g_slope -= g_gate
-        g_slope += 1
-        dgate *= slope
-        dc *= gate[:, hidden : 2 * hidden]
-        multiply(dgate, dh)
-    dweight = dgates.reshape(-1, wide).T @ states[:length].reshape(-1, hidden)
-    return [projections_gradient(dgates, projected, indices), dweight, dh, dc]
+        cell_back(gates[t], squashed[t], states[t + 1], cells[t], g[t], shares, dc, dgates[:, t])
+        multiply(dgates[:, t], shares)
+    dweight = weight_gradient(dgates, states[:length], ORDER)
+    return [projections_gradient(dgates, projected, indices, ORDER), dweight, shares.sum(axis=0), dc]
 
 
 def _composed(projected: Any, weight: Any, h0: Any, c0: Any, indices: np.ndarray | None = None) -> Any:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,12 +25,17 @@ BLOCKS = (0, 32, 64, 128)
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """Columns per block in the forward and in the backward product (0: not cut)."""
+    """Columns per block in the forward and in the backward product (0: not cut); elementwise parts by numba or not."""
 
     forward_block: int = 0
     backward_block: int = 0
+    compiled: bool = False
 
     def __post_init__(self) -> None:
+        if self.compiled and not find_spec("numba"):
+            raise BadInput(
+                "the kernel plan asks for compiled kernels and numba is not installed: pip install fedlearn[fast]"
+            )
         for block in (self.forward_block, self.backward_block):
             if block not in BLOCKS:
                 raise BadInput(f"kernel block {block!r} is unknown: choose one of {BLOCKS}")
@@ -46,8 +54,9 @@ class KernelPlan:
     @classmethod
     def measure(cls, batch: int, hidden: int, gates: int = 4) -> KernelPlan:
         """The fastest plan, here and now, for `batch` sequences and `hidden` units of `gates` gates (LSTM 4, GRU 3)."""
-        wide = gates * hidden
-        return cls(_fastest(batch, hidden, wide), _fastest(batch, wide, hidden))
+        forward = _fastest((batch, hidden), gates, hidden)
+        backward = _fastest((gates, batch, hidden), gates, hidden)
+        return cls(forward, backward, compiled=find_spec("numba") is not None)
 
 
 _current = KernelPlan()
@@ -63,30 +72,39 @@ def current() -> KernelPlan:
     return _current
 
 
-def times(matrix: np.ndarray, block: int) -> Callable[[np.ndarray, np.ndarray], None]:
-    """A function (a, out) that writes a (B, K) @ matrix (K, N) into out (B, N), by blocks of `block` columns."""
-    inner, width = matrix.shape
+def pointwise() -> ModuleType:
+    """The module of elementwise kernels that the current plan names."""
+    return import_module(f"fedlearn.autograd.recurrent.{'compiled' if _current.compiled else 'pointwise'}")
+
+
+def times(matrices: np.ndarray, block: int) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function (a, out) that writes a @ matrices (G, K, N), by blocks of `block` columns, into out (G, B, N).
+
+    a is (B, K), the same for all matrices, or (G, B, K).
+    """
+    gates, inner, width = matrices.shape
     if not block or width % block or width == block:
-        whole = np.ascontiguousarray(matrix)
+        whole = np.ascontiguousarray(matrices)
 
         def multiply_whole(a: np.ndarray, out: np.ndarray) -> None:
             np.matmul(a, whole, out=out)
 
         return multiply_whole
-    blocks = np.ascontiguousarray(matrix.reshape(inner, -1, block).transpose(1, 0, 2))
+    blocks = np.ascontiguousarray(matrices.reshape(gates, inner, -1, block).swapaxes(1, 2))
 
     def multiply(a: np.ndarray, out: np.ndarray) -> None:
-        np.matmul(a, blocks, out=out.reshape(len(a), -1, block).transpose(1, 0, 2))
+        cut = out.reshape(gates, -1, width // block, block).swapaxes(1, 2)
+        np.matmul(a if a.ndim == 2 else a[:, None], blocks, out=cut)
 
     return multiply
 
 
-def _fastest(rows: int, inner: int, width: int) -> int:
-    """The block size with the shortest time for (rows, inner) @ (inner, width); the plain product unless 5 % slower."""
+def _fastest(shape: tuple[int, ...], gates: int, hidden: int) -> int:
+    """The block size with the shortest time for a (shape) @ (gates, hidden, hidden); the plain product if near it."""
     rng = np.random.default_rng(0)
-    a, matrix = (rng.standard_normal(shape, np.float32) for shape in ((rows, inner), (inner, width)))
-    out = np.empty((rows, width), np.float32)
-    products = {block: times(matrix, block) for block in BLOCKS}
+    a, matrices = rng.standard_normal(shape, np.float32), rng.standard_normal((gates, hidden, hidden), np.float32)
+    out = np.empty((gates, *shape[-2:-1], hidden), np.float32)
+    products = {block: times(matrices, block) for block in BLOCKS}
     best = dict.fromkeys(BLOCKS, float("inf"))
     for _ in range(12):
         for block, multiply in products.items():

@@ -6,30 +6,39 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import relu, stack, tanh
-from fedlearn.autograd.recurrent import buffers, plan
-from fedlearn.autograd.recurrent.source import Projections, projections_gradient, unrolled
+from fedlearn.autograd.recurrent import plan
+from fedlearn.autograd.recurrent.layout import (
+    Projections,
+    arranged,
+    projections_gradient,
+    unrolled,
+    weight_gradient,
+)
+
+ORDER, SCALE = (0,), (1.0,)
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, nonlinearity: str, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
-    source = Projections(projected, indices)
-    multiply = plan.times(weight.T, plan.current().forward_block)
-    states = buffers.empty((source.length + 1, source.batch, len(weight)), weight.dtype)
-    product = buffers.empty(states.shape[1:], weight.dtype)
+    source = Projections(projected, indices, ORDER, SCALE)
+    multiply = plan.times(arranged(weight, ORDER).swapaxes(1, 2), plan.current().forward_block)
+    states = buffers.empty((source.length + 1, 1, source.batch, len(weight)), weight.dtype)
+    recalled = np.empty(states.shape[1:], weight.dtype)
     states[0] = h0
     for t in range(source.length):
         h = states[t + 1]
         source.into(h, t)
-        multiply(states[t], product)
-        h += product
+        multiply(states[t, 0], recalled)
+        h += recalled
         if nonlinearity == "tanh":
             np.tanh(h, out=h)
         else:
             np.maximum(h, 0, out=h)
-    return states[1:], states
+    return states[1:, 0], states[:, 0]
 
 
 def _joint(
@@ -41,16 +50,16 @@ def _joint(
     nonlinearity: str,
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    multiply = plan.times(weight, plan.current().backward_block)
-    drawn = buffers.empty(g.shape, g.dtype)
-    dh = np.zeros_like(h0)
+    multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
+    dgates = buffers.empty((1, *g.shape), weight.dtype)
+    dh = np.zeros((1, *h0.shape), weight.dtype)
     for t in range(len(g) - 1, -1, -1):
         h = states[t + 1]
         dh += g[t]
-        np.multiply(dh, 1 - h * h if nonlinearity == "tanh" else h > 0, out=drawn[t])
-        multiply(drawn[t], dh)
-    dweight = drawn.reshape(-1, len(weight)).T @ states[:-1].reshape(-1, len(weight))
-    return [projections_gradient(drawn, projected, indices), dweight, dh]
+        np.multiply(dh, 1 - h * h if nonlinearity == "tanh" else h > 0, out=dgates[:, t])
+        multiply(dgates[:, t], dh)
+    dweight = weight_gradient(dgates, states[:-1], ORDER)
+    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dh[0]]
 
 
 def _composed(projected: Any, weight: Any, h0: Any, nonlinearity: str, indices: np.ndarray | None = None) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from typing import Any
 
 import numpy as np
 
-MOST = 16  # buffers remembered, the most recently used
+LARGE = 1 << 17  # bytes; below that the allocator keeps the memory itself
+MOST = 24  # buffers remembered, the most recently used
 
 _pool: list[np.ndarray] = []
 _lock = threading.Lock()
@@ -21,7 +23,9 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     reference is the only one left.
     """
     dtype = np.dtype(dtype)
-    nbytes = int(np.prod(shape)) * dtype.itemsize
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < LARGE:
+        return np.empty(shape, dtype)
     with _lock:
         for i in range(len(_pool)):
             if _pool[i].nbytes == nbytes and sys.getrefcount(_pool[i]) == 2:  # the pool's and the call's own
@@ -31,3 +35,10 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
             _pool.append(np.empty(nbytes, np.uint8))
             del _pool[:-MOST]
         return _pool[-1].view(dtype).reshape(shape)
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of zeros, in such memory."""
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array

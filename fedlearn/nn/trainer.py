@@ -1,0 +1,130 @@
+"""`Trainer`: fit a model to arrays, with history, progress and early stopping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd import no_grad
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.module import Module
+from fedlearn.optim import Optimizer
+
+
+@dataclass
+class Epoch:
+    """Mean loss per example over one epoch (before each step), and after it on held-out data where there are some."""
+
+    number: int
+    loss: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass
+class History:
+    """What each epoch was like, and which was the best (the lowest held-out loss, else the lowest loss)."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    stopped_early: bool = False
+
+    @property
+    def best(self) -> Epoch:
+        return min(self.epochs, key=_score)
+
+    @property
+    def losses(self) -> list[float]:
+        return [epoch.loss for epoch in self.epochs]
+
+
+class Trainer:
+    """Trains `model` by mini-batches, each epoch in an order drawn from `rng` (None: fresh entropy)."""
+
+    def __init__(self, model: Module, rng: np.random.Generator | None = None):
+        self.model = model
+        self.rng = rng or np.random.default_rng()
+
+    def fit(
+        self,
+        data: np.ndarray,
+        target: np.ndarray,
+        batch_size: int,
+        epochs: int,
+        optimizer: Optimizer,
+        loss: Module,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+        patience: int | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train on data (N, ...) and target (N, ...) for at most `epochs`; returns what happened.
+
+        `loss` gives a mean per example. With `patience`, training ends after that many epochs without a new best
+        and the model goes back to its best numbers. `progress` shows a bar on standard error.
+        """
+        if batch_size < 1 or epochs < 1 or (patience is not None and patience < 1):
+            raise BadInput(f"batch_size {batch_size}, epochs {epochs} and patience {patience}: each at least 1")
+        if len(data) != len(target) or not len(data):
+            raise ShapeError(f"{len(data)} examples do not fit {len(target)} targets: one each, at least one")
+        history, best, waited = History(), self.model.state_dict(), 0
+        for number in _shown(range(1, epochs + 1), progress):
+            epoch = Epoch(number, self._epoch(data, target, batch_size, optimizer, loss))
+            if validation is not None:
+                epoch.validation_loss, epoch.validation_accuracy = self.evaluate(*validation, loss)
+            history.epochs.append(epoch)
+            if patience is None:
+                continue
+            waited = 0 if history.best is epoch else waited + 1
+            if waited == 0:
+                best = self.model.state_dict()
+            elif waited >= patience:
+                history.stopped_early = True
+                break
+        if patience is not None:
+            self.model.load_state_dict(best)
+        return history
+
+    def evaluate(
+        self, data: np.ndarray, target: np.ndarray, loss: Module, batch_size: int = 1024
+    ) -> tuple[float, float | None]:
+        """(mean loss per example, share of right classes), the latter for whole-number targets, else None."""
+        self.model.eval()
+        total, right = 0.0, 0
+        with no_grad():
+            for start in range(0, len(data), batch_size):
+                chosen = slice(start, start + batch_size)
+                output = self.model(data[chosen])
+                total += loss(output, target[chosen]).item() * len(target[chosen])
+                if target.dtype.kind in "iu":
+                    right += int((output.argmax(1) == target[chosen]).sum())
+        accuracy = right / target.size if target.dtype.kind in "iu" else None
+        return total / len(data), accuracy
+
+    def _epoch(
+        self, data: np.ndarray, target: np.ndarray, batch_size: int, optimizer: Optimizer, loss: Module
+    ) -> float:
+        self.model.train()
+        order, total = self.rng.permutation(len(data)), 0.0
+        for start in range(0, len(data), batch_size):
+            chosen = order[start : start + batch_size]
+            optimizer.zero_grad()
+            value = loss(self.model(data[chosen]), target[chosen])
+            value.backward()
+            optimizer.step()
+            total += value.item() * len(chosen)
+        return total / len(data)
+
+
+def _score(epoch: Epoch) -> float:
+    return epoch.loss if epoch.validation_loss is None else epoch.validation_loss
+
+
+def _shown(numbers: range, progress: bool) -> Any:
+    """The epochs, with a bar on standard error if wanted."""
+    if not progress:
+        return numbers
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(numbers, description="epochs", console=Console(stderr=True))

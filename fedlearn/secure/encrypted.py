@@ -1,0 +1,156 @@
+"""What every protection by encrypted sums shares: the client that encrypts, the server that adds unread, and the
+opener that counts for itself what it is asked to open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
+from fedlearn.crypto.packing import LanePacking
+from fedlearn.crypto.randomisers import DjnRandomiser
+from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
+from fedlearn.protocol import RunPlan, Step, party_name
+from fedlearn.secure.seal import Sealed
+
+
+@lru_cache(maxsize=2)
+def _randomiser(public: PublicKey, ciphertexts: int) -> DjnRandomiser:
+    """One table a run and process, of the size that pays for so many ciphertexts."""
+    return DjnRandomiser(public, ciphertexts)
+
+
+class EncryptingClient:
+    """Holds the public key only. updates: how many the run will encrypt, which decides how large a table pays."""
+
+    def __init__(self, public: PublicKey, codec: FixedPoint, updates: int):
+        self._public = public
+        self._codec = codec
+        self._updates = updates
+
+    def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
+        assert vector is not None
+        an_update = LanePacking(self._codec.lane_bits, self._public.modulus).plaintexts(len(vector))
+        randomiser = _randomiser(self._public, self._updates * an_update)
+        return self._public.encrypt(vector, self._codec, randomiser).to_bytes()
+
+
+class AddingServer:
+    """Adds ciphertexts as they arrive: memory of one vector, whatever the cohort."""
+
+    def __init__(self, public: PublicKey):
+        self._public = public
+        self._total: EncryptedVector | None = None
+
+    def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
+        return dict.fromkeys(cohort, b"")
+
+    def receive(self, phase: str, client: int, payload: bytes) -> None:
+        vector = EncryptedVector.from_bytes(payload, self._public)
+        if self._total is None:
+            self._total = vector
+        else:
+            self._total += vector
+
+    @property
+    def addends(self) -> int:
+        return 0 if self._total is None else self._total.addends
+
+    @property
+    def total(self) -> EncryptedVector:
+        if self._total is None:
+            raise RoundVoid("no encrypted update arrived: there is nothing to open")
+        return self._total
+
+
+class CountingOpener:
+    """An opener's own account of a round: the product of the signed ciphertexts, and whose they are.
+
+    Key holder and trustee add what they do with a sum that may be opened.
+
+    min_cohort   the fewest clients in a sum that is opened; counted here, not claimed by anybody
+    max_overlap  the most clients that the cohorts of two opened rounds may share, None for no limit: rounds
+                 whose cohorts differ by one client give away that client's update, but for what the others
+                 changed in between
+    """
+
+    def __init__(self, public: PublicKey, min_cohort: int, max_overlap: int | None):
+        self._public = public
+        self._min_cohort = min_cohort
+        self._max_overlap = max_overlap
+        self._opened: dict[int, frozenset[int]] = {}
+        self._begin(Step(0))
+
+    def join(self, plan: RunPlan) -> None:
+        self.plan = plan
+
+    def _begin(self, step: Step) -> None:
+        self._step = (step.round, step.attempt)
+        self._senders: set[int] = set()
+        self._model: bytes | None = None
+        self._total: EncryptedVector | None = None
+        self._complaint = ""
+
+    def submit(self, step: Step, client: int, sealed: Sealed) -> None:
+        """Enter one client's signed update. What is wrong with it is kept, and said at the opening."""
+        if (step.round, step.attempt) != self._step:
+            self._begin(step)
+        try:
+            self._enter(client, sealed)
+        except BadInput as error:
+            self.complain(f"{party_name(client)}: {error}")
+
+    def complain(self, reason: str) -> None:
+        self._complaint = self._complaint or reason
+
+    def _enter(self, client: int, sealed: Sealed) -> None:
+        if client in self._senders:
+            raise ProtocolError("a second update in one attempt: one is allowed")
+        if sealed.model != (self._model or sealed.model):
+            raise ProtocolError("it trained another model than the rest of the cohort: all must get the same")
+        vector = EncryptedVector.from_bytes(sealed.payload, self._public)
+        if vector.addends != 1:
+            raise ProtocolError(f"its update claims {vector.addends} addends, a client's has 1")
+        if self._total is None:
+            self._total = vector
+        else:
+            self._total += vector
+        self._model = sealed.model
+        self._senders.add(client)
+
+    def authorise(self, step: Step, request: bytes) -> EncryptedVector:
+        """The sum that may be opened; raises `OpeningRefused` with the rule that forbids it.
+
+        request: the aggregator's own sum, which must be the product of what the clients signed.
+        """
+        if step.round in self._opened:
+            raise OpeningRefused(f"a sum of round {step.round} was opened before: one opening a session and round")
+        if self._complaint:
+            raise OpeningRefused(self._complaint)
+        if (step.round, step.attempt) != self._step or self._total is None:
+            raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
+        if len(self._senders) < self._min_cohort:
+            raise OpeningRefused(f"{len(self._senders)} clients signed, at least {self._min_cohort} are required")
+        self._check_overlap()
+        try:
+            asked = EncryptedVector.from_bytes(request, self._public)
+        except FedlearnError as error:
+            raise OpeningRefused(str(error)) from None
+        if asked.ciphertexts != self._total.ciphertexts or asked.codec != self._total.codec:
+            raise OpeningRefused(
+                "the sum is not the product of the updates that clients signed: scaled, dropped, or replaced"
+            )
+        self._opened[step.round] = frozenset(self._senders)
+        return self._total
+
+    def _check_overlap(self) -> None:
+        for round, cohort in self._opened.items():
+            shared = len(cohort & self._senders)
+            if self._max_overlap is not None and shared > self._max_overlap:
+                raise OpeningRefused(
+                    f"this cohort shares {shared} clients with that of round {round}, "
+                    f"at most {self._max_overlap} are allowed"
+                )

@@ -1,0 +1,143 @@
+"""Masks: clients hide their vectors under one-time masks that vanish in the sum, and nobody needs a key holder.
+
+Bonawitz et al. (CCS 2017) on the sparse graph of Bell et al. (CCS 2020), semi-honest. A client's vector leaves as
+x + PRG(own seed) +- PRG(seed of each pair), modulo 2^lane_bits. An attempt has five phases:
+
+keys    each client's public keys, from which every pair of neighbours agrees on the seed of its mask
+shares  own seed and mask key, shared (Shamir) among neighbours, a sealed letter to each
+update  the masked vector
+check   neighbours vouch to one another for the set of survivors that they were told
+unmask  holders reveal shares: of the seed of each survivor, of the mask key of each client that vanished
+
+The masks of pairs cancel in the sum. The own seed is there for a client that is believed to have vanished, whose
+vector yet arrives: knowing its mask key does not uncover it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import comb
+from pathlib import Path
+from typing import Any, Self
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.neighbours import Neighbourhood, choose_neighbourhood, neighbours
+from fedlearn.errors import BadInput
+from fedlearn.protocol import RunPlan, Step
+from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.layout import Layout
+from fedlearn.secure.masks_client import MasksClient
+from fedlearn.secure.masks_server import MasksServer
+from fedlearn.secure.masks_wire import PHASES, Circle
+
+
+class Masks:
+    """Pairwise masks with recovery from dropouts; exact, as sums of integers modulo 2^lane_bits are.
+
+    codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
+    min_cohort: clients take part in, and unmask, no sum of fewer addends; at least 3.
+    neighbours: how many clients each shares masks and secrets with; rounded up to an even number, or to all others.
+        By default as many as keep the guarantee: 2^-40 for secrecy, 2^-20 for completion (`guarantee`).
+    corrupt: fraction of a cohort that may pool what it sees with the aggregator.
+    dropouts: fraction of a cohort that may vanish in a round.
+    """
+
+    name = "masks"
+    phases: tuple[str, ...] = PHASES
+    training_phase = "update"
+    signed = False
+
+    def __init__(
+        self,
+        codec: FixedPoint | None = None,
+        min_cohort: int = 3,
+        neighbours: int | None = None,
+        corrupt: float = 0.2,
+        dropouts: float = 0.3,
+    ):
+        if min_cohort < 3:
+            raise BadInput(f"min_cohort is {min_cohort}, masks of fewer than 3 clients hide nothing: raise it")
+        if neighbours is not None and neighbours < 2:
+            raise BadInput(f"neighbours is {neighbours}, at least 2 are needed: raise it")
+        self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
+        self.min_cohort = min_cohort
+        self.neighbours = neighbours
+        self.corrupt = corrupt
+        self.dropouts = dropouts
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "codec": self.codec.to_dict(),
+            "min_cohort": self.min_cohort,
+            "neighbours": self.neighbours,
+            "corrupt": self.corrupt,
+            "dropouts": self.dropouts,
+        }
+
+    @classmethod
+    def rebuild(cls, arguments: dict[str, Any]) -> Self:
+        return cls(**arguments | {"codec": FixedPoint.from_dict(arguments["codec"])})
+
+    @classmethod
+    def from_spec(cls, argument: str | None, settings: Settings) -> Self:
+        """argument: the number of neighbours, as in `masks:20`."""
+        if argument is not None and not argument.isdecimal():
+            raise BadInput(f"protection masks:{argument}: give the number of neighbours, as in masks:20")
+        return cls(settings.codec, settings.min_cohort, None if argument is None else int(argument))
+
+    def guarantee(self, cohort: int) -> Neighbourhood:
+        """Neighbours and threshold for so many clients, and the probabilities that secrecy or completion fails.
+
+        Raises `CryptoKeyError` where no threshold survives `corrupt` and `dropouts`.
+        """
+        return _guarantee(cohort, self.neighbours, self.corrupt, self.dropouts)
+
+    def circle(self, roster: tuple[int, ...], context: bytes) -> Circle:
+        """The public graph of an attempt; its random order follows from `context`."""
+        return _circle(roster, context, self.guarantee(len(roster)))
+
+    def client(self, plan: RunPlan, client: int) -> MasksClient:
+        return MasksClient(self, client)
+
+    def server(self, plan: RunPlan, step: Step) -> MasksServer:
+        return MasksServer(self, len(Layout.from_dict(plan.layout)))
+
+    def dealer(self, vault: Path) -> DealerSpec | None:
+        return None
+
+    def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
+        return ()
+
+
+@lru_cache(maxsize=64)
+def _guarantee(cohort: int, degree: int | None, corrupt: float, dropouts: float) -> Neighbourhood:
+    best = choose_neighbourhood(cohort, corrupt, dropouts)
+    if degree is None:
+        return best
+    degree = min(degree + degree % 2, cohort - 1)
+    return _majority(cohort, degree, best.corrupt, best.dropouts)
+
+
+def _majority(cohort: int, degree: int, corrupt: int, dropouts: int) -> Neighbourhood:
+    """Any degree with the smallest majority of holders as threshold, and union bounds on what goes wrong then."""
+    threshold = (degree + 1) // 2 + 1
+    if degree == cohort - 1:
+        insecurity, failure = float(corrupt >= threshold), float(cohort - dropouts < threshold)
+        return Neighbourhood(cohort, degree, threshold, corrupt, dropouts, insecurity, failure)
+
+    def at_least(hits: int, marked: int) -> float:
+        """That so many of some client's neighbours are among the marked: hypergeometric."""
+        ways = (comb(marked, h) * comb(cohort - 1 - marked, degree - h) for h in range(hits, degree + 1))
+        return sum(ways) / comb(cohort - 1, degree)
+
+    half = degree // 2
+    apart = cohort * comb(corrupt + dropouts, half) / comb(cohort, half)
+    insecurity = min(1.0, cohort * at_least(threshold, corrupt) + apart)
+    failure = min(1.0, cohort * at_least(degree - threshold + 1, dropouts))
+    return Neighbourhood(cohort, degree, threshold, corrupt, dropouts, insecurity, failure)
+
+
+@lru_cache(maxsize=4)
+def _circle(roster: tuple[int, ...], context: bytes, chosen: Neighbourhood) -> Circle:
+    """One object an attempt and process: the graph is public, and the same for all."""
+    return Circle(neighbours(roster, chosen.degree, context), chosen.threshold)

@@ -1,0 +1,124 @@
+"""What the halves of `masks` agree on: how their messages are laid out, and who is whose neighbour.
+
+A table is a run of records in ascending order of client: its number (u32, big-endian) and a field of fixed width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from fedlearn.crypto.agreement import KEY_BYTES
+from fedlearn.crypto.shamir import SHARE_BYTES
+from fedlearn.errors import ProtocolError
+from fedlearn.protocol import AGGREGATOR, party_name
+
+PHASES = ("keys", "shares", "update", "check", "unmask")
+
+# A client's public keys: one agrees on masks, one seals letters. The secret of the first is opened if it vanishes.
+KEYS_BYTES = 2 * KEY_BYTES
+MASK_KEY, LETTER_KEY = slice(0, KEY_BYTES), slice(KEY_BYTES, KEYS_BYTES)
+# What a letter holds: a share of the seed of its sender's own mask, and one of its mask key.
+SEED_SHARE, KEY_SHARE = slice(0, SHARE_BYTES), slice(SHARE_BYTES, 2 * SHARE_BYTES)
+VOUCHER_BYTES = 28  # an empty letter: nonce and tag
+LETTER_BYTES = 2 * SHARE_BYTES + VOUCHER_BYTES
+DIGEST_BYTES = 32
+
+_NUMBER = struct.Struct(">I")
+_DIRECTION = struct.Struct(">II")
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Who takes part in an attempt, who are whose neighbours, and how many holders open a secret. Public."""
+
+    neighbours: Mapping[int, tuple[int, ...]]
+    threshold: int
+
+    def holders(self, owner: int) -> tuple[int, ...]:
+        """Who keeps shares of a client's secrets: itself and its neighbours."""
+        return (owner, *self.neighbours[owner])
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """Aggregator to one client: everybody who takes part, the digest of all their keys, and its neighbours' keys.
+
+    The digest decides who stands where on the circle; nobody knows it before the last key is in.
+    """
+
+    roster: tuple[int, ...]
+    digest: bytes
+    keys: Mapping[int, bytes]
+
+    def to_bytes(self) -> bytes:
+        return self.digest + _NUMBER.pack(len(self.roster)) + write_numbers(self.roster) + write_table(self.keys)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Invitation:
+        start = DIGEST_BYTES + _NUMBER.size
+        if len(data) < start:
+            raise ProtocolError(f"the aggregator's invitation has {len(data)} bytes, at least {start} are expected")
+        end = start + _NUMBER.size * _NUMBER.unpack_from(data, DIGEST_BYTES)[0]
+        roster = _read(data[start:end], 0, AGGREGATOR)
+        return cls(tuple(roster), data[:DIGEST_BYTES], _read(data[end:], KEYS_BYTES, AGGREGATOR))
+
+
+def digest_of(keys: Mapping[int, bytes]) -> bytes:
+    return hashlib.sha256(b"fedlearn/masks/keys" + write_table(keys)).digest()
+
+
+def commitment(seed: bytes) -> bytes:
+    """What a client says ahead of the seed of its own mask, 256 random bits, so that false shares are noticed."""
+    return hashlib.sha256(b"fedlearn/masks/seed" + seed).digest()
+
+
+def letter_context(sender: int, recipient: int) -> bytes:
+    return b"fedlearn/masks/letter" + _DIRECTION.pack(sender, recipient)
+
+
+def voucher_context(sender: int, recipient: int, survivors: bytes) -> bytes:
+    """survivors: the table that `sender` was given, byte for byte."""
+    return b"fedlearn/masks/voucher" + _DIRECTION.pack(sender, recipient) + survivors
+
+
+def write_table(table: Mapping[int, bytes]) -> bytes:
+    return b"".join(_NUMBER.pack(client) + table[client] for client in sorted(table))
+
+
+def write_numbers(clients: Iterable[int]) -> bytes:
+    """A table of fields of width 0."""
+    return write_table(dict.fromkeys(clients, b""))
+
+
+def read_table(data: bytes, width: int, expected: Collection[int], sender: int) -> dict[int, bytes]:
+    """A table with a record for each of `expected`; raises `ProtocolError` naming the sender of any other."""
+    table = read_part(data, width, expected, sender)
+    if len(table) != len(expected):
+        raise ProtocolError(f"{party_name(sender)} sent {len(table)} records, {len(expected)} are expected")
+    return table
+
+
+def read_part(data: bytes, width: int, allowed: Collection[int], sender: int) -> dict[int, bytes]:
+    """A table with records for some of `allowed`; raises `ProtocolError` naming the sender of any other."""
+    table = _read(data, width, sender)
+    strangers = table.keys() - set(allowed)
+    if strangers:
+        raise ProtocolError(
+            f"{party_name(sender)} sent a record for {party_name(min(strangers))}, which has no part in it"
+        )
+    return table
+
+
+def _read(data: bytes, width: int, sender: int) -> dict[int, bytes]:
+    record = struct.Struct(f">I{width}s")
+    if len(data) % record.size:
+        raise ProtocolError(
+            f"{party_name(sender)} sent a table of {len(data)} bytes, a record has {record.size}: send it again"
+        )
+    table = dict(record.iter_unpack(data))
+    if len(table) * record.size != len(data) or list(table) != sorted(table):
+        raise ProtocolError(f"{party_name(sender)} sent a table out of order: each client once, ascending")
+    return table

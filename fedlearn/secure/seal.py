@@ -1,0 +1,57 @@
+"""Signed updates: who sent this, in which step of which run, trained from which model.
+
+A client signs its payload (Ed25519) together with the digest of the run plan, which fixes session, roster and
+keys, the step, its own number and the hash of the global model it was given. So nobody can replace, scale or
+replay it, and an aggregator that sends clients different models is found out by whoever checks the seals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
+from fedlearn.errors import ProtocolError
+from fedlearn.protocol import RunPlan, Step, party_name
+
+MODEL_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A payload and the hash of the model that it was trained from, as their sender signed them."""
+
+    model: bytes
+    payload: bytes
+
+
+def model_digest(weights: np.ndarray) -> bytes:
+    """SHA-256 of the global weights of a request, float32 (P,)."""
+    return hashlib.sha256(weights.astype("<f4", copy=False).tobytes()).digest()
+
+
+def seal(key: SigningKey, plan: RunPlan, step: Step, client: int, sealed: Sealed) -> bytes:
+    """Model hash, signature, payload."""
+    return sealed.model + key.sign(*_fields(plan, step, client, sealed)) + sealed.payload
+
+
+def unseal(plan: RunPlan, step: Step, client: int, data: bytes) -> Sealed:
+    """Read `seal`; raises `ProtocolError` naming the sender unless it is that client's for this very step."""
+    if client not in plan.roster:
+        raise ProtocolError(f"{party_name(client)} is not in the roster of {len(plan.roster)} clients: who is it?")
+    if len(data) < MODEL_BYTES + SIGNATURE_BYTES:
+        raise ProtocolError(f"{party_name(client)} sent {len(data)} bytes, too few to hold a signature: send it again")
+    sealed = Sealed(data[:MODEL_BYTES], data[MODEL_BYTES + SIGNATURE_BYTES :])
+    signature = data[MODEL_BYTES : MODEL_BYTES + SIGNATURE_BYTES]
+    try:
+        check_signature(plan.roster[client], signature, *_fields(plan, step, client, sealed))
+    except ProtocolError:
+        raise ProtocolError(f"{party_name(client)} did not sign this payload in {step}: altered or replayed") from None
+    return sealed
+
+
+def _fields(plan: RunPlan, step: Step, client: int, sealed: Sealed) -> tuple[bytes, ...]:
+    where = f"{step.round}/{step.attempt}/{step.phase}/{client}".encode()
+    return (b"update", plan.digest, where, sealed.model, sealed.payload)
