@@ -5,9 +5,9 @@ from typing import Any
 
 from fedlearn.lazy import lazy
 
-__all__ = ["Tensor", "grad", "nn", "no_grad", "optim"]
+__all__ = ["Tensor", "Trainer", "grad", "nn", "no_grad", "optim"]
 
-_names = lazy(__name__, {"Tensor": "autograd", "grad": "autograd", "no_grad": "autograd"})
+_names = lazy(__name__, {"Tensor": "autograd", "grad": "autograd", "no_grad": "autograd", "Trainer": "trainer"})
 
 
 def __getattr__(name: str) -> Any:

@@ -26,19 +26,17 @@ def list_sets() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A data set of ham and spam by name, or a file of your own.")],
+    name: Annotated[str, typer.Argument(help="A data set by name, or a file of messages of your own.")],
 ) -> None:
-    """What is in a set of messages: classes, users, words; texts only where they are not private."""
+    """What is in a data set: counts by class and user, words; texts only where they are not private."""
     from fedlearn.datasets.catalog import show
 
     about = show(name)
     typer.secho(about.name, bold=True)
     typer.echo(f"  {about.source}")
     typer.echo(f"  sha256 {about.sha256}")
-    typer.echo(f"  {about.messages} messages, {about.distinct} distinct: {about.ham} ham, {about.spam} spam")
-    typer.echo(f"  {about.tokens} words, {about.distinct_tokens} distinct")
-    for user, (ham, spam) in about.users.items():
-        typer.echo(f"  {user:<16} {ham} ham, {spam} spam")
+    for fact, value in about.facts.items():
+        typer.echo(f"  {fact:<18} {value}")
     for text in about.first:
         typer.echo(f"  | {text}")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-
-import numpy as np
+from functools import singledispatch
+from typing import Any
 
 from fedlearn.datasets import DATASETS, load_corpus
 from fedlearn.datasets.corpus import SPAM, Corpus
 from fedlearn.datasets.dataset import DataSet
+from fedlearn.datasets.dense import Samples
+from fedlearn.datasets.text import Alphabet, Script
 from fedlearn.datasets.tokens import tokenize
 
-QUOTED = 3  # messages shown of a corpus that may be shown
+QUOTED = 3  # messages or lines shown of data that may be shown
 
 
 @dataclass(frozen=True)
@@ -35,43 +37,72 @@ def rows() -> list[Row]:
 
 @dataclass(frozen=True)
 class Description:
-    """What is in a corpus: counts by class, by user where known, words, and a few messages if not private."""
+    """What is in a data set: where it is from, its counts under their names, its first lines if not private."""
 
     name: str
     source: str
     sha256: str
-    messages: int
-    distinct: int
-    ham: int
-    spam: int
-    users: dict[str, tuple[int, int]]
-    """user: (ham, spam)"""
-    tokens: int
-    distinct_tokens: int
+    facts: dict[str, str]
     first: tuple[str, ...]
 
 
 def show(name_or_file: str) -> Description:
-    """Describe the messages of a data set or file; raises as `load_corpus` does."""
-    corpus = load_corpus(name_or_file)
-    private = name_or_file in DATASETS.entries and DATASETS.load(name_or_file).private
-    words = Counter(token for text in corpus.texts for token in tokenize(text))
-    spam = int(np.count_nonzero(corpus.labels == SPAM))
-    return Description(
-        name=corpus.name,
-        source=corpus.source,
-        sha256=corpus.sha256,
-        messages=len(corpus),
-        distinct=len(corpus.without_duplicates()),
-        ham=len(corpus) - spam,
-        spam=spam,
-        users=_by_user(corpus),
-        tokens=words.total(),
-        distinct_tokens=len(words),
-        first=() if private else corpus.texts[:QUOTED],
-    )
+    """Describe a named data set of any kind, or a user's own file of messages; raises as loading it does."""
+    named: DataSet | None = DATASETS.load(name_or_file) if name_or_file in DATASETS.entries else None
+    data = named.load() if named else load_corpus(name_or_file)
+    first = () if named and named.private else tuple(_first(data))
+    return Description(data.name, data.source, data.sha256, _facts(data), first)
 
 
-def _by_user(corpus: Corpus) -> dict[str, tuple[int, int]]:
-    counts = Counter(zip(corpus.users or (), corpus.labels.tolist(), strict=False))
-    return {user: (counts[user, 0], counts[user, SPAM]) for user in sorted(set(corpus.users or ()))}
+@singledispatch
+def _facts(data: Any) -> dict[str, str]:
+    raise NotImplementedError
+
+
+@_facts.register
+def _(data: Corpus) -> dict[str, str]:
+    words = Counter(token for text in data.texts for token in tokenize(text))
+    classes = Counter(zip(data.users or ("",) * len(data), data.labels.tolist(), strict=True))
+    spam = int(data.labels.sum())
+    users = sorted(set(data.users or ()))
+    return {
+        "messages": f"{len(data):,}, {len(data.without_duplicates()):,} distinct",
+        "classes": f"{len(data) - spam:,} ham, {spam:,} spam",
+        "words": f"{words.total():,}, {len(words):,} distinct",
+        **{f"user {user}": f"{classes[user, 0]:,} ham, {classes[user, SPAM]:,} spam" for user in users},
+    }
+
+
+@_facts.register
+def _(data: Script) -> dict[str, str]:
+    speakers = data.by_speaker()
+    largest = [f"{name} ({len(said):,})" for name, said in list(speakers.items())[:QUOTED]]
+    return {
+        "characters": f"{len(data):,}, {len(Alphabet(data.text))} distinct",
+        "speakers": f"{len(speakers):,}" + (f", the most by {', '.join(largest)}" if largest else ""),
+    }
+
+
+@_facts.register
+def _(data: Samples) -> dict[str, str]:
+    counts = Counter(data.labels.tolist())
+    return {
+        "examples": f"{len(data):,} of {data.features.shape[1]} features",
+        "classes": ", ".join(f"{label}: {counts[label]}" for label in range(data.classes)),
+    }
+
+
+@singledispatch
+def _first(data: Any) -> list[str]:
+    """The first few texts, where data are texts."""
+    return []
+
+
+@_first.register
+def _(data: Corpus) -> list[str]:
+    return list(data.texts[:QUOTED])
+
+
+@_first.register
+def _(data: Script) -> list[str]:
+    return data.text.split("\n", QUOTED)[:QUOTED]

@@ -16,7 +16,7 @@ vector yet arrives: knowing its mask key does not uncover it.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import comb
+from math import ceil, comb, floor
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +59,8 @@ class Masks:
             raise BadInput(f"min_cohort is {min_cohort}, masks of fewer than 3 clients hide nothing: raise it")
         if neighbours is not None and neighbours < 2:
             raise BadInput(f"neighbours is {neighbours}, at least 2 are needed: raise it")
+        if min(corrupt, dropouts) < 0 or corrupt + dropouts >= 1:
+            raise BadInput(f"corrupt={corrupt} and dropouts={dropouts}: neither below 0, together below 1")
         self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
         self.min_cohort = min_cohort
         self.neighbours = neighbours
@@ -111,15 +113,14 @@ class Masks:
 
 @lru_cache(maxsize=64)
 def _guarantee(cohort: int, degree: int | None, corrupt: float, dropouts: float) -> Neighbourhood:
-    best = choose_neighbourhood(cohort, corrupt, dropouts)
     if degree is None:
-        return best
+        return choose_neighbourhood(cohort, corrupt, dropouts)
     degree = min(degree + degree % 2, cohort - 1)
-    return _majority(cohort, degree, best.corrupt, best.dropouts)
+    return _majority(cohort, degree, ceil(corrupt * cohort), floor(dropouts * cohort))
 
 
 def _majority(cohort: int, degree: int, corrupt: int, dropouts: int) -> Neighbourhood:
-    """Any degree with the smallest majority of holders as threshold, and union bounds on what goes wrong then."""
+    """A given degree, the smallest majority of holders as threshold, and union bounds on what goes wrong then."""
     threshold = (degree + 1) // 2 + 1
     if degree == cohort - 1:
         insecurity, failure = float(corrupt >= threshold), float(cohort - dropouts < threshold)

@@ -1,0 +1,135 @@
+"""Character language models: what comes next, by a recurrent network (Karpathy 2015; Trask, ch. 14)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fedlearn import nn
+from fedlearn.autograd import Tensor, no_grad
+from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.nn import functional as F
+from fedlearn.nn.utils import clip_grad_norm_
+from fedlearn.optim import Optimizer
+
+
+class CharModel(Model):
+    """Embedding (V, E), recurrent layers of H units, linear head (V, H); E is H unless given."""
+
+    layer: type[Any]
+
+    def __init__(
+        self,
+        vocabulary: int,
+        hidden: int = 128,
+        embedding: int | None = None,
+        layers: int = 1,
+        dropout: float = 0.0,
+        *,
+        rng: np.random.Generator | None = None,
+    ):
+        if vocabulary < 1:
+            raise BadInput(f"vocabulary is {vocabulary}, at least 1 character is needed")
+        width = embedding or hidden
+        self.embedding = nn.Embedding(vocabulary, width, rng=rng)
+        self.recurrent = self.layer(width, hidden, layers, dropout=dropout, rng=rng)
+        self.head = nn.Linear(hidden, vocabulary, rng=rng)
+
+    def forward(self, ids: np.ndarray, state: Any = None) -> tuple[Tensor, Any]:
+        """ids (B, T), whole numbers below V -> logits of the next character (T, B, V), and the last state."""
+        outputs, state = self.recurrent.embedded(np.asarray(ids).T, self.embedding.weight, state)
+        return self.head(outputs), state
+
+    def loss(self, batch: Examples) -> Tensor:
+        """Mean nats per character; inputs and targets are (B, T)."""
+        return self._loss(batch.inputs[0], batch.targets, None)[0]
+
+    def train_stream(
+        self, ids: np.ndarray, batch: int, length: int, optimizer: Optimizer, max_norm: float = 5.0
+    ) -> float:
+        """One pass over a text (n,), by truncated backpropagation: `batch` places read side by side, each
+        window of `length` beginning with the state that the one before ended in. Returns mean nats per character.
+        """
+        self.train()
+        state, total, seen = None, 0.0, 0
+        for inputs, targets in stream(ids, batch, length):
+            optimizer.zero_grad()
+            loss, state = self._loss(inputs, targets, state)
+            state = detached(state)
+            loss.backward()
+            clip_grad_norm_(self.parameters(), max_norm)
+            optimizer.step()
+            total += loss.item() * inputs.size
+            seen += inputs.size
+        return total / seen
+
+    def nats(self, ids: np.ndarray, length: int = 256, batch: int = 8) -> float:
+        """Mean nats per character of a text (n,), the state carried along; perplexity is its exponential."""
+        self.eval()
+        state, total, seen = None, 0.0, 0
+        with no_grad():
+            for inputs, targets in stream(ids, min(batch, max(1, (len(ids) - 1) // length)), length):
+                loss, state = self._loss(inputs, targets, state)
+                total += loss.item() * inputs.size
+                seen += inputs.size
+        return total / seen
+
+    def perplexity(self, ids: np.ndarray) -> float:
+        """exp of the mean nats per character: how many characters it hesitates between."""
+        return math.exp(self.nats(ids))
+
+    def generate(
+        self, prompt: np.ndarray, length: int, temperature: float = 1.0, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """`length` characters (int64) drawn after `prompt` (n,); a temperature near 0 takes the likeliest."""
+        if not temperature > 0 or len(prompt) < 1:
+            raise BadInput(f"temperature {temperature} must be above 0, and the prompt at least one character")
+        rng = rng or np.random.default_rng()
+        self.eval()
+        drawn: list[int] = []
+        inputs, state = np.asarray(prompt)[None], None
+        with no_grad():
+            for _ in range(length):
+                logits, state = self(inputs, state)
+                scores = logits.numpy()[-1, 0].astype(np.float64) / temperature
+                drawn.append(int((scores + rng.gumbel(size=len(scores))).argmax()))  # a draw from the softmax
+                inputs = np.array([[drawn[-1]]])
+        return np.array(drawn, np.int64)
+
+    def _loss(self, inputs: np.ndarray, targets: np.ndarray, state: Any) -> tuple[Tensor, Any]:
+        logits, state = self(inputs, state)
+        flat = logits.reshape(-1, logits.shape[-1])
+        return F.cross_entropy(flat, np.asarray(targets).T.reshape(-1)), state
+
+
+class CharRNN(CharModel):
+    layer = nn.RNN
+
+
+class CharGRU(CharModel):
+    layer = nn.GRU
+
+
+class CharLSTM(CharModel):
+    layer = nn.LSTM
+
+
+def detached(state: Any) -> Any:
+    """A recurrent state without its history: where truncated backpropagation stops."""
+    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+
+
+def stream(ids: np.ndarray, batch: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Windows (batch, length) of a text (n,) and of what comes next, each row going on where it was."""
+    each = (len(ids) - 1) // batch
+    if batch < 1 or length < 1 or each < 1:
+        raise BadInput(f"a text of {len(ids)} does not give {batch} rows of windows of {length}: take fewer")
+    rows = ids[: each * batch].reshape(batch, each)
+    following = ids[1 : each * batch + 1].reshape(batch, each)
+    for start in range(0, each, length):
+        yield rows[:, start : start + length], following[:, start : start + length]

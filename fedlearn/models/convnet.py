@@ -1,0 +1,38 @@
+"""A small convolutional network for square grey images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlearn import nn
+from fedlearn.autograd import Tensor
+from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.nn import functional as F
+
+
+class ConvNet(Model):
+    """Two convolutions of 3 x 3, each followed by ReLU and halving, and a linear head, for images side x side."""
+
+    def __init__(self, side: int = 8, classes: int = 10, channels: int = 8, *, rng: np.random.Generator | None = None):
+        if side < 4:
+            raise BadInput(f"images of {side} x {side} cannot be halved twice: the side is at least 4")
+        self.side = side
+        self.body = nn.Sequential(
+            nn.Conv2d(1, channels, 3, padding=1, rng=rng),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(channels, 2 * channels, 3, padding=1, rng=rng),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(2 * channels * (side // 4) ** 2, classes, rng=rng)
+
+    def forward(self, images: np.ndarray) -> Tensor:
+        """images (N, side * side) or (N, side, side) -> logits (N, classes)."""
+        return self.head(self.body(images.reshape(len(images), 1, self.side, self.side)))
+
+    def loss(self, batch: Examples) -> Tensor:
+        return F.cross_entropy(self(*batch.inputs), batch.targets)

@@ -1,0 +1,49 @@
+"""A class for a whole sequence, decided on the last state of a recurrent network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fedlearn import nn
+from fedlearn.autograd import Tensor
+from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.nn import functional as F
+
+LAYERS: dict[str, type[Any]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class SequenceClassifier(Model):
+    """Embedding (V, E), one recurrent layer (`cell`: rnn, gru or lstm) of H units, linear head (classes, H)."""
+
+    def __init__(
+        self,
+        vocabulary: int,
+        classes: int,
+        embedding: int = 16,
+        hidden: int = 32,
+        cell: str = "lstm",
+        *,
+        rng: np.random.Generator | None = None,
+    ):
+        if cell not in LAYERS:
+            raise BadInput(f"unknown recurrent cell {cell!r}: choose one of {', '.join(LAYERS)}")
+        self.embedding = nn.Embedding(vocabulary, embedding, rng=rng)
+        self.recurrent = LAYERS[cell](embedding, hidden, rng=rng)
+        self.head = nn.Linear(hidden, classes, rng=rng)
+
+    def forward(self, ids: np.ndarray, lengths: np.ndarray | None = None) -> Tensor:
+        """ids (B, T), the first `lengths` (B,) of each row counting (None: all) -> logits (B, classes)."""
+        ids = np.asarray(ids)
+        outputs, _ = self.recurrent.embedded(ids.T, self.embedding.weight)
+        if lengths is None:
+            return self.head(outputs[-1])
+        if np.min(lengths) < 1 or np.max(lengths) > ids.shape[1]:
+            raise BadInput(f"lengths reach from {np.min(lengths)} to {np.max(lengths)}: valid are 1 to {ids.shape[1]}")
+        return self.head(outputs[np.asarray(lengths) - 1, np.arange(len(ids))])
+
+    def loss(self, batch: Examples) -> Tensor:
+        return F.cross_entropy(self(*batch.inputs), batch.targets)

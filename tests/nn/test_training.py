@@ -1,0 +1,132 @@
+"""Local vocabularies and the Trainer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedlearn import Trainer, nn, optim
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn import functional as F
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+class Bag(nn.Module):
+    def __init__(self, *, rng: np.random.Generator | None = None):
+        self.words = nn.EmbeddingBag(500, 4, rng=rng)
+        self.head = nn.Linear(4, 1, rng=rng)
+
+    def forward(self, indices, offsets):
+        return self.head(self.words(indices, offsets))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_training_on_the_rows_used_is_training_on_all(momentum):
+    indices, offsets = rng().integers(0, 40, 60) * 7, np.arange(0, 60, 6)
+    target = rng(1).integers(0, 2, (10, 1)).astype(np.float32)
+
+    def train(model, ids):
+        optimizer = optim.SGD(model.parameters(), lr=0.5, momentum=momentum)
+        for _ in range(5):
+            optimizer.zero_grad()
+            F.binary_cross_entropy_with_logits(model(ids, offsets), target).backward()
+            optimizer.step()
+
+    whole, compact = Bag(rng=rng()), Bag(rng=rng())
+    train(whole, indices)
+    vector = compact.vector
+    with nn.LocalRows(compact.words, indices) as local:
+        assert len(compact.words.weight) == len(np.unique(indices))
+        train(compact, local(indices))
+    np.testing.assert_allclose(compact.vector, whole.vector, rtol=1e-5, atol=1e-7)
+    assert np.shares_memory(vector, compact.vector)
+
+
+def test_a_local_vocabulary_refuses_others_words_and_changes_nothing_on_failure():
+    bag = Bag()
+    before = bag.vector.copy()
+    local = nn.LocalRows(bag.words, np.array([3, 5]))
+
+    def fail_within():
+        with local:
+            bag.words.weight[...] = 9.0
+            local(np.array([4]))
+
+    with pytest.raises(BadInput, match="outside"):
+        fail_within()
+    np.testing.assert_array_equal(bag.vector, before)
+    with pytest.raises(BadInput):
+        nn.LocalRows(bag.head, np.array([0]))
+
+
+def clusters(count: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(count) % 3
+    centres = np.array([[0, 2], [2, -1], [-2, -1]], np.float32)
+    return centres[labels] + rng().normal(0, 0.4, (count, 2)).astype(np.float32), labels
+
+
+def test_a_trainer_learns_and_tells_how():
+    data, labels = clusters()
+    model = nn.Sequential(nn.Linear(2, 8, rng=rng()), nn.Tanh(), nn.Linear(8, 3, rng=rng()))
+    trainer = Trainer(model, rng(1))
+    history = trainer.fit(
+        data, labels, 16, 30, optim.SGD(model.parameters(), lr=0.3), nn.CrossEntropyLoss(), (data, labels)
+    )
+    assert len(history.losses) == 30
+    assert history.losses[-1] < 0.1 < history.losses[0]
+    assert history.epochs[-1].validation_accuracy > 0.97
+    assert not history.stopped_early
+    loss, accuracy = trainer.evaluate(data, labels, nn.CrossEntropyLoss(), batch_size=7)
+    assert loss == pytest.approx(history.epochs[-1].validation_loss, rel=1e-4)
+    assert accuracy == history.epochs[-1].validation_accuracy
+    assert not model.training
+
+
+def test_the_same_generator_gives_the_same_training():
+    data, labels = clusters()
+
+    def vector():
+        model = nn.Linear(2, 3, rng=rng())
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        Trainer(model, rng(1)).fit(data, labels, 7, 2, optimizer, nn.CrossEntropyLoss())
+        return model.vector
+
+    np.testing.assert_array_equal(vector(), vector())
+
+
+def test_training_stops_early_and_returns_to_the_best(capsys):
+    data, labels = clusters(60)
+    wrong = (labels + 1) % 3  # what is learned makes this worse
+    model = nn.Linear(2, 3, rng=rng())
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    trainer = Trainer(model, rng(1))
+    history = trainer.fit(
+        data, labels, 16, 50, optimizer, nn.CrossEntropyLoss(), (data, wrong), patience=3, progress=True
+    )
+    assert history.stopped_early
+    assert len(history.epochs) == history.best.number + 3
+    assert trainer.evaluate(data, wrong, nn.CrossEntropyLoss())[0] == pytest.approx(history.best.validation_loss)
+    assert "epochs" in capsys.readouterr().err
+
+
+def test_regression_has_no_accuracy():
+    data = rng().normal(size=(40, 2)).astype(np.float32)
+    model = nn.Linear(2, 1, rng=rng())
+    goal = data.sum(axis=1, keepdims=True)
+    history = Trainer(model, rng()).fit(
+        data, goal, 8, 60, optim.Adam(model.parameters(), lr=0.05), nn.MSELoss(), (data, goal)
+    )
+    assert history.best.validation_loss < 1e-3
+    assert history.best.validation_accuracy is None
+
+
+def test_what_does_not_fit_is_refused():
+    model = nn.Linear(2, 1)
+    optimizer, loss = optim.SGD(model.parameters()), nn.MSELoss()
+    with pytest.raises(ShapeError):
+        Trainer(model).fit(np.zeros((3, 2)), np.zeros((4, 1)), 2, 1, optimizer, loss)
+    with pytest.raises(BadInput):
+        Trainer(model).fit(np.zeros((3, 2)), np.zeros((3, 1)), 0, 1, optimizer, loss)
