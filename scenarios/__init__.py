@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from fedlearn.registry import Registry
 
+BENCHMARKS = Registry(
+    "benchmark",
+    {
+        "crypto": ("scenarios.bench.crypto:run", "secure sums: values a second, bytes, error, beside other libraries"),
+    },
+)
+
 SCENARIOS = Registry(
     "scenario",
     {

@@ -47,7 +47,7 @@ def run(
     epochs: Annotated[int | None, option("Local epochs a round.", LEARN)] = None,
     batch_size: Annotated[int | None, option("Examples in a local batch.", LEARN)] = None,
     lr: Annotated[float | None, option("Local learning rate.", LEARN)] = None,
-    strategy: Annotated[str, option("Federated algorithm by name.", LEARN)] = "fedavg",
+    strategy: Annotated[str, option("Federated algorithm, as fedavg or fedprox:mu=0.1.", LEARN)] = "fedavg",
     protection: Annotated[str | None, option("none | paillier | threshold:T/N | masks.", PROTECT)] = None,
     key_bits: Annotated[int, option("Size of the Paillier modulus, at least 2048.", PROTECT)] = 3072,
     min_cohort: Annotated[int, option("The fewest updates in a sum that is opened.", PROTECT)] = 3,
@@ -105,9 +105,9 @@ def list_names() -> None:
     from fedlearn.models import MODELS
     from fedlearn.secure import PROTECTIONS
     from fedlearn.strategies import STRATEGIES
-    from scenarios import SCENARIOS
+    from scenarios import BENCHMARKS, SCENARIOS
 
-    kinds = (SCENARIOS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS, ATTACKS)
+    kinds = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS, ATTACKS)
     for registry in kinds:
         typer.secho(registry.kind, bold=True)
         for name, entry in registry.entries.items():
@@ -130,6 +130,17 @@ def attack(
         return
     for finding in findings:
         typer.echo(str(finding))
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="A benchmark from `fedlearn list`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")] = False,
+) -> None:
+    """Measure here and now, beside whichever other libraries are installed; takes minutes."""
+    from scenarios import BENCHMARKS
+
+    BENCHMARKS.load(name)(as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -80,7 +80,7 @@ class Options:
 
     def build_strategy(self) -> Strategy:
         given = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
-        return STRATEGIES.load(self.strategy)(**{name: value for name, value in given.items() if value is not None})
+        return parse_strategy(self.strategy, {name: value for name, value in given.items() if value is not None})
 
     def build_protection(self, cohort: int, bound: float) -> Protection:
         """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates."""
@@ -91,6 +91,22 @@ class Options:
     def build_pool(self, clients: Sequence[Client]) -> Pool:
         arguments = {"workers": self.workers} if self.pool == "processes" else {}
         return POOLS.load(self.pool)(clients, **arguments)
+
+
+def parse_strategy(text: str, given: dict[str, Any]) -> Strategy:
+    """An algorithm from `NAME` or `NAME:key=value,...`, as in fedprox:mu=0.1; `given` are its other arguments."""
+    name, _, rest = text.partition(":")
+    kind = STRATEGIES.load(name)
+    known: dict[str, Any] = {f.name: type(f.default) for f in fields(kind)}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in known or not equals:
+            raise BadInput(f"strategy entry {part!r} is not one of {', '.join(known)} with a value, as lr=0.1")
+        try:
+            given[key] = known[key](value)
+        except ValueError:
+            raise BadInput(f"strategy {name} has {key}={value!r}, a number is needed") from None
+    return kind(**given)
 
 
 def parse_codec(text: str, **values: Any) -> FixedPoint:

@@ -10,6 +10,7 @@ from fedlearn.nn.module import Module, build
 from fedlearn.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from fedlearn.nn.parameter import Buffer, Parameter
 from fedlearn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from fedlearn.nn.stack import Stacked
 
 __all__ = [
     "GELU",
@@ -46,6 +47,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Stacked",
     "Tanh",
     "build",
     "functional",

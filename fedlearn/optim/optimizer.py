@@ -167,8 +167,12 @@ def _still_holds(runs: Sequence[Run], members: Sequence[Parameter]) -> bool:
 
 def _gradient(run: Run) -> np.ndarray:
     """The gradients of a run's members, end to end (n,)."""
-    parts = [g.dense().ravel() if isinstance(g := p._grad, RowSparse) else g._data.ravel() for p in run.members]  # type: ignore[union-attr]
+    parts = [_dense(p._grad).ravel() for p in run.members]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _dense(gradient: Any) -> np.ndarray:
+    return gradient.dense() if isinstance(gradient, RowSparse) else gradient._data
 
 
 def _copy(value: Any) -> Any:

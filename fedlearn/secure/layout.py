@@ -15,7 +15,7 @@ import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import ShapeError
-from fedlearn.strategies.base import LocalUpdate
+from fedlearn.strategies.base import LocalUpdate, Output
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
 BOOKKEEPING = ("weight", "loss", "clipped", "capped")
@@ -61,8 +61,8 @@ class Layout:
     max_weight: int
 
     @classmethod
-    def of(cls, outputs: Mapping[str, int], codec: FixedPoint, max_weight: int) -> Self:
-        """outputs: the strategy's vectors by name and length; codec: that of their values.
+    def of(cls, outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int) -> Self:
+        """outputs: the strategy's vectors; codec: that of their values, but for a bound of their own.
 
         Raises `CodecError` where max_weight does not fit the codec's integers.
         """
@@ -70,7 +70,10 @@ class Layout:
         # Refused here, at the start of a run, if the largest weight does not fit a lane.
         replace(integers, overflow="refuse").encode(np.array([max_weight], np.float64))
         loss = replace(codec, bound=LOSS_BOUND, overflow="clip", rounding="nearest")
-        segments = [Segment(name, length, codec, True) for name, length in outputs.items()]
+        segments = [
+            Segment(name, output.length, replace(codec, bound=output.bound or codec.bound), True)
+            for name, output in outputs.items()
+        ]
         segments += [Segment(name, 1, loss if name == "loss" else integers, name == "loss") for name in BOOKKEEPING]
         return cls(tuple(segments), max_weight)
 

@@ -6,6 +6,7 @@ it; it is trusted to open nothing but their sum. Where nobody should be trusted 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair
+from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import check_bits
 from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
@@ -130,4 +131,5 @@ class KeyHolder(CountingOpener):
         return self._public.to_bytes()
 
     def open(self, step: Step, request: bytes) -> bytes:
-        return self._private.decrypt(self.authorise(step, request)).astype("<i8").tobytes()
+        total = self.authorise(step, request)
+        return parallel.decrypt(self._private, total, os.cpu_count() or 1).astype("<i8").tobytes()

@@ -18,6 +18,12 @@ STRATEGIES = Registry(
             "fedlearn.strategies.fedavg:FedAvg",
             "weighted mean of the clients' deltas (McMahan et al. 2017)",
         ),
+        "fedprox": ("fedlearn.strategies.fedprox:FedProx", "FedAvg with clients held near the global model by mu"),
+        "fedavgm": ("fedlearn.strategies.fedavgm:FedAvgM", "FedAvg with momentum at the server"),
+        "fedadam": ("fedlearn.strategies.fedopt:FedAdam", "Adam at the server (Reddi et al. 2021)"),
+        "fedyogi": ("fedlearn.strategies.fedopt:FedYogi", "Yogi at the server (Reddi et al. 2021)"),
+        "fedadagrad": ("fedlearn.strategies.fedopt:FedAdagrad", "Adagrad at the server (Reddi et al. 2021)"),
+        "fednova": ("fedlearn.strategies.fednova:FedNova", "deltas per local step, for clients of unequal size"),
     },
 )
 

@@ -30,6 +30,14 @@ class LocalUpdate:
     state: State = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Output:
+    """One vector in every `LocalUpdate`: its length, and its own bound where that is not the codec's."""
+
+    length: int
+    bound: float | None = None
+
+
 class Strategy(Protocol):
     """Configuration of one federated algorithm; `arguments()` rebuilds it on the other side of the wire.
 
@@ -44,8 +52,8 @@ class Strategy(Protocol):
 
     def arguments(self) -> dict[str, Any]: ...
 
-    def outputs(self, parameters: int) -> Mapping[str, int]:
-        """Names and lengths of the vectors in each `LocalUpdate`, for a model of so many parameters."""
+    def outputs(self, parameters: int) -> Mapping[str, Output]:
+        """The vectors in each `LocalUpdate` by name, for a model of so many parameters."""
         ...
 
     def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:

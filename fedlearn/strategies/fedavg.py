@@ -12,7 +12,7 @@ from fedlearn import optim
 from fedlearn.datasets.bags import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
-from fedlearn.strategies.base import LocalUpdate, State
+from fedlearn.strategies.base import LocalUpdate, Output, State
 from fedlearn.strategies.local import train_epochs
 
 
@@ -45,14 +45,19 @@ class FedAvg:
     def arguments(self) -> dict[str, Any]:
         return asdict(self)
 
-    def outputs(self, parameters: int) -> Mapping[str, int]:
-        return {"delta": parameters}
+    def outputs(self, parameters: int) -> Mapping[str, Output]:
+        return {"delta": Output(parameters)}
 
     def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:
         start = model.vector.copy()
         optimizer = optim.SGD(model.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
-        loss = train_epochs(model, data, optimizer, self.epochs, self.batch_size, rng)
+        loss = train_epochs(
+            model, data, optimizer, self.epochs, self.batch_size, rng, lambda: self.adjust_gradients(model, start)
+        )
         return LocalUpdate({"delta": model.vector - start}, examples=len(data), loss=loss)
+
+    def adjust_gradients(self, model: Model, start: np.ndarray) -> None:
+        """What an algorithm adds to each local gradient; FedAvg adds nothing. start: the global weights (P,)."""
 
     def server_step(
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError, ShapeError
 from fedlearn.secure.layout import LOSS_BOUND, Layout
-from fedlearn.strategies import LocalUpdate
+from fedlearn.strategies.base import LocalUpdate, Output
 
 MAX_WEIGHT = 50
 
 
 def layout(length: int = 4, **changes) -> Layout:
     codec = FixedPoint(**{"bits": 20, "bound": 2.0, "addends": 30} | changes)
-    return Layout.of({"delta": length}, codec, MAX_WEIGHT)
+    return Layout.of({"delta": Output(length)}, codec, MAX_WEIGHT)
 
 
 def update(delta, examples=10, loss=0.5) -> LocalUpdate:
@@ -87,8 +87,8 @@ def test_a_model_that_grew_is_refused():
 def test_a_weight_that_does_not_fit_its_lane_is_refused_before_the_run():
     codec = FixedPoint(bits=8, bound=1.0, addends=4)
     with pytest.raises(CodecError, match="128"):
-        Layout.of({"delta": 3}, codec, max_weight=128)
-    assert Layout.of({"delta": 3}, codec, max_weight=127).max_weight == 127
+        Layout.of({"delta": Output(3)}, codec, max_weight=128)
+    assert Layout.of({"delta": Output(3)}, codec, max_weight=127).max_weight == 127
 
 
 def test_a_layout_survives_the_plan():

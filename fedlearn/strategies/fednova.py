@@ -1,0 +1,46 @@
+"""FedNova (Wang et al. 2020, "Tackling the Objective Inconsistency Problem", section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlearn.datasets.bags import Examples
+from fedlearn.models.base import Model
+from fedlearn.strategies.base import LocalUpdate, Output, State
+from fedlearn.strategies.fedavg import FedAvg
+
+MAX_STEPS = 2**15
+
+
+@dataclass(frozen=True)
+class FedNova(FedAvg):
+    """Clients that took more local steps do not pull the mean further: each sends its delta per step.
+
+    With a_i the length of client i's accumulated gradients (its steps, for SGD without momentum), it sends
+    delta_i / a_i, and the server moves by the mean of these times the mean of the a_i.
+    """
+
+    name = "fednova"
+
+    def outputs(self, parameters: int) -> Mapping[str, Output]:
+        return {"delta": Output(parameters), "steps": Output(1, bound=float(MAX_STEPS))}
+
+    def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:
+        update = super().local_update(model, data, state, rng)
+        length = self.accumulated(self.epochs * math.ceil(len(data) / self.batch_size))
+        vectors = {"delta": update.vectors["delta"] / np.float32(length), "steps": np.array([length])}
+        return LocalUpdate(vectors, update.examples, update.loss)
+
+    def accumulated(self, steps: int) -> float:
+        """The 1-norm of the weights that `steps` of SGD with momentum give their gradients (the paper's a_i)."""
+        rho = self.momentum
+        return (steps - rho * (1 - rho**steps) / (1 - rho)) / (1 - rho)
+
+    def server_step(
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+    ) -> tuple[np.ndarray, State]:
+        return (weights + mean["steps"] * mean["delta"]).astype(np.float32), state

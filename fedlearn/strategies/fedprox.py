@@ -1,0 +1,36 @@
+"""FedProx (Li et al. 2020, "Federated Optimization in Heterogeneous Networks", Algorithm 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.strategies.fedavg import FedAvg
+
+
+@dataclass(frozen=True)
+class FedProx(FedAvg):
+    """FedAvg whose clients minimise their loss plus mu / 2 * |w - w_global|^2, which holds them near.
+
+    mu: the weight of that proximal term; 0 is FedAvg.
+    """
+
+    mu: float = 0.01
+
+    name = "fedprox"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.mu < float("inf"):
+            raise BadInput(f"fedprox mu is {self.mu}, it must be 0 or more and finite: 0.01 is a usual start")
+
+    def adjust_gradients(self, model: Model, start: np.ndarray) -> None:
+        at = 0
+        for parameter in model.parameters():
+            began = start[at : at + parameter.size].reshape(parameter.shape)
+            gradient = 0.0 if parameter.grad is None else parameter.grad.numpy()
+            parameter.grad = gradient + self.mu * (parameter.numpy() - began)
+            at += parameter.size
