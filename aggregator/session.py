@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -137,10 +137,17 @@ class Session:
         raise RoundVoid(f"workers died in {ATTEMPTS} attempts, the last time because {reason}")
 
     def _attempt(self, round: int, attempt: int, cohort: Sequence[int], weights: np.ndarray) -> Collected:
-        half = self._protection.server(self._plan, Step(round, attempt))
         lost: dict[int, Lost] = {}
+        try:
+            return self._phases(round, attempt, list(cohort), weights, lost)
+        except RoundVoid as void:
+            raise RoundVoid(f"{void}{_reasons(lost)}") from None
+
+    def _phases(
+        self, round: int, attempt: int, alive: list[int], weights: np.ndarray, lost: dict[int, Lost]
+    ) -> Collected:
+        half = self._protection.server(self._plan, Step(round, attempt))
         seconds: dict[str, float] = {}
-        alive = list(cohort)
         for phase in self._protection.phases:
             began = time.perf_counter()
             self._exchange(Step(round, attempt, phase), half, alive, weights, lost)
@@ -155,9 +162,10 @@ class Session:
         return Collected(self._layout.decode(total, half.addends), attempt + 1, seconds, lost)
 
     def _too_few(self, alive: int, lost: dict[int, Lost]) -> Exception:
-        reasons = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(lost.items())[:3])
-        message = f"{alive} clients answered, {self._protection.min_cohort} are needed; lost {len(lost)}: {reasons}"
-        return BadInput(message) if all(loss.refused for loss in lost.values()) else RoundVoid(message)
+        message = f"{alive} clients answered, {self._protection.min_cohort} are needed"
+        if all(loss.refused for loss in lost.values()):
+            return BadInput(message + _reasons(lost))
+        return RoundVoid(message)
 
     def _exchange(
         self, step: Step, half: ServerHalf, alive: list[int], weights: np.ndarray, lost: dict[int, Lost]
@@ -223,3 +231,11 @@ class Session:
 
     def _read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
         return self._transcript.saw(data).expect(kind, session=self._id, step=step, sender=sender)
+
+
+def _reasons(lost: Mapping[int, Lost]) -> str:
+    """Why clients were lost, the first few of them."""
+    if not lost:
+        return ""
+    some = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(lost.items())[:3])
+    return f"; lost {len(lost)}: {some}"

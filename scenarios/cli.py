@@ -48,7 +48,7 @@ def run(
     batch_size: Annotated[int | None, option("Examples in a local batch.", LEARN)] = None,
     lr: Annotated[float | None, option("Local learning rate.", LEARN)] = None,
     strategy: Annotated[str, option("Federated algorithm, as fedavg or fedprox:mu=0.1.", LEARN)] = "fedavg",
-    protection: Annotated[str | None, option("none | paillier | threshold:T/N | masks.", PROTECT)] = None,
+    protection: Annotated[str | None, option("none | paillier | threshold:T/N | masks[:K].", PROTECT)] = None,
     key_bits: Annotated[int, option("Size of the Paillier modulus, at least 2048.", PROTECT)] = 3072,
     min_cohort: Annotated[int, option("The fewest updates in a sum that is opened.", PROTECT)] = 3,
     max_overlap: Annotated[

@@ -1,8 +1,8 @@
 """A client under `masks`: its vector leaves under masks that only it, or only it and one neighbour, can make.
 
 All keys and seeds are drawn anew for each attempt, so that masks of two rounds, attempts or sessions have nothing in
-common and no letter of one fits another. The client answers each phase once, in order. For each other client it hands
-over a share of the seed or a share of the mask key, as the one set of survivors says that it vouched for: never both.
+common and no letter of one fits another. The client answers each phase once, in order. Of each neighbour it reveals a
+share of the seed if the one set of survivors that it vouched for has it, else a share of the mask key: never both.
 """
 
 from __future__ import annotations

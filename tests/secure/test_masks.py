@@ -74,7 +74,7 @@ class Attempt:
         return self.vectors[self.summed].sum(axis=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     bits=st.integers(2, 50), fates=st.lists(st.sampled_from([*range(STAYS), *[STAYS] * 9]), min_size=3, max_size=14),
     length=st.integers(1, 80), seed=st.integers(0, 2**32),
