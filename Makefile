@@ -1,5 +1,6 @@
 # Needs only Python (3.11 or newer) and make. `make demo` and `make test` each set up what they need.
 PYTHON ?= python3
+EXTRAS ?= test,lint# add oracle to compare with PyTorch too, a large download
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -21,7 +22,7 @@ lint: $(INSTALLED)
 # A second call reuses the environment; a changed project file or constraint renews it.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(INSTALLED)
 
 clean:

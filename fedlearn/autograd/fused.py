@@ -19,8 +19,10 @@ from fedlearn.autograd.rows import RowSparse, add_groups, group
 def _cross_entropy(
     logits: np.ndarray, target: np.ndarray, smoothing: float = 0.0, average: bool = False
 ) -> tuple[Any, Any]:
-    weights = logits - logits.max(axis=-1, keepdims=True)
-    rows = weights.reshape(-1, weights.shape[-1])
+    flat = logits.reshape(-1, logits.shape[-1])
+    top = flat.T.copy().max(axis=0)  # the largest of each of many short rows: quicker this way
+    rows = flat - top[:, None]
+    weights = rows.reshape(logits.shape)
     loss = -rows[np.arange(len(rows)), target.ravel()].reshape(target.shape)
     if smoothing:
         loss = (1 - smoothing) * loss - smoothing * weights.mean(axis=-1)
@@ -59,24 +61,29 @@ cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cr
 """-log softmax(logits)[target]; with `smoothing` s the target is spread: s of it evenly over all classes."""
 
 
-# Binary cross-entropy of logits, element by element.
+# Binary cross-entropy of logits, element by element, or the mean.
 
 
-def _bce_with_logits(x: np.ndarray, target: np.ndarray) -> tuple[Any, Any]:
-    return np.logaddexp(x, 0) - x * target, None
+def _bce_with_logits(x: np.ndarray, target: np.ndarray, average: bool = False) -> tuple[Any, Any]:
+    losses = np.logaddexp(x, 0) - x * target
+    return losses.sum() / losses.dtype.type(losses.size) if average else losses, None
 
 
-def _bce_with_logits_joint(g: np.ndarray, kept: None, x: np.ndarray, target: np.ndarray) -> list[Any]:
+def _bce_with_logits_joint(
+    g: np.ndarray, kept: None, x: np.ndarray, target: np.ndarray, average: bool = False
+) -> list[Any]:
+    if average:
+        g = g / x.dtype.type(x.size)
     return [g * (0.5 * np.tanh(0.5 * x) + 0.5 - target), -g * x]
 
 
-bce_with_logits = Fused(
-    "bce_with_logits",
-    _bce_with_logits,
-    _bce_with_logits_joint,
-    lambda x, target: softplus(x) - x * target,
-)
-"""-(t log sigmoid(x) + (1 - t) log sigmoid(-x)), never overflowing."""
+def _bce_with_logits_composed(x: Any, target: Any, average: bool = False) -> Any:
+    losses = softplus(x) - x * target
+    return mean(losses) if average else losses
+
+
+bce_with_logits = Fused("bce_with_logits", _bce_with_logits, _bce_with_logits_joint, _bce_with_logits_composed)
+"""-(t log sigmoid(x) + (1 - t) log sigmoid(-x)) for x and t of one shape, never overflowing."""
 
 
 # Bags of embeddings: row b of the result is the sum, or mean, of weight[indices[offsets[b]:offsets[b + 1]]].
@@ -85,48 +92,53 @@ bce_with_logits = Fused(
 MOST_COUNTS = 1 << 18  # numbers in a matrix of counts; beyond that sorting is quicker
 
 
-def _shares(indices: np.ndarray, offsets: np.ndarray, vocabulary: int, mode: str, dtype: Any) -> tuple[Any, Any]:
-    """Which rows (U,) occur, and how much of each goes into each bag (B, U); None for the latter if it is too large."""
-    rows = np.flatnonzero(np.bincount(indices, minlength=vocabulary))
-    if len(offsets) * len(rows) > MOST_COUNTS:
+def _counts(indices: np.ndarray, sizes: np.ndarray, vocabulary: int, dtype: Any) -> tuple[Any, Any]:
+    """Which rows (U,) occur, and how often each in each bag (B, U); None for the latter if it is too large."""
+    occurs = np.zeros(vocabulary, bool)
+    occurs[indices] = True
+    rows = np.flatnonzero(occurs)
+    if len(sizes) * len(rows) > MOST_COUNTS:
         return rows, None
-    sizes = _bag_sizes(indices, offsets)
     place = np.empty(vocabulary, np.int64)
     place[rows] = np.arange(len(rows))
-    counts = np.zeros(len(offsets) * len(rows), dtype)
-    np.add.at(counts, np.repeat(np.arange(len(offsets)) * len(rows), sizes) + place[indices], dtype.type(1))
-    shares = counts.reshape(len(offsets), len(rows))
-    if mode == "mean":
-        shares /= np.maximum(sizes, 1).astype(dtype)[:, None]
-    return rows, shares
+    counts = np.zeros(len(sizes) * len(rows), dtype)
+    np.add.at(counts, np.repeat(np.arange(len(sizes)) * len(rows), sizes) + place[indices], dtype.type(1))
+    return rows, counts.reshape(len(sizes), len(rows))
 
 
 def _bag_sizes(indices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    return np.diff(offsets, append=len(indices))
+    sizes = np.empty(len(offsets), np.int64)
+    sizes[:-1] = offsets[1:]
+    sizes[-1:] = len(indices)
+    return sizes - offsets
+
+
+def _divisors(sizes: np.ndarray, dtype: Any) -> np.ndarray:
+    return np.maximum(sizes, 1).astype(dtype)[:, None]
 
 
 def _embedding_bag(weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str) -> tuple[Any, Any]:
-    rows, shares = _shares(indices, offsets, len(weight), mode, weight.dtype)
-    if shares is not None:
-        return shares @ weight.take(rows, axis=0), (rows, shares)
     sizes = _bag_sizes(indices, offsets)
-    full = np.flatnonzero(sizes)
-    bags = np.zeros((len(offsets), weight.shape[1]), weight.dtype)
-    bags[full] = np.add.reduceat(weight.take(indices, axis=0), offsets[full], axis=0)
+    rows, counts = _counts(indices, sizes, len(weight), weight.dtype)
+    if counts is not None:
+        bags = counts @ weight.take(rows, axis=0)
+    else:
+        full = np.flatnonzero(sizes)
+        bags = np.zeros((len(offsets), weight.shape[1]), weight.dtype)
+        bags[full] = np.add.reduceat(weight.take(indices, axis=0), offsets[full], axis=0)
     if mode == "mean":
-        bags /= np.maximum(sizes, 1).astype(weight.dtype)[:, None]
-    return bags, (rows, None)
+        bags /= _divisors(sizes, weight.dtype)
+    return bags, (sizes, rows, counts)
 
 
 def _embedding_bag_joint(
     g: np.ndarray, kept: Any, weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str
 ) -> list[Any]:
-    rows, shares = kept
-    if shares is not None:
-        return [RowSparse(rows, shares.T @ g, weight.shape)]
-    sizes = _bag_sizes(indices, offsets)
+    sizes, rows, counts = kept
     if mode == "mean":
-        g = g / np.maximum(sizes, 1).astype(g.dtype)[:, None]
+        g = g / _divisors(sizes, g.dtype)
+    if counts is not None:
+        return [RowSparse(rows, counts.T @ g, weight.shape)]
     order, rows, starts = group(indices, len(weight))
     bag = np.repeat(np.arange(len(sizes)), sizes)
     return [RowSparse(rows, add_groups(g, bag[order], starts), weight.shape)]

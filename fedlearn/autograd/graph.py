@@ -94,14 +94,13 @@ class Op:
         _, inputs, values, params, kept = y._made
         if create_graph:
             values, kept = inputs, y
-        wanted = [isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful) for x in inputs]
         if self.joint is not None:
-            gradients = self.joint(g, kept, *values, **params)
-            return [(x, gx) for x, gx, want in zip(inputs, gradients, wanted, strict=True) if want]
+            pairs = zip(inputs, self.joint(g, kept, *values, **params), strict=True)
+            return [(x, gx) for x, gx in pairs if isinstance(x, Tensor) and x.requires_grad]
         return [
             (x, vjp(g, kept, *values, **params))
-            for x, vjp, want in zip(inputs, self.vjps, wanted, strict=False)
-            if want and vjp is not None
+            for x, vjp in zip(inputs, self.vjps, strict=False)
+            if vjp is not None and isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful)
         ]
 
     def __repr__(self) -> str:
@@ -233,10 +232,6 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 FREED = ("freed",)  # stands in `_made` once a backward pass has let the inputs go
-
-
-def _wants(x: Any, useful: set[int] | None) -> bool:
-    return isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful)
 
 
 def _operand(x: Any) -> Any:

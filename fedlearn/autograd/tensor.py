@@ -221,7 +221,8 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     if gradient is None:
         if output.size != 1:
             raise GraphError(f"a result of shape {output.shape} has many gradients: give one of its shape, or sum it")
-        gradient = np.ones(output.shape, output.dtype)
+        gradient = np.empty(output.shape, output.dtype)
+        gradient.fill(1)
     if np.shape(raw(gradient)) != output.shape:
         raise ShapeError(f"a gradient of shape {np.shape(raw(gradient))} does not fit a result of {output.shape}")
     if create_graph:

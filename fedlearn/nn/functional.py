@@ -174,7 +174,10 @@ def binary_cross_entropy_with_logits(
     """-(t log p + (1 - t) log(1 - p)) for p = sigmoid(input); `pos_weight` multiplies the first term."""
     _same_shape(input, target, "binary_cross_entropy_with_logits")
     if pos_weight is None:
-        losses = fused.bce_with_logits(input, target)
+        average = reduction == "mean" and weight is None
+        losses = fused.bce_with_logits(input, target, average=average)
+        if average:
+            return losses
     else:
         losses = (1 - target) * input + (1 + (pos_weight - 1) * target) * ops.softplus(-input)
     return _reduce(losses if weight is None else losses * weight, reduction)

@@ -22,6 +22,15 @@ from fedlearn.nn.parameter import Parameter, flatten
 STACKABLE = {Linear, Sequential, Sigmoid, Tanh, ReLU, LeakyReLU, GELU, Softplus}
 
 
+def unstackable(module: Module) -> list[str]:
+    """The kinds of its parts, itself included, that do not work on trailing axes; none if it can be stacked.
+
+    A class of one's own is taken at its word where it says `stackable = True`.
+    """
+    parts = {type(part) for part in module.modules()}
+    return sorted(kind.__name__ for kind in parts - STACKABLE if not getattr(kind, "stackable", False))
+
+
 class Stacked:
     """`count` copies of `module`, made of Linear layers and activations: inputs (K, B, in) -> outputs (K, B, out).
 
@@ -29,7 +38,7 @@ class Stacked:
     """
 
     def __init__(self, module: Module, count: int):
-        other = [type(part).__name__ for part in module.modules() if type(part) not in STACKABLE]
+        other = unstackable(module)
         if other or count < 1:
             raise BadInput(f"cannot stack {count} copies, with {other}: 1 or more, of Linear, Sequential, activations")
         self.count = count

@@ -16,7 +16,7 @@ from fedlearn.autograd import watch
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import next_id
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.parameter import Parameter, consecutive
+from fedlearn.nn.parameter import Parameter, consecutive, flatten
 
 Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "lr"
 State = dict[str, np.ndarray]  # what the rule remembers of its parameters, by name
@@ -55,6 +55,8 @@ class Optimizer:
             raise BadInput(f"{type(self).__name__} was given no parameters: pass module.parameters()")
         if len({id(p) for p in members}) < len(members):
             raise BadInput(f"{type(self).__name__} was given one parameter twice: each belongs to one group")
+        if all(p._data.base is None for p in members) and len({p.dtype for p in members}) == 1:
+            flatten(members)  # memory that belongs to no model's vector yet may be moved together
         self.state: dict[Parameter, dict[str, Any]] = {}
         self._runs: list[list[Run]] = [[] for _ in self.param_groups]
 

@@ -119,6 +119,10 @@ def classes(x: Any) -> np.ndarray:
     return np.arange(int(np.prod(x.shape[:-1]))).reshape(x.shape[:-1]) % x.shape[-1]
 
 
+def logits_and_shares(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, shape), rng.uniform(0, 1, shape)]
+
+
 def bags(mode: str) -> Callable[[Any], Any]:
     offsets = np.array([0, 2, 2, 5])  # the second bag is empty
 
@@ -230,7 +234,8 @@ CASES = [
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), average=True), logits),
-    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t), lambda r, s: [normal(r, s), r.uniform(0, 1, s)]),
+    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t), logits_and_shares),
+    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t, average=True), logits_and_shares),
     Case("embedding_bag", bags("sum"), matrix),
     Case("embedding_bag", bags("mean"), matrix),
     *RECURRENT,

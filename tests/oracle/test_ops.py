@@ -92,7 +92,10 @@ TORCH = {
     "windows": [lambda x: _windows(x) ** 2],
     "overlap_add": [_seen_twice],
     "cross_entropy": [lambda x: _losses(x, 0.0), lambda x: _losses(x, 0.2), lambda x: _losses(x, 0.0).mean()],
-    "bce_with_logits": [lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none")],
+    "bce_with_logits": [
+        lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none"),
+        lambda x, t: T.binary_cross_entropy_with_logits(x, t),
+    ],
     "embedding_bag": [lambda w: _bag(w, "sum"), lambda w: _bag(w, "mean")],
 }
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused, Op
 from fedlearn.autograd.operators import raw
 from fedlearn.autograd.rows import RowSparse
@@ -14,7 +13,7 @@ from fedlearn.autograd.rows import RowSparse
 
 def _scatter(g: np.ndarray, index: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Zeros of `shape` with `g` added at `index`; an element named twice receives both."""
-    whole = buffers.zeros(shape, g.dtype)
+    whole = np.zeros(shape, g.dtype)
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, np.ndarray) for part in parts):
         np.add.at(whole, index, g)

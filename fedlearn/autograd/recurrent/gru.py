@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import plan
@@ -34,9 +33,9 @@ def _forward(
     halves = np.array(HALVES, dtype)[:, None, None]
     multiply = plan.times((arranged(weight, ORDER) * halves).swapaxes(1, 2), plan.current().forward_block)
     biases = bias.reshape(3, 1, hidden) * halves
-    gates = buffers.empty((length, 3, batch, hidden), dtype)
-    recalled = buffers.empty((length, 3, batch, hidden), dtype)  # W h + b of every step
-    states = buffers.empty((length + 1, batch, hidden), dtype)  # h0, h of every step
+    gates = np.empty((length, 3, batch, hidden), dtype)
+    recalled = np.empty((length, 3, batch, hidden), dtype)  # W h + b of every step
+    states = np.empty((length + 1, batch, hidden), dtype)  # h0, h of every step
     part = np.empty((batch, hidden), dtype)
     states[0] = h0
     for t in range(length):
@@ -70,8 +69,8 @@ def _joint(
     gates, recalled, states = kept
     length, _, batch, hidden = gates.shape
     multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
-    dgates = buffers.empty((3, length, batch, hidden), weight.dtype)
-    drecalled = buffers.empty(dgates.shape, weight.dtype)  # differs from dgates in n, which r stands before
+    dgates = np.empty((3, length, batch, hidden), weight.dtype)
+    drecalled = np.empty(dgates.shape, weight.dtype)  # differs from dgates in n, which r stands before
     slope = np.empty((3, batch, hidden), weight.dtype)
     shares = np.empty_like(slope)
     dh = np.zeros((batch, hidden), weight.dtype)

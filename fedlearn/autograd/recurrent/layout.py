@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import buffers
 from fedlearn.autograd.ops import take
 from fedlearn.autograd.rows import group
 
@@ -33,6 +32,14 @@ class Projections:
         else:
             self.source = np.stack([gates[:, k] * gates.dtype.type(s) for k, s in self.steps])
 
+    def fill(self, gates: np.ndarray) -> None:
+        """Write all steps (T, G, B, H)."""
+        for n, (k, scale) in enumerate(self.steps):
+            if self.indices is None:
+                np.multiply(self.source[:, :, k], scale, out=gates[:, n])
+            else:
+                gates[:, n] = self.source[n].take(self.indices, axis=0)
+
     def into(self, out: np.ndarray, t: int) -> None:
         """Write step t (G, B, H)."""
         if self.indices is not None:
@@ -48,7 +55,7 @@ def projections_gradient(
     """The gradient of `projected`, from that of the gates of all steps (G, T, B, H)."""
     gates, length, batch, hidden = dgates.shape
     if indices is None:
-        whole = buffers.empty((length, batch, gates, hidden), dgates.dtype)
+        whole = np.empty((length, batch, gates, hidden), dgates.dtype)
         for k, gate in zip(order, dgates, strict=True):
             whole[:, :, k] = gate
         return whole.reshape(projected.shape)

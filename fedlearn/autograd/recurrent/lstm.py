@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import plan
@@ -31,17 +30,33 @@ def _forward(
     hidden, dtype = weight.shape[1], weight.dtype
     source = Projections(projected, indices, ORDER, HALVES)
     length, batch = source.length, source.batch
-    scaled = arranged(weight, ORDER) * np.array(HALVES, dtype)[:, None, None]
-    multiply = plan.times(scaled.swapaxes(1, 2), plan.current().forward_block)
-    gates = buffers.empty((length, 4, batch, hidden), dtype)
-    states = buffers.empty((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
-    cells = buffers.empty((length + 1, batch, hidden), dtype)  # c0, c of every step
-    squashed = buffers.empty((length, batch, hidden), dtype)  # tanh(c) of every step
-    recalled = np.empty((4, batch, hidden), dtype)
-    cell = plan.pointwise().lstm_cell
+    matrices = (arranged(weight, ORDER) * np.array(HALVES, dtype)[:, None, None]).swapaxes(1, 2)
+    gates = np.empty((length, 4, batch, hidden), dtype)
+    states = np.empty((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
+    cells = np.empty((length + 1, batch, hidden), dtype)  # c0, c of every step
+    squashed = np.empty((length, batch, hidden), dtype)  # tanh(c) of every step
     states[0], cells[0] = h0, c0
-    for t in range(length):
-        gate = gates[t]
+    if plan.whole_sequences(weight):
+        source.fill(gates)
+        plan.kernels("small").forward(gates, np.ascontiguousarray(matrices), states, cells, squashed)
+    else:
+        _run(source, matrices, gates, states, cells, squashed)
+    states[-1] = cells[-1]
+    return states[1:], (gates, states, cells, squashed)
+
+
+def _run(
+    source: Projections,
+    matrices: np.ndarray,
+    gates: np.ndarray,
+    states: np.ndarray,
+    cells: np.ndarray,
+    squashed: np.ndarray,
+) -> None:
+    multiply = plan.times(matrices, plan.current().forward_block)
+    cell = plan.pointwise().lstm_cell
+    recalled = np.empty_like(gates[0])
+    for t, gate in enumerate(gates):
         source.into(gate, t)
         multiply(states[t], recalled)
         gate += recalled
@@ -49,8 +64,6 @@ def _forward(
         cell(gate, cells[t], cells[t + 1])
         np.tanh(cells[t + 1], out=squashed[t])
         np.multiply(gate[2], squashed[t], out=states[t + 1])
-    states[-1] = cells[-1]
-    return states[1:], (gates, states, cells, squashed)
 
 
 def _joint(
@@ -64,16 +77,36 @@ def _joint(
 ) -> list[np.ndarray]:
     gates, states, cells, squashed = kept
     length, _, batch, hidden = gates.shape
-    multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
-    dgates = buffers.empty((4, length, batch, hidden), weight.dtype)
-    shares = np.zeros((4, batch, hidden), weight.dtype)  # of the gradient of h, from each gate of the next step
-    dc = g[length].copy()
+    matrices = arranged(weight, ORDER)
+    dgates = np.empty((4, length, batch, hidden), weight.dtype)
+    dh, dc = np.zeros((batch, hidden), weight.dtype), g[length].copy()
+    if plan.whole_sequences(weight):
+        outputs = np.ascontiguousarray(g[:length])
+        plan.kernels("small").backward(gates, matrices, states, cells, squashed, outputs, dgates, dh, dc)
+    else:
+        _run_back(gates, matrices, states, cells, squashed, g, dgates, dh, dc)
+    dweight = weight_gradient(dgates, states[:length], ORDER)
+    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dh, dc]
+
+
+def _run_back(
+    gates: np.ndarray,
+    matrices: np.ndarray,
+    states: np.ndarray,
+    cells: np.ndarray,
+    squashed: np.ndarray,
+    g: np.ndarray,
+    dgates: np.ndarray,
+    dh: np.ndarray,
+    dc: np.ndarray,
+) -> None:
+    multiply = plan.times(matrices, plan.current().backward_block)
     cell_back = plan.pointwise().lstm_cell_back
-    for t in range(length - 1, -1, -1):
+    shares = np.zeros_like(gates[0])  # of the gradient of h, from each gate of the next step
+    for t in range(len(gates) - 1, -1, -1):
         cell_back(gates[t], squashed[t], states[t + 1], cells[t], g[t], shares, dc, dgates[:, t])
         multiply(dgates[:, t], shares)
-    dweight = weight_gradient(dgates, states[:length], ORDER)
-    return [projections_gradient(dgates, projected, indices, ORDER), dweight, shares.sum(axis=0), dc]
+    np.add.reduce(shares, axis=0, out=dh)
 
 
 def _composed(projected: Any, weight: Any, h0: Any, c0: Any, indices: np.ndarray | None = None) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from fedlearn.errors import BadInput
 
 BLOCKS = (0, 32, 64, 128)
+SMALL = 64  # units up to which a compiled loop beats calling BLAS and NumPy at every step
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,19 @@ def current() -> KernelPlan:
 
 
 def pointwise() -> ModuleType:
-    """The module of elementwise kernels that the current plan names."""
-    return import_module(f"fedlearn.autograd.recurrent.{'compiled' if _current.compiled else 'pointwise'}")
+    """The elementwise kernels of the current plan."""
+    return kernels("compiled" if _current.compiled else "pointwise")
+
+
+def kernels(name: str) -> ModuleType:
+    """A module of kernels, imported when first needed: some need numba."""
+    return import_module(f"fedlearn.autograd.recurrent.{name}")
+
+
+def whole_sequences(weight: np.ndarray) -> bool:
+    """Whether a recurrent layer with this weight (G H, H) is so small that its whole loop is compiled."""
+    hidden = weight.shape[1]
+    return _current.compiled and hidden <= SMALL and hidden % 4 == 0 and weight.dtype == np.float32
 
 
 def times(matrices: np.ndarray, block: int) -> Callable[[np.ndarray, np.ndarray], None]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import buffers
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import relu, stack, tanh
 from fedlearn.autograd.recurrent import plan
@@ -26,7 +25,7 @@ def _forward(
 ) -> tuple[np.ndarray, Any]:
     source = Projections(projected, indices, ORDER, SCALE)
     multiply = plan.times(arranged(weight, ORDER).swapaxes(1, 2), plan.current().forward_block)
-    states = buffers.empty((source.length + 1, 1, source.batch, len(weight)), weight.dtype)
+    states = np.empty((source.length + 1, 1, source.batch, len(weight)), weight.dtype)
     recalled = np.empty(states.shape[1:], weight.dtype)
     states[0] = h0
     for t in range(source.length):
@@ -51,7 +50,7 @@ def _joint(
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
-    dgates = buffers.empty((1, *g.shape), weight.dtype)
+    dgates = np.empty((1, *g.shape), weight.dtype)
     dh = np.zeros((1, *h0.shape), weight.dtype)
     for t in range(len(g) - 1, -1, -1):
         h = states[t + 1]

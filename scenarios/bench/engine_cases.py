@@ -1,0 +1,225 @@
+"""The steps that `fedlearn bench engine` times: each once with this engine and once with PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from fedlearn import grad, nn, optim
+from fedlearn.autograd import recurrent
+from fedlearn.models.chars import CharLSTM
+from fedlearn.nn import functional as F
+
+Step = Callable[[], Any]
+CHARACTERS, LENGTH = 62, 64
+LR = 1e-6  # a step is repeated thousands of times: training must not drive its numbers to 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """`ours` and `torch` prepare a step and return it; a step trains `clients` clients."""
+
+    name: str
+    ours: Callable[[], Step]
+    torch: Callable[[], Step] | None = None
+    clients: int = 1
+
+
+def cases() -> Iterator[Case]:
+    """All of them; the recurrent ones also compiled, where numba is installed."""
+    yield Case("mlp", mlp, torch_mlp)
+    yield Case("mlp_double_backward", mlp_twice, torch_mlp_twice)
+    yield Case("mlp_stacked_100", stacked_mlp, clients=100)
+    for dim in (1, 16):
+        yield Case(f"spam_dim_{dim}", partial(spam, dim), partial(torch_spam, dim))
+    for compiled in (False, True)[: 1 + (find_spec("numba") is not None)]:
+        mark = "_compiled" if compiled else ""
+        for hidden in (128, 256):
+            name = f"char_lm_{hidden}{mark}"
+            yield Case(name, partial(char_lm, hidden, compiled), partial(torch_char_lm, hidden))
+        for hidden, batch in ((32, 4), (64, 10)):
+            name = f"lstm_{hidden}_batch_{batch}{mark}"
+            yield Case(name, partial(lstm, hidden, batch, compiled), partial(torch_lstm, hidden, batch))
+
+
+def _draw() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _step(optimizer: Any, loss: Callable[[], Any]) -> Step:
+    """One training step; the same three lines with either library."""
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
+
+
+# A multi-layer perceptron 64-32-10 on batches of 10
+
+
+def _digits(clients: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    shape = (10,) if clients == 1 else (clients, 10)
+    return _draw().standard_normal((*shape, 64), np.float32), _draw().integers(0, 10, shape)
+
+
+def _mlp() -> nn.Module:
+    draw = _draw()
+    return nn.Sequential(nn.Linear(64, 32, rng=draw), nn.Tanh(), nn.Linear(32, 10, rng=draw))
+
+
+def _torch_mlp() -> Any:
+    layers = _torch().nn
+    return layers.Sequential(layers.Linear(64, 32), layers.Tanh(), layers.Linear(32, 10))
+
+
+def mlp() -> Step:
+    model, (x, y) = _mlp(), _digits()
+    return _step(optim.SGD(model.parameters(), lr=LR), lambda: F.cross_entropy(model(x), y))
+
+
+def torch_mlp() -> Step:
+    torch, model, (x, y) = _torch(), _torch_mlp(), map(_torch().as_tensor, _digits())
+    loss = torch.nn.functional.cross_entropy
+    return _step(torch.optim.SGD(model.parameters(), lr=LR), lambda: loss(model(x), y))
+
+
+def mlp_twice() -> Step:
+    """The gradient of the squared norm of the gradient, as an attack on gradients takes it."""
+    model, (x, y) = _mlp(), _digits()
+    weights = list(model.parameters())
+
+    def step() -> None:
+        first = grad(F.cross_entropy(model(x), y), weights, create_graph=True)
+        total = (first[0] * first[0]).sum()
+        for g in first[1:]:
+            total = total + (g * g).sum()
+        grad(total, weights)
+
+    return step
+
+
+def torch_mlp_twice() -> Step:
+    torch, model, (x, y) = _torch(), _torch_mlp(), map(_torch().as_tensor, _digits())
+    weights = list(model.parameters())
+
+    def step() -> None:
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        first = torch.autograd.grad(loss, weights, create_graph=True)
+        torch.autograd.grad(sum((g * g).sum() for g in first), weights)
+
+    return step
+
+
+def stacked_mlp() -> Step:
+    stack, (x, y) = nn.Stacked(_mlp(), 100), _digits(100)
+
+    def loss() -> Any:
+        losses = F.cross_entropy(stack(x).reshape(-1, 10), y.ravel(), reduction="none")
+        return losses.reshape(100, 10).mean(axis=1).sum()
+
+    return _step(optim.SGD(stack.parameters(), lr=LR), loss)
+
+
+# The spam classifier on batches of 32 mails, a vocabulary of 10,000
+
+
+def _mails() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    draw = _draw()
+    sizes = draw.integers(10, 120, 32)
+    indices = draw.zipf(1.3, sizes.sum()) % 10_000
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return indices, offsets, draw.integers(0, 2, (32, 1)).astype(np.float32)
+
+
+def spam(dim: int) -> Step:
+    words, head = nn.EmbeddingBag(10_000, dim, rng=_draw()), nn.Linear(dim, 1, rng=_draw())
+    indices, offsets, y = _mails()
+    optimizer = optim.SGD([*words.parameters(), *head.parameters()], lr=LR)
+    return _step(optimizer, lambda: F.binary_cross_entropy_with_logits(head(words(indices, offsets)), y))
+
+
+def torch_spam(dim: int) -> Step:
+    torch = _torch()
+    words, head = torch.nn.EmbeddingBag(10_000, dim), torch.nn.Linear(dim, 1)
+    indices, offsets, y = map(torch.as_tensor, _mails())
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    optimizer = torch.optim.SGD([*words.parameters(), *head.parameters()], lr=LR)
+    return _step(optimizer, lambda: loss(head(words(indices, offsets)), y))
+
+
+# A character language model, embedding as wide as the LSTM, 64 steps of 32 sequences
+
+
+def _text() -> tuple[np.ndarray, np.ndarray]:
+    return _draw().integers(0, CHARACTERS, (32, LENGTH)), _draw().integers(0, CHARACTERS, (32, LENGTH))
+
+
+def _planned(step: Step, plan: recurrent.KernelPlan) -> Step:
+    """The step, under a kernel plan of its own."""
+
+    def planned() -> None:
+        recurrent.use(plan)
+        step()
+
+    return planned
+
+
+def _plan(batch: int, hidden: int, compiled: bool) -> recurrent.KernelPlan:
+    measured = recurrent.KernelPlan.measure(batch, hidden)
+    return recurrent.KernelPlan(measured.forward_block, measured.backward_block, compiled)
+
+
+def char_lm(hidden: int, compiled: bool) -> Step:
+    model, (x, y) = CharLSTM(CHARACTERS, hidden, rng=_draw()), _text()
+    following = np.ascontiguousarray(y.T).ravel()
+
+    def loss() -> Any:
+        return F.cross_entropy(model(x)[0].reshape(-1, CHARACTERS), following)
+
+    step = _step(optim.SGD(model.parameters(), lr=LR), loss)
+    return _planned(step, _plan(32, hidden, compiled))
+
+
+def torch_char_lm(hidden: int) -> Step:
+    torch = _torch()
+    embedding, head = torch.nn.Embedding(CHARACTERS, hidden), torch.nn.Linear(hidden, CHARACTERS)
+    layer = torch.nn.LSTM(hidden, hidden)
+    x, y = (torch.as_tensor(np.ascontiguousarray(ids.T)) for ids in _text())
+    following = y.ravel()
+
+    def loss() -> Any:
+        logits = head(layer(embedding(x))[0]).reshape(-1, CHARACTERS)
+        return torch.nn.functional.cross_entropy(logits, following)
+
+    weights = [*embedding.parameters(), *layer.parameters(), *head.parameters()]
+    return _step(torch.optim.SGD(weights, lr=LR), loss)
+
+
+# The LSTM layer alone
+
+
+def lstm(hidden: int, batch: int, compiled: bool) -> Step:
+    layer, x = nn.LSTM(hidden, hidden, rng=_draw()), _draw().standard_normal((LENGTH, batch, hidden), np.float32)
+    step = _step(optim.SGD(layer.parameters(), lr=LR), lambda: layer(x)[0].sum())
+    return _planned(step, _plan(batch, hidden, compiled))
+
+
+def torch_lstm(hidden: int, batch: int) -> Step:
+    torch = _torch()
+    layer = torch.nn.LSTM(hidden, hidden)
+    x = torch.as_tensor(_draw().standard_normal((LENGTH, batch, hidden), np.float32))
+    return _step(torch.optim.SGD(layer.parameters(), lr=LR), lambda: layer(x)[0].sum())

@@ -1,0 +1,210 @@
+"""First and second derivatives of every layer and loss, by its input and by its parameters, against differences."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedlearn import Tensor, nn
+from fedlearn.autograd import gradcheck, gradgradcheck
+from fedlearn.autograd.memory import keep_freed
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn import functional as F
+from tests.autograd.cases import apart, normal
+
+LAYERS = {
+    "Linear": (lambda: nn.Linear(3, 2), (2, 3)),
+    "Conv2d": (lambda: nn.Conv2d(2, 2, (2, 3), stride=(2, 1), padding=1), (2, 2, 4, 3)),
+    "MaxPool2d": (lambda: nn.MaxPool2d(2, padding=1), (1, 2, 4, 3)),
+    "AvgPool2d": (lambda: nn.AvgPool2d(2, stride=1), (1, 2, 3, 3)),
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), (4, 3)),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(2), (2, 2, 2, 3)),
+    "LayerNorm": (lambda: nn.LayerNorm((2, 3)), (2, 2, 3)),
+    "LSTM": (lambda: nn.LSTM(2, 3, num_layers=2), (3, 2, 2)),
+    "GRU": (lambda: nn.GRU(2, 3, batch_first=True), (2, 3, 2)),
+    "RNN": (lambda: nn.RNN(2, 3), (3, 2, 2)),
+    "LSTMCell": (lambda: nn.LSTMCell(2, 3), (2, 2)),
+    "GRUCell": (lambda: nn.GRUCell(2, 3), (2, 2)),
+    "RNNCell": (lambda: nn.RNNCell(2, 3), (2, 2)),
+    "Sequential": (lambda: nn.Sequential(nn.Linear(3, 2), nn.GELU(), nn.Flatten(), nn.Softmax()), (2, 3)),
+    "activations": (lambda: nn.Sequential(nn.Softplus(), nn.LeakyReLU(), nn.Sigmoid(), nn.LogSoftmax()), (2, 3)),
+}
+
+
+def with_parameters(layer: nn.Module):
+    """The layer as a function of its input and of all its parameters, and these parameters."""
+    slots = [
+        (part, name)
+        for part in layer.modules()
+        for name, value in vars(part).items()
+        if isinstance(value, nn.Parameter)
+    ]
+    values = [Tensor(vars(part)[name].numpy(), requires_grad=True) for part, name in slots]
+
+    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+        for (part, name), value in zip(slots, parameters, strict=True):
+            vars(part)[name] = value
+        y = layer(x)
+        return y[0] if isinstance(y, tuple) else y
+
+    return run, values
+
+
+@pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_layers(make, shape, seed):
+    rng = np.random.default_rng(seed)
+    layer = make().double()
+    layer.vector[:] = rng.normal(0, 0.7, layer.vector.shape)
+    run, parameters = with_parameters(layer)
+    inputs = [Tensor(apart(rng, shape), requires_grad=True), *parameters]
+    assert gradcheck(run, inputs, rng, directions=2)
+    assert gradgradcheck(run, inputs, rng, directions=2)
+
+
+LOSSES = {
+    "MSELoss": lambda x: nn.MSELoss()(x, np.ones((3, 2))),
+    "BCELoss": lambda x: nn.BCELoss()(x.sigmoid(), np.full((3, 2), 0.3)),
+    "BCEWithLogitsLoss": lambda x: nn.BCEWithLogitsLoss(pos_weight=np.array([1.0, 2.0]))(x, np.full((3, 2), 0.3)),
+    "NLLLoss": lambda x: nn.NLLLoss(ignore_index=1)(x, np.array([0, 1, 0])),
+    "CrossEntropyLoss": lambda x: nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=0)(x, np.array([0, 1, 1])),
+    "weighted": lambda x: nn.CrossEntropyLoss(weight=np.array([0.5, 2.0]))(x, np.array([0, 1, 1])),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_losses(loss):
+    inputs = [Tensor(normal(np.random.default_rng(0), (3, 2)), requires_grad=True)]
+    assert gradcheck(loss, inputs)
+    assert gradgradcheck(loss, inputs)
+
+
+@pytest.mark.parametrize("name", ["Embedding", "EmbeddingBag"])
+def test_embeddings(name):
+    layer = getattr(nn, name)(5, 2).double()
+    run, parameters = with_parameters(layer)
+    indices = Tensor(np.array([[0, 3, 3], [4, 0, 1]]))
+    assert gradcheck(lambda w: run(indices, w) ** 2, parameters)
+    assert gradgradcheck(lambda w: run(indices, w) ** 2, parameters)
+
+
+def test_gradcheck_sees_a_wrong_gradient():
+    def wrong(x: Tensor) -> Tensor:
+        return x * x.detach()  # the derivative of a square, but for the factor 2
+
+    with pytest.raises(AssertionError, match="differences"):
+        gradcheck(wrong, [Tensor(np.array([1.0, 2.0]), requires_grad=True)])
+    with pytest.raises(BadInput, match="float64"):
+        gradcheck(wrong, [Tensor([1.0], requires_grad=True)])
+
+
+def test_dropout_draws_from_the_generator_it_is_given():
+    x = np.ones((50, 40), np.float32)
+    layer = nn.Dropout(0.25, rng=np.random.default_rng(0))
+    first = layer(x)
+    assert set(np.unique(first).round(4)) == {0.0, np.float32(1 / 0.75).round(4)}
+    assert first.mean() == pytest.approx(1, abs=0.05)
+    model = nn.Sequential(layer, nn.LSTM(40, 3, num_layers=2, dropout=0.5))
+    draws = [model.use_rng(np.random.default_rng(7))[0](x) for _ in range(2)]
+    np.testing.assert_array_equal(*draws)
+    assert model[1].rng is layer.rng
+    assert layer.eval()(x) is x
+    with pytest.raises(BadInput):
+        F.dropout(x, 1.0)
+
+
+def test_a_carried_state_is_detached_and_ends_the_graph():
+    layer = nn.LSTM(2, 3, rng=np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((4, 1, 2)).astype(np.float32)
+    _, state = layer(x)
+    y, _ = layer(x, tuple(part.detach() for part in state))
+    y.sum().backward()
+    alone = layer.weight_hh_l0.grad.numpy().copy()
+    layer.zero_grad()
+    y, _ = layer(x, layer(x)[1])
+    y.sum().backward()
+    assert np.abs(layer.weight_hh_l0.grad.numpy() - alone).max() > 1e-4
+
+
+def test_layers_in_a_mixture():
+    gru, lstm = nn.GRU(2, 3), nn.LSTM(3, 4)
+    y, (h, c) = lstm(gru(np.ones((5, 2, 2), np.float32))[0])
+    assert (y.shape, h.shape, c.shape) == ((5, 2, 4), (1, 2, 4), (1, 2, 4))
+    y.sum().backward()
+    assert all(np.abs(p.grad.numpy()).max() > 0 for p in gru.parameters())
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: nn.Linear(3, 2)(np.ones((2, 4))),
+        lambda: nn.LSTM(3, 2)(np.ones((2, 4))),
+        lambda: nn.LSTM(3, 2)(np.ones((2, 1, 3)), np.zeros((1, 1, 2))),
+        lambda: nn.Conv2d(1, 1, 5)(np.ones((1, 1, 4, 4))),
+        lambda: nn.Conv2d(2, 1, 2)(np.ones((1, 1, 4, 4))),
+        lambda: nn.BatchNorm2d(3)(np.ones((4, 3))),
+        lambda: nn.BatchNorm1d(3)(np.ones((1, 3))),
+        lambda: nn.LayerNorm(3)(np.ones((2, 4))),
+        lambda: F.mse_loss(np.ones(3), np.ones((3, 1))),
+        lambda: F.cross_entropy(np.ones((3, 2)), np.zeros(2, int)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(run):
+    with pytest.raises(ShapeError, match=r"\(\d"):
+        run()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: F.cross_entropy(np.ones((2, 2)), np.array([0, 2])),
+        lambda: F.cross_entropy(np.ones((2, 2)), np.array([0, -1])),
+        lambda: F.cross_entropy(np.ones((2, 2)), np.array([0.0, 1.0])),
+        lambda: F.nll_loss(np.ones((2, 2)), np.array([0, 5])),
+        lambda: nn.Embedding(3, 1)(np.array([3])),
+        lambda: nn.Embedding(3, 1)(np.array([-1])),
+        lambda: nn.EmbeddingBag(3, 1)(np.array([0]), np.array([1])),
+        lambda: nn.EmbeddingBag(3, 1)(np.array([0])),
+        lambda: nn.EmbeddingBag(3, 1, mode="max")(np.array([[0]])),
+        lambda: F.binary_cross_entropy(np.array([1.5]), np.array([1.0])),
+        lambda: F.mse_loss(np.ones(1), np.ones(1), reduction="best"),
+        lambda: nn.RNN(2, 3, nonlinearity="sine"),
+        lambda: nn.LSTM(0, 3),
+        lambda: nn.init.calculate_gain("cube"),
+        lambda: nn.init.xavier_uniform_(Tensor(np.zeros(3))),
+    ],
+)
+def test_bad_values_are_refused(run):
+    with pytest.raises(BadInput):
+        run()
+
+
+def test_initial_values():
+    rng = np.random.default_rng(0)
+    weight = nn.Parameter(np.zeros((200, 300), np.float32))
+    for fill, std in [
+        (nn.init.xavier_uniform_, (2 / 500) ** 0.5),
+        (nn.init.xavier_normal_, (2 / 500) ** 0.5),
+        (nn.init.kaiming_uniform_, (2 / 300) ** 0.5),
+        (nn.init.kaiming_normal_, (2 / 300) ** 0.5),
+    ]:
+        assert fill(weight, rng=rng).numpy().std() == pytest.approx(std, rel=0.02)
+    product = nn.init.orthogonal_(weight, rng=rng).numpy() @ weight.numpy().T
+    np.testing.assert_allclose(product, np.eye(200), atol=1e-5)
+    assert nn.init.constant_(weight, 3.0).numpy().min() == 3
+
+
+def test_a_summary_counts_what_there_is():
+    lines = nn.Sequential(nn.Linear(30, 50), nn.Linear(50, 2)).summary().splitlines()
+    assert lines[0].split() == ["0.weight", "(50,", "30)", "1,500"]
+    assert lines[-1].split() == ["all", "1,652"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_the_c_library_is_told_to_keep_memory():
+    assert keep_freed()
