@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Any
 
-from fedlearn.crypto.extras import cryptography
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
 from fedlearn.errors import CiphertextError, CryptoKeyError
 
 KEY_BYTES = 32
@@ -21,8 +23,7 @@ class AgreementKey:
         secret = secrets.token_bytes(KEY_BYTES) if secret is None else secret
         if len(secret) != KEY_BYTES:
             raise CryptoKeyError(f"an X25519 key has {KEY_BYTES} bytes, not {len(secret)}")
-        self._x25519 = cryptography("asymmetric.x25519")
-        self._key = self._x25519.X25519PrivateKey.from_private_bytes(secret)
+        self._key = X25519PrivateKey.from_private_bytes(secret)
         self.secret = secret
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
@@ -32,7 +33,7 @@ class AgreementKey:
         Raises `CryptoKeyError` for a public key of another length, or one that forces a known secret.
         """
         try:
-            shared = self._key.exchange(self._x25519.X25519PublicKey.from_public_bytes(peer))
+            shared = self._key.exchange(X25519PublicKey.from_public_bytes(peer))
         except ValueError as error:
             raise CryptoKeyError(f"public key {peer.hex()[:16]}... cannot be agreed with: {error}") from None
         low, high = sorted((self.public, peer))
@@ -51,19 +52,12 @@ def _derive(shared: bytes, info: bytes) -> bytes:
 def seal(key: bytes, letter: bytes, context: bytes) -> bytes:
     """Encrypt and authenticate `letter` (ChaCha20-Poly1305, RFC 8439), bound to `context`, under a fresh nonce."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + _aead(key).encrypt(nonce, letter, context)
+    return nonce + ChaCha20Poly1305(key).encrypt(nonce, letter, context)
 
 
 def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
     """The letter; raises `CiphertextError` if it was damaged or sealed with another key or context."""
-    aead = _aead(key)
-    from cryptography.exceptions import InvalidTag
-
     try:
-        return aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
+        return ChaCha20Poly1305(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
     except (InvalidTag, ValueError):
         raise CiphertextError(f"a sealed letter of {len(sealed)} bytes is damaged, or for another key or use") from None
-
-
-def _aead(key: bytes) -> Any:
-    return cryptography("ciphers.aead").ChaCha20Poly1305(key)

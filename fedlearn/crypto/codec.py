@@ -10,6 +10,7 @@ import math
 import struct
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -63,7 +64,7 @@ class FixedPoint:
         """The largest encoded magnitude, 2^(bits-1) - 1."""
         return (1 << (self.bits - 1)) - 1
 
-    @property
+    @cached_property
     def fraction_bits(self) -> int:
         """The largest f with 2^f * bound <= limit; integers are encoded as they are when it is 0."""
         steps = self.limit / Fraction(self.bound)
@@ -91,7 +92,7 @@ class FixedPoint:
             )
         if outside:
             values = np.clip(values, -self.bound, self.bound)
-        scaled = np.ldexp(values, self.fraction_bits)
+        scaled = values * 2.0**self.fraction_bits  # a power of two: exact
         if self.rounding == "nearest":
             return np.rint(scaled).astype(np.int64)
         if rng is None:
@@ -101,7 +102,10 @@ class FixedPoint:
 
     def count_outside(self, values: np.ndarray) -> int:
         """How many values lie outside the bound; raises `CodecError` if any is not finite."""
-        magnitudes = np.abs(np.asarray(values, dtype=np.float64))
+        values = np.asarray(values, dtype=np.float64)
+        if not values.size or (-self.bound <= values.min() and values.max() <= self.bound):
+            return 0  # so it is nearly always, and NaN makes both comparisons false
+        magnitudes = np.abs(values)
         if not np.isfinite(magnitudes.sum()):
             bad = np.flatnonzero(~np.isfinite(magnitudes))
             if bad.size:
@@ -114,9 +118,9 @@ class FixedPoint:
     def decode(self, total: np.ndarray, total_weight: float, max_weight: float = 1.0) -> np.ndarray:
         """The float64 mean of an int64 sum: total * 2^-f * max_weight / total_weight.
 
-        Unweighted: `total_weight` is the number of addends. Weighted, for values encoded as (w / max_weight)
-        * x: `total_weight` is the sum of the weights. The result is off by `error_bound` at most, besides
-        float64's rounding.
+        Unweighted: `total_weight` is the number of addends. Weighted, for values encoded as (w / max_weight) * x:
+        `total_weight` is the sum of the weights. The result is off by `error_bound` at most, besides float64's
+        rounding.
         """
         self._check_weights(total_weight, max_weight)
         return np.ldexp(np.asarray(total, dtype=np.float64), -self.fraction_bits) * (max_weight / total_weight)
@@ -130,10 +134,10 @@ class FixedPoint:
     ) -> float:
         """The most by which a decoded mean can differ from the true mean, in any component.
 
-        addends * step * max_weight / total_weight, where step is 2^-(f+1) (2^-f under stochastic rounding),
-        so just the step for an unweighted mean. `addends` defaults to the codec's, `total_weight` to
-        `addends`. `clipped` is the sum over addends of the largest |x| - bound that was clipped away; it adds
-        clipped * max_weight / total_weight.
+        addends * step * max_weight / total_weight, where step is 2^-(f+1) (2^-f under stochastic rounding), so just
+        the step for an unweighted mean. `addends` defaults to the codec's, `total_weight` to `addends`. `clipped` is
+        the sum over addends of the largest |x| - bound that was clipped away; it adds clipped * max_weight /
+        total_weight.
         """
         count = self.addends if addends is None else addends
         weight = count if total_weight is None else total_weight

@@ -1,7 +1,7 @@
 """Powers of one fixed base with random exponents, by table: a multiplication per window of exponent bits.
 
-Brickell, Gordon, McCurley, Wilson, "Fast exponentiation with precomputation" (EUROCRYPT 1992), with all
-digits stored.
+Brickell, Gordon, McCurley, Wilson, "Fast exponentiation with precomputation" (EUROCRYPT 1992), with all digits
+stored.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ _OBJECT_BYTES = 48  # what one big integer takes besides its digits
 
 
 def choose_window(exponent_bits: int, modulus_bytes: int, expected: int, memory_limit: int) -> int:
-    """The window that costs fewest multiplications for a table and `expected` powers within `memory_limit`
-    bytes.
+    """The window that costs fewest multiplications, for a table within `memory_limit` bytes and `expected` powers.
 
     0 says that no table pays: plain exponentiation takes about one multiplication per exponent bit.
     """

@@ -15,7 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fedlearn.crypto.extras import cryptography
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
 from fedlearn.crypto.keys import PrivateKey, PublicKey
 from fedlearn.errors import CryptoKeyError
 
@@ -162,22 +165,18 @@ def _load(path: Path, content: bytes) -> dict[str, Any]:
 
 def _seal(content: bytes, passphrase: str, authenticated: bytes) -> dict[str, Any]:
     salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
-    cipher = cryptography("ciphers.aead").AESGCM(_derive(passphrase, salt))
-    data = cipher.encrypt(nonce, content, authenticated)
+    data = AESGCM(_derive(passphrase, salt)).encrypt(nonce, content, authenticated)
     texts = {name: raw.hex() for name, raw in (("salt", salt), ("nonce", nonce), ("data", data))}
     return {"kdf": "scrypt", **_SCRYPT, "cipher": "AES-256-GCM", **texts}
 
 
 def _open(sealed: Any, passphrase: str, authenticated: bytes) -> bytes:
-    aead = cryptography("ciphers.aead")
-    from cryptography.exceptions import InvalidTag
-
     expected = {"kdf": "scrypt", **_SCRYPT, "cipher": "AES-256-GCM"}
     if not isinstance(sealed, dict) or {key: sealed.get(key) for key in expected} != expected:
         raise CryptoKeyError(f"the key is encrypted in an unknown way: {expected} is expected")
     try:
         salt, nonce, data = (bytes.fromhex(sealed[name]) for name in ("salt", "nonce", "data"))
-        return aead.AESGCM(_derive(passphrase, salt)).decrypt(nonce, data, authenticated)
+        return AESGCM(_derive(passphrase, salt)).decrypt(nonce, data, authenticated)
     except (KeyError, TypeError, ValueError):
         raise CryptoKeyError("the encrypted part of the key file is malformed: damaged file") from None
     except InvalidTag:
@@ -185,4 +184,4 @@ def _open(sealed: Any, passphrase: str, authenticated: bytes) -> bytes:
 
 
 def _derive(passphrase: str, salt: bytes) -> bytes:
-    return cryptography("kdf.scrypt").Scrypt(salt=salt, length=32, **_SCRYPT).derive(passphrase.encode())
+    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(passphrase.encode())

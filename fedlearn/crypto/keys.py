@@ -1,11 +1,11 @@
 """Paillier keys (Paillier, EUROCRYPT 1999) made here and handed to `phe`'s key classes.
 
-Primes are p = q = 3 (mod 4) with gcd(p - 1, q - 1) = 2, as the short-exponent randomiser of Damgard, Jurik
-and Nielsen (2010, section 4.2) needs; such a key is called `blum`. Whoever holds the primes knows that
-property. Everyone else is told by a flag in the public key's bytes, which is a claim of the key's owner and
-no more: it decides only how fast others encrypt to that owner, who reads the result anyway, so a lie gains
-its teller nothing. What must not happen is a stranger setting the flag on another's key; the key's bytes are
-therefore to be taken from where the key itself is agreed upon, whole.
+Primes are p = q = 3 (mod 4) with gcd(p - 1, q - 1) = 2, as the short-exponent randomiser of Damgard, Jurik and
+Nielsen (2010, section 4.2) needs; such a key is called `blum`. Whoever holds the primes knows that property. Everyone
+else is told by a flag in the public key's bytes, which is a claim of the key's owner and no more: it decides only how
+fast others encrypt to that owner, who reads the result anyway, so a lie gains its teller nothing. What must not
+happen is a stranger setting the flag on another's key; the key's bytes are therefore to be taken from where the key
+itself is agreed upon, whole.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_bits(bits: int, insecure_test_key: bool) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PublicKey:
     """The modulus n to encrypt to. Equal when n is equal.
 
@@ -51,7 +51,7 @@ class PublicKey:
     Raises `CryptoKeyError` for a modulus that is too small or visibly not a product of two large primes.
     """
 
-    n: int = field(repr=False)
+    n: int
     blum: bool = field(default=False, compare=False)
     insecure_test_key: bool = field(default=False, compare=False)
 
@@ -66,6 +66,9 @@ class PublicKey:
             raise CryptoKeyError(f"the {self.bits}-bit modulus has a factor below 65536: damaged or forged key")
         if self.blum and self.n % 4 != 1:
             raise CryptoKeyError("the modulus is 3 (mod 4), but its flag claims primes that are both 3 (mod 4)")
+
+    def __repr__(self) -> str:
+        return f"<PublicKey of {self.bits} bits, fingerprint {self.fingerprint.hex()}>"
 
     @property
     def bits(self) -> int:
@@ -162,8 +165,7 @@ class PrivateKey:
     def decrypt(self, vector: EncryptedVector) -> np.ndarray:
         """The exact int64 sum in `vector`, in its shape.
 
-        Raises `CiphertextError` for a vector of another key, or if a plaintext is no sum of values of its
-        codec.
+        Raises `CiphertextError` for a vector of another key, or if a plaintext is no sum of values of its codec.
         """
         if vector.public != self.public:
             raise CiphertextError(

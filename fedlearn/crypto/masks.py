@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
-from fedlearn.crypto.extras import cryptography
 from fedlearn.errors import CodecError
 
 SEED_BYTES = 32
@@ -40,5 +41,4 @@ def to_signed(residues: np.ndarray, bits: int) -> np.ndarray:
 
 def _keystream(seed: bytes, zeros: bytes) -> bytes:
     """ChaCha20 (RFC 8439) under a key that is never used again, so that the nonce may stay 0."""
-    ciphers = cryptography("ciphers")
-    return ciphers.Cipher(ciphers.algorithms.ChaCha20(seed, bytes(16)), mode=None).encryptor().update(zeros)
+    return Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor().update(zeros)

@@ -1,14 +1,12 @@
-"""Who shares masks with whom: a sparse graph in place of all pairs (Bell, Bonawitz, Gascon, Lepoint, Raykova, CCS
-2020).
+"""Who shares masks with whom: a sparse graph in place of all pairs (Bell et al., CCS 2020, section 3).
 
 Clients stand on a circle in random order, each joined to the k/2 nearest on either side (a Harary graph). Where a
-fraction of the clients are corrupt and a fraction drop out, both placed by the random order, three things can go wrong,
-and k and the threshold t of the secret sharing are chosen so that they hardly ever do:
+fraction of the clients are corrupt and a fraction drop out, both placed by the random order, three things can go
+wrong, and k and the threshold t of the secret sharing are chosen so that they hardly ever do:
 
 - some client has t or more corrupt neighbours, who can open its secrets;
 - the honest clients who stay fall apart into groups, whose sums the server then sees apart: this needs k/2 neighbours
-on
-  the circle to be corrupt or gone;
+  on the circle to be corrupt or gone;
 - some client keeps fewer than t neighbours, so that the round cannot be finished.
 
 A client's secrets are shared among its neighbours and itself. t is always more than half of these holders, so that no

@@ -1,8 +1,8 @@
 """Many signed integers in one big one, in lanes of a fixed width.
 
-A plaintext is sum over i of s_i * 2^(lane_bits * i) modulo n, with signed s_i. Adding plaintexts adds lane by
-lane. To read them, 2^(lane_bits-1) is added to every lane, which makes all lanes non-negative, whatever
-number of plaintexts was added; so a sum over those who did not drop out is read like any other.
+A plaintext is sum over i of s_i * 2^(lane_bits * i) modulo n, with signed s_i. Adding plaintexts adds lane by lane.
+To read them, 2^(lane_bits-1) is added to every lane, which makes all lanes non-negative, whatever number of
+plaintexts was added; so a sum over those who did not drop out is read like any other.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def decrypt(private: PrivateKey, vector: EncryptedVector, threads: int) -> np.nd
     """`private.decrypt(vector)` with the ciphertexts shared out over `threads` threads."""
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(private.decrypt, vector.slices(threads)))
-    return np.concatenate([*parts, np.empty(0, np.int64)]).reshape(vector.shape)
+    return np.concatenate(parts).reshape(vector.shape)
 
 
 class CryptoWorkers:

@@ -20,8 +20,7 @@ def is_prime(n: int | mpz) -> bool:
 
 
 def blum_prime(bits: int) -> mpz:
-    """A secret prime of exactly `bits` bits, p = 3 (mod 4), drawn uniformly among those whose two top bits
-    are set.
+    """A secret prime of exactly `bits` bits, p = 3 (mod 4), drawn uniformly among those whose two top bits are set.
 
     Candidates are drawn afresh each time: stepping on to the next prime would favour primes after long gaps.
     The two top bits make the product of an a-bit and a b-bit prime exactly a + b bits long.
@@ -36,8 +35,8 @@ def blum_prime(bits: int) -> mpz:
 def safe_prime(bits: int) -> mpz:
     """A secret prime p of exactly `bits` bits, at least 40, with (p - 1) / 2 prime and the two top bits set.
 
-    Survivors of a sieve over a random interval are tested in random order, a fresh interval following if none
-    is found, so that long gaps between primes are not favoured.
+    Survivors of a sieve over a random interval are tested in random order, a fresh interval following if none is
+    found, so that long gaps between primes are not favoured.
     """
     while True:
         start = (mpz(3) << (bits - 3)) | mpz(secrets.randbits(bits - 3))

@@ -68,13 +68,13 @@ class CrtRandomiser:
 class DjnRandomiser:
     """h_s^alpha mod n^2 with h_s = h^n and h = -x^2 mod n (Damgard, Jurik, Nielsen 2010, section 4.2).
 
-    alpha has |n|/2 bits by default, for which the scheme's authors argue security. Shorter exponents are
-    faster and rest on a further assumption, that discrete logarithms of `exponent_bits` bits to the base h_s
-    are hard to find: at least 2 bits for each bit of security wanted (224 at 2048-bit keys, 256 at 3072).
+    alpha has |n|/2 bits by default, for which the scheme's authors argue security. Shorter exponents are faster and
+    rest on a further assumption, that discrete logarithms of `exponent_bits` bits to the base h_s are hard to find:
+    at least 2 bits for each bit of security wanted (224 at 2048-bit keys, 256 at 3072).
 
-    x is derived from n by SHAKE-256, so that nobody chooses h. Powers come from a window table made for
-    `expected` factors in all within `memory_limit` bytes; `table_bytes` reports its size. Look-ups depend on
-    secret digits, so another tenant of the same processor's cache could learn about them.
+    x is derived from n by SHAKE-256, so that nobody chooses h. Powers come from a window table made for `expected`
+    factors in all within `memory_limit` bytes; `table_bytes` reports its size. Look-ups depend on secret digits, so
+    another tenant of the same processor's cache could learn about them.
 
     Raises `CryptoKeyError` for a key without the `blum` property, or too short an exponent.
     """
@@ -145,8 +145,7 @@ _shared = _Shared()
 
 
 def default_randomiser(public: PublicKey, count: int) -> Randomiser:
-    """The randomiser used when none is named, for about `count` more factors: DJN where the key permits, else
-    r^n.
+    """What is used when no randomiser is named, for about `count` more factors: DJN if the key permits, else r^n.
 
     The table is kept for the process, for the `KEYS_KEPT` keys used last. Name the count of a whole run on the first
     call to have the right table at once; otherwise it grows with use.

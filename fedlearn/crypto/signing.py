@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fedlearn.crypto.extras import cryptography
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 from fedlearn.errors import CryptoKeyError, ProtocolError
 
 SIGNATURE_BYTES = 64
@@ -12,7 +14,7 @@ class SigningKey:
     """One party's signing key, fresh or from `to_bytes`. `public` (32 bytes) goes into the roster."""
 
     def __init__(self, secret: bytes | None = None) -> None:
-        kind = cryptography("asymmetric.ed25519").Ed25519PrivateKey
+        kind = Ed25519PrivateKey
         self._key = kind.generate() if secret is None else kind.from_private_bytes(secret)
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
@@ -30,11 +32,8 @@ class SigningKey:
 
 def check_signature(public: bytes, signature: bytes, *fields: bytes) -> None:
     """Raise `ProtocolError` unless `signature` is the key owner's for exactly these fields."""
-    ed25519 = cryptography("asymmetric.ed25519")
-    from cryptography.exceptions import InvalidSignature
-
     try:
-        key = ed25519.Ed25519PublicKey.from_public_bytes(public)
+        key = Ed25519PublicKey.from_public_bytes(public)
     except ValueError:
         raise CryptoKeyError(f"{len(public)} bytes are no Ed25519 public key: 32 are expected") from None
     try:

@@ -14,9 +14,9 @@ from fedlearn.crypto.randomisers import Randomiser
 class Stock:
     """A `Randomiser` that hands out factors which `fill` took from `source` beforehand, each of them once.
 
-    Two plaintexts under one factor would show their difference. Factors are therefore removed as they are
-    handed out, under a lock; a forked child finds its stock empty, and a stock is never pickled. When the
-    stock runs out, the rest comes from `source` at its own speed.
+    Two plaintexts under one factor would show their difference. Factors are therefore removed as they are handed out,
+    under a lock; a forked child finds its stock empty, and a stock is never pickled. When the stock runs out, the
+    rest comes from `source` at its own speed.
     """
 
     def __init__(self, source: Randomiser):

@@ -16,6 +16,7 @@ import secrets
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import gmpy2
 import numpy as np
@@ -186,7 +187,7 @@ class PartialDecryption:
 
 
 class KeyShare:
-    """Trustee i's secret s_i. Never shown by `repr`.
+    """Trustee i's secret s_i. Never shown by `repr`, never pickled.
 
     Raises `CryptoKeyError` if the share does not belong to the key.
     """
@@ -226,6 +227,9 @@ class KeyShare:
                 f"a share of key {fingerprint.hex()}, but key {key.public.fingerprint.hex()} is expected"
             )
         return cls(key, trustee, integers_from_bytes(body[_SHARE.size :], key.public.ciphertext_bytes)[0])
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a key share is not pickled, it stays with its trustee: write it to a file instead")
 
     def __repr__(self) -> str:
         return f"<KeyShare of trustee {self.trustee}, key {self.key.public.fingerprint.hex()}>"

@@ -19,6 +19,7 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import Randomiser, default_randomiser
 from fedlearn.errors import CiphertextError, CodecError, CryptoKeyError, ShapeError
 
+MAX_DIMENSIONS, MAX_LENGTH = 32, (1 << 48)
 _FORMAT = 1
 _HEADER = struct.Struct(f">B{FINGERPRINT_BYTES}s{CODEC_BYTES}sIB")  # format, key, codec, addends, dimensions
 
@@ -52,11 +53,11 @@ class EncryptedVector:
         plaintexts = LanePacking(codec.lane_bits, public.modulus).pack(values.reshape(-1))
         factors = _factors(public, len(plaintexts), randomiser)
         n = public.modulus
-        ciphertexts = []
-        for plaintext, factor in zip(plaintexts, factors, strict=True):
-            # (1 + n m) (a + n b) = a + n (b + a m) modulo n^2: no multiplication of full width
-            high_part, low_part = gmpy2.f_divmod(factor, n)
-            ciphertexts.append(low_part + n * ((high_part + low_part * plaintext) % n))
+        # with r^n = low + n high: (1 + n m) r^n = low + n (high + low m) modulo n^2, no product of full width
+        ciphertexts = [
+            low + n * ((high + low * plaintext) % n)
+            for plaintext, (high, low) in zip(plaintexts, (divmod(factor, n) for factor in factors), strict=True)
+        ]
         return cls(public, codec, values.shape, 1, ciphertexts)
 
     @property
@@ -129,7 +130,7 @@ class EncryptedVector:
         return EncryptedVector(self.public, self.codec, self.shape, self.addends, fresh)
 
     def slices(self, parts: int) -> list[EncryptedVector]:
-        """At most `parts` flat vectors of whole ciphertexts, for work side by side; `join` undoes it."""
+        """1 to `parts` flat vectors of whole ciphertexts, for work side by side; `join` undoes it."""
         step = max(1, -(-len(self.ciphertexts) // parts))
         lanes, size = self.packing.lanes, len(self)
         return [
@@ -140,13 +141,17 @@ class EncryptedVector:
                 self.addends,
                 self.ciphertexts[at : at + step],
             )
-            for at in range(0, len(self.ciphertexts), step)
+            for at in range(0, max(1, len(self.ciphertexts)), step)
         ]
 
     @classmethod
     def join(cls, slices: list[EncryptedVector], shape: tuple[int, ...]) -> EncryptedVector:
         """Put `slices` of one vector back together. Raises `ShapeError` if they do not make up `shape`."""
         first = slices[0]
+        if any(
+            (part.public, part.codec, part.addends) != (first.public, first.codec, first.addends) for part in slices
+        ):
+            raise ShapeError("slices of different keys, codecs or numbers of addends are not of one vector")
         if sum(len(part) for part in slices) != math.prod(shape):
             raise ShapeError(f"slices of {[len(part) for part in slices]} values do not make up shape {shape}")
         return cls(first.public, first.codec, shape, first.addends, [c for part in slices for c in part.ciphertexts])
@@ -214,6 +219,8 @@ def parse(data: bytes, public: PublicKey) -> tuple[EncryptedVector, memoryview]:
         shape = struct.unpack_from(f">{dimensions}Q", body, _HEADER.size)
     except (CodecError, struct.error) as error:
         raise CiphertextError(f"the header of an encrypted vector cannot be used: {error}") from None
+    if dimensions > MAX_DIMENSIONS or max(shape, default=0) > MAX_LENGTH:
+        raise CiphertextError(f"shape {shape}: at most {MAX_DIMENSIONS} dimensions of {MAX_LENGTH} values can be held")
     payload = body[_HEADER.size + 8 * dimensions :]
     expected = packing.plaintexts(math.prod(shape)) * public.ciphertext_bytes
     if len(payload) != expected:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, generate_keypair
+from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import CrtRandomiser, DjnRandomiser, OrdinaryRandomiser, Randomiser
 from fedlearn.crypto.stock import Stock
 
@@ -50,7 +51,8 @@ class Packed:
 
     def prepare(self, values: np.ndarray) -> None:
         if isinstance(self._randomiser, Stock):
-            self._randomiser.fill(-(-len(values) * CODEC.lane_bits // (self._private.public.bits - 62)))
+            packing = LanePacking(CODEC.lane_bits, self._private.public.modulus)
+            self._randomiser.fill(packing.plaintexts(len(values)))
 
     def encrypt(self, values: np.ndarray) -> EncryptedVector:
         return self._private.public.encrypt(CODEC.encode(values), CODEC, self._randomiser)
@@ -159,10 +161,10 @@ def schemes(key_bits: int) -> Iterator[Scheme]:
     djn = DjnRandomiser(public, expected=20_000)
     yield Packed("r^n", private, OrdinaryRandomiser(public), 2_000)
     yield Packed("CRT, with the private key", private, CrtRandomiser(private), 5_000)
-    yield Packed(f"DJN, alpha |n|/2, window {djn.window}", private, djn, 20_000)
+    yield Packed(f"DJN, half-length alpha, window {djn.window}", private, djn, 20_000)
     short = DjnRandomiser(public, expected=20_000, exponent_bits=256)
-    yield Packed(f"DJN, alpha 256, window {short.window}", private, short, 20_000)
-    yield Packed("stock, online", private, Stock(djn), 20_000)
+    yield Packed(f"DJN, 256-bit alpha, window {short.window}", private, short, 20_000)
+    yield Packed("stock, online", private, Stock(djn), 100_000)
     yield OneByOne("phe", key_bits, 40, public.phe.encrypt, private.phe.decrypt)
     yield from _others(key_bits)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import pickle
 from dataclasses import replace
 
 import gmpy2
@@ -191,6 +192,8 @@ def test_shares_keep_their_secret(dealt):
     for share in dealt[1]:
         assert str(int(share._value)) not in repr(share)
         assert f"trustee {share.trustee}" in repr(share)
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(share)
 
 
 def test_shares_and_keys_round_trip_through_files(dealt, total, answers, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 
 import numpy as np
@@ -126,17 +127,28 @@ def test_factors_that_do_not_fit_are_refused(toy):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 50])
-def test_slices_join_again(toy, parts):
+@pytest.mark.parametrize("shape", [(11, 31), (1,), (0, 31)])
+def test_slices_join_again(toy, parts, shape):
     public, private = toy
-    values = random_values(CODEC, (11, 31))
+    values = random_values(CODEC, shape)
     vector = public.encrypt(values, CODEC)
     slices = vector.slices(parts)
-    assert len(slices) <= parts
+    assert 1 <= len(slices) <= parts
     np.testing.assert_array_equal(np.concatenate([private.decrypt(s) for s in slices]), values.reshape(-1))
     joined = EncryptedVector.join(slices, vector.shape)
     assert joined.to_bytes() == vector.to_bytes()
     with pytest.raises(ShapeError, match="do not make up"):
-        EncryptedVector.join(slices, (11, 32))
+        EncryptedVector.join(slices, (math.prod(shape) + 1,))
+    with pytest.raises(ShapeError, match="not of one vector"):
+        EncryptedVector.join([*slices, vector + vector], shape)
+
+
+def test_shapes_beyond_what_arrays_can_have_are_refused(toy):
+    empty = toy[0].encrypt(np.zeros((0, 1), np.int64), CODEC)
+    for shape in ((0, 2**62), (1, 0) * 20):
+        forged = EncryptedVector(toy[0], CODEC, shape, 1, empty.ciphertexts)
+        with pytest.raises(CiphertextError, match="at most 32 dimensions"):
+            EncryptedVector.from_bytes(forged.to_bytes(), toy[0])
 
 
 def test_vectors_that_do_not_belong_together_are_refused(toy, other_toy):
@@ -221,7 +233,7 @@ FORGERIES = {
     "addends": ({32: b"\x00\x00\x00\x15"}, "21 addends"),
     "dimensions": ({36: b"\xff"}, "cannot be used"),
     "shape": ({37: b"\x00\x00\x00\x00\x00\x00\x01\x00"}, "wrong length"),
-    "huge shape": ({37: b"\xff" * 8}, "wrong length"),
+    "huge shape": ({37: b"\xff" * 8}, "at most 32 dimensions"),
 }
 
 
