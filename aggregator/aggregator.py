@@ -38,6 +38,8 @@ class Aggregator:
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
     folder      where the run is kept (default: nowhere)
     trackers    told of every round
+    stack       whether pools train clients side by side: "auto" (where it is quicker), "on" or "off"; the bits are
+                the same
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Aggregator:
         evaluate: Evaluate | None = None,
         folder: RunFolder | None = None,
         trackers: Sequence[Tracker] = (),
+        stack: str = "auto",
     ):
         self.model = model
         self.strategy: Strategy = strategy or FedAvg()
@@ -62,6 +65,7 @@ class Aggregator:
         self.evaluate = evaluate
         self.folder = folder
         self.trackers = trackers
+        self.stack = stack
 
     def fit(self, pool: Pool, rounds: int = 10) -> History:
         """Run the federation; returns its history, and leaves the trained weights in `model`.
@@ -74,7 +78,7 @@ class Aggregator:
         size = check_cohort(self.cohort, len(pool))
         session = Session(
             pool, self.model, self.strategy, self.protection,
-            vocabulary=self.vocabulary, seed=self.seed, cohort=size, rounds=rounds,
+            vocabulary=self.vocabulary, seed=self.seed, cohort=size, rounds=rounds, stack=self.stack,
         )  # fmt: skip
         with ExitStack() as stack:
             transcript = self._open_folder(stack)
@@ -83,6 +87,7 @@ class Aggregator:
             session.start(transcript)
             history = self._rounds(session, transcript, len(pool), size, rounds)
             if self.folder is not None:
+                self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome({"state": "done", **history.summary()})
             return history
 
@@ -95,6 +100,7 @@ class Aggregator:
 
     def _close_folder(self, error: BaseException | None) -> None:
         assert self.folder is not None
+        self.folder.sync()
         self.folder.end()
         if isinstance(error, BadInput) and not (self.folder.path / "metrics.jsonl").exists():
             self.folder.discard()
@@ -130,15 +136,16 @@ class Aggregator:
     ) -> tuple[RoundRecord, State]:
         record = RoundRecord(round)
         up, down = transcript.bytes_up, transcript.bytes_down
+        weights = self.model.vector
         try:
-            collected = session.collect(round, cohort, self.model.vector)
+            collected = session.collect(round, cohort, weights)
         except RoundVoid as void:
             log.warning("round %d is void, the model stays as it was: %s", round, void)
             record.void = str(void)
             record.clients_failed = len(cohort)
         else:
             mean = collected.aggregate.mean
-            self.model.vector[:], state = self.strategy.server_step(self.model.vector, mean, state)
+            weights[:], state = self.strategy.server_step(weights, mean, state)
             self._describe(record, collected)
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
         self._evaluate(record)
@@ -172,6 +179,8 @@ class Aggregator:
         if kept is None:
             return {}, History()
         arrays, records = kept
+        assert self.folder is not None
+        self.folder.restart(records)
         self.model.vector[:] = arrays.pop("weights")
         return arrays, History(records)
 
@@ -181,6 +190,5 @@ class Aggregator:
         if self.folder is None:
             return
         arrays = {"weights": np.asarray(self.model.vector), **state}
-        self.folder.write_checkpoint(history.rounds[-1].round, arrays, history.rounds)
-        self.folder.write_metrics(history.rounds)
-        self.folder.write_model(self.model.state_dict())
+        if self.folder.keep(history.rounds[-1], arrays):
+            self.folder.write_model(self.model.state_dict())

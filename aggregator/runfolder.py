@@ -2,6 +2,10 @@
 
 run.json (configuration, versions, seed, data, outcome), metrics.jsonl (a line a round), model.safetensors,
 transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/.
+
+Every round ends with a checkpoint that survives the death of the process. To survive a power cut it must also be
+forced to the disk, which takes milliseconds, longer than a round of small clients: so that is done as often as a
+twentieth of the run's time allows, and at the end. The last checkpoint that was is kept until the next one is.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import logging
 import os
 import platform
 import shutil
+import time
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,18 +30,24 @@ from aggregator.history import RoundRecord
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Transcript
+from fedlearn.protocol.transcript import check_mode
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [client %(client)s, round %(round)s] %(message)s"
 KEPT_CHECKPOINTS = 2
+SYNC_SHARE = 0.05  # of a run's time, for waiting until a checkpoint is on the disk
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds either what it held before or all of it, also after a crash."""
+def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
+    """Write `data` so that `path` holds either what it held before or all of it, whenever the process dies.
+
+    sync: also if the machine does.
+    """
     beside = path.with_name(path.name + ".tmp")
     with open(beside, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     os.replace(beside, path)
 
 
@@ -44,7 +56,7 @@ class RunFolder:
 
     configuration: what decides the run's numbers, seed included; a run is resumed with the same one only.
     data_set: name and SHA-256 of what was trained on.
-    record: keep the transcript's payloads.
+    record: keep the transcript's payloads. transcript: its mode, "full" or "digest".
     """
 
     def __init__(
@@ -55,12 +67,19 @@ class RunFolder:
         *,
         record: bool = False,
         resume: bool = False,
+        transcript: str = "full",
     ):
+        check_mode(transcript)
         self.path = path
         self.configuration = configuration
         self.data_set = data_set
         self._record = record
         self._resume = resume
+        self._transcript = transcript
+        self._checkpoints: list[Path] = []
+        self._rows: list[str] = []
+        self._synced: Path | None = None
+        self._syncing = 0.0
         if resume:
             self._check_same_configuration()
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -83,12 +102,15 @@ class RunFolder:
     def begin(self) -> Transcript:
         """Create the folder, start its log and transcript, and say in run.json that the run is on its way."""
         self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "checkpoint").mkdir(exist_ok=True)
+        self._checkpoints = sorted((self.path / "checkpoint").glob("round-*.safetensors"))
+        self._began = time.perf_counter()
         mark_records()
         self._log = logging.FileHandler(self.path / "run.log", encoding="utf-8")
         self._log.setFormatter(logging.Formatter(LOG_FORMAT))
         logging.getLogger().addHandler(self._log)
         self.write_outcome({"state": "running"})
-        return Transcript(self.path, self._record)
+        return Transcript(self.path, self._record, self._transcript)
 
     def end(self) -> None:
         logging.getLogger().removeHandler(self._log)
@@ -100,32 +122,51 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def write_outcome(self, outcome: dict[str, Any]) -> None:
-        packages = ("fedlearn", "numpy", "phe", "gmpy2")
-        versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
         run = {
             "configuration": self.configuration,
             "seed": self.configuration.get("seed"),
             "data_set": self.data_set,
-            "versions": versions,
+            "versions": _versions(),
             "outcome": outcome,
         }
         write_atomic(self.path / "run.json", json.dumps(run, indent=2).encode() + b"\n")
 
-    def write_metrics(self, records: list[RoundRecord]) -> None:
-        rows = "".join(json.dumps(record.to_dict()) + "\n" for record in records)
-        write_atomic(self.path / "metrics.jsonl", rows.encode())
-
     def write_model(self, state: dict[str, np.ndarray]) -> None:
         write_atomic(self.path / "model.safetensors", model_bytes(state))
 
-    def write_checkpoint(self, round: int, arrays: dict[str, np.ndarray], records: list[RoundRecord]) -> None:
-        """Keep all that the next round needs in one file, and the last few such files."""
-        folder = self.path / "checkpoint"
-        folder.mkdir(exist_ok=True)
-        rows = json.dumps([record.to_dict() for record in records])
-        write_atomic(folder / f"round-{round:06d}.safetensors", save(arrays, {"records": rows}))
-        for old in sorted(folder.glob("round-*.safetensors"))[:-KEPT_CHECKPOINTS]:
-            old.unlink()
+    def restart(self, records: list[RoundRecord]) -> None:
+        """Have metrics.jsonl hold these rounds, from which the run goes on, and no others."""
+        self._rows = [json.dumps(record.to_dict()) for record in records]
+        write_atomic(self.path / "metrics.jsonl", "".join(row + "\n" for row in self._rows).encode())
+
+    def keep(self, record: RoundRecord, arrays: dict[str, np.ndarray]) -> bool:
+        """Enter a round, and keep all that the next one needs in one file; whether that is on the disk for sure."""
+        self._rows.append(json.dumps(record.to_dict()))
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+            metrics.write(self._rows[-1] + "\n")
+        path = self.path / "checkpoint" / f"round-{record.round:06d}.safetensors"
+        sync = self._syncing <= SYNC_SHARE * (time.perf_counter() - self._began)
+        began = time.perf_counter()
+        write_atomic(path, save(arrays, {"records": f"[{','.join(self._rows)}]"}), sync)
+        self._checkpoints.append(path)
+        if sync:
+            self._syncing += time.perf_counter() - began
+            self._synced = path
+        self._remove_old()
+        return sync
+
+    def sync(self) -> None:
+        """Force the last checkpoint to the disk."""
+        if self._checkpoints and self._synced != self._checkpoints[-1]:
+            with open(self._checkpoints[-1], "rb") as file:
+                os.fsync(file.fileno())
+            self._synced = self._checkpoints[-1]
+            self._remove_old()
+
+    def _remove_old(self) -> None:
+        for old in [path for path in self._checkpoints[:-KEPT_CHECKPOINTS] if path != self._synced]:
+            old.unlink(missing_ok=True)
+            self._checkpoints.remove(old)
 
     def read_checkpoint(self) -> tuple[dict[str, np.ndarray], list[RoundRecord]] | None:
         """Arrays and records of the newest whole checkpoint of a resumed run, or None where there is none."""
@@ -138,6 +179,12 @@ class RunFolder:
             except (SafetensorError, OSError, ValueError, KeyError):
                 logging.getLogger(__name__).warning("checkpoint %s cannot be read, trying the one before", path.name)
         return None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("fedlearn", "numpy", "phe", "gmpy2")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
 def _metadata(path: Path) -> dict[str, str]:

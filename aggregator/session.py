@@ -9,13 +9,14 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from aggregator.openers import Openers
-from fedlearn.errors import BadInput, CodecError, FedlearnError, RoundVoid
-from fedlearn.nn import Module
+from fedlearn.errors import BadInput, CodecError, FedlearnError, ProtocolError, RoundVoid
+from fedlearn.models.base import Model
+from fedlearn.models.flat import stack_size
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
@@ -27,6 +28,8 @@ from fedlearn.protocol import (
     Opened,
     OpenerKey,
     OpenRequest,
+    Partial,
+    PartialSum,
     Pool,
     Refusal,
     RunPlan,
@@ -36,7 +39,8 @@ from fedlearn.protocol import (
     Update,
     party_name,
 )
-from fedlearn.secure.base import Protection, ServerHalf
+from fedlearn.protocol.messages import HEADER
+from fedlearn.secure.base import FoldingHalf, Protection, ServerHalf
 from fedlearn.secure.layout import Aggregate, Layout
 from fedlearn.secure.seal import unseal
 from fedlearn.strategies.base import Strategy
@@ -65,7 +69,7 @@ class Session:
     def __init__(
         self,
         pool: Pool,
-        model: Module,
+        model: Model,
         strategy: Strategy,
         protection: Protection,
         *,
@@ -73,6 +77,7 @@ class Session:
         seed: int,
         cohort: int,
         rounds: int,
+        stack: str = "auto",
     ):
         if cohort > protection.codec.addends:
             raise CodecError(
@@ -84,6 +89,7 @@ class Session:
                 f"a cohort of {cohort} clients is under the minimum of {protection.min_cohort} that protection "
                 f"{protection.name} opens a sum for: sample more clients, or lower min_cohort knowingly"
             )
+        stack_size(model, stack)  # refused here, before anything is written, if it cannot be done
         self._pool = pool
         self._protection = protection
         self._id = secrets.token_bytes(16)
@@ -99,13 +105,14 @@ class Session:
             layout=self._layout.to_dict(),
             cohort=cohort,
             rounds=rounds,
-            kernels={"blas_threads": 1},
+            kernels={"blas_threads": 1, "stack": stack, "fold": False},
             seed=seed,
         )
 
     def start(self, transcript: Transcript) -> None:
         """Start openers and clients: their keys come in, the plan goes out to everybody."""
         self._transcript = transcript
+        self._plan.kernels["fold"] = self._protection.fold_in_worker and not transcript.record
         self._openers = Openers(self._protection, self._id)
         for party, data in self._openers.keys().items():
             self._plan.keys[party] = self._read(data, OpenerKey, Step(0), party).payload
@@ -187,9 +194,12 @@ class Session:
                 died = answer.reason if answer.again else died
                 continue
             try:
-                self._take(step, half, answer.client, answer.data)
+                if isinstance(answer, Partial):
+                    self._take_sum(step, cast(FoldingHalf, half), answer)
+                else:
+                    self._take(step, half, answer.client, answer.data)
             except BadInput as error:
-                lost[answer.client] = Lost(answer.client, str(error))
+                lost.update((client, Lost(client, str(error))) for client in answer.clients)
         if died:
             raise _WorkerDied(died)
 
@@ -202,6 +212,15 @@ class Session:
         half.receive(step.phase, client, unseal(self._plan, step, client, payload).payload)
         self._transcript.saw(data, recipients=self._plan.keys)
         self._openers.tell(data)
+
+    def _take_sum(self, step: Step, half: FoldingHalf, answer: Partial) -> None:
+        """Hand over what a worker added up of its clients' vectors; counted as the traffic that theirs would be."""
+        each = HEADER.size + half.would_take(len(self._layout))
+        message = self._transcript.saw(answer.data, traffic=each * len(answer.clients))
+        partial = message.expect(PartialSum, session=self._id, step=step)
+        if partial.clients != answer.clients:
+            raise ProtocolError(f"{party_name(message.sender)} added up other clients than it says: send it again")
+        half.receive_sum(partial)
 
     def _open(self, step: Step, half: ServerHalf) -> np.ndarray:
         """Have the openers open what `half` holds; a refusal makes the round void, too few openers end the run."""

@@ -8,23 +8,24 @@ from fedlearn.lazy import lazy
 from fedlearn.registry import Registry
 
 if TYPE_CHECKING:
-    from clients.client import Client
+    from clients.client import Client, ClientSource
     from clients.inline import InlinePool
     from clients.processes import ProcessPool
 
 POOLS = Registry(
     "pool",
     {
-        "inline": ("clients.inline:InlinePool", "every client in this process, one after the other"),
+        "inline": ("clients.inline:InlinePool", "every client in this process"),
         "processes": ("clients.processes:ProcessPool", "clients spread over spawned worker processes"),
     },
 )
 
-__all__ = ["POOLS", "Client", "InlinePool", "ProcessPool"]
+__all__ = ["POOLS", "Client", "ClientSource", "InlinePool", "ProcessPool"]
 __getattr__ = lazy(
     __name__,
     {
         "Client": "client",
+        "ClientSource": "client",
         "InlinePool": "inline",
         "ProcessPool": "processes",
     },

@@ -18,3 +18,11 @@ def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "accuracy": 1 - wrong / len(truth),
         "f1": 2 * hits / max(1, 2 * hits + wrong),
     }
+
+
+def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Loss (mean cross-entropy, nats) and accuracy of logits (n, classes) for classes (n,), whole numbers."""
+    logits = np.asarray(logits, np.float64)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
+    return {"loss": float(losses.mean()), "accuracy": float((logits.argmax(axis=1) == labels).mean())}

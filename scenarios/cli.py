@@ -38,6 +38,7 @@ def run(
     scenario: Annotated[str, typer.Argument(help="A name from `fedlearn list`.")],
     data: Annotated[str | None, option("Data set by name, or a file of your own.", WHO)] = None,
     clients: Annotated[int | None, option("Number of clients.", WHO)] = None,
+    examples_per_client: Annotated[int | None, option("Examples drawn for each client.", WHO)] = None,
     cohort: Annotated[int | None, option("Clients sampled each round (default: all).", WHO)] = None,
     partition: Annotated[str | None, option("iid | dirichlet:ALPHA | shards:N | natural.", WHO)] = None,
     model: Annotated[str | None, option("Model by name.", LEARN)] = None,
@@ -60,6 +61,8 @@ def run(
     ] = False,
     pool: Annotated[str, option("inline | processes.", RUN)] = "inline",
     workers: Annotated[int, option("Worker processes of the pool.", RUN)] = 2,
+    stack: Annotated[str, option("auto | on | off: train clients side by side; the bits are the same.", RUN)] = "auto",
+    transcript: Annotated[str, option("full (hashes) | digest (sizes only).", RUN)] = "full",
     seed: Annotated[int, option("Of every reproducible choice; keys never come from it.", RUN)] = 0,
     out: Annotated[Path | None, option("Run folder (default: a new one under runs/).", RUN)] = None,
     record: Annotated[bool, option("Keep every message's payload for attacks.", RUN, "--record")] = False,
@@ -124,7 +127,7 @@ def attack(
     from fedlearn.attacks import ATTACKS
     from fedlearn.protocol import PartyView
 
-    findings = ATTACKS.load(name)(PartyView.load(run_folder))
+    findings = ATTACKS.load(name)().run(PartyView.load(run_folder))
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in findings]))
         return

@@ -17,13 +17,13 @@ import numpy as np
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
-from fedlearn.attacks.changed_rows import changed_rows
+from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.two_candidates import guess_candidates
 from fedlearn.datasets import load_corpus, split
 from fedlearn.datasets.bags import Bags, encode_texts
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
-from fedlearn.models import MODELS
+from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from scenarios.options import Claim, Options, Outcome
@@ -70,7 +70,7 @@ def one_plain_update(options: Options, folder: RunFolder, words: ExplicitVocabul
     """Recall and precision of the words that the aggregator reads from Bob's unprotected update."""
     bob = Client("bob", mails([MAIL], words))
     view = federate(replace(options, protection="none"), folder, "plain", [bob], words)
-    said = set(changed_rows(view)[0].words)
+    said = set(ChangedRows().run(view)[0].words)
     truth = set(tokenize(MAIL))
     in_order = [word for word in tokenize(MAIL) if word in said] + sorted(said - truth)
     return len(said & truth) / len(truth), len(said & truth) / len(said), in_order
@@ -102,7 +102,7 @@ def sum_of_many(
     held = [set(tokenize(text)) & set(words.words) for text in texts[:SUMMED]]
     people = [Client(f"person-{i}", mails([text], words)) for i, text in enumerate(texts[:SUMMED])]
     view = federate(replace(options, protection="paillier"), folder, "sum", people, words)
-    found = set(next(finding.words for finding in changed_rows(view) if finding.about == "sum"))
+    found = set(next(finding.words for finding in ChangedRows().run(view) if finding.about == "sum"))
     everything = set().union(*held)
     single = sorted(word for word in found if sum(word in mine for mine in held) == 1)
     named = stream(options.seed, "attack").integers(SUMMED, size=len(single))
@@ -117,7 +117,7 @@ def federate(
     recorded = RunFolder(
         folder.path / name, options.configuration(f"leak_embedding/{name}"), folder.data_set, record=True
     )
-    model = MODELS.load(options.model)(len(words), options.dim, rng=stream(options.seed, "model"))
+    model = options.model_class(SpamClassifier)(len(words), options.dim, rng=stream(options.seed, "model"))
     aggregator = Aggregator(
         model,
         strategy=options.build_strategy(),

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from aggregator import RunFolder, Tracker
-from clients import POOLS, Client
+from clients import POOLS, ClientSource
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput
+from fedlearn.models import MODELS
 from fedlearn.protocol import Pool
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Protection, Settings
 from fedlearn.strategies import STRATEGIES, Strategy
 
 # These change where and how a run is computed or shown, and no number in it.
-NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "trackers", "record")
+NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "trackers", "record", "stack", "transcript")
+# What a story without parties can use beside the options that it names.
+FOR_EVERYBODY = ("seed", "out", "trackers")
 CODEC_KEYS = {"bits": int, "bound": float, "addends": int, "overflow": str}
 
 
@@ -37,6 +40,7 @@ class Options:
     dim: int | Any = None
     vocabulary: str | Any = None
     clients: int | Any = None
+    examples_per_client: int | Any = None
     cohort: int | None = None
     rounds: int | Any = None
     epochs: int | Any = None
@@ -52,6 +56,8 @@ class Options:
     strategy: str = "fedavg"
     pool: str = "inline"
     workers: int = 2
+    stack: str = "auto"
+    transcript: str = "full"
     seed: int = 0
     record: bool = False
     out: Path | None = None
@@ -61,12 +67,25 @@ class Options:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}, it must be 0 or more")
+        for name in ("dim", "epochs", "batch_size", "examples_per_client"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)}, at least 1 is needed: raise it")
         if self.resume and self.out is None:
             raise BadInput("--resume needs the folder of the run to go on with: give it with --out DIR")
 
     def filled(self, **defaults: Any) -> Options:
         """The same options, with the scenario's defaults where the user said nothing."""
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+
+    def alone(self, **defaults: Any) -> Options:
+        """As `filled`, for a story without clients: an option that it does not name has no effect and is refused."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name not in defaults and f.name not in FOR_EVERYBODY and value != f.default:
+                named = ", ".join(f"--{name.replace('_', '-')}" for name in (*defaults, *FOR_EVERYBODY[:2]))
+                flag = f"--{f.name.replace('_', '-')}"
+                raise BadInput(f"{flag} {value} has no effect in this scenario, which takes {named}: leave it out")
+        return self.filled(**defaults)
 
     def configuration(self, scenario: str) -> dict[str, Any]:
         """All that decides the run's numbers."""
@@ -76,10 +95,22 @@ class Options:
     def folder(self, scenario: str, data: dict[str, Any]) -> RunFolder:
         """Where this run is kept; data: what the scenario says of its data set."""
         path = self.out or Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{self.seed}"
-        return RunFolder(path, self.configuration(scenario), data, record=self.record, resume=self.resume)
+        return RunFolder(
+            path, self.configuration(scenario), data,
+            record=self.record, resume=self.resume, transcript=self.transcript,
+        )  # fmt: skip
 
-    def build_strategy(self) -> Strategy:
-        given = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
+    def model_class(self, family: type) -> Any:
+        """The class of the model by name; raises `BadInput` for one that is not of the scenario's `family`."""
+        chosen = MODELS.load(self.model)
+        if not issubclass(chosen, family):
+            fitting = [name for name in MODELS.entries if issubclass(MODELS.load(name), family)]
+            raise BadInput(f"model {self.model} is not for this scenario's data: choose {', '.join(fitting)}")
+        return chosen
+
+    def build_strategy(self, max_weight: int | None = None) -> Strategy:
+        """max_weight: the most examples that a client of the scenario has, where it is known to everybody."""
+        given = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr, "max_weight": max_weight}
         return parse_strategy(self.strategy, {name: value for name, value in given.items() if value is not None})
 
     def build_protection(self, cohort: int, bound: float) -> Protection:
@@ -88,7 +119,7 @@ class Options:
         settings = Settings(codec, self.key_bits, self.min_cohort, self.max_overlap, self.insecure_test_key)
         return PROTECTIONS.parse(self.protection or "none", settings)
 
-    def build_pool(self, clients: Sequence[Client]) -> Pool:
+    def build_pool(self, clients: ClientSource) -> Pool:
         arguments = {"workers": self.workers} if self.pool == "processes" else {}
         return POOLS.load(self.pool)(clients, **arguments)
 

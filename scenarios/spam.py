@@ -15,8 +15,8 @@ from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_corpus, split
 from fedlearn.datasets.bags import encode
 from fedlearn.metrics import binary_metrics
-from fedlearn.models import MODELS
 from fedlearn.models.base import Model
+from fedlearn.models.spam import SpamClassifier
 from fedlearn.seeding import stream
 from scenarios.options import Claim, Options, Outcome
 
@@ -39,7 +39,7 @@ def run(options: Options) -> Outcome:
     names = names_of(len(parts), train, options.partition)
     clients = [Client(name, mails.take(part)) for name, part in zip(names, parts, strict=True)]
 
-    model = MODELS.load(options.model)(len(vocabulary), options.dim, rng=stream(options.seed, "model"))
+    model = options.model_class(SpamClassifier)(len(vocabulary), options.dim, rng=stream(options.seed, "model"))
 
     def evaluate(model: Model) -> dict[str, float]:
         with no_grad():
@@ -56,6 +56,7 @@ def run(options: Options) -> Outcome:
         evaluate=evaluate,
         folder=folder,
         trackers=options.trackers,
+        stack=options.stack,
     )
     history = aggregator.fit(options.build_pool(clients), options.rounds)
 

@@ -1,7 +1,7 @@
 """What a curious party reads out of its own transcript; nothing else is given to an attack.
 
-An attack is a function of a `PartyView` (what one party sent and received in a recorded run) that returns
-findings. `ATTACKS` names those that need no more than the view; a game's attack is told its candidates too.
+An attack is an object with a name whose `run` makes findings of a `PartyView` (what one party sent and received in a
+recorded run). `ATTACKS` names those that need no more than the view; a game's attack is told its candidates too.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ ATTACKS = Registry(
     "attack",
     {
         "changed_rows": (
-            "fedlearn.attacks.changed_rows:changed_rows",
+            "fedlearn.attacks.changed_rows:ChangedRows",
             "words of each plain update, and of each opened sum, from the rows that moved",
         ),
+        "unmix": ("fedlearn.attacks.unmix:Unmix", "whole messages, from rows that moved equally and their sums"),
+        "senders": ("fedlearn.attacks.senders:Senders", "which messages of an opened sum have the same sender"),
+        "membership": ("fedlearn.attacks.membership:Membership", "how likely each word is to have been trained on"),
+        "span": ("fedlearn.attacks.span:SpanTest", "exact text of a character LSTM or RNN, from one step"),
+        "peel": ("fedlearn.attacks.peel:Peel", "the same from several local steps, one after the other"),
     },
 )

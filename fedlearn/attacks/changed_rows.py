@@ -2,33 +2,100 @@
 
 An embedding row has a gradient only where its word occurs, so the rows that changed name the words (Melis et
 al. 2019, "Exploiting Unintended Feature Leakage", section 4.1; Trask, Grokking Deep Learning, ch. 15). It
-needs no optimisation and no knowledge of the model's weights. It fails on encrypted updates, and finds only
-the union of all words in an opened sum.
+needs no optimisation. Weight decay moves all rows, but shrinks them by one common factor: the attack trains an
+embedding whose words do not occur by the public rules and takes that away. It fails on encrypted updates, finds
+only the union of all words in an opened sum, and needs, under weight decay, that most words do not occur.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
-from fedlearn.attacks.observed import Finding, NotReadable, Observed
+from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.datasets.bags import Arrays, Examples
 from fedlearn.protocol import PartyView
+from fedlearn.strategies import STRATEGIES
+
+EMBEDDINGS = ("words.weight", "embedding.weight")
+BEYOND_ROUNDING = 3.0  # times the median row's distance from pure shrinking
 
 
-def changed_rows(view: PartyView) -> list[Finding]:
-    """A finding for each plain update and each opened sum in the view: the words whose rows moved.
+@dataclass(frozen=True, eq=False)
+class WordsFound(Finding):
+    """The set of words that occurred in training."""
 
-    Raises `NotReadable` where the view holds neither.
-    """
-    observed = Observed(view)
-    words = observed.words
-    findings = []
-    for vector in observed.readable():
-        rows = observed.parameter(vector, "words.weight")
-        moved = np.flatnonzero(np.any(rows != 0, axis=1))
-        found = tuple(words[row] for row in moved)
-        findings.append(Finding("changed_rows", vector.about, vector.round, found))
-    if not findings:
-        raise NotReadable(
-            "every update in this transcript is encrypted and no sum was opened: there is nothing to read"
-        )
-    return findings
+    words: tuple[str, ...]
+
+    def told(self) -> str:
+        return " ".join(self.words) or "(nothing)"
+
+
+@dataclass(frozen=True)
+class ChangedRows:
+    """A finding for each plain update and each opened sum in the view: the words whose rows moved."""
+
+    name: ClassVar[str] = "changed_rows"
+
+    def run(self, view: PartyView) -> list[WordsFound]:
+        observed = Observed(view)
+        words = observed.words
+        findings = []
+        for vector in observed.readable():
+            rows, _ = moved_rows(observed, vector)
+            found = tuple(words[row] for row in rows)
+            findings.append(WordsFound(self.name, vector.about, vector.round, found))
+        return findings
+
+
+def moved_rows(observed: Observed, vector: Vector) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows (m,) of the embedding trained, and by how much, float64 (m, D), in the codec's integers."""
+    suffix = embedding_name(observed)
+    rest = observed.parameter(vector, suffix).astype(np.float64)
+    if observed.training.get("weight_decay"):
+        weights = observed.part(observed.weights[vector.round], suffix)
+        rest -= _untouched(observed, vector, weights)
+        rest -= _common_shrink(rest, weights) * weights
+        rest *= np.abs(rest) > BEYOND_ROUNDING * np.median(np.abs(rest).max(axis=1))
+    moved = np.flatnonzero(rest.any(axis=1))
+    return moved, rest[moved]
+
+
+def embedding_name(observed: Observed) -> str:
+    """The end of the embedding's name; raises `NotReadable` for a model without one."""
+    names = [name for name, _ in observed.model.named_parameters()]
+    for known in EMBEDDINGS:
+        if any(name.endswith(known) for name in names):
+            return known
+    raise NotReadable("the run's model has no embedding: this attack reads which of its rows changed")
+
+
+class _NoWords:
+    """An embedding whose words do not occur: its gradient is zero."""
+
+    def __init__(self, weights: np.ndarray):
+        self.vector = weights.flatten()
+
+    def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((), np.float32), np.zeros_like(self.vector)
+
+
+def _untouched(observed: Observed, vector: Vector, weights: np.ndarray) -> np.ndarray:
+    """What local training does to rows whose words do not occur, in integers: exact where clients are of one size."""
+    examples = round(observed.examples(vector) / vector.addends)
+    strategy = STRATEGIES.load(observed.plan.strategy["name"])(**observed.training)
+    nothing = Arrays(np.zeros(examples), np.zeros(examples))
+    update = strategy.local_update(_NoWords(weights), nothing, {}, np.random.default_rng(0))
+    share = min(examples, observed.layout.max_weight) / observed.layout.max_weight
+    alone = np.rint(update.vectors["delta"] * np.float64(share) / observed.step)
+    return vector.addends * alone.reshape(weights.shape)
+
+
+def _common_shrink(delta: np.ndarray, weights: np.ndarray) -> float:
+    """The factor by which the median row shrank."""
+    lengths = np.sum(np.square(weights, dtype=np.float64), axis=1)
+    ratios = np.sum(delta * weights, axis=1) / np.where(lengths > 0, lengths, 1.0)
+    return float(np.median(ratios))

@@ -2,54 +2,39 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fedlearn import nn
+from fedlearn.attacks.base import NotReadable
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import BadInput
+from fedlearn.errors import FedlearnError
 from fedlearn.models.base import Model
-from fedlearn.protocol import Opened, PartyView, RunPlan, TrainRequest, Update, party_name
+from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, party_name
+from fedlearn.secure import PROTECTIONS
+from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.plain import wire_dtype
 from fedlearn.secure.seal import unseal
 
 
-class NotReadable(BadInput):
-    """The transcript does not hold what the attack needs; the message says what is missing."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vector:
-    """Integers that crossed the wire readable. about: whose update, or "sum" of the round."""
+    """Integers that could be read. about: whose update, or "sum" of the round; addends: clients in it."""
 
     about: str
     round: int
     values: np.ndarray
+    addends: int = 1
 
     @property
     def is_sum(self) -> bool:
         return self.about == "sum"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What an attack claims to have found out about one update or one sum."""
-
-    attack: str
-    about: str
-    round: int
-    words: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return f"round {self.round}, {self.about}: {' '.join(self.words) or '(nothing)'}"
 
 
 class Observed:
@@ -68,15 +53,27 @@ class Observed:
         """The public architecture, with weights of no meaning."""
         return nn.build(self.plan.model)
 
+    @cached_property
+    def weights(self) -> dict[int, np.ndarray]:
+        """The global model (P,) float32 by round, from the requests to train."""
+        return dict(self.requests())
+
     @property
     def words(self) -> list[str]:
-        """The public vocabulary, a word a row of the embedding."""
-        if "words" not in self.plan.vocabulary:
-            raise NotReadable(
-                "the run's vocabulary is hashed, a row is no word: hash a dictionary to see which words fit, "
-                "or run with an explicit vocabulary"
-            )
-        return self.plan.vocabulary["words"]
+        """The public vocabulary, a word or character a row of the embedding."""
+        vocabulary = self.plan.vocabulary
+        for kind in ("words", "characters"):
+            if kind in vocabulary:
+                return list(vocabulary[kind])
+        raise NotReadable(
+            "the run's vocabulary is hashed, a row is no word: hash a dictionary to see which words fit, "
+            "or run with an explicit vocabulary"
+        )
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The public arguments of local training: epochs, batch_size, lr..."""
+        return self.plan.strategy["arguments"]
 
     @property
     def is_plain(self) -> bool:
@@ -93,20 +90,27 @@ class Observed:
             yield message.step.round, body.weights
 
     def payloads(self) -> Iterator[tuple[int, int, bytes]]:
-        """(client, round, payload) of every update, without its signature."""
-        for message, update in self.view.bodies(Update):
-            payload = update.payload
-            if self.plan.roster:
-                payload = unseal(self.plan, message.step, message.sender, payload).payload
-            yield message.sender, message.step.round, payload
+        """(client, round, payload) of every update that holds a vector, without its signature."""
+        phase = self._protection.training_phase
+        for step, client, payload in self._updates():
+            if step.phase == phase:
+                yield client, step.round, payload
 
-    def readable(self) -> Iterator[Vector]:
-        """All vectors that could be read: every client's under no protection, opened sums under any other."""
-        for client, round, payload in self.payloads() if self.is_plain else ():
-            values = np.frombuffer(payload, wire_dtype(self.codec)).astype(np.int64)
-            yield Vector(party_name(client), round, values)
-        for message, opened in self.view.bodies(Opened):
-            yield Vector("sum", message.step.round, np.frombuffer(opened.payload, "<i8"))
+    def readable(self) -> list[Vector]:
+        """All vectors that could be read: every client's under no protection, opened sums under any other.
+
+        Raises `NotReadable` where there is none.
+        """
+        found = list(self._plain() if self.is_plain else self._sums())
+        if not found:
+            raise NotReadable(
+                "every update in this transcript is encrypted and no sum was opened: there is nothing to read"
+            )
+        return found
+
+    def total(self, vectors: list[Vector]) -> Vector:
+        """The sum of plain updates of one round: what encryption would have left of them."""
+        return Vector("sum", vectors[0].round, np.sum([v.values for v in vectors], axis=0), len(vectors))
 
     def segment(self, vector: Vector, name: str) -> np.ndarray:
         """The integers of one segment of the layout, for example "delta"."""
@@ -117,12 +121,68 @@ class Observed:
             start += segment.length
         raise NotReadable(f"the updates of this run hold no {name!r}: its strategy sends none")
 
-    def parameter(self, vector: Vector, suffix: str) -> np.ndarray:
-        """The delta of the parameter whose name ends so, in its own shape."""
-        delta, start = self.segment(vector, "delta"), 0
+    def examples(self, vector: Vector) -> int:
+        """How many examples stand behind a vector."""
+        return int(self.segment(vector, "weight")[0])
+
+    def mean(self, vector: Vector) -> np.ndarray:
+        """The delta (P,) float64: of one client its own, of a sum the mean weighted by examples."""
+        return self.layout.decode(vector.values, vector.addends).mean["delta"]
+
+    @property
+    def step(self) -> float:
+        """What one integer stands for, in the delta of a client with the largest weight."""
+        return 2.0 ** -self.layout.segments[0].codec.fraction_bits
+
+    def part(self, flat: np.ndarray, suffix: str) -> np.ndarray:
+        """Of a vector of parameters (P,), the one whose name ends so, in its own shape."""
+        start = 0
         for name, parameter in self.model.named_parameters():
             size = parameter.data.size
             if name.endswith(suffix):
-                return delta[start : start + size].reshape(parameter.data.shape)
+                return flat[start : start + size].reshape(parameter.data.shape)
             start += size
         raise NotReadable(f"the run's model has no parameter {suffix!r}: this attack needs one")
+
+    def parameter(self, vector: Vector, suffix: str) -> np.ndarray:
+        """The delta of the parameter whose name ends so, in integers, in its own shape."""
+        return self.part(self.segment(vector, "delta"), suffix)
+
+    @cached_property
+    def _protection(self) -> Protection:
+        named = self.plan.protection
+        return PROTECTIONS.load(named["name"]).rebuild(named["arguments"])
+
+    def _updates(self) -> Iterator[tuple[Step, int, bytes]]:
+        for message, update in self.view.bodies(Update):
+            payload = update.payload
+            if self.plan.roster and message.step.phase == self._protection.training_phase:
+                payload = unseal(self.plan, message.step, message.sender, payload).payload
+            yield message.step, message.sender, payload
+
+    def _plain(self) -> Iterator[Vector]:
+        for client, round, payload in self.payloads():
+            yield Vector(party_name(client), round, np.frombuffer(payload, wire_dtype(self.codec)).astype(np.int64))
+
+    def _sums(self) -> Iterator[Vector]:
+        """What the aggregator makes of its messages: each attempt is handed to its half of the protection again."""
+        if self.view.party != party_name(AGGREGATOR):
+            return
+        received: dict[tuple[int, int], dict[str, dict[int, bytes]]] = defaultdict(lambda: defaultdict(dict))
+        for step, client, payload in self._updates():
+            received[step.round, step.attempt][step.phase][client] = payload
+        opened: dict[tuple[int, int], dict[int, bytes]] = defaultdict(dict)
+        for message, body in self.view.bodies(Opened):
+            opened[message.step.round, message.step.attempt][message.sender] = body.payload
+        for at, phases in received.items():
+            if self.plan.keys and at not in opened:
+                continue  # refused by the openers, or never asked for
+            half = self._protection.server(self.plan, Step(*at))
+            try:
+                for phase in self._protection.phases:
+                    half.inboxes(phase, list(phases[phase]))
+                    for client, payload in phases[phase].items():
+                        half.receive(phase, client, payload)
+                yield Vector("sum", at[0], half.finish(opened[at]), half.addends)
+            except FedlearnError:
+                continue  # a void attempt: there is no sum

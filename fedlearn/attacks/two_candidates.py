@@ -17,7 +17,7 @@ from fedlearn.crypto import EncryptedVector, PublicKey
 from fedlearn.datasets.bags import Examples
 from fedlearn.protocol import PartyView
 from fedlearn.secure.plain import wire_dtype
-from fedlearn.seeding import stream
+from fedlearn.seeding import local_random
 from fedlearn.strategies import STRATEGIES
 
 
@@ -38,7 +38,7 @@ def _replayed(observed: Observed, weights: np.ndarray, round: int, client: int, 
     plan, model = observed.plan, observed.model
     model.vector[:] = weights
     strategy = STRATEGIES.load(plan.strategy["name"])(**plan.strategy["arguments"])
-    update = strategy.local_update(model, data, {}, stream(plan.seed, "local", round, client))
+    update = strategy.local_update(model, data, {}, local_random(plan.seed, round, client))
     return observed.layout.encode(update)
 
 

@@ -75,14 +75,28 @@ class FixedPoint:
         """Signed bits that hold the sum of `addends` encoded values."""
         return self.bits + (self.addends - 1).bit_length()
 
-    def encode(self, values: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Round real `values` (any shape, taken as float64) to int64 multiples of 2^-f.
+    def encode(self, values: np.ndarray, rng: np.random.Generator | None = None, share: float = 1.0) -> np.ndarray:
+        """Round real `values` (any shape, taken as float64) times `share` to int64 multiples of 2^-f.
 
-        A weighted mean is encoded as (w / w_max) * x, multiplied in float64 by the caller, so that lanes need
-        not widen for weights. `rng` is drawn from under stochastic rounding only.
-        Raises `CodecError` for NaN or infinity, and for values outside the bound unless overflow="clip".
+        For a weighted mean `share` is w / w_max, so that lanes need not widen for weights. `rng` is drawn from
+        under stochastic rounding only. Raises `CodecError` for NaN or infinity, and for values outside the bound
+        unless overflow="clip".
         """
-        values = np.asarray(values, dtype=np.float64)
+        # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing.
+        values, factor = np.asarray(values), np.ldexp(np.float64(share), self.fraction_bits)
+        bound = np.ldexp(self.bound, self.fraction_bits)
+        scaled = np.asarray(values * factor)
+        if values.size and not (-bound <= values.min() * factor and values.max() * factor <= bound):  # as with NaN
+            self._check_outside(np.asarray(values, np.float64) * share)
+            np.clip(scaled, -bound, bound, out=scaled)
+        if self.rounding == "nearest":
+            return np.rint(scaled, out=scaled).astype(np.int64)
+        if rng is None:
+            raise CodecError("stochastic rounding draws random numbers: pass encode(values, rng=numpy Generator)")
+        floor = np.floor(scaled)
+        return floor.astype(np.int64) + (rng.random(scaled.shape) < scaled - floor)
+
+    def _check_outside(self, values: np.ndarray) -> None:
         outside = self.count_outside(values)
         if outside and self.overflow == "refuse":
             worst = values.flat[np.argmax(np.abs(values))]
@@ -90,22 +104,10 @@ class FixedPoint:
                 f"{outside} of {values.size} values lie outside the bound {self.bound:g}, "
                 f"the worst is {worst:g}: raise bound, lower the learning rate, or choose overflow='clip'"
             )
-        if outside:
-            values = np.clip(values, -self.bound, self.bound)
-        scaled = values * 2.0**self.fraction_bits  # a power of two: exact
-        if self.rounding == "nearest":
-            return np.rint(scaled).astype(np.int64)
-        if rng is None:
-            raise CodecError("stochastic rounding draws random numbers: pass encode(values, rng=numpy Generator)")
-        floor = np.floor(scaled)
-        return floor.astype(np.int64) + (rng.random(scaled.shape) < scaled - floor)
 
     def count_outside(self, values: np.ndarray) -> int:
         """How many values lie outside the bound; raises `CodecError` if any is not finite."""
-        values = np.asarray(values, dtype=np.float64)
-        if not values.size or (-self.bound <= values.min() and values.max() <= self.bound):
-            return 0  # so it is nearly always, and NaN makes both comparisons false
-        magnitudes = np.abs(values)
+        magnitudes = np.abs(np.asarray(values, dtype=np.float64))
         if not np.isfinite(magnitudes.sum()):
             bad = np.flatnonzero(~np.isfinite(magnitudes))
             if bad.size:

@@ -31,7 +31,7 @@ class Neighbourhood:
 
     `insecurity`: that an honest client's secrets can be opened, or the sum of a part of the honest clients be seen,
     when `corrupt` clients work with a server that follows the protocol. `failure`: that the round fails though at most
-    `dropouts` clients vanish. With all pairs (degree = clients - 1) both are certain to be 0.
+    `dropouts` clients vanish. With all pairs (degree = clients - 1) both are certain: 0 or 1.
     """
 
     clients: int
@@ -55,19 +55,10 @@ def choose_neighbourhood(
 
     Raises `CryptoKeyError` for fewer than 3 clients, or if corrupt clients and dropouts leave no threshold at all.
     """
-    if clients < 3:
-        raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
-    if min(corrupt_fraction, dropout_fraction) < 0 or corrupt_fraction + dropout_fraction >= 1:
-        raise CryptoKeyError(
-            f"corrupt {corrupt_fraction} and dropout {dropout_fraction} must not be negative and stay below 1 in sum"
-        )
-    corrupt, dropouts = math.ceil(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
-    log_factorial = np.concatenate([[0.0], np.log(np.arange(1, clients + 1)).cumsum()])
+    corrupt, dropouts = _counts(clients, corrupt_fraction, dropout_fraction)
+    log_factorial = _log_factorial(clients)
     for degree in range(2, clients - 1, 2):
-        thresholds = np.arange(degree // 2 + 1, degree + 1)
-        opened = clients * _tails(log_factorial, corrupt, degree)[thresholds]
-        insecure = opened + _disconnected(log_factorial, corrupt + dropouts, degree)
-        stuck = clients * _tails(log_factorial, dropouts, degree)[degree - thresholds + 1]
+        thresholds, insecure, stuck = _bounds(log_factorial, corrupt, dropouts, degree)
         fit = np.flatnonzero((insecure <= insecurity) & (stuck <= failure))
         if fit.size:
             best = fit[0]
@@ -80,6 +71,34 @@ def choose_neighbourhood(
             "lower the fractions to be survived, or take more clients"
         )
     return Neighbourhood(clients, clients - 1, threshold, corrupt, dropouts, 0.0, 0.0)
+
+
+def neighbourhood(
+    clients: int, degree: int, corrupt_fraction: float = 0.2, dropout_fraction: float = 0.3
+) -> Neighbourhood:
+    """A degree that was decided otherwise, the smallest threshold above half of the holders, and what they guarantee.
+
+    Raises `CryptoKeyError` for fewer than 3 clients or impossible fractions; `degree` as in `neighbours`.
+    """
+    corrupt, dropouts = _counts(clients, corrupt_fraction, dropout_fraction)
+    threshold = (degree + 1) // 2 + 1
+    if degree == clients - 1:
+        chances = float(corrupt >= threshold), float(clients - dropouts < threshold)
+    else:
+        _, insecure, stuck = _bounds(_log_factorial(clients), corrupt, dropouts, degree)
+        chances = min(1.0, float(insecure[0])), min(1.0, float(stuck[0]))
+    return Neighbourhood(clients, degree, threshold, corrupt, dropouts, *chances)
+
+
+def _counts(clients: int, corrupt_fraction: float, dropout_fraction: float) -> tuple[int, int]:
+    """How many of the clients are corrupt, and how many vanish."""
+    if clients < 3:
+        raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
+    if min(corrupt_fraction, dropout_fraction) < 0 or corrupt_fraction + dropout_fraction >= 1:
+        raise CryptoKeyError(
+            f"corrupt {corrupt_fraction} and dropout {dropout_fraction} must not be negative and stay below 1 in sum"
+        )
+    return math.ceil(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
 
 
 def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int, tuple[int, ...]]:
@@ -96,6 +115,21 @@ def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int,
     circle = [clients[i] for i in np.random.Generator(np.random.Philox(seed % 2**128)).permutation(count)]
     steps = [step for distance in range(1, degree // 2 + 1) for step in (-distance, distance)]
     return {client: tuple(circle[(place + step) % count] for step in steps) for place, client in enumerate(circle)}
+
+
+def _log_factorial(clients: int) -> np.ndarray:
+    return np.concatenate([[0.0], np.log(np.arange(1, clients + 1)).cumsum()])
+
+
+def _bounds(
+    log_factorial: np.ndarray, corrupt: int, dropouts: int, degree: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Thresholds above half of the holders, on a circle of an even degree; for each, what it guarantees."""
+    clients = len(log_factorial) - 1
+    thresholds = np.arange(degree // 2 + 1, degree + 1)
+    opened = clients * _tails(log_factorial, corrupt, degree)[thresholds]
+    stuck = clients * _tails(log_factorial, dropouts, degree)[degree - thresholds + 1]
+    return thresholds, opened + _disconnected(log_factorial, corrupt + dropouts, degree), stuck
 
 
 def _log_choose(log_factorial: np.ndarray, total: int, chosen: np.ndarray | int) -> np.ndarray:

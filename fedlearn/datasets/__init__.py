@@ -34,6 +34,10 @@ DATASETS = Registry(
         "sample": ("fedlearn.datasets.sample:SAMPLE", "short messages written by this program: synthetic"),
         "sms_spam": ("fedlearn.datasets.messages:SMS_SPAM", "SMS Spam Collection, 5,574 SMS, ham or spam"),
         "enron": ("fedlearn.datasets.messages:ENRON", "6,000 e-mails of six Enron mailboxes, ham or spam"),
+        "sample_play": (
+            "fedlearn.datasets.sample_play:SAMPLE_PLAY",
+            "a play without a plot, by this program: synthetic",
+        ),
         "shakespeare": ("fedlearn.datasets.text:SHAKESPEARE", "40,000 lines of plays, speakers as clients"),
         "trask": ("fedlearn.datasets.text:TRASK", "the text of Grokking Deep Learning ch. 14, machine-made"),
         "digits": ("fedlearn.datasets.dense:DIGITS", "scikit-learn's 1,797 images of digits, 8 x 8"),

@@ -17,7 +17,10 @@ from fedlearn.errors import DataError
 
 FOLDER_VARIABLE = "FEDLEARN_DATA"
 MESSAGES, CHARACTERS, CLASSES = "ham/spam", "characters", "classes"
-ALTERNATIVES = {MESSAGES: "use --data sample", CHARACTERS: "give a text of your own with --data FILE"}
+ALTERNATIVES = {
+    MESSAGES: "use --data sample",
+    CHARACTERS: "use --data sample_play or a text of your own with --data FILE",
+}
 
 
 @dataclass(frozen=True)

@@ -73,17 +73,18 @@ def _mailbox(user: str, habit: Habit, rng: np.random.Generator) -> list[tuple[st
     sent: list[str] = []
     for _ in range(habit.messages):
         if rng.random() >= habit.spam:
-            rows.append((user, HAM_LABEL, _message(HAM, habit.ham_topics, habit, rng)))
+            rows.append((user, HAM_LABEL, message(HAM, habit.ham_topics, habit, rng)))
             continue
         repeat = sent and rng.random() < REPEATED_SPAM
-        sent.append(_pick(sent, rng) if repeat else _message(SPAM, habit.spam_topics, habit, rng))
+        sent.append(_pick(sent, rng) if repeat else message(SPAM, habit.spam_topics, habit, rng))
         rows.append((user, SPAM_LABEL, sent[-1]))
     return rows
 
 
-def _message(
+def message(
     phrases: Mapping[str, Sequence[str]], topics: Mapping[str, int], habit: Habit, rng: np.random.Generator
 ) -> str:
+    """One to `habit.most` of the phrases of a topic, which is drawn by the weights of `topics`."""
     topic = _pick([name for name, weight in topics.items() for _ in range(weight)], rng)
     source = BOTH if rng.random() < UNDECIDED else phrases[topic]
     parts = [_filled(_pick(source, rng), rng) for _ in range(rng.integers(1, habit.most + 1))]

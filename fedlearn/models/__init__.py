@@ -8,5 +8,12 @@ MODELS = Registry(
     "model",
     {
         "spam": ("fedlearn.models.spam:SpamClassifier", "bag of word embeddings and a decision: spam or not"),
+        "mlp": ("fedlearn.models.mlp:MLP", "linear layers with ReLU between them, 64-32-10 for the digits"),
+        "conv": ("fedlearn.models.convnet:ConvNet", "convolutions and pooling for small pictures"),
+        "sequence": ("fedlearn.models.sequence:SequenceClassifier", "a text judged by a recurrent layer's last state"),
+        "skipgram": ("fedlearn.models.skipgram:SkipGram", "word vectors by negative sampling"),
+        "char_rnn": ("fedlearn.models.chars:CharRNN", "the next character, by a plain recurrent network"),
+        "char_gru": ("fedlearn.models.chars:CharGRU", "the next character, by gated recurrent units"),
+        "char_lstm": ("fedlearn.models.chars:CharLSTM", "the next character, by long short-term memory"),
     },
 )

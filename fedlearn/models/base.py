@@ -2,14 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from fedlearn import nn
 from fedlearn.autograd import Tensor
+from fedlearn.autograd.rows import RowSparse
 from fedlearn.datasets.bags import Examples
-from fedlearn.nn import Module
+from fedlearn.nn import functional as F
 
 
-class Model(Module):
-    """A `Module` that knows its own loss, so that one training loop serves every model."""
+class Trainable(Protocol):
+    """What local training needs to know of a model, or of K copies of one side by side.
+
+    All is flat, and of K copies it is K rows: code on trailing axes trains one client or many.
+    """
+
+    @property
+    def vector(self) -> np.ndarray:
+        """Its weights, float32 (P,) or (K, P): their memory, to be written to."""
+        ...
+
+    def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
+        """The mean loss per example of a batch in nats, () or (K,), and its gradient, float32 (P,) or (K, P)."""
+        ...
+
+
+class Model(nn.Module):
+    """A module that knows its own loss, so that one training loop serves every model.
+
+    stackable  `forward` and `loss` work on trailing axes: with a leading axis of clients before all inputs,
+               targets and parameters they give every client what it would have got alone, its loss included
+    vocabulary the name of the parameter (V, ...) whose rows the indices of `Bags` name, if there is one: a
+               client then trains with the rows that its own examples name
+    """
+
+    stackable: ClassVar[bool] = False
+    vocabulary: ClassVar[str | None] = None
 
     def loss(self, batch: Examples) -> Tensor:
-        """Mean loss per example of a batch, a scalar Tensor in nats."""
+        """Mean loss per example of a batch, a scalar Tensor in nats; (K,) of K stacked clients' batches."""
         raise NotImplementedError
+
+    def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
+        return flat_gradient(self, list(self.parameters()), batch)
+
+
+def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """As `Trainable.gradient`, for a model with these parameters, which may have an axis of clients in front.
+
+    No client's loss depends on another's weights, so that one pass backward from their sum serves them all.
+    """
+    for parameter in parameters:
+        parameter.grad = None
+    loss = model.loss(batch)
+    loss.backward(np.ones(loss.shape, loss.dtype))
+    parts = [_dense(parameter).reshape((*loss.shape, -1)) for parameter in parameters]
+    return loss.numpy(), np.concatenate(parts, axis=-1)
+
+
+def _dense(parameter: nn.Parameter) -> np.ndarray:
+    gradient = parameter._grad
+    if gradient is None:
+        return np.zeros(parameter.shape, parameter.dtype)
+    return gradient.dense() if isinstance(gradient, RowSparse) else gradient.numpy()
+
+
+def mean_cross_entropy(logits: Any, targets: np.ndarray) -> Tensor:
+    """Logits (..., B, C) and classes (..., B): the mean over B of -log softmax(logits)[target], (...)."""
+    if targets.ndim == 1:
+        return F.cross_entropy(logits, targets)
+    losses = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="none")
+    return losses.reshape(targets.shape).mean(axis=-1)

@@ -19,6 +19,8 @@ class SpamClassifier(Model):
     dim > 1: an embedding (vocabulary, dim), its mean over the mail's words, and a linear head.
     """
 
+    vocabulary = "words.weight"
+
     def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
         super().__init__()
         if dim < 1:

@@ -4,6 +4,7 @@ from fedlearn.protocol.messages import (
     AGGREGATOR,
     EVERYBODY,
     FIRST_OPENER,
+    FIRST_WORKER,
     Body,
     Enrolment,
     Inbox,
@@ -11,6 +12,7 @@ from fedlearn.protocol.messages import (
     Opened,
     OpenerKey,
     OpenRequest,
+    PartialSum,
     Refusal,
     RunPlan,
     Step,
@@ -18,13 +20,15 @@ from fedlearn.protocol.messages import (
     Update,
     party_name,
 )
-from fedlearn.protocol.pool import Lost, Pool, Reply
+from fedlearn.protocol.pool import Answer, Lost, Partial, Pool, Reply
 from fedlearn.protocol.transcript import PartyView, Transcript
 
 __all__ = [
     "AGGREGATOR",
     "EVERYBODY",
     "FIRST_OPENER",
+    "FIRST_WORKER",
+    "Answer",
     "Body",
     "Enrolment",
     "Inbox",
@@ -33,6 +37,8 @@ __all__ = [
     "OpenRequest",
     "Opened",
     "OpenerKey",
+    "Partial",
+    "PartialSum",
     "PartyView",
     "Pool",
     "Refusal",

@@ -26,12 +26,15 @@ HEADER = struct.Struct(">2sBB16sIH12siiQ")
 AGGREGATOR = -1
 EVERYBODY = -2
 FIRST_OPENER = -16  # key holder or trustees: -16, -17, ...
+FIRST_WORKER = -(1 << 20)  # workers of a pool, that add their clients' updates: downwards from here
 
 
 def party_name(party: int) -> str:
     """The name under which a party stands in the transcript."""
     if party >= 0:
         return f"client:{party}"
+    if party <= FIRST_WORKER:
+        return f"worker:{FIRST_WORKER - party}"
     if party <= FIRST_OPENER:
         return f"opener:{FIRST_OPENER - party}"
     return {AGGREGATOR: "aggregator", EVERYBODY: "everybody"}[party]
@@ -148,6 +151,31 @@ class Enrolment(_Opaque):
 
 
 @dataclass(frozen=True)
+class PartialSum:
+    """Worker to aggregator, under no protection only: the sum of its clients' vectors, int64 (n,), and whose they are.
+
+    Bytes: how many clients (u32), their numbers (u32 each), the sum (i64 each); little-endian.
+    """
+
+    kind: ClassVar[int] = 10
+    clients: tuple[int, ...]
+    total: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        head = np.array([len(self.clients), *self.clients], "<u4")
+        return head.tobytes() + self.total.astype("<i8", copy=False).tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        count = int.from_bytes(data[:4], "little")
+        rest = len(data) - 4 * (count + 1)
+        if rest < 0 or rest % 8:
+            raise ProtocolError(f"a sum of {count} clients' vectors cannot have {len(data)} bytes: send it again")
+        clients = np.frombuffer(data, "<u4", count, 4)
+        return cls(tuple(clients.tolist()), np.frombuffer(data, "<i8", offset=4 * (count + 1)))
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """Aggregator to everybody, first message of a session: all that the parties agree on.
 
@@ -160,7 +188,8 @@ class RunPlan:
     keys        public key of each opener, by party number
     layout      what one protected vector holds, as `Layout.to_dict()`
     cohort, rounds: clients a round and rounds in all, from which a client knows how much it will encrypt
-    kernels     choices that can change bits: decided once, the same for every worker
+    kernels     how to compute, decided once and the same for every worker: BLAS threads; "stack", whether to train
+                clients side by side; "fold", whether a worker adds the integers of its clients
     seed        of the simulation's reproducible randomness; nothing secret is drawn from it
     """
 
@@ -198,7 +227,7 @@ B = TypeVar("B", bound=Body)
 
 BODIES: dict[int, type[Body]] = {
     body.kind: body
-    for body in (TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment)
+    for body in (TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum)
 }
 
 

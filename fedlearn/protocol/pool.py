@@ -16,6 +16,18 @@ class Reply:
     client: int
     data: bytes
 
+    @property
+    def clients(self) -> tuple[int, ...]:
+        return (self.client,)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What several clients answered in a step, added up: the bytes of a `PartialSum` message."""
+
+    clients: tuple[int, ...]
+    data: bytes
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -31,19 +43,24 @@ class Lost:
     again: bool = False
     refused: bool = False
 
+    @property
+    def clients(self) -> tuple[int, ...]:
+        return (self.client,)
+
+
+Answer = Reply | Partial | Lost
+
 
 class Pool(Protocol):
     """Runs the clients of one session, wherever they live. A pool serves one session at a time.
 
     `open` gets the clients ready; `enrol` returns each client's `Enrolment` message, where a protection has
     clients sign; `start` tells all of them the plan, a whole message. `exchange` sends every client of
-    `inboxes` the broadcast and its own inbox, whole messages or empty, and yields one Reply or Lost for each,
-    in any order.
+    `inboxes` the broadcast and its own inbox, whole messages or empty; each is in one Reply, Partial or Lost that
+    it yields, in any order. Partials only where the plan's kernels say "fold".
     """
 
     def __len__(self) -> int: ...
-
-    def names(self) -> dict[int, str]: ...
 
     def open(self) -> None: ...
 
@@ -51,6 +68,6 @@ class Pool(Protocol):
 
     def start(self, plan: bytes) -> None: ...
 
-    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Reply | Lost]: ...
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]: ...
 
     def close(self) -> None: ...

@@ -1,7 +1,8 @@
 """What each party has seen: a row a message, and with `record` the messages themselves.
 
 `transcript.jsonl` holds one JSON row a message and recipient: session, round, attempt, phase, from, to, type,
-bytes, sha256; with `record` the message's bytes are appended to `payloads.bin` and the row gives its offset.
+bytes, and in full mode sha256; with `record` the message's bytes are appended to `payloads.bin` and the row gives its
+offset.
 A `PartyView` is everything one party sent or received: an attack is handed that and nothing else.
 """
 
@@ -14,10 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from fedlearn.errors import DataError, ProtocolError
+from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol.messages import AGGREGATOR, EVERYBODY, Body, Message, party_name
 
 ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
+MODES = ("full", "digest")
+
+
+def check_mode(mode: str) -> None:
+    """Raise `BadInput` for anything but a transcript's modes."""
+    if mode not in MODES:
+        raise BadInput(f"transcript is {mode!r}: choose {' or '.join(MODES)}")
 
 
 class Transcript:
@@ -25,11 +33,15 @@ class Transcript:
 
     folder: where the files go; None counts bytes only, so that memory stays flat without a run folder.
     record: keep the messages' bytes too (needed by attacks; a run's traffic on disk).
+    mode: "full" with the hash of each message, "digest" with its size only.
     """
 
-    def __init__(self, folder: Path | None = None, record: bool = False):
+    def __init__(self, folder: Path | None = None, record: bool = False, mode: str = "full"):
+        check_mode(mode)
         if record and folder is None:
             raise DataError("a transcript can only be recorded in a run folder: give one")
+        self.record = record
+        self._hashes = record or mode == "full"
         self.bytes_up = 0
         self.bytes_down = 0
         self._rows: IO[str] | None = None
@@ -39,14 +51,17 @@ class Transcript:
             if record:
                 self._payloads = open(folder / PAYLOADS, "ab")  # noqa: SIM115
 
-    def saw(self, data: bytes, recipients: Iterable[int] | None = None) -> Message:
+    def saw(self, data: bytes, recipients: Iterable[int] | None = None, traffic: int | None = None) -> Message:
         """Enter one message, once for each of its recipients, and return it read.
 
         recipients: parties of a broadcast; by default the one that the message names.
+        traffic: bytes to count upwards in place of the message's own, which several clients' stand behind.
         """
         message = Message.from_bytes(data)
         to = [message.recipient] if recipients is None else list(recipients)
-        if message.sender >= 0:
+        if traffic is not None:
+            self.bytes_up += traffic
+        elif message.sender >= 0:
             self.bytes_up += len(data) * to.count(AGGREGATOR)
         else:
             self.bytes_down += len(data) * sum(party >= 0 for party in to)
@@ -62,17 +77,17 @@ class Transcript:
             "attempt": message.step.attempt,
             "phase": message.step.phase,
             "from": party_name(message.sender),
-            "to": "",
             "type": type(message.body).__name__,
             "bytes": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
         }
+        if self._hashes:
+            row["sha256"] = hashlib.sha256(data).hexdigest()
         if self._payloads is not None:
             row["offset"] = self._payloads.tell()
             self._payloads.write(data)
-        for party in recipients:
-            row["to"] = party_name(party)
-            self._rows.write(json.dumps(row) + "\n")
+        # Of a broadcast's rows only one name differs: written as JSON once.
+        common = json.dumps(row)[:-1]
+        self._rows.write("".join(f'{common}, "to": "{party_name(party)}"}}\n' for party in recipients))
 
     def flush(self) -> None:
         """Make everything entered so far readable by others; called after every round."""
@@ -112,6 +127,19 @@ class PartyView:
         for message in self.messages:
             if isinstance(message.body, kind):
                 yield message, message.body
+
+
+def extract(folder: Path, party: int, destination: Path) -> None:
+    """Write one party's part of a recorded run into the new folder `destination`, and nothing of anybody else's.
+
+    `PartyView.load(destination, party)` is that party's view. Raises `DataError` as `PartyView.load` does.
+    """
+    view = PartyView.load(folder, party)
+    destination.mkdir(parents=True)
+    transcript = Transcript(destination, record=True)
+    for message in view.messages:
+        transcript.saw(message.to_bytes(), recipients=[party] if message.sender != party else None)
+    transcript.close()
 
 
 def _messages(rows: IO[str], payloads: IO[bytes], name: str) -> Iterator[Message]:

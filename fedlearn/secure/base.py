@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.protocol import RunPlan, Step
+from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.seal import Sealed
 
 
@@ -92,6 +92,18 @@ class ServerHalf(Protocol):
         ...
 
 
+class FoldingHalf(ServerHalf, Protocol):
+    """The server half of a protection that folds in workers."""
+
+    def receive_sum(self, partial: PartialSum) -> None:
+        """Take what a worker added up of its clients' vectors; raises a `BadInput` naming what is wrong with it."""
+        ...
+
+    def would_take(self, lanes: int) -> int:
+        """Bytes of the payload of one client's vector, had it been sent by itself."""
+        ...
+
+
 class Opener(Protocol):
     """A key holder or trustee, alone in its process, in one session."""
 
@@ -123,12 +135,14 @@ class Protection(Protocol):
     codec           fixed-point codec of the updates
     min_cohort      the fewest addends a sum may have to be opened
     signed          clients sign what they send, and openers see it
+    fold_in_worker  whoever runs clients may add their vectors: only where the aggregator can read each of them anyway
     """
 
     name: str
     phases: tuple[str, ...]
     training_phase: str
     signed: bool
+    fold_in_worker: bool
 
     @property
     def codec(self) -> FixedPoint: ...

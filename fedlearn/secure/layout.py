@@ -81,26 +81,41 @@ class Layout:
         return sum(segment.length for segment in self.segments)
 
     def encode(self, update: LocalUpdate) -> np.ndarray:
-        """One client's vector, int64 (n,). Raises `CodecError` for NaN, infinity or a value out of bounds."""
+        """One client's vector, int64 (n,), or those of K stacked clients (K, n).
+
+        Raises `CodecError` for NaN, infinity or a value out of bounds.
+        """
         weight = min(update.examples, self.max_weight)
-        share = weight / self.max_weight
-        values = {name: vector * np.float64(share) for name, vector in update.vectors.items()}
-        clipped = sum(s.codec.count_outside(values[s.name]) for s in self.segments if s.name in values)
-        values["weight"] = np.array([weight])
-        values["loss"] = np.array([update.loss * share])
-        values["clipped"] = np.array([clipped])
-        values["capped"] = np.array([update.examples > self.max_weight])
-        parts = [s.codec.encode(self._fitting(s, values[s.name])) for s in self.segments]
-        return np.concatenate(parts)
+        share = np.float64(weight / self.max_weight)
+        lanes = np.empty((*np.shape(update.loss), len(self)), np.int64)
+        clipped: int | np.ndarray = 0
+        at = 0
+        for segment in self.segments[: -len(BOOKKEEPING)]:
+            values = self._fitting(segment, update.vectors[segment.name])
+            if segment.codec.overflow == "clip":
+                clipped = clipped + np.count_nonzero(np.abs(values * share) > segment.codec.bound, axis=-1)
+            lanes[..., at : at + segment.length] = segment.codec.encode(values, share=share)
+            at += segment.length
+        _, loss, integers, _ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
+        lanes[..., at] = weight
+        lanes[..., at + 1] = loss.encode(np.asarray(update.loss), share=share)
+        lanes[..., at + 2] = np.minimum(clipped, integers.limit)
+        lanes[..., at + 3] = update.examples > self.max_weight
+        return lanes
 
     @staticmethod
     def _fitting(segment: Segment, values: np.ndarray) -> np.ndarray:
-        if values.shape != (segment.length,):
+        if values.shape[-1:] != (segment.length,):
             raise ShapeError(
                 f"update {segment.name!r} has shape {values.shape}, the plan says ({segment.length},): "
                 "the model must keep the parameters it had at the start of the run"
             )
-        return values.astype(np.float64, copy=False)
+        return values
+
+    def narrowed(self, length: int) -> Layout:
+        """The same for an update whose first vector is cut down to so many values."""
+        first, *others = self.segments
+        return Layout((replace(first, length=length), *others), self.max_weight)
 
     def decode(self, total: np.ndarray, addends: int) -> Aggregate:
         """Means and totals from the opened sum, int64 (n,), of `addends` clients' vectors."""

@@ -16,12 +16,11 @@ vector yet arrives: knowing its mask key does not uncover it.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, comb, floor
 from pathlib import Path
 from typing import Any, Self
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.crypto.neighbours import Neighbourhood, choose_neighbourhood, neighbours
+from fedlearn.crypto.neighbours import Neighbourhood, choose_neighbourhood, neighbourhood, neighbours
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
@@ -46,6 +45,7 @@ class Masks:
     phases: tuple[str, ...] = PHASES
     training_phase = "update"
     signed = False
+    fold_in_worker = False
 
     def __init__(
         self,
@@ -115,27 +115,7 @@ class Masks:
 def _guarantee(cohort: int, degree: int | None, corrupt: float, dropouts: float) -> Neighbourhood:
     if degree is None:
         return choose_neighbourhood(cohort, corrupt, dropouts)
-    degree = min(degree + degree % 2, cohort - 1)
-    return _majority(cohort, degree, ceil(corrupt * cohort), floor(dropouts * cohort))
-
-
-def _majority(cohort: int, degree: int, corrupt: int, dropouts: int) -> Neighbourhood:
-    """A given degree, the smallest majority of holders as threshold, and union bounds on what goes wrong then."""
-    threshold = (degree + 1) // 2 + 1
-    if degree == cohort - 1:
-        insecurity, failure = float(corrupt >= threshold), float(cohort - dropouts < threshold)
-        return Neighbourhood(cohort, degree, threshold, corrupt, dropouts, insecurity, failure)
-
-    def at_least(hits: int, marked: int) -> float:
-        """That so many of some client's neighbours are among the marked: hypergeometric."""
-        ways = (comb(marked, h) * comb(cohort - 1 - marked, degree - h) for h in range(hits, degree + 1))
-        return sum(ways) / comb(cohort - 1, degree)
-
-    half = degree // 2
-    apart = cohort * comb(corrupt + dropouts, half) / comb(cohort, half)
-    insecurity = min(1.0, cohort * at_least(threshold, corrupt) + apart)
-    failure = min(1.0, cohort * at_least(degree - threshold + 1, dropouts))
-    return Neighbourhood(cohort, degree, threshold, corrupt, dropouts, insecurity, failure)
+    return neighbourhood(cohort, min(degree + degree % 2, cohort - 1), corrupt, dropouts)
 
 
 @lru_cache(maxsize=4)

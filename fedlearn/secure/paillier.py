@@ -37,6 +37,7 @@ class Paillier:
     phases: tuple[str, ...] = ("update",)
     training_phase = "update"
     signed = True
+    fold_in_worker = False
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, ProtocolError
-from fedlearn.protocol import RunPlan, Step
+from fedlearn.protocol import PartialSum, RunPlan, Step, party_name
 from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
 
 
@@ -24,6 +24,7 @@ class Plain:
     phases: tuple[str, ...] = ("update",)
     training_phase = "update"
     signed = False
+    fold_in_worker = True
     min_cohort = 1
 
     def __init__(self, codec: FixedPoint | None = None):
@@ -79,14 +80,27 @@ class PlainServer:
         return dict.fromkeys(cohort, b"")
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
-        if self._total is not None and len(payload) != self._total.size * self._dtype.itemsize:
-            raise ProtocolError(
-                f"client {client} sent an update of {len(payload)} bytes, "
-                f"the cohort sends {self._total.size * self._dtype.itemsize}: its model is another one"
-            )
-        vector = np.frombuffer(payload, self._dtype)
-        self._total = vector.astype(np.int64) if self._total is None else self._total + vector
+        if len(payload) % self._dtype.itemsize:
+            raise ProtocolError(f"client {client} sent {len(payload)} bytes, not a row of {self._dtype}: send it again")
+        self._add(np.frombuffer(payload, self._dtype), party_name(client))
         self.addends += 1
+
+    def receive_sum(self, partial: PartialSum) -> None:
+        self._add(partial.total, f"the worker of {len(partial.clients)} clients")
+        self.addends += len(partial.clients)
+
+    def would_take(self, lanes: int) -> int:
+        return lanes * self._dtype.itemsize
+
+    def _add(self, vector: np.ndarray, sender: str) -> None:
+        if self._total is None:
+            self._total = vector.astype(np.int64)
+        elif vector.shape != self._total.shape:
+            raise ProtocolError(
+                f"{sender} sent {vector.size} values, the cohort sends {self._total.size}: its model is another one"
+            )
+        else:
+            self._total += vector
 
     def requests(self) -> dict[int, bytes]:
         return {}

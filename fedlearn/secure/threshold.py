@@ -40,6 +40,7 @@ class Threshold:
     phases: tuple[str, ...] = ("update",)
     training_phase = "update"
     signed = True
+    fold_in_worker = False
 
     def __init__(
         self,

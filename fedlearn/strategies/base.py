@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from fedlearn.datasets.bags import Examples
-from fedlearn.models.base import Model
+from fedlearn.models.base import Trainable
+from fedlearn.strategies.local import Shuffles
 
 State = dict[str, np.ndarray]
 
@@ -22,12 +23,27 @@ class LocalUpdate:
     examples  how many examples stand behind it: its weight in the mean
     loss      mean training loss per example over the local epochs, in nats
     state     what this client keeps for the next time it is sampled
+
+    Of K stacked clients, which have equally many examples: vectors (K, P), or (n,) where all have the same, and
+    losses (K,).
     """
 
     vectors: dict[str, np.ndarray]
     examples: int
-    loss: float
+    loss: float | np.ndarray
     state: State = field(default_factory=dict)
+
+    @classmethod
+    def stacked(cls, updates: Sequence[Self]) -> Self:
+        """Those of several clients with equally many examples, as if they had been trained stacked."""
+        first = updates[0]
+        vectors = {name: np.stack([update.vectors[name] for update in updates]) for name in first.vectors}
+        return cls(vectors, first.examples, np.array([update.loss for update in updates]))
+
+    def among(self, clients: slice) -> Self:
+        """Those of some of the stacked clients."""
+        vectors = {name: vector[clients] if vector.ndim > 1 else vector for name, vector in self.vectors.items()}
+        return replace(self, vectors=vectors, loss=np.asarray(self.loss)[clients])
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,8 @@ class Strategy(Protocol):
 
     name        its name in the registry
     max_weight  public limit of a client's weight in the mean; larger counts are capped, and counted
+    leaves_untouched_weights  a weight whose gradient is always 0 keeps its value, and every output is 0 there:
+                local training may leave such weights out
     """
 
     name: str
@@ -50,14 +68,21 @@ class Strategy(Protocol):
     @property
     def max_weight(self) -> int: ...
 
+    @property
+    def leaves_untouched_weights(self) -> bool: ...
+
     def arguments(self) -> dict[str, Any]: ...
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         """The vectors in each `LocalUpdate` by name, for a model of so many parameters."""
         ...
 
-    def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:
-        """Train `model`, which holds the global weights, on one client's examples."""
+    def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
+        """Train `model`, which holds the global weights, on one client's examples.
+
+        Or K stacked clients' at once: the model is then a `StackedModel`, the examples are a `Stack`, and there is
+        an axis of clients in front. Code on trailing axes need not know.
+        """
         ...
 
     def server_step(

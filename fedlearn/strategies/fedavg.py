@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn import optim
 from fedlearn.datasets.bags import Examples
 from fedlearn.errors import BadInput
-from fedlearn.models.base import Model
+from fedlearn.models.base import Trainable
 from fedlearn.strategies.base import LocalUpdate, Output, State
-from fedlearn.strategies.local import train_epochs
+from fedlearn.strategies.local import Shuffles, train_epochs
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,28 @@ class FedAvg:
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         return {"delta": Output(parameters)}
 
-    def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:
-        start = model.vector.copy()
-        optimizer = optim.SGD(model.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
-        loss = train_epochs(
-            model, data, optimizer, self.epochs, self.batch_size, rng, lambda: self.adjust_gradients(model, start)
-        )
-        return LocalUpdate({"delta": model.vector - start}, examples=len(data), loss=loss)
+    @property
+    def leaves_untouched_weights(self) -> bool:
+        return self.weight_decay == 0
 
-    def adjust_gradients(self, model: Model, start: np.ndarray) -> None:
-        """What an algorithm adds to each local gradient; FedAvg adds nothing. start: the global weights (P,)."""
+    def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
+        weights = model.vector
+        start, velocity = weights.copy(), np.zeros((), np.float32)
+
+        def step(gradient: np.ndarray) -> None:
+            nonlocal velocity
+            gradient = self.adjusted(gradient, weights, start)
+            if self.weight_decay:
+                gradient = gradient + self.weight_decay * weights
+            velocity = self.momentum * velocity + gradient if self.momentum else gradient
+            np.subtract(weights, np.multiply(velocity, self.lr, out=gradient), out=weights)
+
+        loss = train_epochs(model, data, self.epochs, self.batch_size, rng, step)
+        return LocalUpdate({"delta": weights - start}, examples=len(data), loss=loss)
+
+    def adjusted(self, gradient: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """The local gradient as an algorithm changes it, given the weights now and at the start; FedAvg does not."""
+        return gradient
 
     def server_step(
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State

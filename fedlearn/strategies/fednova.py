@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlearn.datasets.bags import Examples
-from fedlearn.models.base import Model
+from fedlearn.models.base import Trainable
 from fedlearn.strategies.base import LocalUpdate, Output, State
 from fedlearn.strategies.fedavg import FedAvg
+from fedlearn.strategies.local import Shuffles
 
 MAX_STEPS = 2**15
 
@@ -29,7 +30,7 @@ class FedNova(FedAvg):
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         return {"delta": Output(parameters), "steps": Output(1, bound=float(MAX_STEPS))}
 
-    def local_update(self, model: Model, data: Examples, state: State, rng: np.random.Generator) -> LocalUpdate:
+    def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
         update = super().local_update(model, data, state, rng)
         length = self.accumulated(self.epochs * math.ceil(len(data) / self.batch_size))
         vectors = {"delta": update.vectors["delta"] / np.float32(length), "steps": np.array([length])}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlearn.errors import BadInput
-from fedlearn.models.base import Model
 from fedlearn.strategies.fedavg import FedAvg
 
 
@@ -27,10 +26,5 @@ class FedProx(FedAvg):
         if not 0 <= self.mu < float("inf"):
             raise BadInput(f"fedprox mu is {self.mu}, it must be 0 or more and finite: 0.01 is a usual start")
 
-    def adjust_gradients(self, model: Model, start: np.ndarray) -> None:
-        at = 0
-        for parameter in model.parameters():
-            began = start[at : at + parameter.size].reshape(parameter.shape)
-            gradient = 0.0 if parameter.grad is None else parameter.grad.numpy()
-            parameter.grad = gradient + self.mu * (parameter.numpy() - began)
-            at += parameter.size
+    def adjusted(self, gradient: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
+        return gradient + self.mu * (weights - start)

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from fedlearn.datasets.bags import Examples
-from fedlearn.models.base import Model
+from fedlearn.models.base import Trainable
 
 
-class Optimizer(Protocol):
-    def zero_grad(self) -> None: ...
-    def step(self) -> None: ...
+class Shuffles(Protocol):
+    """What local training draws: `fedlearn.seeding.LocalRandom`, `ClientRandom`, or a numpy Generator."""
+
+    def permutation(self, n: int, /) -> np.ndarray: ...
 
 
 def train_epochs(
-    model: Model,
+    model: Trainable,
     data: Examples,
-    optimizer: Optimizer,
     epochs: int,
     batch_size: int,
-    rng: np.random.Generator,
-    adjust_gradients: Callable[[], None],
-) -> float:
+    rng: Shuffles,
+    step: Callable[[np.ndarray], None],
+) -> float | np.ndarray:
     """Train in place, each epoch in a fresh order drawn from `rng`; returns the mean loss per example.
 
-    `adjust_gradients` is called between each backward pass and its step.
+    `step` is called with the gradient of each batch's mean loss, and changes `model.vector`.
     """
-    total = 0.0
+    total: Any = 0.0
     for _ in range(epochs):
         shuffled = data.take(rng.permutation(len(data)))
         for start in range(0, len(data), batch_size):
             batch = shuffled.take(slice(start, start + batch_size))
-            optimizer.zero_grad()
-            loss = model.loss(batch)
-            loss.backward()
-            adjust_gradients()
-            optimizer.step()
-            total += loss.item() * len(batch)
+            losses, gradient = model.gradient(batch)
+            step(gradient)
+            total = total + losses.astype(np.float64) * len(batch)
     return total / (epochs * len(data))

@@ -7,8 +7,8 @@ import pytest
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
-from fedlearn.attacks.changed_rows import changed_rows
-from fedlearn.attacks.observed import NotReadable
+from fedlearn.attacks.base import NotReadable
+from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.datasets.bags import encode_texts
 from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary
 from fedlearn.models.spam import SpamClassifier
@@ -30,22 +30,22 @@ def view(tmp_path, protection, texts=TEXTS, dim=1, vocabulary=WORDS, party=-1) -
 
 @pytest.mark.parametrize("dim", [1, 8])
 def test_plain_updates_name_exactly_each_clients_words(tmp_path, dim):
-    found = {finding.about: set(finding.words) for finding in changed_rows(view(tmp_path, toy_plain(), dim=dim))}
+    found = {finding.about: set(finding.words) for finding in ChangedRows().run(view(tmp_path, toy_plain(), dim=dim))}
     assert found == {f"client:{i}": set(text.split()) for i, text in enumerate(TEXTS)}
 
 
 @pytest.mark.parametrize("dim", [1, 8])
 def test_an_opened_sum_names_the_union_and_nobody(tmp_path, dim):
-    (finding,) = changed_rows(view(tmp_path, toy_paillier(), dim=dim))
+    (finding,) = ChangedRows().run(view(tmp_path, toy_paillier(), dim=dim))
     assert finding.about == "sum"
     assert set(finding.words) == set(" ".join(TEXTS).split())
 
 
 def test_without_a_readable_vector_it_says_so(tmp_path):
     with pytest.raises(NotReadable, match="encrypted"):
-        changed_rows(view(tmp_path, toy_paillier(), party=1))  # a client never sees an opened sum
+        ChangedRows().run(view(tmp_path, toy_paillier(), party=1))  # a client never sees an opened sum
 
 
 def test_hashed_rows_are_no_words(tmp_path):
     with pytest.raises(NotReadable, match="hashed"):
-        changed_rows(view(tmp_path, toy_plain(), vocabulary=HashedVocabulary(64)))
+        ChangedRows().run(view(tmp_path, toy_plain(), vocabulary=HashedVocabulary(64)))

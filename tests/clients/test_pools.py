@@ -57,7 +57,7 @@ def plan(**changes) -> bytes:
         "layout": layout.to_dict(),
         "cohort": 3,
         "rounds": 2,
-        "kernels": {},
+        "kernels": {"stack": "auto", "fold": False},
         "seed": 3,
     }
     return Message(SESSION, Step(0), AGGREGATOR, EVERYBODY, RunPlan(**fields | changes)).to_bytes()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -23,14 +23,7 @@ def test_digits_are_scikit_learns_scaled_to_the_unit_interval():
 
 
 def test_digits_without_scikit_learn(monkeypatch):
-    load = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("sklearn"):
-            raise ImportError(name)
-        return load(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(DataError, match=r"digits needs scikit-learn: pip install 'fedlearn\[datasets\]'"):
         load_samples("digits")
 

@@ -96,14 +96,16 @@ def test_a_text_that_cannot_be_read_is_refused(tmp_path, data, message):
 
 
 def test_a_text_that_is_not_there(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"or one of shakespeare, trask$"):
+    with pytest.raises(DataError, match=r"or one of sample_play, shakespeare, trask$"):
         load_script("nothing.txt")
     with pytest.raises(DataError, match="cannot read"):
         load_script(str(tmp_path))
     monkeypatch.setenv("FEDLEARN_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"tinyshakespeare\.txt .*fetch shakespeare.*a text of your own"):
         load_script("shakespeare")
-    with pytest.raises(BadInput, match="data set enron is for ham/spam, not characters: choose shakespeare, trask"):
+    with pytest.raises(
+        BadInput, match="data set enron is for ham/spam, not characters: choose sample_play, shakespeare, trask"
+    ):
         load_script("enron")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aggregator import Aggregator
 from clients import Client, InlinePool
 from fedlearn.errors import BadInput
-from fedlearn.seeding import stream
+from fedlearn.seeding import local_random, stream
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.fedavgm import FedAvgM
 from fedlearn.strategies.fednova import FedNova
@@ -113,7 +113,7 @@ def test_fednova_weighs_deltas_per_step():
     start = toy_model().vector.copy()
     deltas, weights, taus = [], [], []
     for number, client in enumerate(clients):
-        update = FedAvg(**LOCAL).local_update(toy_model(), client.data, {}, stream(1, "local", 1, number))
+        update = FedAvg(**LOCAL).local_update(toy_model(), client.data, {}, local_random(1, 1, number))
         deltas.append(update.vectors["delta"])
         weights.append(len(client.data))
         taus.append(2 * -(-len(client.data) // 4))

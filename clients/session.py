@@ -1,0 +1,152 @@
+"""The client side of a session: what clients are told comes in, what their protection makes of it goes out.
+
+A number's way up starts here: `LocalSession.exchange` reads the request, has it trained and encoded into integers
+(`clients/training.py`), lets the protection make its payload of them and signs it. Nothing else about a client
+leaves this file. Under no protection the integers of many clients may leave as one sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgpack
+import numpy as np
+
+from clients.client import Client, ClientSource
+from clients.training import Encoded, LocalTraining, guarded
+from fedlearn.crypto.keyfiles import read_secret, write_secret
+from fedlearn.crypto.signing import SigningKey
+from fedlearn.errors import BadInput
+from fedlearn.protocol import (
+    AGGREGATOR,
+    FIRST_WORKER,
+    Answer,
+    Body,
+    Enrolment,
+    Inbox,
+    Lost,
+    Message,
+    Partial,
+    PartialSum,
+    Reply,
+    RunPlan,
+    Step,
+    TrainRequest,
+    Update,
+    party_name,
+)
+from fedlearn.secure import PROTECTIONS
+from fedlearn.secure.base import ClientHalf
+from fedlearn.secure.seal import Sealed, model_digest, seal
+
+B = TypeVar("B", bound=Body)
+
+
+class LocalSession:
+    """Runs any number of clients of one session in this process.
+
+    clients: by number. vault: where their signing keys are kept (a file of mode 0600), so that they survive
+    this process; None keeps them in memory. worker: the number of this process among the pool's.
+    """
+
+    def __init__(self, clients: ClientSource | Mapping[int, Client], vault: Path | None = None, worker: int = 0):
+        self._clients = clients
+        self._vault = vault
+        self._worker = FIRST_WORKER - worker
+        self._signing: dict[int, SigningKey] = {}
+        self._attempt: tuple[int, int] | None = None
+        self._halves: dict[int, ClientHalf] = {}
+
+    def enrol(self, session: bytes, numbers: Iterable[int]) -> list[bytes]:
+        """Each client's `Enrolment` message: the public key of a signing key made for this session."""
+        self._signing = _new_keys(numbers, self._vault)
+        keys = self._signing.items()
+        return [Message(session, Step(0), i, AGGREGATOR, Enrolment(key.public)).to_bytes() for i, key in keys]
+
+    def join(self, plan: bytes) -> None:
+        """Agree to a session's plan, and build from it all that local training needs."""
+        first = Message.from_bytes(plan)
+        self._session = first.session
+        self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
+        self._training = LocalTraining(self._plan, self._clients)
+        protection = self._plan.protection
+        self._protection = PROTECTIONS.load(protection["name"]).rebuild(protection["arguments"])
+        if self._protection.signed and not self._signing and self._vault is not None:
+            self._signing = _old_keys(self._vault)
+
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
+        """The answers of the clients of `inboxes` to a step; each is in one of them."""
+        if step.phase != self._protection.training_phase:
+            for client, inbox in inboxes.items():
+                yield self._guarded_reply(client, step, inbox)
+            return
+        try:
+            weights = self._read(broadcast, TrainRequest, step).weights
+            self._training.check(weights)
+        except BadInput as error:
+            yield from (Lost(client, str(error), refused=True) for client in inboxes)
+            return
+        trained = self._training.updates(inboxes, step.round, weights)
+        if self._plan.kernels["fold"]:
+            yield from self._folded(step, trained)
+            return
+        digest = model_digest(weights) if self._protection.signed else b""
+        for result in trained:
+            if isinstance(result, Lost):
+                yield result
+                continue
+            for client, vector in result.vectors(len(self._training.layout)):
+                yield self._guarded_reply(client, step, inboxes[client], vector, digest)
+
+    def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
+        """All that were trained as one sum of integers."""
+        total = np.zeros(len(self._training.layout), np.int64)
+        members: list[int] = []
+        for result in trained:
+            if isinstance(result, Lost):
+                yield result
+                continue
+            result.add_to(total)
+            members += result.clients
+        if members:
+            body = PartialSum(tuple(members), total)
+            yield Partial(body.clients, Message(self._session, step, self._worker, AGGREGATOR, body).to_bytes())
+
+    def _guarded_reply(self, client: int, step: Step, *told: Any) -> Reply | Lost:
+        return guarded(client, party_name(client), step.round, lambda: self._reply(client, step, *told))
+
+    def _reply(
+        self, client: int, step: Step, inbox: bytes, vector: np.ndarray | None = None, model: bytes = b""
+    ) -> Reply:
+        """What one client's half of the protection makes of its inbox and, in the training phase, its vector."""
+        told = self._read(inbox, Inbox, step).payload if inbox else b""
+        payload = self._half(client, step).step(step.phase, told, vector)
+        if self._protection.signed and vector is not None:
+            payload = seal(self._signing[client], self._plan, step, client, Sealed(model, payload))
+        return Reply(client, Message(self._session, step, client, AGGREGATOR, Update(payload)).to_bytes())
+
+    def _read(self, data: bytes, kind: type[B], step: Step) -> B:
+        return Message.from_bytes(data).expect(kind, session=self._session, step=step, sender=AGGREGATOR)
+
+    def _half(self, client: int, step: Step) -> ClientHalf:
+        """The client's half of the protection; it lives for one attempt."""
+        if self._attempt != (step.round, step.attempt):
+            self._attempt, self._halves = (step.round, step.attempt), {}
+        if client not in self._halves:
+            self._halves[client] = self._protection.client(self._plan, client)
+        return self._halves[client]
+
+
+def _new_keys(clients: Iterable[int], vault: Path | None) -> dict[int, SigningKey]:
+    keys = {client: SigningKey() for client in clients}
+    if vault is not None:
+        write_secret(vault, msgpack.packb({client: key.to_bytes() for client, key in keys.items()}))
+    return keys
+
+
+def _old_keys(vault: Path) -> dict[int, SigningKey]:
+    """The keys that a worker which has died had made for the same clients."""
+    secrets = msgpack.unpackb(read_secret(vault), strict_map_key=False)
+    return {client: SigningKey(secret) for client, secret in secrets.items()}

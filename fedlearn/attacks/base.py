@@ -1,0 +1,48 @@
+"""The seam: an attack is handed what one party saw, and returns findings of a type of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+
+from fedlearn.errors import BadInput
+from fedlearn.protocol import PartyView
+
+
+class NotReadable(BadInput):
+    """The transcript does not hold what the attack needs; the message says what is missing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What an attack claims to have found out about one update ("client:3") or one opened sum ("sum")."""
+
+    attack: str
+    about: str
+    round: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: arrays as lists."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
+
+    def __str__(self) -> str:
+        return f"round {self.round}, {self.about}: {self.told()}"
+
+    def told(self) -> str:
+        """The finding in words, for the terminal."""
+        raise NotImplementedError
+
+
+class Attack(Protocol):
+    """One way to read a transcript. `name` is its name in the registry; its configuration are its attributes."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, view: PartyView) -> Sequence[Finding]:
+        """Findings from one party's view, and from nothing else; raises `NotReadable` where it supports none."""
+        ...

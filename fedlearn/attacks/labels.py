@@ -1,0 +1,73 @@
+"""How many examples of each class stood behind an update, from the bias of the last layer.
+
+Under cross-entropy the bias's gradient is the mean of p - y, softmax or sigmoid output less truth. The outputs p are
+nearly those of the public model on any inputs, so y is what is left (iDLG, Zhao et al. 2020, for one example; Wainakh
+et al. 2022 for batches). One example's label is exact: it is the only class with a negative gradient. It needs one
+local step; after several, p has moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.protocol import PartyView
+
+GUESSES = 256  # random inputs by which the public model's usual output is told
+
+
+@dataclass(frozen=True, eq=False)
+class LabelsFound(Finding):
+    """counts: of each class, in examples."""
+
+    counts: tuple[int, ...]
+
+    def told(self) -> str:
+        return ", ".join(f"class {label}: {count}" for label, count in enumerate(self.counts) if count)
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """A finding for each plain update of a model of classes."""
+
+    name: ClassVar[str] = "labels"
+
+    def run(self, view: PartyView) -> list[LabelsFound]:
+        observed = Observed(view)
+        return [self.read(observed, vector) for vector in observed.readable()]
+
+    def read(self, observed: Observed, vector: Vector) -> LabelsFound:
+        """The counts in one vector, taken as the gradient of one step."""
+        names = [name for name, parameter in observed.model.named_parameters() if parameter.ndim == 1]
+        if not names or "lr" not in observed.training:
+            raise NotReadable("the run's model has no bias at its end, or its training no learning rate")
+        gradient = -observed.part(observed.mean(vector), names[-1]) / observed.training["lr"]
+        counts = label_counts(gradient, _usual_output(observed, vector), observed.examples(vector))
+        return LabelsFound(self.name, vector.about, vector.round, tuple(counts.tolist()))
+
+
+def label_counts(gradient: np.ndarray, usual: np.ndarray, examples: int) -> np.ndarray:
+    """Whole numbers (classes,) that sum to `examples` and lie nearest to n (p - gradient)."""
+    if examples == 1:
+        return np.eye(len(gradient), dtype=int)[int(np.argmin(gradient))]
+    estimate = np.maximum(examples * (usual - gradient), 0.0)
+    counts = np.floor(estimate).astype(int)
+    for _ in range(examples - int(counts.sum())):
+        counts[np.argmax(estimate - counts)] += 1
+    for _ in range(int(counts.sum()) - examples):
+        counts[np.argmin(np.where(counts > 0, estimate - counts, np.inf))] -= 1
+    return counts
+
+
+def _usual_output(observed: Observed, vector: Vector) -> np.ndarray:
+    """The public model's mean output probabilities on random inputs in [0, 1]."""
+    model = observed.model
+    model.vector[:] = observed.weights[vector.round]
+    features = next(parameter.shape[-1] for parameter in model.parameters())
+    logits = model(np.random.default_rng(0).random((GUESSES, features), np.float32)).numpy().astype(np.float64)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (p / p.sum(axis=1, keepdims=True)).mean(axis=0)

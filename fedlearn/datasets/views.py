@@ -1,0 +1,102 @@
+"""Examples of many clients over the same arrays: one client's part as a view, and several clients' stacked.
+
+What 100,000 clients hold of one data set is a row of numbers each; the examples are copied when a client trains.
+Stacked clients have equally many examples of one shape: nothing is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlearn.datasets.bags import Arrays, Examples
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The examples number `rows`, int64 (n,), of `whole`; a row may occur more than once."""
+
+    whole: Arrays
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, order: np.ndarray | slice) -> Arrays:
+        return self.whole.take(self.rows[order])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray]:
+        return self.take(slice(None)).inputs
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.whole.targets[self.rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """K clients' examples, n each: `features` (K, n, ...) and `targets` (K, n, ...). Its length is n."""
+
+    features: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return self.targets.shape[1]
+
+    def take(self, order: np.ndarray | slice) -> Stack:
+        """The same slice of every client's examples, a view; or (K, m) of them, each client in its own order."""
+        if isinstance(order, slice):
+            return Stack(self.features[:, order], self.targets[:, order])
+        client = np.arange(len(order))[:, None]
+        return Stack(self.features[client, order], self.targets[client, order])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray]:
+        return (self.features,)
+
+
+@dataclass(frozen=True, eq=False)
+class StackedViews:
+    """As `Stack`, of views on the same arrays: `rows` (K, n) of `whole`, copied by `take` only."""
+
+    whole: Arrays
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return self.rows.shape[1]
+
+    def take(self, order: np.ndarray | slice) -> Stack:
+        rows = self.rows[:, order] if isinstance(order, slice) else np.take_along_axis(self.rows, order, axis=1)
+        return Stack(self.whole.features[rows], self.whole.targets[rows])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray]:
+        return self.take(slice(None)).inputs
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.whole.targets[self.rows]
+
+
+def batch_shape(data: Examples) -> tuple[object, ...] | None:
+    """What two clients' examples must have in common to be stacked; None for examples that cannot be.
+
+    Views on the same arrays, or arrays of the same shapes and kinds of numbers; and equally many.
+    """
+    if isinstance(data, View):
+        return len(data.rows), id(data.whole)
+    if isinstance(data, Arrays):
+        features, targets = data.features, data.targets
+        return len(data), features.shape[1:], features.dtype, targets.shape[1:], targets.dtype
+    return None
+
+
+def stack(parts: Sequence[Examples]) -> Stack | StackedViews:
+    """One client's examples beside the next one's; all of one `batch_shape`."""
+    views = [part for part in parts if isinstance(part, View)]
+    if views:
+        return StackedViews(views[0].whole, np.stack([view.rows for view in views]))
+    return Stack(np.stack([part.inputs[0] for part in parts]), np.stack([part.targets for part in parts]))

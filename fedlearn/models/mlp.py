@@ -1,0 +1,35 @@
+"""The plain network: layers of sums, each but the last followed by ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from fedlearn import nn
+from fedlearn.autograd import Tensor
+from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model, mean_cross_entropy
+
+
+class MLP(Model):
+    """Linear layers with ReLU between them; `widths` from inputs to classes, 64-32-10 for the digits."""
+
+    stackable = True
+
+    def __init__(self, widths: Sequence[int] = (64, 32, 10), *, rng: np.random.Generator | None = None):
+        if len(widths) < 2 or min(widths) < 1:
+            raise BadInput(f"widths are {list(widths)}: at least inputs and classes are needed, 1 or more of each")
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.ReLU(), nn.Linear(inputs, outputs, rng=rng)]
+        self.body = nn.Sequential(*layers[1:])
+
+    def forward(self, features: np.ndarray) -> Tensor:
+        """features (..., B, inputs) -> logits (..., B, classes)."""
+        return self.body(features)
+
+    def loss(self, batch: Examples) -> Tensor:
+        return mean_cross_entropy(self(*batch.inputs), batch.targets)

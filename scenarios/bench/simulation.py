@@ -1,0 +1,223 @@
+"""`fedlearn bench simulation`: client updates a second of the small workload, measured here and now.
+
+A thousand clients of twenty digits, a network of 2,410 weights, a hundred clients a round, one epoch in batches of
+ten, twenty rounds, evaluated after each; sampling, records and transcript included. Beside it the same training as
+a bare NumPy loop, and those of Flower, pfl and FedJAX that are installed (extra `bench`), each in a process of its
+own. The best of many runs counts: what disturbs a measurement only ever lengthens it.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from aggregator import Aggregator, RunFolder
+from aggregator.sampling import sample_cohort
+from clients import Client, InlinePool
+from fedlearn.autograd import no_grad
+from fedlearn.crypto import FixedPoint
+from fedlearn.datasets.bags import Bags
+from fedlearn.metrics import class_metrics
+from fedlearn.models.mlp import MLP
+from fedlearn.models.spam import SpamClassifier
+from fedlearn.secure import Plain
+from fedlearn.seeding import LocalRandom, stream
+from fedlearn.strategies import FedAvg
+from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
+
+BUDGET = 6.0  # seconds for each figure
+CODEC = FixedPoint(bits=24, bound=4.0, addends=COHORT)
+VOCABULARY, DIM, MAILS, WORDS = 35_000, 16, 64, 50  # words drawn for each mail by Zipf's law, before repeats go
+SPAM_ROUNDS = 3
+POPULATIONS = (10_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to run the workload: updates a second, the seconds of the whole, and its process's peak memory."""
+
+    name: str
+    updates_per_second: float
+    seconds: float
+    megabytes: float | None = None
+
+
+def run(json: bool) -> dict[str, Any]:
+    """Measure everything; print a table, or with `json` one JSON object as the last line. Takes some minutes."""
+    data = workload(1000)
+    rows = [best_of("bare NumPy loop", partial(numpy_loop, data))]
+    for stack, name in (("on", "stacked"), ("off", "one by one")):
+        for transcript in ("digest", "full"):
+            rows.append(best_of(f"{name}, {transcript}", partial(digits, data, stack, transcript)))
+    mails = mailboxes(COHORT)
+    rows.append(best_of("spam", partial(spam, mails), rounds=SPAM_ROUNDS))
+    rows += [row for row in map(other, OTHERS) if row]
+    rows += [whole_process(count) for count in POPULATIONS]
+    result = {
+        "benchmark": "simulation",
+        "machine": {
+            "processor": platform.processor(), "python": platform.python_version(), "numpy": np.__version__,
+            "load": os.getloadavg()[0],
+        },
+        "rows": [asdict(row) for row in rows],
+        "claims": claims({row.name: row for row in rows}),
+    }  # fmt: skip
+    print(jsonlib.dumps(result) if json else table(rows))
+    return result
+
+
+def best_of(name: str, work: Callable[[], None], rounds: int = ROUNDS) -> Row:
+    least, end = float("inf"), time.perf_counter() + BUDGET
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        work()
+        least = min(least, time.perf_counter() - began)
+    return Row(name, COHORT * rounds / least, least)
+
+
+def digits(data: Workload, stack: str, transcript: str) -> None:
+    """The workload on this project's own engine, in a run folder."""
+    model = MLP((64, 32, 10), rng=stream(0, "model"))
+
+    def evaluate(model: MLP) -> dict[str, float]:
+        with no_grad():
+            return class_metrics(model(data.exam.features).numpy(), data.exam.targets)
+
+    with tempfile.TemporaryDirectory() as parent:
+        folder = RunFolder(Path(parent) / "run", {"seed": 0}, {"name": "digits"}, transcript=transcript)
+        strategy = FedAvg(1, BATCH, LR, max_weight=EXAMPLES)
+        aggregator = Aggregator(
+            model, strategy, Plain(CODEC), cohort=COHORT, evaluate=evaluate, folder=folder, stack=stack
+        )
+        aggregator.fit(InlinePool(data), ROUNDS)
+
+
+def numpy_loop(data: Workload) -> None:
+    """The same training and averaging with nothing around it: the floor for whoever trains one client at a time."""
+    weights = [parameter.numpy().copy() for parameter in MLP((64, 32, 10), rng=stream(0, "model")).parameters()]
+    with threadpool_limits(1):
+        for round in range(1, ROUNDS + 1):
+            total = [np.zeros_like(weight) for weight in weights]
+            cohort = sample_cohort(0, round, len(data), COHORT)
+            for number, order in zip(cohort, LocalRandom(0, round, cohort).permutation(EXAMPLES), strict=True):
+                rows = data.rows[number]
+                x, y = data.images.features[rows], data.images.targets[rows]
+                local = [weight.copy() for weight in weights]
+                for start in range(0, EXAMPLES, BATCH):
+                    batch = order[start : start + BATCH]
+                    _sgd_step(local, x[batch], y[batch])
+                for part, new, old in zip(total, local, weights, strict=True):
+                    part += new - old
+            for weight, part in zip(weights, total, strict=True):
+                weight += part / COHORT
+
+
+def _sgd_step(weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> None:
+    w1, b1, w2, b2 = weights
+    hidden = x @ w1.T + b1
+    active = np.maximum(hidden, 0)
+    logits = active @ w2.T + b2
+    error = np.exp(logits - logits.max(axis=1, keepdims=True))
+    error /= error.sum(axis=1, keepdims=True)
+    error[np.arange(len(y)), y] -= 1
+    error /= len(y)
+    back = error @ w2
+    back[hidden <= 0] = 0
+    w2 -= LR * (error.T @ active)
+    b2 -= LR * error.sum(axis=0)
+    w1 -= LR * (back.T @ x)
+    b1 -= LR * back.sum(axis=0)
+
+
+def mailboxes(count: int) -> list[Client]:
+    """Clients of `MAILS` mails each, their words drawn by Zipf's law from the whole vocabulary."""
+    rng = stream(0, "sample")
+    odds = 1 / np.arange(1, VOCABULARY + 1)
+    clients = []
+    for number in range(count):
+        drawn = rng.choice(VOCABULARY, (MAILS, WORDS), p=odds / odds.sum()).astype(np.int32)
+        mails = [np.unique(row) for row in drawn]
+        offsets = np.cumsum([0, *(len(mail) for mail in mails)])
+        labels = rng.integers(2, size=MAILS).astype(np.float32)
+        clients.append(Client(f"mailbox-{number}", Bags(np.concatenate(mails), offsets, labels)))
+    return clients
+
+
+def spam(clients: list[Client]) -> None:
+    """Two steps on each of a hundred mailboxes a round."""
+    model = SpamClassifier(VOCABULARY, DIM, rng=stream(0, "model"))
+    Aggregator(model, FedAvg(1, 32, LR, max_weight=MAILS), Plain(CODEC)).fit(InlinePool(clients), SPAM_ROUNDS)
+
+
+def other(name: str) -> Row | None:
+    """The workload on another library, where it is installed and can run it."""
+    done = _measured([sys.executable, "-m", "scenarios.bench.simulation_others", name])
+    if done is None:
+        print(f"{name}: not installed here, or it could not run the workload", file=sys.stderr)
+        return None
+    output, _, megabytes = done
+    seconds = float(output.splitlines()[-1])
+    return Row(name, COHORT * ROUNDS / seconds, seconds, megabytes)
+
+
+def whole_process(clients: int) -> Row:
+    """`fedlearn run digits` from start to end."""
+    with tempfile.TemporaryDirectory() as parent:
+        command = [sys.executable, "-m", "scenarios.digits", "--clients", str(clients), "--rounds", str(ROUNDS)]
+        runs = [_measured([*command, "--quiet", "--out", f"{parent}/{number}"]) for number in range(3)]
+    good = [(seconds, megabytes) for _, seconds, megabytes in filter(None, runs)]
+    seconds, megabytes = min(good)
+    return Row(f"fedlearn run digits, {clients} clients", COHORT * ROUNDS / seconds, seconds, megabytes)
+
+
+def _measured(command: list[str]) -> tuple[str, float, float] | None:
+    """Output, seconds and peak megabytes of a command; None where it failed."""
+    began = time.perf_counter()
+    one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=one_thread, text=True)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        return None
+    return output, time.perf_counter() - began, usage.ru_maxrss / 1024
+
+
+def claims(rows: dict[str, Row]) -> list[dict[str, Any]]:
+    """The figures under the names that the documentation uses."""
+    stacked = rows["stacked, full"].updates_per_second
+    found = [
+        ("stacked_digest", rows["stacked, digest"].updates_per_second, "1/s"),
+        ("stacked_full", stacked, "1/s"),
+        ("one_by_one_digest", rows["one by one, digest"].updates_per_second, "1/s"),
+        ("one_by_one_full", rows["one by one, full"].updates_per_second, "1/s"),
+        ("numpy_loop", rows["bare NumPy loop"].updates_per_second, "1/s"),
+        ("spam", rows["spam"].updates_per_second, "1/s"),
+    ]
+    for count in POPULATIONS:
+        row = rows[f"fedlearn run digits, {count} clients"]
+        found += [(f"seconds_{count}", row.seconds, "s"), (f"megabytes_{count}", row.megabytes or 0.0, "MB")]
+    found += [(f"times_{name}", stacked / rows[name].updates_per_second, "") for name in OTHERS if name in rows]
+    return [{"name": name, "value": value, "unit": unit} for name, value, unit in found]
+
+
+def table(rows: list[Row]) -> str:
+    lines = [f"{'':<40}{'updates/s':>12}{'seconds':>10}{'peak MB':>10}"]
+    for row in rows:
+        memory = f"{row.megabytes:>10.0f}" if row.megabytes else f"{'-':>10}"
+        lines.append(f"{row.name:<40}{row.updates_per_second:>12,.0f}{row.seconds:>10.3f}{memory}")
+    return "\n".join(lines)

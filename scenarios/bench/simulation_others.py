@@ -1,0 +1,142 @@
+"""The small workload on other libraries: `python -m scenarios.bench.simulation_others NAME` prints its seconds.
+
+Twenty rounds, from the first one's start; start-up and compilation before it are not counted. Each is written as
+its own documentation has it, with NumPy clients where there is a choice, and evaluates nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fedlearn.datasets import load_samples
+from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.dense import split_samples
+from fedlearn.seeding import stream
+from scenarios.digits import Readers
+
+COHORT, ROUNDS, EXAMPLES, BATCH, LR = 100, 20, 20, 10, 0.1
+
+
+@dataclass(frozen=True)
+class Workload(Readers):
+    """The clients, and the public examples that the model is judged on."""
+
+    exam: Arrays
+
+
+def workload(clients: int) -> Workload:
+    train, test = split_samples(load_samples("digits"))
+    rows = stream(0, "partition").integers(len(train), size=(clients, EXAMPLES), dtype=np.int32)
+    return Workload(train.examples(), rows, test.examples())
+
+
+def fedjax(data: Workload) -> float:
+    import jax
+
+    for name in ("tree_map", "tree_leaves", "tree_flatten", "tree_unflatten", "tree_structure"):
+        if not hasattr(jax, name):  # moved since the last release of FedJAX
+            setattr(jax, name, getattr(jax.tree_util, name))
+    import fedjax as library
+    import jax.numpy as jnp
+
+    def network(params: Any, x: Any) -> Any:
+        return jax.nn.relu(x @ params["w1"] + params["b1"]) @ params["w2"] + params["b2"]
+
+    def loss(params: Any, batch: Any, rng: Any) -> Any:
+        scores = jax.nn.log_softmax(network(params, batch["x"]))
+        return -jnp.mean(jnp.take_along_axis(scores, batch["y"][:, None], axis=1))
+
+    examples = {b"%06d" % i: _examples(data, i) for i in range(len(data))}
+    federation = library.InMemoryFederatedData(examples)
+    algorithm = library.algorithms.fed_avg.federated_averaging(
+        jax.grad(loss),
+        library.optimizers.sgd(LR),
+        library.optimizers.sgd(1.0),
+        library.ShuffleRepeatBatchHParams(batch_size=BATCH, num_epochs=1),
+    )
+    sampler = library.client_samplers.UniformGetClientSampler(federation, COHORT, seed=0)
+    state = algorithm.init({name: jnp.asarray(array) for name, array in _weights().items()})
+    state, _ = algorithm.apply(state, sampler.sample())  # compiles
+    began = time.perf_counter()
+    for _ in range(ROUNDS):
+        state, _ = algorithm.apply(state, sampler.sample())
+    jax.block_until_ready(state.params)
+    return time.perf_counter() - began
+
+
+def flwr(data: Workload) -> float:
+    """Two actors with a core each, on Ray; the strategy notes when its rounds begin and end."""
+    from flwr.client import ClientApp, NumPyClient
+    from flwr.common import ndarrays_to_parameters
+    from flwr.server import ServerApp, ServerAppComponents, ServerConfig
+    from flwr.server.strategy import FedAvg
+    from flwr.simulation import run_simulation
+
+    from scenarios.bench.simulation import _sgd_step
+
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    times: list[float] = []
+
+    class Reader(NumPyClient):
+        def __init__(self, number: int):
+            self.examples = _examples(data, number)
+
+        def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict]:
+            order = np.random.default_rng().permutation(EXAMPLES)
+            for start in range(0, EXAMPLES, BATCH):
+                batch = order[start : start + BATCH]
+                _sgd_step(parameters, self.examples["x"][batch], self.examples["y"][batch])
+            return parameters, EXAMPLES, {}
+
+    class Timed(FedAvg):
+        def configure_fit(self, *arguments: Any, **more: Any) -> Any:
+            times.append(time.perf_counter())
+            return super().configure_fit(*arguments, **more)
+
+        def aggregate_fit(self, *arguments: Any, **more: Any) -> Any:
+            result = super().aggregate_fit(*arguments, **more)
+            times.append(time.perf_counter())
+            return result
+
+    def serve(context: Any) -> Any:
+        start = ndarrays_to_parameters([weight.T if weight.ndim == 2 else weight for weight in _weights().values()])
+        strategy = Timed(
+            fraction_fit=COHORT / len(data), fraction_evaluate=0.0, min_fit_clients=COHORT,
+            min_available_clients=len(data), initial_parameters=start,
+        )  # fmt: skip
+        return ServerAppComponents(strategy=strategy, config=ServerConfig(num_rounds=ROUNDS))
+
+    run_simulation(
+        ServerApp(server_fn=serve),
+        ClientApp(client_fn=lambda context: Reader(int(context.node_config["partition-id"])).to_client()),
+        num_supernodes=len(data),
+        backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
+    )
+    return times[-1] - times[0]
+
+
+def _examples(data: Workload, number: int) -> dict[str, np.ndarray]:
+    rows = data.rows[number]
+    return {"x": data.images.features[rows], "y": data.images.targets[rows]}
+
+
+def _weights() -> dict[str, np.ndarray]:
+    rng = stream(0, "model")
+    return {
+        "w1": rng.uniform(-1 / 8, 1 / 8, (64, 32)).astype(np.float32), "b1": np.zeros(32, np.float32),
+        "w2": rng.uniform(-0.18, 0.18, (32, 10)).astype(np.float32), "b2": np.zeros(10, np.float32),
+    }  # fmt: skip
+
+
+OTHERS: dict[str, Callable[[Workload], float]] = {"fedjax": fedjax, "flwr": flwr}
+
+
+if __name__ == "__main__":
+    print(OTHERS[sys.argv[1]](workload(1000)))

@@ -1,0 +1,109 @@
+"""Thousands of clients with twenty digits each: the small workload that simulators are compared on.
+
+Scikit-learn's images of digits are split once; the test part is public and stays with this scenario. Each client
+holds views of twenty images of the rest, drawn with replacement by the seed, and a hundred clients a round train a
+network of 2,410 weights for one epoch. With --partition the images are dealt instead, each to one client.
+
+    fedlearn run digits                               1,000 clients
+    fedlearn run digits --clients 100000              takes little longer: a client is made when it is sampled
+    fedlearn run digits --partition dirichlet:0.1 --clients 100 --cohort 10
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aggregator import Aggregator
+from clients import Client
+from fedlearn.autograd import no_grad
+from fedlearn.datasets import PARTITIONS, load_samples
+from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.dense import Samples, split_samples
+from fedlearn.datasets.views import View
+from fedlearn.errors import BadInput
+from fedlearn.metrics import class_metrics
+from fedlearn.models.base import Model
+from fedlearn.models.mlp import MLP
+from fedlearn.seeding import stream
+from scenarios.options import Claim, Options, Outcome
+
+HIDDEN = 32
+COHORT = 100
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Clients who hold rows of the same images: `rows[i]` are the numbers of client i's."""
+
+    images: Arrays
+    rows: np.ndarray | Sequence[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Client:
+        return Client(f"reader-{number}", View(self.images, self.rows[number]))
+
+
+def run(options: Options) -> Outcome:
+    dealt = options.partition is not None
+    if dealt and options.examples_per_client is not None:
+        raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
+    options = options.filled(
+        data="digits", model="mlp", clients=100 if dealt else 1000, rounds=20, protection="none",
+        epochs=1, batch_size=10, lr=0.1, examples_per_client=None if dealt else 20,
+    )  # fmt: skip
+    options = options.filled(cohort=min(COHORT, options.clients))
+    samples = load_samples(options.data)
+    train, test = split_samples(samples, seed=options.seed)  # the test part is public and stays with this scenario
+    readers = Readers(train.examples(), who_holds_what(options, train))
+    exam = test.examples()
+    widths = (samples.features.shape[1], HIDDEN, samples.classes)
+    model = options.model_class(MLP)(widths, rng=stream(options.seed, "model"))
+
+    def evaluate(model: Model) -> dict[str, float]:
+        with no_grad():
+            return class_metrics(model(*exam.inputs).numpy(), exam.targets)
+
+    folder = options.folder("digits", {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic})
+    aggregator = Aggregator(
+        model,
+        strategy=options.build_strategy(max_weight=options.examples_per_client),
+        protection=options.build_protection(options.cohort or 1, bound=4.0),
+        cohort=options.cohort,
+        seed=options.seed,
+        evaluate=evaluate,
+        folder=folder,
+        trackers=options.trackers,
+        stack=options.stack,
+    )
+    history = aggregator.fit(options.build_pool(readers), options.rounds)
+
+    updates = sum(record.clients_ok for record in history.rounds)
+    return Outcome(
+        folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
+        history.seconds, history.bytes_up, history.bytes_down,
+        claims=[
+            Claim("updates_per_second", updates / history.seconds, "1/s"),
+            Claim("sum_of_absolute_weights", float(np.abs(model.vector).sum(dtype=np.float64))),
+        ],
+        story=f"{len(readers):,} readers, {options.cohort} a round, learned to read digits in "
+        f"{history.seconds:.2f} s: {updates / history.seconds:,.0f} client updates a second.",
+    )  # fmt: skip
+
+
+def who_holds_what(options: Options, train: Samples) -> np.ndarray | Sequence[np.ndarray]:
+    """The rows of the training part that each client holds."""
+    rng = stream(options.seed, "partition")
+    if options.partition is not None:
+        return PARTITIONS.parse(options.partition).split(train.labels, None, options.clients, rng)
+    return rng.integers(len(train), size=(max(0, options.clients), options.examples_per_client), dtype=np.int32)
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("digits")

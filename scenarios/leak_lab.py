@@ -1,0 +1,133 @@
+"""What the leak stories share: recorded rounds in one run folder, the mail that clients hold, pictures, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from aggregator import Aggregator, RunFolder
+from clients import Client, InlinePool
+from fedlearn.crypto import FixedPoint
+from fedlearn.datasets import Corpus, load_corpus
+from fedlearn.datasets.bags import Bags, encode
+from fedlearn.datasets.vocabulary import ExplicitVocabulary
+from fedlearn.models import MODELS
+from fedlearn.models.base import Model
+from fedlearn.protocol import PartyView
+from fedlearn.secure import Plain
+from fedlearn.secure.base import Protection
+from fedlearn.seeding import stream
+from fedlearn.strategies import FedAvg, Strategy
+from scenarios import pictures
+from scenarios.options import Claim, Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Painter = Callable[["Figure"], None]
+
+
+@contextmanager
+def laboratory(scenario: str, options: Options, data: dict[str, Any]) -> Iterator[Lab]:
+    """A run folder for a leak story; one BLAS thread, so that a seed gives the same figures everywhere."""
+    with threadpool_limits(1):
+        yield Lab(scenario, options, options.folder(scenario, data))
+
+
+class Lab:
+    """Runs recorded rounds in folders of their own, hands out what the aggregator saw, and ends the story."""
+
+    def __init__(self, scenario: str, options: Options, folder: RunFolder):
+        self.options = options
+        self._scenario = scenario
+        self._folder = folder
+        self._rounds = 0
+
+    def record(
+        self,
+        name: str,
+        model: Model,
+        clients: Sequence[Client],
+        protection: Protection,
+        strategy: Strategy,
+        vocabulary: dict[str, Any] | None = None,
+        rounds: int = 1,
+    ) -> PartyView:
+        """A recorded run in the folder `name`; returns the aggregator's view of it."""
+        options = replace(self.options, protection=protection.name)
+        configuration = options.configuration(f"{self._scenario}/{name}")
+        folder = RunFolder(self._folder.path / name, configuration, self._folder.data_set, record=True)
+        aggregator = Aggregator(
+            model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder
+        )
+        aggregator.fit(InlinePool(clients), rounds)
+        self._rounds += rounds
+        return PartyView.load(folder.path)
+
+    def picture(self, paint: Painter, size: tuple[float, float] = (7.0, 4.5)) -> str:
+        """The story's one picture, kept under its name; says where, or why there is none."""
+        return pictures.draw(self._folder.path, self._scenario, paint, size)
+
+    def end(self, figures: Mapping[str, float], story: str) -> Outcome:
+        """Keep the figures. story: its last line is what to conclude."""
+        claims = [Claim(name, float(value)) for name, value in figures.items()]
+        self._folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}})
+        return Outcome(self._folder.path, self.options.seed, self._rounds, claims=claims, story=story)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A corpus dealt out to clients. Its word list stands for a public dictionary, in which every word has a row."""
+
+    corpus: Corpus
+    words: ExplicitVocabulary
+    seed: int
+
+    @classmethod
+    def load(cls, options: Options) -> Mail:
+        corpus = load_corpus(options.data).without_duplicates()
+        return cls(corpus, ExplicitVocabulary.from_public_texts(corpus.texts, len(corpus) * 100), options.seed)
+
+    @property
+    def data_set(self) -> dict[str, Any]:
+        return {"name": self.corpus.name, "sha256": self.corpus.sha256}
+
+    def clients(self, count: int, each: int, skip: int = 0) -> list[Client]:
+        """`count` clients of `each` messages; skip: messages passed over, in the order that the seed gives."""
+        order = stream(self.seed, "partition").permutation(len(self.corpus))[skip : skip + count * each]
+        parts = np.array_split(order, count)
+        return [Client(f"person-{i}", encode(self.corpus.take(part), self.words)) for i, part in enumerate(parts)]
+
+    def messages(self, clients: Sequence[Client]) -> list[set[str]]:
+        """The truth: each client's messages, one after the other, as sets of words."""
+        return [set(message) for client in clients for message in self.worded(client)]
+
+    def worded(self, client: Client) -> list[tuple[str, ...]]:
+        """One client's messages in words."""
+        bags = client.data
+        assert isinstance(bags, Bags)
+        pairs = zip(bags.offsets[:-1], bags.offsets[1:], strict=True)
+        return [tuple(self.words.words[i] for i in bags.indices[low:high]) for low, high in pairs]
+
+    def model(self, dim: int) -> Model:
+        model: Model = MODELS.load("spam")(len(self.words), dim, rng=stream(self.seed, "model"))
+        return model
+
+
+def local_training(options: Options, examples: int) -> FedAvg:
+    """The local training that the options name; a client of so many examples has the largest weight."""
+    return FedAvg(epochs=options.epochs, batch_size=options.batch_size, lr=options.lr, max_weight=examples)
+
+
+def in_the_plain(bits: int = 28) -> Plain:
+    """No protection; at 28 bits and bound 4, updates are rounded to 2^-24, at 20 bits to 2^-16."""
+    return Plain(fine_codec(bits))
+
+
+def fine_codec(bits: int = 28) -> FixedPoint:
+    return FixedPoint(bits=bits, bound=4.0, addends=100)

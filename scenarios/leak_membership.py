@@ -1,0 +1,92 @@
+"""Was this message among somebody's? Asked of one update, and of sums of ever more people's.
+
+Half of the candidates were trained on by one person, half by nobody. The attacker scores each, from the words that
+moved and the messages it recovers.
+
+    fedlearn run leak_membership
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlearn.attacks.membership import Membership
+from fedlearn.attacks.scores import auc, roc, true_positives_at
+from fedlearn.secure import Masks
+from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, in_the_plain, laboratory, local_training
+from scenarios.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COHORTS = (1, 10, 50)
+EACH = 16
+OTHERS = 1000  # messages that nobody trained on, at most
+
+Scores = tuple[np.ndarray, np.ndarray]  # of members, of others
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    mail = Mail.load(options)
+    with laboratory("leak_membership", options, mail.data_set) as lab:
+        figures: dict[str, float] = {}
+        lines, shown = [], {}
+        for people in COHORTS:
+            of_messages, of_words = attack(lab, mail, people)
+            shown[people] = of_messages
+            for what, (members, others) in (("message", of_messages), ("word", of_words)):
+                row = {
+                    f"auc_{what}_{people}": auc(members, others),
+                    f"tpr1_{what}_{people}": true_positives_at(members, others, 0.01),
+                    f"tpr01_{what}_{people}": true_positives_at(members, others, 0.001),
+                }
+                figures |= row
+                area, at_1, at_01 = row.values()
+                lines.append(
+                    f"{people:>3} people, {what}s: AUC {area:.3f}, "
+                    f"found at 1% false alarms {at_1:.2f}, at 0.1% {at_01:.2f}"
+                )
+        conclusion = "Summing over more people hides membership slowly: a few dozen are not many."
+        return lab.end(figures, "\n".join([*lines, lab.picture(curves(shown)), conclusion]))
+
+
+def attack(lab: Lab, mail: Mail, people: int) -> tuple[Scores, Scores]:
+    """Scores of the first person's messages and words, and of messages and words that are not theirs."""
+    clients = mail.clients(people, EACH)
+    protection = in_the_plain() if people == 1 else Masks(fine_codec(), min_cohort=people)
+    view = lab.record(
+        f"people-{people}", mail.model(lab.options.dim), clients, protection,
+        local_training(lab.options, EACH), mail.words.to_dict(),
+    )  # fmt: skip
+    members = mail.worded(clients[0])
+    rest = len(mail.corpus) - people * EACH
+    (strangers,) = mail.clients(1, min(OTHERS, rest), skip=people * EACH)
+    candidates = (*members, *mail.worded(strangers))
+    (found,) = Membership(candidates).run(view)
+    messages = found.scores[: len(members)], found.scores[len(members) :]
+    (found,) = Membership().run(view)
+    mine = set().union(*map(set, members))
+    is_mine = np.array([word in mine for word in mail.words.words])
+    return messages, (found.scores[is_mine], found.scores[~is_mine])
+
+
+def curves(shown: dict[int, Scores]) -> Painter:
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for people, (members, others) in shown.items():
+            false, true = roc(members, others)
+            axes.step(np.maximum(false, 5e-4), true, where="post", label=f"{people} people in the sum")
+        axes.plot([5e-4, 1], [5e-4, 1], "k:", label="chance")
+        axes.set(xscale="log", xlabel="false positive rate", ylabel="true positive rate", title="messages")
+        axes.legend()
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("leak_membership")

@@ -1,0 +1,82 @@
+"""Who wrote together: messages out of one opened sum, sorted by sender, though no sender is named.
+
+Each person's model moves its own way while it trains, and leaves that direction on every message it saw. The same
+is done again with updates rounded to 2^-16, which changes little.
+
+    fedlearn run leak_sender
+    fedlearn run leak_sender --data sms_spam --clients 50
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlearn.attacks.scores import adjusted_rand
+from fedlearn.attacks.senders import Senders, SendersFound
+from fedlearn.secure import Masks
+from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
+from scenarios.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROUNDED = {"fine": 28, "coarse": 20}  # bits of the codec at bound 4: steps of 2^-24 and 2^-16
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5)
+    mail = Mail.load(options)
+    with laboratory("leak_sender", options, mail.data_set) as lab:
+        figures: dict[str, float] = {}
+        lines = []
+        for name, bits in ROUNDED.items():
+            found, truth = attack(lab, mail, name, bits)
+            figures[f"ari_{name}"] = adjusted_rand(truth, found.senders.tolist())
+            figures[f"messages_{name}"] = len(truth)
+            lines.append(
+                f"steps of 2^-{bits - 4}: {len(truth)} messages of {options.clients} people, "
+                f"adjusted Rand index {figures[f'ari_{name}']:.3f}"
+            )
+            if name == "fine":
+                picture = lab.picture(scatter(found, truth))
+        conclusion = "An opened sum tells which messages have one sender: one of them known by name names the others."
+        return lab.end(figures, "\n".join([*lines, picture, conclusion]))
+
+
+def attack(lab: Lab, mail: Mail, name: str, bits: int) -> tuple[SendersFound, list[int]]:
+    """What was found, and the true sender of each message in it."""
+    clients = mail.clients(lab.options.clients, each(mail))
+    view = lab.record(
+        name, mail.model(lab.options.dim), clients, Masks(fine_codec(bits)),
+        local_training(lab.options, each(mail)), mail.words.to_dict(),
+    )  # fmt: skip
+    (found,) = Senders().run(view)
+    held = [set().union(*map(set, mail.worded(client))) for client in clients]
+    return found, [int(np.argmax([len(mine & set(message)) for mine in held])) for message in found.messages]
+
+
+def each(mail: Mail) -> int:
+    """Messages of one person: few where the corpus says the same things over and over."""
+    return 6 if mail.corpus.synthetic else 16
+
+
+def scatter(found: SendersFound, truth: list[int]) -> Painter:
+    """A painter: each message at its direction, seen along the two axes in which directions differ most."""
+    signed = found.directions * np.sign(found.directions @ found.directions[0])[:, None]
+    around = signed - signed.mean(axis=0)
+    places = around @ np.linalg.svd(around, full_matrices=False)[2][:2].T
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.scatter(places[:, 0], places[:, 1], c=truth, cmap="prism", s=12)
+        axes.set(xlabel="first direction", ylabel="second direction", title="messages, a colour a sender")
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("leak_sender")

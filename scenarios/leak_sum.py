@@ -1,0 +1,96 @@
+"""What is left when only a sum is opened: every word is still named, but ever less whose it was.
+
+People hide their updates behind masks and only the sum is opened. The attacker names the words of everybody, and
+then, for each word that only one person used, says who: it can but guess.
+
+    fedlearn run leak_sum
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlearn.attacks.changed_rows import ChangedRows
+from fedlearn.attacks.scores import unmixed
+from fedlearn.attacks.unmix import Unmix
+from fedlearn.secure import Masks
+from fedlearn.seeding import stream
+from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, in_the_plain, laboratory, local_training
+from scenarios.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COHORTS = (1, 3, 5, 10, 50)
+EACH = 16  # messages of one person
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    mail = Mail.load(options)
+    with laboratory("leak_sum", options, mail.data_set) as lab:
+        table = {people: attack(lab, mail, people) for people in COHORTS}
+        picture = lab.picture(curves(table))
+        figures = {f"{name}_{people}": value for people, row in table.items() for name, value in row.items()}
+        lines = [
+            f"{people:>3} people: union recall {row['union_recall']:.3f} precision {row['union_precision']:.3f}, "
+            f"precision for one person's words {row['one_precision']:.2f}, "
+            f"holder named {row['attribution']:.2f} (chance {1 / people:.2f}), "
+            f"isolated {row['isolated']:.2f} of messages"
+            for people, row in table.items()
+        ]
+        conclusion = "A larger sum hides better who said a word, and never that it was said."
+        return lab.end(figures, "\n".join([*lines, picture, conclusion]))
+
+
+def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
+    clients = mail.clients(people, EACH)
+    protection = in_the_plain() if people == 1 else Masks(fine_codec(), min_cohort=people)
+    view = lab.record(
+        f"people-{people}", mail.model(lab.options.dim), clients, protection,
+        local_training(lab.options, EACH), mail.words.to_dict(),
+    )  # fmt: skip
+    (words,) = ChangedRows().run(view)
+    (messages,) = Unmix(most_decoded=0).run(view)
+    found = set(words.words)
+    held = [set().union(*map(set, mail.worded(client))) for client in clients]
+    everything = set().union(*held)
+    score = unmixed(mail.messages(clients), messages.private, messages.messages)
+    return {
+        "union_recall": len(found & everything) / len(everything),
+        "union_precision": len(found & everything) / len(found),
+        "one_precision": float(np.mean([len(found & mine) / len(found) for mine in held])),
+        "attribution": attribution(found, held, lab.options.seed),
+        "isolated": score.isolated * score.eligible,
+    }
+
+
+def attribution(found: set[str], held: list[set[str]], seed: int) -> float:
+    """How often the holder of a word that one person alone used is named: nothing in the sum helps, so by guess."""
+    count = Counter(word for mine in held for word in mine)
+    single = sorted(word for word in found if count[word] == 1)
+    named = stream(seed, "attack").integers(len(held), size=len(single))
+    return float(np.mean([word in held[person] for word, person in zip(single, named, strict=True)]))
+
+
+def curves(table: dict[int, dict[str, float]]) -> Painter:
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        shown = {"union_recall": "words of everybody named", "isolated": "messages isolated",
+                 "one_precision": "precision for one person", "attribution": "holder named"}  # fmt: skip
+        for name, label in shown.items():
+            axes.plot(list(table), [row[name] for row in table.values()], marker="o", label=label)
+        axes.plot(list(table), [1 / people for people in table], "k:", label="chance")
+        axes.set(xscale="log", xlabel="people in the sum", ylabel="rate", ylim=(0, 1.05))
+        axes.legend()
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("leak_sum")

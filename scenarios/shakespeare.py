@@ -1,0 +1,138 @@
+"""Fifty characters of Shakespeare's learn together to write, and none shows a line to anybody.
+
+Each speaker of the plays is a client with the speeches of that name; a character LSTM is trained on them by federated
+averaging, a cohort of ten a round, since every client encrypts the whole model. The last tenth of the text is
+public: from it come the alphabet and the loss after each round, and at the end the model writes.
+
+    fedlearn run shakespeare                          on tinyshakespeare where it is at hand, else on a built-in play
+    fedlearn run shakespeare --data mine.txt --clients 10 --cohort 5
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from aggregator import Aggregator, History
+from clients import Client
+from fedlearn.datasets import PARTITIONS, load_script
+from fedlearn.datasets.text import Alphabet, Script, windows
+from fedlearn.errors import BadInput
+from fedlearn.models.chars import CharModel
+from fedlearn.seeding import stream
+from scenarios.options import Claim, Options, Outcome
+from scenarios.pictures import curves, draw
+from scenarios.texts import about, at_hand, readable
+
+SPEAKERS, COHORT = 50, 10
+LENGTH = 32  # characters in an example
+EMBEDDING = 16
+WRITTEN, TEMPERATURE = 300, 0.7
+SPAN = 5  # rounds over which the loss should fall
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(
+        data=options.data or at_hand("shakespeare"), model="char_lstm", dim=64, rounds=10, protection="paillier",
+        epochs=1, batch_size=8, lr=2.0,
+    )  # fmt: skip
+    script = load_script(options.data)
+    private, public = script.cut()
+    alphabet = Alphabet(public.text + " \n")
+    exam = alphabet.encode(public.text)
+    clients, options = who_speaks(options, private, alphabet)
+    options = options.filled(cohort=min(COHORT, len(clients)))
+    kind = options.model_class(CharModel)
+    model = kind(len(alphabet), options.dim, EMBEDDING, rng=stream(options.seed, "model"))
+
+    def evaluate(model: CharModel) -> dict[str, float]:
+        with threadpool_limits(1):
+            return {"loss": model.nats(exam)}
+
+    folder = options.folder("shakespeare", about(script))
+    aggregator = Aggregator(
+        model,
+        strategy=options.build_strategy(),
+        protection=options.build_protection(options.cohort or len(clients), bound=4.0),
+        cohort=options.cohort,
+        seed=options.seed,
+        vocabulary={"kind": "characters", "characters": alphabet.characters},
+        evaluate=evaluate,
+        folder=folder,
+        trackers=options.trackers,
+        stack=options.stack,
+    )
+    history = aggregator.fit(options.build_pool(clients), options.rounds)
+
+    losses = [float(record.loss or 0.0) for record in history.rounds]
+    picture = draw(folder.path, "loss", curves({"held-out text": losses}, "round", "nats per character"))
+    return Outcome(
+        folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
+        history.seconds, history.bytes_up, history.bytes_down,
+        claims=[
+            Claim("first_loss", losses[0], "nats/char"),
+            Claim("last_loss", losses[-1], "nats/char"),
+            Claim("letter_frequencies_loss", letter_frequencies(exam), "nats/char"),
+            Claim("falls_over_5_rounds", falls(losses)),
+            Claim("bytes_per_weight", bytes_per_weight(history, model), "B"),
+            Claim("error_bound", max((record.error_bound or 0.0 for record in history.rounds), default=0.0)),
+        ],
+        story=f"the model writes: {written(model, alphabet, options.seed)!r}\n{picture}\n"
+        f"{len(clients)} {'speakers' if options.partition == 'natural' else 'clients'} learned to write together, "
+        f"{options.cohort} a round" + ("; nobody saw another's lines or update." if options.protection != "none" else
+        ", and the aggregator could read every update."),
+    )  # fmt: skip
+
+
+def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[list[Client], Options]:
+    """The most talkative speakers as clients; of a text without speakers, clients are dealt pieces of it."""
+    speakers = script.by_speaker()
+    options = options.filled(partition="natural" if speakers else "iid")
+    if options.partition == "natural":
+        spoken = {name: windows(readable(said, alphabet), alphabet, LENGTH) for name, said in speakers.items()}
+        talkers = [Client(name, examples) for name, examples in spoken.items() if len(examples)]
+        options = options.filled(clients=min(SPEAKERS, len(talkers)))
+        if not 1 <= options.clients <= len(talkers):
+            raise BadInput(
+                f"{options.clients} clients: {script.name} has {len(talkers)} speakers who say more than {LENGTH} "
+                "characters: take 1 to that many, or --partition iid"
+            )
+        return talkers[: options.clients], options
+    if options.partition != "iid":
+        raise BadInput(f"partition {options.partition} deals by class, and text has none: choose natural or iid")
+    options = options.filled(clients=SPEAKERS)
+    pieces = windows(readable(script.text, alphabet), alphabet, LENGTH)
+    rng = stream(options.seed, "partition")
+    deal = PARTITIONS.parse("iid").split(np.zeros(len(pieces), np.int64), None, options.clients, rng)
+    return [Client(f"reader-{i}", pieces.take(part)) for i, part in enumerate(deal)], options
+
+
+def letter_frequencies(ids: np.ndarray) -> float:
+    """Nats per character of guessing each by how often it stands in this text: the least a model should beat."""
+    shares = np.bincount(ids) / len(ids)
+    shares = shares[shares > 0]
+    return float(-np.sum(shares * np.log(shares)))
+
+
+def falls(losses: list[float]) -> float:
+    """Of all stretches of five rounds, the share over which the loss fell; 1 where there are fewer rounds."""
+    pairs = list(zip(losses, losses[SPAN:], strict=False))
+    return float(np.mean([later < earlier for earlier, later in pairs])) if pairs else 1.0
+
+
+def bytes_per_weight(history: History, model: CharModel) -> float:
+    updates = sum(record.clients_ok for record in history.rounds)
+    return history.bytes_up / max(1, updates) / model.vector.size
+
+
+def written(model: CharModel, alphabet: Alphabet, seed: int) -> str:
+    """What the model writes after a line end."""
+    with threadpool_limits(1):
+        ids = model.generate(alphabet.encode("\n"), WRITTEN, TEMPERATURE, stream(seed, "scenario"))
+    return alphabet.decode(ids)
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("shakespeare")

@@ -1,0 +1,24 @@
+"""Which text a story about characters reads, and in which characters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fedlearn.datasets import DATASETS
+from fedlearn.datasets.text import Alphabet, Script
+
+
+def at_hand(name: str) -> str:
+    """The data set `name` where its file was found, else the built-in play, which says aloud that it is synthetic."""
+    return name if DATASETS.load(name).path().is_file() else "sample_play"
+
+
+def about(script: Script) -> dict[str, Any]:
+    """What run.json says of a text."""
+    return {"name": script.name, "sha256": script.sha256, "synthetic": script.name == "sample_play"}
+
+
+def readable(text: str, alphabet: Alphabet) -> str:
+    """The text with a space in place of every character outside the alphabet, which must hold the space."""
+    unknown = dict.fromkeys(map(ord, set(text) - set(alphabet.characters)), " ")
+    return text.translate(unknown)

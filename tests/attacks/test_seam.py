@@ -1,0 +1,99 @@
+"""An attack needs one party's transcript and nothing else: it runs where nothing else can be reached."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator, RunFolder
+from clients import Client, InlinePool
+from fedlearn.attacks import ATTACKS
+from fedlearn.attacks.base import NotReadable
+from fedlearn.datasets.bags import encode_texts
+from fedlearn.datasets.vocabulary import ExplicitVocabulary
+from fedlearn.models.spam import SpamClassifier
+from fedlearn.protocol import AGGREGATOR, PartyView, Transcript
+from fedlearn.protocol.transcript import extract
+from fedlearn.secure import Masks
+from tests.toys import toy_codec, toy_paillier, toy_plain, toy_strategy
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ["my computer password is pizza", "meet the dog", "the dog is a pizza"]
+WORDS = ExplicitVocabulary(sorted(set(" ".join(TEXTS).split()) | {"tomorrow", "we"}))
+
+ALONE = """
+import json, sys
+from pathlib import Path
+from fedlearn.attacks import ATTACKS
+from fedlearn.protocol import PartyView
+findings = ATTACKS.load("changed_rows")().run(PartyView.load(Path("."), int(sys.argv[1])))
+foreign = [name for name in sys.modules if name.split(".")[0] in ("clients", "aggregator", "scenarios", "tests")]
+print(json.dumps({"findings": [f.to_dict() for f in findings], "foreign": foreign}))
+"""
+
+
+def recorded(folder: Path, protection) -> Path:
+    clients = [Client(f"c{i}", encode_texts([text], np.array([i % 2]), WORDS)) for i, text in enumerate(TEXTS)]
+    model = SpamClassifier(len(WORDS), 4, rng=np.random.default_rng(0))
+    run = RunFolder(folder, {}, {}, record=True)
+    Aggregator(model, toy_strategy(), protection, vocabulary=WORDS.to_dict(), folder=run).fit(InlinePool(clients), 1)
+    return folder
+
+
+def attack_alone(folder: Path, party: int) -> dict:
+    """Run the attack in a process whose only folder is one that holds the party's transcript."""
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}){ALONE}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(party)], cwd=folder, capture_output=True, text=True, check=True, env={}
+    )
+    return json.loads(done.stdout)
+
+
+def test_an_attack_runs_on_an_extracted_transcript_alone(tmp_path):
+    extract(recorded(tmp_path / "run", toy_plain()), AGGREGATOR, tmp_path / "alone")
+    assert sorted(path.name for path in (tmp_path / "alone").iterdir()) == ["payloads.bin", "transcript.jsonl"]
+    answer = attack_alone(tmp_path / "alone", AGGREGATOR)
+    assert [set(finding["words"]) for finding in answer["findings"]] == [set(text.split()) for text in TEXTS]
+    assert answer["foreign"] == []
+
+
+def test_what_a_client_is_handed_holds_no_update_but_its_own(tmp_path):
+    run = recorded(tmp_path / "run", toy_plain())
+    extract(run, 1, tmp_path / "alone")
+    answer = attack_alone(tmp_path / "alone", 1)
+    assert [finding["about"] for finding in answer["findings"]] == ["client:1"]
+    whole, part = ((folder / "payloads.bin").read_bytes() for folder in (run, tmp_path / "alone"))
+    assert len(part) < len(whole)
+
+
+def test_an_extracted_view_is_the_view(tmp_path):
+    run = recorded(tmp_path / "run", toy_paillier())
+    extract(run, AGGREGATOR, tmp_path / "alone")
+    view, again = PartyView.load(run), PartyView.load(tmp_path / "alone")
+    assert [m.to_bytes() for m in again.messages] == [m.to_bytes() for m in view.messages]
+
+
+@pytest.mark.parametrize("protection", [toy_paillier(), Masks(toy_codec())], ids=["paillier", "masks"])
+def test_a_sum_is_read_from_the_aggregators_messages_and_no_others(tmp_path, protection):
+    run = recorded(tmp_path / "run", protection)
+    (finding,) = ATTACKS.load("changed_rows")().run(PartyView.load(run))
+    assert finding.about == "sum"
+    assert set(finding.words) == set(" ".join(TEXTS).split())
+    with pytest.raises(NotReadable, match="encrypted"):
+        ATTACKS.load("changed_rows")().run(PartyView.load(run, 0))
+
+
+@pytest.mark.parametrize("name", list(ATTACKS.entries))
+def test_every_attack_refuses_politely_what_it_cannot_read(tmp_path, name):
+    attack = ATTACKS.load(name)()
+    assert attack.name == name
+    with pytest.raises(NotReadable):
+        attack.run(PartyView.load(recorded(tmp_path / "run", toy_paillier()), 1))
+    Transcript(tmp_path, record=True).close()
+    with pytest.raises(NotReadable, match="plan"):
+        attack.run(PartyView.load(tmp_path))
