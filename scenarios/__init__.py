@@ -32,6 +32,12 @@ SCENARIOS = Registry(
         "leak_membership": ("scenarios.leak_membership:run", "was this message trained on? by 1, 10, 50 people"),
         "leak_lstm": ("scenarios.leak_lstm:run", "text out of one update of a character LSTM, exactly"),
         "leak_local_steps": ("scenarios.leak_local_steps:run", "the same after several local steps, peeled off"),
+        "leak_digits": ("scenarios.leak_digits:run", "images out of one update: divided out, or searched for"),
+        "leak_myths": ("scenarios.leak_myths:run", "8 bits, 4 bits, signs, the largest tenth: words still named"),
+        "leak_differencing": (
+            "scenarios.leak_differencing:run",
+            "colluders, differences, two models, replays: stopped or not",
+        ),
         "book_autograd": ("scenarios.book_autograd:run", "Trask ch. 13: the engine's toys, and what must not break"),
         "book_gradient_check": ("scenarios.book_gradient_check:run", "Weidman ch. 1: every gradient measured"),
         "book_spirals": ("scenarios.book_spirals:run", "the spiral, with a momentum that is stored"),

@@ -38,7 +38,7 @@ def run(options: Options) -> Outcome:
         lines = [
             f"{people:>3} people: union recall {row['union_recall']:.3f} precision {row['union_precision']:.3f}, "
             f"precision for one person's words {row['one_precision']:.2f}, "
-            f"holder named {row['attribution']:.2f} (chance {1 / people:.2f}), "
+            f"holder named {row.get('attribution', 0):.2f} (chance {1 / people:.2f}), "
             f"isolated {row['isolated']:.2f} of messages"
             for people, row in table.items()
         ]
@@ -59,19 +59,25 @@ def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
     held = [set().union(*map(set, mail.worded(client))) for client in clients]
     everything = set().union(*held)
     score = unmixed(mail.messages(clients), messages.private, messages.messages)
-    return {
+    named = attribution(found, held, lab.options.seed)
+    figures = {
         "union_recall": len(found & everything) / len(everything),
         "union_precision": len(found & everything) / len(found),
         "one_precision": float(np.mean([len(found & mine) / len(found) for mine in held])),
-        "attribution": attribution(found, held, lab.options.seed),
         "isolated": score.isolated * score.eligible,
     }
+    return figures if named is None else figures | {"attribution": named}
 
 
-def attribution(found: set[str], held: list[set[str]], seed: int) -> float:
-    """How often the holder of a word that one person alone used is named: nothing in the sum helps, so by guess."""
+def attribution(found: set[str], held: list[set[str]], seed: int) -> float | None:
+    """How often the holder of a word that one person alone used is named: nothing in the sum helps, so by guess.
+
+    None where there is no such word.
+    """
     count = Counter(word for mine in held for word in mine)
     single = sorted(word for word in found if count[word] == 1)
+    if not single:
+        return None
     named = stream(seed, "attack").integers(len(held), size=len(single))
     return float(np.mean([word in held[person] for word, person in zip(single, named, strict=True)]))
 
@@ -82,7 +88,8 @@ def curves(table: dict[int, dict[str, float]]) -> Painter:
         shown = {"union_recall": "words of everybody named", "isolated": "messages isolated",
                  "one_precision": "precision for one person", "attribution": "holder named"}  # fmt: skip
         for name, label in shown.items():
-            axes.plot(list(table), [row[name] for row in table.values()], marker="o", label=label)
+            points = {people: row[name] for people, row in table.items() if name in row}
+            axes.plot(list(points), list(points.values()), marker="o", label=label)
         axes.plot(list(table), [1 / people for people in table], "k:", label="chance")
         axes.set(xscale="log", xlabel="people in the sum", ylabel="rate", ylim=(0, 1.05))
         axes.legend()

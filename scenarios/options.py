@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Options:
 
     def folder(self, scenario: str, data: dict[str, Any]) -> RunFolder:
         """Where this run is kept; data: what the scenario says of its data set."""
-        path = self.out or Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{self.seed}"
+        path = self.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{self.seed}")
         return RunFolder(
             path, self.configuration(scenario), data,
             record=self.record, resume=self.resume, transcript=self.transcript,
@@ -122,6 +123,12 @@ class Options:
     def build_pool(self, clients: ClientSource) -> Pool:
         arguments = {"workers": self.workers} if self.pool == "processes" else {}
         return POOLS.load(self.pool)(clients, **arguments)
+
+
+def _unused(path: Path) -> Path:
+    """The path, or where a run of the same second has it, the path with a number."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(p for p in chain([path], numbered) if not p.exists())
 
 
 def parse_strategy(text: str, given: dict[str, Any]) -> Strategy:

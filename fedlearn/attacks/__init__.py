@@ -20,5 +20,11 @@ ATTACKS = Registry(
         "membership": ("fedlearn.attacks.membership:Membership", "how likely each word is to have been trained on"),
         "span": ("fedlearn.attacks.span:SpanTest", "exact text of a character LSTM or RNN, from one step"),
         "peel": ("fedlearn.attacks.peel:Peel", "the same from several local steps, one after the other"),
+        "linear": ("fedlearn.attacks.linear:LinearInversion", "inputs divided out of a first linear layer"),
+        "labels": ("fedlearn.attacks.labels:LabelCounts", "how many examples of each class, from the last bias"),
+        "matching": (
+            "fedlearn.attacks.matching:GradientMatching",
+            "inputs searched for by gradients (DLG, iDLG, cosine)",
+        ),
     },
 )

@@ -9,11 +9,12 @@ local step; after several, p has moved.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.changed_rows import EMBEDDINGS
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.protocol import PartyView
 
@@ -43,8 +44,10 @@ class LabelCounts:
     def read(self, observed: Observed, vector: Vector) -> LabelsFound:
         """The counts in one vector, taken as the gradient of one step."""
         names = [name for name, parameter in observed.model.named_parameters() if parameter.ndim == 1]
-        if not names or "lr" not in observed.training:
-            raise NotReadable("the run's model has no bias at its end, or its training no learning rate")
+        if not names or "lr" not in observed.training or _features(observed) is None:
+            raise NotReadable(
+                "the run's model has no dense inputs or no bias at its end, or its training no learning rate"
+            )
         gradient = -observed.part(observed.mean(vector), names[-1]) / observed.training["lr"]
         counts = label_counts(gradient, _usual_output(observed, vector), observed.examples(vector))
         return LabelsFound(self.name, vector.about, vector.round, tuple(counts.tolist()))
@@ -67,7 +70,15 @@ def _usual_output(observed: Observed, vector: Vector) -> np.ndarray:
     """The public model's mean output probabilities on random inputs in [0, 1]."""
     model = observed.model
     model.vector[:] = observed.weights[vector.round]
-    features = next(parameter.shape[-1] for parameter in model.parameters())
-    logits = model(np.random.default_rng(0).random((GUESSES, features), np.float32)).numpy().astype(np.float64)
+    guesses = np.random.default_rng(0).random((GUESSES, _features(observed) or 0), np.float32)
+    logits = model(guesses).numpy().astype(np.float64)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (p / p.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+def _features(observed: Observed) -> int | None:
+    """How many numbers an example has; None for a model of words."""
+    model: Any = observed.model
+    first, weight = next(iter(model.named_parameters()))
+    linear = weight.ndim == 2 and not first.endswith(EMBEDDINGS)
+    return getattr(model, "features", weight.shape[1] if linear else None)

@@ -18,7 +18,7 @@ from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.protocol import PartyView
 
-SILENT = 1e-3  # of the largest bias gradient: neurons below are driven by nobody, or too little to divide by
+SILENT = 1e-2  # of the largest bias gradient: neurons below are driven by nobody, or too little to divide by
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class LinearInversion:
     tolerance: the largest difference between two quotients that are the same input.
     """
 
-    tolerance: float = 1e-3
+    tolerance: float = 1e-4
 
     name: ClassVar[str] = "linear"
 
@@ -52,7 +52,9 @@ class LinearInversion:
         names = [name for name, _ in observed.model.named_parameters()]
         shapes = [parameter.shape for _, parameter in observed.model.named_parameters()]
         if len(names) < 2 or len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
-            raise NotReadable("the run's model does not begin with a linear layer with a bias: this attack divides them")
+            raise NotReadable(
+                "the run's model does not begin with a linear layer with a bias: this attack divides them"
+            )
         delta = observed.segment(vector, "delta").astype(np.float64)
         weight, bias = observed.part(delta, names[0]), observed.part(delta, names[1])
         inputs, unconfirmed = invert_linear(weight, bias, self.tolerance)
@@ -69,7 +71,8 @@ def invert_linear(weight: np.ndarray, bias: np.ndarray, tolerance: float) -> tup
     loud = loud[np.argsort(-np.abs(bias[loud]))]
     quotients = weight[loud] / bias[loud, None]
     weights = bias[loud] ** 2
-    agreed, alone = [], []
+    agreed: list[np.ndarray] = []
+    alone: list[np.ndarray] = []
     left = np.arange(len(loud))
     while left.size:
         same = np.abs(quotients[left] - quotients[left[0]]).max(axis=1) <= tolerance

@@ -28,12 +28,12 @@ def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[in
     unlikeness = _plain_unlikeness(observed) if observed.is_plain else _encrypted_unlikeness(observed)
     guesses: dict[int, int] = {}
     for client, round, payload in observed.payloads():
-        vectors = [_replayed(observed, weights[round], round, client, data) for data in candidates]
+        vectors = [replayed(observed, weights[round], round, client, data) for data in candidates]
         guesses.setdefault(client, int(np.argmin([unlikeness(payload, vector) for vector in vectors])))
     return guesses
 
 
-def _replayed(observed: Observed, weights: np.ndarray, round: int, client: int, data: Examples) -> np.ndarray:
+def replayed(observed: Observed, weights: np.ndarray, round: int, client: int, data: Examples) -> np.ndarray:
     """The very integers that the client would have sent, had it held `data`."""
     plan, model = observed.plan, observed.model
     model.vector[:] = weights

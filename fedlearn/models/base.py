@@ -56,7 +56,7 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
     No client's loss depends on another's weights, so that one pass backward from their sum serves them all.
     """
     for parameter in parameters:
-        parameter.grad = None
+        parameter._grad = None
     loss = model.loss(batch)
     loss.backward(np.ones(loss.shape, loss.dtype))
     parts = [_dense(parameter).reshape((*loss.shape, -1)) for parameter in parameters]
@@ -67,7 +67,7 @@ def _dense(parameter: nn.Parameter) -> np.ndarray:
     gradient = parameter._grad
     if gradient is None:
         return np.zeros(parameter.shape, parameter.dtype)
-    return gradient.dense() if isinstance(gradient, RowSparse) else gradient.numpy()
+    return gradient.dense() if isinstance(gradient, RowSparse) else gradient._data
 
 
 def mean_cross_entropy(logits: Any, targets: np.ndarray) -> Tensor:

@@ -71,6 +71,60 @@ def fedjax(data: Workload) -> float:
     return time.perf_counter() - began
 
 
+def pfl(data: Workload) -> float:
+    """In one process, on PyTorch; one round goes before, in which its operations are set up."""
+    import torch
+    from pfl.aggregate.simulate import SimulatedBackend
+    from pfl.algorithm.base import NNAlgorithmParams
+    from pfl.algorithm.federated_averaging import FederatedAveraging
+    from pfl.data.dataset import Dataset
+    from pfl.data.federated_dataset import FederatedDataset
+    from pfl.data.sampling import get_user_sampler
+    from pfl.hyperparam import NNEvalHyperParams, NNTrainHyperParams
+    from pfl.metrics import Weighted
+    from pfl.model.pytorch import PyTorchModel
+
+    torch.set_num_threads(1)
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+
+        def loss(self, x: Any, y: Any, eval: bool = False) -> Any:
+            return torch.nn.functional.cross_entropy(self.body(x), y)
+
+        def metrics(self, x: Any, y: Any, eval: bool = False) -> dict[str, Any]:
+            return {"loss": Weighted(float(self.loss(x, y)) * len(y), len(y))}
+
+    def user(number: int) -> Any:
+        examples = _examples(data, number)
+        return Dataset([torch.from_numpy(examples["x"]), torch.from_numpy(examples["y"])])
+
+    def train(rounds: int) -> float:
+        sampler = get_user_sampler("random", list(range(len(data))))
+        backend = SimulatedBackend(FederatedDataset(user, sampler), FederatedDataset(user, sampler), [])
+        network = Network()
+        model = PyTorchModel(
+            network, local_optimizer_create=torch.optim.SGD,
+            central_optimizer=torch.optim.SGD(network.parameters(), lr=1.0),
+        )  # fmt: skip
+        began = time.perf_counter()
+        FederatedAveraging().run(
+            NNAlgorithmParams(
+                central_num_iterations=rounds, evaluation_frequency=rounds + 1, train_cohort_size=COHORT,
+                val_cohort_size=0,
+            ),
+            backend, model,
+            NNTrainHyperParams(local_num_epochs=1, local_learning_rate=LR, local_batch_size=BATCH),
+            NNEvalHyperParams(local_batch_size=None), callbacks=[], send_metrics_to_platform=False,
+        )  # fmt: skip
+        return time.perf_counter() - began
+
+    train(1)
+    return train(ROUNDS)
+
+
 def flwr(data: Workload) -> float:
     """Two actors with a core each, on Ray; the strategy notes when its rounds begin and end."""
     from flwr.client import ClientApp, NumPyClient
@@ -135,7 +189,7 @@ def _weights() -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-OTHERS: dict[str, Callable[[Workload], float]] = {"fedjax": fedjax, "flwr": flwr}
+OTHERS: dict[str, Callable[[Workload], float]] = {"fedjax": fedjax, "flwr": flwr, "pfl": pfl}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""Attacks on the protocol: each shown, and then shown to be stopped, or shown not to be.
+
+Five people hide their updates in a sum. The attackers are an aggregator, alone or with the other four: they subtract
+what they know, compare two sums, give one person a model of its own, and send an old answer again.
+
+    fedlearn run leak_differencing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aggregator import Aggregator
+from clients import Client, InlinePool
+from fedlearn.attacks.changed_rows import WordsFound
+from fedlearn.attacks.differencing import Collusion, Differencing
+from fedlearn.errors import BadInput
+from fedlearn.protocol import Message, PartyView, Step, TrainRequest
+from fedlearn.protocol.pool import Answer
+from fedlearn.secure import Masks, Paillier
+from fedlearn.secure.base import Protection
+from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
+from scenarios.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PEOPLE, EACH = 5, 4
+
+
+class TwoFaced(InlinePool):
+    """An aggregator's way of giving the last client another model: all weights zero, but one."""
+
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
+        for client, inbox in inboxes.items():
+            sent = broadcast
+            if client == len(self) - 1 and broadcast:
+                message = Message.from_bytes(broadcast)
+                assert isinstance(message.body, TrainRequest)
+                weights = np.zeros_like(message.body.weights)
+                weights[-1] = 1.0
+                sent = replace(message, body=TrainRequest(weights)).to_bytes()
+            yield from super().exchange(step, sent, {client: inbox})
+
+
+class Repeating(InlinePool):
+    """Answers every round with what was sent in the first."""
+
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
+        if step.round == 1:
+            self._first = list(super().exchange(step, broadcast, inboxes))
+        yield from self._first
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(data="sample", dim=1, epochs=2, batch_size=4, lr=0.5)
+    mail = Mail.load(options)
+    people = mail.clients(PEOPLE, EACH)
+    truth = set().union(*map(set, mail.worded(people[-1])))
+    with laboratory("leak_differencing", options, mail.data_set) as lab:
+        everybody = record(lab, mail, "everybody", people)
+        collusion = Collusion({i: person.data for i, person in enumerate(people[:-1])}).run(everybody)[0]
+        difference = Differencing(record(lab, mail, "one-less", people[:-1])).run(everybody)[0]
+        figures = graded("collusion", collusion, truth) | graded("differencing", difference, truth)
+        guards = {
+            "min_cohort": refused_cohort(lab, mail, people),
+            "max_overlap": void(lab, mail, people, paillier(lab, max_overlap=1), InlinePool, rounds=2),
+            "model_hash": void(lab, mail, people, paillier(lab), TwoFaced),
+            "model_hash_masks": void(lab, mail, people, Masks(fine_codec()), TwoFaced),
+            "replay": void(lab, mail, people, paillier(lab), Repeating, rounds=2),
+        }
+        figures |= {f"stopped_{name}": float(bool(reason)) for name, reason in guards.items()}
+        lines = [
+            f"four of {PEOPLE} subtract themselves: the fifth's words at "
+            f"precision {figures['collusion_precision']:.2f}, "
+            f"recall {figures['collusion_recall']:.2f}; nothing stops it",
+            f"two sessions, one without the fifth: precision {figures['differencing_precision']:.2f}, "
+            f"recall {figures['differencing_recall']:.2f}; no opener remembers another session",
+            *(f"{name}: {'stopped: ' + reason if reason else 'NOT stopped'}" for name, reason in guards.items()),
+            lab.picture(bars(figures)),
+            "A sum protects one person only from those who do not know the rest of it.",
+        ]
+        return lab.end(figures, "\n".join(lines))
+
+
+def paillier(lab: Lab, max_overlap: int | None = None) -> Paillier:
+    options = lab.options
+    return Paillier(
+        options.key_bits, fine_codec(), max_overlap=max_overlap, insecure_test_key=options.insecure_test_key
+    )
+
+
+def record(lab: Lab, mail: Mail, name: str, people: Sequence[Client]) -> PartyView:
+    return lab.record(
+        name, mail.model(lab.options.dim), people, paillier(lab), local_training(lab.options, EACH),
+        mail.words.to_dict(),
+    )  # fmt: skip
+
+
+def refused_cohort(lab: Lab, mail: Mail, people: Sequence[Client]) -> str:
+    """Why two people's sum is not opened."""
+    try:
+        record(lab, mail, "two", people[:2])
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def void(
+    lab: Lab, mail: Mail, people: Sequence[Client], protection: Protection, pool: type[InlinePool], rounds: int = 1
+) -> str:
+    """Why the last round was void; nothing where it was not."""
+    aggregator = Aggregator(
+        mail.model(lab.options.dim), local_training(lab.options, EACH), protection, seed=lab.options.seed
+    )
+    try:
+        return aggregator.fit(pool(people), rounds).rounds[-1].void or ""
+    except BadInput as error:
+        return str(error)
+
+
+def graded(name: str, found: WordsFound, truth: set[str]) -> dict[str, float]:
+    right = len(set(found.words) & truth)
+    return {f"{name}_precision": right / max(1, len(found.words)), f"{name}_recall": right / len(truth)}
+
+
+def bars(figures: dict[str, float]) -> Painter:
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        stopped = {name[8:]: value for name, value in figures.items() if name.startswith("stopped_")}
+        shown = {"collusion": 0.0, "differencing": 0.0} | stopped
+        axes.barh(list(shown), [1.0] * len(shown), color=["tab:green" if on else "tab:red" for on in shown.values()])
+        axes.set_xticks([])
+        axes.set(title="attacks that a guard stops (green), and that none stops (red)")
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("leak_differencing")

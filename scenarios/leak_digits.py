@@ -1,0 +1,153 @@
+"""Images out of one update: divided out of a linear layer, searched for behind a convolutional one.
+
+People train one step on handwritten digits. Where the first layer is linear, its gradient holds the images, one
+neuron each; where it is a convolution with sigmoids, a search for images with the same gradient ends at them.
+
+    fedlearn run leak_digits
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clients import Client
+from fedlearn import nn
+from fedlearn.attacks.labels import LabelCounts
+from fedlearn.attacks.linear import LinearInversion, invert_linear
+from fedlearn.attacks.matching import GradientMatching
+from fedlearn.attacks.scores import psnr
+from fedlearn.autograd import Tensor
+from fedlearn.datasets import load_samples
+from fedlearn.datasets.bags import Arrays, Examples
+from fedlearn.models.base import Model
+from fedlearn.models.mlp import MLP
+from fedlearn.nn import functional as F
+from fedlearn.protocol import PartyView
+from fedlearn.seeding import stream
+from fedlearn.strategies import FedAvg
+from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
+from scenarios.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH, BATCH = 512, 8
+FOUND = 1e-3  # the largest difference of a pixel of an image that counts as found
+SIDE = 8
+
+
+class SmoothConvNet(Model):
+    """Two convolutions with sigmoids, or with ReLU, and a linear head, for images of 8 x 8 as rows of 64."""
+
+    features = SIDE * SIDE
+
+    def __init__(self, classes: int = 10, channels: int = 12, relu: bool = False, *, rng: Any = None):
+        self.first = nn.Conv2d(1, channels, 3, padding=1, rng=rng)
+        self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1, rng=rng)
+        self.head = nn.Linear(channels * SIDE * SIDE // 4, classes, rng=rng)
+        self.squash = F.relu if relu else F.sigmoid
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.5, 0.5, rng)  # as in the paper, so that sigmoids are not all alike
+
+    def forward(self, images: Any) -> Tensor:
+        x = self.squash(self.first(images.reshape(-1, 1, SIDE, SIDE)))
+        x = self.squash(self.second(x))
+        return self.head(x.reshape(x.shape[0], -1))
+
+    def loss(self, batch: Examples) -> Tensor:
+        return F.cross_entropy(self(*batch.inputs), batch.targets)
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(data="digits", lr=0.2)
+    samples = load_samples(options.data)
+    data = samples.examples()
+    with laboratory("leak_digits", options, {"name": samples.name, "sha256": samples.sha256}) as lab:
+        one, several = chosen(data, 1, options.seed), chosen(data, BATCH, options.seed)
+        figures = {"linear_error_float64": exact_error(one, options.seed)}
+        found, _ = linear(lab, one, "linear-1")
+        figures["linear_error_transcript"] = float(np.abs(found[:1] - one.features).max()) if len(found) else np.inf
+        found, counts = linear(lab, several, f"linear-{BATCH}")
+        figures |= graded(found, several.features)
+        figures["labels_right"] = labels_right(counts, several.targets)
+        grid = [(one.features[0], matched(lab, one, method, relu)) for method, relu in SEARCHES]
+        names = [f"psnr_{method}_{'relu' if relu else 'sigmoid'}" for method, relu in SEARCHES]
+        figures |= {name: psnr(true, guess) for name, (true, guess) in zip(names, grid, strict=True)}
+        picture = lab.picture(images([*((x, nearest(x, found)) for x in several.features), *grid]), (9.0, 3.0))
+        story = (
+            f"one image, a linear layer: off by {figures['linear_error_float64']:.0e} from a float64 gradient, "
+            f"by {figures['linear_error_transcript']:.0e} from the transcript\n"
+            f"{BATCH} images, {WIDTH} ReLU units: {figures['found']:.0%} found, "
+            f"{figures['false_images']:.0f} mixtures taken for images\n"
+            + "\n".join(f"searched for, {name[5:].replace('_', ', ')}: {figures[name]:.0f} dB" for name in names)
+            + f"\n{picture}\nAn update of an image model shows the images that it was trained on."
+        )
+        return lab.end(figures, story)
+
+
+SEARCHES = (("dlg", False), ("idlg", False), ("cosine", True))
+
+
+def chosen(data: Arrays, count: int, seed: int) -> Arrays:
+    return data.take(stream(seed, "scenario").choice(len(data), count, replace=False))
+
+
+def exact_error(data: Arrays, seed: int) -> float:
+    """The largest error of a pixel, from one image's gradient in float64."""
+    model = MLP((SIDE * SIDE, WIDTH, 10), rng=stream(seed, "model")).double()
+    features = data.features.astype(np.float64)
+    model.loss(Arrays(features, data.targets)).backward()
+    weight, bias = (np.asarray(parameter.grad) for parameter in list(model.parameters())[:2])
+    return float(np.abs(invert_linear(weight, bias, 1e-9)[0][:1] - features).max())
+
+
+def linear(lab: Lab, data: Arrays, name: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The images that two neurons agree on, and the label counts."""
+    view = one_step(lab, name, MLP((SIDE * SIDE, WIDTH, 10), rng=stream(lab.options.seed, "model")), data)
+    return LinearInversion().run(view)[0].inputs, LabelCounts().run(view)[0].counts
+
+
+def matched(lab: Lab, data: Arrays, method: str, relu: bool) -> np.ndarray:
+    model = SmoothConvNet(relu=relu, rng=stream(lab.options.seed, "model"))
+    view = one_step(lab, f"{method}-{'relu' if relu else 'sigmoid'}", model, data)
+    return GradientMatching(method, seed=lab.options.seed).run(view)[0].inputs[0]
+
+
+def one_step(lab: Lab, name: str, model: Model, data: Arrays) -> PartyView:
+    strategy = FedAvg(epochs=1, batch_size=len(data), lr=lab.options.lr, max_weight=len(data))
+    return lab.record(name, model, [Client("person", data)], in_the_plain(), strategy)
+
+
+def graded(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """The share of images found, and how many of the findings are none."""
+    apart = np.abs(found[:, None] - truth[None]).max(axis=2) if len(found) else np.full((1, len(truth)), np.inf)
+    return {"found": float(np.mean(apart.min(axis=0) <= FOUND)), "false_images": float(np.sum(apart.min(1) > FOUND))}
+
+
+def labels_right(counts: tuple[int, ...], truth: np.ndarray) -> float:
+    """The share of labels in the truth that the counts name too."""
+    return float(np.minimum(counts, np.bincount(truth, minlength=len(counts))).sum() / len(truth))
+
+
+def nearest(image: np.ndarray, found: np.ndarray) -> np.ndarray:
+    return found[np.abs(found - image).max(axis=1).argmin()] if len(found) else np.zeros_like(image)
+
+
+def images(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Painter:
+    """A painter: originals above, what was recovered below."""
+
+    def paint(figure: Figure) -> None:
+        for column, pair in zip(figure.subplots(2, len(pairs)).T, pairs, strict=True):
+            for axes, image in zip(column, pair, strict=True):
+                axes.imshow(image.reshape(SIDE, SIDE), cmap="Greys", vmin=0, vmax=1)
+                axes.set_axis_off()
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("leak_digits")

@@ -1,0 +1,104 @@
+"""Compression is no protection: one person's words, read off an update that was squeezed before it was sent.
+
+One update is rounded to 8 and to 4 bits, reduced to its signs, and cut down to its largest tenth and hundredth; after
+each, the attacker looks for rows of the embedding that are not what a row becomes that did not move.
+
+    fedlearn run leak_myths
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlearn.attacks.changed_rows import embedding_name
+from fedlearn.attacks.observed import Observed
+from scenarios.leak_lab import Mail, Painter, in_the_plain, laboratory, local_training
+from scenarios.options import Options, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EACH = 64
+
+
+def rounded(bits: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Each row to `bits` bits, with a scale of its own, as block-wise quantisers do."""
+
+    def squeeze(rows: np.ndarray) -> np.ndarray:
+        largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
+        return np.rint(rows / largest * (2 ** (bits - 1) - 1))
+
+    return squeeze
+
+
+def signs(rows: np.ndarray) -> np.ndarray:
+    """One bit a number (signSGD, Bernstein et al. 2018): a zero counts as plus, and does not stand out."""
+    return np.where(rows < 0, -1.0, 1.0)
+
+
+def top(share: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Only the largest numbers, `share` of those that are not zero."""
+
+    def squeeze(rows: np.ndarray) -> np.ndarray:
+        sizes = np.abs(rows)
+        return np.where(sizes >= np.quantile(sizes[sizes > 0], 1 - share), rows, 0.0)
+
+    return squeeze
+
+
+SQUEEZED = {
+    "none": lambda rows: rows,
+    "8_bit": rounded(8),
+    "4_bit": rounded(4),
+    "sign": signs,
+    "top_10_percent": top(0.1),
+    "top_1_percent": top(0.01),
+}
+
+
+def run(options: Options) -> Outcome:
+    options = options.filled(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    mail = Mail.load(options)
+    with laboratory("leak_myths", options, mail.data_set) as lab:
+        people = mail.clients(1, EACH)
+        view = lab.record(
+            "plain", mail.model(options.dim), people, in_the_plain(), local_training(options, EACH),
+            mail.words.to_dict(),
+        )  # fmt: skip
+        observed = Observed(view)
+        rows = observed.parameter(observed.readable()[0], embedding_name(observed)).astype(np.float64)
+        truth = set().union(*mail.messages(people))
+        figures: dict[str, float] = {}
+        lines = []
+        for name, squeeze in SQUEEZED.items():
+            found = {mail.words.words[row] for row in not_untouched(rows, squeeze)}
+            recall, precision = len(found & truth) / len(truth), len(found & truth) / max(1, len(found))
+            figures |= {f"recall_{name}": recall, f"precision_{name}": precision}
+            lines.append(f"{name.replace('_', ' '):>15}: recall {recall:.3f}, precision {precision:.3f}")
+        conclusion = "Rounding and signs hide no word, and a trimmed update still names some: squeezing is no defence."
+        return lab.end(figures, "\n".join([*lines, lab.picture(bars(figures)), conclusion]))
+
+
+def not_untouched(rows: np.ndarray, squeeze: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The rows (m,) that are not what the public compression makes of a row that did not move."""
+    squeezed = squeeze(np.concatenate([rows, np.zeros((1, rows.shape[1]))]))
+    return np.flatnonzero(np.any(squeezed[:-1] != squeezed[-1], axis=1))
+
+
+def bars(figures: dict[str, float]) -> Painter:
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.bar([name.replace("_", " ") for name in SQUEEZED], [figures[f"recall_{name}"] for name in SQUEEZED])
+        axes.tick_params(axis="x", rotation=30)
+        axes.set(ylabel="share of the words named", ylim=(0, 1.05))
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("leak_myths")

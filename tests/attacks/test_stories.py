@@ -1,0 +1,36 @@
+"""The stories on the data that come with the program: their figures, and a plain sentence at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios import SCENARIOS
+from scenarios.options import Options
+
+EXPECTED = {
+    "leak_unmix": {"isolated_8": (1, 1), "isolated_16": (1, 1), "precision_8": (0.99, 1), "precision_32": (0.98, 1)},
+    "leak_sum": {"union_recall_1": (1, 1), "union_recall_50": (1, 1), "union_precision_50": (1, 1)},
+    "leak_sender": {"ari_fine": (0.95, 1), "ari_coarse": (0.95, 1)},
+    "leak_membership": {"auc_message_1": (0.97, 1), "auc_word_1": (1, 1), "auc_message_50": (0.3, 0.7)},
+    "leak_lstm": {"exact_1x8": (1, 1), "exact_1x32": (1, 1), "exact_8x16": (1, 1), "exact_8x32": (0, 0),
+                  "knows": (1, 1)},
+    "leak_local_steps": {"peeled_4": (1, 1), "span_4": (0.2, 0.3)},
+    "leak_myths": {"recall_8_bit": (1, 1), "recall_4_bit": (1, 1), "recall_sign": (0.99, 1),
+                   "precision_sign": (0.99, 1), "recall_top_1_percent": (0, 0.3)},
+    "leak_digits": {"linear_error_float64": (0, 1e-12),
+                    "linear_error_transcript": (0, 1e-5), "found": (0.75, 1),
+                    "psnr_dlg_sigmoid": (60, 1000)},
+    "leak_differencing": {"collusion_recall": (1, 1), "collusion_precision": (1, 1), "differencing_recall": (1, 1),
+                          "stopped_min_cohort": (1, 1), "stopped_max_overlap": (1, 1), "stopped_model_hash": (1, 1),
+                          "stopped_model_hash_masks": (0, 0), "stopped_replay": (1, 1)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_story_states_its_figures_and_what_to_conclude(tmp_path, name):
+    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run"))
+    claims = {claim.name: claim.value for claim in outcome.claims}
+    for claim, (low, high) in EXPECTED[name].items():
+        assert low <= claims[claim] <= high, (claim, claims[claim])
+    assert outcome.story.splitlines()[-1].endswith(".")
+    assert (tmp_path / "run" / "run.json").exists()

@@ -1,0 +1,115 @@
+"""The scenario of many small clients, and the benchmark that runs it beside other simulators."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from scenarios.bench import simulation
+from scenarios.bench.simulation_others import workload
+from scenarios.cli import main
+
+pytest.importorskip("sklearn", reason="pip install 'fedlearn[datasets]'")
+SMALL = ["--clients", "60", "--cohort", "12", "--rounds", "3", "--quiet", "--json"]
+
+
+def digits(*arguments: str) -> int:
+    try:
+        main(["run", "digits", *arguments])
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def last_json(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_readers_learn_to_read(capsys):
+    assert digits("--rounds", "20", "--quiet", "--json", "--out", "run") == 0
+    result = last_json(capsys)
+    assert result["rounds"] == 20
+    assert result["metrics"]["accuracy"] > 0.5  # of ten classes
+    assert {claim["name"] for claim in result["claims"]} == {"updates_per_second", "sum_of_absolute_weights"}
+
+
+def test_how_it_is_computed_changes_no_bit(capsys):
+    hashes = set()
+    for number, how in enumerate(
+        (
+            ["--stack", "on", "--transcript", "digest"],
+            ["--stack", "off", "--record"],
+            ["--pool", "processes", "--workers", "3"],
+            ["--protection", "masks"],
+        )
+    ):
+        assert digits(*SMALL, *how, "--out", f"run-{number}") == 0
+        hashes.add(last_json(capsys)["model_sha256"])
+    assert len(hashes) == 1
+
+
+def test_a_population_that_would_fill_the_memory_as_objects_starts_at_once(capsys):
+    assert digits("--clients", "100000", "--rounds", "1", "--quiet", "--json", "--out", "run") == 0
+    assert last_json(capsys)["rounds"] == 1
+
+
+def test_images_can_be_dealt_instead(capsys):
+    assert digits(*SMALL, "--partition", "dirichlet:0.3", "--strategy", "fednova", "--out", "run") == 0
+    assert last_json(capsys)["rounds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--clients", "0"], "0 clients"),
+        (["--examples-per-client", "0"], "examples_per_client is 0"),
+        (["--partition", "iid", "--examples-per-client", "5"], "give one of the two"),
+        (["--cohort", "1001"], "cohort of 1001"),
+        (["--stack", "perhaps"], "stack is 'perhaps'"),
+        (["--transcript", "none"], "transcript is 'none'"),
+        (["--model", "spam"], "model spam is not for this scenario"),
+        (["--data", "enron"], "data set enron is for"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(arguments, says, capsys, tmp_path):
+    assert digits(*arguments, "--quiet") == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fedlearn: ")]
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_the_benchmark_measures_what_it_says(monkeypatch, capsys):
+    monkeypatch.setattr(simulation, "BUDGET", 0.01)
+    monkeypatch.setattr(simulation, "POPULATIONS", (300,))
+    monkeypatch.setattr(simulation, "OTHERS", {"no_such_library": None})
+    simulation.run(True)
+    shown = capsys.readouterr()
+    result = json.loads(shown.out.splitlines()[-1])
+    assert result["benchmark"] == "simulation"
+    assert len(result["rows"]) == 7
+    assert all(row["updates_per_second"] > 0 for row in result["rows"])
+    assert {"stacked_full", "one_by_one_digest", "spam", "seconds_300", "megabytes_300"} <= {
+        claim["name"] for claim in result["claims"]
+    }
+    assert "no_such_library: not installed" in shown.err
+    assert "one by one, full" in simulation.table([simulation.Row(**row) for row in result["rows"]])
+
+
+def test_the_floor_trains_as_the_rest_does():
+    """The bare loop must do the same work, or it would be no floor."""
+    data = workload(1000)
+    before = data.images.features.copy()
+    simulation.numpy_loop(data)
+    assert np.array_equal(before, data.images.features)
+    weights = [np.ones((2, 3), np.float32), np.zeros(2, np.float32), np.ones((2, 2), np.float32)]
+    weights.append(np.zeros(2, np.float32))
+    simulation._sgd_step(weights, np.ones((1, 3), np.float32), np.array([0]))
+    assert weights[3].tolist() == pytest.approx([0.05, -0.05])  # softmax of equal logits is 1/2 each; rate 0.1
