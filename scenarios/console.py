@@ -76,12 +76,18 @@ class _ClientFormatter(logging.Formatter):
 def log_to_terminal(console: Console, quiet: bool) -> None:
     """Send log records to the terminal: warnings and worse, or errors only under --quiet."""
     mark_records()
-    handler = logging.StreamHandler(_ConsoleStream(console))
+    handler = _TerminalHandler(_ConsoleStream(console))
     handler.setLevel(logging.ERROR if quiet else logging.WARNING)
     handler.setFormatter(_ClientFormatter("%(levelname)s: %(message)s"))
     root = logging.getLogger()
-    root.handlers = [handler]
+    for earlier in [known for known in root.handlers if isinstance(known, _TerminalHandler)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
     root.setLevel(logging.INFO)
+
+
+class _TerminalHandler(logging.StreamHandler):
+    """This command's own, of which there is one at a time."""
 
 
 class _ConsoleStream:
