@@ -26,7 +26,7 @@ NAMES = ("bob", "alice", "sue")
 def run(options: Options) -> Outcome:
     options = options.filled(
         data="sample", model="spam", dim=1, vocabulary="hashed", rounds=10, protection="paillier",
-        epochs=5, batch_size=16, lr=1.6,
+        epochs=3, batch_size=8, lr=2.0,
     )  # fmt: skip
     corpus = load_corpus(options.data)
     train, test = split(corpus, seed=options.seed)  # the test part is public and stays with this scenario
