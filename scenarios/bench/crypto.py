@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser
 from scenarios.bench.crypto_rounds import masks_round, threshold_round
 from scenarios.bench.crypto_schemes import CODEC, Scheme, keyless_schemes, schemes
+from scenarios.bench.versions import installed
 
 BUDGET = 2.0  # seconds for each figure
 SIZE = 100_000
@@ -46,7 +46,7 @@ def run(json: bool) -> dict[str, Any]:
     rows += [measure(scheme, values) for scheme in keyless_schemes()]
     result = {
         "benchmark": "crypto",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **_versions()},
+        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
         "rows": [asdict(row) for row in rows],
         "claims": _claims(rows, values[0]),
     }
@@ -129,16 +129,6 @@ def _single_claims(values: np.ndarray) -> dict[str, tuple[float, str]]:
         "bytes_per_value_24_bits_100_addends": (vector.nbytes / SIZE, "bytes"),
         "bytes_per_value_16_bits_16_addends": (narrow_vector.nbytes / 10_200, "bytes"),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _plot(rows: list[dict[str, Any]]) -> list[str]:

@@ -11,10 +11,10 @@ import json as jsonlib
 import platform
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from scenarios.bench.engine_cases import Case, Step, cases
+from scenarios.bench.versions import installed
 
 SECONDS = 4.0  # for each case
 LIBRARIES = ("numpy", "torch", "numba")
@@ -39,7 +39,7 @@ def run(json: bool) -> dict[str, Any]:
         rows = [measure(case) for case in cases()]
     result = {
         "benchmark": "engine",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **_versions()},
+        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
         "rows": [asdict(row) for row in rows],
         "claims": [claim for row in rows for claim in _claims(row)],
     }
@@ -86,16 +86,6 @@ def _claims(row: Row) -> list[dict[str, Any]]:
     if row.clients > 1:
         rate = row.clients / row.ours * 1e6
         found.append({"name": f"{row.name}_rate", "value": rate, "unit": "client-steps/s"})
-    return found
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
     return found
 
 

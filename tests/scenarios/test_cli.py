@@ -9,27 +9,14 @@ import sys
 
 import pytest
 
-from scenarios.cli import main
+from tests.scenarios.command import fedlearn, last_json
 
 FAST = ["--key-bits", "512", "--insecure-test-key", "--rounds", "2", "--vocabulary", "hashed:256", "--quiet"]
-
-
-def fedlearn(*arguments: str) -> int:
-    """Exit status of the command, run in this process."""
-    try:
-        main(list(arguments))
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def last_json(capsys) -> dict:
-    return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def test_spam_in_one_json_line(tmp_path, capsys):

@@ -9,18 +9,10 @@ import pytest
 
 from scenarios.bench import simulation
 from scenarios.bench.simulation_others import workload
-from scenarios.cli import main
+from tests.scenarios.command import fedlearn, last_json
 
 pytest.importorskip("sklearn", reason="pip install 'fedlearn[datasets]'")
 SMALL = ["--clients", "60", "--cohort", "12", "--rounds", "3", "--quiet", "--json"]
-
-
-def digits(*arguments: str) -> int:
-    try:
-        main(["run", "digits", *arguments])
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +20,8 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def last_json(capsys) -> dict:
-    return json.loads(capsys.readouterr().out.splitlines()[-1])
-
-
 def test_readers_learn_to_read(capsys):
-    assert digits("--rounds", "20", "--quiet", "--json", "--out", "run") == 0
+    assert fedlearn("run", "digits", "--rounds", "20", "--quiet", "--json", "--out", "run") == 0
     result = last_json(capsys)
     assert result["rounds"] == 20
     assert result["metrics"]["accuracy"] > 0.5  # of ten classes
@@ -50,18 +38,20 @@ def test_how_it_is_computed_changes_no_bit(capsys):
             ["--protection", "masks"],
         )
     ):
-        assert digits(*SMALL, *how, "--out", f"run-{number}") == 0
+        assert fedlearn("run", "digits", *SMALL, *how, "--out", f"run-{number}") == 0
         hashes.add(last_json(capsys)["model_sha256"])
     assert len(hashes) == 1
 
 
 def test_a_population_that_would_fill_the_memory_as_objects_starts_at_once(capsys):
-    assert digits("--clients", "100000", "--rounds", "1", "--quiet", "--json", "--out", "run") == 0
+    assert fedlearn("run", "digits", "--clients", "100000", "--rounds", "1", "--quiet", "--json", "--out", "run") == 0
     assert last_json(capsys)["rounds"] == 1
 
 
 def test_images_can_be_dealt_instead(capsys):
-    assert digits(*SMALL, "--partition", "dirichlet:0.3", "--strategy", "fednova", "--out", "run") == 0
+    assert (
+        fedlearn("run", "digits", *SMALL, "--partition", "dirichlet:0.3", "--strategy", "fednova", "--out", "run") == 0
+    )
     assert last_json(capsys)["rounds"] == 3
 
 
@@ -79,7 +69,7 @@ def test_images_can_be_dealt_instead(capsys):
     ],
 )
 def test_bad_input_is_one_line_and_status_two(arguments, says, capsys, tmp_path):
-    assert digits(*arguments, "--quiet") == 2
+    assert fedlearn("run", "digits", *arguments, "--quiet") == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fedlearn: ")]
     assert len(lines) == 1
     assert says in lines[0]
