@@ -20,6 +20,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import blum_prime, is_prime
 from fedlearn.errors import CiphertextError, CryptoKeyError
 
@@ -185,8 +186,7 @@ class PrivateKey:
         # (1 + n)^(prime - 1) = 1 + (prime - 1) n = 1 - n (mod prime^2), whose logarithm is -n / prime
         scale = gmpy2.invert(-(self.public.modulus // prime), prime)
         reduced = [c % square for c in ciphertexts]
-        powers = gmpy2.powmod_base_list(reduced, prime - 1, square) if reduced else []
-        return [(x - 1) // prime * scale % prime for x in powers]
+        return [(x - 1) // prime * scale % prime for x in powers(reduced, prime - 1, square)]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PrivateKey) and self.public == other.public

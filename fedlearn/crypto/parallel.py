@@ -1,6 +1,6 @@
 """Encryption, sums and decryption on several cores.
 
-GMP's list powers release the interpreter lock, so decryption runs in threads and the key stays in its
+Lists of powers are taken without the interpreter lock, so decryption runs in threads and the key stays in its
 process. Table look-ups and single products are too short for that: encryption and sums run in worker
 processes, which are started afresh (no thread is forked) and hold public data only.
 """

@@ -15,6 +15,7 @@ from gmpy2 import mpz
 
 from fedlearn.crypto.fixedbase import FixedBase, choose_window
 from fedlearn.crypto.keys import PrivateKey, PublicKey
+from fedlearn.crypto.modexp import powers
 from fedlearn.errors import CryptoKeyError
 
 MEMORY_LIMIT = 128 << 20  # bytes of one key's table
@@ -41,7 +42,7 @@ class OrdinaryRandomiser:
     def factors(self, count: int) -> list[mpz]:
         n = self.public.modulus
         bases = [mpz(secrets.randbelow(self.public.n - 1) + 1) for _ in range(count)]
-        return gmpy2.powmod_base_list(bases, n, self.public.nsquare) if count else []
+        return powers(bases, n, self.public.nsquare)
 
 
 class CrtRandomiser:
@@ -62,7 +63,7 @@ class CrtRandomiser:
 
     def _residues(self, prime: mpz, count: int) -> list[mpz]:
         bases = [mpz(secrets.randbelow(int(prime) - 1) + 1) for _ in range(count)]
-        return gmpy2.powmod_base_list(bases, prime, prime**2) if count else []
+        return powers(bases, prime, prime**2)
 
 
 class DjnRandomiser:

@@ -26,6 +26,7 @@ from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_b
 from fedlearn.crypto.framing import add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey, check_bits
+from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import safe_prime
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts
 from fedlearn.errors import CiphertextError, CryptoKeyError
@@ -205,10 +206,9 @@ class KeyShare:
     def partial_decrypt(self, vector: EncryptedVector, context: bytes) -> PartialDecryption:
         """This trustee's answer for `vector`, proven for `context`: session, round and whatever it must not outlive."""
         key, secret = self.key, self.key.delta * self._value
-        nsquare, ciphertexts = key.public.nsquare, vector.ciphertexts
-        powers = gmpy2.powmod_base_list(ciphertexts, 2 * secret, nsquare) if ciphertexts else []
-        proof = prove(key._statement(vector, self.trustee, powers, context), secret)
-        return PartialDecryption(self.trustee, key.public.fingerprint, powers, proof)
+        answers = powers(vector.ciphertexts, 2 * secret, key.public.nsquare)
+        proof = prove(key._statement(vector, self.trustee, answers, context), secret)
+        return PartialDecryption(self.trustee, key.public.fingerprint, answers, proof)
 
     def to_bytes(self) -> bytes:
         """Secret; to be kept by `keyfiles.write_secret`."""
