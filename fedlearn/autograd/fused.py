@@ -5,6 +5,8 @@ The composition serves derivatives beyond the first and is what the tests compar
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,39 +15,46 @@ from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import log_softmax, mean, pick, softplus, take
 from fedlearn.autograd.rows import RowSparse, add_groups, group
 
-# Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their mean.
+# Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their means over the last axis.
+
+
+@lru_cache(maxsize=64)
+def _first_places(shape: tuple[int, ...], classes: int) -> np.ndarray:
+    return np.arange(0, prod(shape) * classes, classes).reshape(shape)
 
 
 def _cross_entropy(
     logits: np.ndarray, target: np.ndarray, smoothing: float = 0.0, average: bool = False
 ) -> tuple[Any, Any]:
-    flat = logits.reshape(-1, logits.shape[-1])
+    classes = logits.shape[-1]
+    flat = logits.reshape(-1, classes)
     top = flat.T.copy().max(axis=0)  # the largest of each of many short rows: quicker this way
     rows = flat - top[:, None]
-    weights = rows.reshape(logits.shape)
-    loss = -rows[np.arange(len(rows)), target.ravel()].reshape(target.shape)
+    places = _first_places(target.shape, classes) + target
+    loss = rows.reshape(-1).take(places)
+    np.negative(loss, out=loss)
     if smoothing:
-        loss = (1 - smoothing) * loss - smoothing * weights.mean(axis=-1)
-    np.exp(weights, out=weights)
-    total = weights.sum(axis=-1, keepdims=True)
-    weights /= total
-    loss += np.log(total[..., 0])
-    return loss.sum() / loss.dtype.type(loss.size) if average else loss, weights
+        loss = (1 - smoothing) * loss - smoothing * rows.mean(axis=-1).reshape(loss.shape)
+    np.exp(rows, out=rows)
+    total = rows.sum(axis=-1, keepdims=True)
+    rows /= total
+    loss += np.log(total, out=total).reshape(loss.shape)
+    result = loss.sum(axis=-1) / loss.dtype.type(loss.shape[-1]) if average else loss
+    return result, (rows.reshape(logits.shape), places)
 
 
 def _cross_entropy_joint(
     g: np.ndarray,
-    weights: np.ndarray,
+    kept: tuple[np.ndarray, np.ndarray],
     logits: np.ndarray,
     target: np.ndarray,
     smoothing: float = 0.0,
     average: bool = False,
 ) -> list[Any]:
-    classes = weights.shape[-1]
-    gx = weights - smoothing / classes if smoothing else weights.copy()
-    rows = gx.reshape(-1, classes)
-    rows[np.arange(len(rows)), target.ravel()] -= 1 - smoothing
-    gx *= g / g.dtype.type(len(rows)) if average else g[..., None]
+    softmax, places = kept
+    gx = softmax - smoothing / softmax.shape[-1] if smoothing else softmax.copy()
+    gx.reshape(-1)[places] -= 1 - smoothing
+    gx *= (g / g.dtype.type(target.shape[-1]))[..., None, None] if average else g[..., None]
     return [gx]
 
 
@@ -54,7 +63,7 @@ def _cross_entropy_composed(logits: Any, target: np.ndarray, smoothing: float = 
     loss = -pick(logp, index=target)
     if smoothing:
         loss = (1 - smoothing) * loss - smoothing * mean(logp, axis=-1)
-    return mean(loss) if average else loss
+    return mean(loss, axis=-1) if average else loss
 
 
 cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cross_entropy_composed)

@@ -27,7 +27,7 @@ from fedlearn.autograd.tensor import Tensor, next_id
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 FLOAT64 = np.dtype(np.float64)
-PLAIN = {Tensor, np.ndarray, float, int, bool}
+PLAIN = {np.ndarray, float, int, bool}
 
 
 class Op:
@@ -59,10 +59,18 @@ class Op:
         OPS[name] = self
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
-        tensors = [x for x in inputs if isinstance(x, Tensor)]
-        values: Any = inputs
-        if tensors:
-            inputs = tuple([x if type(x) in PLAIN else _operand(x) for x in inputs])
+        values: list[Any] = []
+        tensors = wanted = odd = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                tensors = True
+                wanted = wanted or x.requires_grad
+                values.append(x._data)
+            else:
+                odd = odd or type(x) not in PLAIN
+                values.append(x)
+        if odd and tensors:
+            inputs = tuple([x if isinstance(x, Tensor) else _operand(x) for x in inputs])
             values = [x._data if isinstance(x, Tensor) else x for x in inputs]
         try:
             result = kept = self.forward(*values, **params)
@@ -81,27 +89,24 @@ class Op:
         out = Tensor.__new__(Tensor)
         out._data = result
         out._id = next_id()
-        if mode.recording:
-            for x in tensors:
-                if x.requires_grad:
-                    out.requires_grad = True
-                    out._made = (self, inputs, values, params, kept)
-                    break
+        if wanted and mode.recording:
+            out.requires_grad = True
+            out._made = (self, inputs, values, params, kept)
         return out
 
-    def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> list[tuple[Tensor, Any]]:
+    def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Tensor, Any]]:
         """The gradients of the inputs that `y` was made from, for those inputs that want one."""
         _, inputs, values, params, kept = y._made
         if create_graph:
             values, kept = inputs, y
         if self.joint is not None:
-            pairs = zip(inputs, self.joint(g, kept, *values, **params), strict=True)
-            return [(x, gx) for x, gx in pairs if isinstance(x, Tensor) and x.requires_grad]
-        return [
-            (x, vjp(g, kept, *values, **params))
-            for x, vjp in zip(inputs, self.vjps, strict=False)
-            if vjp is not None and isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful)
-        ]
+            for x, gx in zip(inputs, self.joint(g, kept, *values, **params), strict=True):
+                if isinstance(x, Tensor) and x.requires_grad:
+                    yield x, gx
+            return
+        for x, vjp in zip(inputs, self.vjps, strict=False):
+            if vjp is not None and isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful):
+                yield x, vjp(g, kept, *values, **params)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -127,7 +132,7 @@ class Fused(Op):
         super().__init__(name, forward, joint=joint)
         self.composed = composed
 
-    def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> list[tuple[Tensor, Any]]:
+    def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Tensor, Any]]:
         if not create_graph:
             return super().pull(g, y, False, useful)
         _, inputs, _, params, _ = y._made
@@ -236,11 +241,9 @@ FREED = ("freed",)  # stands in `_made` once a backward pass has let the inputs 
 
 def _operand(x: Any) -> Any:
     """What stands beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
-    if isinstance(x, Tensor):
+    if type(x) in PLAIN:
         return x
-    if isinstance(x, np.generic):
-        return x.item()
-    return Tensor(x)._data
+    return x.item() if isinstance(x, np.generic) else Tensor(x)._data
 
 
 def _is_double(value: Any) -> bool:

@@ -9,8 +9,11 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor
+from fedlearn.autograd.fused import cross_entropy
+from fedlearn.autograd.graph import pullback
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.datasets.bags import Examples
+from fedlearn.errors import ShapeError
 from fedlearn.nn import functional as F
 
 
@@ -55,24 +58,21 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
 
     No client's loss depends on another's weights, so that one pass backward from their sum serves them all.
     """
-    for parameter in parameters:
-        parameter._grad = None
     loss = model.loss(batch)
-    loss.backward(np.ones(loss.shape, loss.dtype))
-    parts = [_dense(parameter).reshape((*loss.shape, -1)) for parameter in parameters]
+    found = {leaf._id: g for leaf, g in pullback(loss, np.ones(loss.shape, loss.dtype), retain_graph=False)}
+    parts = [_dense(found.get(parameter._id), parameter).reshape((*loss.shape, -1)) for parameter in parameters]
     return loss.numpy(), np.concatenate(parts, axis=-1)
 
 
-def _dense(parameter: nn.Parameter) -> np.ndarray:
-    gradient = parameter._grad
+def _dense(gradient: np.ndarray | RowSparse | None, parameter: nn.Parameter) -> np.ndarray:
     if gradient is None:
         return np.zeros(parameter.shape, parameter.dtype)
-    return gradient.dense() if isinstance(gradient, RowSparse) else gradient._data
+    return gradient.dense() if isinstance(gradient, RowSparse) else gradient
 
 
 def mean_cross_entropy(logits: Any, targets: np.ndarray) -> Tensor:
     """Logits (..., B, C) and classes (..., B): the mean over B of -log softmax(logits)[target], (...)."""
-    if targets.ndim == 1:
-        return F.cross_entropy(logits, targets)
-    losses = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="none")
-    return losses.reshape(targets.shape).mean(axis=-1)
+    classes = F.checked_indices(targets, logits.shape[-1], "target class")
+    if logits.shape[:-1] != classes.shape:
+        raise ShapeError(f"logits of shape {logits.shape} (classes last) do not fit targets of shape {classes.shape}")
+    return cross_entropy(logits, target=classes, average=True)

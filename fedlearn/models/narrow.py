@@ -61,7 +61,7 @@ class NarrowModel(FlatModel):
 
     def narrow(self, weights: np.ndarray, data: Bags) -> tuple[Bags, Support]:
         """Hold the rows of the whole model's weights (P,) that `data` names; returns the examples in their numbers."""
-        indices = F.checked_indices(data.indices, self._words, "vocabulary")
+        indices = F.checked_indices(data.indices, self._words, "vocabulary index")
         named = np.zeros(self._words, bool)
         named[indices] = True
         rows = np.flatnonzero(named)

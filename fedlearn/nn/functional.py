@@ -54,7 +54,7 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
 
 def embedding(input: Any, weight: Any) -> Any:
     """Rows of weight (V, D) at whole numbers `input` (...): (..., D)."""
-    return ops.take(weight, indices=checked_indices(input, len(weight), "embedding"))
+    return ops.take(weight, indices=checked_indices(input, len(weight), "embedding index"))
 
 
 def embedding_bag(input: Any, weight: Any, offsets: Any = None, mode: str = "mean") -> Any:
@@ -65,7 +65,7 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, mode: str = "mea
     """
     if mode not in ("sum", "mean"):
         raise BadInput(f"unknown embedding bag mode {mode!r}: choose sum or mean")
-    indices = checked_indices(input, len(weight), "embedding_bag")
+    indices = checked_indices(input, len(weight), "embedding_bag index")
     if indices.ndim == 2:
         if offsets is not None:
             raise BadInput("offsets go with one-dimensional input: each row of a (B, n) input is a bag already")
@@ -218,17 +218,18 @@ def cross_entropy(
     if weight is not None and label_smoothing:
         raise BadInput("label_smoothing and class weights do not go together here: choose one")
     average = reduction == "mean" and weight is None and kept is None
+    if average and known.ndim != 1:
+        logits, known = logits.reshape(-1, logits.shape[-1]), known.reshape(-1)
     losses = fused.cross_entropy(logits, target=known, smoothing=label_smoothing, average=average)
     return losses if average else _weighted(losses, known, kept, weight, reduction)
 
 
 def _known(target: np.ndarray, ignore_index: int, classes: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Targets with 0 for the ignored ones, and where they are kept; None if all are."""
-    if ignore_index < 0 and target.size and target.min() >= 0:
-        known, kept = target, None
-    else:
-        kept = target != ignore_index
-        known = np.where(kept, target, 0)
+    if ignore_index < 0 and target.size and _all_below(target, classes):
+        return target, None
+    kept = target != ignore_index
+    known = np.where(kept, target, 0)
     _check_range(known, classes, "target class")
     return known, kept
 
@@ -298,14 +299,20 @@ def checked_indices(given: Any, count: int, name: str) -> np.ndarray:
     """`given` as an array of whole numbers below `count`, else `BadInput`; `name` says whose they are."""
     indices = np.asarray(raw(given))
     if indices.dtype.kind not in "iu":
-        raise BadInput(f"{name} takes whole numbers as indices, not {indices.dtype}: cast them to int64")
-    _check_range(indices, count, f"{name} index")
+        raise BadInput(f"each {name} is a whole number, not {indices.dtype}: cast them to int64")
+    _check_range(indices, count, name)
     return indices
 
 
 def _check_range(numbers: np.ndarray, count: int, name: str) -> None:
-    if numbers.size and not ((low := numbers.min()) >= 0 and (high := numbers.max()) < count):
+    if numbers.size and not _all_below(numbers, count):
+        low, high = numbers.min(), numbers.max()
         raise BadInput(f"{name} {low if low < 0 else high} is out of range: valid are 0 to {count - 1}")
+
+
+def _all_below(numbers: np.ndarray, count: int) -> bool:
+    """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
+    return bool(numbers.view(f"u{numbers.itemsize}").max() < count)
 
 
 def _offsets(given: Any, length: int) -> np.ndarray:

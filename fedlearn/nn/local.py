@@ -34,13 +34,13 @@ class LocalRows:
             raise BadInput(f"LocalRows takes an Embedding or an EmbeddingBag, not a {type(layer).__name__}")
         self.layer = layer
         self.whole = layer.weight
-        self.rows = np.unique(F.checked_indices(indices, len(layer.weight), "LocalRows"))
+        self.rows = np.unique(F.checked_indices(indices, len(layer.weight), "row index"))
         self.place = np.full(len(layer.weight), -1, np.int64)
         self.place[self.rows] = np.arange(len(self.rows))
 
     def __call__(self, indices: Any) -> np.ndarray:
         """The compact numbers of whole-vocabulary `indices`; `BadInput` for a row that is not held."""
-        local = self.place[F.checked_indices(indices, len(self.place), "LocalRows")]
+        local = self.place[F.checked_indices(indices, len(self.place), "row index")]
         if local.size and local.min() < 0:
             raise BadInput("an index names a row outside the local vocabulary: make LocalRows with all indices used")
         return local

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd.graph import PLAIN
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput
 
@@ -21,9 +20,6 @@ class Parameter(Tensor):
 
 class Buffer(Tensor):
     """A tensor that is part of a Module's state but not trained, as running statistics are."""
-
-
-PLAIN.update((Parameter, Buffer))
 
 
 def flatten(parameters: Iterable[Parameter]) -> np.ndarray:

@@ -118,7 +118,7 @@ class _Layers(_Recurrent):
 
         Where V is below T B, the vocabulary is projected in place of the sequence: exact, and less work.
         """
-        indices = F.checked_indices(indices, len(weight), "embedding")
+        indices = F.checked_indices(indices, len(weight), "embedding index")
         if self.batch_first:
             indices = indices.T
         if indices.size <= len(weight):

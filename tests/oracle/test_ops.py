@@ -91,7 +91,7 @@ TORCH = {
     "place": [lambda x: (x[..., None] * torch.tensor([0, 1, 0], dtype=x.dtype)) ** 2],
     "windows": [lambda x: _windows(x) ** 2],
     "overlap_add": [_seen_twice],
-    "cross_entropy": [lambda x: _losses(x, 0.0), lambda x: _losses(x, 0.2), lambda x: _losses(x, 0.0).mean()],
+    "cross_entropy": [lambda x: _losses(x, 0.0), lambda x: _losses(x, 0.2), lambda x: _losses(x, 0.0).mean(-1)],
     "bce_with_logits": [
         lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none"),
         lambda x, t: T.binary_cross_entropy_with_logits(x, t),
