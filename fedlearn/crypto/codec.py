@@ -75,8 +75,14 @@ class FixedPoint:
         """Signed bits that hold the sum of `addends` encoded values."""
         return self.bits + (self.addends - 1).bit_length()
 
-    def encode(self, values: np.ndarray, rng: np.random.Generator | None = None, share: float = 1.0) -> np.ndarray:
-        """Round real `values` (any shape, taken as float64) times `share` to int64 multiples of 2^-f.
+    def encode(
+        self,
+        values: np.ndarray,
+        rng: np.random.Generator | None = None,
+        share: float = 1.0,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Round real `values` (any shape, taken as float64) times `share` to int64 multiples of 2^-f, into `out` if given.
 
         For a weighted mean `share` is w / w_max, so that lanes need not widen for weights. `rng` is drawn from
         under stochastic rounding only. Raises `CodecError` for NaN or infinity, and for values outside the bound
@@ -90,11 +96,16 @@ class FixedPoint:
             self._check_outside(np.asarray(values, np.float64) * share)
             np.clip(scaled, -bound, bound, out=scaled)
         if self.rounding == "nearest":
-            return np.rint(scaled, out=scaled).astype(np.int64)
-        if rng is None:
+            np.rint(scaled, out=scaled)
+        elif rng is None:
             raise CodecError("stochastic rounding draws random numbers: pass encode(values, rng=numpy Generator)")
-        floor = np.floor(scaled)
-        return floor.astype(np.int64) + (rng.random(scaled.shape) < scaled - floor)
+        else:
+            floor = np.floor(scaled)
+            scaled = floor + (rng.random(scaled.shape) < scaled - floor)
+        if out is None:
+            return scaled.astype(np.int64)
+        np.copyto(out, scaled, casting="unsafe")
+        return out
 
     def _check_outside(self, values: np.ndarray) -> None:
         outside = self.count_outside(values)

@@ -94,7 +94,7 @@ class Layout:
             values = self._fitting(segment, update.vectors[segment.name])
             if segment.codec.overflow == "clip":
                 clipped = clipped + np.count_nonzero(np.abs(values * share) > segment.codec.bound, axis=-1)
-            lanes[..., at : at + segment.length] = segment.codec.encode(values, share=share)
+            segment.codec.encode(values, share=share, out=lanes[..., at : at + segment.length])
             at += segment.length
         _, loss, integers, _ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
         lanes[..., at] = weight
