@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import no_grad
+from fedlearn.autograd.memory import keep_freed
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
@@ -67,6 +68,7 @@ class Trainer:
             raise BadInput(f"batch_size {batch_size}, epochs {epochs} and patience {patience}: each at least 1")
         if len(data) != len(target) or not len(data):
             raise ShapeError(f"{len(data)} examples do not fit {len(target)} targets: one each, at least one")
+        keep_freed()
         history, best, waited = History(), self.model.state_dict(), 0
         for number in _shown(range(1, epochs + 1), progress):
             epoch = Epoch(number, self._epoch(data, target, batch_size, optimizer, loss))

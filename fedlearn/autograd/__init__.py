@@ -1,6 +1,5 @@
 """Automatic differentiation over NumPy: `Tensor`, `grad`, `no_grad`, and the table of ops."""
 
-from fedlearn.autograd.memory import keep_freed
 from fedlearn.autograd.mode import no_grad
 from fedlearn.autograd.tensor import Tensor, grad
 
@@ -8,5 +7,3 @@ from fedlearn.autograd.check import gradcheck, gradgradcheck  # isort: skip
 from fedlearn.autograd import fused, ops, recurrent  # isort: skip
 
 __all__ = ["Tensor", "fused", "grad", "gradcheck", "gradgradcheck", "no_grad", "ops", "recurrent"]
-
-keep_freed()

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused
-from fedlearn.autograd.ops import log_softmax, mean, pick, softplus, take
-from fedlearn.autograd.rows import RowSparse, add_groups, group
+from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softplus, take
+from fedlearn.autograd.rows import RowSparse, renumbered
+from fedlearn.autograd.sparse import add_to_rows, sum_rows
 
 # Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their means over the last axis.
 
@@ -70,25 +71,27 @@ cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cr
 """-log softmax(logits)[target]; with `smoothing` s the target is spread: s of it evenly over all classes."""
 
 
-# Binary cross-entropy of logits, element by element, or the mean.
+# Binary cross-entropy of logits, element by element, or the means over so many of the last axes.
 
 
-def _bce_with_logits(x: np.ndarray, target: np.ndarray, average: bool = False) -> tuple[Any, Any]:
+def _bce_with_logits(x: np.ndarray, target: np.ndarray, average: int = 0) -> tuple[Any, Any]:
     losses = np.logaddexp(x, 0) - x * target
-    return losses.sum() / losses.dtype.type(losses.size) if average else losses, None
-
-
-def _bce_with_logits_joint(
-    g: np.ndarray, kept: None, x: np.ndarray, target: np.ndarray, average: bool = False
-) -> list[Any]:
     if average:
-        g = g / x.dtype.type(x.size)
+        losses = losses.reshape(*losses.shape[:-average], -1)
+        losses = losses.sum(axis=-1) / losses.dtype.type(losses.shape[-1])
+    return losses, None
+
+
+def _bce_with_logits_joint(g: np.ndarray, kept: None, x: np.ndarray, target: np.ndarray, average: int = 0) -> list[Any]:
+    if average:
+        g = g / x.dtype.type(prod(x.shape[-average:]))
+        g = g.reshape(*g.shape, *(1,) * average)
     return [g * (0.5 * np.tanh(0.5 * x) + 0.5 - target), -g * x]
 
 
-def _bce_with_logits_composed(x: Any, target: Any, average: bool = False) -> Any:
+def _bce_with_logits_composed(x: Any, target: Any, average: int = 0) -> Any:
     losses = softplus(x) - x * target
-    return mean(losses) if average else losses
+    return mean(losses, axis=tuple(range(-average, 0))) if average else losses
 
 
 bce_with_logits = Fused("bce_with_logits", _bce_with_logits, _bce_with_logits_joint, _bce_with_logits_composed)
@@ -98,67 +101,56 @@ bce_with_logits = Fused("bce_with_logits", _bce_with_logits, _bce_with_logits_jo
 # Bags of embeddings: row b of the result is the sum, or mean, of weight[indices[offsets[b]:offsets[b + 1]]].
 
 
-MOST_COUNTS = 1 << 18  # numbers in a matrix of counts; beyond that sorting is quicker
-
-
-def _counts(indices: np.ndarray, sizes: np.ndarray, vocabulary: int, dtype: Any) -> tuple[Any, Any]:
-    """Which rows (U,) occur, and how often each in each bag (B, U); None for the latter if it is too large."""
-    occurs = np.zeros(vocabulary, bool)
-    occurs[indices] = True
-    rows = np.flatnonzero(occurs)
-    if len(sizes) * len(rows) > MOST_COUNTS:
-        return rows, None
-    place = np.empty(vocabulary, np.int64)
-    place[rows] = np.arange(len(rows))
-    counts = np.zeros(len(sizes) * len(rows), dtype)
-    np.add.at(counts, np.repeat(np.arange(len(sizes)) * len(rows), sizes) + place[indices], dtype.type(1))
-    return rows, counts.reshape(len(sizes), len(rows))
-
-
-def _bag_sizes(indices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    sizes = np.empty(len(offsets), np.int64)
-    sizes[:-1] = offsets[1:]
-    sizes[-1:] = len(indices)
-    return sizes - offsets
-
-
-def _divisors(sizes: np.ndarray, dtype: Any) -> np.ndarray:
-    return np.maximum(sizes, 1).astype(dtype)[:, None]
+def _flat(indices: np.ndarray, offsets: np.ndarray, weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which rows of weight (..., V, D) made flat, (..., D), each bag sums up: numbers, bounds, sizes."""
+    copies, vocabulary = prod(weight.shape[:-2]), weight.shape[-2]
+    small = indices.dtype == np.int32 and max(copies * vocabulary, indices.size) < 2**31
+    numbers = indices.astype(np.int32 if small else np.int64, copy=False)
+    bounds = np.empty(offsets.size + 1, numbers.dtype)
+    bounds[:-1] = offsets.ravel()
+    bounds[-1] = indices.size
+    if copies > 1 and numbers.size:
+        words = np.diff(bounds[:: offsets.shape[-1]])
+        numbers = numbers + np.repeat(np.arange(copies, dtype=numbers.dtype) * vocabulary, words)
+    return numbers, bounds, bounds[1:] - bounds[:-1]
 
 
 def _embedding_bag(weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str) -> tuple[Any, Any]:
-    sizes = _bag_sizes(indices, offsets)
-    rows, counts = _counts(indices, sizes, len(weight), weight.dtype)
-    if counts is not None:
-        bags = counts @ weight.take(rows, axis=0)
-    else:
-        full = np.flatnonzero(sizes)
-        bags = np.zeros((len(offsets), weight.shape[1]), weight.dtype)
-        bags[full] = np.add.reduceat(weight.take(indices, axis=0), offsets[full], axis=0)
-    if mode == "mean":
-        bags /= _divisors(sizes, weight.dtype)
-    return bags, (sizes, rows, counts)
+    numbers, bounds, sizes = _flat(indices, offsets, weight)
+    bags = sum_rows(weight.reshape(-1, weight.shape[-1]), numbers, bounds)
+    divisors = np.maximum(sizes, 1).astype(weight.dtype)[:, None] if mode == "mean" else None
+    if divisors is not None:
+        bags /= divisors
+    return bags.reshape(*offsets.shape, weight.shape[-1]), (numbers, bounds, divisors)
 
 
 def _embedding_bag_joint(
     g: np.ndarray, kept: Any, weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str
 ) -> list[Any]:
-    sizes, rows, counts = kept
-    if mode == "mean":
-        g = g / _divisors(sizes, g.dtype)
-    if counts is not None:
-        return [RowSparse(rows, counts.T @ g, weight.shape)]
-    order, rows, starts = group(indices, len(weight))
-    bag = np.repeat(np.arange(len(sizes)), sizes)
-    return [RowSparse(rows, add_groups(g, bag[order], starts), weight.shape)]
+    numbers, bounds, divisors = kept
+    g = g.reshape(offsets.size, weight.shape[-1])
+    if divisors is not None:
+        g = g / divisors
+    if weight.ndim > 2:
+        gw = np.zeros(weight.shape, g.dtype)
+        add_to_rows(gw.reshape(-1, weight.shape[-1]), numbers, bounds, g)
+        return [gw]
+    rows, numbers = renumbered(numbers, len(weight))
+    values = np.zeros((len(rows), weight.shape[-1]), g.dtype)
+    add_to_rows(values, numbers, bounds, g)
+    return [RowSparse(rows, values, weight.shape)]
 
 
 def _embedding_bag_composed(weight: Any, indices: np.ndarray, offsets: np.ndarray, mode: str) -> Any:
-    sizes = _bag_sizes(indices, offsets)
-    belongs = np.repeat(np.arange(len(sizes)), sizes)[None, :] == np.arange(len(sizes))[:, None]
+    numbers, _, sizes = _flat(indices, offsets, weight)
+    belongs = np.repeat(np.arange(offsets.size), sizes)[None, :] == np.arange(offsets.size)[:, None]
     share = belongs / np.maximum(sizes, 1)[:, None] if mode == "mean" else belongs
-    return share.astype(weight.dtype) @ take(weight, indices=indices)
+    bags = share.astype(weight.dtype) @ take(reshape(weight, shape=(-1, weight.shape[-1])), indices=numbers)
+    return reshape(bags, shape=(*offsets.shape, weight.shape[-1]))
 
 
 embedding_bag = Fused("embedding_bag", _embedding_bag, _embedding_bag_joint, _embedding_bag_composed)
-"""weight (V, D), indices (n,) and offsets (B,), int64 -> (B, D); its gradient is carried as rows."""
+"""weight (V, D), indices (n,) and offsets (B,), int64 -> (B, D); its gradient is carried as rows.
+
+Of K stacked clients, weight (K, V, D) and offsets (K, B), client by client, in all of their indices -> (K, B, D).
+"""

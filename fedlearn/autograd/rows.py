@@ -71,3 +71,13 @@ def add_groups(values: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.
     if not len(starts):
         return np.zeros((0, *values.shape[1:]), values.dtype)
     return np.add.reduceat(values[order], starts, axis=0)
+
+
+def renumbered(indices: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of `indices` (n,), all below `count`, ascending: (U,), and `indices` as places among them."""
+    occurs = np.zeros(count, bool)
+    occurs[indices] = True
+    (rows,) = occurs.nonzero()
+    place = np.empty(count, indices.dtype)
+    place[rows] = np.arange(len(rows), dtype=indices.dtype)
+    return rows, place[indices]

@@ -82,11 +82,11 @@ class FixedPoint:
         share: float = 1.0,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Round real `values` (any shape, taken as float64) times `share` to int64 multiples of 2^-f, into `out` if given.
+        """Round real `values` (any shape, taken as float64) times `share` to int64 multiples of 2^-f.
 
         For a weighted mean `share` is w / w_max, so that lanes need not widen for weights. `rng` is drawn from
         under stochastic rounding only. Raises `CodecError` for NaN or infinity, and for values outside the bound
-        unless overflow="clip".
+        unless overflow="clip". out: an int64 array of their shape to put them in.
         """
         # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing.
         values, factor = np.asarray(values), np.ldexp(np.float64(share), self.fraction_bits)

@@ -46,10 +46,11 @@ class Bags:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.labels) + 1 or self.offsets[-1] != len(self.indices):
+        ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == len(self.labels) + 1 else None
+        if ends != (0, len(self.indices)):
             raise ShapeError(
-                f"bags with {len(self.labels)} labels, {len(self.offsets)} offsets and {len(self.indices)} "
-                "indices do not fit: offsets must be one more than labels and end at the number of indices"
+                f"bags with {len(self.labels)} labels, {len(self.offsets)} offsets and {len(self.indices)} indices do "
+                "not fit: offsets must be one more than labels, begin with 0 and end at the number of indices"
             )
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.datasets.bags import Arrays, Examples
+from fedlearn.datasets.bags import Arrays, Bags, Examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +81,57 @@ class StackedViews:
         return self.whole.targets[self.rows]
 
 
+@dataclass(frozen=True, eq=False)
+class StackedBags:
+    """K clients' bags, n each: message i of client k holds `indices[starts[k, i]:starts[k, i] + sizes[k, i]]`.
+
+    indices: (total words,); starts and sizes: int64 (K, n); labels: float32 (K, n). Its length is n. Words are copied
+    when they go into a model, and not before.
+    """
+
+    indices: np.ndarray
+    starts: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[Bags]) -> StackedBags:
+        """Clients with equally many messages."""
+        indices = np.concatenate([part.indices for part in parts])
+        first = np.cumsum([0, *(len(part.indices) for part in parts[:-1])])
+        offsets = np.stack([part.offsets for part in parts])
+        labels = np.stack([part.labels for part in parts])
+        return cls(indices, offsets[:, :-1] + first[:, None], np.diff(offsets), labels)
+
+    def __len__(self) -> int:
+        return self.labels.shape[1]
+
+    def take(self, order: np.ndarray | slice) -> StackedBags:
+        """As `Stack`'s."""
+        rows = (np.s_[:], order) if isinstance(order, slice) else (np.arange(len(order))[:, None], order)
+        return StackedBags(self.indices, self.starts[rows], self.sizes[rows], self.labels[rows])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """(indices, offsets) as `EmbeddingBag` takes them: all clients' words one after another, and offsets (K, n)."""
+        ends = np.cumsum(self.sizes, dtype=np.int64)
+        offsets = ends.reshape(self.sizes.shape) - self.sizes
+        source = np.repeat(self.starts - offsets, self.sizes.ravel())
+        source += np.arange(len(source))
+        return self.indices[source], offsets
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.labels
+
+
 def batch_shape(data: Examples) -> tuple[object, ...] | None:
     """What two clients' examples must have in common to be stacked; None for examples that cannot be.
 
-    Views on the same arrays, or arrays of the same shapes and kinds of numbers; and equally many.
+    Views on the same arrays, arrays of the same shapes and kinds of numbers, or bags; and equally many.
     """
+    if isinstance(data, Bags):
+        return len(data), Bags
     if isinstance(data, View):
         return len(data.rows), id(data.whole)
     if isinstance(data, Arrays):
@@ -94,9 +140,12 @@ def batch_shape(data: Examples) -> tuple[object, ...] | None:
     return None
 
 
-def stack(parts: Sequence[Examples]) -> Stack | StackedViews:
+def stack(parts: Sequence[Examples]) -> Stack | StackedViews | StackedBags:
     """One client's examples beside the next one's; all of one `batch_shape`."""
     views = [part for part in parts if isinstance(part, View)]
     if views:
         return StackedViews(views[0].whole, np.stack([view.rows for view in views]))
+    bags = [part for part in parts if isinstance(part, Bags)]
+    if bags:
+        return StackedBags.of(bags)
     return Stack(np.stack([part.inputs[0] for part in parts]), np.stack([part.targets for part in parts]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor, no_grad
+from fedlearn.autograd.memory import keep_freed
 from fedlearn.datasets.bags import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
@@ -55,6 +56,7 @@ class CharModel(Model):
         """One pass over a text (n,), by truncated backpropagation: `batch` places read side by side, each
         window of `length` beginning with the state that the one before ended in. Returns mean nats per character.
         """
+        keep_freed()
         self.train()
         state, total, seen = None, 0.0, 0
         for inputs, targets in stream(ids, batch, length):

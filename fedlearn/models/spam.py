@@ -6,10 +6,10 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor
+from fedlearn.autograd.fused import bce_with_logits
 from fedlearn.datasets.bags import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
-from fedlearn.nn import functional as F
 
 
 class SpamClassifier(Model):
@@ -20,6 +20,7 @@ class SpamClassifier(Model):
     """
 
     vocabulary = "words.weight"
+    stackable = True
 
     def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
         super().__init__()
@@ -35,10 +36,11 @@ class SpamClassifier(Model):
             self.head = nn.Linear(dim, 1, rng=rng)
 
     def forward(self, indices: np.ndarray, offsets: np.ndarray) -> Tensor:
-        """indices: token ids of all mails, offsets: where each mail begins; returns logits (mails,)."""
+        """indices: token ids of all mails, offsets: where each mail begins, (..., mails); returns logits so shaped."""
         bags = self.words(indices, offsets)
-        logits = bags + self.bias if self.dim == 1 else self.head(bags)
-        return logits.reshape(-1)
+        if self.dim == 1:
+            return bags.reshape(offsets.shape) + self.bias
+        return self.head(bags).reshape(offsets.shape)
 
     def loss(self, batch: Examples) -> Tensor:
-        return F.binary_cross_entropy_with_logits(self(*batch.inputs), batch.targets)
+        return bce_with_logits(self(*batch.inputs), batch.targets, average=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -61,19 +62,22 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, mode: str = "mea
     """Sums or means of rows of weight (V, D) -> (B, D).
 
     `input` is (n,) whole numbers, with bag b reaching from offsets[b] to offsets[b + 1], or (B, n) without
-    offsets, one bag a row. An empty bag gives zeros. Raises `BadInput` for an index or offset out of range.
+    offsets, one bag a row. An empty bag gives zeros. Of K stacked clients, weight (K, V, D) and offsets (K, B) in
+    the n indices of all of them, or input (K, B, n), give (K, B, D). Raises `BadInput` for an index or offset out of
+    range.
     """
     if mode not in ("sum", "mean"):
         raise BadInput(f"unknown embedding bag mode {mode!r}: choose sum or mean")
-    indices = checked_indices(input, len(weight), "embedding_bag index")
-    if indices.ndim == 2:
+    indices = checked_indices(input, weight.shape[-2], "embedding_bag index")
+    if indices.ndim > 1:
         if offsets is not None:
             raise BadInput("offsets go with one-dimensional input: each row of a (B, n) input is a bag already")
-        offsets = np.arange(len(indices)) * indices.shape[1]
+        *bags, length = indices.shape
+        offsets = np.arange(prod(bags)).reshape(bags) * length
         indices = indices.ravel()
     elif offsets is None:
         raise BadInput("one-dimensional input needs offsets: where each bag begins")
-    offsets = _offsets(offsets, len(indices))
+    offsets = _offsets(offsets, len(indices), weight.shape[:-2])
     return fused.embedding_bag(weight, indices=indices, offsets=offsets, mode=mode)
 
 
@@ -175,7 +179,7 @@ def binary_cross_entropy_with_logits(
     _same_shape(input, target, "binary_cross_entropy_with_logits")
     if pos_weight is None:
         average = reduction == "mean" and weight is None
-        losses = fused.bce_with_logits(input, target, average=average)
+        losses = fused.bce_with_logits(input, target, average=np.ndim(raw(input)) if average else 0)
         if average:
             return losses
     else:
@@ -315,10 +319,12 @@ def _all_below(numbers: np.ndarray, count: int) -> bool:
     return bool(numbers.view(f"u{numbers.itemsize}").max() < count)
 
 
-def _offsets(given: Any, length: int) -> np.ndarray:
+def _offsets(given: Any, length: int, copies: tuple[int, ...]) -> np.ndarray:
     offsets = np.asarray(raw(given))
-    if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
-        raise BadInput(f"offsets are one row of whole numbers, not {offsets.dtype} of shape {offsets.shape}")
-    if len(offsets) and (offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any() or offsets[-1] > length):
+    if offsets.shape[:-1] != copies or not offsets.ndim or offsets.dtype.kind not in "iu":
+        rows = "one row" if not copies else f"{' x '.join(map(str, copies))} rows"
+        raise BadInput(f"offsets are {rows} of whole numbers, not {offsets.dtype} of shape {offsets.shape}")
+    flat = offsets.ravel()
+    if len(flat) and (flat[0] != 0 or (flat[1:] < flat[:-1]).any() or flat[-1] > length):
         raise BadInput(f"offsets must begin with 0, never fall, and end within the {length} indices: {offsets}")
     return offsets

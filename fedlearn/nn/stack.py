@@ -15,11 +15,11 @@ import numpy as np
 
 from fedlearn.errors import BadInput
 from fedlearn.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
-from fedlearn.nn.layers import Linear, Sequential
+from fedlearn.nn.layers import EmbeddingBag, Linear, Sequential
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter, flatten
 
-STACKABLE = {Linear, Sequential, Sigmoid, Tanh, ReLU, LeakyReLU, GELU, Softplus}
+STACKABLE = {Linear, EmbeddingBag, Sequential, Sigmoid, Tanh, ReLU, LeakyReLU, GELU, Softplus}
 
 
 def unstackable(module: Module) -> list[str]:
@@ -32,7 +32,7 @@ def unstackable(module: Module) -> list[str]:
 
 
 class Stacked:
-    """`count` copies of `module`, made of Linear layers and activations: inputs (K, B, in) -> outputs (K, B, out).
+    """`count` copies of `module`, made of layers that work on trailing axes: inputs (K, B, in) -> outputs (K, B, out).
 
     For every client's own loss take the mean over all axes but the first, and for one backward pass the sum of these.
     """
@@ -40,7 +40,8 @@ class Stacked:
     def __init__(self, module: Module, count: int):
         other = unstackable(module)
         if other or count < 1:
-            raise BadInput(f"cannot stack {count} copies, with {other}: 1 or more, of Linear, Sequential, activations")
+            kinds = "Linear, EmbeddingBag, Sequential, activations"
+            raise BadInput(f"cannot stack {count} copies, with {other}: 1 or more, of {kinds}")
         self.count = count
         self.module = copy.deepcopy(module)
         for p in self.module.parameters():

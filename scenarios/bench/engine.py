@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fedlearn.autograd.memory import keep_freed
 from scenarios.bench.engine_cases import Case, Step, cases
 from scenarios.bench.versions import installed
 
@@ -35,6 +36,7 @@ def run(json: bool) -> dict[str, Any]:
     """Measure everything; print a table, or with `json` one JSON object as the last line. Takes about a minute."""
     from threadpoolctl import threadpool_limits
 
+    keep_freed()
     with threadpool_limits(1):
         rows = [measure(case) for case in cases()]
     result = {

@@ -42,7 +42,7 @@ def cases() -> Iterator[Case]:
         for hidden in (128, 256):
             name = f"char_lm_{hidden}{mark}"
             yield Case(name, partial(char_lm, hidden, compiled), partial(torch_char_lm, hidden))
-        for hidden, batch in ((32, 4), (64, 10)):
+        for hidden, batch in ((32, 4), (32, 10), (64, 4), (64, 10)):
             name = f"lstm_{hidden}_batch_{batch}{mark}"
             yield Case(name, partial(lstm, hidden, batch, compiled), partial(torch_lstm, hidden, batch))
 
@@ -178,11 +178,6 @@ def _planned(step: Step, plan: recurrent.KernelPlan) -> Step:
     return planned
 
 
-def _plan(batch: int, hidden: int, compiled: bool) -> recurrent.KernelPlan:
-    measured = recurrent.KernelPlan.measure(batch, hidden)
-    return recurrent.KernelPlan(measured.forward_block, measured.backward_block, compiled)
-
-
 def char_lm(hidden: int, compiled: bool) -> Step:
     model, (x, y) = CharLSTM(CHARACTERS, hidden, rng=_draw()), _text()
     following = np.ascontiguousarray(y.T).ravel()
@@ -191,7 +186,7 @@ def char_lm(hidden: int, compiled: bool) -> Step:
         return F.cross_entropy(model(x)[0].reshape(-1, CHARACTERS), following)
 
     step = _step(optim.SGD(model.parameters(), lr=LR), loss)
-    return _planned(step, _plan(32, hidden, compiled))
+    return _planned(step, recurrent.KernelPlan(compiled=compiled))
 
 
 def torch_char_lm(hidden: int) -> Step:
@@ -215,7 +210,7 @@ def torch_char_lm(hidden: int) -> Step:
 def lstm(hidden: int, batch: int, compiled: bool) -> Step:
     layer, x = nn.LSTM(hidden, hidden, rng=_draw()), _draw().standard_normal((LENGTH, batch, hidden), np.float32)
     step = _step(optim.SGD(layer.parameters(), lr=LR), lambda: layer(x)[0].sum())
-    return _planned(step, _plan(batch, hidden, compiled))
+    return _planned(step, recurrent.KernelPlan(compiled=compiled))
 
 
 def torch_lstm(hidden: int, batch: int) -> Step:

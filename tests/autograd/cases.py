@@ -129,8 +129,18 @@ def bags(mode: str) -> Callable[[Any], Any]:
     return lambda w: fused.embedding_bag(w, indices=picks(w, 7), offsets=offsets, mode=mode)
 
 
+def stacked_bags(mode: str) -> Callable[[Any], Any]:
+    """Two clients' bags, three each; of the first the second is empty, of the other the third."""
+    offsets = np.array([[0, 2, 2], [5, 6, 9]])
+    return lambda w: fused.embedding_bag(w, indices=picks(w[0], 9), offsets=offsets, mode=mode)
+
+
 def matrix(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
     return [normal(rng, (max(shape), 2))]
+
+
+def two_matrices(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, (2, max(shape), 2))]
 
 
 def images(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -235,8 +245,11 @@ CASES = [
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), average=True), logits),
     Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t), logits_and_shares),
-    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t, average=True), logits_and_shares),
+    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t, average=1), logits_and_shares),
+    Case("bce_with_logits", lambda x, t: fused.bce_with_logits(x, t, average=x.ndim), logits_and_shares),
     Case("embedding_bag", bags("sum"), matrix),
     Case("embedding_bag", bags("mean"), matrix),
+    Case("embedding_bag", stacked_bags("sum"), two_matrices),
+    Case("embedding_bag", stacked_bags("mean"), two_matrices),
     *RECURRENT,
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -25,33 +28,45 @@ def plan_as_before():
 
 
 def test_a_plan_travels_as_plain_data():
-    measured = recurrent.KernelPlan.measure(4, 32)
+    measured = recurrent.KernelPlan.measure(32, 256)
     assert recurrent.KernelPlan.from_dict(measured.to_dict()) == measured
     assert recurrent.current() == recurrent.KernelPlan()
     recurrent.use(measured)
     assert recurrent.current() is measured
 
 
-@pytest.mark.parametrize("given", [{"forward_block": 7}, {"colour": 1}])
+@pytest.mark.parametrize("given", [{}, {"cut": True}, {"cut": 7, "compiled": False}, {"cut": True, "colour": 1}])
 def test_an_unknown_plan_is_refused(given):
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput, match="not a kernel plan"):
         recurrent.KernelPlan.from_dict(given)
 
 
-@pytest.mark.skipif(find_spec("numba") is not None, reason="numba is installed")
-def test_a_compiled_plan_needs_numba():
-    with pytest.raises(BadInput, match="numba"):
-        recurrent.KernelPlan(compiled=True)
+def test_a_choice_is_made_by_name():
+    assert recurrent.KernelPlan.choose("numpy", [(32, 8)], 4) == recurrent.KernelPlan()
+    assert recurrent.KernelPlan.choose("measure", [], 4) == recurrent.KernelPlan()  # nothing to measure
+    with pytest.raises(BadInput, match="choose one of numpy, numba, measure"):
+        recurrent.KernelPlan.choose("fastest", [(32, 8)], 4)
 
 
-@pytest.mark.parametrize("block", [0, 32, 64, 128])
+def test_a_compiled_plan_needs_a_numba_that_can_be_imported(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('numba needs another NumPy')")
+    program = "from fedlearn.autograd.recurrent import KernelPlan; KernelPlan(compiled=True)"
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": paths}, capture_output=True)
+    assert done.returncode == 1
+    assert b"BadInput: the kernel plan asks for compiled kernels" in done.stderr
+
+
+@pytest.mark.parametrize(("batch", "inner", "width"), [(5, 96, 128), (64, 256, 128), (128, 300, 96), (500, 200, 70)])
 @pytest.mark.parametrize("stacked", [False, True])
-def test_a_product_in_blocks_is_the_product(block, stacked):
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_product_in_blocks_is_the_product(batch, inner, width, stacked, cut):
     rng = np.random.default_rng(0)
-    matrices, a = rng.standard_normal((3, 96, 128)), rng.standard_normal((3, 5, 96) if stacked else (5, 96))
-    out = np.empty((3, 5, 128))
-    plan.times(matrices, block)(a, out)
-    np.testing.assert_allclose(out, a @ matrices, rtol=1e-12)
+    matrices = rng.standard_normal((3, inner, width))
+    a = rng.standard_normal((3, batch, inner) if stacked else (batch, inner))
+    out = np.empty((3, batch, width))
+    plan.times(matrices, batch, cut)(a, out)
+    np.testing.assert_allclose(out, a @ matrices, rtol=1e-9, atol=1e-11)
 
 
 def run(name: str, hidden: int, dtype: type, table: bool) -> list[np.ndarray]:
@@ -89,3 +104,12 @@ def test_compiled_kernels_compute_what_numpy_does(hidden, dtype, tolerance, tabl
     recurrent.use(recurrent.KernelPlan(compiled=True))
     for got, want in zip(run("LSTM", hidden, dtype, table), expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+@needs_numba
+@pytest.mark.parametrize("table", [False, True])
+def test_a_compiled_step_gives_the_bits_of_numpys(table):
+    expected = run("LSTM", 68, np.float32, table)  # too wide for the whole loop to be compiled
+    recurrent.use(recurrent.KernelPlan(compiled=True))
+    for got, want in zip(run("LSTM", 68, np.float32, table), expected, strict=True):
+        np.testing.assert_array_equal(got, want)

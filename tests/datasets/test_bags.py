@@ -90,5 +90,6 @@ def test_arrays_take_rows_and_slices_are_views():
 def test_arrays_that_do_not_fit_are_refused():
     with pytest.raises(ShapeError, match="3 examples but 2 targets"):
         Arrays(np.zeros((3, 2)), np.zeros(2))
-    with pytest.raises(ShapeError, match="do not fit"):
-        Bags(np.zeros(3, dtype=np.int32), np.array([0, 2]), np.zeros(1, dtype=np.float32))
+    for offsets in ([0, 2], [-1, 3], [0, 2, 3]):
+        with pytest.raises(ShapeError, match="do not fit"):
+            Bags(np.zeros(3, dtype=np.int32), np.array(offsets), np.zeros(1, dtype=np.float32))

@@ -19,6 +19,12 @@ def _bag(w, mode):
     return T.embedding_bag(torch.as_tensor(picks(w, 7)), w, torch.tensor(OFFSETS), mode=mode)
 
 
+def _stacked_bags(w, mode):
+    words = torch.as_tensor(picks(w[0], 9))
+    parts = zip(w, (words[:5], words[5:]), ([0, 2, 2], [0, 1, 4]), strict=True)
+    return torch.stack([T.embedding_bag(some, one, torch.tensor(offsets), mode=mode) for one, some, offsets in parts])
+
+
 def _losses(x, smoothing):
     classes_first = torch.movedim(x, -1, 1) if x.ndim > 1 else x
     return T.cross_entropy(classes_first, torch.as_tensor(classes(x)), reduction="none", label_smoothing=smoothing)
@@ -94,9 +100,15 @@ TORCH = {
     "cross_entropy": [lambda x: _losses(x, 0.0), lambda x: _losses(x, 0.2), lambda x: _losses(x, 0.0).mean(-1)],
     "bce_with_logits": [
         lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none"),
+        lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none").mean(-1),
         lambda x, t: T.binary_cross_entropy_with_logits(x, t),
     ],
-    "embedding_bag": [lambda w: _bag(w, "sum"), lambda w: _bag(w, "mean")],
+    "embedding_bag": [
+        lambda w: _bag(w, "sum"),
+        lambda w: _bag(w, "mean"),
+        lambda w: _stacked_bags(w, "sum"),
+        lambda w: _stacked_bags(w, "mean"),
+    ],
 }
 
 

@@ -14,45 +14,43 @@ from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import plan
 from fedlearn.autograd.recurrent.layout import (
     Projections,
-    arranged,
+    aligned,
+    by_gate,
+    matrices,
     projections_gradient,
     unrolled,
     weight_gradient,
 )
-
-ORDER = (0, 1, 2)
-HALVES = (0.5, 0.5, 1.0)  # sigmoid(x) = tanh(x / 2) / 2 + 1/2
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, bias: np.ndarray, h0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
     hidden, dtype = weight.shape[1], weight.dtype
-    source = Projections(projected, indices, ORDER, HALVES)
+    source = Projections(projected, indices)
     length, batch = source.length, source.batch
-    halves = np.array(HALVES, dtype)[:, None, None]
-    multiply = plan.times((arranged(weight, ORDER) * halves).swapaxes(1, 2), plan.current().forward_block)
-    biases = bias.reshape(3, 1, hidden) * halves
-    gates = np.empty((length, 3, batch, hidden), dtype)
-    recalled = np.empty((length, 3, batch, hidden), dtype)  # W h + b of every step
-    states = np.empty((length + 1, batch, hidden), dtype)  # h0, h of every step
+    multiply = plan.times(matrices(weight).swapaxes(1, 2), batch)
+    gates = aligned((length, batch, 3 * hidden), dtype)
+    recalled = aligned(gates.shape, dtype)  # W h + b of every step
+    states = aligned((length + 1, batch, hidden), dtype)  # h0, h of every step
     part = np.empty((batch, hidden), dtype)
     states[0] = h0
-    for t in range(length):
+    for t, known in enumerate(source):
         gate, recall, h = gates[t], recalled[t], states[t + 1]
-        source.into(gate, t)
-        multiply(states[t], recall)
-        recall += biases
-        sigmoids, (r, z, n) = gate[:2], gate
-        sigmoids += recall[:2]
+        multiply(states[t], by_gate(recall, 3))
+        recall += bias
+        gate[...] = known
+        sigmoids, n = gate[:, : 2 * hidden], gate[:, 2 * hidden :]
+        sigmoids += recall[:, : 2 * hidden]
+        sigmoids *= 0.5  # sigmoid(x) = tanh(x / 2) / 2 + 1/2
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= 0.5
         sigmoids += 0.5
-        np.multiply(r, recall[2], out=part)
+        np.multiply(gate[:, :hidden], recall[:, 2 * hidden :], out=part)
         n += part
         np.tanh(n, out=n)
         np.subtract(states[t], n, out=h)  # h = n + z (h before - n)
-        h *= z
+        h *= gate[:, hidden : 2 * hidden]
         h += n
     return states[1:], (gates, recalled, states)
 
@@ -67,25 +65,24 @@ def _joint(
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     gates, recalled, states = kept
-    length, _, batch, hidden = gates.shape
-    multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
-    dgates = np.empty((3, length, batch, hidden), weight.dtype)
-    drecalled = np.empty(dgates.shape, weight.dtype)  # differs from dgates in n, which r stands before
-    slope = np.empty((3, batch, hidden), weight.dtype)
-    shares = np.empty_like(slope)
-    dh = np.zeros((batch, hidden), weight.dtype)
+    length, batch, _ = gates.shape
+    multiply = plan.times(matrices(weight), batch)
+    dgates = aligned(gates.shape, gates.dtype)
+    drecalled = aligned(gates.shape, gates.dtype)  # differs from dgates in n, which r stands before
+    slope, shares = aligned((2, 3, *h0.shape), gates.dtype)
+    dh = np.zeros(h0.shape, gates.dtype)
     for t in range(length - 1, -1, -1):
-        gate, dgate, drecall = gates[t], dgates[:, t], drecalled[:, t]
-        r, z, n = gate
+        r, z, n = gate = by_gate(gates[t], 3)
+        dr, dz, dn = dgate = by_gate(dgates[t], 3)
+        drecall = by_gate(drecalled[t], 3)
         dh += g[t]
         np.multiply(gate, gate, out=slope)  # s - s s is the slope of a sigmoid, 1 - s s that of a tanh
         np.subtract(gate[:2], slope[:2], out=slope[:2])
         np.subtract(1, slope[2], out=slope[2])
-        dr, dz, dn = dgate
         np.subtract(1, z, out=dn)
         dn *= dh
         dn *= slope[2]
-        np.multiply(dn, recalled[t, 2], out=dr)
+        np.multiply(dn, by_gate(recalled[t], 3)[2], out=dr)
         np.subtract(states[t], n, out=dz)
         dz *= dh
         dgate[:2] *= slope[:2]
@@ -93,12 +90,10 @@ def _joint(
         np.multiply(dn, r, out=drecall[2])
         multiply(drecall, shares)
         dh *= z
-        dh += shares[0]
-        dh += shares[1]
-        dh += shares[2]
-    dweight = weight_gradient(drecalled, states[:length], ORDER)
-    dbias = drecalled.sum(axis=(1, 2)).ravel()
-    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dbias, dh]
+        for share in shares:
+            dh += share
+    dweight = weight_gradient(drecalled, states[:length])
+    return [projections_gradient(dgates, projected, indices), dweight, drecalled.sum(axis=(0, 1)), dh]
 
 
 def _composed(projected: Any, weight: Any, bias: Any, h0: Any, indices: np.ndarray | None = None) -> Any:

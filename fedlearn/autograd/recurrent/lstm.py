@@ -14,56 +14,53 @@ from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import plan
 from fedlearn.autograd.recurrent.layout import (
     Projections,
-    arranged,
+    aligned,
+    by_gate,
+    matrices,
     projections_gradient,
     unrolled,
     weight_gradient,
 )
-
-ORDER = (0, 1, 3, 2)  # i, f, o, g: the three sigmoids together
-HALVES = (0.5, 0.5, 0.5, 1.0)  # sigmoid(x) = tanh(x / 2) / 2 + 1/2, so one tanh serves all four gates
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
     hidden, dtype = weight.shape[1], weight.dtype
-    source = Projections(projected, indices, ORDER, HALVES)
-    length, batch = source.length, source.batch
-    matrices = (arranged(weight, ORDER) * np.array(HALVES, dtype)[:, None, None]).swapaxes(1, 2)
-    gates = np.empty((length, 4, batch, hidden), dtype)
-    states = np.empty((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
-    cells = np.empty((length + 1, batch, hidden), dtype)  # c0, c of every step
-    squashed = np.empty((length, batch, hidden), dtype)  # tanh(c) of every step
+    source = Projections(projected, indices)
+    gates = aligned((source.length, 4, source.batch, hidden), dtype)
+    states = aligned((source.length + 2, source.batch, hidden), dtype)  # h0, h of every step, the last c
+    cells = aligned((source.length + 1, source.batch, hidden), dtype)  # c0, c of every step
+    squashed = aligned((source.length, source.batch, hidden), dtype)  # tanh(c) of every step
     states[0], cells[0] = h0, c0
-    if plan.whole_sequences(weight):
-        source.fill(gates)
-        plan.kernels("small").forward(gates, np.ascontiguousarray(matrices), states, cells, squashed)
+    if plan.whole_sequences(weight, source.batch):
+        columns = np.ascontiguousarray(weight.T)
+        plan.kernels("small").forward(source.table, source.rows, columns, gates, states, cells, squashed)
     else:
-        _run(source, matrices, gates, states, cells, squashed)
+        _run(source, weight, gates, states, cells, squashed)
     states[-1] = cells[-1]
     return states[1:], (gates, states, cells, squashed)
 
 
 def _run(
     source: Projections,
-    matrices: np.ndarray,
+    weight: np.ndarray,
     gates: np.ndarray,
     states: np.ndarray,
     cells: np.ndarray,
     squashed: np.ndarray,
 ) -> None:
-    multiply = plan.times(matrices, plan.current().forward_block)
-    cell = plan.pointwise().lstm_cell
-    recalled = np.empty_like(gates[0])
-    for t, gate in enumerate(gates):
-        source.into(gate, t)
-        multiply(states[t], recalled)
-        gate += recalled
+    multiply = plan.times(matrices(weight).swapaxes(1, 2), source.batch)
+    pointwise = plan.pointwise()
+    recalled = aligned(gates.shape[1:], gates.dtype)
+    steps = zip(source, gates, states, states[1:], cells, cells[1:], squashed, strict=False)
+    for known, gate, h_before, h, c_before, c, tanh_c in steps:
+        multiply(h_before, recalled)
+        pointwise.lstm_sums(known, recalled, gate)
         np.tanh(gate, out=gate)
-        cell(gate, cells[t], cells[t + 1])
-        np.tanh(cells[t + 1], out=squashed[t])
-        np.multiply(gate[2], squashed[t], out=states[t + 1])
+        pointwise.lstm_cell(gate, c_before, c)
+        np.tanh(c, out=tanh_c)
+        np.multiply(gate[3], tanh_c, out=h)
 
 
 def _joint(
@@ -77,36 +74,37 @@ def _joint(
 ) -> list[np.ndarray]:
     gates, states, cells, squashed = kept
     length, _, batch, hidden = gates.shape
-    matrices = arranged(weight, ORDER)
-    dgates = np.empty((4, length, batch, hidden), weight.dtype)
-    dh, dc = np.zeros((batch, hidden), weight.dtype), g[length].copy()
-    if plan.whole_sequences(weight):
-        outputs = np.ascontiguousarray(g[:length])
-        plan.kernels("small").backward(gates, matrices, states, cells, squashed, outputs, dgates, dh, dc)
+    dgates = aligned((length, batch, 4 * hidden), gates.dtype)
+    outputs, dc = g[:length], g[length].copy()
+    if plan.whole_sequences(weight, batch):
+        dh = np.zeros_like(dc)
+        outputs, rows = np.ascontiguousarray(outputs), np.ascontiguousarray(weight)
+        plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates, dh, dc)
     else:
-        _run_back(gates, matrices, states, cells, squashed, g, dgates, dh, dc)
-    dweight = weight_gradient(dgates, states[:length], ORDER)
-    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dh, dc]
+        dh = _run_back(gates, weight, cells, squashed, outputs, dgates, dc)
+    dweight = weight_gradient(dgates, states[:length])
+    return [projections_gradient(dgates, projected, indices), dweight, dh, dc]
 
 
 def _run_back(
     gates: np.ndarray,
-    matrices: np.ndarray,
-    states: np.ndarray,
+    weight: np.ndarray,
     cells: np.ndarray,
     squashed: np.ndarray,
-    g: np.ndarray,
+    outputs: np.ndarray,
     dgates: np.ndarray,
-    dh: np.ndarray,
     dc: np.ndarray,
-) -> None:
-    multiply = plan.times(matrices, plan.current().backward_block)
+) -> np.ndarray:
+    multiply = plan.times(matrices(weight), gates.shape[2])
     cell_back = plan.pointwise().lstm_cell_back
-    shares = np.zeros_like(gates[0])  # of the gradient of h, from each gate of the next step
-    for t in range(len(gates) - 1, -1, -1):
-        cell_back(gates[t], squashed[t], states[t + 1], cells[t], g[t], shares, dc, dgates[:, t])
-        multiply(dgates[:, t], shares)
-    np.add.reduce(shares, axis=0, out=dh)
+    room = aligned((2, *gates.shape[1:]), gates.dtype)
+    shares = aligned(gates.shape[1:], gates.dtype)  # of the gradient of h, from each gate of the next step
+    shares[...] = 0
+    steps = zip(gates, squashed, cells, outputs, dgates, by_gate(dgates, 4), strict=False)
+    for gate, tanh_c, c_before, dh, dgate, planes in reversed(list(steps)):
+        cell_back(gate, tanh_c, c_before, dh, shares, dc, dgate, room)
+        multiply(planes, shares)
+    return np.add.reduce(shares, axis=0)
 
 
 def _composed(projected: Any, weight: Any, h0: Any, c0: Any, indices: np.ndarray | None = None) -> Any:

@@ -1,45 +1,46 @@
 """How the product that every time step repeats is computed: decided once per run, since it can change bits.
 
-A few rows times a wide matrix is the shape that BLAS handles worst. OpenBLAS has a quick path for small
-products only; a matrix cut into blocks of columns, multiplied as a batch, takes that path. Whether it pays
-depends on the machine and the shapes, so it is timed (`KernelPlan.measure`), recorded in the run, and sent to
-every worker (`use`). The default is the plain product.
+A few rows times a wide matrix is the shape that BLAS handles worst. OpenBLAS has a quick path, without packing, for
+products of at most `QUICK` multiplications; a matrix cut into blocks of columns, multiplied as a batch, takes that
+path. How it is cut follows from the shapes alone, so that a run gives the same bits whenever and by whomever it is
+computed. Whether cutting pays depends on the machine: `KernelPlan.measure` times it. A plan is recorded in the run,
+and every worker is told to `use` it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from time import perf_counter
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.recurrent.layout import aligned
 from fedlearn.errors import BadInput
 
-BLOCKS = (0, 32, 64, 128)
-SMALL = 64  # units up to which a compiled loop beats calling BLAS and NumPy at every step
+CHOICES = ("numpy", "numba", "measure")
+QUICK = 1_000_000  # multiplications in a product, the most that OpenBLAS does without packing (its PR 3335)
+BLOCKS = (64, 32)  # columns
+SMALL = 320  # units times sequences up to which a compiled loop beats calling BLAS and NumPy at every step
 
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """Columns per block in the forward and in the backward product (0: not cut); elementwise parts by numba or not."""
+    """cut: large recurrent products in blocks. compiled: LSTMs by numba, the smallest whole sequences at once."""
 
-    forward_block: int = 0
-    backward_block: int = 0
+    cut: bool = True
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        if self.compiled and not find_spec("numba"):
+        if self.compiled and not numba_works():
             raise BadInput(
-                "the kernel plan asks for compiled kernels and numba is not installed: pip install fedlearn[fast]"
+                "the kernel plan asks for compiled kernels and numba is not installed here, or not for this NumPy: "
+                "pip install fedlearn[fast], or choose the kernels numpy"
             )
-        for block in (self.forward_block, self.backward_block):
-            if block not in BLOCKS:
-                raise BadInput(f"kernel block {block!r} is unknown: choose one of {BLOCKS}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for a run's record and for its workers."""
@@ -47,17 +48,37 @@ class KernelPlan:
 
     @classmethod
     def from_dict(cls, plan: Mapping[str, Any]) -> KernelPlan:
-        try:
-            return cls(**plan)
-        except TypeError as error:
-            raise BadInput(f"not a kernel plan: {dict(plan)!r}; give what KernelPlan.to_dict() returned") from error
+        if set(plan) != {"cut", "compiled"} or not all(isinstance(value, bool) for value in plan.values()):
+            raise BadInput(f"not a kernel plan: {dict(plan)!r}; give what KernelPlan.to_dict() returned")
+        return cls(**plan)
+
+    @classmethod
+    def choose(cls, choice: str, weights: Iterable[tuple[int, ...]], batch: int) -> KernelPlan:
+        """By "numpy" (the default plan), "numba" (the same, compiled), or "measure" (the quickest, here and now).
+
+        weights, batch: shapes (G H, H) of the recurrent weights and how many sequences, which "measure" times.
+        """
+        if choice not in CHOICES:
+            raise BadInput(f"kernels are {choice!r}: choose one of {', '.join(CHOICES)}")
+        largest = max(weights, default=None)
+        if choice == "measure" and largest:
+            return cls.measure(batch, largest[1], largest[0] // largest[1])
+        return cls(compiled=choice == "numba")
 
     @classmethod
     def measure(cls, batch: int, hidden: int, gates: int = 4) -> KernelPlan:
         """The fastest plan, here and now, for `batch` sequences and `hidden` units of `gates` gates (LSTM 4, GRU 3)."""
-        forward = _fastest((batch, hidden), gates, hidden)
-        backward = _fastest((gates, batch, hidden), gates, hidden)
-        return cls(forward, backward, compiled=find_spec("numba") is not None)
+        return cls(_cutting_pays(batch, hidden, gates), compiled=numba_works())
+
+
+@cache
+def numba_works() -> bool:
+    """Whether numba is installed, for the NumPy that is."""
+    try:
+        import_module("numba")
+    except ImportError:
+        return False
+    return True
 
 
 _current = KernelPlan()
@@ -83,46 +104,52 @@ def kernels(name: str) -> ModuleType:
     return import_module(f"fedlearn.autograd.recurrent.{name}")
 
 
-def whole_sequences(weight: np.ndarray) -> bool:
-    """Whether a recurrent layer with this weight (G H, H) is so small that its whole loop is compiled."""
+def whole_sequences(weight: np.ndarray, batch: int) -> bool:
+    """Whether an LSTM with this weight (4H, H) is so small that its whole loop is compiled."""
     hidden = weight.shape[1]
-    return _current.compiled and hidden <= SMALL and hidden % 4 == 0 and weight.dtype == np.float32
+    small = hidden * batch <= SMALL and hidden <= 64 and hidden % 4 == 0
+    return _current.compiled and small and weight.dtype == np.float32
 
 
-def times(matrices: np.ndarray, block: int) -> Callable[[np.ndarray, np.ndarray], None]:
-    """A function (a, out) that writes a @ matrices (G, K, N), by blocks of `block` columns, into out (G, B, N).
+def times(matrices: np.ndarray, batch: int, cut: bool | None = None) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function (a, out) that writes a @ matrices (G, K, N) into out (G, B, N), for a `batch` of B.
 
-    a is (B, K), the same for all matrices, or (G, B, K).
+    a is (B, K), the same for all matrices, or (G, B, K). cut: as in the plan (None: the current one).
     """
     gates, inner, width = matrices.shape
-    if not block or width % block or width == block:
-        whole = np.ascontiguousarray(matrices)
+    block = _block(batch, inner, width) if (_current.cut if cut is None else cut) else width
+    blocks = aligned((gates, width // block, inner, block), matrices.dtype)
+    blocks[...] = matrices.reshape(gates, inner, -1, block).swapaxes(1, 2)
 
-        def multiply_whole(a: np.ndarray, out: np.ndarray) -> None:
-            np.matmul(a, whole, out=out)
-
-        return multiply_whole
-    blocks = np.ascontiguousarray(matrices.reshape(gates, inner, -1, block).swapaxes(1, 2))
+    def multiply_whole(a: np.ndarray, out: np.ndarray) -> None:
+        np.matmul(a, blocks[:, 0], out=out)
 
     def multiply(a: np.ndarray, out: np.ndarray) -> None:
-        cut = out.reshape(gates, -1, width // block, block).swapaxes(1, 2)
-        np.matmul(a if a.ndim == 2 else a[:, None], blocks, out=cut)
+        columns = out.reshape(gates, -1, width // block, block).swapaxes(1, 2)
+        np.matmul(a if a.ndim == 2 else a[:, None], blocks, out=columns)
 
-    return multiply
+    return multiply_whole if block == width else multiply
 
 
-def _fastest(shape: tuple[int, ...], gates: int, hidden: int) -> int:
-    """The block size with the shortest time for a (shape) @ (gates, hidden, hidden); the plain product if near it."""
+def _block(batch: int, inner: int, width: int) -> int:
+    """Columns in a block: all of them where that takes the quick path or no cut does."""
+    quick = [block for block in (width, *BLOCKS) if width % block == 0 and batch * inner * block <= QUICK]
+    return quick[0] if quick else width
+
+
+def _cutting_pays(batch: int, hidden: int, gates: int) -> bool:
+    """Whether products of (batch, hidden) by (gates, hidden, hidden) are quicker cut, by more than chance."""
+    if _block(batch, hidden, hidden) == hidden:
+        return False
     rng = np.random.default_rng(0)
-    a, matrices = rng.standard_normal(shape, np.float32), rng.standard_normal((gates, hidden, hidden), np.float32)
-    out = np.empty((gates, *shape[-2:-1], hidden), np.float32)
-    products = {block: times(matrices, block) for block in BLOCKS}
-    best = dict.fromkeys(BLOCKS, float("inf"))
+    a, matrices = rng.standard_normal((batch, hidden), np.float32), np.ones((gates, hidden, hidden), np.float32)
+    out = np.empty((gates, batch, hidden), np.float32)
+    least = {False: float("inf"), True: float("inf")}
     for _ in range(12):
-        for block, multiply in products.items():
+        for cut in least:
+            multiply = times(matrices, batch, cut)
             begin = perf_counter()
             for _ in range(4):
                 multiply(a, out)
-            best[block] = min(best[block], perf_counter() - begin)
-    best[0] *= 0.95
-    return min(best, key=best.__getitem__)
+            least[cut] = min(least[cut], perf_counter() - begin)
+    return least[True] < 0.95 * least[False]

@@ -1,48 +1,68 @@
-"""The elementwise part of an LSTM step, in NumPy. `compiled` has the same functions by numba.
+"""The elementwise part of an LSTM step, in NumPy. `compiled` has the same functions by numba, to the same bits.
 
-One step's arrays: gate (4, B, H) in the order i, f, o, g; c before and after it, tanh(c) and h (B, H).
+One step's arrays: gate (4, B, H), i, f, g, o one after the other, so that each is one block; c before and after it,
+tanh(c) (B, H).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from fedlearn.autograd.recurrent.layout import by_gate
+
+
+def lstm_sums(known: np.ndarray, recalled: np.ndarray, gate: np.ndarray) -> None:
+    """Adds what is known by the input (B, 4H) and by the state (4, B, H); halved where a sigmoid follows.
+
+    sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all four gates.
+    """
+    np.add(by_gate(known, 4), recalled, out=gate)
+    for sigmoids in gate[:2], gate[3]:
+        sigmoids *= 0.5
+
 
 def lstm_cell(gate: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
-    """From tanh of the (halved) sums in `gate`: makes sigmoids of the first three, and writes f c + i g to `after`."""
-    sigmoids = gate[:3]
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    np.multiply(gate[1], before, out=after)
-    after += gate[0] * gate[3]
+    """From tanh of these sums: makes sigmoids of i, f and o, and writes f c + i g to `after`."""
+    i, f, new, o = gate
+    for sigmoids in gate[:2], o:
+        sigmoids *= 0.5
+        sigmoids += 0.5
+    np.multiply(f, before, out=after)
+    after += i * new
 
 
 def lstm_cell_back(
     gate: np.ndarray,
     squashed: np.ndarray,
-    h: np.ndarray,
     before: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
     dgate: np.ndarray,
+    room: np.ndarray,
 ) -> None:
-    """Writes the gradient of the sums to `dgate`, and turns `dc`, that of this step's c, into that of the one before.
+    """Writes the gradient of the sums to `dgate` (B, 4H), and turns `dc`, that of this step's c, into that of the one
+    before.
 
     The gradient of h is g, from the output, and the sum of `shares` (4, B, H), from each gate of the next step.
+    room (2, 4, B, H) is overwritten.
     """
-    i, f, o, new = gate
-    step = np.empty_like(gate)
-    dh = np.add.reduce(shares, axis=0)
+    i, f, new, o = gate
+    left, right = room  # what to subtract from what: s - s s is the slope of a sigmoid, 1 - s s that of a tanh
+    dh = np.add(shares[0], shares[1], out=right[0])
+    dh += shares[2]
+    dh += shares[3]
     dh += g
-    np.multiply(dh, squashed, out=step[2])
-    dc += o * dh  # c is reached through the next c, and through h = o tanh(c):
-    dc -= h * step[2]  # dh o (1 - tanh(c)^2) = dh o - dh tanh(c) h
-    np.multiply(dc, new, out=step[0])
-    np.multiply(dc, before, out=step[1])
-    np.multiply(dc, i, out=step[3])
-    slope = gate * gate  # s - s s is the slope of a sigmoid, 1 - s s that of a tanh
-    np.subtract(gate[:3], slope[:3], out=slope[:3])
-    np.subtract(1, slope[3], out=slope[3])
-    np.multiply(step, slope, out=dgate)
+    dh *= o
+    dc += dh  # c is reached through the next c, and through h = o tanh(c)
+    np.multiply(dh, squashed, out=left[3])
+    dc -= np.multiply(left[3], squashed, out=right[1])
+    np.multiply(dc, i, out=left[2])
+    np.multiply(left[2], new, out=left[0])
     dc *= f
+    np.multiply(dc, before, out=left[1])
+    np.multiply(left[:2], gate[:2], out=right[:2])
+    np.multiply(left[0], new, out=right[2])
+    np.multiply(left[3], o, out=right[3])
+    rows = dgate.reshape(len(dgate), 4, -1)  # subtracted row by row, so that memory is written in its order
+    np.subtract(left.swapaxes(0, 1), right.swapaxes(0, 1), out=rows)

@@ -11,33 +11,30 @@ from fedlearn.autograd.ops import relu, stack, tanh
 from fedlearn.autograd.recurrent import plan
 from fedlearn.autograd.recurrent.layout import (
     Projections,
-    arranged,
+    aligned,
+    matrices,
     projections_gradient,
     unrolled,
     weight_gradient,
 )
 
-ORDER, SCALE = (0,), (1.0,)
-
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, nonlinearity: str, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
-    source = Projections(projected, indices, ORDER, SCALE)
-    multiply = plan.times(arranged(weight, ORDER).swapaxes(1, 2), plan.current().forward_block)
-    states = np.empty((source.length + 1, 1, source.batch, len(weight)), weight.dtype)
-    recalled = np.empty(states.shape[1:], weight.dtype)
+    source = Projections(projected, indices)
+    multiply = plan.times(matrices(weight).swapaxes(1, 2), source.batch)
+    states = aligned((source.length + 1, source.batch, len(weight)), weight.dtype)
+    recalled = aligned((1, *states.shape[1:]), weight.dtype)
     states[0] = h0
-    for t in range(source.length):
-        h = states[t + 1]
-        source.into(h, t)
-        multiply(states[t, 0], recalled)
-        h += recalled
+    for known, before, h in zip(source, states, states[1:], strict=False):
+        multiply(before, recalled)
+        np.add(known, recalled[0], out=h)
         if nonlinearity == "tanh":
             np.tanh(h, out=h)
         else:
             np.maximum(h, 0, out=h)
-    return states[1:, 0], states[:, 0]
+    return states[1:], states
 
 
 def _joint(
@@ -49,16 +46,15 @@ def _joint(
     nonlinearity: str,
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    multiply = plan.times(arranged(weight, ORDER), plan.current().backward_block)
-    dgates = np.empty((1, *g.shape), weight.dtype)
+    multiply = plan.times(matrices(weight), len(h0))
+    dgates = aligned(g.shape, weight.dtype)
     dh = np.zeros((1, *h0.shape), weight.dtype)
     for t in range(len(g) - 1, -1, -1):
         h = states[t + 1]
         dh += g[t]
-        np.multiply(dh, 1 - h * h if nonlinearity == "tanh" else h > 0, out=dgates[:, t])
-        multiply(dgates[:, t], dh)
-    dweight = weight_gradient(dgates, states[:-1], ORDER)
-    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dh[0]]
+        np.multiply(dh[0], 1 - h * h if nonlinearity == "tanh" else h > 0, out=dgates[t])
+        multiply(dgates[None, t], dh)
+    return [projections_gradient(dgates, projected, indices), weight_gradient(dgates, states[:-1]), dh[0]]
 
 
 def _composed(projected: Any, weight: Any, h0: Any, nonlinearity: str, indices: np.ndarray | None = None) -> Any:

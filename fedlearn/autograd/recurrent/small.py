@@ -54,23 +54,37 @@ def _add_product(a: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
 
 
 @_compile
-def forward(gates: np.ndarray, weight: np.ndarray, states: np.ndarray, cells: np.ndarray, squashed: np.ndarray) -> None:
-    """Run the sequence: `gates` hold the halved projections, `weight` (4, H, H) is halved and transposed."""
+def forward(
+    table: np.ndarray,
+    rows: np.ndarray,
+    weight: np.ndarray,
+    gates: np.ndarray,
+    states: np.ndarray,
+    cells: np.ndarray,
+    squashed: np.ndarray,
+) -> None:
+    """Run the sequence; the projections are the rows (T, B) of `table` (V, 4H), and `weight` is (H, 4H)."""
     length, _, batch, hidden = gates.shape
     half = np.float32(0.5)
+    sums = np.empty((batch, 4 * hidden), np.float32)
     for t in range(length):
-        gate = gates[t]
-        for k in range(4):
-            _add_product(states[t], weight[k], gate[k])
         for b in range(batch):
-            i, f, o, g = gate[0, b], gate[1, b], gate[2, b], gate[3, b]
+            sums[b] = table[rows[t, b]]
+        _add_product(states[t], weight, sums)
+        for b in range(batch):
+            for n in range(4):
+                gate, total = gates[t, n, b], sums[b, n * hidden : (n + 1) * hidden]
+                if n == 2:
+                    for j in range(hidden):
+                        gate[j] = _tanh(total[j])
+                else:
+                    for j in range(hidden):
+                        gate[j] = _tanh(total[j] * half) * half + half
+            i, f, g, o = gates[t, 0, b], gates[t, 1, b], gates[t, 2, b], gates[t, 3, b]
             before, after, tanh_c, h = cells[t, b], cells[t + 1, b], squashed[t, b], states[t + 1, b]
             for j in range(hidden):
-                i[j] = _tanh(i[j]) * half + half
-                f[j] = _tanh(f[j]) * half + half
-                o[j] = _tanh(o[j]) * half + half
-                g[j] = _tanh(g[j])
                 after[j] = f[j] * before[j] + i[j] * g[j]
+            for j in range(hidden):
                 tanh_c[j] = _tanh(after[j])
                 h[j] = o[j] * tanh_c[j]
 
@@ -87,7 +101,7 @@ def backward(
     dh: np.ndarray,
     dc: np.ndarray,
 ) -> None:
-    """The way back: `outputs` (T, B, H) are the gradients of all h. Fills `dgates` (4, T, B, H).
+    """The way back: `outputs` (T, B, H) are the gradients of all h, `weight` is (4H, H). Fills `dgates` (T, B, 4H).
 
     `dh` and `dc` (B, H) come in as the gradients of the last state and leave as those of the first.
     """
@@ -95,17 +109,22 @@ def backward(
     one = np.float32(1)
     for t in range(length - 1, -1, -1):
         for b in range(batch):
-            i, f, o, g = gates[t, 0, b], gates[t, 1, b], gates[t, 2, b], gates[t, 3, b]
-            di, df, do, dg = dgates[0, t, b], dgates[1, t, b], dgates[2, t, b], dgates[3, t, b]
+            i, f, g, o = gates[t, 0, b], gates[t, 1, b], gates[t, 2, b], gates[t, 3, b]
+            all_four = dgates[t, b]
+            di, df = all_four[:hidden], all_four[hidden : 2 * hidden]
+            dg, do = all_four[2 * hidden : 3 * hidden], all_four[3 * hidden :]
+            share, cell, tanh_c, h, before = dh[b], dc[b], squashed[t, b], states[t + 1, b], cells[t, b]
             for j in range(hidden):
-                share = dh[b, j] + outputs[t, b, j]
-                through = share * squashed[t, b, j]
-                cell = dc[b, j] + o[j] * share - states[t + 1, b, j] * through
-                di[j] = cell * g[j] * (i[j] - i[j] * i[j])
-                df[j] = cell * cells[t, b, j] * (f[j] - f[j] * f[j])
-                do[j] = through * (o[j] - o[j] * o[j])
-                dg[j] = cell * i[j] * (one - g[j] * g[j])
-                dc[b, j] = cell * f[j]
-                dh[b, j] = 0
-        for k in range(4):
-            _add_product(dgates[k, t], weight[k], dh)
+                share[j] += outputs[t, b, j]
+            for j in range(hidden):
+                cell[j] += o[j] * share[j] - h[j] * (share[j] * tanh_c[j])
+            for j in range(hidden):
+                do[j] = share[j] * tanh_c[j] * (o[j] - o[j] * o[j])
+            for j in range(hidden):
+                di[j] = cell[j] * g[j] * (i[j] - i[j] * i[j])
+                dg[j] = cell[j] * i[j] * (one - g[j] * g[j])
+            for j in range(hidden):
+                df[j] = cell[j] * before[j] * (f[j] - f[j] * f[j])
+                cell[j] *= f[j]
+                share[j] = 0
+        _add_product(dgates[t], weight, dh)

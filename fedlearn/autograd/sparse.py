@@ -1,0 +1,57 @@
+"""Sums of rows by number: what bags of words are made of, and what NumPy has no quick call for.
+
+Both are products with a sparse matrix of ones. They run SciPy's compiled loops without the objects around them, whose
+checks take several times as long as the sums of one batch. These loops are not in SciPy's manual, though of old; tests
+hold them against its public classes. Each sum is taken in the order of the numbers, one after another, so that no bit
+of it depends on what else is summed in the same call.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+UNSIGNED: dict[np.dtype, Any] = {np.dtype(np.int32): np.dtype(np.uint32), np.dtype(np.int64): np.dtype(np.uint64)}
+
+
+def sum_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """(B, D) of table (V, D): row b is the sum of `table[numbers[bounds[b]:bounds[b + 1]]]`; 0 where there are none.
+
+    numbers (n,) and bounds (B + 1,), both int32 or both int64. Raises `IndexError` for a number out of range.
+    """
+    from scipy.sparse import _sparsetools
+
+    _check(numbers, len(table))
+    out = np.zeros((len(bounds) - 1, table.shape[1]), table.dtype)
+    entries = _ones(len(numbers), table.dtype)
+    _sparsetools.csr_matvecs(len(out), *table.shape, bounds, numbers, entries, table.ravel(), out.ravel())
+    return out
+
+
+def add_to_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, values: np.ndarray) -> None:
+    """Add `values[b]`, of (B, D), to each row of a contiguous table (V, D) that bag b names; else as `sum_rows`."""
+    from scipy.sparse import _sparsetools
+
+    _check(numbers, len(table))
+    if not table.flags.c_contiguous or table.dtype is not values.dtype:
+        raise ValueError(f"a contiguous table of {values.dtype} is needed, not {table.dtype}, strides {table.strides}")
+    (rows, width), entries = table.shape, _ones(len(numbers), table.dtype)
+    _sparsetools.csc_matvecs(rows, len(values), width, bounds, numbers, entries, values.ravel(), table.ravel())
+
+
+def _check(numbers: np.ndarray, count: int) -> None:
+    """The compiled loops read and write where they are told."""
+    if numbers.size and not numbers.view(UNSIGNED[numbers.dtype]).max() < count:  # negative ones are large then
+        raise IndexError(f"row numbers from {numbers.min()} to {numbers.max()} in a table of {count} rows")
+
+
+def _ones(count: int, dtype: np.dtype) -> np.ndarray:
+    """The matrix's entries: a stretch of an array that is made once."""
+    return _power_of_two_ones((count - 1).bit_length() if count else 0, dtype)[:count]
+
+
+@lru_cache(maxsize=64)
+def _power_of_two_ones(exponent: int, dtype: np.dtype) -> np.ndarray:
+    return np.ones(1 << exponent, dtype)
