@@ -8,14 +8,16 @@ from fedlearn.lazy import lazy
 
 if TYPE_CHECKING:
     from aggregator.aggregator import Aggregator
+    from aggregator.faults import Faults
     from aggregator.history import History, RoundRecord, Tracker
     from aggregator.runfolder import RunFolder
 
-__all__ = ["Aggregator", "History", "RoundRecord", "RunFolder", "Tracker"]
+__all__ = ["Aggregator", "Faults", "History", "RoundRecord", "RunFolder", "Tracker"]
 __getattr__ = lazy(
     __name__,
     {
         "Aggregator": "aggregator",
+        "Faults": "faults",
         "History": "history",
         "RoundRecord": "history",
         "RunFolder": "runfolder",

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
 
+from aggregator.faults import NO_FAULTS, Fates, Faults
 from aggregator.history import History, RoundRecord, Tracker
 from aggregator.runfolder import RunFolder, model_sha256
-from aggregator.sampling import check_cohort, sample_cohort
+from aggregator.sampling import Sampler, Uniform, check_cohort
 from aggregator.session import Collected, Session
-from fedlearn.errors import BadInput, RoundVoid
+from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.errors import BadInput, FedlearnError, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.protocol import Pool, Transcript
 from fedlearn.secure import Paillier
 from fedlearn.secure.base import Protection
 from fedlearn.strategies import FedAvg
-from fedlearn.strategies.base import State, Strategy
+from fedlearn.strategies.base import State, Strategy, broadcast_of
 
 log = logging.getLogger(__name__)
 Evaluate = Callable[[Any], dict[str, float]]
@@ -33,13 +35,17 @@ class Aggregator:
     strategy    the algorithm (default FedAvg)
     protection  what hides updates from this very object (default Paillier at 3072 bits)
     cohort      clients sampled each round (default: all)
+    sampler     which ones (default: uniformly without replacement)
     seed        of every reproducible choice; keys and randomisers never come from it
     vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
     folder      where the run is kept (default: nowhere)
     trackers    told of every round
+    faults      who vanishes, crashes or comes too late (default: nobody but those that really do)
     stack       whether pools train clients side by side: "auto" (where it is quicker), "on" or "off"; the bits are
                 the same
+    kernels     how recurrent layers compute, which can change bits: "numpy", "numba" or "measure"
+                (`KernelPlan.choose`); decided once, and kept in the folder for sessions that go on with the run
     """
 
     def __init__(
@@ -49,23 +55,29 @@ class Aggregator:
         protection: Protection | None = None,
         *,
         cohort: int | None = None,
+        sampler: Sampler | None = None,
         seed: int = 0,
         vocabulary: dict[str, Any] | None = None,
         evaluate: Evaluate | None = None,
         folder: RunFolder | None = None,
         trackers: Sequence[Tracker] = (),
+        faults: Faults | None = None,
         stack: str = "auto",
+        kernels: str = "numpy",
     ):
         self.model = model
         self.strategy: Strategy = strategy or FedAvg()
         self.protection: Protection = protection or Paillier()
         self.cohort = cohort
+        self.sampler: Sampler = sampler or Uniform()
         self.seed = seed
         self.vocabulary = vocabulary or {}
         self.evaluate = evaluate
         self.folder = folder
         self.trackers = trackers
+        self.faults = faults
         self.stack = stack
+        self.kernels = kernels
 
     def fit(self, pool: Pool, rounds: int = 10) -> History:
         """Run the federation; returns its history, and leaves the trained weights in `model`.
@@ -76,20 +88,51 @@ class Aggregator:
         if rounds < 1:
             raise BadInput(f"rounds is {rounds}, at least 1 is needed: raise it")
         size = check_cohort(self.cohort, len(pool))
+        sampled = self.faults.sampled(size, len(pool)) if self.faults else size
+        self.sampler.check(len(pool), sampled)
+        most = min(self.sampler.limit(sampled), len(pool))
         session = Session(
             pool, self.model, self.strategy, self.protection,
-            vocabulary=self.vocabulary, seed=self.seed, cohort=size, rounds=rounds, stack=self.stack,
+            vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
+            stack=self.stack, kernels=self._kernel_plan(),
         )  # fmt: skip
-        with ExitStack() as stack:
+        with self._resumable(), ExitStack() as stack:
             transcript = self._open_folder(stack)
             stack.callback(session.close)
             stack.callback(transcript.close)
             session.start(transcript)
-            history = self._rounds(session, transcript, len(pool), size, rounds)
+            history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
-                self.folder.write_outcome({"state": "done", **history.summary()})
+                self.folder.write_outcome({"state": "done" if history.counted else "failed", **history.summary()})
             return history
+
+    def _kernel_plan(self) -> KernelPlan:
+        """How recurrent layers compute: in a resumed run as in its first session."""
+        if self.folder is not None and self.folder.kernels:
+            return KernelPlan.from_dict(self.folder.kernels)
+        recalling = [p.shape for name, p in self.model.named_parameters() if "weight_hh" in name]
+        plan = KernelPlan.choose(self.kernels, recalling, self.strategy.arguments().get("batch_size", 1))
+        if self.folder is not None:
+            self.folder.kernels = plan.to_dict()
+        return plan
+
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """Says how to go on with a run that was interrupted, or that the system ended (a full disk)."""
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            if self.folder is not None:
+                interrupt.add_note(f"go on with the same options and --resume --out {self.folder.path}")
+            raise
+        except OSError as error:
+            if self.folder is None:
+                raise
+            raise FedlearnError(
+                f"the run cannot go on: {error}; mend that, then give the same options and "
+                f"--resume --out {self.folder.path}"
+            ) from error
 
     def _open_folder(self, stack: ExitStack) -> Transcript:
         if self.folder is None:
@@ -100,23 +143,34 @@ class Aggregator:
 
     def _close_folder(self, error: BaseException | None) -> None:
         assert self.folder is not None
-        self.folder.sync()
-        self.folder.end()
-        if isinstance(error, BadInput) and not (self.folder.path / "metrics.jsonl").exists():
-            self.folder.discard()
-        elif error is not None:
-            self.folder.write_outcome({"state": "failed", "reason": f"{type(error).__name__}: {error}"})
+        # On a full disk this fails too; what is to be told of is the error that ended the run.
+        with nullcontext() if error is None else suppress(OSError):
+            try:
+                self.folder.sync()
+            finally:
+                self.folder.end()
+            if isinstance(error, BadInput) and not (self.folder.path / "metrics.jsonl").exists():
+                self.folder.discard()
+            elif isinstance(error, KeyboardInterrupt):
+                self.folder.write_outcome({"state": "interrupted"})
+            elif error is not None:
+                self.folder.write_outcome({"state": "failed", "reason": f"{type(error).__name__}: {error}"})
 
-    def _rounds(self, session: Session, transcript: Transcript, population: int, size: int, rounds: int) -> History:
+    def _rounds(
+        self, session: Session, transcript: Transcript, population: int, size: int, sampled: int, rounds: int
+    ) -> History:
         began = time.perf_counter()
         state, history = self._resume()
         first = len(history.rounds) + 1
+        session.remember(self.folder.clients if self.folder else None, first - 1)
         for tracker in self.trackers:
             tracker.begin(rounds, first)
         try:
             for round in range(first, rounds + 1):
-                cohort = sample_cohort(self.seed, round, population, size)
-                record, state = self._round(session, transcript, round, cohort, state)
+                cohort = self.sampler.sample(self.seed, round, population, sampled)
+                wanted = size if sampled > size else len(cohort)
+                fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
+                record, state = self._round(session, transcript, round, cohort, fates, state)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
                 self._keep(transcript, state, history)
@@ -132,21 +186,23 @@ class Aggregator:
         return history
 
     def _round(
-        self, session: Session, transcript: Transcript, round: int, cohort: list[int], state: State
+        self, session: Session, transcript: Transcript, round: int, cohort: list[int], fates: Fates, state: State
     ) -> tuple[RoundRecord, State]:
-        record = RoundRecord(round)
+        record = RoundRecord(round, simulated_seconds=fates.seconds)
         up, down = transcript.bytes_up, transcript.bytes_down
         weights = self.model.vector
         try:
-            collected = session.collect(round, cohort, weights)
+            collected = session.collect(round, cohort, broadcast_of(self.strategy, weights, state), fates)
         except RoundVoid as void:
             log.warning("round %d is void, the model stays as it was: %s", round, void)
             record.void = str(void)
-            record.clients_failed = len(cohort)
+            record.lost = dict(sorted(void.lost.items()))
         else:
-            mean = collected.aggregate.mean
+            mean = collected.aggregate.mean | {"participation": np.array(collected.participation)}
             weights[:], state = self.strategy.server_step(weights, mean, state)
+            session.settle(round, collected, self.folder.resumable if self.folder else ())
             self._describe(record, collected)
+        record.clients_failed = len(cohort) - record.clients_ok
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
         self._evaluate(record)
         return record, state
@@ -154,7 +210,6 @@ class Aggregator:
     def _describe(self, record: RoundRecord, collected: Collected) -> None:
         aggregate = collected.aggregate
         record.clients_ok = aggregate.addends
-        record.clients_failed = len(collected.lost)
         record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
         record.attempts = collected.attempts
         record.seconds = collected.seconds

@@ -10,12 +10,15 @@ from typing import Any, Protocol
 class RoundRecord:
     """One round as the aggregator knows it: totals of the cohort, nothing about one client.
 
+    clients_ok   whose updates are in the sum; clients_failed: the others that were sampled
     loss         of the evaluation where the scenario has one, else the cohort's mean training loss (nats)
     metrics      the scenario's evaluation of the new global model (accuracy, f1...)
     train_loss, weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`
     bytes_up, bytes_down: clients to aggregator and back, headers included
     seconds      by phase: each of the protection's, "open", "evaluate"
-    lost         client -> reason
+    simulated_seconds: until the round closed, where faults are simulated
+    lost         client -> reason; under masks, or where faults are simulated, also of clients whose update counts
+                 and that were lost after it
     void         why the round changed nothing; None for a good one
     """
 
@@ -33,6 +36,7 @@ class RoundRecord:
     bytes_up: int = 0
     bytes_down: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    simulated_seconds: float | None = None
     lost: dict[int, str] = field(default_factory=dict)
     void: str | None = None
 
@@ -67,6 +71,11 @@ class History:
     seconds: float = 0.0
 
     @property
+    def counted(self) -> int:
+        """Rounds that changed the model: those that are not void."""
+        return sum(record.void is None for record in self.rounds)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Loss and metrics after the last round."""
         if not self.rounds:
@@ -78,7 +87,7 @@ class History:
         """How the run ended, as in run.json."""
         return {
             "rounds": len(self.rounds),
-            "void": sum(record.void is not None for record in self.rounds),
+            "void": len(self.rounds) - self.counted,
             "metrics": self.metrics,
             "model_sha256": self.model_sha256,
             "bytes_up": self.bytes_up,

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fedlearn.children import start_shielded
 from fedlearn.errors import FedlearnError, OpeningRefused, ProtocolError
 from fedlearn.protocol import (
     AGGREGATOR,
@@ -74,7 +75,7 @@ class Openers:
 
 def _deal(dealer: DealerSpec) -> None:
     process = get_context("spawn").Process(target=_run_dealer, args=(dealer,), name="dealer", daemon=True)
-    process.start()
+    start_shielded(process)
     process.join()
     if process.exitcode:
         raise FedlearnError(f"the dealer ended with exit status {process.exitcode}: its error stands above")
@@ -90,7 +91,7 @@ class _OpenerProcess:
         self._name = party_name(spec.party)
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, spec, session), name=self._name, daemon=True)
-        self._process.start()
+        start_shielded(self._process)
         theirs.close()
 
     def send(self, data: bytes) -> None:

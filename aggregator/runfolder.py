@@ -1,7 +1,8 @@
 """A run's folder on disk. Everything in it is whole at any moment: files are written beside and renamed.
 
 run.json (configuration, versions, seed, data, outcome), metrics.jsonl (a line a round), model.safetensors,
-transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/.
+transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/. Where a strategy has clients keep state, they
+do so in checkpoint/clients/, before the checkpoint of the round that it came of is written.
 
 Every round ends with a checkpoint that survives the death of the process. To survive a power cut it must also be
 forced to the disk, which takes milliseconds, longer than a round of small clients: so that is done as often as a
@@ -40,15 +41,38 @@ SYNC_SHARE = 0.05  # of a run's time, for waiting until a checkpoint is on the d
 def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
     """Write `data` so that `path` holds either what it held before or all of it, whenever the process dies.
 
-    sync: also if the machine does.
+    sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
     """
     beside = path.with_name(path.name + ".tmp")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line, or nothing where all of it cannot be written."""
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        data = line.encode() + b"\n"
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+class _RunLog(logging.FileHandler):
+    """Where the log cannot be written nor can a checkpoint, and that is what ends the run and is told."""
+
+    def handleError(self, record: logging.LogRecord) -> None: ...  # noqa: N802
 
 
 class RunFolder:
@@ -57,7 +81,10 @@ class RunFolder:
     configuration: what decides the run's numbers, seed included; a run is resumed with the same one only.
     data_set: name and SHA-256 of what was trained on.
     record: keep the transcript's payloads. transcript: its mode, "full" or "digest".
+    kernels: how the run's recurrent layers compute (`KernelPlan.to_dict()`), once that is decided.
     """
+
+    kernels: dict[str, Any]
 
     def __init__(
         self,
@@ -80,6 +107,7 @@ class RunFolder:
         self._rows: list[str] = []
         self._synced: Path | None = None
         self._syncing = 0.0
+        self.kernels = {}
         if resume:
             self._check_same_configuration()
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -89,6 +117,7 @@ class RunFolder:
         try:
             run = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             before = run["configuration"] | {"data_set": run["data_set"]}
+            self.kernels = run.get("kernels", {})
         except (OSError, ValueError, KeyError):
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
         now = json.loads(json.dumps(self.configuration | {"data_set": self.data_set}))
@@ -99,17 +128,27 @@ class RunFolder:
                     "give the options of the first start"
                 )
 
+    @property
+    def clients(self) -> Path:
+        """Where the pool may keep what clients remember between rounds: not for this side to read."""
+        return self.path / "checkpoint" / "clients"
+
+    @property
+    def resumable(self) -> list[int]:
+        """The rounds whose checkpoints are kept."""
+        return [int(path.stem.removeprefix("round-")) for path in self._checkpoints]
+
     def begin(self) -> Transcript:
         """Create the folder, start its log and transcript, and say in run.json that the run is on its way."""
         self.path.mkdir(parents=True, exist_ok=True)
+        self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
         (self.path / "checkpoint").mkdir(exist_ok=True)
         self._checkpoints = sorted((self.path / "checkpoint").glob("round-*.safetensors"))
         self._began = time.perf_counter()
         mark_records()
-        self._log = logging.FileHandler(self.path / "run.log", encoding="utf-8")
+        self._log = _RunLog(self.path / "run.log", encoding="utf-8")
         self._log.setFormatter(logging.Formatter(LOG_FORMAT))
         logging.getLogger().addHandler(self._log)
-        self.write_outcome({"state": "running"})
         return Transcript(self.path, self._record, self._transcript)
 
     def end(self) -> None:
@@ -127,6 +166,7 @@ class RunFolder:
             "seed": self.configuration.get("seed"),
             "data_set": self.data_set,
             "versions": _versions(),
+            "kernels": self.kernels,
             "outcome": outcome,
         }
         write_atomic(self.path / "run.json", json.dumps(run, indent=2).encode() + b"\n")
@@ -142,12 +182,13 @@ class RunFolder:
     def keep(self, record: RoundRecord, arrays: dict[str, np.ndarray]) -> bool:
         """Enter a round, and keep all that the next one needs in one file; whether that is on the disk for sure."""
         self._rows.append(json.dumps(record.to_dict()))
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-            metrics.write(self._rows[-1] + "\n")
         path = self.path / "checkpoint" / f"round-{record.round:06d}.safetensors"
         sync = self._syncing <= SYNC_SHARE * (time.perf_counter() - self._began)
         began = time.perf_counter()
+        if sync:
+            self._sync_clients()
         write_atomic(path, save(arrays, {"records": f"[{','.join(self._rows)}]"}), sync)
+        append_line(self.path / "metrics.jsonl", self._rows[-1])
         self._checkpoints.append(path)
         if sync:
             self._syncing += time.perf_counter() - began
@@ -158,10 +199,16 @@ class RunFolder:
     def sync(self) -> None:
         """Force the last checkpoint to the disk."""
         if self._checkpoints and self._synced != self._checkpoints[-1]:
+            self._sync_clients()
             with open(self._checkpoints[-1], "rb") as file:
                 os.fsync(file.fileno())
             self._synced = self._checkpoints[-1]
             self._remove_old()
+
+    def _sync_clients(self) -> None:
+        """Force what clients remember to the disk before the checkpoint that belongs to it."""
+        if self.clients.exists():
+            os.sync()
 
     def _remove_old(self) -> None:
         for old in [path for path in self._checkpoints[:-KEPT_CHECKPOINTS] if path != self._synced]:
@@ -178,6 +225,7 @@ class RunFolder:
                 return load_file(path), [RoundRecord.from_dict(row) for row in rows]
             except (SafetensorError, OSError, ValueError, KeyError):
                 logging.getLogger(__name__).warning("checkpoint %s cannot be read, trying the one before", path.name)
+        (self.path / "metrics.jsonl").unlink(missing_ok=True)  # of rounds that are run again
         return None
 
 

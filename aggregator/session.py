@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from aggregator.faults import NO_FAULTS, Fates
 from aggregator.openers import Openers
+from fedlearn.autograd import recurrent
+from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.models.flat import stack_size
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
+    Answer,
     Body,
+    Counted,
     Enrolment,
     Inbox,
     Lost,
@@ -51,9 +58,14 @@ ATTEMPTS = 3  # of one round, where workers die under it
 
 @dataclass
 class Collected:
-    """One round's opened sum and how it came about. seconds: by phase."""
+    """One round's opened sum and how it came about. seconds: by phase. lost: some of them after their update was in.
+
+    clients: whose updates are in the sum. participation: what share of all clients they are.
+    """
 
     aggregate: Aggregate
+    clients: list[int]
+    participation: float
     attempts: int
     seconds: dict[str, float]
     lost: dict[int, Lost] = field(default_factory=dict)
@@ -64,7 +76,10 @@ class _WorkerDied(Exception):
 
 
 class Session:
-    """Aggregator, pool and openers under one plan. Use as a context manager; a session has its own keys."""
+    """Aggregator, pool and openers under one plan; a session has its own keys.
+
+    cohort: clients whose updates a round is complete with. sampled: clients that are told to train, as many or more.
+    """
 
     def __init__(
         self,
@@ -76,21 +91,31 @@ class Session:
         vocabulary: dict[str, Any],
         seed: int,
         cohort: int,
+        sampled: int,
         rounds: int,
         stack: str = "auto",
+        kernels: KernelPlan | None = None,
     ):
-        if cohort > protection.codec.addends:
+        if sampled > protection.codec.addends:
             raise CodecError(
-                f"a cohort of {cohort} clients does not fit a codec of {protection.codec.addends} addends: "
-                f"set addends={cohort} or more in the codec"
+                f"a cohort of {sampled} clients does not fit a codec of {protection.codec.addends} addends: "
+                f"set addends={sampled} or more in the codec"
             )
         if cohort < protection.min_cohort:
             raise BadInput(
                 f"a cohort of {cohort} clients is under the minimum of {protection.min_cohort} that protection "
                 f"{protection.name} opens a sum for: sample more clients, or lower min_cohort knowingly"
             )
+        running = [name for name, _ in model.named_buffers()]
+        if running:
+            raise BadInput(
+                f"the model keeps running statistics ({', '.join(running)}), which no update carries: "
+                "they would stay as they began; take LayerNorm, or BatchNorm with track_running_stats=False"
+            )
+        self._kernels = kernels or KernelPlan()
         stack_size(model, stack)  # refused here, before anything is written, if it cannot be done
         self._pool = pool
+        self._keeping = bool(strategy.keeps(model.vector.size))
         self._protection = protection
         self._id = secrets.token_bytes(16)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
@@ -103,15 +128,17 @@ class Session:
             protection={"name": protection.name, "arguments": protection.arguments()},
             keys={},
             layout=self._layout.to_dict(),
-            cohort=cohort,
+            cohort=sampled,
             rounds=rounds,
-            kernels={"blas_threads": 1, "stack": stack, "fold": False},
+            kernels={"blas_threads": 1, "stack": stack, "fold": False, "recurrent": self._kernels.to_dict()},
             seed=seed,
         )
 
     def start(self, transcript: Transcript) -> None:
         """Start openers and clients: their keys come in, the plan goes out to everybody."""
         self._transcript = transcript
+        self._kernels_before = recurrent.current()
+        recurrent.use(self._kernels)  # here too: the model is evaluated in this process
         self._plan.kernels["fold"] = self._protection.fold_in_worker and not transcript.record
         self._openers = Openers(self._protection, self._id)
         for party, data in self._openers.keys().items():
@@ -125,17 +152,42 @@ class Session:
         self._openers.tell(plan)
         self._pool.start(plan)
 
+    def remember(self, folder: Path | None, round: int) -> None:
+        """Have clients that keep state do so in `folder` (None: while the session lasts) and go on after `round`."""
+        if self._keeping and folder is None:
+            self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
+            folder = Path(self._vault.name)
+        if self._keeping and folder is not None:
+            self._pool.remember(folder, round)
+
+    def settle(self, round: int, collected: Collected, resumable: Sequence[int]) -> None:
+        """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""
+        if self._keeping:
+            notice = self._message(Step(round, collected.attempts - 1, "settle"), EVERYBODY, Counted())
+            self._transcript.saw(notice, recipients=collected.clients)
+            self._pool.settle(notice, collected.clients, resumable)
+
     def close(self) -> None:
+        if hasattr(self, "_kernels_before"):
+            recurrent.use(self._kernels_before)
         self._pool.close()
+        if hasattr(self, "_vault"):
+            self._vault.cleanup()
         if hasattr(self, "_openers"):
             self._openers.close()
 
-    def collect(self, round: int, cohort: Sequence[int], weights: np.ndarray) -> Collected:
+    def collect(self, round: int, cohort: Sequence[int], weights: np.ndarray, fates: Fates = NO_FAULTS) -> Collected:
         """Train the cohort from `weights` (P,) float32 and open the sum of its updates.
 
+        After the weights may come what the strategy broadcasts beside them.
+        fates: clients that vanish by the fault model, in every attempt.
         Raises `RoundVoid` with the reason where too few updates arrive, the openers refuse, or workers die in
         every attempt; `BadInput` where it is void because clients refused what they were told to do.
         """
+        if not self._protection.min_cohort <= len(cohort) <= self._plan.cohort:
+            least = self._protection.min_cohort
+            raise RoundVoid(f"{len(cohort)} clients were sampled, it takes {least} to {self._plan.cohort}")
+        self._fates = fates
         for attempt in range(ATTEMPTS):
             try:
                 return self._attempt(round, attempt, cohort, weights)
@@ -148,17 +200,20 @@ class Session:
         try:
             return self._phases(round, attempt, list(cohort), weights, lost)
         except RoundVoid as void:
-            raise RoundVoid(f"{void}{_reasons(lost)}") from None
+            raise RoundVoid(f"{void}{_reasons(lost)}", {client: loss.reason for client, loss in lost.items()}) from None
 
     def _phases(
         self, round: int, attempt: int, alive: list[int], weights: np.ndarray, lost: dict[int, Lost]
     ) -> Collected:
         half = self._protection.server(self._plan, Step(round, attempt))
         seconds: dict[str, float] = {}
+        added: list[int] = []
         for phase in self._protection.phases:
             began = time.perf_counter()
             self._exchange(Step(round, attempt, phase), half, alive, weights, lost)
             alive = [client for client in alive if client not in lost]
+            if phase == self._protection.training_phase:
+                added = alive
             # A sum keeps its addends though clients vanish after training: whether it can be opened, `half` says.
             if max(len(alive), half.addends) < self._protection.min_cohort:
                 raise self._too_few(len(alive), lost)
@@ -166,7 +221,9 @@ class Session:
         began = time.perf_counter()
         total = self._open(Step(round, attempt, "open"), half)
         seconds["open"] = time.perf_counter() - began
-        return Collected(self._layout.decode(total, half.addends), attempt + 1, seconds, lost)
+        aggregate = self._layout.decode(total, half.addends)
+        participation = aggregate.addends / len(self._pool)
+        return Collected(aggregate, added, participation, attempt + 1, seconds, self._fates.crashed | lost)
 
     def _too_few(self, alive: int, lost: dict[int, Lost]) -> Exception:
         message = f"{alive} clients answered, {self._protection.min_cohort} are needed"
@@ -188,7 +245,7 @@ class Session:
             if payload:
                 self._transcript.saw(inboxes[client])
         died = None
-        for answer in self._pool.exchange(step, broadcast, inboxes):
+        for answer in self._answers(step, broadcast, inboxes):
             if isinstance(answer, Lost):
                 lost[answer.client] = answer
                 died = answer.reason if answer.again else died
@@ -202,6 +259,12 @@ class Session:
                 lost.update((client, Lost(client, str(error))) for client in answer.clients)
         if died:
             raise _WorkerDied(died)
+
+    def _answers(self, step: Step, broadcast: bytes, inboxes: dict[int, bytes]) -> Iterator[Answer]:
+        """What comes back from clients that were told something: of those who vanish, only that they did."""
+        gone = self._fates.gone(step.phase, self._protection)
+        yield from (gone[client] for client in inboxes if client in gone)
+        yield from self._pool.exchange(step, broadcast, {c: inbox for c, inbox in inboxes.items() if c not in gone})
 
     def _take(self, step: Step, half: ServerHalf, client: int, data: bytes) -> None:
         """Hand one client's payload to the protection; where clients sign, the openers get to see it too."""

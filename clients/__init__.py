@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     from clients.client import Client, ClientSource
     from clients.inline import InlinePool
     from clients.processes import ProcessPool
+    from clients.ray import RayPool
 
 POOLS = Registry(
     "pool",
     {
         "inline": ("clients.inline:InlinePool", "every client in this process"),
         "processes": ("clients.processes:ProcessPool", "clients spread over spawned worker processes"),
+        "ray": ("clients.ray:RayPool", "clients spread over Ray actors, here or on a cluster (extra ray)"),
     },
 )
 
-__all__ = ["POOLS", "Client", "ClientSource", "InlinePool", "ProcessPool"]
+__all__ = ["POOLS", "Client", "ClientSource", "InlinePool", "ProcessPool", "RayPool"]
 __getattr__ = lazy(
     __name__,
     {
@@ -28,5 +30,6 @@ __getattr__ = lazy(
         "ClientSource": "client",
         "InlinePool": "inline",
         "ProcessPool": "processes",
+        "RayPool": "ray",
     },
 )

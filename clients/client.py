@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fedlearn.datasets.bags import Examples
+
+if TYPE_CHECKING:
+    from clients.behaviours.base import Behaviour
 
 
 @dataclass
 class Client:
-    """One participant: its name (for people who read logs) and its private examples."""
+    """One participant: its name (for people who read logs) and its private examples.
+
+    behaviour: what it does where it is malicious; None for an honest client.
+    """
 
     name: str
     data: Examples
+    behaviour: Behaviour | None = None
 
 
 class ClientSource(Protocol):

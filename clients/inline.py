@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from clients.client import ClientSource
+from clients.memory import ClientMemory
 from clients.session import LocalSession
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
@@ -35,6 +37,14 @@ class InlinePool:
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         yield from self._session.exchange(step, broadcast, inboxes)
+
+    def remember(self, folder: Path, round: int) -> None:
+        self._memory = ClientMemory(folder)
+        self._memory.rewind(round)
+        self._session.remember(folder)
+
+    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
+        self._memory.settle(notice, clients, rounds)
 
     def close(self) -> None:
         if self._blas is not None:

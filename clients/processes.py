@@ -25,7 +25,9 @@ from threadpoolctl import threadpool_limits
 
 from clients.client import Client, ClientSource
 from clients.logs import WorkerLogs, send_records
+from clients.memory import ClientMemory
 from clients.session import LocalSession
+from fedlearn.children import start_shielded
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
@@ -49,6 +51,7 @@ class ProcessPool:
         self._clients = clients
         self._size = max(1, min(workers, len(clients)))
         self._workers: list[_Worker] = []
+        self._memory: ClientMemory | None = None
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -125,8 +128,23 @@ class ProcessPool:
         self._workers[number] = self._spawn(number)
         self._workers[number].send(("join", (self._plan,)))
         self._workers[number].returned()
+        if self._memory is not None:
+            self._workers[number].send(("remember", (self._memory.folder,)))
+            self._workers[number].returned()
         for client in sorted(unfinished):
             yield Lost(client, reason, again=True)
+
+    def remember(self, folder: Path, round: int) -> None:
+        self._memory = ClientMemory(folder)
+        self._memory.rewind(round)
+        for worker in self._workers:
+            worker.send(("remember", (folder,)))
+        for worker in self._workers:
+            worker.returned()
+
+    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
+        assert self._memory is not None
+        self._memory.settle(notice, clients, rounds)
 
     def close(self) -> None:
         for worker in self._workers:
@@ -147,7 +165,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         arguments = (theirs, self._logs.queue, self._logs.level, clients, vault, number)
         self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
-        self.process.start()
+        start_shielded(self.process)
         theirs.close()  # so that the worker's death is the end of the pipe
 
     def returned(self) -> Any:

@@ -15,6 +15,7 @@ import msgpack
 import numpy as np
 
 from clients.client import Client, ClientSource
+from clients.memory import ClientMemory
 from clients.training import Encoded, LocalTraining, guarded
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.signing import SigningKey
@@ -75,6 +76,10 @@ class LocalSession:
         self._protection = PROTECTIONS.load(protection["name"]).rebuild(protection["arguments"])
         if self._protection.signed and not self._signing and self._vault is not None:
             self._signing = _old_keys(self._vault)
+
+    def remember(self, folder: Path) -> None:
+        """Where clients keep their state between rounds, if the plan's strategy has them keep one; after `join`."""
+        self._training.memory = ClientMemory(folder)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""

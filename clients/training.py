@@ -1,7 +1,8 @@
 """Local training of many clients in one process: stacked, narrowed or one by one, and the same bits each way.
 
 Whoever trains beside a client changes nothing in its update: it draws its own shuffles, and stacked clients are
-computed side by side, never mixed. What is at fault with one client costs that client only.
+computed side by side, never mixed. What is at fault with one client costs that client only. Clients with a behaviour
+of their own are trained whole and one by one: what they do to an update may concern any weight.
 """
 
 from __future__ import annotations
@@ -9,37 +10,44 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
+from clients.behaviours.base import Behaviour, Honest
 from clients.client import Client, ClientSource
+from clients.memory import ClientMemory
 from fedlearn import nn
-from fedlearn.datasets.bags import Bags
+from fedlearn.autograd import recurrent
+from fedlearn.autograd.memory import keep_freed
+from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.datasets.bags import Bags, Examples
 from fedlearn.datasets.views import batch_shape, stack
-from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.errors import BadInput
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.models.flat import FlatModel, stack_size
-from fedlearn.models.narrow import NarrowModel, Support
+from fedlearn.models.narrow import NarrowModel, OwnWords, Support
+from fedlearn.nn.stack import unstackable
 from fedlearn.protocol import Lost, RunPlan, party_name
 from fedlearn.secure.layout import Layout
-from fedlearn.seeding import ClientRandom, LocalRandom
+from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies import STRATEGIES
-from fedlearn.strategies.base import LocalUpdate, Strategy
+from fedlearn.strategies.base import LocalUpdate, State, Strategy, read_broadcast
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Way = Callable[[dict[int, Client], int, np.ndarray], Iterator["Encoded | Lost"]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
-ENCODED_AT_ONCE = 1 << 15  # values, likewise
+ENCODED_AT_ONCE = 1 << 17  # values, likewise
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Encoded updates of some clients, int64 (K, n); with a `support` one client's, of those lanes only (1, m)."""
+    """Encoded updates of some clients, int64 (K, n); with a `support` of those lanes only, (K, m)."""
 
     clients: Sequence[int]
     lanes: np.ndarray
@@ -50,24 +58,31 @@ class Encoded:
         if self.support is None:
             total += self.lanes.sum(axis=0)
         else:
-            self.support.add_to(total, self.lanes[0])
+            self.support.add_to(total, self.lanes)
 
     def vectors(self, length: int) -> Iterator[tuple[int, np.ndarray]]:
         """Each client's whole vector, int64 (n,), of `length` lanes."""
         if self.support is None:
             yield from zip(self.clients, self.lanes, strict=True)
         else:
-            whole = np.zeros(length, np.int64)
-            self.add_to(whole)
-            yield self.clients[0], whole
+            for row, client in enumerate(self.clients):
+                one, whole = slice(row, row + 1), np.zeros(length, np.int64)
+                self.support.among(one).add_to(whole, self.lanes[one])
+                yield client, whole
 
 
 class LocalTraining:
-    """Trains the clients of one plan: one model object, one stack and one narrowed model serve them all."""
+    """Trains the clients of one plan: one model object, one stack and one narrowed model serve them all.
+
+    memory: where they keep their state between rounds; to be set before any trains, if the strategy has them keep one.
+    """
+
+    memory: ClientMemory
 
     def __init__(self, plan: RunPlan, clients: ClientSource | Mapping[int, Client]):
         self._clients = clients
         self._seed = plan.seed
+        keep_freed()
         model: Model = nn.build(plan.model).train()
         self._model = FlatModel(model)
         self._size = model.vector.size
@@ -76,37 +91,43 @@ class LocalTraining:
         self.layout = Layout.from_dict(plan.layout)
         self._block = max(1, ENCODED_AT_ONCE // self._size)
         self._stack_size = stack_size(model, plan.kernels["stack"])
+        recurrent.use(KernelPlan.from_dict(plan.kernels["recurrent"]))
         self._stack = self._model
-        narrows = model.vocabulary is not None and self._strategy.leaves_untouched_weights
-        self._narrow = NarrowModel(model) if narrows else None
+        narrows = model.vocabulary is not None and self._strategy.leaves_untouched_weights and not unstackable(model)
+        self._narrow = NarrowModel(model, 1 if plan.kernels["stack"] == "off" else None) if narrows else None
+        self._keeps = self._strategy.keeps(self._size)
 
-    def check(self, weights: np.ndarray) -> None:
+    def check(self, told: np.ndarray) -> None:
         """Raise `ProtocolError` for weights of another model than the plan's."""
-        if weights.shape != (self._size,):
-            raise ProtocolError(
-                f"the request has {weights.size} weights, the plan's model {self._size}: "
-                "the model must keep the parameters it had at the start of the run"
-            )
+        read_broadcast(self._strategy, self._size, told)
 
-    def updates(self, numbers: Iterable[int], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
-        """Train these clients from the global weights (P,); each of them is in one `Encoded` or one `Lost`."""
+    def updates(self, numbers: Iterable[int], round: int, told: np.ndarray) -> Iterator[Encoded | Lost]:
+        """Train these clients; each of them is in one `Encoded` or one `Lost`.
+
+        told: the global weights (P,), and after them what the strategy broadcasts beside them.
+        """
+        weights, self._broadcast = read_broadcast(self._strategy, self._size, told)
         for some in _cut(numbers, MADE_AT_ONCE):
-            groups: dict[object, dict[int, Client]] = {}
+            groups: dict[tuple[Way, object], dict[int, Client]] = {}
             for number in some:
                 try:
-                    shape, client = self._made(number)
+                    client = self._clients[number]
+                    groups.setdefault(self._way(client), {})[number] = client
                 except Exception as error:
                     yield lost(number, party_name(number), round, error)
-                else:
-                    groups.setdefault(shape, {})[number] = client
-            for shape, group in groups.items():
-                stacked = isinstance(shape, tuple) and self._stack_size > 1
-                yield from (self._side_by_side if stacked else self._one_by_one)(group, round, weights)
+            for (train, _), group in groups.items():
+                yield from train(group, round, weights)
 
-    def _made(self, number: int) -> tuple[object, Client]:
-        """A client, after what it must have in common with others to be stacked, or else its number of examples."""
-        client = self._clients[number]
-        return batch_shape(client.data) or len(client.data), client
+    def _way(self, client: Client) -> tuple[Way, object]:
+        """How to train a client, and what it must have in common with those that are trained with it."""
+        if client.behaviour is not None:
+            return self._misbehaving, None
+        shape = batch_shape(client.data)
+        if self._narrow is not None and isinstance(client.data, Bags):
+            return self._narrowed, shape
+        if shape is not None and self._stack_size > 1:
+            return self._side_by_side, shape
+        return self._one_by_one, len(client.data)
 
     def _side_by_side(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
         for some in _cut(group.items(), self._stack_size):
@@ -123,7 +144,13 @@ class LocalTraining:
             self._stack = FlatModel(self._model.model, len(group))
         self._stack.load(weights)
         examples = stack([client.data for client in group.values()])
-        return self._strategy.local_update(self._stack, examples, {}, LocalRandom(self._seed, round, list(group)))
+        numbers = list(group)
+        draws = LocalRandom(self._seed, round, numbers)
+        return self._strategy.local_update(self._stack, examples, self._state(numbers), draws)
+
+    def _state(self, clients: int | Sequence[int]) -> State:
+        """What the strategy is given beside the weights, for one client or for K stacked ones."""
+        return self._broadcast | self.memory.recall(clients, self._keeps) if self._keeps else self._broadcast
 
     def _one_by_one(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
         """Clients with equally many examples."""
@@ -132,7 +159,8 @@ class LocalTraining:
             trained: dict[int, Client] = {}
             updates: list[LocalUpdate] = []
             for (number, client), rng in some:
-                done = guarded(number, client.name, round, partial(self._train, number, client, rng, weights))
+                work = partial(self._train_whole, number, client.data, rng, weights)
+                done = guarded(number, client.name, round, work)
                 if isinstance(done, LocalUpdate):
                     trained[number] = client
                     updates.append(done)
@@ -141,38 +169,88 @@ class LocalTraining:
             if updates:
                 yield from self._encoded(trained, round, LocalUpdate.stacked(updates))
 
-    def _train(self, number: int, client: Client, rng: ClientRandom, weights: np.ndarray) -> LocalUpdate | Encoded:
-        if self._narrow is not None and isinstance(client.data, Bags):
-            return self._train_narrow(self._narrow, number, client.data, rng, weights)
+    def _train_whole(self, number: int, data: Examples, rng: ClientRandom, weights: np.ndarray) -> LocalUpdate:
         self._model.load(weights)
         if self._draws:
             self._model.model.use_rng(rng.generator)
-        return self._strategy.local_update(self._model, client.data, {}, rng)
+        return self._strategy.local_update(self._model, data, self._state(number), rng)
 
-    def _train_narrow(
-        self, narrow: NarrowModel, number: int, data: Bags, rng: ClientRandom, weights: np.ndarray
-    ) -> Encoded:
-        renumbered, support = narrow.narrow(weights, data)
-        update = self._strategy.local_update(narrow, renumbered, {}, rng)
-        layout = self.layout.narrowed(update.vectors["delta"].size)
-        return Encoded([number], layout.encode(update)[None], support)
-
-    def _encoded(self, group: dict[int, Client], round: int, update: LocalUpdate) -> Iterator[Encoded | Lost]:
-        """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
-        for start in range(0, len(group), self._block):
-            rows = slice(start, start + self._block)
-            some = list(group)[rows]
-            try:
-                lanes = self.layout.encode(update.among(rows))
-            except Exception:  # the fault of one, as above
-                for row, number in enumerate(some, start):
-                    one = update.among(slice(row, row + 1))
-                    yield guarded(number, group[number].name, round, partial(self._encoded_one, number, one))
+    def _narrowed(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
+        """Clients with equally many messages, each on the rows that its own words name."""
+        assert self._narrow is not None
+        own: dict[int, OwnWords] = {}
+        for number, client in group.items():
+            words = guarded(number, client.name, round, partial(self._narrow.own_words, cast(Bags, client.data)))
+            if isinstance(words, Lost):
+                yield words
             else:
-                yield Encoded(some, lanes)
+                own[number] = words
+        for numbers in self._narrow.stacks(own):
+            part = {number: own[number] for number in numbers}
+            yield from self._narrow_stack(self._narrow, part, group, round, weights)
 
-    def _encoded_one(self, number: int, update: LocalUpdate) -> Encoded:
-        return Encoded([number], self.layout.encode(update))
+    def _narrow_stack(
+        self, narrow: NarrowModel, own: dict[int, OwnWords], group: dict[int, Client], round: int, weights: np.ndarray
+    ) -> Iterator[Encoded | Lost]:
+        numbers = list(own)
+        try:
+            examples, support = narrow.narrow(weights, list(own.values()))
+            update = self._strategy.local_update(narrow, examples, {}, LocalRandom(self._seed, round, numbers))
+        except Exception as error:  # the fault of one, as above
+            if len(own) == 1:
+                yield lost(numbers[0], group[numbers[0]].name, round, error)
+                return
+            for number, words in own.items():
+                yield from self._narrow_stack(narrow, {number: words}, group, round, weights)
+        else:
+            yield from self._encoded({number: group[number] for number in numbers}, round, update, support)
+
+    def _misbehaving(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
+        """Clients with a behaviour; what colluders would honestly send is found out once for all of them."""
+
+        def honest(number: int, data: Examples) -> LocalUpdate:
+            return self._train_whole(number, data, local_random(self._seed, round, number), weights)
+
+        known = cast(Honest, cache(honest))
+
+        def misbehave(number: int, client: Client, behaviour: Behaviour) -> Encoded:
+            update = behaviour.update(honest(number, behaviour.examples(client.data)), known)
+            return self._encode(self.layout, [number], update)
+
+        for number, client in group.items():
+            assert client.behaviour is not None
+            yield guarded(number, client.name, round, partial(misbehave, number, client, client.behaviour))
+
+    def _encoded(
+        self, group: dict[int, Client], round: int, update: LocalUpdate, support: Support | None = None
+    ) -> Iterator[Encoded | Lost]:
+        """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
+        numbers = list(group)
+        layout = self.layout if support is None else self.layout.narrowed(update.vectors["delta"].shape[-1])
+        block = max(1, ENCODED_AT_ONCE // len(layout))
+
+        def encoded(start: int, stop: int) -> Encoded:
+            rows = slice(start, stop)
+            own = None if support is None else support.among(rows)
+            return self._encode(layout, numbers[rows], update.among(rows), own)
+
+        for start in range(0, len(numbers), block):
+            try:
+                done = encoded(start, start + block)
+            except Exception:  # the fault of one, as above
+                for row, number in enumerate(numbers[start : start + block], start):
+                    yield guarded(number, group[number].name, round, partial(encoded, row, row + 1))
+            else:
+                yield done
+
+    def _encode(
+        self, layout: Layout, numbers: Sequence[int], update: LocalUpdate, support: Support | None = None
+    ) -> Encoded:
+        """Their lanes; what they will keep, should the round count with them, is written down first."""
+        lanes = np.atleast_2d(layout.encode(update))
+        if self._keeps:
+            self.memory.note(numbers, update.state, self._keeps)
+        return Encoded(numbers, lanes, support)
 
 
 def guarded(client: int, name: str, round: int, work: Callable[[], T]) -> T | Lost:

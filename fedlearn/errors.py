@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class FedlearnError(Exception):
     """Root of everything this project raises on purpose."""
@@ -48,4 +50,11 @@ class OpeningRefused(FedlearnError):
 
 
 class RoundVoid(FedlearnError):
-    """A round that cannot be completed. The model stays as it was; the message is the recorded reason."""
+    """A round that cannot be completed. The model stays as it was; the message is the recorded reason.
+
+    lost: clients that were lost in it, each with the reason
+    """
+
+    def __init__(self, reason: str, lost: Mapping[int, str] | None = None):
+        super().__init__(reason)
+        self.lost = dict(lost or {})

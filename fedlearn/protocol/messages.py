@@ -64,7 +64,10 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """Aggregator to the cohort: the global model, one flat float32 vector (P,)."""
+    """Aggregator to the cohort: the global model, one flat float32 vector (P,).
+
+    After the weights comes what the plan's strategy broadcasts beside them, if anything.
+    """
 
     kind: ClassVar[int] = 1
     weights: np.ndarray
@@ -176,6 +179,22 @@ class PartialSum:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Aggregator to the clients in a round's opened sum, where they keep state: the round counted with you."""
+
+    kind: ClassVar[int] = 11
+
+    def to_bytes(self) -> bytes:
+        return b""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        if data:
+            raise ProtocolError(f"a notice of {len(data)} bytes, it has none: send it again")
+        return cls()
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """Aggregator to everybody, first message of a session: all that the parties agree on.
 
@@ -189,7 +208,8 @@ class RunPlan:
     layout      what one protected vector holds, as `Layout.to_dict()`
     cohort, rounds: clients a round and rounds in all, from which a client knows how much it will encrypt
     kernels     how to compute, decided once and the same for every worker: BLAS threads; "stack", whether to train
-                clients side by side; "fold", whether a worker adds the integers of its clients
+                clients side by side; "fold", whether a worker adds the integers of its clients; "recurrent", a
+                `KernelPlan`
     seed        of the simulation's reproducible randomness; nothing secret is drawn from it
     """
 
@@ -227,8 +247,10 @@ B = TypeVar("B", bound=Body)
 
 BODIES: dict[int, type[Body]] = {
     body.kind: body
-    for body in (TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum)
-}
+    for body in (
+        TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum, Counted,
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from fedlearn.protocol.messages import Step
@@ -58,6 +59,9 @@ class Pool(Protocol):
     clients sign; `start` tells all of them the plan, a whole message. `exchange` sends every client of
     `inboxes` the broadcast and its own inbox, whole messages or empty; each is in one Reply, Partial or Lost that
     it yields, in any order. Partials only where the plan's kernels say "fold".
+
+    `remember` and `settle` are called only where the strategy has clients keep state between rounds, `remember` once
+    after `start`. `clients.memory.ClientMemory` does the work of both; a pool tells its sessions the folder.
     """
 
     def __len__(self) -> int: ...
@@ -69,5 +73,21 @@ class Pool(Protocol):
     def start(self, plan: bytes) -> None: ...
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]: ...
+
+    def remember(self, folder: Path, round: int) -> None:
+        """Have clients keep their state in `folder`, which all workers see, and go on from that after `round`.
+
+        What was kept of later rounds is forgotten. Who trains a client writes its new state there before it answers,
+        so that no worker's end loses one; nothing in the folder is for the aggregator's eyes.
+        """
+        ...
+
+    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
+        """Tell these clients that the round of `notice`, a whole `Counted` message, counted with their updates.
+
+        They keep the state that came of it; everybody else's stays as it was before the round. rounds: those after
+        which the run may be resumed one day; what none of them needs is deleted.
+        """
+        ...
 
     def close(self) -> None: ...

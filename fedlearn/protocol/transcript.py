@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Transcript:
         self._rows: IO[str] | None = None
         self._payloads: IO[bytes] | None = None
         if folder is not None:
+            _mend(folder / ROWS, folder / PAYLOADS)
             self._rows = open(folder / ROWS, "a", encoding="utf-8")  # noqa: SIM115
             if record:
                 self._payloads = open(folder / PAYLOADS, "ab")  # noqa: SIM115
@@ -99,6 +101,27 @@ class Transcript:
         for file in (self._payloads, self._rows):
             if file is not None:
                 file.close()
+
+
+def _mend(rows: Path, payloads: Path) -> None:
+    """Cut off what the end of a process left half-written: a torn row, rows whose payload is not there."""
+    if not rows.exists():
+        return
+    stored = payloads.stat().st_size if payloads.exists() else None
+    length = end = 0
+    with open(rows, "r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            if stored is not None:
+                row = json.loads(line)
+                if row["offset"] + row["bytes"] > stored:
+                    break
+                end = row["offset"] + row["bytes"]
+            length += len(line)
+        file.truncate(length)
+    if stored is not None:
+        os.truncate(payloads, end)
 
 
 B = TypeVar("B", bound=Body)

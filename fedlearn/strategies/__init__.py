@@ -23,6 +23,10 @@ STRATEGIES = Registry(
         "fedadam": ("fedlearn.strategies.fedopt:FedAdam", "Adam at the server (Reddi et al. 2021)"),
         "fedyogi": ("fedlearn.strategies.fedopt:FedYogi", "Yogi at the server (Reddi et al. 2021)"),
         "fedadagrad": ("fedlearn.strategies.fedopt:FedAdagrad", "Adagrad at the server (Reddi et al. 2021)"),
+        "scaffold": (
+            "fedlearn.strategies.scaffold:Scaffold",
+            "control variates against client drift (Karimireddy et al. 2020); clients keep state",
+        ),
         "fednova": ("fedlearn.strategies.fednova:FedNova", "deltas per local step, for clients of unequal size"),
     },
 )

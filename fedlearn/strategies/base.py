@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from fedlearn.datasets.bags import Examples
+from fedlearn.errors import ProtocolError
 from fedlearn.models.base import Trainable
 from fedlearn.strategies.local import Shuffles
 
@@ -22,10 +23,10 @@ class LocalUpdate:
     vectors   by name, flat float32; "delta" = w_local - w_global, (P,)
     examples  how many examples stand behind it: its weight in the mean
     loss      mean training loss per example over the local epochs, in nats
-    state     what this client keeps for the next time it is sampled
+    state     what this client keeps for the next time it is sampled, by the names of `Strategy.keeps`, float32
 
-    Of K stacked clients, which have equally many examples: vectors (K, P), or (n,) where all have the same, and
-    losses (K,).
+    Of K stacked clients, which have equally many examples: vectors (K, P), or (n,) where all have the same, losses
+    (K,) and states (K, n).
     """
 
     vectors: dict[str, np.ndarray]
@@ -38,12 +39,14 @@ class LocalUpdate:
         """Those of several clients with equally many examples, as if they had been trained stacked."""
         first = updates[0]
         vectors = {name: np.stack([update.vectors[name] for update in updates]) for name in first.vectors}
-        return cls(vectors, first.examples, np.array([update.loss for update in updates]))
+        state = {name: np.stack([update.state[name] for update in updates]) for name in first.state}
+        return cls(vectors, first.examples, np.array([update.loss for update in updates]), state)
 
     def among(self, clients: slice) -> Self:
         """Those of some of the stacked clients."""
         vectors = {name: vector[clients] if vector.ndim > 1 else vector for name, vector in self.vectors.items()}
-        return replace(self, vectors=vectors, loss=np.asarray(self.loss)[clients])
+        state = {name: kept[clients] for name, kept in self.state.items()}
+        return replace(self, vectors=vectors, loss=np.asarray(self.loss)[clients], state=state)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Strategy(Protocol):
     name        its name in the registry
     max_weight  public limit of a client's weight in the mean; larger counts are capped, and counted
     leaves_untouched_weights  a weight whose gradient is always 0 keeps its value, and every output is 0 there:
-                local training may leave such weights out
+                local training may leave such weights out. Not for one that broadcasts or keeps vectors
     """
 
     name: str
@@ -77,8 +80,18 @@ class Strategy(Protocol):
         """The vectors in each `LocalUpdate` by name, for a model of so many parameters."""
         ...
 
+    def broadcasts(self, parameters: int) -> Mapping[str, int]:
+        """What goes down with the weights: vectors of the server's state by name, with lengths; 0 at first."""
+        return {}
+
+    def keeps(self, parameters: int) -> Mapping[str, int]:
+        """What a client keeps between rounds: vectors by name, with lengths; 0 at first."""
+        return {}
+
     def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
         """Train `model`, which holds the global weights, on one client's examples.
+
+        state: by name, float32, what the server broadcasts, (n,), and what the client has kept, (n,) or (K, n).
 
         Or K stacked clients' at once: the model is then a `StackedModel`, the examples are a `Stack`, and there is
         an axis of clients in front. Code on trailing axes need not know.
@@ -88,5 +101,31 @@ class Strategy(Protocol):
     def server_step(
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
     ) -> tuple[np.ndarray, State]:
-        """New global weights (P,) float32 from the old ones and the weighted means (float64) of the outputs."""
+        """New global weights (P,) float32 from the old ones and the weighted means (float64) of the outputs.
+
+        Under the name "participation", `mean` also says what share of all clients is in it, ().
+        """
         ...
+
+
+def broadcast_of(strategy: Strategy, weights: np.ndarray, state: State) -> np.ndarray:
+    """What a cohort is sent, one float32 vector: the weights (P,), then what the strategy broadcasts of its state."""
+    beside = strategy.broadcasts(weights.size)
+    if not beside:
+        return weights
+    vectors = [state.get(name, np.zeros(length)) for name, length in beside.items()]
+    return np.concatenate([weights, *vectors], dtype=np.float32)
+
+
+def read_broadcast(strategy: Strategy, parameters: int, vector: np.ndarray) -> tuple[np.ndarray, State]:
+    """The weights (P,) and the state in what `broadcast_of` made; raises `ProtocolError` for another length."""
+    beside = strategy.broadcasts(parameters)
+    if vector.shape != (parameters + sum(beside.values()),):
+        raise ProtocolError(
+            f"the request has {vector.size} weights, the plan's model {parameters}: "
+            "the model must keep the parameters it had at the start of the run"
+        )
+    if not beside:
+        return vector, {}
+    weights, *vectors = np.split(vector, np.cumsum([parameters, *beside.values()])[:-1])
+    return weights, dict(zip(beside, vectors, strict=True))

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fedlearn.datasets.bags import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
-from fedlearn.strategies.base import LocalUpdate, Output, State
+from fedlearn.strategies.base import LocalUpdate, Output, State, Strategy
 from fedlearn.strategies.local import Shuffles, train_epochs
 
 
 @dataclass(frozen=True)
-class FedAvg:
+class FedAvg(Strategy):
     """Clients run E epochs of SGD from the global weights; the server adds the mean of their deltas.
 
     The mean is weighted by examples: a client with w of them enters as w / max_weight times its delta, so
     that the weights themselves can stay private.
 
     epochs, batch_size, lr, momentum, weight_decay: of the local SGD (E, B and eta in the paper).
+    optimizer: "adam" in place of that SGD, where the algorithm allows it.
     """
 
     epochs: int = 1
@@ -31,8 +32,10 @@ class FedAvg:
     momentum: float = 0.0
     weight_decay: float = 0.0
     max_weight: int = 4096
+    optimizer: str = "sgd"
 
     name = "fedavg"
+    local_optimizers: ClassVar[tuple[str, ...]] = ("sgd", "adam")
 
     def __post_init__(self) -> None:
         for what, least in (("epochs", 1), ("batch_size", 1), ("max_weight", 1)):
@@ -40,6 +43,10 @@ class FedAvg:
                 raise BadInput(f"{what} is {getattr(self, what)}, at least {least} is needed: raise it")
         if not 0 < self.lr < float("inf"):
             raise BadInput(f"learning rate is {self.lr}, it must be positive and finite: 0.1 is a usual start")
+        if self.optimizer not in self.local_optimizers:
+            raise BadInput(f"{self.name} optimizer {self.optimizer!r}: choose {' or '.join(self.local_optimizers)}")
+        if self.optimizer == "adam" and self.momentum:
+            raise BadInput(f"momentum {self.momentum} has no effect under adam, which has its own: leave it out")
 
     def arguments(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,15 +60,13 @@ class FedAvg:
 
     def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
         weights = model.vector
-        start, velocity = weights.copy(), np.zeros((), np.float32)
+        start, rule = weights.copy(), RULES[self.optimizer](self)
 
         def step(gradient: np.ndarray) -> None:
-            nonlocal velocity
             gradient = self.adjusted(gradient, weights, start)
             if self.weight_decay:
                 gradient = gradient + self.weight_decay * weights
-            velocity = self.momentum * velocity + gradient if self.momentum else gradient
-            np.subtract(weights, np.multiply(velocity, self.lr, out=gradient), out=weights)
+            np.subtract(weights, rule(gradient), out=weights)
 
         loss = train_epochs(model, data, self.epochs, self.batch_size, rng, step)
         return LocalUpdate({"delta": weights - start}, examples=len(data), loss=loss)
@@ -74,3 +79,36 @@ class FedAvg:
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
     ) -> tuple[np.ndarray, State]:
         return (weights + mean["delta"]).astype(np.float32), state
+
+
+Rule = Callable[[np.ndarray], np.ndarray]  # from a gradient, whose memory it may use, to what the weights lose
+
+
+def sgd(training: FedAvg) -> Rule:
+    """Stochastic gradient descent, with momentum where there is some."""
+    velocity = np.zeros((), np.float32)
+
+    def rule(gradient: np.ndarray) -> np.ndarray:
+        nonlocal velocity
+        velocity = training.momentum * velocity + gradient if training.momentum else gradient
+        return np.multiply(velocity, training.lr, out=gradient)
+
+    return rule
+
+
+def adam(training: FedAvg) -> Rule:
+    """Kingma and Ba 2015, Algorithm 1, with the betas and epsilon that they advise; it begins anew every round."""
+    mean: np.ndarray = np.zeros((), np.float32)
+    size, steps = mean, 0
+
+    def rule(gradient: np.ndarray) -> np.ndarray:
+        nonlocal mean, size, steps
+        steps += 1
+        mean = 0.9 * mean + 0.1 * gradient
+        size = 0.999 * size + 0.001 * gradient * gradient
+        return training.lr / (1 - 0.9**steps) * mean / (np.sqrt(size / (1 - 0.999**steps)) + 1e-8)
+
+    return rule
+
+
+RULES: dict[str, Callable[[FedAvg], Rule]] = {"sgd": sgd, "adam": adam}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class FedNova(FedAvg):
     """
 
     name = "fednova"
+    local_optimizers: ClassVar[tuple[str, ...]] = ("sgd",)  # the a_i below count its steps
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         return {"delta": Output(parameters), "steps": Output(1, bound=float(MAX_STEPS))}

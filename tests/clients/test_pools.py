@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from clients import Client, InlinePool, ProcessPool
+from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.crypto import generate_keypair
 from fedlearn.errors import BadInput, CodecError, FedlearnError, ProtocolError
 from fedlearn.protocol import (
@@ -57,7 +58,7 @@ def plan(**changes) -> bytes:
         "layout": layout.to_dict(),
         "cohort": 3,
         "rounds": 2,
-        "kernels": {"stack": "auto", "fold": False},
+        "kernels": {"stack": "auto", "fold": False, "recurrent": KernelPlan().to_dict()},
         "seed": 3,
     }
     return Message(SESSION, Step(0), AGGREGATOR, EVERYBODY, RunPlan(**fields | changes)).to_bytes()

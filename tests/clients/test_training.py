@@ -11,6 +11,7 @@ from aggregator import Aggregator
 from clients import Client, InlinePool
 from clients.training import LocalTraining
 from fedlearn import nn
+from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.datasets.bags import Arrays, Bags
 from fedlearn.datasets.views import Stack, View, stack
 from fedlearn.errors import BadInput
@@ -48,7 +49,7 @@ def plan(model: Model, strategy: FedAvg, **kernels) -> RunPlan:
         strategy={"name": strategy.name, "arguments": strategy.arguments()},
         protection={"name": protection.name, "arguments": protection.arguments()},
         keys={}, layout=layout.to_dict(), cohort=4, rounds=1,
-        kernels={"stack": "auto", "fold": False} | kernels, seed=3,
+        kernels={"stack": "auto", "fold": False, "recurrent": KernelPlan().to_dict()} | kernels, seed=3,
     )  # fmt: skip
 
 
@@ -170,10 +171,10 @@ def test_training_on_a_clients_own_words_changes_no_bit(dim, strategy, momentum)
     model, bags = toy_model(dim), toy_bags(11, seed=4)
     start = model.vector.copy()
     narrow = NarrowModel(model)
-    data, support = narrow.narrow(start, bags)
+    data, support = narrow.narrow(start, [narrow.own_words(bags)])
     assert narrow.vector.size < start.size
     assert support.gather(start).tobytes() == narrow.vector.tobytes()
-    short = strategy.local_update(narrow, data, {}, local_random(0, 1, 0))
+    short = strategy.local_update(narrow, data, {}, LocalRandom(0, 1, [0]))
     whole = strategy.local_update(model, bags, {}, local_random(0, 1, 0))
     spread = np.zeros_like(start)
     support.add_to(spread, short.vectors["delta"])

@@ -1,0 +1,97 @@
+"""Clients that are not always there: cohorts drawn from those available, by a trace or round the clock."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from typing import cast
+
+import numpy as np
+
+from aggregator.sampling import Counts, Sampler, lines_of
+from fedlearn.errors import BadInput
+from fedlearn.seeding import stream
+
+FIELDS = ("client", "from", "to")
+
+
+class Availability(Sampler):
+    """`size` clients without replacement of those available in a round, all equally likely; all, if fewer are."""
+
+    @classmethod
+    def from_spec(cls, argument: str | None, examples: Counts) -> Availability:
+        """argument: the file of a `Trace`, or diurnal=ROUNDS for `Diurnal`."""
+        if not argument:
+            raise BadInput("sampler availability needs a trace or a pattern: availability:FILE or :diurnal=24")
+        kind, equals, period = argument.partition("=")
+        if kind != "diurnal" or not equals:
+            return Trace.read(argument)
+        if not period.isdecimal():
+            raise BadInput(f"availability has diurnal={period}, a number of rounds is needed, as in diurnal=24")
+        return Diurnal(int(period))
+
+    @abstractmethod
+    def available(self, seed: int, round: int, population: int) -> np.ndarray:
+        """The clients that a round can draw from, int64 in rising order."""
+
+    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        awake = self.available(seed, round, population)
+        if len(awake) > size:
+            awake = np.sort(stream(seed, "cohort", round).choice(awake, size, replace=False))
+        return cast("list[int]", awake.tolist())
+
+
+class Diurnal(Availability):
+    """Every client is available for half of each day of `period` rounds, from an hour of its own drawn by the seed."""
+
+    def __init__(self, period: int):
+        if period < 2:
+            raise BadInput(f"availability has diurnal={period}, a day needs at least 2 rounds: raise it")
+        self._period = period
+
+    def available(self, seed: int, round: int, population: int) -> np.ndarray:
+        hours = stream(seed, "cohort").random(population) * self._period  # of round 0, which is never trained
+        return np.flatnonzero((round + hours) % self._period < self._period / 2)
+
+
+class Trace(Availability):
+    """Who is available in which rounds, by intervals; a client without any never is.
+
+    intervals: int64 (n, 3), each a client's number and the first and last round of an interval, counted from 1.
+    """
+
+    def __init__(self, intervals: np.ndarray):
+        self._clients, self._first, self._last = np.asarray(intervals, np.int64).reshape(-1, 3).T
+
+    @classmethod
+    def read(cls, path: str) -> Trace:
+        """From CSV with the header client,from,to, or JSON lines {"client": 3, "from": 1, "to": 24}.
+
+        Raises `BadInput` for a line that is neither.
+        """
+        rows = []
+        for number, line in lines_of(path):
+            if line.replace(" ", "") == ",".join(FIELDS):
+                continue
+            try:
+                given = json.loads(line) if line.startswith("{") else dict(zip(FIELDS, line.split(","), strict=True))
+                rows.append([int(given[name]) for name in FIELDS])
+            except (ValueError, KeyError, TypeError):
+                form = "give client,from,to, or JSON with these three; whole numbers"
+                raise BadInput(f"{path}, line {number}: {line!r} is no interval: {form}") from None
+        return cls(np.array(rows, np.int64))
+
+    def check(self, population: int, size: int) -> None:
+        unknown = self._clients[(self._clients < 0) | (self._clients >= population)]
+        if unknown.size:
+            raise BadInput(f"the trace names client {unknown[0]}, there are {population}: numbers go from 0")
+        backwards = np.flatnonzero((self._first < 1) | (self._last < self._first))
+        if backwards.size:
+            row = backwards[0]
+            raise BadInput(
+                f"the trace has client {self._clients[row]} from round {self._first[row]} to {self._last[row]}: "
+                "rounds count from 1, and the first comes first"
+            )
+
+    def available(self, seed: int, round: int, population: int) -> np.ndarray:
+        return np.unique(self._clients[(self._first <= round) & (round <= self._last)])

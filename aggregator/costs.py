@@ -1,0 +1,140 @@
+"""What a round costs: bytes and seconds that were measured, over links and devices that are simulated.
+
+Time is that of `aggregator.clock`: a client's runs from the request to its last message, and stragglers, deadlines and
+over-selection are those of `aggregator.faults`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from aggregator.clock import DRAWS, Distribution, entries
+from aggregator.faults import Faults
+from fedlearn.errors import BadInput
+from fedlearn.registry import Registry
+from fedlearn.seeding import uniforms
+
+RATES = {"kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
+TIMES = {"ms": 1e-3, "s": 1.0}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One round as it was measured.
+
+    phases   exchanges of messages with each client
+    up, down: bytes that one client sends and receives
+    openers  bytes between the aggregator and the key holder or trustees, all of them together
+    client   seconds that one client computes, here
+    adding, opening: seconds of the aggregator, and of those who open the sum
+    """
+
+    phases: int
+    up: float
+    down: float
+    openers: float
+    client: float
+    adding: float
+    opening: float
+
+
+@dataclass(frozen=True)
+class Network:
+    """Links and devices of the clients; aggregator and openers are as fast as here, and their own links no bottleneck.
+
+    up, down: bits a second of a client's link. latency: seconds one way, half of what ping shows.
+    slower: how many times longer than here a client computes.
+    """
+
+    up: float
+    down: float
+    latency: float
+    slower: Distribution
+
+    @classmethod
+    def parse(cls, spec: str) -> Self:
+        """A name of `NETWORKS`, or `up=10Mbit,down=50Mbit,latency=40ms,slower=lognormal(0.5,0.5)`, or both.
+
+        What is not said is as at `home`, or as in the network that is named first. Raises `BadInput` for an unknown
+        name or key, and for a value without its unit.
+        """
+        first, *rest = entries(spec)
+        if "=" in first:
+            first, rest = "home", [first, *rest]
+        values: dict[str, Any] = {}
+        for entry in rest:
+            key, _, value = entry.partition("=")
+            if key not in READERS:
+                raise BadInput(f"network entry {entry!r} is not one of {', '.join(READERS)} with a value, as up=10Mbit")
+            values[key] = READERS[key](value)
+        known: Self = NETWORKS.load(first)
+        return replace(known, **values)
+
+    def seconds(self, cost: Cost, slower: np.ndarray) -> np.ndarray:
+        """How long clients take for a round, (K,). slower: how many times longer than here each computes, (K,)."""
+        travel = 2 * cost.phases * self.latency + 8 * (cost.up / self.up + cost.down / self.down)
+        return travel + cost.client * slower
+
+
+def _quantity(text: str, units: dict[str, float]) -> float:
+    found = re.fullmatch(r"(\d+\.?\d*)(\w+)", text)
+    if not found or found[2] not in units or not float(found[1]):
+        raise BadInput(f"{text!r} is no such quantity: give a number above 0 with its unit, {' or '.join(units)}")
+    return float(found[1]) * units[found[2]]
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "up": lambda text: _quantity(text, RATES),
+    "down": lambda text: _quantity(text, RATES),
+    "latency": lambda text: _quantity(text, TIMES),
+    "slower": Distribution.parse,
+}
+
+HOME = Network(20e6, 100e6, 0.010, Distribution("lognormal", (0.3, 0.4)))
+MOBILE = Network(10e6, 30e6, 0.025, Distribution("lognormal", (1.0, 0.5)))
+DATA_CENTRE = Network(10e9, 10e9, 0.0005, Distribution("lognormal", (0.0, 0.05)))
+# Round figures to start from, not a survey.
+NETWORKS = Registry(
+    "network",
+    {
+        "data-centre": ("aggregator.costs:DATA_CENTRE", "10 Gbit both ways, 0.5 ms, all as fast as here"),
+        "home": ("aggregator.costs:HOME", "20 Mbit up, 100 Mbit down, 10 ms, e^0.3 = 1.3 times slower (median)"),
+        "4g": ("aggregator.costs:MOBILE", "10 Mbit up, 30 Mbit down, 25 ms, e^1 = 2.7 times slower (median)"),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Many rounds of simulated time. rounds: seconds of each; clients: of each client in each, but for straggling.
+
+    counted: the mean number of updates that a round is closed with.
+    """
+
+    clients: np.ndarray
+    rounds: np.ndarray
+    counted: float
+
+
+def simulate(cost: Cost, network: Network, faults: Faults, cohort: int, rounds: int, seed: int) -> Simulated:
+    """`rounds` rounds that are complete with the updates of `cohort` clients.
+
+    Of several phases each waits for the slowest client, which is the same in all of them: so a round takes as long as
+    the slowest client that it waits for, and then the sum is opened.
+    """
+    sampled = range(faults.sampled(cohort))
+    clients, ends = [], []
+    counted = 0
+    for round in range(1, rounds + 1):
+        slower = network.slower.at(uniforms(seed, "scenario", round, sampled, DRAWS))
+        seconds = network.seconds(cost, slower)
+        fates = faults.draw(seed, round, sampled, cohort, seconds)
+        clients.append(seconds)
+        ends.append((fates.seconds or 0.0) + cost.adding + cost.opening)
+        counted += len(sampled) - len(fates.silent)
+    return Simulated(np.array(clients), np.array(ends), counted / rounds)

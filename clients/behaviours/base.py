@@ -1,0 +1,60 @@
+"""The seam for malicious clients: what one trains on, and what it makes of its update before it is encoded.
+
+Whatever it makes passes through the same codec, protection and signature as an honest update: a value outside the
+codec's bound is refused, and the client is lost to the round, or clipped, as the codec says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.strategies.base import LocalUpdate
+
+Honest = Callable[[int, Examples], LocalUpdate]
+"""What client number so-and-so, with these examples, would honestly send this round."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crew:
+    """What malicious clients know: public facts of the run, and their own side; never an honest client's data.
+
+    cohort      clients sampled each round
+    corrupted   of these malicious, on average, at least 1
+    colluders   examples by client number, of as many malicious clients as a cohort holds on average, but of two
+                where there are two
+    classes     of the examples' targets, which are 0 .. classes - 1
+    vocabulary  how words are numbered, where examples are messages
+    """
+
+    cohort: int
+    corrupted: int
+    colluders: Mapping[int, Examples]
+    classes: int
+    vocabulary: Vocabulary | None
+
+
+class Behaviour(Protocol):
+    """What a malicious client does at two places; as it stands here, nothing. Picklable.
+
+    One that has a name is a class with `settings`, what a user may set and how each is read, and with
+    `of(crew, **settings)`, which raises `BadInput` where that crew cannot behave so.
+    """
+
+    def examples(self, data: Examples) -> Examples:
+        """What it trains on in the place of its own examples."""
+        return data
+
+    def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
+        """What it sends in the place of what that training gave; `honest` says what it and others would have sent."""
+        return update
+
+
+def with_delta(update: LocalUpdate, delta: np.ndarray) -> LocalUpdate:
+    """The update with another delta (P,); what else a strategy sends beside it stays."""
+    return replace(update, vectors=update.vectors | {"delta": delta.astype(np.float32)})

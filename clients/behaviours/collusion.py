@@ -1,0 +1,91 @@
+"""Clients that know each other's examples and agree on what all of them send.
+
+They are less than omniscient: mean and spread of honest updates are estimated from what they themselves would
+honestly have sent, one update a colluder, from the weights that everybody was given. All of them send the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import ClassVar, Self
+
+import numpy as np
+
+from clients.behaviours.base import Behaviour, Crew, Honest, with_delta
+from fedlearn.datasets.bags import Examples
+from fedlearn.errors import BadInput
+from fedlearn.strategies.base import LocalUpdate
+
+
+@dataclass(frozen=True, eq=False)
+class ALIE(Behaviour):
+    """Mean minus z standard deviations of the colluders' honest deltas, coordinate by coordinate.
+
+    Baruch, Baruch and Goldberg 2019, "A Little Is Enough", their attack on convergence: near enough to the mean to
+    pass for honest, far enough on one side to bend it. Deltas point against gradients, hence the sign.
+    """
+
+    colluders: Mapping[int, Examples]
+    z: float
+
+    settings: ClassVar = {"z": float}
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.z):
+            raise BadInput(f"alie has z={self.z}, it must be finite: 1 is a usual start")
+
+    @classmethod
+    def of(cls, crew: Crew, z: float | None = None) -> Self:
+        if len(crew.colluders) < 2:
+            raise BadInput("alie of one client: it takes at least 2 to estimate a spread")
+        return cls(crew.colluders, largest_z(crew.cohort, crew.corrupted) if z is None else z)
+
+    def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
+        deltas = honest_deltas(self.colluders, honest)
+        return with_delta(update, deltas.mean(axis=0) - self.z * deltas.std(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class IPM(Behaviour):
+    """-epsilon times the mean of the colluders' honest deltas: inner product manipulation.
+
+    Xie, Koyejo and Gupta 2020, "Fall of Empires". The mean of n clients with m malicious points backwards
+    where m * epsilon > n - m; less slows it, and passes rules that look for distance.
+    """
+
+    colluders: Mapping[int, Examples]
+    epsilon: float = 0.5
+
+    settings: ClassVar = {"epsilon": float}
+
+    def __post_init__(self) -> None:
+        if not 0 < self.epsilon < float("inf"):
+            raise BadInput(f"ipm has epsilon={self.epsilon}, it must be above 0 and finite: 0.5 is a usual start")
+
+    @classmethod
+    def of(cls, crew: Crew, **settings: float) -> Self:
+        return cls(crew.colluders, **settings)
+
+    def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
+        return with_delta(update, -self.epsilon * honest_deltas(self.colluders, honest).mean(axis=0))
+
+
+def honest_deltas(colluders: Mapping[int, Examples], honest: Honest) -> np.ndarray:
+    """What each colluder would honestly have sent, float64 (m, P)."""
+    return np.stack([honest(number, data).vectors["delta"] for number, data in colluders.items()]).astype(np.float64)
+
+
+def largest_z(cohort: int, corrupted: int) -> float:
+    """The paper's z_max for n = cohort and m = corrupted: Phi(z) = (n - m - s) / (n - m), s = floor(n / 2 + 1) - m.
+
+    So far from the mean, as many honest clients as a majority still lacks stand further out on the same side.
+    """
+    honest, supporters = cohort - corrupted, cohort // 2 + 1 - corrupted
+    if honest < 1 or not 0.5 < (honest - supporters) / honest < 1:
+        raise BadInput(
+            f"alie with {corrupted} of {cohort} clients a round has no z above 0 and finite by the paper's formula: "
+            "set one, as in alie:0.2,z=1"
+        )
+    return NormalDist().inv_cdf((honest - supporters) / honest)

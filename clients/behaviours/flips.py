@@ -1,0 +1,54 @@
+"""The two simplest: a client with wrong labels, and one that walks backwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import numpy as np
+
+from clients.behaviours.base import Behaviour, Crew, Honest, with_delta
+from fedlearn.datasets.bags import Arrays, Bags, Examples
+from fedlearn.errors import BadInput
+from fedlearn.strategies.base import LocalUpdate
+
+
+@dataclass(frozen=True)
+class LabelFlip(Behaviour):
+    """Trains honestly on class C - 1 - l for class l: spam as ham and ham as spam.
+
+    As Fang et al. 2020, "Local Model Poisoning Attacks to Byzantine-Robust Federated Learning", number the flip.
+    """
+
+    classes: int
+
+    settings: ClassVar[dict[str, type]] = {}
+
+    @classmethod
+    def of(cls, crew: Crew) -> Self:
+        return cls(crew.classes)
+
+    def examples(self, data: Examples) -> Examples:
+        targets = data.targets
+        flipped = np.subtract(self.classes - 1, targets, dtype=targets.dtype)
+        return replace(data, labels=flipped) if isinstance(data, Bags) else Arrays(data.inputs[0], flipped)
+
+
+@dataclass(frozen=True)
+class SignFlip(Behaviour):
+    """Sends -scale times its honest delta (Li et al. 2019, "RSA", among their attacks)."""
+
+    scale: float = 1.0
+
+    settings: ClassVar = {"scale": float}
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < float("inf"):
+            raise BadInput(f"sign-flip has scale={self.scale}, it must be above 0 and finite: 1 is the plain flip")
+
+    @classmethod
+    def of(cls, crew: Crew, **settings: float) -> Self:
+        return cls(**settings)
+
+    def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
+        return with_delta(update, -self.scale * update.vectors["delta"])

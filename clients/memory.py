@@ -1,0 +1,122 @@
+"""What clients keep from round to round, where a strategy has them: SCAFFOLD's control variates.
+
+Each client has a file of its own that only this user can read. It holds its state after several rounds, so that a run
+can be resumed after any of them, and a table that says which is which. A client that trains writes its next state
+beside them before it answers; when the round has counted, the table has that stand for the round. So it is of no
+account which process trains a client, whether that lives to the end of the round, or how often the round is tried.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from fedlearn.errors import FedlearnError
+from fedlearn.protocol import Message
+from fedlearn.strategies.base import State
+
+# The table: by slot the round and the CRC-32 of its state. Four states can be needed (after this round, and after
+# those of the checkpoints that are kept), and one is being made; with a few slots to spare.
+SLOTS = 8
+TABLE = struct.Struct(f"<{2 * SLOTS}I")
+FREE, NEXT = 0, 2**32 - 1  # instead of a round: nothing, the state after the round that is on its way
+
+
+class ClientMemory:
+    """The states of one run's clients, in the files of `folder`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def rewind(self, round: int) -> None:
+        """Forget all that came after `round`; there need not be anything yet."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in os.listdir(self.folder):
+            with self._opened(int(name)) as file:
+                file.rounds = [FREE if after > round else after for after in file.rounds]
+                file.write_table()
+
+    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
+        """The round of `notice`, a message, counted with these clients; see `fedlearn.protocol.Pool.settle`."""
+        round = Message.from_bytes(notice).step.round
+        for client in clients:
+            with self._opened(client) as file:
+                file.rounds[file.rounds.index(NEXT)] = round
+                needed = {file.newest(latest) for latest in (*rounds, round)}
+                file.rounds = [after if after in needed else FREE for after in file.rounds]
+                file.write_table()
+
+    def recall(self, clients: int | Sequence[int], lengths: Mapping[str, int]) -> State:
+        """The state of one client, by name float32 (n,), or of several, (K, n); 0 where nothing was kept yet.
+
+        Raises `FedlearnError` for a file that was damaged.
+        """
+        whole = np.zeros((*np.shape(clients), sum(lengths.values())), np.float32)
+        for row, client in zip(np.atleast_2d(whole), np.atleast_1d(clients), strict=True):
+            if os.path.exists(f"{self.folder}/{client}"):
+                with self._opened(client) as file:
+                    file.read_newest(row)
+        return dict(zip(lengths, np.split(whole, np.cumsum([*lengths.values()])[:-1], axis=-1), strict=True))
+
+    def note(self, clients: Sequence[int], state: State, lengths: Mapping[str, int]) -> None:
+        """What these clients will keep should the round count with them, by name float32 as in `recall`."""
+        whole = np.atleast_2d(np.concatenate([state[name] for name in lengths], axis=-1, dtype="<f4"))
+        for client, row in zip(clients, whole, strict=True):
+            with self._opened(client) as file:
+                file.write_next(row.tobytes())
+
+    @contextmanager
+    def _opened(self, client: int) -> Iterator[_File]:
+        path = f"{self.folder}/{client}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield _File(path, descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _File:
+    """One client's file: the table, then the slots, all of one length."""
+
+    def __init__(self, path: str, descriptor: int):
+        self._path = path
+        self._descriptor = descriptor
+        table = TABLE.unpack(os.pread(descriptor, TABLE.size, 0).ljust(TABLE.size, b"\0"))
+        self.rounds, self._checks = list(table[:SLOTS]), list(table[SLOTS:])
+
+    def newest(self, latest: int) -> int:
+        """The last round up to `latest` whose state is here, or FREE."""
+        return max(after for after in (FREE, *self.rounds) if after <= latest)
+
+    def read_newest(self, state: np.ndarray) -> None:
+        """Fill `state`, float32 (n,), unless there is none yet."""
+        round = self.newest(NEXT - 1)
+        if round == FREE:
+            return
+        slot = self.rounds.index(round)
+        data = os.pread(self._descriptor, state.nbytes, TABLE.size + slot * state.nbytes)
+        if len(data) != state.nbytes or crc32(data) != self._checks[slot]:
+            raise FedlearnError(
+                f"{self._path} is damaged: delete the newest file of checkpoint/ to go on from the one before"
+            )
+        state[:] = np.frombuffer(data, "<f4")
+
+    def write_next(self, data: bytes) -> None:
+        slot = self.rounds.index(NEXT if NEXT in self.rounds else FREE)
+        self._write(data, TABLE.size + slot * len(data))
+        self.rounds[slot], self._checks[slot] = NEXT, crc32(data)
+        self.write_table()
+
+    def write_table(self) -> None:
+        self._write(TABLE.pack(*self.rounds, *self._checks), 0)
+
+    def _write(self, data: bytes, start: int) -> None:
+        if os.pwrite(self._descriptor, data, start) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)

@@ -1,0 +1,110 @@
+"""What lives in Ray's actors: some clients of a pool, and a keeper of what they sign with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from logging.handlers import QueueHandler
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from clients.client import Client, ClientSource
+from clients.session import LocalSession
+from fedlearn.crypto.keyfiles import read_secret, write_secret
+from fedlearn.errors import BadInput
+from fedlearn.logs import mark_records
+from fedlearn.protocol import Answer, Step
+
+T = TypeVar("T")
+GATHER = 0.02  # seconds of work whose answers a worker sends together
+
+
+class RayWorker:
+    """The clients of one actor. Every call gives its value and the log records made since the last one."""
+
+    def __init__(self, number: int, clients: ClientSource | Mapping[int, Client], level: int):
+        threadpool_limits(1)
+        mark_records()
+        self._records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+        root = logging.getLogger()
+        root.handlers = [QueueHandler(self._records)]
+        root.setLevel(level)
+        self._number = number
+        self._clients = clients
+        self._session: LocalSession | None = None
+
+    def where(self) -> tuple[tuple[str, int], list[logging.LogRecord]]:
+        """Node and process."""
+        import ray
+
+        return self._with_records((ray.get_runtime_context().get_node_id(), os.getpid()))
+
+    def enrol(self, session: bytes, numbers: Iterable[int], keeper: Any) -> tuple[list[bytes], list[logging.LogRecord]]:
+        import ray
+
+        with TemporaryDirectory(prefix="fedlearn-clients-") as home:
+            vault = Path(home) / "signing-keys"
+            self._session = LocalSession(self._clients, vault, self._number)
+            messages = self._session.enrol(session, numbers)
+            ray.get(keeper.keep.remote(self._number, read_secret(vault)))
+        return self._with_records(messages)
+
+    def join(self, plan: bytes, keeper: Any) -> tuple[None, list[logging.LogRecord]]:
+        """Agree to the plan; a worker in the place of a dead one first fetches what its clients sign with."""
+        import ray
+
+        with TemporaryDirectory(prefix="fedlearn-clients-") as home:
+            if self._session is None:
+                vault = Path(home) / "signing-keys"
+                self._session = LocalSession(self._clients, vault, self._number)
+                if keeper is not None:
+                    write_secret(vault, ray.get(keeper.kept.remote(self._number)))
+            self._session.join(plan)
+        return self._with_records(None)
+
+    def remember(self, folder: Path) -> tuple[None, list[logging.LogRecord]]:
+        assert self._session is not None
+        if not folder.is_dir():
+            raise BadInput(
+                f"a Ray node does not see {folder}, where clients keep state from round to round: "
+                "give --out on a file system that all nodes share"
+            )
+        self._session.remember(folder)
+        return self._with_records(None)
+
+    def exchange(
+        self, step: Step, board: np.ndarray, inboxes: Mapping[int, bytes]
+    ) -> Iterator[tuple[list[Answer], list[logging.LogRecord]]]:
+        """The answers to a step as they come, those of `GATHER` seconds together. board: the broadcast, uint8."""
+        assert self._session is not None
+        ready: list[Answer] = []
+        sent = time.perf_counter()
+        for answer in self._session.exchange(step, cast(bytes, board.data), inboxes):
+            ready.append(answer)
+            if time.perf_counter() - sent > GATHER:
+                yield self._with_records(ready)
+                ready, sent = [], time.perf_counter()
+        yield self._with_records(ready)
+
+    def _with_records(self, value: T) -> tuple[T, list[logging.LogRecord]]:
+        return value, [self._records.get() for _ in range(self._records.qsize())]
+
+
+class Keeper:
+    """What clients sign with, by worker: in memory of a process of its own, for whoever replaces a dead worker."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, bytes] = {}
+
+    def keep(self, worker: int, secrets: bytes) -> None:
+        self._kept[worker] = secrets
+
+    def kept(self, worker: int) -> bytes:
+        return self._kept[worker]

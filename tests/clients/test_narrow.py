@@ -1,0 +1,190 @@
+"""Word models side by side, each client on its own words: no neighbour changes a bit, no fault spreads."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator import Aggregator
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.datasets.bags import Bags
+from fedlearn.datasets.views import StackedBags, stack
+from fedlearn.models import narrow as narrowing
+from fedlearn.models.base import Model
+from fedlearn.models.flat import FlatModel
+from fedlearn.models.narrow import NarrowModel
+from fedlearn.models.spam import SpamClassifier
+from fedlearn.nn import functional as F
+from fedlearn.protocol import Lost
+from fedlearn.seeding import LocalRandom, local_random
+from fedlearn.strategies import FedAvg
+from fedlearn.strategies.fednova import FedNova
+from fedlearn.strategies.fedprox import FedProx
+from tests.clients.test_training import updates
+from tests.toys import WORDS, FailingBags, toy_bags, toy_model, toy_plain
+
+
+class Alone(SpamClassifier):
+    """A word model for one client at a time."""
+
+    stackable = False
+
+    def forward(self, indices, offsets):
+        assert offsets.ndim == 1
+        return super().forward(indices, offsets)
+
+
+TRAINED = FedAvg(2, 4, 0.5, max_weight=64)
+
+
+def mails(count: int, words: int, seed: int, vocabulary: int = WORDS) -> Bags:
+    """Mails of up to so many words, some of them without any."""
+    rng = np.random.default_rng(seed)
+    rows = [np.unique(rng.integers(vocabulary, size=rng.integers(words + 1))).astype(np.int32) for _ in range(count)]
+    labels = rng.integers(2, size=count).astype(np.float32)
+    return Bags(np.concatenate(rows), np.cumsum([0, *map(len, rows)]), labels)
+
+
+def mailboxes(counts: list[int]) -> list[Client]:
+    """Clients with so many mails each, of many different lengths."""
+    return [Client(f"c{i}", mails(count, 1 + 3 * (i % 7), seed=i)) for i, count in enumerate(counts)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    dim=st.sampled_from([1, 2, 5, 16]),
+    clients=st.integers(1, 12),
+    messages=st.integers(1, 40),
+    words=st.integers(0, 60),
+    batch_size=st.integers(1, 40),
+    strategy=st.sampled_from([FedAvg, FedProx, FedNova]),
+    how=st.sampled_from([{}, {"momentum": 0.9}, {"optimizer": "adam"}]),
+    seed=st.integers(0, 99),
+)
+def test_no_neighbour_changes_a_bit_and_neither_does_leaving_words_out(
+    dim, clients, messages, words, batch_size, strategy, how, seed
+):
+    if strategy is FedNova and "optimizer" in how:
+        how = {}
+    strategy = strategy(2, batch_size, 0.5, **how)
+    assert strategy.leaves_untouched_weights
+    model = SpamClassifier(300, dim, rng=np.random.default_rng(seed))
+    model.vector[:] = np.random.default_rng(seed).standard_normal(model.vector.size)
+    data = [mails(messages, words + i, seed + i, vocabulary=300) for i in range(clients)]
+    start, narrow, whole = model.vector.copy(), NarrowModel(model), FlatModel(model)
+    examples, support = narrow.narrow(start, [narrow.own_words(bags) for bags in data])
+    together = strategy.local_update(narrow, examples, {}, LocalRandom(seed, 1, range(clients)))
+    for i in range(clients):
+        spread = np.zeros_like(start)
+        row = slice(i, i + 1)
+        support.among(row).add_to(spread, together.vectors["delta"][row])
+        whole.load(start)
+        alone = strategy.local_update(whole, data[i], {}, local_random(seed, 1, i))
+        assert np.array_equal(spread, alone.vectors["delta"])
+        assert together.loss[i] == alone.loss
+        padding = together.vectors["delta"][i, support.begin + support.rows[i].size * dim : support.stop]
+        assert not padding.any()
+
+
+@pytest.mark.parametrize("dim", [1, 5, 16])
+def test_stacks_of_any_cut_and_order_give_the_same_updates(dim, monkeypatch):
+    model, clients = toy_model(dim), mailboxes([6, 9, 6, 6, 1, 9, 6, 6, 6, 2, 6])
+    expected = updates(model, clients, TRAINED, "auto")
+    assert updates(model, clients, TRAINED, "on") == expected
+    assert updates(model, clients, TRAINED, "off") == expected
+    monkeypatch.setattr(narrowing, "STACKED_WEIGHTS", 3 * (dim * 20 + dim + 1))
+    assert updates(model, clients, TRAINED, "auto") == expected
+
+
+def test_stacks_are_cut_to_the_cache_and_hold_clients_of_about_one_size(monkeypatch):
+    monkeypatch.setattr(narrowing, "STACKED_WEIGHTS", 100)
+    narrow = NarrowModel(toy_model(2))
+    own = {i: narrow.own_words(mails(4, words, i)) for i, words in enumerate([1, 30, 2, 40, 3, 2])}
+    stacks = list(narrow.stacks(own))
+    assert sorted(chain(*stacks)) == list(range(6))
+    widths = [[3 + 2 * len(own[number].rows) for number in numbers] for numbers in stacks]
+    assert all(len(some) == 1 or len(some) * max(some) <= 100 for some in widths)
+    assert max(map(len, stacks)) > 1
+    assert list(chain(*widths)) == sorted(chain(*widths))
+    assert [len(some) for some in NarrowModel(toy_model(2), most=1).stacks(own)] == [1] * 6
+
+
+@pytest.mark.parametrize("dim", [1, 5])
+def test_what_is_left_alone_by_no_training_is_stacked_whole(dim):
+    strategy = FedAvg(2, 4, 0.5, weight_decay=0.1, max_weight=64)
+    clients = mailboxes([6, 9, 6, 6, 1, 9])
+    assert updates(toy_model(dim), clients, strategy, "on") == updates(toy_model(dim), clients, strategy, "off")
+
+
+def test_a_word_model_that_cannot_be_stacked_trains_whole():
+    model, clients = Alone(WORDS, 3), mailboxes([6, 6])
+    model.vector[:] = toy_model(3).vector
+    assert updates(model, clients, TRAINED, "auto") == updates(toy_model(3), clients, TRAINED, "auto")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("choice", ["on", "off"])
+def test_a_fault_in_a_stack_costs_its_own_client_only(choice):
+    model, clients = toy_model(3), mailboxes([8] * 8)
+    good = updates(model, clients, TRAINED, choice)
+    clients[1].data.indices[0] = WORDS
+    clients[2].data.labels[3] = np.nan
+    clients[4].data.labels[:] = 1e6
+    clients[5] = Client("alice", FailingBags(OSError("disk on fire"), size=8))
+    clients[6].data.offsets[2] = clients[6].data.offsets[3] + 1
+    found = updates(model, clients, TRAINED, choice)
+    assert {client for client, result in found.items() if isinstance(result, Lost)} == {1, 2, 4, 5, 6}
+    assert all(found[client] == good[client] for client in (0, 3, 7))
+    assert f"vocabulary index {WORDS} is out of range" in found[1].reason
+    assert "NaN" in found[2].reason
+    assert "outside the bound" in found[4].reason
+    assert found[5].reason == "OSError: disk on fire"
+    assert all(found[client].refused for client in (1, 2, 4))
+
+
+def test_every_pool_and_every_choice_trains_the_same_model():
+    def trained(pool, choice: str) -> bytes:
+        model: Model = toy_model(5)
+        Aggregator(model, TRAINED, toy_plain(), cohort=9, stack=choice).fit(pool, 3)
+        return model.vector.tobytes()
+
+    clients = mailboxes([6, 9, 6, 6, 1, 9, 6, 6, 6, 2, 6])
+    models = {trained(InlinePool(clients), choice) for choice in ("auto", "on", "off")}
+    models.add(trained(ProcessPool(clients, workers=2), "auto"))
+    assert len(models) == 1
+
+
+@given(st.integers(1, 4), st.integers(1, 7), st.data())
+def test_stacked_bags_are_taken_client_by_client(clients, messages, data):
+    parts = [mails(messages, 4, seed=i) for i in range(clients)]
+    rows = st.lists(st.integers(0, messages - 1), min_size=3, max_size=3)
+    order = np.array([data.draw(rows) for _ in parts])
+    some = data.draw(st.slices(3))
+    taken = stack(parts).take(order).take(some)
+    assert isinstance(taken, StackedBags)
+    expected = [part.take(mine).take(some) for part, mine in zip(parts, order, strict=True)]
+    indices, offsets = taken.inputs
+    assert np.array_equal(indices, np.concatenate([part.indices for part in expected]))
+    assert np.array_equal(taken.targets, [part.targets for part in expected])
+    lengths = np.diff(np.append(offsets, len(indices))).reshape(offsets.shape)
+    assert np.array_equal(lengths, [np.diff(part.offsets) for part in expected])
+    assert len(taken) == len(expected[0])
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_rows_of_whole_numbers_are_bags_of_a_stack_too(mode):
+    weight = np.random.default_rng(0).standard_normal((2, 7, 3)).astype(np.float32)
+    words = np.random.default_rng(1).integers(7, size=(2, 4, 5))
+    found = F.embedding_bag(words, weight, mode=mode)
+    assert found.shape == (2, 4, 3)
+    assert all(np.array_equal(found[k], F.embedding_bag(words[k], weight[k], mode=mode)) for k in range(2))
+
+
+def test_a_mailbox_of_bags_without_words_is_fine():
+    empty = Bags(np.zeros(0, np.int32), np.zeros(4, np.int64), np.ones(3, np.float32))
+    found = updates(toy_model(3), [Client("empty", empty), Client("full", toy_bags(3, 0))], TRAINED, "auto")
+    assert all(isinstance(result, bytes) for result in found.values())
