@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, BATCH = 512, 8
+COUNTED = (1, 8, 32)  # images of one step, whose labels are counted
 FOUND = 1e-3  # the largest difference of a pixel of an image that counts as found
 SIDE = 8
 
@@ -67,20 +68,22 @@ def run(options: Options) -> Outcome:
     with laboratory("leak_digits", options, {"name": samples.name, "sha256": samples.sha256}) as lab:
         one, several = chosen(data, 1, options.seed), chosen(data, BATCH, options.seed)
         figures = {"linear_error_float64": exact_error(one, options.seed)}
-        found, _ = linear(lab, one, "linear-1")
+        found = linear(lab, one, "linear-1")
         figures["linear_error_transcript"] = float(np.abs(found[:1] - one.features).max()) if len(found) else np.inf
-        found, counts = linear(lab, several, f"linear-{BATCH}")
+        found = linear(lab, several, f"linear-{BATCH}")
         figures |= graded(found, several.features)
-        figures["labels_right"] = labels_right(counts, several.targets)
+        figures |= {f"labels_{count}": labels_right(lab, chosen(data, count, options.seed)) for count in COUNTED}
         grid = [(one.features[0], matched(lab, one, method, relu)) for method, relu in SEARCHES]
         names = [f"psnr_{method}_{'relu' if relu else 'sigmoid'}" for method, relu in SEARCHES]
         figures |= {name: psnr(true, guess) for name, (true, guess) in zip(names, grid, strict=True)}
+        counted = ", ".join(f"{figures[f'labels_{count}']:.0%} of {count}" for count in COUNTED)
         picture = lab.picture(images([*((x, nearest(x, found)) for x in several.features), *grid]), (9.0, 3.0))
         story = (
             f"one image, a linear layer: off by {figures['linear_error_float64']:.0e} from a float64 gradient, "
             f"by {figures['linear_error_transcript']:.0e} from the transcript\n"
             f"{BATCH} images, {WIDTH} ReLU units: {figures['found']:.0%} found, "
             f"{figures['false_images']:.0f} mixtures taken for images\n"
+            f"labels counted right: {counted}\n"
             + "\n".join(f"searched for, {name[5:].replace('_', ', ')}: {figures[name]:.0f} dB" for name in names)
             + f"\n{picture}\nAn update of an image model shows the images that it was trained on."
         )
@@ -100,13 +103,16 @@ def exact_error(data: Arrays, seed: int) -> float:
     features = data.features.astype(np.float64)
     model.loss(Arrays(features, data.targets)).backward()
     weight, bias = (np.asarray(parameter.grad) for parameter in list(model.parameters())[:2])
-    return float(np.abs(invert_linear(weight, bias, 1e-9)[0][:1] - features).max())
+    return float(np.abs(invert_linear(weight, bias, 1e-14)[0][:1] - features).max())
 
 
-def linear(lab: Lab, data: Arrays, name: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The images that two neurons agree on, and the label counts."""
-    view = one_step(lab, name, MLP((SIDE * SIDE, WIDTH, 10), rng=stream(lab.options.seed, "model")), data)
-    return LinearInversion().run(view)[0].inputs, LabelCounts().run(view)[0].counts
+def linear(lab: Lab, data: Arrays, name: str) -> np.ndarray:
+    """The images that two neurons agree on."""
+    return LinearInversion().run(one_step(lab, name, wide(lab), data))[0].inputs
+
+
+def wide(lab: Lab) -> MLP:
+    return MLP((SIDE * SIDE, WIDTH, 10), rng=stream(lab.options.seed, "model"))
 
 
 def matched(lab: Lab, data: Arrays, method: str, relu: bool) -> np.ndarray:
@@ -126,9 +132,10 @@ def graded(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {"found": float(np.mean(apart.min(axis=0) <= FOUND)), "false_images": float(np.sum(apart.min(1) > FOUND))}
 
 
-def labels_right(counts: tuple[int, ...], truth: np.ndarray) -> float:
+def labels_right(lab: Lab, data: Arrays) -> float:
     """The share of labels in the truth that the counts name too."""
-    return float(np.minimum(counts, np.bincount(truth, minlength=len(counts))).sum() / len(truth))
+    (found,) = LabelCounts().run(one_step(lab, f"labels-{len(data)}", wide(lab), data))
+    return float(np.minimum(found.counts, np.bincount(data.targets, minlength=len(found.counts))).sum() / len(data))
 
 
 def nearest(image: np.ndarray, found: np.ndarray) -> np.ndarray:

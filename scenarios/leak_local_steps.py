@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STEPS = (1, 2, 4, 8)
 LENGTH = 16
+MOMENTUM = 0.9
 
 
 def run(options: Options) -> Outcome:
@@ -42,17 +43,19 @@ def run(options: Options) -> Outcome:
             figures |= {f"peeled_{count}": peeled, f"span_{count}": once}
             table.append(order)
             lines.append(f"{count} steps: {peeled:.0%} of the text by peeling, {once:.0%} by the span test alone")
+        figures["peeled_momentum"], _, _ = attack(lab, script, STEPS[-1], MOMENTUM)
+        lines.append(f"{STEPS[-1]} steps with momentum {MOMENTUM}: {figures['peeled_momentum']:.0%} by peeling")
         conclusion = "An update after several local steps still gives its text away: training longer is no protection."
         return lab.end(figures, "\n".join([*lines, lab.picture(heat(table)), conclusion]))
 
 
-def attack(lab: Lab, script: Script, count: int) -> tuple[float, float, list[bool]]:
+def attack(lab: Lab, script: Script, count: int, momentum: float = 0.0) -> tuple[float, float, list[bool]]:
     """The share of the text found by peeling and by one span test; and which windows were found, by peeling."""
     alphabet, data, truth = some_windows(script, LENGTH, count, lab.options.seed)
     model = CharLSTM(len(alphabet), HIDDEN, rng=stream(lab.options.seed, "model"))
-    strategy = FedAvg(epochs=1, batch_size=1, lr=lab.options.lr, max_weight=count)
+    strategy = FedAvg(epochs=1, batch_size=1, lr=lab.options.lr, momentum=momentum, max_weight=count)
     view = lab.record(
-        f"steps-{count}", model, [Client("reader", data)], in_the_plain(), strategy,
+        f"steps-{count}-momentum-{momentum}", model, [Client("reader", data)], in_the_plain(), strategy,
         {"characters": alphabet.characters},
     )  # fmt: skip
     (peeled,), (once,) = Peel().run(view), SpanTest().run(view)

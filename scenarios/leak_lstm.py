@@ -32,7 +32,7 @@ SHAPES = ((1, 8), (1, 16), (1, 32), (4, 32), (8, 16), (8, 32))  # windows, chara
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample_play", lr=4.0)
+    options = options.filled(data="sample_play", lr=2.0)
     script = load_script(options.data)
     with laboratory("leak_lstm", options, {"name": script.name, "sha256": script.sha256}) as lab:
         figures: dict[str, float] = {}

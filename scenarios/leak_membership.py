@@ -14,8 +14,7 @@ import numpy as np
 
 from fedlearn.attacks.membership import Membership
 from fedlearn.attacks.scores import auc, roc, true_positives_at
-from fedlearn.secure import Masks
-from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, in_the_plain, laboratory, local_training
+from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
 from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def run(options: Options) -> Outcome:
 def attack(lab: Lab, mail: Mail, people: int) -> tuple[Scores, Scores]:
     """Scores of the first person's messages and words, and of messages and words that are not theirs."""
     clients = mail.clients(people, EACH)
-    protection = in_the_plain() if people == 1 else Masks(fine_codec(), min_cohort=people)
+    protection = hidden(lab.options, people)
     view = lab.record(
         f"people-{people}", mail.model(lab.options.dim), clients, protection,
         local_training(lab.options, EACH), mail.words.to_dict(),

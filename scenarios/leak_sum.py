@@ -1,7 +1,8 @@
 """What is left when only a sum is opened: every word is still named, but ever less whose it was.
 
-People hide their updates behind masks and only the sum is opened. The attacker names the words of everybody, and
-then, for each word that only one person used, says who: it can but guess.
+People hide their updates, behind masks or for two people behind a key, since masks refuse two, and only the sum is
+opened. The attacker names the words of everybody, and then, for each word that only one person used, says who: it can
+but guess.
 
     fedlearn run leak_sum
 """
@@ -16,15 +17,14 @@ import numpy as np
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.scores import unmixed
 from fedlearn.attacks.unmix import Unmix
-from fedlearn.secure import Masks
 from fedlearn.seeding import stream
-from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, in_the_plain, laboratory, local_training
+from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
 from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COHORTS = (1, 3, 5, 10, 50)
+COHORTS = (1, 2, 3, 5, 10, 50)
 EACH = 16  # messages of one person
 
 
@@ -48,7 +48,7 @@ def run(options: Options) -> Outcome:
 
 def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
     clients = mail.clients(people, EACH)
-    protection = in_the_plain() if people == 1 else Masks(fine_codec(), min_cohort=people)
+    protection = hidden(lab.options, people)
     view = lab.record(
         f"people-{people}", mail.model(lab.options.dim), clients, protection,
         local_training(lab.options, EACH), mail.words.to_dict(),

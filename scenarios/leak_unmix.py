@@ -10,14 +10,14 @@ the sum of several people's, who hid theirs behind masks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedlearn.attacks.scores import Unmixed, unmixed
 from fedlearn.attacks.unmix import MessagesFound, Unmix
-from fedlearn.secure import Masks
-from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, in_the_plain, laboratory, local_training
+from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
 from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SIZES = (8, 16, 32)  # messages of one person
 PEOPLE = 5  # whose updates are summed, 8 messages each
+ADAM_LR = 0.01
 
 
 def run(options: Options) -> Outcome:
@@ -43,6 +44,9 @@ def run(options: Options) -> Outcome:
         _, _, score = attack(lab, mail, PEOPLE, SIZES[0])
         figures |= named(score, "sum")
         lines.append(f"the sum of {PEOPLE} people of {SIZES[0]} messages, masked: {told(score)}")
+        _, _, score = attack(lab, mail, 1, SIZES[-1], optimizer="adam", lr=ADAM_LR)
+        figures |= named(score, "adam")
+        lines.append(f"{SIZES[-1]:>3} messages of one person who trains by Adam: {told(score)}")
         story = "\n".join(
             [
                 *lines,
@@ -55,13 +59,15 @@ def run(options: Options) -> Outcome:
         return lab.end(figures, story)
 
 
-def attack(lab: Lab, mail: Mail, people: int, each: int) -> tuple[list[set[str]], MessagesFound, Unmixed]:
-    """The true messages, what was found, and how well they match."""
+def attack(
+    lab: Lab, mail: Mail, people: int, each: int, **training: Any
+) -> tuple[list[set[str]], MessagesFound, Unmixed]:
+    """The true messages, what was found, and how well they match. training: changes to the local training."""
     clients = mail.clients(people, each)
-    protection = in_the_plain() if people == 1 else Masks(fine_codec(), min_cohort=people)
+    protection = hidden(lab.options, people)
     view = lab.record(
-        f"{people}-of-{each}", mail.model(lab.options.dim), clients, protection,
-        local_training(lab.options, each), mail.words.to_dict(),
+        "-".join([f"{people}-of-{each}", *map(str, training.values())]), mail.model(lab.options.dim), clients,
+        protection, replace(local_training(lab.options, each), **training), mail.words.to_dict(),
     )  # fmt: skip
     (found,) = Unmix().run(view)
     truth = mail.messages(clients)

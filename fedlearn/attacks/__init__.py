@@ -26,5 +26,9 @@ ATTACKS = Registry(
             "fedlearn.attacks.matching:GradientMatching",
             "inputs searched for by gradients (DLG, iDLG, cosine)",
         ),
+        "matching_text": (
+            "fedlearn.attacks.matching_text:TextMatching",
+            "text searched for by gradients (DLG, iDLG, TAG, LAMP)",
+        ),
     },
 )

@@ -16,9 +16,8 @@ import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.observed import Observed, Vector
-from fedlearn.datasets.bags import Arrays, Examples
+from fedlearn.attacks.replay import coasted
 from fedlearn.protocol import PartyView
-from fedlearn.strategies import STRATEGIES
 
 EMBEDDINGS = ("words.weight", "embedding.weight")
 BEYOND_ROUNDING = 3.0  # times the median row's distance from pure shrinking
@@ -73,24 +72,11 @@ def embedding_name(observed: Observed) -> str:
     raise NotReadable("the run's model has no embedding: this attack reads which of its rows changed")
 
 
-class _NoWords:
-    """An embedding whose words do not occur: its gradient is zero."""
-
-    def __init__(self, weights: np.ndarray):
-        self.vector = weights.flatten()
-
-    def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros((), np.float32), np.zeros_like(self.vector)
-
-
 def _untouched(observed: Observed, vector: Vector, weights: np.ndarray) -> np.ndarray:
     """What local training does to rows whose words do not occur, in integers: exact where clients are of one size."""
-    examples = round(observed.examples(vector) / vector.addends)
-    strategy = STRATEGIES.load(observed.plan.strategy["name"])(**observed.training)
-    nothing = Arrays(np.zeros(examples), np.zeros(examples))
-    update = strategy.local_update(_NoWords(weights), nothing, {}, np.random.default_rng(0))
-    share = min(examples, observed.layout.max_weight) / observed.layout.max_weight
-    alone = np.rint(update.vectors["delta"] * np.float64(share) / observed.step)
+    _, delta = coasted(observed, vector, weights)
+    share = min(observed.examples(vector) / vector.addends / observed.layout.max_weight, 1.0)
+    alone = np.rint(delta * np.float64(share) / observed.step)
     return vector.addends * alone.reshape(weights.shape)
 
 

@@ -2,8 +2,8 @@
 
 Under cross-entropy the bias's gradient is the mean of p - y, softmax or sigmoid output less truth. The outputs p are
 nearly those of the public model on any inputs, so y is what is left (iDLG, Zhao et al. 2020, for one example; Wainakh
-et al. 2022 for batches). One example's label is exact: it is the only class with a negative gradient. It needs one
-local step; after several, p has moved.
+et al. 2022 for batches). One example's label is exact: it is the only class with a negative gradient. It needs
+SGD; over several local steps p moves, and the counts blur.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import EMBEDDINGS
 from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.replay import mean_gradient
 from fedlearn.protocol import PartyView
 
 GUESSES = 256  # random inputs by which the public model's usual output is told
@@ -44,12 +45,11 @@ class LabelCounts:
     def read(self, observed: Observed, vector: Vector) -> LabelsFound:
         """The counts in one vector, taken as the gradient of one step."""
         names = [name for name, parameter in observed.model.named_parameters() if parameter.ndim == 1]
-        if not names or "lr" not in observed.training or _features(observed) is None:
-            raise NotReadable(
-                "the run's model has no dense inputs or no bias at its end, or its training no learning rate"
-            )
-        gradient = -observed.part(observed.mean(vector), names[-1]) / observed.training["lr"]
-        counts = label_counts(gradient, _usual_output(observed, vector), observed.examples(vector))
+        features = dense_features(observed)
+        if not names or features is None:
+            raise NotReadable("the run's model has no dense inputs, or no bias at its end whose gradient counts labels")
+        gradient = observed.part(mean_gradient(observed, vector), names[-1])
+        counts = label_counts(gradient, _usual_output(observed, vector, features), observed.examples(vector))
         return LabelsFound(self.name, vector.about, vector.round, tuple(counts.tolist()))
 
 
@@ -66,19 +66,23 @@ def label_counts(gradient: np.ndarray, usual: np.ndarray, examples: int) -> np.n
     return counts
 
 
-def _usual_output(observed: Observed, vector: Vector) -> np.ndarray:
+def _usual_output(observed: Observed, vector: Vector, features: int) -> np.ndarray:
     """The public model's mean output probabilities on random inputs in [0, 1]."""
     model = observed.model
     model.vector[:] = observed.weights[vector.round]
-    guesses = np.random.default_rng(0).random((GUESSES, _features(observed) or 0), np.float32)
+    guesses = np.random.default_rng(0).random((GUESSES, features), np.float32)
     logits = model(guesses).numpy().astype(np.float64)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (p / p.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-def _features(observed: Observed) -> int | None:
-    """How many numbers an example has; None for a model of words."""
+def dense_features(observed: Observed) -> int | None:
+    """How many numbers an example of the run's model has; None for a model of words or characters."""
     model: Any = observed.model
     first, weight = next(iter(model.named_parameters()))
+    if hasattr(model, "features"):
+        return int(model.features)
+    if hasattr(model, "side"):
+        return int(model.side) ** 2
     linear = weight.ndim == 2 and not first.endswith(EMBEDDINGS)
-    return getattr(model, "features", weight.shape[1] if linear else None)
+    return int(weight.shape[1]) if linear else None

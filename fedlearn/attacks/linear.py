@@ -3,8 +3,9 @@
 Of neuron j, the weight's gradient is the sum over examples of error times input, the bias's that of the errors. One
 example: their quotient is the input, exactly (Phong et al. 2018, section 3). Several, under ReLU: a neuron that only
 one of them drives gives that one; a neuron driven by more gives a mixture. Two neurons with the same quotient were
-driven by one and the same example: mixtures would agree only by accident, so that pairs are confirmed inputs and
-single quotients are not. It needs a linear first layer with a bias, one local step, and batches far below the width.
+driven by one and the same example, or by two with nearly parallel errors, as of one class: but then the mixture lies
+between inputs that other neurons give, and is left out. It needs a linear first layer with a bias, one local step, and
+batches far below the width.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.replay import unexplained
 from fedlearn.protocol import PartyView
 
-SILENT = 1e-2  # of the largest bias gradient: neurons below are driven by nobody, or too little to divide by
+LOUD = 1e3  # times rounding: a bias gradient that is large enough to divide by
+AGREED = 4.0  # standard deviations of rounding by which two quotients of one input may differ
+BETWEEN = 1e-3  # how far an input may be from a mixture of others, and that from one without negative shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +38,7 @@ class InputsFound(Finding):
 
 @dataclass(frozen=True)
 class LinearInversion:
-    """A finding for each plain update and each opened sum, of a model whose first layer is linear.
-
-    tolerance: the largest difference between two quotients that are the same input.
-    """
-
-    tolerance: float = 1e-4
+    """A finding for each plain update and each opened sum, of a model whose first layer is linear."""
 
     name: ClassVar[str] = "linear"
 
@@ -55,29 +54,43 @@ class LinearInversion:
             raise NotReadable(
                 "the run's model does not begin with a linear layer with a bias: this attack divides them"
             )
-        delta = observed.segment(vector, "delta").astype(np.float64)
-        weight, bias = observed.part(delta, names[0]), observed.part(delta, names[1])
-        inputs, unconfirmed = invert_linear(weight, bias, self.tolerance)
+        _, rest = unexplained(observed, vector)
+        weight, bias = observed.part(rest, names[0]), observed.part(rest, names[1])
+        inputs, unconfirmed = invert_linear(weight, bias, observed.rounding(vector, names[0]))
         return InputsFound(self.name, vector.about, vector.round, inputs, unconfirmed)
 
 
-def invert_linear(weight: np.ndarray, bias: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def invert_linear(weight: np.ndarray, bias: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of weight (width, features) and bias (width,) -> inputs that two neurons agree on, and other quotients.
 
-    Quotients are compared by their largest difference; equal ones are averaged with the squares of their bias
-    gradients as weights, which is what rounding asks for.
+    noise: standard deviation of the rounding of one number of the gradients. Quotients that are equal but for it are
+    averaged with the squares of their bias gradients as weights, which is what rounding asks for.
     """
-    loud = np.flatnonzero(np.abs(bias) > SILENT * np.abs(bias).max(initial=0.0))
+    loud = np.flatnonzero(np.abs(bias) > LOUD * noise)
     loud = loud[np.argsort(-np.abs(bias[loud]))]
     quotients = weight[loud] / bias[loud, None]
     weights = bias[loud] ** 2
+    spread = noise**2 * (1.0 + np.square(quotients).max(axis=1, initial=0.0)) / weights
     agreed: list[np.ndarray] = []
     alone: list[np.ndarray] = []
     left = np.arange(len(loud))
     while left.size:
-        same = np.abs(quotients[left] - quotients[left[0]]).max(axis=1) <= tolerance
+        allowed = AGREED * np.sqrt(spread[left] + spread[left[0]])
+        same = np.abs(quotients[left] - quotients[left[0]]).max(axis=1) <= allowed
         group = left[same]
         mean = weights[group] @ quotients[group] / weights[group].sum()
         (agreed if len(group) > 1 else alone).append(mean)
         left = left[~same]
-    return np.array(agreed).reshape(-1, weight.shape[1]), np.array(alone).reshape(-1, weight.shape[1])
+    inputs = np.array(agreed).reshape(-1, weight.shape[1])
+    mixed = np.array([_is_between(i, inputs) for i in range(len(inputs))], bool)
+    return inputs[~mixed], np.concatenate([inputs[mixed], np.array(alone).reshape(-1, weight.shape[1])])
+
+
+def _is_between(which: int, inputs: np.ndarray) -> bool:
+    """Whether an input is a mean of others, with shares that are not negative."""
+    others = np.delete(inputs, which, axis=0)
+    if not 1 < len(others) < inputs.shape[1]:
+        return False
+    shares = np.linalg.lstsq(others.T, inputs[which], rcond=BETWEEN)[0]
+    off = np.abs(shares @ others - inputs[which]).max()
+    return bool(off <= BETWEEN and shares.min() >= -BETWEEN and abs(shares.sum() - 1.0) <= BETWEEN)

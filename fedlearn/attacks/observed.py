@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.plain import wire_dtype
 from fedlearn.secure.seal import unseal
+from fedlearn.strategies import STRATEGIES, Strategy
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,14 @@ class Observed:
         """The public arguments of local training: epochs, batch_size, lr..."""
         return self.plan.strategy["arguments"]
 
+    @cached_property
+    def strategy(self) -> Strategy:
+        """The algorithm, as every client runs it; raises `NotReadable` where its clients keep state of their own."""
+        strategy: Strategy = STRATEGIES.load(self.plan.strategy["name"])(**self.training)
+        if strategy.keeps(1):
+            raise NotReadable(f"clients of {strategy.name} keep state of their own: their training cannot be replayed")
+        return strategy
+
     @property
     def is_plain(self) -> bool:
         return self.plan.protection["name"] == "none"
@@ -86,8 +96,9 @@ class Observed:
 
     def requests(self) -> Iterator[tuple[int, np.ndarray]]:
         """(round, global weights float32 (P,)) of every request to train."""
+        parameters = self.model.vector.size
         for message, body in self.view.bodies(TrainRequest):
-            yield message.step.round, body.weights
+            yield message.step.round, body.weights[:parameters]  # after them may come a strategy's state
 
     def payloads(self) -> Iterator[tuple[int, int, bytes]]:
         """(client, round, payload) of every update that holds a vector, without its signature."""
@@ -129,10 +140,26 @@ class Observed:
         """The delta (P,) float64: of one client its own, of a sum the mean weighted by examples."""
         return self.layout.decode(vector.values, vector.addends).mean["delta"]
 
+    def steps(self, vector: Vector) -> int:
+        """How many local steps each client took, by its share of the examples."""
+        each = self.examples(vector) / vector.addends
+        batch = self.training.get("batch_size", each)
+        return int(self.training.get("epochs", 1)) * math.ceil(each / batch)
+
     @property
     def step(self) -> float:
         """What one integer stands for, in the delta of a client with the largest weight."""
         return 2.0 ** -self.layout.segments[0].codec.fraction_bits
+
+    def rounding(self, vector: Vector, suffix: str) -> float:
+        """Standard deviation, in the codec's integers, of rounding one number of the parameter whose name ends so.
+
+        Both the codec rounds, and float32 where a delta was subtracted.
+        """
+        weights = self.part(self.weights[vector.round], suffix)
+        share = min(1.0, self.examples(vector) / vector.addends / self.layout.max_weight)
+        ulps = float(np.median(np.spacing(np.abs(weights)))) * share / self.step
+        return float(np.sqrt((1.0 + ulps**2) * vector.addends / 12.0))
 
     def part(self, flat: np.ndarray, suffix: str) -> np.ndarray:
         """Of a vector of parameters (P,), the one whose name ends so, in its own shape."""

@@ -7,12 +7,12 @@ a text is read from its beginning: of all next characters only the right one lea
 last character and what follows it have no state in there, but the error that they cause is in the column space.
 
 This is the span test that DAGER (Petrov et al., NeurIPS 2024) makes on attention, made on a recurrence. Above the
-bound everything lies in the span, which the rank tells. It needs one local step; for several see `peel`.
+bound everything lies in the span, which the rank tells. It needs one local step of SGD; for several see `peel`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,9 +20,11 @@ import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.replay import unexplained
 from fedlearn.protocol import PartyView
 
-PARTS = ("embedding.weight", "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "head.weight", "head.bias")
+RECURRENT = "weight_hh_l0"
+PARTS = ("embedding.weight", "weight_ih_l0", RECURRENT, "bias_ih_l0", "bias_hh_l0", "head.weight", "head.bias")
 ROUNDED = 3.0  # times as far outside the span as rounding alone explains on average
 
 
@@ -60,11 +62,10 @@ class SpanTest:
     def read(self, observed: Observed, vector: Vector) -> TextFound:
         """The texts in one vector, taken as the gradient of one step."""
         cell = Cell.of(observed, observed.weights[vector.round])
-        gradient = observed.parameter(vector, "weight_hh_l0").astype(np.float64)
-        span = Span.of(gradient, rounding(observed, vector))
+        _, span = Span.left(observed, vector)
         names = observed.words
         texts = tuple("".join(names[i] for i in ids) for ids in read_texts(cell, span))
-        return TextFound(self.name, vector.about, vector.round, texts, span.rank, gradient.shape[1])
+        return TextFound(self.name, vector.about, vector.round, texts, span.rank, cell.hidden)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,16 @@ class Span:
     @property
     def rank(self) -> int:
         return len(self.rows)
+
+    @property
+    def hidden(self) -> int:
+        return self.rows.shape[1]
+
+    @classmethod
+    def left(cls, observed: Observed, vector: Vector, gradients: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, Span]:
+        """The weights (P,) that met the step after these gradients, and the span of what they leave unexplained."""
+        met, rest = unexplained(observed, vector, gradients)
+        return met, cls.of(observed.part(rest, RECURRENT), observed.rounding(vector, RECURRENT))
 
     @classmethod
     def of(cls, gradient: np.ndarray, noise: float) -> Span:
@@ -106,14 +117,6 @@ class Span:
         return outside / (turned * np.sqrt(basis.shape[1] - self.rank) + 1e-9 * np.linalg.norm(inside, axis=-1))
 
 
-def rounding(observed: Observed, vector: Vector) -> float:
-    """Standard deviation, in the codec's integers, of rounding one number: the codec's, and float32's in a delta."""
-    weights = observed.part(observed.weights[vector.round], "weight_hh_l0")
-    share = min(1.0, observed.examples(vector) / vector.addends / observed.layout.max_weight)
-    ulps = float(np.median(np.spacing(np.abs(weights)))) * share / observed.step
-    return float(np.sqrt((1.0 + ulps**2) * vector.addends / 12.0))
-
-
 @dataclass(frozen=True, eq=False)
 class Cell:
     """The public model in float64: `table` (V, gates H) is what each character adds to the gates."""
@@ -130,7 +133,7 @@ class Cell:
         if any(name.endswith("_l1") for name in names):
             raise NotReadable("the run's model has several recurrent layers: this attack reads the states of one")
         part: Mapping[str, Any] = {p: observed.part(weights, p).astype(np.float64) for p in PARTS}
-        recurrent = part["weight_hh_l0"]
+        recurrent = part[RECURRENT]
         if len(recurrent) not in (recurrent.shape[1], 4 * recurrent.shape[1]):
             raise NotReadable("the run's model is no LSTM or RNN: this attack knows how those make their states")
         table = part["embedding.weight"] @ part["weight_ih_l0"].T + part["bias_ih_l0"] + part["bias_hh_l0"]

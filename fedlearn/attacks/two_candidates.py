@@ -18,7 +18,6 @@ from fedlearn.datasets.bags import Examples
 from fedlearn.protocol import PartyView
 from fedlearn.secure.plain import wire_dtype
 from fedlearn.seeding import local_random
-from fedlearn.strategies import STRATEGIES
 
 
 def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[int, int]:
@@ -35,10 +34,9 @@ def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[in
 
 def replayed(observed: Observed, weights: np.ndarray, round: int, client: int, data: Examples) -> np.ndarray:
     """The very integers that the client would have sent, had it held `data`."""
-    plan, model = observed.plan, observed.model
+    model = observed.model
     model.vector[:] = weights
-    strategy = STRATEGIES.load(plan.strategy["name"])(**plan.strategy["arguments"])
-    update = strategy.local_update(model, data, {}, local_random(plan.seed, round, client))
+    update = observed.strategy.local_update(model, data, {}, local_random(observed.plan.seed, round, client))
     return observed.layout.encode(update)
 
 

@@ -7,7 +7,8 @@ all words of message i: its errors times the head's weights, over its length, ad
 * a word of several messages moved by the sum of their A_i: a small subset sum, found by meeting in the middle.
 
 It needs words that only one message holds, and weights that are not too coarsely rounded. It reads the opened sum
-of many clients as well as one client's update. Under Adam rows are no sums: only the groups of equal rows are found.
+of many clients as well as one client's update. Under Adam rows are no sums: only the groups of equal rows are found,
+and few steps of its nearly equal sizes make rows of different messages equal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedlearn.attacks.base import Finding
+from fedlearn import nn
+from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import embedding_name, moved_rows
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.protocol import PartyView
@@ -91,7 +93,12 @@ class Groups:
 
 
 def equal_groups(observed: Observed, vector: Vector) -> Groups:
-    """The words of a vector, those together whose rows moved equally."""
+    """The words of a vector, those together whose rows moved equally.
+
+    Raises `NotReadable` for a model that reads words in order, in which equal rows mean nothing.
+    """
+    if not any(isinstance(module, nn.EmbeddingBag) for module in observed.model.modules()):
+        raise NotReadable("the run's model is no bag of embeddings: in others words of one message move differently")
     rows, moved = moved_rows(observed, vector)
     slack = _rounding(observed, vector, rows)
     groups = equal_rows(moved, slack)
@@ -107,9 +114,9 @@ def _rounding(observed: Observed, vector: Vector, rows: np.ndarray) -> np.ndarra
     """How far each moved number (m, D) may be off, in the codec's integers: by the codec, and by float32's steps."""
     weights = observed.part(observed.weights[vector.round], embedding_name(observed))[rows]
     touched = int(observed.training.get("epochs", 1))
-    if observed.training.get("momentum") or observed.training.get("weight_decay"):
-        each = observed.examples(vector) / vector.addends
-        touched *= int(np.ceil(each / observed.training.get("batch_size", each)))
+    given = observed.training
+    if given.get("momentum") or given.get("weight_decay") or given.get("optimizer", "sgd") != "sgd":
+        touched = observed.steps(vector)  # such rules move a row in every step, whatever its batch held
     share = min(1.0, observed.examples(vector) / vector.addends / observed.layout.max_weight)
     return 0.5 + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.step
 

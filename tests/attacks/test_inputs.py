@@ -11,6 +11,7 @@ import pytest
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
 from fedlearn import nn
+from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.labels import LabelCounts, label_counts
 from fedlearn.attacks.linear import LinearInversion, invert_linear
 from fedlearn.attacks.matching import GradientMatching
@@ -24,8 +25,10 @@ from fedlearn.nn import functional as F
 from fedlearn.protocol import PartyView
 from fedlearn.secure import Plain
 from fedlearn.strategies import FedAvg
+from fedlearn.strategies.scaffold import Scaffold
 
 LR = 0.2
+CODEC = FixedPoint(bits=28, bound=4.0, addends=10)
 
 
 class Smooth(Model):
@@ -44,11 +47,10 @@ class Smooth(Model):
         return F.cross_entropy(self(*batch.inputs), batch.targets)
 
 
-def recorded(folder: Path, model: Model, data: Arrays) -> PartyView:
-    strategy = FedAvg(epochs=1, batch_size=len(data), lr=LR, max_weight=len(data))
+def recorded(folder: Path, model: Model, data: Arrays, **training: Any) -> PartyView:
+    strategy = FedAvg(batch_size=len(data), lr=LR, max_weight=len(data), **training)
     run = RunFolder(folder, {}, {}, record=True)
-    protection = Plain(FixedPoint(bits=28, bound=4.0, addends=10))
-    Aggregator(model, strategy, protection, folder=run).fit(InlinePool([Client("c", data)]), 1)
+    Aggregator(model, strategy, Plain(CODEC), folder=run).fit(InlinePool([Client("c", data)]), 1)
     return PartyView.load(folder)
 
 
@@ -74,10 +76,57 @@ def test_several_inputs_are_divided_out_and_mixtures_are_told_apart(tmp_path):
     assert len(found.unconfirmed) > 0
 
 
+def test_mixtures_of_one_class_on_which_neurons_agree_are_told_from_inputs():
+    """Errors of one class are nearly parallel: neurons that two of its examples drive have one quotient."""
+    rng = np.random.default_rng(8)
+    inputs = rng.random((3, 20))
+    errors = np.zeros((12, 3))
+    errors[np.arange(6), np.arange(6) % 3] = rng.normal(size=6)  # two neurons for each input alone
+    errors[6:8, :2] = [[0.3, 0.3], [0.5, 0.5]]
+    errors[8:12] = rng.normal(size=(4, 3))
+    found, others = invert_linear(errors @ inputs, errors.sum(axis=1), 1e-9)
+    assert sorted(map(tuple, found.round(6))) == sorted(map(tuple, inputs.round(6)))
+    assert np.abs(others - inputs[:2].mean(axis=0)).max(axis=1).min() < 1e-6
+
+
+def test_weight_decay_does_not_hide_an_input(tmp_path):
+    data = examples(1, 64, 10)
+    model = MLP((64, 32, 10), rng=np.random.default_rng(1))
+    view = recorded(tmp_path, model, data, weight_decay=0.1, momentum=0.9)
+    assert np.abs(LinearInversion().run(view)[0].inputs - data.features).max() < 1e-5
+    assert LabelCounts().run(view)[0].counts == tuple(np.bincount(data.targets, minlength=10))
+
+
+@pytest.mark.parametrize("attack", [LinearInversion(), LabelCounts(), GradientMatching()])
+def test_steps_that_are_no_gradients_are_refused(tmp_path, attack):
+    view = recorded(tmp_path, MLP((6, 8, 3)), examples(1, 6, 3), optimizer="adam")
+    with pytest.raises(NotReadable, match="adam"):
+        attack.run(view)
+
+
+def test_clients_that_keep_state_cannot_be_replayed_and_are_refused(tmp_path):
+    run = RunFolder(tmp_path, {}, {}, record=True)
+    strategy = Scaffold(batch_size=1, lr=LR)
+    Aggregator(MLP((6, 8, 3)), strategy, Plain(CODEC), folder=run).fit(InlinePool([Client("c", examples(1, 6, 3))]), 1)
+    with pytest.raises(NotReadable, match="scaffold keep state"):
+        LinearInversion().run(PartyView.load(tmp_path))
+
+
+def test_labels_are_counted_over_several_steps(tmp_path):
+    data = examples(16, 64, 10, seed=5)
+    run = RunFolder(tmp_path, {}, {}, record=True)
+    strategy = FedAvg(epochs=2, batch_size=4, lr=0.05, momentum=0.5, max_weight=16)
+    Aggregator(MLP((64, 32, 10), rng=np.random.default_rng(4)), strategy, Plain(CODEC), folder=run).fit(
+        InlinePool([Client("c", data)]), 1
+    )
+    (found,) = LabelCounts().run(PartyView.load(tmp_path))
+    assert np.minimum(found.counts, np.bincount(data.targets, minlength=10)).sum() >= 14
+
+
 def test_inversion_is_exact_in_float64():
     rng = np.random.default_rng(3)
     x, errors = rng.random(50), rng.normal(size=30)
-    inputs, alone = invert_linear(np.outer(errors, x), errors, 1e-9)
+    inputs, alone = invert_linear(np.outer(errors, x), errors, 1e-14)
     assert np.abs(inputs - x).max() < 1e-12
     assert len(alone) == 0
 

@@ -15,12 +15,16 @@ from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
 from fedlearn.attacks import ATTACKS
 from fedlearn.attacks.base import NotReadable
-from fedlearn.datasets.bags import encode_texts
+from fedlearn.datasets.bags import Arrays, encode_texts
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
+from fedlearn.models.chars import CharLSTM
+from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import AGGREGATOR, PartyView, Transcript
 from fedlearn.protocol.transcript import extract
 from fedlearn.secure import Masks
+from fedlearn.strategies import FedAvg
+from tests.scenarios.command import fedlearn
 from tests.toys import toy_codec, toy_paillier, toy_plain, toy_strategy
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +63,8 @@ def test_an_attack_runs_on_an_extracted_transcript_alone(tmp_path):
     extract(recorded(tmp_path / "run", toy_plain()), AGGREGATOR, tmp_path / "alone")
     assert sorted(path.name for path in (tmp_path / "alone").iterdir()) == ["payloads.bin", "transcript.jsonl"]
     answer = attack_alone(tmp_path / "alone", AGGREGATOR)
-    assert [set(finding["words"]) for finding in answer["findings"]] == [set(text.split()) for text in TEXTS]
+    found = {finding["about"]: set(finding["words"]) for finding in answer["findings"]}
+    assert found == {f"client:{i}": set(text.split()) for i, text in enumerate(TEXTS)}
     assert answer["foreign"] == []
 
 
@@ -87,6 +92,57 @@ def test_a_sum_is_read_from_the_aggregators_messages_and_no_others(tmp_path, pro
     assert set(finding.words) == set(" ".join(TEXTS).split())
     with pytest.raises(NotReadable, match="encrypted"):
         ATTACKS.load("changed_rows")().run(PartyView.load(run, 0))
+
+
+READS = {
+    "changed_rows": {"words", "characters"},
+    "unmix": {"words"},
+    "senders": set(),  # of plain updates the sender is known
+    "membership": {"words"},
+    "span": {"characters"},
+    "peel": {"characters"},
+    "linear": {"numbers"},
+    "labels": {"numbers"},
+    "matching": {"numbers"},
+    "matching_text": {"characters"},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """A recorded run of each kind of model, in the plain, and one under encryption that ended before the opening."""
+    folder = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    ids = rng.permutation(12)[None, :7]
+    kinds = {
+        "characters": (CharLSTM(12, 16, rng=rng), Arrays(ids[:, :-1], ids[:, 1:]), {"characters": "abcdefghijkl"}),
+        "numbers": (MLP((4, 6, 3), rng=rng), Arrays(rng.random((1, 4), np.float32), np.array([2])), {}),
+    }
+    for kind, (model, data, vocabulary) in kinds.items():
+        run = RunFolder(folder / kind, {}, {}, record=True)
+        strategy = FedAvg(batch_size=1, lr=0.5, max_weight=1)
+        aggregator = Aggregator(model, strategy, toy_plain(), vocabulary=vocabulary, folder=run)
+        aggregator.fit(InlinePool([Client("c", data)]), 1)
+    recorded(folder / "words", toy_plain())
+    rows = recorded(folder / "unopened", toy_paillier()) / "transcript.jsonl"
+    kept = [row for row in rows.read_text().splitlines() if json.loads(row)["type"] != "Opened"]
+    rows.write_text("\n".join(kept) + "\n")
+    return {kind: folder / kind for kind in (*kinds, "words", "unopened")}
+
+
+@pytest.mark.parametrize("name", list(ATTACKS.entries))
+def test_the_command_reads_what_an_attack_is_for_and_politely_refuses_the_rest(runs, name, capsys):
+    for kind, folder in runs.items():
+        status = fedlearn("attack", name, "--run", str(folder))
+        said = capsys.readouterr()
+        if kind in READS[name]:
+            assert (status, bool(said.out)) == (0, True), kind
+            assert "client:0" in said.out
+        else:
+            assert (status, said.out) == (2, ""), kind
+            assert said.err.startswith("fedlearn: ")
+            assert len(said.err.splitlines()) == 1
+    assert "encrypted" in said.err  # of the last, which holds nothing else
 
 
 @pytest.mark.parametrize("name", list(ATTACKS.entries))

@@ -24,14 +24,14 @@ CODEC = FixedPoint(bits=28, bound=4.0, addends=100)
 
 
 def recorded(
-    folder: Path, batch: int, length: int, *, kind=CharLSTM, hidden=64, steps=1, people=1, lr=1.0, layers=1
+    folder: Path, batch: int, length: int, *, kind=CharLSTM, hidden=64, steps=1, people=1, lr=1.0, layers=1, **training
 ) -> tuple[PartyView, list[str]]:
     """A round of `people` who train `steps` steps of `batch` windows each; and their texts."""
     rng = np.random.default_rng(1)
     ids = rng.integers(len(LETTERS), size=(people, batch * steps, length + 1))
     clients = [Client(f"c{i}", Arrays(rows[:, :-1], rows[:, 1:])) for i, rows in enumerate(ids)]
     model = kind(len(LETTERS), hidden, layers=layers, rng=rng)
-    strategy = FedAvg(epochs=1, batch_size=batch, lr=lr, max_weight=batch * steps)
+    strategy = FedAvg(epochs=1, batch_size=batch, lr=lr, max_weight=batch * steps, **training)
     protection = Plain(CODEC) if people == 1 else Masks(CODEC)
     run = RunFolder(folder, {}, {}, record=True)
     aggregator = Aggregator(model, strategy, protection, vocabulary={"characters": LETTERS}, folder=run)
@@ -64,11 +64,31 @@ def test_above_the_bound_it_names_nothing_and_says_so(tmp_path):
     assert "too much text" in str(found)
 
 
-def test_local_steps_are_peeled_off_one_after_the_other(tmp_path):
-    view, truth = recorded(tmp_path, 1, 12, steps=4, lr=0.5)
+@pytest.mark.parametrize("training", [{}, {"momentum": 0.9}, {"weight_decay": 1e-2, "momentum": 0.5}])
+def test_local_steps_are_peeled_off_one_after_the_other(tmp_path, training):
+    view, truth = recorded(tmp_path, 1, 12, steps=4, lr=0.5, **training)
     (peeled,), (once,) = Peel().run(view), SpanTest().run(view)
     assert sorted(peeled.texts) == sorted(truth)
     assert len(set(once.texts) & set(truth)) == 1
+
+
+def test_weight_decay_does_not_hide_the_text(tmp_path):
+    view, truth = recorded(tmp_path, 2, 10, weight_decay=0.1)
+    (found,) = SpanTest().run(view)
+    assert sorted(found.texts) == sorted(truth)
+
+
+@pytest.mark.parametrize("attack", [SpanTest(), Peel()])
+def test_steps_that_are_no_sums_of_gradients_are_refused(tmp_path, attack):
+    view, _ = recorded(tmp_path, 1, 8, lr=0.01, optimizer="adam")
+    with pytest.raises(NotReadable, match="adam"):
+        attack.run(view)
+
+
+def test_a_sum_is_not_peeled(tmp_path):
+    view, _ = recorded(tmp_path, 1, 8, people=3)
+    with pytest.raises(NotReadable, match="sums"):
+        Peel().run(view)
 
 
 def test_a_model_that_it_does_not_know_is_refused(tmp_path):

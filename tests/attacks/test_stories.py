@@ -8,8 +8,10 @@ from scenarios import SCENARIOS
 from scenarios.options import Options
 
 EXPECTED = {
+    "leak_words": {f"{score}_{rule}": (1, 1) for score in ("precision", "recall") for rule in ("sgd", "adam")},
     "leak_unmix": {"isolated_8": (1, 1), "isolated_16": (1, 1), "precision_8": (0.99, 1), "precision_32": (0.98, 1)},
-    "leak_sum": {"union_recall_1": (1, 1), "union_recall_50": (1, 1), "union_precision_50": (1, 1)},
+    "leak_sum": {"union_recall_1": (1, 1), "union_recall_2": (1, 1), "one_precision_2": (0.5, 0.95),
+                 "union_recall_50": (1, 1), "union_precision_50": (1, 1)},
     "leak_sender": {"ari_fine": (0.95, 1), "ari_coarse": (0.95, 1)},
     "leak_membership": {"auc_message_1": (0.97, 1), "auc_word_1": (1, 1), "auc_message_50": (0.3, 0.7)},
     "leak_lstm": {"exact_1x8": (1, 1), "exact_1x32": (1, 1), "exact_8x16": (1, 1), "exact_8x32": (0, 0),
@@ -18,8 +20,8 @@ EXPECTED = {
     "leak_myths": {"recall_8_bit": (1, 1), "recall_4_bit": (1, 1), "recall_sign": (0.99, 1),
                    "precision_sign": (0.99, 1), "recall_top_1_percent": (0, 0.3)},
     "leak_digits": {"linear_error_float64": (0, 1e-12),
-                    "linear_error_transcript": (0, 1e-5), "found": (0.75, 1),
-                    "psnr_dlg_sigmoid": (60, 1000)},
+                    "linear_error_transcript": (0, 1e-5), "found": (0.9, 1),
+                    "false_images": (0, 0), "psnr_dlg_sigmoid": (60, 1000)},
     "leak_differencing": {"collusion_recall": (1, 1), "collusion_precision": (1, 1), "differencing_recall": (1, 1),
                           "stopped_min_cohort": (1, 1), "stopped_max_overlap": (1, 1), "stopped_model_hash": (1, 1),
                           "stopped_model_hash_masks": (0, 0), "stopped_replay": (1, 1)},
@@ -28,9 +30,23 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_story_states_its_figures_and_what_to_conclude(tmp_path, name):
-    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run"))
+    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run", key_bits=1024, insecure_test_key=True))
     claims = {claim.name: claim.value for claim in outcome.claims}
     for claim, (low, high) in EXPECTED[name].items():
         assert low <= claims[claim] <= high, (claim, claims[claim])
     assert outcome.story.splitlines()[-1].endswith(".")
     assert (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_searches_stand_side_by_side(tmp_path, monkeypatch):
+    """As `fedlearn run leak_matching`, on a line and a model that are searched through in a moment."""
+    from scenarios import leak_matching
+
+    monkeypatch.setattr(leak_matching, "LENGTHS", (5,))
+    monkeypatch.setattr(leak_matching, "HIDDEN", 24)
+    outcome = leak_matching.run(Options(out=tmp_path / "run"))
+    claims = {claim.name: claim.value for claim in outcome.claims}
+    assert claims["exact_span_5"] == claims["exact_lamp_5"] == 1.0
+    assert all(claims[f"rouge2_{method}_5"] > 0.3 for method in ("dlg", "idlg", "tag"))
+    assert (tmp_path / "run" / "leak_matching.svg").exists()
+    assert outcome.story.splitlines()[-1].endswith(".")
