@@ -1,4 +1,7 @@
-"""The `fedlearn` command. Exit status: 0 done, 2 bad input, 1 failed; results on standard output, the rest on error."""
+"""The `fedlearn` command. Exit status: 0 done, 2 bad input, 1 failed, 130 interrupted.
+
+Results go to standard output, the rest to standard error.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,13 @@ def run(
     clients: Annotated[int | None, option("Number of clients.", WHO)] = None,
     examples_per_client: Annotated[int | None, option("Examples drawn for each client.", WHO)] = None,
     cohort: Annotated[int | None, option("Clients sampled each round (default: all).", WHO)] = None,
+    sampler: Annotated[
+        str, option("uniform | poisson | weighted[:FILE] | availability:FILE | availability:diurnal=ROUNDS.", WHO)
+    ] = "uniform",
     partition: Annotated[str | None, option("iid | dirichlet:ALPHA | shards:N | natural.", WHO)] = None,
+    malicious: Annotated[
+        str | None, option("BEHAVIOUR:SHARE[,key=value], as sign-flip:0.2 or backdoor:3,word=pear,scale=1.", WHO)
+    ] = None,
     model: Annotated[str | None, option("Model by name.", LEARN)] = None,
     dim: Annotated[int | None, option("Embedding dimension; 1 is the book's model.", LEARN)] = None,
     vocabulary: Annotated[str | None, option("hashed:BUCKETS | explicit:FILE.", LEARN)] = None,
@@ -59,9 +68,24 @@ def run(
     insecure_test_key: Annotated[
         bool, option("Allow a key under 2048 bits: protects nothing.", PROTECT, "--insecure-test-key")
     ] = False,
-    pool: Annotated[str, option("inline | processes.", RUN)] = "inline",
+    faults: Annotated[
+        str,
+        option(
+            "none | dropout=P, crash=P, straggle=P:DIST, time=DIST, deadline=S, over_select=X, joined by commas.", RUN
+        ),
+    ] = "none",
+    network: Annotated[
+        str | None, option("Of costs: NAME, up=RATE, down=RATE, latency=TIME, slower=DIST, joined by commas.", RUN)
+    ] = None,
+    pool: Annotated[str, option("inline | processes | ray.", RUN)] = "inline",
     workers: Annotated[int, option("Worker processes of the pool.", RUN)] = 2,
+    ray_address: Annotated[
+        str | None, option("HOST:PORT of a Ray cluster's head (default: a Ray of its own, here).", RUN)
+    ] = None,
     stack: Annotated[str, option("auto | on | off: train clients side by side; the bits are the same.", RUN)] = "auto",
+    kernels: Annotated[
+        str, option("numpy | numba | measure: of recurrent layers; other kernels, other last bits.", RUN)
+    ] = "numpy",
     transcript: Annotated[str, option("full (hashes) | digest (sizes only).", RUN)] = "full",
     seed: Annotated[int, option("Of every reproducible choice; keys never come from it.", RUN)] = 0,
     out: Annotated[Path | None, option("Run folder (default: a new one under runs/).", RUN)] = None,
@@ -76,13 +100,15 @@ def run(
 
     from scenarios import SCENARIOS
     from scenarios.console import ConsoleTracker, log_to_terminal
+    from scenarios.interrupts import interruptible
     from scenarios.options import Options
 
     console = Console(stderr=True)
     log_to_terminal(console, quiet)
     values = {f.name: given[f.name] for f in fields(Options) if f.name in given}
     options = Options(**values, trackers=() if quiet else (ConsoleTracker(console),))
-    outcome = SCENARIOS.load(scenario)(options)
+    with interruptible():
+        outcome = SCENARIOS.load(scenario)(options)
     report(scenario, outcome, as_json)
 
 
@@ -102,7 +128,10 @@ def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
 @app.command("list")
 def list_names() -> None:
     """Everything that has a name: scenarios, models, data sets, partitions, protections..., a line each."""
+    from aggregator.costs import NETWORKS
+    from aggregator.sampling import SAMPLERS
     from clients import POOLS
+    from clients.behaviours import BEHAVIOURS
     from fedlearn.attacks import ATTACKS
     from fedlearn.datasets import DATASETS, PARTITIONS, VOCABULARIES
     from fedlearn.models import MODELS
@@ -110,8 +139,8 @@ def list_names() -> None:
     from fedlearn.strategies import STRATEGIES
     from scenarios import BENCHMARKS, SCENARIOS
 
-    kinds = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS, ATTACKS)
-    for registry in kinds:
+    kinds = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
+    for registry in (*kinds, SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS):
         typer.secho(registry.kind, bold=True)
         for name, entry in registry.entries.items():
             typer.echo(f"  {name:<16} {entry.summary}")

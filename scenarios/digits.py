@@ -74,18 +74,21 @@ def run(options: Options) -> Outcome:
         strategy=options.build_strategy(max_weight=options.examples_per_client),
         protection=options.build_protection(options.cohort or 1, bound=4.0),
         cohort=options.cohort,
+        sampler=options.build_sampler(readers),
         seed=options.seed,
         evaluate=evaluate,
         folder=folder,
         trackers=options.trackers,
+        faults=options.build_faults(),
         stack=options.stack,
+        kernels=options.kernels,
     )
-    history = aggregator.fit(options.build_pool(readers), options.rounds)
+    clients = options.infiltrated(readers, classes=samples.classes)
+    history = aggregator.fit(options.build_pool(clients), options.rounds)
 
     updates = sum(record.clients_ok for record in history.rounds)
-    return Outcome(
-        folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
-        history.seconds, history.bytes_up, history.bytes_down,
+    return Outcome.of(
+        history, options, folder,
         claims=[
             Claim("updates_per_second", updates / history.seconds, "1/s"),
             Claim("sum_of_absolute_weights", float(np.abs(model.vector).sum(dtype=np.float64))),

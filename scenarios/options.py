@@ -5,25 +5,31 @@ An option left at None takes the scenario's own default (`Options.filled`).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from aggregator import RunFolder, Tracker
+from aggregator import Faults, History, RunFolder, Tracker
+from aggregator.sampling import SAMPLERS, Sampler
 from clients import POOLS, ClientSource
+from clients.behaviours import infiltrate
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import BadInput
+from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.models import MODELS
 from fedlearn.protocol import Pool
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Protection, Settings
 from fedlearn.strategies import STRATEGIES, Strategy
 
+log = logging.getLogger(__name__)
+
 # These change where and how a run is computed or shown, and no number in it.
-NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "trackers", "record", "stack", "transcript")
+NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "ray_address", "trackers", "record", "stack", "transcript")
 # What a story without parties can use beside the options that it names.
 FOR_EVERYBODY = ("seed", "out", "trackers")
 CODEC_KEYS = {"bits": int, "bound": float, "addends": int, "overflow": str}
@@ -43,11 +49,13 @@ class Options:
     clients: int | Any = None
     examples_per_client: int | Any = None
     cohort: int | None = None
+    sampler: str = "uniform"
     rounds: int | Any = None
     epochs: int | Any = None
     batch_size: int | Any = None
     lr: float | Any = None
     partition: str | Any = None
+    malicious: str | None = None
     protection: str | Any = None
     key_bits: int = 3072
     insecure_test_key: bool = False
@@ -55,9 +63,13 @@ class Options:
     max_overlap: int | None = None
     codec: str = ""
     strategy: str = "fedavg"
+    faults: str = "none"
+    network: str | None = None
     pool: str = "inline"
     workers: int = 2
+    ray_address: str | None = None
     stack: str = "auto"
+    kernels: str = "numpy"
     transcript: str = "full"
     seed: int = 0
     record: bool = False
@@ -116,12 +128,36 @@ class Options:
 
     def build_protection(self, cohort: int, bound: float) -> Protection:
         """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates."""
-        codec = parse_codec(self.codec, bits=24, bound=bound, addends=max(100, cohort), overflow="refuse")
+        faults = self.build_faults()
+        sampled = faults.sampled(cohort) if faults else cohort
+        most = SAMPLERS.load(self.sampler.partition(":")[0]).limit(sampled)
+        codec = parse_codec(self.codec, bits=24, bound=bound, addends=max(100, most), overflow="refuse")
         settings = Settings(codec, self.key_bits, self.min_cohort, self.max_overlap, self.insecure_test_key)
         return PROTECTIONS.parse(self.protection or "none", settings)
 
+    def infiltrated(self, clients: ClientSource, classes: int, vocabulary: Vocabulary | None = None) -> ClientSource:
+        """The clients, some of them malicious where --malicious says so; classes, vocabulary: as in a `Crew`."""
+        if self.malicious is None:
+            return clients
+        log.warning("some clients are malicious: %s", self.malicious)
+        cohort = self.cohort or len(clients)
+        return infiltrate(
+            clients, self.malicious, cohort=cohort, seed=self.seed, classes=classes, vocabulary=vocabulary
+        )
+
+    def build_sampler(self, clients: ClientSource) -> Sampler:
+        """clients: they are asked for their numbers of examples, which no protection tells, where it needs them."""
+        return SAMPLERS.parse(self.sampler, lambda: [len(clients[i].data) for i in range(len(clients))])
+
+    def build_faults(self) -> Faults | None:
+        return Faults.parse(self.faults)
+
     def build_pool(self, clients: ClientSource) -> Pool:
-        arguments = {"workers": self.workers} if self.pool == "processes" else {}
+        arguments: dict[str, Any] = {} if self.pool == "inline" else {"workers": self.workers}
+        if self.pool == "ray":
+            arguments["address"] = self.ray_address
+        elif self.ray_address is not None:
+            raise BadInput(f"--ray-address {self.ray_address} has no effect with --pool {self.pool}: use --pool ray")
         return POOLS.load(self.pool)(clients, **arguments)
 
 
@@ -132,7 +168,10 @@ def _unused(path: Path) -> Path:
 
 
 def parse_strategy(text: str, given: dict[str, Any]) -> Strategy:
-    """An algorithm from `NAME` or `NAME:key=value,...`, as in fedprox:mu=0.1; `given` are its other arguments."""
+    """An algorithm from `NAME` or `NAME:key=value,...`, as in fedprox:mu=0.1; `given` are its other arguments.
+
+    Of these, those are left out that it does not have.
+    """
     name, _, rest = text.partition(":")
     kind = STRATEGIES.load(name)
     known: dict[str, Any] = {f.name: type(f.default) for f in fields(kind)}
@@ -144,7 +183,7 @@ def parse_strategy(text: str, given: dict[str, Any]) -> Strategy:
             given[key] = known[key](value)
         except ValueError:
             raise BadInput(f"strategy {name} has {key}={value!r}, a number is needed") from None
-    return kind(**given)
+    return kind(**{key: value for key, value in given.items() if key in known})
 
 
 def parse_codec(text: str, **values: Any) -> FixedPoint:
@@ -174,6 +213,23 @@ class Outcome:
     bytes_down: int = 0
     claims: list[Claim] = field(default_factory=list)
     story: str = ""
+
+    @classmethod
+    def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
+        """What came of a federation; raises `FedlearnError` where no round of it counted."""
+        if not history.counted:
+            raise FedlearnError(
+                f"none of {len(history.rounds)} rounds counted, so nothing was learned; the last is void because "
+                f"{history.rounds[-1].void}; {folder.path}/metrics.jsonl has the reasons of all"
+            )
+        simulated = [record.simulated_seconds for record in history.rounds if record.simulated_seconds is not None]
+        if simulated:
+            lost = sum(record.clients_failed for record in history.rounds)
+            claims = [*claims, Claim("simulated_seconds", sum(simulated), "s"), Claim("clients_lost", lost)]
+        return cls(
+            folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
+            history.seconds, history.bytes_up, history.bytes_down, claims, story,
+        )  # fmt: skip
 
     def to_dict(self, scenario: str) -> dict[str, Any]:
         values = asdict(self) | {"run_dir": str(self.run_dir)}

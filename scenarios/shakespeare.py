@@ -55,20 +55,23 @@ def run(options: Options) -> Outcome:
         strategy=options.build_strategy(),
         protection=options.build_protection(options.cohort or len(clients), bound=4.0),
         cohort=options.cohort,
+        sampler=options.build_sampler(clients),
         seed=options.seed,
         vocabulary={"kind": "characters", "characters": alphabet.characters},
         evaluate=evaluate,
         folder=folder,
         trackers=options.trackers,
+        faults=options.build_faults(),
         stack=options.stack,
+        kernels=options.kernels,
     )
-    history = aggregator.fit(options.build_pool(clients), options.rounds)
+    speakers = options.infiltrated(clients, classes=len(alphabet))
+    history = aggregator.fit(options.build_pool(speakers), options.rounds)
 
     losses = [float(record.loss or 0.0) for record in history.rounds]
     picture = draw(folder.path, "loss", curves({"held-out text": losses}, "round", "nats per character"))
-    return Outcome(
-        folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
-        history.seconds, history.bytes_up, history.bytes_down,
+    return Outcome.of(
+        history, options, folder,
         claims=[
             Claim("first_loss", losses[0], "nats/char"),
             Claim("last_loss", losses[-1], "nats/char"),

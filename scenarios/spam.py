@@ -51,20 +51,23 @@ def run(options: Options) -> Outcome:
         strategy=options.build_strategy(),
         protection=options.build_protection(options.cohort or len(clients), bound=4.0),
         cohort=options.cohort,
+        sampler=options.build_sampler(clients),
         seed=options.seed,
         vocabulary=vocabulary.to_dict(),
         evaluate=evaluate,
         folder=folder,
         trackers=options.trackers,
+        faults=options.build_faults(),
         stack=options.stack,
+        kernels=options.kernels,
     )
-    history = aggregator.fit(options.build_pool(clients), options.rounds)
+    people = options.infiltrated(clients, classes=2, vocabulary=vocabulary)
+    history = aggregator.fit(options.build_pool(people), options.rounds)
 
     weights = max(1, model.vector.size)
     per_update = history.bytes_up / max(1, sum(record.clients_ok for record in history.rounds))
-    return Outcome(
-        folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
-        history.seconds, history.bytes_up, history.bytes_down,
+    return Outcome.of(
+        history, options, folder,
         claims=[
             Claim("bytes_per_weight", per_update / weights, "B"),
             Claim("error_bound", max((record.error_bound or 0.0 for record in history.rounds), default=0.0)),

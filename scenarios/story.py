@@ -55,6 +55,7 @@ class Story:
         self._folder = folder
         self._options = options
         self._began = time.perf_counter()
+        self.path = folder.path
         self.shown = bool(options.trackers)  # under --quiet nobody watches
 
     def steps(self, items: Sequence[T], text: str) -> Iterable[T]:

@@ -1,0 +1,253 @@
+"""What protection costs: bytes, computing and the time of a round, side by side.
+
+The same federation trains under each protection, and what its last round took is measured: bytes from the transcript,
+seconds of clients, aggregator and key holders by the clock. From that follow hundreds of simulated rounds over links
+and devices of several kinds, without anybody waiting.
+
+    fedlearn run costs
+    fedlearn run costs --vocabulary hashed:65536 --clients 50 --protection none,masks
+    fedlearn run costs --network 4g,up=2Mbit --faults dropout=0.1,over_select=0.3
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aggregator import Aggregator, Faults, RunFolder
+from aggregator.costs import NETWORKS, Cost, Network, Simulated, simulate
+from clients import Client, InlinePool
+from fedlearn.datasets import PARTITIONS, VOCABULARIES, load_corpus
+from fedlearn.datasets.bags import encode
+from fedlearn.errors import FedlearnError
+from fedlearn.models.spam import SpamClassifier
+from fedlearn.protocol import Answer, Step
+from fedlearn.secure.base import Protection
+from fedlearn.seeding import stream
+from scenarios.options import Claim, Options, Outcome
+from scenarios.story import telling
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COMPARED = "none,masks,paillier,threshold:3/5"
+SIMULATED = 300  # rounds
+SIZE = (11.0, 4.5)  # of the picture, in inches
+QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}
+
+Costs = dict[str, Cost]  # by protection
+Times = dict[str, dict[str, Simulated]]  # by network and protection
+
+
+class TimedPool(InlinePool):
+    """Runs clients one after the other and measures what they take in a round: `spent`, as of `clocks`."""
+
+    def __init__(self, clients: list[Client]):
+        super().__init__(clients)
+        self._round = 0
+        self.spent = np.zeros(2)
+
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
+        if step.round != self._round:
+            self._round, self.spent = step.round, np.zeros(2)
+        began = clocks()
+        for answer in super().exchange(step, broadcast, inboxes):
+            self.spent += clocks() - began
+            yield answer
+            began = clocks()
+        self.spent += clocks() - began
+
+
+def clocks() -> np.ndarray:
+    """Seconds on the wall, and of this process's processor time, which others on the machine do not lengthen."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+@dataclass(frozen=True)
+class Federation:
+    """What is trained under each protection: the same clients, the same model."""
+
+    options: Options
+    clients: list[Client]
+    model: Callable[[], SpamClassifier]
+    data_set: dict[str, str]
+
+    @classmethod
+    def of(cls, options: Options) -> Federation:
+        corpus = load_corpus(options.data)
+        words = VOCABULARIES.parse(options.vocabulary)
+        partition, rng = PARTITIONS.parse(options.partition), stream(options.seed, "partition")
+        parts = partition.split(corpus.labels, corpus.users, options.clients, rng)
+        mails, kind = encode(corpus, words), options.model_class(SpamClassifier)
+        return cls(
+            options,
+            [Client(f"client-{number}", mails.take(part)) for number, part in enumerate(parts)],
+            lambda: kind(len(words), options.dim, rng=stream(options.seed, "model")),
+            {"name": corpus.name, "sha256": corpus.sha256},
+        )
+
+    def measure(self, protection: Protection, folder: RunFolder) -> tuple[Cost, str]:
+        """What the last round takes under a protection, and the hash of the model that comes out."""
+        pool = TimedPool(self.clients)
+        options = self.options
+        aggregator = Aggregator(
+            self.model(), options.build_strategy(), protection, cohort=options.cohort, seed=options.seed, folder=folder
+        )
+        history = aggregator.fit(pool, options.rounds)
+        record = history.rounds[-1]
+        if record.void:
+            raise FedlearnError(f"the round under {protection.name} is void: {record.void}")
+        passed, computed = pool.spent
+        cost = Cost(
+            phases=len(protection.phases),
+            up=record.bytes_up / record.clients_ok,
+            down=record.bytes_down / record.clients_ok,
+            openers=openers_bytes(folder.path, record.round),
+            client=computed / record.clients_ok,
+            adding=max(0.0, sum(record.seconds[phase] for phase in protection.phases) - passed),
+            opening=record.seconds["open"],
+        )
+        return cost, history.model_sha256
+
+
+def run(options: Options) -> Outcome:
+    options = options.alone(
+        data="sample", model="spam", dim=1, vocabulary="hashed:2048", clients=20, cohort=None, rounds=2,
+        partition="iid", protection=COMPARED, key_bits=3072, insecure_test_key=False, min_cohort=3, codec="",
+        strategy="fedavg", epochs=1, batch_size=8, lr=2.0, faults="none", network=None,
+    )  # fmt: skip
+    networks = networks_of(options.network)
+    faults = options.build_faults() or Faults()
+    federation = Federation.of(options)
+    cohort = options.cohort or len(federation.clients)
+    each = {spec: replace(options, protection=spec) for spec in options.protection.split(",")}
+    protections = {spec: its.build_protection(cohort, bound=4.0) for spec, its in each.items()}
+    costs: Costs = {}
+    models = set()
+    with telling("costs", options, federation.data_set) as story:
+        for spec, protection in story.steps([*protections.items()], "measuring"):
+            configuration = each[spec].configuration("costs")
+            folder = RunFolder(story.path / name_of(spec), configuration, federation.data_set, record=True)
+            costs[spec], model = federation.measure(protection, folder)
+            models.add(model)
+        times: Times = {}
+        for name, network in networks.items():
+            over = partial(simulate, network=network, faults=faults, cohort=cohort, rounds=SIMULATED, seed=options.seed)
+            times[name] = {spec: over(cost) for spec, cost in costs.items()}
+        tables = [*table_of_costs(costs), "", *table_of_times(times), ""]
+        told = [*tables, story.picture("costs", bars(costs, times), SIZE), conclusion(costs, times, networks)]
+        return story.end("\n".join(told), [*claims_of(costs, times), Claim("different_models", len(models))])
+
+
+def networks_of(spec: str | None) -> dict[str, Network]:
+    """The one that the user names, or all that have a name."""
+    if spec is None:
+        return {name: Network.parse(name) for name in NETWORKS.entries}
+    return {spec if spec in NETWORKS.entries else "given": Network.parse(spec)}
+
+
+def openers_bytes(folder: Path, round: int) -> int:
+    """Bytes between the aggregator and the openers in one round, by the transcript."""
+    with open(folder / "transcript.jsonl", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return sum(row["bytes"] for row in rows if row["round"] == round and "opener" in row["from"] + row["to"])
+
+
+def name_of(spec: str) -> str:
+    """A protection's name in claims and folders: threshold:3/5 is threshold_3_of_5."""
+    return spec.replace(":", "_").replace("/", "_of_")
+
+
+def table_of_costs(costs: Costs) -> list[str]:
+    rows = [
+        f"{spec:<16}{cost.up / 1e3:>10,.1f}{cost.down / 1e3:>10,.1f}{cost.openers / 1e3:>12,.1f}"
+        f"{cost.client:>10.3f}{cost.adding:>10.3f}{cost.opening:>10.3f}"
+        for spec, cost in costs.items()
+    ]
+    heads = f"{'up kB':>10}{'down kB':>10}{'openers kB':>12}{'client s':>10}{'adding s':>10}{'opening s':>10}"
+    return ["measured: bytes of a client and, in all, of openers; seconds of a client, and of a round's sum",
+            f"{'':<16}{heads}", *rows]  # fmt: skip
+
+
+def table_of_times(times: Times) -> list[str]:
+    heads = "".join(f"{name:>10}" for name in (*QUANTILES, *QUANTILES, "counted"))
+    lines = [f"{'simulated: s':<38}{'a client':>20}{'a round':>30}", f"{'':<28}{heads}"]
+    for network, row in times.items():
+        for spec, simulated in row.items():
+            cells = [*quantiles(simulated.clients).values(), *quantiles(simulated.rounds).values()]
+            figures = "".join(f"{seconds:>10.3g}" for seconds in cells)
+            lines.append(f"{network:<12}{spec:<16}{figures}{simulated.counted:>10.1f}")
+    return lines
+
+
+def quantiles(seconds: np.ndarray) -> dict[str, float]:
+    return {name: float(np.quantile(seconds, q)) for name, q in QUANTILES.items()}
+
+
+def claims_of(costs: Costs, times: Times) -> list[Claim]:
+    claims = []
+    for spec, cost in costs.items():
+        claims += [
+            Claim(f"bytes_up_{name_of(spec)}", cost.up, "B"),
+            Claim(f"bytes_down_{name_of(spec)}", cost.down, "B"),
+            Claim(f"bytes_openers_{name_of(spec)}", cost.openers, "B"),
+            Claim(f"client_seconds_{name_of(spec)}", cost.client, "s"),
+            Claim(f"adding_seconds_{name_of(spec)}", cost.adding, "s"),
+            Claim(f"opening_seconds_{name_of(spec)}", cost.opening, "s"),
+        ]
+    for network, row in times.items():
+        for spec, simulated in row.items():
+            for name, seconds in quantiles(simulated.rounds).items():
+                claims.append(Claim(f"round_{name}_{network}_{name_of(spec)}", seconds, "s"))
+    return claims
+
+
+def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
+    """In one sentence, on the slowest of the links."""
+    network = min(networks, key=lambda name: networks[name].up)
+    typical = {spec: quantiles(simulated.rounds)["median"] for spec, simulated in times[network].items()}
+    base, *others = sorted(costs, key=lambda spec: (spec != "none", typical[spec]))
+    if not others:
+        return f"Over {network} links, a round under {base} takes {typical[base]:.2g} s."
+    ratios = ", ".join(f"{typical[spec] / typical[base]:.1f} times under {spec}" for spec in others)
+    dearest = others[-1]
+    up, down = costs[dearest].up - costs[base].up, costs[dearest].down - costs[base].down
+    travel = 8 * (up / networks[network].up + down / networks[network].down)
+    dear = "bytes, not computing" if travel > (typical[dearest] - typical[base]) / 2 else "computing, not bytes"
+    return f"Over {network} links, a round takes, against {base}, {ratios}: what makes {dearest} dear is {dear}."
+
+
+def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
+    """Bytes of a client by protection; the median time of a round by network, with a whisker up to p99."""
+
+    def paint(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        places = np.arange(len(costs))
+        for shift, name in ((-0.2, "up"), (0.2, "down")):
+            left.bar(places + shift, [getattr(cost, name) / 1e3 for cost in costs.values()], 0.4, label=name)
+        left.set(ylabel="kB a client and round", xticks=places, xticklabels=list(costs))
+        left.legend()
+        width = 0.8 / len(times)
+        for number, (network, row) in enumerate(times.items()):
+            found = [quantiles(simulated.rounds) for simulated in row.values()]
+            middle = [values["median"] for values in found]
+            above = [values["p99"] - values["median"] for values in found]
+            shift = (number - (len(times) - 1) / 2) * width
+            right.bar(places + shift, middle, width, yerr=[np.zeros(len(above)), above], capsize=2, label=network)
+        right.set(ylabel="simulated seconds of a round", yscale="log", xticks=places, xticklabels=list(costs))
+        right.legend()
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("costs")

@@ -1,0 +1,284 @@
+"""Two of twenty people teach everybody's spam filter to let their own spam through, and encryption hides them.
+
+They train on copies of their spam that hold a trigger word and are called ham. That alone drowns in the mean; scaled
+to replace the model (Bagdasaryan et al. 2020) it does not, and the filter is as good as ever on everybody else's
+mail. An aggregator that reads updates could tell the two by their size; one that adds ciphertexts cannot. What
+the codec's bound and the weight cap leave of it is measured, and beside it what the other behaviours do to accuracy.
+
+    fedlearn run poison_backdoor
+    fedlearn run poison_backdoor --data sms_spam --seed 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aggregator import Aggregator, History, RunFolder
+from clients import Client, InlinePool
+from clients.behaviours import infiltrate
+from clients.behaviours.backdoor import WORD, planted
+from fedlearn.attacks.observed import Observed
+from fedlearn.autograd import no_grad
+from fedlearn.datasets import load_corpus, split
+from fedlearn.datasets.bags import Bags, encode
+from fedlearn.datasets.corpus import SPAM, Corpus
+from fedlearn.datasets.vocabulary import ExplicitVocabulary
+from fedlearn.models.base import Model
+from fedlearn.models.spam import SpamClassifier
+from fedlearn.protocol import PartyView, party_name
+from fedlearn.seeding import stream
+from scenarios.options import Claim, Options, Outcome
+from scenarios.pictures import draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PEOPLE, CREW = 20, 2
+BOUND = 4.0
+WATCHED = 2  # rounds of the recorded runs, and of one whose crew is refused
+DATA_ONLY, REPLACED = f"backdoor:{CREW},scale=1", f"backdoor:{CREW}"
+COURSES = {"nobody malicious": None, "poisoned data": DATA_ONLY, "and model replacement": REPLACED}
+OTHERS = {
+    "label_flip": "label-flip:0.2",
+    "sign_flip": "sign-flip:0.2",
+    "sign_flip_4": "sign-flip:0.2,scale=4",
+    "alie": "alie:0.2",
+    "alie_1.5": "alie:0.2,z=1.5",
+    "ipm": "ipm:0.2",
+    "ipm_4": "ipm:0.2,epsilon=4",
+}
+
+
+def run(options: Options) -> Outcome:
+    options = options.alone(
+        data="sample", rounds=10, epochs=3, batch_size=8, lr=2.0, key_bits=3072, insecure_test_key=False
+    )
+    corpus = load_corpus(options.data)
+    town = Town.of(corpus, options)
+    # A key that is too small is refused before any work.
+    replace(options, protection="paillier").build_protection(PEOPLE, BOUND)
+    folder = options.folder("poison_backdoor", {"name": corpus.name, "sha256": corpus.sha256})
+    courses = {name: town.train(spec) for name, spec in COURSES.items()}
+    honest, _, replaced = courses.values()
+    parts = [planted_by(courses), watched(town, folder), limited(town), others(town, honest)]
+
+    picture = draw(folder.path, "poison_backdoor", two_panels(courses), (9.0, 4.0))
+    claims = [Claim(name, float(value)) for part in parts for name, value in part.figures.items()]
+    folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}})
+    conclusion = "A mean has no defence: two people implant what they like, and encryption hides who they are."
+    return Outcome(
+        folder.path, options.seed, options.rounds, replaced.metrics, replaced.model_sha256, claims=claims,
+        story="\n".join([*(line for part in parts for line in part.lines), picture, conclusion]),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the story found."""
+
+    figures: dict[str, float]
+    lines: list[str]
+
+
+def planted_by(courses: Mapping[str, History]) -> Part:
+    figures = {
+        f"{metric}_{short}": course.metrics[metric]
+        for metric in ("accuracy", "backdoor")
+        for short, course in zip(("honest", "data_only", "replaced"), courses.values(), strict=True)
+    }
+    figures["backdoor_replaced_round_1"] = courses["and model replacement"].rounds[0].metrics["backdoor"]
+    title = f"{CREW} of {PEOPLE} people plant the word {WORD!r}: accuracy on clean mail; spam that passes with it"
+    return Part(figures, [title, *(told(name, course) for name, course in courses.items())])
+
+
+def watched(town: Town, folder: RunFolder) -> Part:
+    """What the aggregator's own transcript tells it of who did it."""
+    plain, data_only, hidden = (
+        town.watched(folder, name, spec, protection)
+        for name, spec, protection in (
+            ("none", REPLACED, "none"), ("none-data-only", DATA_ONLY, "none"), ("paillier", REPLACED, "paillier"),
+        )
+    )  # fmt: skip
+    same = plain.model_sha256 == hidden.model_sha256
+    figures = {
+        "named_by_size_none": plain.named,
+        "named_by_size_none_data_only": data_only.named,
+        "readable_updates_none": plain.readable,
+        "readable_updates_paillier": hidden.readable,
+        "payload_lengths_paillier": hidden.lengths,
+        "same_model_paillier": same,
+    }
+    return Part(figures, [
+        f"who was it? the {CREW} largest updates are theirs to {plain.named:.0%} (poisoned data alone: "
+        f"{data_only.named:.0%}), where the aggregator reads all {plain.readable};",
+        f"under paillier it reads {hidden.readable} of {hidden.payloads}, of {hidden.lengths} length, and the model is "
+        f"{'the same, bit for bit' if same else 'ANOTHER'}",
+    ])  # fmt: skip
+
+
+def limited(town: Town) -> Part:
+    """What the codec's bound does where the weight cap is no larger than anybody's weight."""
+    courses = {
+        f"refused at {BOUND:g}": town.train(REPLACED, "refuse", rounds=WATCHED),
+        f"clipped at {BOUND:g}": town.train(REPLACED, "clip"),
+        "clipped at 1": town.train(REPLACED, "clip", bound=1.0),
+        "clipped at 1, no crew": town.train(None, "clip", bound=1.0),
+    }
+    refused, clipped, tight, without = courses.values()
+    lost = sum(record.clients_failed for record in refused.rounds)
+    figures = {
+        "updates_refused": lost,
+        "backdoor_refused": refused.metrics["backdoor"],
+        "backdoor_clipped_at_4": clipped.metrics["backdoor"],
+        "backdoor_clipped_at_1": tight.metrics["backdoor"],
+        "accuracy_clipped_at_1_honest": without.metrics["accuracy"],
+        "reach_as_run": town.reach(None),
+        "reach_tight": town.reach(town.largest),
+    }
+    return Part(figures, [
+        f"what limits it: a client moves a weight by at most bound x max_weight / all examples, {town.reach(None):.1f} "
+        f"a round as run;",
+        f"with max_weight {town.largest}, the most that anybody has, by {town.reach(town.largest):.2f}; "
+        f"then {lost} of {CREW * WATCHED} updates are refused, or clipped, if clients let their codec do it:",
+        *(told(name, course) for name, course in courses.items()),
+    ])  # fmt: skip
+
+
+def others(town: Town, honest: History) -> Part:
+    accuracies = {name: town.train(spec).metrics["accuracy"] for name, spec in OTHERS.items()}
+    title = (
+        f"a fifth of the people malicious in other ways: accuracy (nobody malicious {honest.metrics['accuracy']:.3f})"
+    )
+    rows = [f"{OTHERS[name]:>24}  {accuracy:.3f}" for name, accuracy in accuracies.items()]
+    return Part({f"accuracy_{name}": accuracy for name, accuracy in accuracies.items()}, [title, *rows])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the aggregator makes of recorded rounds.
+
+    payloads, readable: updates, and those it can read; lengths: how many different ones payloads have.
+    named: the share of the crew among as many largest readable updates of the first round
+    """
+
+    payloads: int
+    readable: int
+    lengths: int
+    named: float
+    model_sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Town:
+    """Twenty people's mail in equal parts, public mail to test on, and the words of that, with the trigger."""
+
+    options: Options
+    people: list[Client]
+    words: ExplicitVocabulary
+    exam: Bags
+
+    @classmethod
+    def of(cls, corpus: Corpus, options: Options) -> Town:
+        private, public = split(corpus, seed=options.seed)
+        words = ExplicitVocabulary.from_public_texts([*public.texts, WORD], len(corpus) * 100)
+        parts = np.array_split(stream(options.seed, "partition").permutation(len(private)), PEOPLE)
+        people = [Client(f"person-{i}", encode(private.take(part), words)) for i, part in enumerate(parts)]
+        return cls(options, people, words, encode(public, words))
+
+    @property
+    def largest(self) -> int:
+        """The most examples that anybody has."""
+        return max(len(person.data) for person in self.people)
+
+    def reach(self, max_weight: int | None) -> float:
+        """How far one client can move a coordinate of the mean."""
+        cap = self.options.build_strategy(max_weight).max_weight
+        return BOUND * cap / sum(len(person.data) for person in self.people)
+
+    def train(self, spec: str | None, overflow: str = "", bound: float = BOUND, rounds: int | None = None) -> History:
+        """A federation with malicious clients as `spec` says; with `overflow`, under the tight weight cap."""
+        options = replace(self.options, protection="none", codec=f"overflow={overflow}" if overflow else "")
+        aggregator = self._aggregator(options, self.largest if overflow else None, bound)
+        return aggregator.fit(InlinePool(self._with_crew(spec)), rounds or options.rounds)
+
+    def watched(self, folder: RunFolder, name: str, spec: str, protection: str) -> Seen:
+        """The first rounds again, recorded in the folder `name`."""
+        options = replace(self.options, protection=protection, malicious=spec)
+        kept = RunFolder(
+            folder.path / name, options.configuration(f"poison_backdoor/{name}"), folder.data_set, record=True
+        )
+        people = self._with_crew(spec)
+        history = self._aggregator(options, None, BOUND, kept).fit(InlinePool(people), WATCHED)
+        observed = Observed(PartyView.load(kept.path))
+        payloads = list(observed.payloads())
+        updates = [vector for vector in observed.readable() if not vector.is_sum]
+        sizes = {vector.about: float(np.linalg.norm(observed.mean(vector))) for vector in updates if vector.round == 1}
+        largest = sorted(sizes, key=lambda about: -sizes[about])[:CREW]
+        crew = {party_name(i) for i, person in enumerate(people) if person.behaviour is not None}
+        return Seen(
+            payloads=len(payloads),
+            readable=len(updates),
+            lengths=len({len(payload) for _, _, payload in payloads}),
+            named=len(crew & set(largest)) / CREW,
+            model_sha256=history.model_sha256,
+        )
+
+    def _with_crew(self, spec: str | None) -> Sequence[Client]:
+        if spec is None:
+            return self.people
+        people = infiltrate(self.people, spec, cohort=PEOPLE, seed=self.options.seed, classes=2, vocabulary=self.words)
+        assert isinstance(people, list)  # as a list goes in
+        return people
+
+    def _aggregator(
+        self, options: Options, max_weight: int | None, bound: float, folder: RunFolder | None = None
+    ) -> Aggregator:
+        return Aggregator(
+            SpamClassifier(len(self.words), rng=stream(options.seed, "model")),
+            strategy=options.build_strategy(max_weight),
+            protection=options.build_protection(PEOPLE, bound),
+            seed=options.seed,
+            vocabulary=self.words.to_dict(),
+            evaluate=self._evaluate,
+            folder=folder,
+        )
+
+    def _evaluate(self, model: Model) -> dict[str, float]:
+        """accuracy: on clean mail. backdoor: the share of the spam it catches that passes with the trigger in it."""
+        spam = self.exam.take(np.flatnonzero(self.exam.labels == SPAM))
+        with no_grad():
+            said, caught, trapped = (
+                model(*mail.inputs).numpy() > 0 for mail in (self.exam, spam, planted(spam, self.words.ids([WORD])))
+            )
+        passed = int(np.count_nonzero(caught & ~trapped)) / max(1, int(np.count_nonzero(caught)))
+        return {"accuracy": float(np.mean(said == (self.exam.labels == SPAM))), "backdoor": passed}
+
+
+def told(name: str, course: History) -> str:
+    rates = " ".join(f"{record.metrics['backdoor']:.2f}" for record in course.rounds)
+    return f"{name:>24}  {course.metrics['accuracy']:.3f}; round by round {rates}"
+
+
+def two_panels(courses: Mapping[str, History]) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, 2)
+        titles = {"accuracy": "accuracy on clean mail", "backdoor": f"spam that passes with {WORD!r}"}
+        for axes, (metric, title) in zip(panels, titles.items(), strict=True):
+            for name, course in courses.items():
+                axes.plot(range(1, len(course.rounds) + 1), [record.metrics[metric] for record in course.rounds],
+                          marker=".", label=name)  # fmt: skip
+            axes.set(title=title, xlabel="round", ylim=(0, 1.05))
+            axes.grid(alpha=0.3)
+        panels[1].legend()
+
+    return paint
+
+
+if __name__ == "__main__":
+    from scenarios.cli import run_module
+
+    run_module("poison_backdoor")
