@@ -1,6 +1,6 @@
 # Needs only Python (3.11 or newer) and make. `make demo` and `make test` each set up what they need.
 PYTHON ?= python3
-EXTRAS ?= test,lint# add oracle to compare with PyTorch too, a large download
+EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large downloads
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
