@@ -8,8 +8,11 @@ processes, which are started afresh (no thread is forked) and hold public data o
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count, repeat
+from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
@@ -56,15 +59,17 @@ class CryptoWorkers:
 
         Raises what reading or adding them one by one raises, naming the message by its place.
         """
-        parsed = [_parse_named(place, data, public) for place, data in enumerate(messages)]
+        with ThreadPoolExecutor(self.workers) as threads:  # digests are checked without the interpreter lock
+            parsed = list(threads.map(_parse_named, count(), messages, repeat(public)))
         total = EncryptedVector.sum(vector for vector, _ in parsed)
-        width = public.ciphertext_bytes
-        step = -(-len(parsed[0][1]) // width // self.workers) * width
-        jobs = [
-            self._pool.submit(_sum, public, at // width, [bytes(payload[at : at + step]) for _, payload in parsed])
-            for at in range(0, len(parsed[0][1]), step or 1)
-        ]
-        total.ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), width)]
+        width, length = public.ciphertext_bytes, len(parsed[0][1])
+        step = -(-length // width // self.workers) * width
+        with _shared([payload for _, payload in parsed]) as name:
+            jobs = [
+                self._pool.submit(_sum, public, name, len(parsed), length, slice(at, min(at + step, length)))
+                for at in range(0, length, step or 1)
+            ]
+            total.ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), width)]
         return total
 
     def close(self) -> None:
@@ -90,14 +95,37 @@ def _parse_named(place: int, data: bytes, public: PublicKey) -> tuple[EncryptedV
         raise CiphertextError(f"vector {place}: {error}") from None
 
 
-def _sum(public: PublicKey, start: int, payloads: list[bytes]) -> bytes:
-    total: list[mpz] = []
-    for place, payload in enumerate(payloads):
-        ciphertexts = integers_from_bytes(payload, public.ciphertext_bytes)
-        try:
-            check_ciphertexts(ciphertexts, public, start)
-        except CiphertextError as error:
-            raise CiphertextError(f"vector {place}: {error}") from None
-        nsquare = public.nsquare
-        total = [a * b % nsquare for a, b in zip(total, ciphertexts, strict=True)] if total else ciphertexts
-    return integers_to_bytes(total, public.ciphertext_bytes)
+@contextmanager
+def _shared(payloads: Sequence[memoryview]) -> Iterator[str]:
+    """The name of a block of memory that other processes see, these in it one after the other."""
+    length = len(payloads[0])
+    block = SharedMemory(create=True, size=max(1, length * len(payloads)))
+    assert block.buf is not None
+    try:
+        for place, payload in enumerate(payloads):
+            block.buf[place * length : (place + 1) * length] = payload
+        yield block.name
+    finally:
+        block.close()
+        block.unlink()
+
+
+def _sum(public: PublicKey, name: str, payloads: int, length: int, part: slice) -> bytes:
+    """The same part of so many payloads, each of `length` bytes in shared memory, added up."""
+    block = SharedMemory(name)
+    assert block.buf is not None
+    try:
+        total: list[mpz] = []
+        for place in range(payloads):
+            mine = block.buf[place * length + part.start : place * length + part.stop]
+            ciphertexts = integers_from_bytes(mine, public.ciphertext_bytes)
+            mine.release()
+            try:
+                check_ciphertexts(ciphertexts, public, part.start // public.ciphertext_bytes)
+            except CiphertextError as error:
+                raise CiphertextError(f"vector {place}: {error}") from None
+            nsquare = public.nsquare
+            total = [a * b % nsquare for a, b in zip(total, ciphertexts, strict=True)] if total else ciphertexts
+        return integers_to_bytes(total, public.ciphertext_bytes)
+    finally:
+        block.close()

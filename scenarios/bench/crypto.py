@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.memory import keep_freed
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey, generate_keypair
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.parallel import CryptoWorkers, decrypt
@@ -41,6 +42,7 @@ class Row:
 
 def run(json: bool) -> dict[str, Any]:
     """Measure everything; print a table, or with `json` one JSON object as the last line. Takes some minutes."""
+    keep_freed()  # as in every process that trains, and then encrypts
     values = np.random.default_rng(0).uniform(-1, 1, (2, SIZE)).astype(np.float32).astype(np.float64)
     rows = [measure(scheme, values) for bits in KEY_BITS for scheme in schemes(bits)]
     rows += [measure(scheme, values) for scheme in keyless_schemes()]
