@@ -245,5 +245,4 @@ class Aggregator:
         if self.folder is None:
             return
         arrays = {"weights": np.asarray(self.model.vector), **state}
-        if self.folder.keep(history.rounds[-1], arrays):
-            self.folder.write_model(self.model.state_dict())
+        self.folder.keep(history.rounds[-1], arrays, self.model.state_dict)

@@ -18,6 +18,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -179,8 +180,10 @@ class RunFolder:
         self._rows = [json.dumps(record.to_dict()) for record in records]
         write_atomic(self.path / "metrics.jsonl", "".join(row + "\n" for row in self._rows).encode())
 
-    def keep(self, record: RoundRecord, arrays: dict[str, np.ndarray]) -> bool:
-        """Enter a round, and keep all that the next one needs in one file; whether that is on the disk for sure."""
+    def keep(
+        self, record: RoundRecord, arrays: dict[str, np.ndarray], model: Callable[[], dict[str, np.ndarray]]
+    ) -> None:
+        """Enter a round, and keep all that the next one needs in one file; now and then the model's own file too."""
         self._rows.append(json.dumps(record.to_dict()))
         path = self.path / "checkpoint" / f"round-{record.round:06d}.safetensors"
         sync = self._syncing <= SYNC_SHARE * (time.perf_counter() - self._began)
@@ -191,10 +194,10 @@ class RunFolder:
         append_line(self.path / "metrics.jsonl", self._rows[-1])
         self._checkpoints.append(path)
         if sync:
+            self.write_model(model())
             self._syncing += time.perf_counter() - began
             self._synced = path
         self._remove_old()
-        return sync
 
     def sync(self) -> None:
         """Force the last checkpoint to the disk."""
