@@ -1,6 +1,7 @@
 """Whole LSTM sequences compiled by numba, for layers so small that calling NumPy is most of the work.
 
-Layouts as in `layout`: gates (T, 4, B, H) in the order i, f, o, g. float32 only.
+Layouts as in `layout`: gates (T, 4, B, H) in the order i, f, o, g. float32 only. Products go to the BLAS that numba
+takes from SciPy; they are too small for it to use threads.
 """
 
 from __future__ import annotations
@@ -35,25 +36,6 @@ def _tanh(x: Any) -> Any:
 
 
 @_compile
-def _add_product(a: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-    """out (B, N) += a (B, K) @ matrix (K, N), K a multiple of 4: two rows by four, then the last row if B is odd."""
-    even = a.shape[0] // 2 * 2
-    for b in range(0, even, 2):
-        for i in range(0, a.shape[1], 4):
-            a0, a1, a2, a3 = a[b, i], a[b, i + 1], a[b, i + 2], a[b, i + 3]
-            c0, c1, c2, c3 = a[b + 1, i], a[b + 1, i + 1], a[b + 1, i + 2], a[b + 1, i + 3]
-            for j in range(out.shape[1]):
-                m0, m1, m2, m3 = matrix[i, j], matrix[i + 1, j], matrix[i + 2, j], matrix[i + 3, j]
-                out[b, j] += a0 * m0 + a1 * m1 + a2 * m2 + a3 * m3
-                out[b + 1, j] += c0 * m0 + c1 * m1 + c2 * m2 + c3 * m3
-    for b in range(even, a.shape[0]):
-        for i in range(0, a.shape[1], 4):
-            a0, a1, a2, a3 = a[b, i], a[b, i + 1], a[b, i + 2], a[b, i + 3]
-            for j in range(out.shape[1]):
-                out[b, j] += a0 * matrix[i, j] + a1 * matrix[i + 1, j] + a2 * matrix[i + 2, j] + a3 * matrix[i + 3, j]
-
-
-@_compile
 def forward(
     table: np.ndarray,
     rows: np.ndarray,
@@ -68,10 +50,9 @@ def forward(
     half = np.float32(0.5)
     sums = np.empty((batch, 4 * hidden), np.float32)
     for t in range(length):
+        np.dot(states[t], weight, sums)
         for b in range(batch):
-            sums[b] = table[rows[t, b]]
-        _add_product(states[t], weight, sums)
-        for b in range(batch):
+            sums[b] += table[rows[t, b]]
             for n in range(4):
                 gate, total = gates[t, n, b], sums[b, n * hidden : (n + 1) * hidden]
                 if n == 2:
@@ -126,5 +107,4 @@ def backward(
             for j in range(hidden):
                 df[j] = cell[j] * before[j] * (f[j] - f[j] * f[j])
                 cell[j] *= f[j]
-                share[j] = 0
-        _add_product(dgates[t], weight, dh)
+        np.dot(dgates[t], weight, dh)
