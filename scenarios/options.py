@@ -5,6 +5,7 @@ An option left at None takes the scenario's own default (`Options.filled`).
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -103,6 +104,9 @@ class Options:
     def configuration(self, scenario: str) -> dict[str, Any]:
         """All that decides the run's numbers."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_CONFIGURATION}
+        file = Path(self.sampler.partition(":")[2])
+        if file.is_file():  # what it says counts, not its name alone
+            values["sampler_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
         return {"scenario": scenario} | values
 
     def folder(self, scenario: str, data: dict[str, Any]) -> RunFolder:

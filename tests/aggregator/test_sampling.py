@@ -213,3 +213,15 @@ def test_the_command_takes_samplers_and_holds_a_resumed_run_to_its_own(tmp_path,
     assert fedlearn("list") == 0
     listed = capsys.readouterr().out
     assert all(entry.summary in listed for entry in SAMPLERS.entries.values())
+
+
+def test_a_file_of_weights_belongs_to_the_configuration_with_what_it_says(tmp_path):
+    file = tmp_path / "weights.txt"
+    file.write_text("1\n2\n3\n")
+    before = Options(sampler=f"weighted:{file}").configuration("digits")
+    assert Options(sampler=f"weighted:{file}").configuration("digits") == before
+    file.write_text("1\n2\n4\n")
+    assert Options(sampler=f"weighted:{file}").configuration("digits") != before
+    assert Options().configuration("digits") | {"sampler": "poisson"} == Options(sampler="poisson").configuration(
+        "digits"
+    )
