@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator import Aggregator
 from clients import Client
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, load_samples
@@ -69,19 +68,8 @@ def run(options: Options) -> Outcome:
             return class_metrics(model(*exam.inputs).numpy(), exam.targets)
 
     folder = options.folder("digits", {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic})
-    aggregator = Aggregator(
-        model,
-        strategy=options.build_strategy(max_weight=options.examples_per_client),
-        protection=options.build_protection(options.cohort or 1, bound=4.0),
-        cohort=options.cohort,
-        sampler=options.build_sampler(readers),
-        seed=options.seed,
-        evaluate=evaluate,
-        folder=folder,
-        trackers=options.trackers,
-        faults=options.build_faults(),
-        stack=options.stack,
-        kernels=options.kernels,
+    aggregator = options.build_aggregator(
+        model, readers, evaluate, folder, bound=4.0, max_weight=options.examples_per_client
     )
     clients = options.infiltrated(readers, classes=samples.classes)
     history = aggregator.fit(options.build_pool(clients), options.rounds)

@@ -14,7 +14,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Self
 
-from aggregator import Faults, History, RunFolder, Tracker
+from aggregator import Aggregator, Faults, History, RunFolder, Tracker
+from aggregator.aggregator import Evaluate
 from aggregator.sampling import SAMPLERS, Sampler
 from clients import POOLS, ClientSource
 from clients.behaviours import infiltrate
@@ -22,6 +23,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.models import MODELS
+from fedlearn.models.base import Model
 from fedlearn.protocol import Pool
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Protection, Settings
@@ -147,6 +149,34 @@ class Options:
         cohort = self.cohort or len(clients)
         return infiltrate(
             clients, self.malicious, cohort=cohort, seed=self.seed, classes=classes, vocabulary=vocabulary
+        )
+
+    def build_aggregator(
+        self,
+        model: Model,
+        clients: ClientSource,
+        evaluate: Evaluate,
+        folder: RunFolder,
+        *,
+        bound: float,
+        max_weight: int | None = None,
+        vocabulary: dict[str, Any] | None = None,
+    ) -> Aggregator:
+        """The server side as the options say. bound: of the codec; max_weight: as in `build_strategy`."""
+        return Aggregator(
+            model,
+            strategy=self.build_strategy(max_weight),
+            protection=self.build_protection(self.cohort or len(clients), bound),
+            cohort=self.cohort,
+            sampler=self.build_sampler(clients),
+            seed=self.seed,
+            vocabulary=vocabulary,
+            evaluate=evaluate,
+            folder=folder,
+            trackers=self.trackers,
+            faults=self.build_faults(),
+            stack=self.stack,
+            kernels=self.kernels,
         )
 
     def build_sampler(self, clients: ClientSource) -> Sampler:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aggregator import Aggregator, History
+from aggregator import History
 from clients import Client
 from fedlearn.datasets import PARTITIONS, load_script
 from fedlearn.datasets.text import Alphabet, Script, windows
@@ -50,20 +50,13 @@ def run(options: Options) -> Outcome:
             return {"loss": model.nats(exam)}
 
     folder = options.folder("shakespeare", about(script))
-    aggregator = Aggregator(
+    aggregator = options.build_aggregator(
         model,
-        strategy=options.build_strategy(),
-        protection=options.build_protection(options.cohort or len(clients), bound=4.0),
-        cohort=options.cohort,
-        sampler=options.build_sampler(clients),
-        seed=options.seed,
+        clients,
+        evaluate,
+        folder,
+        bound=4.0,
         vocabulary={"kind": "characters", "characters": alphabet.characters},
-        evaluate=evaluate,
-        folder=folder,
-        trackers=options.trackers,
-        faults=options.build_faults(),
-        stack=options.stack,
-        kernels=options.kernels,
     )
     speakers = options.infiltrated(clients, classes=len(alphabet))
     history = aggregator.fit(options.build_pool(speakers), options.rounds)

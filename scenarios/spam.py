@@ -9,7 +9,6 @@ an encrypted update, and only the sum of all updates is ever decrypted.
 
 from __future__ import annotations
 
-from aggregator import Aggregator
 from clients import Client
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_corpus, split
@@ -46,21 +45,7 @@ def run(options: Options) -> Outcome:
             return binary_metrics(model(*exam.inputs).numpy(), exam.targets)
 
     folder = options.folder("spam", {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic})
-    aggregator = Aggregator(
-        model,
-        strategy=options.build_strategy(),
-        protection=options.build_protection(options.cohort or len(clients), bound=4.0),
-        cohort=options.cohort,
-        sampler=options.build_sampler(clients),
-        seed=options.seed,
-        vocabulary=vocabulary.to_dict(),
-        evaluate=evaluate,
-        folder=folder,
-        trackers=options.trackers,
-        faults=options.build_faults(),
-        stack=options.stack,
-        kernels=options.kernels,
-    )
+    aggregator = options.build_aggregator(model, clients, evaluate, folder, bound=4.0, vocabulary=vocabulary.to_dict())
     people = options.infiltrated(clients, classes=2, vocabulary=vocabulary)
     history = aggregator.fit(options.build_pool(people), options.rounds)
 
