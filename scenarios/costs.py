@@ -217,11 +217,14 @@ def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
     if not others:
         return f"Over {network} links, a round under {base} takes {typical[base]:.2g} s."
     ratios = ", ".join(f"{typical[spec] / typical[base]:.1f} times under {spec}" for spec in others)
+    said = f"Over {network} links, a round takes, against {base}, {ratios}"
     dearest = others[-1]
+    if typical[dearest] <= typical[base]:
+        return f"{said}: none is dear here."
     up, down = costs[dearest].up - costs[base].up, costs[dearest].down - costs[base].down
     travel = 8 * (up / networks[network].up + down / networks[network].down)
     dear = "bytes, not computing" if travel > (typical[dearest] - typical[base]) / 2 else "computing, not bytes"
-    return f"Over {network} links, a round takes, against {base}, {ratios}: what makes {dearest} dear is {dear}."
+    return f"{said}: what makes {dearest} dear is {dear}."
 
 
 def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
