@@ -90,7 +90,7 @@ def test_a_network_of_the_users_own_stands_alone(capsys):
             "2.0 times under paillier: what makes paillier dear is bytes, not computing.",
         ),
         (
-            1e9,
+            1e12,
             {"up": 2e6, "client": 9.0},
             "18.0 times under paillier: what makes paillier dear is computing, not bytes.",
         ),
