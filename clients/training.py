@@ -47,7 +47,10 @@ ENCODED_AT_ONCE = 1 << 17  # values, likewise
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Encoded updates of some clients, int64 (K, n); with a `support` of those lanes only, (K, m)."""
+    """Encoded updates of some clients, (K, n); with a `support` of those lanes only, (K, m).
+
+    Of the codec's dtype, and so few of them that no sum overflows it.
+    """
 
     clients: Sequence[int]
     lanes: np.ndarray
@@ -56,14 +59,14 @@ class Encoded:
     def add_to(self, total: np.ndarray) -> None:
         """Add all of them to `total`, int64 (n,), in place."""
         if self.support is None:
-            total += self.lanes.sum(axis=0)
+            total += self.lanes.sum(axis=0, dtype=self.lanes.dtype)
         else:
             self.support.add_to(total, self.lanes)
 
     def vectors(self, length: int) -> Iterator[tuple[int, np.ndarray]]:
         """Each client's whole vector, int64 (n,), of `length` lanes."""
         if self.support is None:
-            yield from zip(self.clients, self.lanes, strict=True)
+            yield from zip(self.clients, self.lanes.astype(np.int64), strict=True)
         else:
             for row, client in enumerate(self.clients):
                 one, whole = slice(row, row + 1), np.zeros(length, np.int64)
@@ -227,7 +230,8 @@ class LocalTraining:
         """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
         numbers = list(group)
         layout = self.layout if support is None else self.layout.narrowed(update.vectors["delta"].shape[-1])
-        block = max(1, ENCODED_AT_ONCE // len(layout))
+        addable = 1 << (8 * layout.codec.dtype.itemsize - layout.codec.bits)
+        block = max(1, min(ENCODED_AT_ONCE // len(layout), addable))
 
         def encoded(start: int, stop: int) -> Encoded:
             rows = slice(start, stop)

@@ -20,7 +20,6 @@ from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, Trai
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
-from fedlearn.secure.plain import wire_dtype
 from fedlearn.secure.seal import unseal
 from fedlearn.strategies import STRATEGIES, Strategy
 
@@ -189,7 +188,7 @@ class Observed:
 
     def _plain(self) -> Iterator[Vector]:
         for client, round, payload in self.payloads():
-            yield Vector(party_name(client), round, np.frombuffer(payload, wire_dtype(self.codec)).astype(np.int64))
+            yield Vector(party_name(client), round, np.frombuffer(payload, self.codec.dtype).astype(np.int64))
 
     def _sums(self) -> Iterator[Vector]:
         """What the aggregator makes of its messages: each attempt is handed to its half of the protection again."""

@@ -16,7 +16,6 @@ from fedlearn.attacks.observed import Observed
 from fedlearn.crypto import EncryptedVector, PublicKey
 from fedlearn.datasets.bags import Examples
 from fedlearn.protocol import PartyView
-from fedlearn.secure.plain import wire_dtype
 from fedlearn.seeding import local_random
 
 
@@ -33,11 +32,11 @@ def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[in
 
 
 def replayed(observed: Observed, weights: np.ndarray, round: int, client: int, data: Examples) -> np.ndarray:
-    """The very integers that the client would have sent, had it held `data`."""
+    """The very integers that the client would have sent, had it held `data`, int64 (n,)."""
     model = observed.model
     model.vector[:] = weights
     update = observed.strategy.local_update(model, data, {}, local_random(observed.plan.seed, round, client))
-    return observed.layout.encode(update)
+    return observed.layout.encode(update).astype(np.int64)
 
 
 # How little a payload looks like a vector of integers; 0.0 is certainty.
@@ -45,7 +44,7 @@ Unlikeness = Callable[[bytes, np.ndarray], float]
 
 
 def _plain_unlikeness(observed: Observed) -> Unlikeness:
-    dtype = wire_dtype(observed.codec)
+    dtype = observed.codec.dtype
     return lambda payload, vector: float(np.count_nonzero(np.frombuffer(payload, dtype) != vector))
 
 

@@ -64,6 +64,11 @@ class FixedPoint:
         """The largest encoded magnitude, 2^(bits-1) - 1."""
         return (1 << (self.bits - 1)) - 1
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The smaller of int32 and int64, little-endian, that holds an encoded value."""
+        return np.dtype("<i4" if self.bits <= 32 else "<i8")
+
     @cached_property
     def fraction_bits(self) -> int:
         """The largest f with 2^f * bound <= limit; integers are encoded as they are when it is 0."""
@@ -86,15 +91,17 @@ class FixedPoint:
 
         For a weighted mean `share` is w / w_max, so that lanes need not widen for weights. `rng` is drawn from
         under stochastic rounding only. Raises `CodecError` for NaN or infinity, and for values outside the bound
-        unless overflow="clip". out: an int64 array of their shape to put them in.
+        unless overflow="clip". out: an array of their shape to put them in, of int64 or `dtype`.
         """
-        # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing.
+        # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing, in float32 too.
         values, factor = np.asarray(values), np.ldexp(np.float64(share), self.fraction_bits)
         bound = np.ldexp(self.bound, self.fraction_bits)
-        scaled = np.asarray(values * factor)
-        if values.size and not (-bound <= values.min() * factor and values.max() * factor <= bound):  # as with NaN
+        if not values.size or (-bound <= values.min() * factor and values.max() * factor <= bound):
+            exact = share == 1 and self.fraction_bits < 128 and values.dtype == np.float32
+            scaled = np.asarray(values * (np.float32(factor) if exact else factor))
+        else:  # as with NaN
             self._check_outside(np.asarray(values, np.float64) * share)
-            np.clip(scaled, -bound, bound, out=scaled)
+            scaled = np.asarray(np.clip(values * factor, -bound, bound))
         if self.rounding == "nearest":
             np.rint(scaled, out=scaled)
         elif rng is None:

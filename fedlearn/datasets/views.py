@@ -70,7 +70,7 @@ class StackedViews:
 
     def take(self, order: np.ndarray | slice) -> Stack:
         rows = self.rows[:, order] if isinstance(order, slice) else np.take_along_axis(self.rows, order, axis=1)
-        return Stack(self.whole.features[rows], self.whole.targets[rows])
+        return Stack(self.whole.features.take(rows, axis=0), self.whole.targets.take(rows, axis=0))
 
     @property
     def inputs(self) -> tuple[np.ndarray]:

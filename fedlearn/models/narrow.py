@@ -69,7 +69,7 @@ class Support:
         whole[self.end :] += short[:, self.stop :].sum(axis=0)
         table = whole[self.begin : self.end].reshape(-1, self.width)
         for rows, own in zip(self.rows, self._tables(short), strict=True):
-            add_to_rows(table, rows, np.arange(len(rows) + 1), own)
+            add_to_rows(table, rows, np.arange(len(rows) + 1), own.astype(table.dtype, copy=False))
 
     def among(self, clients: slice) -> Support:
         """That of some of the clients."""

@@ -80,14 +80,19 @@ class Layout:
     def __len__(self) -> int:
         return sum(segment.length for segment in self.segments)
 
+    @property
+    def codec(self) -> FixedPoint:
+        """That of the strategy's first output; all lanes have its bits."""
+        return self.segments[0].codec
+
     def encode(self, update: LocalUpdate) -> np.ndarray:
-        """One client's vector, int64 (n,), or those of K stacked clients (K, n).
+        """One client's vector (n,), or those of K stacked clients (K, n), of the codec's dtype.
 
         Raises `CodecError` for NaN, infinity or a value out of bounds.
         """
         weight = min(update.examples, self.max_weight)
         share = np.float64(weight / self.max_weight)
-        lanes = np.empty((*np.shape(update.loss), len(self)), np.int64)
+        lanes = np.empty((*np.shape(update.loss), len(self)), self.codec.dtype)
         clipped: int | np.ndarray = 0
         at = 0
         for segment in self.segments[: -len(BOOKKEEPING)]:
@@ -125,7 +130,6 @@ class Layout:
         sums = dict(zip((s.name for s in self.segments), np.split(total, bounds), strict=True))
         weight = int(sums["weight"][0])
         means = {s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in self.segments if s.weighted}
-        codec = self.segments[0].codec
         return Aggregate(
             loss=float(means.pop("loss")[0]),
             mean=means,
@@ -133,7 +137,7 @@ class Layout:
             weight=weight,
             clipped=int(sums["clipped"][0]),
             capped=int(sums["capped"][0]),
-            error_bound=codec.error_bound(addends=addends, total_weight=weight, max_weight=self.max_weight),
+            error_bound=self.codec.error_bound(addends=addends, total_weight=weight, max_weight=self.max_weight),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -44,21 +44,16 @@ class Plain:
         return cls(settings.codec)
 
     def client(self, plan: RunPlan, client: int) -> PlainClient:
-        return PlainClient(wire_dtype(self.codec))
+        return PlainClient(self.codec.dtype)
 
     def server(self, plan: RunPlan, step: Step) -> PlainServer:
-        return PlainServer(wire_dtype(self.codec))
+        return PlainServer(self.codec.dtype)
 
     def dealer(self, vault: Path) -> DealerSpec | None:
         return None
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
         return ()
-
-
-def wire_dtype(codec: FixedPoint) -> np.dtype:
-    """The smaller of int32 and int64 that holds one client's integers."""
-    return np.dtype("<i4" if codec.bits <= 32 else "<i8")
 
 
 class PlainClient:

@@ -122,6 +122,19 @@ def test_known_codec():
     np.testing.assert_array_equal(codec.encode(np.float32([[1, -1], [0, 0.25]])), [[2**22, -(2**22)], [0, 2**20]])
 
 
+@given(st.data())
+def test_single_precision_gives_the_integers_of_double(data):
+    codec = data.draw(codecs(rounding=data.draw(st.sampled_from(["nearest", "stochastic"]))))
+    halves = np.arange(-9, 10) * 2.0 ** -(codec.fraction_bits + 1)  # ties, which go to even
+    x = np.clip(np.concatenate([*vectors(data.draw, codec, 2, 5), halves]), -codec.bound, codec.bound)
+    narrow = np.clip(x.astype(np.float32), *np.nextafter(np.float32([-codec.bound, codec.bound]), np.float32(0)))
+    one, other = (codec.encode(values, np.random.default_rng(0)) for values in (narrow, narrow.astype(np.float64)))
+    np.testing.assert_array_equal(one, other)
+    into = np.empty(x.shape, codec.dtype)
+    np.testing.assert_array_equal(codec.encode(narrow, np.random.default_rng(0), out=into), other)
+    assert into.itemsize * 8 >= codec.bits
+
+
 def test_values_that_cannot_be_held_are_refused_by_name():
     codec = FixedPoint(bits=24, bound=4, addends=3)
     with pytest.raises(CodecError, match="2 of 5 values are NaN or infinite, the first at flat index 1"):
