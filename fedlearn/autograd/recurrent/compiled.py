@@ -16,17 +16,6 @@ def _compile(function: Any) -> Any:
 
 
 @_compile
-def lstm_sums(known: np.ndarray, recalled: np.ndarray, gate: np.ndarray) -> None:
-    _, batch, hidden = gate.shape
-    half = gate.dtype.type(0.5)
-    for b in range(batch):
-        for n in range(4):
-            factor = half if n != 2 else half + half
-            for k in range(hidden):
-                gate[n, b, k] = (known[b, n * hidden + k] + recalled[n, b, k]) * factor
-
-
-@_compile
 def lstm_cell(gate: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
     batch, hidden = before.shape
     half = before.dtype.type(0.5)
@@ -48,11 +37,12 @@ def lstm_cell_back(
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
-    dgate: np.ndarray,
+    dgates: np.ndarray,
+    t: int,
     room: np.ndarray,
 ) -> None:
     batch, hidden = before.shape
-    step = room[0]  # written by gate, then copied to rows: only so does the compiler work on many numbers at once
+    step_i, step_f, step_new, step_o = dgates[0, t], dgates[1, t], dgates[2, t], dgates[3, t]
     for b in range(batch):
         for k in range(hidden):
             i, f, new, o = gate[0, b, k], gate[1, b, k], gate[2, b, k], gate[3, b, k]
@@ -63,11 +53,8 @@ def lstm_cell_back(
             di = dnew * new
             dcell *= f
             df = dcell * before[b, k]
-            step[0, b, k] = di - di * i
-            step[1, b, k] = df - df * f
-            step[2, b, k] = dnew - di * new
-            step[3, b, k] = do - do * o
+            step_i[b, k] = di - di * i
+            step_f[b, k] = df - df * f
+            step_new[b, k] = dnew - di * new
+            step_o[b, k] = do - do * o
             dc[b, k] = dcell
-        for n in range(4):
-            for k in range(hidden):
-                dgate[b, n * hidden + k] = step[n, b, k]

@@ -67,14 +67,14 @@ def _joint(
     gates, recalled, states = kept
     length, batch, _ = gates.shape
     multiply = plan.times(matrices(weight), batch)
-    dgates = aligned(gates.shape, gates.dtype)
-    drecalled = aligned(gates.shape, gates.dtype)  # differs from dgates in n, which r stands before
+    dgates = aligned((3, length, *h0.shape), gates.dtype)
+    drecalled = aligned(dgates.shape, gates.dtype)  # differs from dgates in n, which r stands before
     slope, shares = aligned((2, 3, *h0.shape), gates.dtype)
     dh = np.zeros(h0.shape, gates.dtype)
     for t in range(length - 1, -1, -1):
         r, z, n = gate = by_gate(gates[t], 3)
-        dr, dz, dn = dgate = by_gate(dgates[t], 3)
-        drecall = by_gate(drecalled[t], 3)
+        dr, dz, dn = dgate = dgates[:, t]
+        drecall = drecalled[:, t]
         dh += g[t]
         np.multiply(gate, gate, out=slope)  # s - s s is the slope of a sigmoid, 1 - s s that of a tanh
         np.subtract(gate[:2], slope[:2], out=slope[:2])
@@ -93,7 +93,7 @@ def _joint(
         for share in shares:
             dh += share
     dweight = weight_gradient(drecalled, states[:length])
-    return [projections_gradient(dgates, projected, indices), dweight, drecalled.sum(axis=(0, 1)), dh]
+    return [projections_gradient(dgates, projected, indices), dweight, drecalled.sum(axis=(1, 2)).ravel(), dh]
 
 
 def _composed(projected: Any, weight: Any, bias: Any, h0: Any, indices: np.ndarray | None = None) -> Any:

@@ -1,8 +1,10 @@
 """How a recurrent layer's numbers lie in memory, and the way in and out.
 
-Everything lies as PyTorch's parameters do: all gates side by side on the last axis (N = G H). Projections are
+What comes in lies as PyTorch's parameters do: all gates side by side on the last axis (N = G H). Projections are
 x_t W^T + b of all steps (T, B, N). Where the input is an embedding, a table (V, N) of the projected vocabulary does
-as well: step t reads the rows `indices[t]` (exact, and less work where V is below B T).
+as well: step t reads the rows `indices[t]` (exact, and less work where V is below B T). On the way back each gate's
+gradients are a block of their own (T, B, H), so that a step writes long stretches of memory; small layers, computed
+row by row, have one block of them all.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.ops import take
-from fedlearn.autograd.rows import group
+from fedlearn.autograd.sparse import add_to_rows
 
 LINE = 64  # bytes in a line of the cache
 
@@ -46,17 +48,26 @@ class Projections:
         room = aligned((self.batch, self.table.shape[-1]), self.table.dtype)
         return (self.table.take(rows, axis=0, out=room, mode="clip") for rows in self.rows)
 
+    def by_gate(self, factors: np.ndarray) -> Iterator[np.ndarray]:
+        """Each step as one (B, H) for each gate, times the gate's factor in (G, 1, 1); good until the next."""
+        gates = len(factors)
+        room = aligned((gates, self.batch, self.table.shape[-1] // gates), self.table.dtype)
+        if self._steps is not None:
+            return (np.multiply(by_gate(step, gates), factors, out=room) for step in self._steps)
+        tables = by_gate(self.table, gates) * factors
+        return (tables.take(rows, axis=1, out=room, mode="clip") for rows in self.rows)
+
 
 def projections_gradient(dgates: np.ndarray, projected: np.ndarray, indices: np.ndarray | None) -> np.ndarray:
-    """The gradient of `projected`, from that of the gates of all steps (T, B, N)."""
+    """The gradient of `projected`, from that of the gates of all steps in blocks (G, T, B, N / G)."""
     if indices is None:
-        return dgates
-    flat = dgates.reshape(-1, dgates.shape[-1])
-    table = np.zeros_like(projected)
-    ranked, rows, starts = group(indices.ravel(), len(projected))
-    for row, uses in zip(rows, np.split(ranked, starts[1:]), strict=True):
-        np.add.reduce(flat.take(uses, axis=0), axis=0, out=table[row])
-    return table
+        return dgates.transpose(1, 2, 0, 3).reshape(projected.shape)
+    width = dgates.shape[-1]
+    tables = np.zeros((len(dgates), len(projected), width), dgates.dtype)
+    numbers = indices.ravel()
+    for table, block in zip(tables, dgates, strict=True):
+        add_to_rows(table, numbers, np.arange(numbers.size + 1), block.reshape(-1, width))
+    return tables.swapaxes(0, 1).reshape(projected.shape)
 
 
 def matrices(weight: np.ndarray) -> np.ndarray:
@@ -71,8 +82,10 @@ def by_gate(rows: np.ndarray, gates: int) -> np.ndarray:
 
 
 def weight_gradient(dgates: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """The gradient of the recurrent weight (N, H), from gates (T, B, N) and the states before them (T, B, H)."""
-    return dgates.reshape(-1, dgates.shape[-1]).T @ states.reshape(-1, states.shape[-1])
+    """The gradient of the recurrent weight (N, H), from blocks (G, T, B, N / G) and the states before (T, B, H)."""
+    blocks = dgates.reshape(len(dgates), -1, dgates.shape[-1])
+    before = states.reshape(-1, states.shape[-1])
+    return (blocks.swapaxes(1, 2) @ before).reshape(-1, before.shape[1])
 
 
 def unrolled(projected: Any, indices: np.ndarray | None) -> list[Any]:

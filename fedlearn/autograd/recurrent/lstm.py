@@ -15,7 +15,6 @@ from fedlearn.autograd.recurrent import plan
 from fedlearn.autograd.recurrent.layout import (
     Projections,
     aligned,
-    by_gate,
     matrices,
     projections_gradient,
     unrolled,
@@ -50,15 +49,17 @@ def _run(
     cells: np.ndarray,
     squashed: np.ndarray,
 ) -> None:
-    multiply = plan.times(matrices(weight).swapaxes(1, 2), source.batch)
-    pointwise = plan.pointwise()
+    # sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all gates; halving first rounds nothing.
+    halves = np.array([0.5, 0.5, 1, 0.5], gates.dtype)[:, None, None]
+    multiply = plan.times(matrices(weight).swapaxes(1, 2) * halves, source.batch)
+    lstm_cell = plan.pointwise().lstm_cell
     recalled = aligned(gates.shape[1:], gates.dtype)
-    steps = zip(source, gates, states, states[1:], cells, cells[1:], squashed, strict=False)
+    steps = zip(source.by_gate(halves), gates, states, states[1:], cells, cells[1:], squashed, strict=False)
     for known, gate, h_before, h, c_before, c, tanh_c in steps:
         multiply(h_before, recalled)
-        pointwise.lstm_sums(known, recalled, gate)
+        np.add(known, recalled, out=gate)
         np.tanh(gate, out=gate)
-        pointwise.lstm_cell(gate, c_before, c)
+        lstm_cell(gate, c_before, c)
         np.tanh(c, out=tanh_c)
         np.multiply(gate[3], tanh_c, out=h)
 
@@ -74,13 +75,14 @@ def _joint(
 ) -> list[np.ndarray]:
     gates, states, cells, squashed = kept
     length, _, batch, hidden = gates.shape
-    dgates = aligned((length, batch, 4 * hidden), gates.dtype)
     outputs, dc = g[:length], g[length].copy()
     if plan.whole_sequences(weight, batch):
+        dgates = aligned((1, length, batch, 4 * hidden), gates.dtype)
         dh = np.zeros_like(dc)
         outputs, rows = np.ascontiguousarray(outputs), np.ascontiguousarray(weight)
-        plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates, dh, dc)
+        plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates[0], dh, dc)
     else:
+        dgates = aligned((4, length, batch, hidden), gates.dtype)
         dh = _run_back(gates, weight, cells, squashed, outputs, dgates, dc)
     dweight = weight_gradient(dgates, states[:length])
     return [projections_gradient(dgates, projected, indices), dweight, dh, dc]
@@ -100,10 +102,10 @@ def _run_back(
     room = aligned((2, *gates.shape[1:]), gates.dtype)
     shares = aligned(gates.shape[1:], gates.dtype)  # of the gradient of h, from each gate of the next step
     shares[...] = 0
-    steps = zip(gates, squashed, cells, outputs, dgates, by_gate(dgates, 4), strict=False)
-    for gate, tanh_c, c_before, dh, dgate, planes in reversed(list(steps)):
-        cell_back(gate, tanh_c, c_before, dh, shares, dc, dgate, room)
-        multiply(planes, shares)
+    steps = zip(gates, squashed, cells, outputs, strict=False)
+    for t, (gate, tanh_c, c_before, dh) in reversed(list(enumerate(steps))):
+        cell_back(gate, tanh_c, c_before, dh, shares, dc, dgates, t, room)
+        multiply(dgates[:, t], shares)
     return np.add.reduce(shares, axis=0)
 
 

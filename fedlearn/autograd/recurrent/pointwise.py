@@ -8,21 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedlearn.autograd.recurrent.layout import by_gate
-
-
-def lstm_sums(known: np.ndarray, recalled: np.ndarray, gate: np.ndarray) -> None:
-    """Adds what is known by the input (B, 4H) and by the state (4, B, H); halved where a sigmoid follows.
-
-    sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all four gates.
-    """
-    np.add(by_gate(known, 4), recalled, out=gate)
-    for sigmoids in gate[:2], gate[3]:
-        sigmoids *= 0.5
-
 
 def lstm_cell(gate: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
-    """From tanh of these sums: makes sigmoids of i, f and o, and writes f c + i g to `after`."""
+    """From tanh of the sums, halved for i, f and o: makes sigmoids of these, and writes f c + i g to `after`."""
     i, f, new, o = gate
     for sigmoids in gate[:2], o:
         sigmoids *= 0.5
@@ -38,11 +26,12 @@ def lstm_cell_back(
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
-    dgate: np.ndarray,
+    dgates: np.ndarray,
+    t: int,
     room: np.ndarray,
 ) -> None:
-    """Writes the gradient of the sums to `dgate` (B, 4H), and turns `dc`, that of this step's c, into that of the one
-    before.
+    """Writes the gradient of the sums to step t of `dgates` (4, T, B, H), and turns `dc`, that of this step's c, into
+    that of the one before.
 
     The gradient of h is g, from the output, and the sum of `shares` (4, B, H), from each gate of the next step.
     room (2, 4, B, H) is overwritten.
@@ -64,5 +53,4 @@ def lstm_cell_back(
     np.multiply(left[:2], gate[:2], out=right[:2])
     np.multiply(left[0], new, out=right[2])
     np.multiply(left[3], o, out=right[3])
-    rows = dgate.reshape(len(dgate), 4, -1)  # subtracted row by row, so that memory is written in its order
-    np.subtract(left.swapaxes(0, 1), right.swapaxes(0, 1), out=rows)
+    np.subtract(left, right, out=dgates[:, t])

@@ -47,13 +47,13 @@ def _joint(
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     multiply = plan.times(matrices(weight), len(h0))
-    dgates = aligned(g.shape, weight.dtype)
+    dgates = aligned((1, *g.shape), weight.dtype)
     dh = np.zeros((1, *h0.shape), weight.dtype)
     for t in range(len(g) - 1, -1, -1):
         h = states[t + 1]
         dh += g[t]
-        np.multiply(dh[0], 1 - h * h if nonlinearity == "tanh" else h > 0, out=dgates[t])
-        multiply(dgates[None, t], dh)
+        np.multiply(dh[0], 1 - h * h if nonlinearity == "tanh" else h > 0, out=dgates[0, t])
+        multiply(dgates[:, t], dh)
     return [projections_gradient(dgates, projected, indices), weight_gradient(dgates, states[:-1]), dh[0]]
 
 

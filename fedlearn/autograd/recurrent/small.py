@@ -1,6 +1,6 @@
 """Whole LSTM sequences compiled by numba, for layers so small that calling NumPy is most of the work.
 
-Layouts as in `layout`: gates (T, 4, B, H) in the order i, f, o, g. float32 only. Products go to the BLAS that numba
+Layouts as in `layout`: gates (T, 4, B, H) in the order i, f, g, o. float32 only. Products go to the BLAS that numba
 takes from SciPy; they are too small for it to use threads.
 """
 
