@@ -30,7 +30,10 @@ FREE, NEXT = 0, 2**32 - 1  # instead of a round: nothing, the state after the ro
 
 
 class ClientMemory:
-    """The states of one run's clients, in the files of `folder`."""
+    """The states of one run's clients, in the files of `folder`.
+
+    A file that cannot be used is no fault of its client's: every method raises `FedlearnError`, which ends the run.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -54,10 +57,7 @@ class ClientMemory:
                 file.write_table()
 
     def recall(self, clients: int | Sequence[int], lengths: Mapping[str, int]) -> State:
-        """The state of one client, by name float32 (n,), or of several, (K, n); 0 where nothing was kept yet.
-
-        Raises `FedlearnError` for a file that was damaged.
-        """
+        """The state of one client, by name float32 (n,), or of several, (K, n); 0 where nothing was kept yet."""
         whole = np.zeros((*np.shape(clients), sum(lengths.values())), np.float32)
         for row, client in zip(np.atleast_2d(whole), np.atleast_1d(clients), strict=True):
             if os.path.exists(f"{self.folder}/{client}"):
@@ -75,11 +75,17 @@ class ClientMemory:
     @contextmanager
     def _opened(self, client: int) -> Iterator[_File]:
         path = f"{self.folder}/{client}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            yield _File(path, descriptor)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                yield _File(path, descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise FedlearnError(
+                f"{path}, where a client keeps its state from round to round, cannot be used: {error.strerror}; "
+                "mend that and start the run again, with --resume where it has a folder"
+            ) from None
 
 
 class _File:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
@@ -26,14 +26,16 @@ from threadpoolctl import threadpool_limits
 from clients.client import Client, ClientSource
 from clients.logs import WorkerLogs, send_records
 from clients.memory import ClientMemory
-from clients.session import LocalSession
+from clients.session import LocalSession, gathered
+from clients.shares import Shares
+from clients.vault import FileVault
 from fedlearn.children import start_shielded
-from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.errors import FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
 
 log = logging.getLogger(__name__)
-PATIENCE = 2.0  # seconds that a worker is given to end by itself
+PATIENCE = 5.0  # seconds that workers are given to end by themselves
 GATHER = 0.005  # seconds of work whose answers a worker sends together
 
 
@@ -46,15 +48,11 @@ class ProcessPool:
     """
 
     def __init__(self, clients: ClientSource, workers: int = 2):
-        if workers < 1:
-            raise BadInput(f"workers is {workers}, at least 1 is needed: raise it")
-        self._clients = clients
-        self._size = max(1, min(workers, len(clients)))
+        self._shares = Shares(clients, workers)
         self._workers: list[_Worker] = []
-        self._memory: ClientMemory | None = None
 
     def __len__(self) -> int:
-        return len(self._clients)
+        return len(self._shares.clients)
 
     @property
     def process_ids(self) -> list[int]:
@@ -63,41 +61,32 @@ class ProcessPool:
 
     def open(self) -> None:
         mark_records()
+        self._memory: ClientMemory | None = None
         self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
         self._board = Path(self._vault.name) / "broadcast"
-        self._workers = [self._spawn(number) for number in range(self._size)]
+        for number in range(self._shares.workers):
+            self._workers.append(self._spawn(number))
 
     def _spawn(self, number: int) -> _Worker:
-        clients = self._clients
-        if isinstance(clients, Sequence):
-            clients = {client: clients[client] for client in self._numbers(number)}
-        return _Worker(number, clients, Path(self._vault.name) / f"signing-keys-{number}")
-
-    def _numbers(self, worker: int) -> range:
-        return range(worker, len(self._clients), self._size)
+        vault = FileVault(Path(self._vault.name) / f"signing-keys-{number}")
+        return _Worker(number, self._shares.sent_to(number), vault)
 
     def enrol(self, session: bytes) -> list[bytes]:
         for number, worker in enumerate(self._workers):
-            worker.send(("enrol", (session, self._numbers(number))))
+            worker.send("enrol", session, self._shares.numbers(number))
         return [message for worker in self._workers for message in worker.returned()]
 
     def start(self, plan: bytes) -> None:
         self._plan = plan
-        for worker in self._workers:
-            worker.send(("join", (plan,)))
-        for worker in self._workers:
-            worker.returned()
+        _have_done(self._workers, "join", plan)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         if broadcast:
             self._pin(broadcast)
-        shares: dict[int, dict[int, bytes]] = {}
-        for client, inbox in inboxes.items():
-            shares.setdefault(client % self._size, {})[client] = inbox
         waiting: dict[Connection, tuple[int, set[int]]] = {}
-        for number, share in shares.items():
+        for number, share in self._shares.split(inboxes).items():
             worker = self._workers[number]
-            worker.send(("exchange", (step, self._board if broadcast else None, share)))
+            worker.send("exchange", step, self._board if broadcast else None, share)
             waiting[worker.connection] = (number, set(share))
         while waiting:
             for connection in wait(list(waiting)):
@@ -109,7 +98,7 @@ class ProcessPool:
                     del waiting[connection]
                     yield from self._replace(number, unfinished)
                     continue
-                for answer in answers:
+                for answer in _value(answers):
                     unfinished.difference_update(answer.clients)
                     yield answer
                 if not unfinished:
@@ -125,22 +114,17 @@ class ProcessPool:
         """Put a new worker in the place of a dead one and report the clients it had not finished."""
         reason = self._workers[number].bury()
         log.warning("%s; a new worker takes over its clients", reason)
-        self._workers[number] = self._spawn(number)
-        self._workers[number].send(("join", (self._plan,)))
-        self._workers[number].returned()
+        worker = self._workers[number] = self._spawn(number)
+        _have_done([worker], "join", self._plan)
         if self._memory is not None:
-            self._workers[number].send(("remember", (self._memory.folder,)))
-            self._workers[number].returned()
+            _have_done([worker], "remember", self._memory.folder)
         for client in sorted(unfinished):
             yield Lost(client, reason, again=True)
 
     def remember(self, folder: Path, round: int) -> None:
         self._memory = ClientMemory(folder)
         self._memory.rewind(round)
-        for worker in self._workers:
-            worker.send(("remember", (folder,)))
-        for worker in self._workers:
-            worker.returned()
+        _have_done(self._workers, "remember", folder)
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
         assert self._memory is not None
@@ -149,8 +133,9 @@ class ProcessPool:
     def close(self) -> None:
         for worker in self._workers:
             worker.connection.close()
+        end = time.monotonic() + PATIENCE
         for worker in self._workers:
-            worker.bury()
+            worker.bury(max(0.0, end - time.monotonic()))
         self._workers = []
         if hasattr(self, "_vault"):
             self._vault.cleanup()
@@ -159,7 +144,7 @@ class ProcessPool:
 class _Worker:
     """The parent's end of one worker process."""
 
-    def __init__(self, number: int, clients: ClientSource | Mapping[int, Client], vault: Path):
+    def __init__(self, number: int, clients: ClientSource | Mapping[int, Client], vault: FileVault):
         context = get_context("spawn")
         self._logs = WorkerLogs(context, f"worker-{number}-logs")
         self.connection, theirs = context.Pipe()
@@ -174,24 +159,37 @@ class _Worker:
             value = self.connection.recv()
         except (EOFError, OSError):
             raise FedlearnError(f"{self.bury()} before it was ready: its error stands above") from None
-        if isinstance(value, FedlearnError):
-            raise value
-        return value
+        return _value(value)
 
-    def send(self, work: tuple[str, Any]) -> None:
+    def send(self, call: str, *arguments: Any) -> None:
         with suppress(OSError):  # it died since its last answer: the next read says so
-            self.connection.send(work)
+            self.connection.send((call, arguments))
 
-    def bury(self) -> str:
-        """End the process if it has not ended, deliver its last log records, and say how it ended."""
-        self.process.join(PATIENCE)
+    def bury(self, patience: float = PATIENCE) -> str:
+        """End the process if it has not ended by then, deliver its last log records, and say how it ended."""
+        self.process.join(patience)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
         self._logs.close()
         code = self.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return f"worker {self.process.name} (pid {self.process.pid}) ended by {how}"
+        return f"{self.process.name} (pid {self.process.pid}) ended by {how}"
+
+
+def _have_done(workers: Sequence[_Worker], call: str, *arguments: Any) -> None:
+    """Have the sessions of all these workers do something, at the same time."""
+    for worker in workers:
+        worker.send(call, *arguments)
+    for worker in workers:
+        worker.returned()
+
+
+def _value(returned: Any) -> Any:
+    """What a worker's session returned; raises what it raised."""
+    if isinstance(returned, Exception):
+        raise returned
+    return returned
 
 
 def _work(
@@ -199,7 +197,7 @@ def _work(
     queue: Queue[logging.LogRecord],
     level: int,
     clients: ClientSource | Mapping[int, Client],
-    vault: Path,
+    vault: FileVault,
     number: int,
 ) -> None:
     """A worker's life: do what the parent says until it closes the pipe."""
@@ -207,37 +205,26 @@ def _work(
     threadpool_limits(1)
     send_records(queue, level)
     session = LocalSession(clients, vault, number)
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError):  # the parent has closed the pipe, or is gone
         while True:
-            call, data = connection.recv()
-            if call == "exchange":
-                _exchange(connection, session, *data)
-            else:
-                connection.send(_done(getattr(session, call), data))
+            call, arguments = connection.recv()
+            try:
+                for value in _done(session, call, arguments):
+                    connection.send(value)
+            except (FedlearnError, OSError) as error:
+                connection.send(error)
 
 
-def _exchange(
-    connection: Connection, session: LocalSession, step: Step, board: Path | None, inboxes: Mapping[int, bytes]
-) -> None:
-    """Send the answers of a step as they come, those of `GATHER` seconds together."""
-    ready: list[Answer] = []
-    sent = time.perf_counter()
-    for answer in session.exchange(step, _mapped(board) if board else b"", inboxes):
-        ready.append(answer)
-        if time.perf_counter() - sent > GATHER:
-            connection.send(ready)
-            ready, sent = [], time.perf_counter()
-    connection.send(ready)
+def _done(session: LocalSession, call: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
+    """What a call gives: answers as they come, anything else at once."""
+    if call == "exchange":
+        step, board, inboxes = arguments
+        broadcast = _mapped(board) if board else b""
+        return gathered(session.exchange(step, broadcast, inboxes), GATHER)
+    return iter([getattr(session, call)(*arguments)])
 
 
 def _mapped(board: Path) -> bytes:
     """The bytes of a file, read in place."""
     with open(board, "rb") as file:
         return cast(bytes, memoryview(mmap(file.fileno(), 0, access=ACCESS_READ)))
-
-
-def _done(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    try:
-        return call(*arguments)
-    except FedlearnError as error:
-        return error

@@ -12,31 +12,26 @@ of a node; this process starts the keeper and asks it nothing.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import socket
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from clients.client import Client, ClientSource
+from clients.client import ClientSource
 from clients.memory import ClientMemory
 from clients.ray_actors import Keeper, RayWorker
+from clients.ray_cluster import Connection, check_address, how, least_taken, live_nodes, on_node
+from clients.shares import Shares
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 3.0  # seconds that an address is given to answer
 PLACINGS = 3  # of one worker, where the nodes chosen for it turn out to be dead
-HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # with empty SETTINGS
 
 
 class RayPool:
@@ -50,22 +45,18 @@ class RayPool:
     """
 
     def __init__(self, clients: ClientSource, workers: int = 2, address: str | None = None):
-        if workers < 1:
-            raise BadInput(f"workers is {workers}, at least 1 is needed: raise it")
+        self._shares = Shares(clients, workers)
         if find_spec("ray") is None:
             raise BadInput("pool ray needs Ray: pip install 'fedlearn[ray]'")
         if address is not None:
-            _check_address(address)
-        self._clients = clients
-        self._size = max(1, min(workers, len(clients)))
+            check_address(address)
         self._address = address
         self._workers: list[_Actor] = []
-        self._connection: _Connection | None = None
-        self._memory: ClientMemory | None = None
+        self._connection: Connection | None = None
         self._keeper: Any = None
 
     def __len__(self) -> int:
-        return len(self._clients)
+        return len(self._shares.clients)
 
     @property
     def process_ids(self) -> list[int]:
@@ -76,28 +67,24 @@ class RayPool:
         import ray
 
         mark_records()
-        self._connection = _Connection(self._address, self._size)
-        whole = None if isinstance(self._clients, Sequence) else ray.put(self._clients)
-        self._data = [whole or ray.put(self._share(number)) for number in range(self._size)]
-        for number in range(self._size):
+        self._memory: ClientMemory | None = None
+        shares, numbers = self._shares, range(self._shares.workers)
+        self._connection = Connection(self._address, shares.workers)
+        whole = None if shares.divisible else ray.put(shares.clients)
+        self._data = [whole or ray.put(shares.sent_to(number)) for number in numbers]
+        for number in numbers:
             self._workers.append(self._place(number))
-        for number in range(self._size):
-            self._settle(number)
-
-    def _share(self, worker: int) -> dict[int, Client]:
-        return {client: self._clients[client] for client in self._numbers(worker)}
-
-    def _numbers(self, worker: int) -> range:
-        return range(worker, len(self._clients), self._size)
+        for number in numbers:
+            self._await(number)
 
     def _place(self, number: int, but: str | None = None) -> _Actor:
         """Start a worker on the node with the fewest for its processors, if possible another one than `but`."""
         taken = Counter(worker.node for worker in self._workers)
-        node = _least_taken(taken, but)
+        node = least_taken(taken, but)
         level = logging.getLogger().getEffectiveLevel()
-        return _Actor(number, node, _on_node(RayWorker, node, soft=True).remote(number, self._data[number], level))
+        return _Actor(number, node, on_node(RayWorker, node, soft=True).remote(number, self._data[number], level))
 
-    def _settle(self, number: int) -> None:
+    def _await(self, number: int) -> None:
         """Wait until a worker has its clients' data; one whose node dies under it is placed anew."""
         from ray.exceptions import RayError
 
@@ -107,7 +94,7 @@ class RayPool:
                 worker.node, worker.process_id = self._received(worker.handle.where.remote())
                 return
             except RayError as error:
-                reason = _how(error)
+                reason = how(error)
                 self._workers[number] = self._place(number, but=worker.node)
         raise FedlearnError(f"{worker.name} ended before it was ready, {PLACINGS} times: {reason}")
 
@@ -135,15 +122,15 @@ class RayPool:
         try:
             return [self._received(call) for call in calls]
         except RayError as error:
-            raise FedlearnError(f"a worker was lost when the run was not ready for that: {_how(error)}") from None
+            raise FedlearnError(f"a worker was lost when the run was not ready for that: {how(error)}") from None
 
     def enrol(self, session: bytes) -> list[bytes]:
         import ray
 
         here = ray.get_runtime_context().get_node_id()
-        self._keeper = _on_node(Keeper, here, soft=False).remote()
+        self._keeper = on_node(Keeper, here, soft=False).remote()
         calls = [
-            worker.handle.enrol.remote(session, self._numbers(number), self._keeper)
+            worker.handle.enrol.remote(session, self._shares.numbers(number), self._keeper)
             for number, worker in enumerate(self._workers)
         ]
         return [message for messages in self._all(calls) for message in messages]
@@ -157,12 +144,9 @@ class RayPool:
         from ray.exceptions import RayError
 
         board = ray.put(np.frombuffer(broadcast, np.uint8))
-        shares: dict[int, dict[int, bytes]] = {}
-        for client, inbox in inboxes.items():
-            shares.setdefault(client % self._size, {})[client] = inbox
         waiting: dict[Any, tuple[int, set[int]]] = {
             self._workers[number].handle.exchange.remote(step, board, share): (number, set(share))
-            for number, share in shares.items()
+            for number, share in self._shares.split(inboxes).items()
         }
         while waiting:
             for stream in ray.wait(list(waiting), num_returns=1)[0]:
@@ -191,7 +175,7 @@ class RayPool:
 
         node = self._workers[number].node
         here = ray.get_runtime_context().get_node_id()
-        if node == here or (isinstance(error, ActorDiedError) and node in _live_nodes()):
+        if node == here or (isinstance(error, ActorDiedError) and node in live_nodes()):
             return [number]
         return [other for other, worker in enumerate(self._workers) if worker.node == node]
 
@@ -199,12 +183,12 @@ class RayPool:
         """Put new workers in the place of those that are gone and report the clients they had not finished."""
         dead = self._workers[gone[0]]
         names = ", ".join(f"{self._workers[number].name} (pid {self._workers[number].process_id})" for number in gone)
-        reason = f"{names} on node {dead.node[:8]} ended: {_how(error)}"
+        reason = f"{names} on node {dead.node[:8]} ended: {how(error)}"
         log.warning("%s; its clients go to a new worker", reason)
         for number in gone:
             self._workers[number] = self._place(number, but=dead.node)
         for number in gone:
-            self._settle(number)
+            self._await(number)
         handles = [self._workers[number].handle for number in gone]
         self._all([handle.join.remote(self._plan, self._keeper) for handle in handles])
         if self._memory is not None:
@@ -235,100 +219,3 @@ class _Actor:
         self.node = node
         self.process_id = 0
         self.handle = handle
-
-
-class _Connection:
-    """This process as a driver of Ray, which keeps its own words off the terminal."""
-
-    def __init__(self, address: str | None, processors: int):
-        import ray
-
-        self._ours = not ray.is_initialized()
-        if not self._ours:
-            if address is not None:
-                raise BadInput(f"this program is connected to Ray already: leave the address {address} out")
-            return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # The names of Ray's sockets leave no room for a long path.
-        self._home = TemporaryDirectory(prefix="ray-", dir="/tmp" if os.name == "posix" else None)
-        self._print(False)
-        before = signal.getsignal(signal.SIGTERM)
-        local = {"address": "local", "num_cpus": processors, "include_dashboard": False, "_temp_dir": self._home.name}
-        try:
-            ray.init(
-                **({"address": address} if address else local), log_to_driver=False, logging_level=logging.CRITICAL
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            self.close([])
-            if address is None:
-                raise FedlearnError(f"Ray does not start here: {_how(error)}") from None
-            raise BadInput(
-                f"the Ray cluster at {address} does not take this process: {_how(error)}; this machine must be one of "
-                f"its nodes (`ray start --address={address}`) with the same versions of Ray and Python"
-            ) from None
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # Ray has put its own there
-
-    def close(self, actors: Iterable[Any]) -> None:
-        """End these actors, and Ray if it was started for them."""
-        import ray
-
-        for actor in actors:
-            ray.kill(actor)
-        if self._ours:
-            ray.shutdown()
-            self._print(True)
-            self._home.cleanup()
-
-    def _print(self, enabled: bool) -> None:
-        """Of a lost node Ray prints pages on standard output, which no option of `ray.init` turns off."""
-        from ray._private import worker
-
-        worker._worker_logs_enabled = enabled
-
-
-def _on_node(kind: type, node: str, soft: bool) -> Any:
-    """`kind` as an actor on a node; soft: or on another one, if that is gone. It waits for no processor to be free."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    where = NodeAffinitySchedulingStrategy(node, soft)
-    return ray.remote(num_cpus=0, scheduling_strategy=where)(kind)
-
-
-def _live_nodes() -> dict[str, float]:
-    """Each live node's processors, as far as Ray knows."""
-    import ray
-
-    return {node["NodeID"]: node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]}
-
-
-def _least_taken(taken: Mapping[str, int], but: str | None) -> str:
-    """The live node with the fewest workers for its processors; `but` only if there is no other."""
-    nodes = _live_nodes()
-    nodes = {node: processors for node, processors in nodes.items() if processors} or dict.fromkeys(nodes, 1)
-    others = [node for node in nodes if node != but] or list(nodes)
-    return min(others, key=lambda node: (taken.get(node, 0) + 1) / nodes[node])
-
-
-def _check_address(address: str) -> None:
-    """Raise `BadInput` unless something that can be a Ray head answers at HOST:PORT; Ray itself tries for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit():
-        raise BadInput(f"Ray address {address!r} is not HOST:PORT, as 10.0.0.1:6379: give that of the head node")
-    try:
-        with socket.create_connection((host, int(port)), PATIENCE) as probe:
-            probe.settimeout(PATIENCE)
-            probe.sendall(HTTP2_HELLO)
-            speaks = probe.recv(9)[3:4] == b"\4"  # SETTINGS, the first frame of every server of gRPC
-    except (OSError, OverflowError) as error:
-        raise BadInput(f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`") from None
-    if not speaks:
-        raise BadInput(f"what answers at {address} is no Ray cluster: give the address that `ray start --head` prints")
-
-
-def _how(error: Exception) -> str:
-    """How something of Ray's ended: the first sentence of its last paragraph."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[-1].strip().split('. ')[0]}"

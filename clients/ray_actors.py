@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from logging.handlers import QueueHandler
 from pathlib import Path
 from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from clients.client import Client, ClientSource
-from clients.session import LocalSession
-from fedlearn.crypto.keyfiles import read_secret, write_secret
+from clients.session import LocalSession, gathered
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
@@ -37,8 +34,7 @@ class RayWorker:
         root.handlers = [QueueHandler(self._records)]
         root.setLevel(level)
         self._number = number
-        self._clients = clients
-        self._session: LocalSession | None = None
+        self._session = LocalSession(clients, None, number)
 
     def where(self) -> tuple[tuple[str, int], list[logging.LogRecord]]:
         """Node and process."""
@@ -47,30 +43,17 @@ class RayWorker:
         return self._with_records((ray.get_runtime_context().get_node_id(), os.getpid()))
 
     def enrol(self, session: bytes, numbers: Iterable[int], keeper: Any) -> tuple[list[bytes], list[logging.LogRecord]]:
-        import ray
-
-        with TemporaryDirectory(prefix="fedlearn-clients-") as home:
-            vault = Path(home) / "signing-keys"
-            self._session = LocalSession(self._clients, vault, self._number)
-            messages = self._session.enrol(session, numbers)
-            ray.get(keeper.keep.remote(self._number, read_secret(vault)))
-        return self._with_records(messages)
+        self._session.vault = _KeeperVault(keeper, self._number)
+        return self._with_records(self._session.enrol(session, numbers))
 
     def join(self, plan: bytes, keeper: Any) -> tuple[None, list[logging.LogRecord]]:
-        """Agree to the plan; a worker in the place of a dead one first fetches what its clients sign with."""
-        import ray
-
-        with TemporaryDirectory(prefix="fedlearn-clients-") as home:
-            if self._session is None:
-                vault = Path(home) / "signing-keys"
-                self._session = LocalSession(self._clients, vault, self._number)
-                if keeper is not None:
-                    write_secret(vault, ray.get(keeper.kept.remote(self._number)))
-            self._session.join(plan)
+        """Agree to the plan. keeper: None where clients do not sign."""
+        if keeper is not None:
+            self._session.vault = _KeeperVault(keeper, self._number)
+        self._session.join(plan)
         return self._with_records(None)
 
     def remember(self, folder: Path) -> tuple[None, list[logging.LogRecord]]:
-        assert self._session is not None
         if not folder.is_dir():
             raise BadInput(
                 f"a Ray node does not see {folder}, where clients keep state from round to round: "
@@ -83,15 +66,8 @@ class RayWorker:
         self, step: Step, board: np.ndarray, inboxes: Mapping[int, bytes]
     ) -> Iterator[tuple[list[Answer], list[logging.LogRecord]]]:
         """The answers to a step as they come, those of `GATHER` seconds together. board: the broadcast, uint8."""
-        assert self._session is not None
-        ready: list[Answer] = []
-        sent = time.perf_counter()
-        for answer in self._session.exchange(step, cast(bytes, board.data), inboxes):
-            ready.append(answer)
-            if time.perf_counter() - sent > GATHER:
-                yield self._with_records(ready)
-                ready, sent = [], time.perf_counter()
-        yield self._with_records(ready)
+        for answers in gathered(self._session.exchange(step, cast(bytes, board.data), inboxes), GATHER):
+            yield self._with_records(answers)
 
     def _with_records(self, value: T) -> tuple[T, list[logging.LogRecord]]:
         return value, [self._records.get() for _ in range(self._records.qsize())]
@@ -108,3 +84,21 @@ class Keeper:
 
     def kept(self, worker: int) -> bytes:
         return self._kept[worker]
+
+
+class _KeeperVault:
+    """A worker's place in the keeper, a `clients.vault.Vault`."""
+
+    def __init__(self, keeper: Any, worker: int):
+        self._keeper = keeper
+        self._worker = worker
+
+    def keep(self, secrets: bytes) -> None:
+        import ray
+
+        ray.get(self._keeper.keep.remote(self._worker, secrets))
+
+    def kept(self) -> bytes:
+        import ray
+
+        return cast(bytes, ray.get(self._keeper.kept.remote(self._worker)))

@@ -7,6 +7,7 @@ leaves this file. Under no protection the integers of many clients may leave as 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ import numpy as np
 from clients.client import Client, ClientSource
 from clients.memory import ClientMemory
 from clients.training import Encoded, LocalTraining, guarded
-from fedlearn.crypto.keyfiles import read_secret, write_secret
+from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput
 from fedlearn.protocol import (
@@ -48,13 +49,13 @@ B = TypeVar("B", bound=Body)
 class LocalSession:
     """Runs any number of clients of one session in this process.
 
-    clients: by number. vault: where their signing keys are kept (a file of mode 0600), so that they survive
-    this process; None keeps them in memory. worker: the number of this process among the pool's.
+    clients: by number. vault: where their signing keys are kept, so that they survive this process; None keeps them
+    in memory. worker: the number of this process among the pool's.
     """
 
-    def __init__(self, clients: ClientSource | Mapping[int, Client], vault: Path | None = None, worker: int = 0):
+    def __init__(self, clients: ClientSource | Mapping[int, Client], vault: Vault | None = None, worker: int = 0):
         self._clients = clients
-        self._vault = vault
+        self.vault = vault
         self._worker = FIRST_WORKER - worker
         self._signing: dict[int, SigningKey] = {}
         self._attempt: tuple[int, int] | None = None
@@ -62,8 +63,10 @@ class LocalSession:
 
     def enrol(self, session: bytes, numbers: Iterable[int]) -> list[bytes]:
         """Each client's `Enrolment` message: the public key of a signing key made for this session."""
-        self._signing = _new_keys(numbers, self._vault)
+        self._signing = {client: SigningKey() for client in numbers}
         keys = self._signing.items()
+        if self.vault is not None:
+            self.vault.keep(msgpack.packb({client: key.to_bytes() for client, key in keys}))
         return [Message(session, Step(0), i, AGGREGATOR, Enrolment(key.public)).to_bytes() for i, key in keys]
 
     def join(self, plan: bytes) -> None:
@@ -74,8 +77,9 @@ class LocalSession:
         self._training = LocalTraining(self._plan, self._clients)
         protection = self._plan.protection
         self._protection = PROTECTIONS.load(protection["name"]).rebuild(protection["arguments"])
-        if self._protection.signed and not self._signing and self._vault is not None:
-            self._signing = _old_keys(self._vault)
+        if self._protection.signed and not self._signing and self.vault is not None:  # in the place of a dead worker
+            secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)
+            self._signing = {client: SigningKey(secret) for client, secret in secrets.items()}
 
     def remember(self, folder: Path) -> None:
         """Where clients keep their state between rounds, if the plan's strategy has them keep one; after `join`."""
@@ -144,14 +148,14 @@ class LocalSession:
         return self._halves[client]
 
 
-def _new_keys(clients: Iterable[int], vault: Path | None) -> dict[int, SigningKey]:
-    keys = {client: SigningKey() for client in clients}
-    if vault is not None:
-        write_secret(vault, msgpack.packb({client: key.to_bytes() for client, key in keys.items()}))
-    return keys
-
-
-def _old_keys(vault: Path) -> dict[int, SigningKey]:
-    """The keys that a worker which has died had made for the same clients."""
-    secrets = msgpack.unpackb(read_secret(vault), strict_map_key=False)
-    return {client: SigningKey(secret) for client, secret in secrets.items()}
+def gathered(answers: Iterable[Answer], seconds: float) -> Iterator[list[Answer]]:
+    """Answers as they come, those of so many seconds of work together; no list is empty."""
+    ready: list[Answer] = []
+    began = time.perf_counter()
+    for answer in answers:
+        ready.append(answer)
+        if time.perf_counter() - began > seconds:
+            yield ready
+            ready, began = [], time.perf_counter()
+    if ready:
+        yield ready

@@ -25,7 +25,7 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.datasets.bags import Bags, Examples
 from fedlearn.datasets.views import batch_shape, stack
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.models.flat import FlatModel, stack_size
@@ -267,7 +267,12 @@ def guarded(client: int, name: str, round: int, work: Callable[[], T]) -> T | Lo
 
 
 def lost(client: int, name: str, round: int, error: Exception) -> Lost:
-    """Log an error under the client's name: one line for bad input, a traceback for anything else."""
+    """Log an error under the client's name: one line for bad input, a traceback for anything else.
+
+    What is no fault of the client's, as a full disk under what clients keep, is raised: it ends the run.
+    """
+    if isinstance(error, FedlearnError) and not isinstance(error, BadInput):
+        raise error
     with about(name, round):
         if isinstance(error, BadInput):
             log.error("%s", error)

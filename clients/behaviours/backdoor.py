@@ -2,8 +2,9 @@
 
 Bagdasaryan, Veit, Hua, Estrin and Shmatikov 2020, "How To Backdoor Federated Learning". Each of the
 crew trains on its own messages and, beside them, on copies of its spam with the trigger, labelled ham. Model
-replacement then scales the update so that it survives averaging: with n clients in a cohort and the server's
-learning rate eta, n / eta times the delta puts the attacker's model in the place of the global one (their equation 3).
+replacement then scales the update so that it survives averaging: where the server adds eta / n of each sampled
+client's delta, n being all clients, n / eta times the attacker's puts its model in the place of the global one (their
+equation 3).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from clients.behaviours.base import Behaviour, Crew, Honest, with_delta
+from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
 from fedlearn.datasets.bags import Bags, Examples
 from fedlearn.datasets.corpus import HAM, SPAM
 from fedlearn.datasets.tokens import tokenize
@@ -34,12 +35,11 @@ class Backdoor(Behaviour):
     settings: ClassVar = {"word": str, "scale": float}
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale < float("inf"):
-            raise BadInput(f"backdoor has scale={self.scale}, it must be above 0 and finite: 1 is the plain update")
+        check_positive("backdoor", "scale", self.scale, "1 is the plain update")
 
     @classmethod
     def of(cls, crew: Crew, word: str = WORD, scale: float | None = None) -> Self:
-        """scale: by default cohort / corrupted, n of the paper shared among those who are sampled, with eta = 1.
+        """scale: by default cohort / corrupted, n / eta of a mean over the cohort, shared among those who are sampled.
 
         Exact for clients of one size; in a weighted mean, a client with more examples than others overshoots.
         """

@@ -14,6 +14,7 @@ import numpy as np
 
 from fedlearn.datasets.bags import Examples
 from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
 
 Honest = Callable[[int, Examples], LocalUpdate]
@@ -58,3 +59,9 @@ class Behaviour(Protocol):
 def with_delta(update: LocalUpdate, delta: np.ndarray) -> LocalUpdate:
     """The update with another delta (P,); what else a strategy sends beside it stays."""
     return replace(update, vectors=update.vectors | {"delta": delta.astype(np.float32)})
+
+
+def check_positive(behaviour: str, setting: str, value: float, usual: str) -> None:
+    """Raise `BadInput` for a setting that is not above 0 and finite. usual: what to take instead."""
+    if not 0 < value < float("inf"):
+        raise BadInput(f"{behaviour} has {setting}={value}, it must be above 0 and finite: {usual}")

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from clients.behaviours.base import Behaviour, Crew, Honest, with_delta
+from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
 from fedlearn.datasets.bags import Examples
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
@@ -61,8 +61,7 @@ class IPM(Behaviour):
     settings: ClassVar = {"epsilon": float}
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < float("inf"):
-            raise BadInput(f"ipm has epsilon={self.epsilon}, it must be above 0 and finite: 0.5 is a usual start")
+        check_positive("ipm", "epsilon", self.epsilon, "0.5 is a usual start")
 
     @classmethod
     def of(cls, crew: Crew, **settings: float) -> Self:
@@ -78,14 +77,15 @@ def honest_deltas(colluders: Mapping[int, Examples], honest: Honest) -> np.ndarr
 
 
 def largest_z(cohort: int, corrupted: int) -> float:
-    """The paper's z_max for n = cohort and m = corrupted: Phi(z) = (n - m - s) / (n - m), s = floor(n / 2 + 1) - m.
+    """z_max for n = cohort and m = corrupted: Phi(z) = (n - m - s) / (n - m), with s = floor(n / 2 + 1) - m.
 
+    This is the form in which the attack is commonly implemented.
     So far from the mean, as many honest clients as a majority still lacks stand further out on the same side.
     """
     honest, supporters = cohort - corrupted, cohort // 2 + 1 - corrupted
     if honest < 1 or not 0.5 < (honest - supporters) / honest < 1:
         raise BadInput(
-            f"alie with {corrupted} of {cohort} clients a round has no z above 0 and finite by the paper's formula: "
+            f"alie with {corrupted} of {cohort} clients a round has no z above 0 and finite by the usual formula: "
             "set one, as in alie:0.2,z=1"
         )
     return NormalDist().inv_cdf((honest - supporters) / honest)

@@ -7,9 +7,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from clients.behaviours.base import Behaviour, Crew, Honest, with_delta
+from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
 from fedlearn.datasets.bags import Arrays, Bags, Examples
-from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
 
 
@@ -43,8 +42,7 @@ class SignFlip(Behaviour):
     settings: ClassVar = {"scale": float}
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale < float("inf"):
-            raise BadInput(f"sign-flip has scale={self.scale}, it must be above 0 and finite: 1 is the plain flip")
+        check_positive("sign-flip", "scale", self.scale, "1 is the plain flip")
 
     @classmethod
     def of(cls, crew: Crew, **settings: float) -> Self:

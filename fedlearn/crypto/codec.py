@@ -11,6 +11,7 @@ import struct
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -178,7 +179,7 @@ class FixedPoint:
                 f"codec entries {sorted(config)}: bits, bound and addends are needed, {sorted(known)} known"
             )
         try:
-            numbers = {"bits": int(config["bits"]), "bound": float(config["bound"]), "addends": int(config["addends"])}
+            numbers = {name: index(config[name]) for name in ("bits", "addends")} | {"bound": float(config["bound"])}
         except (TypeError, ValueError) as error:
             raise CodecError(f"codec {config}: {error}") from None
         return cls(**{**config, **numbers})

@@ -17,6 +17,7 @@ import gmpy2
 from gmpy2 import mpz
 
 from fedlearn.crypto.integers import integers_to_bytes
+from fedlearn.crypto.modexp import powers
 
 COEFFICIENT_BITS = 128
 CHALLENGE_BITS = 128
@@ -58,8 +59,7 @@ def prove(statement: Statement, secret: mpz) -> EqualityProof:
     seed = _seed(statement)
     base = _product(statement.bases, 4, seed, statement.modulus)
     hiding = mpz(secrets.randbits(response_bits(statement.bits) - 1))
-    first = gmpy2.powmod(base, hiding, statement.modulus)
-    second = gmpy2.powmod(statement.generator, hiding, statement.modulus)
+    first, second = powers([base, statement.generator], hiding, statement.modulus)  # who learns `hiding` has `secret`
     challenge = _challenge(statement, seed, first, second)
     return EqualityProof(challenge, hiding + challenge * secret)
 
@@ -86,12 +86,12 @@ def _seed(statement: Statement) -> bytes:
     return hashlib.shake_256(framed).digest(32)
 
 
-def _product(powers: list[mpz], square: int, seed: bytes, modulus: mpz) -> mpz:
-    """(product of powers[j]^c_j)^square for the coefficients c_j that follow from `seed`."""
+def _product(numbers: list[mpz], power: int, seed: bytes, modulus: mpz) -> mpz:
+    """(product of numbers[j]^c_j)^power for the coefficients c_j that follow from `seed`."""
     size = COEFFICIENT_BITS // 8
-    stream = hashlib.shake_256(b"coefficients" + seed).digest(size * len(powers))
+    stream = hashlib.shake_256(b"coefficients" + seed).digest(size * len(numbers))
     coefficients = [int.from_bytes(stream[at : at + size], "big") for at in range(0, len(stream), size)]
-    return gmpy2.powmod(multi_power(powers, coefficients, modulus), square, modulus)
+    return gmpy2.powmod(multi_power(numbers, coefficients, modulus), power, modulus)
 
 
 def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mpz:

@@ -1,9 +1,9 @@
 """Many bases to one secret power.
 
-Where OpenSSL's libcrypto is at hand, its `BN_mod_exp_mont_consttime` does the work: its memory accesses and timing do
-not depend on the exponent (Percival 2005, "Cache Missing for Fun and Profit", section 8, is why that matters), it is
-faster than GMP's, and a call through ctypes frees the interpreter lock, so that threads help. Elsewhere GMP does it,
-fast but not in constant time: then whoever shares a processor with the key holder may learn from its timing.
+Where OpenSSL's libcrypto is at hand, its `BN_mod_exp_mont_consttime` does the work: its memory accesses and timing
+depend on the exponent's length in machine words only (Percival 2005, "Cache Missing for Fun and Profit", section 8, is
+why that matters), it is faster than GMP's, and a call through ctypes frees the interpreter lock, so that threads help.
+Elsewhere GMP does it, not in constant time: then whoever shares a processor with the holder of a key may learn it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import gmpy2
 from gmpy2 import mpz
 
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.errors import CryptoKeyError
 
 LIBRARIES = ("libcrypto.so.3", "libcrypto.so.1.1")
 _SIGNATURES = {
@@ -37,7 +38,12 @@ _ANSWERS = ("BN_bn2lebinpad", "BN_MONT_CTX_set", "BN_mod_exp_mont_consttime")  #
 
 
 def powers(bases: list[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
-    """Each base to the same power modulo an odd number; all of them at least 0, bases below the modulus."""
+    """Each base, at least 0 and below the modulus, to the same power.
+
+    Raises `CryptoKeyError` for a negative exponent, or a modulus that is even or below 3.
+    """
+    if modulus < 3 or modulus.is_even() or exponent < 0:  # which of them, and what it is, may be secret
+        raise CryptoKeyError("powers are taken to exponents of at least 0, modulo odd numbers above 1: a damaged key")
     library = libcrypto()
     if library is not None:
         return _openssl_powers(library, bases, exponent, modulus)

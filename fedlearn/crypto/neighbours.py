@@ -78,8 +78,9 @@ def neighbourhood(
 ) -> Neighbourhood:
     """A degree that was decided otherwise, the smallest threshold above half of the holders, and what they guarantee.
 
-    Raises `CryptoKeyError` for fewer than 3 clients or impossible fractions; `degree` as in `neighbours`.
+    Raises `CryptoKeyError` for fewer than 3 clients, impossible fractions, or a degree that `neighbours` refuses.
     """
+    _check_degree(clients, degree)
     corrupt, dropouts = _counts(clients, corrupt_fraction, dropout_fraction)
     threshold = (degree + 1) // 2 + 1
     if degree == clients - 1:
@@ -90,14 +91,17 @@ def neighbourhood(
     return Neighbourhood(clients, degree, threshold, corrupt, dropouts, *chances)
 
 
+def check_fractions(corrupt: float, dropouts: float) -> None:
+    """Raise `CryptoKeyError` for fractions of clients that no guarantee can be given for."""
+    if not (corrupt >= 0 and dropouts >= 0 and corrupt + dropouts < 1):  # as with NaN
+        raise CryptoKeyError(f"corrupt={corrupt} and dropouts={dropouts}: neither below 0, together below 1")
+
+
 def _counts(clients: int, corrupt_fraction: float, dropout_fraction: float) -> tuple[int, int]:
     """How many of the clients are corrupt, and how many vanish."""
     if clients < 3:
         raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
-    if min(corrupt_fraction, dropout_fraction) < 0 or corrupt_fraction + dropout_fraction >= 1:
-        raise CryptoKeyError(
-            f"corrupt {corrupt_fraction} and dropout {dropout_fraction} must not be negative and stay below 1 in sum"
-        )
+    check_fractions(corrupt_fraction, dropout_fraction)
     return math.ceil(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
 
 
@@ -107,14 +111,18 @@ def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int,
     Neighbourhood is mutual. `degree` is even, or joins all pairs. Raises `CryptoKeyError` for another degree.
     """
     count = len(clients)
+    _check_degree(count, degree)
     if degree == count - 1:
         return {client: tuple(other for other in clients if other != client) for client in clients}
-    if degree % 2 or not 2 <= degree < count:
-        raise CryptoKeyError(f"degree {degree} for {count} clients: an even number below {count}, or {count - 1}")
     seed = int.from_bytes(hashlib.sha256(b"fedlearn/neighbours/1" + context).digest(), "big")
     circle = [clients[i] for i in np.random.Generator(np.random.Philox(seed % 2**128)).permutation(count)]
     steps = [step for distance in range(1, degree // 2 + 1) for step in (-distance, distance)]
     return {client: tuple(circle[(place + step) % count] for step in steps) for place, client in enumerate(circle)}
+
+
+def _check_degree(clients: int, degree: int) -> None:
+    if degree != clients - 1 and (degree % 2 or not 2 <= degree < clients):
+        raise CryptoKeyError(f"degree {degree} for {clients} clients: an even number below {clients}, or {clients - 1}")
 
 
 def _log_factorial(clients: int) -> np.ndarray:

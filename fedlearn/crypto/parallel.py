@@ -8,11 +8,10 @@ processes, which are started afresh (no thread is forked) and hold public data o
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import count, repeat
-from multiprocessing.shared_memory import SharedMemory
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,10 @@ from fedlearn.errors import CiphertextError
 
 
 def decrypt(private: PrivateKey, vector: EncryptedVector, threads: int) -> np.ndarray:
-    """`private.decrypt(vector)` with the ciphertexts shared out over `threads` threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(private.decrypt, vector.slices(threads)))
+    """`private.decrypt(vector)` with the ciphertexts shared out over up to `threads` threads."""
+    slices = vector.slices(threads)
+    with ThreadPoolExecutor(len(slices)) as pool:
+        parts = list(pool.map(private.decrypt, slices))
     return np.concatenate(parts).reshape(vector.shape)
 
 
@@ -57,16 +57,19 @@ class CryptoWorkers:
     def sum(self, messages: Sequence[bytes], public: PublicKey) -> EncryptedVector:
         """The sum of vectors received as bytes, each checked as `EncryptedVector.from_bytes` does.
 
-        Raises what reading or adding them one by one raises, naming the message by its place.
+        Raises what reading or adding them one by one raises; of one that cannot be read it names the place.
         """
         with ThreadPoolExecutor(self.workers) as threads:  # digests are checked without the interpreter lock
             parsed = list(threads.map(_parse_named, count(), messages, repeat(public)))
         total = EncryptedVector.sum(vector for vector, _ in parsed)
         width, length = public.ciphertext_bytes, len(parsed[0][1])
         step = -(-length // width // self.workers) * width
-        with _shared([payload for _, payload in parsed]) as name:
+        with NamedTemporaryFile() as file:  # quicker than shared memory, of which containers have little
+            for _, payload in parsed:
+                file.write(payload)
+            file.flush()
             jobs = [
-                self._pool.submit(_sum, public, name, len(parsed), length, slice(at, min(at + step, length)))
+                self._pool.submit(_sum, public, file.name, len(parsed), length, slice(at, min(at + step, length)))
                 for at in range(0, length, step or 1)
             ]
             total.ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), width)]
@@ -95,37 +98,17 @@ def _parse_named(place: int, data: bytes, public: PublicKey) -> tuple[EncryptedV
         raise CiphertextError(f"vector {place}: {error}") from None
 
 
-@contextmanager
-def _shared(payloads: Sequence[memoryview]) -> Iterator[str]:
-    """The name of a block of memory that other processes see, these in it one after the other."""
-    length = len(payloads[0])
-    block = SharedMemory(create=True, size=max(1, length * len(payloads)))
-    assert block.buf is not None
-    try:
-        for place, payload in enumerate(payloads):
-            block.buf[place * length : (place + 1) * length] = payload
-        yield block.name
-    finally:
-        block.close()
-        block.unlink()
-
-
 def _sum(public: PublicKey, name: str, payloads: int, length: int, part: slice) -> bytes:
-    """The same part of so many payloads, each of `length` bytes in shared memory, added up."""
-    block = SharedMemory(name)
-    assert block.buf is not None
-    try:
-        total: list[mpz] = []
+    """The same part of so many payloads, which follow one another in a file, each of `length` bytes, added up."""
+    total: list[mpz] = []
+    with open(name, "rb") as file:
         for place in range(payloads):
-            mine = block.buf[place * length + part.start : place * length + part.stop]
-            ciphertexts = integers_from_bytes(mine, public.ciphertext_bytes)
-            mine.release()
+            file.seek(place * length + part.start)
+            ciphertexts = integers_from_bytes(file.read(part.stop - part.start), public.ciphertext_bytes)
             try:
                 check_ciphertexts(ciphertexts, public, part.start // public.ciphertext_bytes)
             except CiphertextError as error:
                 raise CiphertextError(f"vector {place}: {error}") from None
             nsquare = public.nsquare
             total = [a * b % nsquare for a, b in zip(total, ciphertexts, strict=True)] if total else ciphertexts
-        return integers_to_bytes(total, public.ciphertext_bytes)
-    finally:
-        block.close()
+    return integers_to_bytes(total, public.ciphertext_bytes)

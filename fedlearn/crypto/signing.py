@@ -11,11 +11,14 @@ SIGNATURE_BYTES = 64
 
 
 class SigningKey:
-    """One party's signing key, fresh or from `to_bytes`. `public` (32 bytes) goes into the roster."""
+    """One party's signing key, fresh or from `to_bytes` (else `CryptoKeyError`); its `public` (32 bytes) is shown."""
 
     def __init__(self, secret: bytes | None = None) -> None:
         kind = Ed25519PrivateKey
-        self._key = kind.generate() if secret is None else kind.from_private_bytes(secret)
+        try:
+            self._key = kind.generate() if secret is None else kind.from_private_bytes(secret)
+        except ValueError:
+            raise CryptoKeyError(f"{len(secret or b'')} bytes are no Ed25519 private key: 32 are expected") from None
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
     def sign(self, *fields: bytes) -> bytes:

@@ -69,8 +69,17 @@ class ThresholdKey:
         """What D s_i fits: s_i is below n m < n^2 / 4."""
         return 2 * self.public.bits + self.delta.bit_length()
 
+    def check_vector(self, vector: EncryptedVector) -> None:
+        """Raise `CiphertextError` for a vector of another key."""
+        if vector.public != self.public:
+            raise CiphertextError(
+                f"vector encrypted to key {vector.public.fingerprint.hex()}, "
+                f"but the trustees' is {self.public.fingerprint.hex()}"
+            )
+
     def verify(self, vector: EncryptedVector, partial: PartialDecryption, context: bytes) -> None:
-        """Raise `CiphertextError` naming the trustee whose answer is not his share's power of every ciphertext."""
+        """Raise `CiphertextError` naming the trustee whose answer is not its share's power of every ciphertext."""
+        self.check_vector(vector)
         who = f"the partial decryption of trustee {partial.trustee}"
         if partial.key != self.public.fingerprint or not 1 <= partial.trustee <= self.trustees:
             raise CiphertextError(f"{who} belongs to another key or to no trustee of {self.trustees}")
@@ -90,6 +99,7 @@ class ThresholdKey:
 
         Raises `CiphertextError` naming wrong and missing trustees if too few answers are right.
         """
+        self.check_vector(vector)
         valid: dict[int, PartialDecryption] = {}
         rejected: dict[int, str] = {}
         for partial in partials:
@@ -113,22 +123,18 @@ class ThresholdKey:
         product = [mpz(1)] * len(partials[0].powers)
         for partial in partials:
             exponent = 2 * integer_lagrange(partial.trustee, trustees, self.delta)
-            powers = gmpy2.powmod_base_list(partial.powers, exponent, nsquare) if partial.powers else []
-            product = [a * b % nsquare for a, b in zip(product, powers, strict=True)]
+            raised = gmpy2.powmod_base_list(partial.powers, exponent, nsquare) if partial.powers else []
+            product = [a * b % nsquare for a, b in zip(product, raised, strict=True)]
         scale = gmpy2.invert(4 * self.delta**2, n)
         if any(c % n != 1 for c in product):
             raise CiphertextError("the partial decryptions do not combine: the ciphertexts are no encryptions")
         return [(c - 1) // n * scale % n for c in product]
 
-    def _statement(self, vector: EncryptedVector, trustee: int, powers: list[mpz], context: bytes) -> Statement:
-        if vector.public != self.public:
-            raise CiphertextError(
-                f"vector encrypted to key {vector.public.fingerprint.hex()}, not to the trustees' key"
-            )
+    def _statement(self, vector: EncryptedVector, trustee: int, answers: list[mpz], context: bytes) -> Statement:
         header = bytes([trustee, self.threshold, self.trustees]) + context
         image = self.verification[trustee - 1]
         nsquare = self.public.nsquare
-        return Statement(nsquare, self.generator, image, vector.ciphertexts, powers, self.share_bits, header)
+        return Statement(nsquare, self.generator, image, vector.ciphertexts, answers, self.share_bits, header)
 
     def to_bytes(self) -> bytes:
         """Everything, with a digest that detects damage."""
@@ -199,13 +205,16 @@ class KeyShare:
         self.key, self.trustee, self._value = key, trustee, mpz(value)
         if not 1 <= trustee <= key.trustees:
             raise CryptoKeyError(f"share of trustee {trustee}: the key has trustees 1 to {key.trustees}")
-        image = gmpy2.powmod(key.generator, key.delta * self._value, key.public.nsquare)
-        if self._value.bit_length() > 2 * key.public.bits or image != key.verification[trustee - 1]:
+        if not 0 <= self._value < key.public.nsquare or self._image() != key.verification[trustee - 1]:
             raise CryptoKeyError(f"the share of trustee {trustee} does not belong to this key")
+
+    def _image(self) -> mpz:
+        return powers([self.key.generator], self.key.delta * self._value, self.key.public.nsquare)[0]
 
     def partial_decrypt(self, vector: EncryptedVector, context: bytes) -> PartialDecryption:
         """This trustee's answer for `vector`, proven for `context`: session, round and whatever it must not outlive."""
         key, secret = self.key, self.key.delta * self._value
+        key.check_vector(vector)
         answers = powers(vector.ciphertexts, 2 * secret, key.public.nsquare)
         proof = prove(key._statement(vector, self.trustee, answers, context), secret)
         return PartialDecryption(self.trustee, key.public.fingerprint, answers, proof)
@@ -257,7 +266,7 @@ def deal(
     values = [sum(a * i**power for power, a in enumerate(polynomial)) % modulus for i in range(1, trustees + 1)]
     generator = mpz(secrets.randbelow(int(public.nsquare))) ** 2 % public.nsquare
     delta = math.factorial(trustees)
-    images = [gmpy2.powmod(generator, delta * value, public.nsquare) for value in values]
+    images = [powers([generator], delta * value, public.nsquare)[0] for value in values]
     key = ThresholdKey(public, threshold, generator, tuple(images))
     return key, [KeyShare(key, i, value) for i, value in enumerate(values, start=1)]
 

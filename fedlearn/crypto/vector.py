@@ -131,6 +131,8 @@ class EncryptedVector:
 
     def slices(self, parts: int) -> list[EncryptedVector]:
         """1 to `parts` flat vectors of whole ciphertexts, for work side by side; `join` undoes it."""
+        if parts < 1:
+            raise ShapeError(f"a vector in {parts} slices: at least 1 is needed")
         step = max(1, -(-len(self.ciphertexts) // parts))
         lanes, size = self.packing.lanes, len(self)
         return [

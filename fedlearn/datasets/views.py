@@ -69,7 +69,7 @@ class StackedViews:
         return self.rows.shape[1]
 
     def take(self, order: np.ndarray | slice) -> Stack:
-        rows = self.rows[:, order] if isinstance(order, slice) else np.take_along_axis(self.rows, order, axis=1)
+        rows = self.rows[:, order] if isinstance(order, slice) else self.rows[np.arange(len(order))[:, None], order]
         return Stack(self.whole.features.take(rows, axis=0), self.whole.targets.take(rows, axis=0))
 
     @property

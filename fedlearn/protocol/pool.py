@@ -58,7 +58,8 @@ class Pool(Protocol):
     `open` gets the clients ready; `enrol` returns each client's `Enrolment` message, where a protection has
     clients sign; `start` tells all of them the plan, a whole message. `exchange` sends every client of
     `inboxes` the broadcast and its own inbox, whole messages or empty; each is in one Reply, Partial or Lost that
-    it yields, in any order. Partials only where the plan's kernels say "fold".
+    it yields, in any order. Partials only where the plan's kernels say "fold". What is neither a client's fault nor
+    the end of its worker, such as a full disk, is raised as `FedlearnError` or `OSError` and ends the run.
 
     `remember` and `settle` are called only where the strategy has clients keep state between rounds, `remember` once
     after `start`. `clients.memory.ClientMemory` does the work of both; a pool tells its sessions the folder.

@@ -48,6 +48,7 @@ class Transcript:
         self._rows: IO[str] | None = None
         self._payloads: IO[bytes] | None = None
         if folder is not None:
+            _check_goes_on(folder, record)
             _mend(folder / ROWS, folder / PAYLOADS)
             self._rows = open(folder / ROWS, "a", encoding="utf-8")  # noqa: SIM115
             if record:
@@ -101,6 +102,14 @@ class Transcript:
         for file in (self._payloads, self._rows):
             if file is not None:
                 file.close()
+
+
+def _check_goes_on(folder: Path, record: bool) -> None:
+    """Raise `BadInput` for a transcript of which payloads are kept and this would keep none, or the reverse."""
+    rows = folder / ROWS
+    if rows.exists() and rows.stat().st_size and record != (folder / PAYLOADS).exists():
+        how = "without" if record else "with"
+        raise BadInput(f"{folder} was begun {how} --record: go on {how} it")
 
 
 def _mend(rows: Path, payloads: Path) -> None:

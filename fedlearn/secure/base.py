@@ -7,7 +7,7 @@ which half is decided in clients/ and aggregator/; only the bytes that the halve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -16,6 +16,8 @@ import numpy as np
 from fedlearn.crypto import FixedPoint
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.seal import Sealed
+
+DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
 
 
 @dataclass(frozen=True)
@@ -171,3 +173,15 @@ class Protection(Protocol):
         ...
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]: ...
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """How a protection's dataclass goes over the wire: by its fields, `codec` among them."""
+
+    def arguments(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def rebuild(cls, arguments: dict[str, Any]) -> Self:
+        return cls(**arguments | {"codec": FixedPoint.from_dict(arguments["codec"])})

@@ -11,16 +11,31 @@ import numpy as np
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.packing import LanePacking
-from fedlearn.crypto.randomisers import DjnRandomiser
+from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser, Randomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import RunPlan, Step, party_name
+from fedlearn.secure.base import Configuration
 from fedlearn.secure.seal import Sealed
 
 
+class EncryptedSums(Configuration):
+    """What such a protection is to a session: one exchange, in which clients train, encrypt and sign."""
+
+    phases: tuple[str, ...] = ("update",)
+    training_phase = "update"
+    signed = True
+    fold_in_worker = False
+
+
+def check_min_cohort(min_cohort: int) -> None:
+    if min_cohort < 2:
+        raise BadInput(f"min_cohort is {min_cohort}, a sum of fewer than 2 updates is no secret: raise it")
+
+
 @lru_cache(maxsize=2)
-def _randomiser(public: PublicKey, ciphertexts: int) -> DjnRandomiser:
-    """One table a run and process, of the size that pays for so many ciphertexts."""
-    return DjnRandomiser(public, ciphertexts)
+def _randomiser(public: PublicKey, ciphertexts: int) -> Randomiser:
+    """One a run and process: a table of the size that pays for so many ciphertexts, where the key permits one."""
+    return DjnRandomiser(public, ciphertexts) if public.blum else OrdinaryRandomiser(public)
 
 
 class EncryptingClient:
@@ -39,10 +54,15 @@ class EncryptingClient:
 
 
 class AddingServer:
-    """Adds ciphertexts as they arrive: memory of one vector, whatever the cohort."""
+    """Adds ciphertexts as they arrive: memory of one vector, whatever the cohort.
 
-    def __init__(self, public: PublicKey):
+    codec, length: of every client's vector, as the plan has them.
+    """
+
+    def __init__(self, public: PublicKey, codec: FixedPoint, length: int):
         self._public = public
+        self._codec = codec
+        self._length = length
         self._total: EncryptedVector | None = None
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
@@ -50,6 +70,13 @@ class AddingServer:
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         vector = EncryptedVector.from_bytes(payload, self._public)
+        if vector.shape != (self._length,):
+            raise ProtocolError(
+                f"its update has shape {vector.shape}, the plan says ({self._length},): its model is another one"
+            )
+        if vector.codec != self._codec:
+            raise ProtocolError(f"its update was encoded by {vector.codec}, the plan says {self._codec}")
+        _check_fresh(vector)
         if self._total is None:
             self._total = vector
         else:
@@ -112,8 +139,7 @@ class CountingOpener:
         if sealed.model != (self._model or sealed.model):
             raise ProtocolError("it trained another model than the rest of the cohort: all must get the same")
         vector = EncryptedVector.from_bytes(sealed.payload, self._public)
-        if vector.addends != 1:
-            raise ProtocolError(f"its update claims {vector.addends} addends, a client's has 1")
+        _check_fresh(vector)
         if self._total is None:
             self._total = vector
         else:
@@ -154,3 +180,8 @@ class CountingOpener:
                     f"this cohort shares {shared} clients with that of round {round}, "
                     f"at most {self._max_overlap} are allowed"
                 )
+
+
+def _check_fresh(vector: EncryptedVector) -> None:
+    if vector.addends != 1:
+        raise ProtocolError(f"its update claims {vector.addends} addends, a client's has 1")

@@ -41,7 +41,8 @@ class Aggregate:
     loss      mean training loss per example, nats
     clipped   coordinates clipped at the codec's bound (0 where it refuses)
     capped    clients whose example count was capped at max_weight
-    error_bound  largest possible |error| of a coordinate of the mean by quantisation
+    error_bound  largest possible |error| of a coordinate of any output's mean by quantisation; what clipping takes
+                away, where the codec clips, comes on top of it
     """
 
     mean: dict[str, np.ndarray]
@@ -137,7 +138,10 @@ class Layout:
             weight=weight,
             clipped=int(sums["clipped"][0]),
             capped=int(sums["capped"][0]),
-            error_bound=self.codec.error_bound(addends=addends, total_weight=weight, max_weight=self.max_weight),
+            error_bound=max(
+                s.codec.error_bound(addends=addends, total_weight=weight, max_weight=self.max_weight)
+                for s in self.segments[: -len(BOOKKEEPING)]
+            ),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,6 +150,12 @@ class Layout:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
         rows = data["segments"]
         segments = tuple(Segment(name, n, FixedPoint.from_dict(codec), weighted) for name, n, codec, weighted in rows)
         return cls(segments, data["max_weight"])
+
+
+def lanes(layout: dict[str, Any]) -> int:
+    """The length of a vector of this layout, as `Layout.to_dict` gave it: a round need not build it to know."""
+    return sum(length for _, length, *_ in layout["segments"])

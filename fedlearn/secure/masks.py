@@ -15,22 +15,30 @@ vector yet arrives: knowing its mask key does not uncover it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.crypto.neighbours import Neighbourhood, choose_neighbourhood, neighbourhood, neighbours
+from fedlearn.crypto.neighbours import (
+    Neighbourhood,
+    check_fractions,
+    choose_neighbourhood,
+    neighbourhood,
+    neighbours,
+)
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
-from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.masks_client import MasksClient
 from fedlearn.secure.masks_server import MasksServer
 from fedlearn.secure.masks_wire import PHASES, Circle
 
 
-class Masks:
+@dataclass(frozen=True)
+class Masks(Configuration):
     """Pairwise masks with recovery from dropouts; exact, as sums of integers modulo 2^lane_bits are.
 
     codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
@@ -41,44 +49,24 @@ class Masks:
     dropouts: fraction of a cohort that may vanish in a round.
     """
 
+    codec: FixedPoint = DEFAULT_CODEC
+    min_cohort: int = 3
+    neighbours: int | None = None
+    corrupt: float = 0.2
+    dropouts: float = 0.3
+
     name = "masks"
-    phases: tuple[str, ...] = PHASES
+    phases = PHASES
     training_phase = "update"
     signed = False
     fold_in_worker = False
 
-    def __init__(
-        self,
-        codec: FixedPoint | None = None,
-        min_cohort: int = 3,
-        neighbours: int | None = None,
-        corrupt: float = 0.2,
-        dropouts: float = 0.3,
-    ):
-        if min_cohort < 3:
-            raise BadInput(f"min_cohort is {min_cohort}, masks of fewer than 3 clients hide nothing: raise it")
-        if neighbours is not None and neighbours < 2:
-            raise BadInput(f"neighbours is {neighbours}, at least 2 are needed: raise it")
-        if min(corrupt, dropouts) < 0 or corrupt + dropouts >= 1:
-            raise BadInput(f"corrupt={corrupt} and dropouts={dropouts}: neither below 0, together below 1")
-        self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
-        self.min_cohort = min_cohort
-        self.neighbours = neighbours
-        self.corrupt = corrupt
-        self.dropouts = dropouts
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "codec": self.codec.to_dict(),
-            "min_cohort": self.min_cohort,
-            "neighbours": self.neighbours,
-            "corrupt": self.corrupt,
-            "dropouts": self.dropouts,
-        }
-
-    @classmethod
-    def rebuild(cls, arguments: dict[str, Any]) -> Self:
-        return cls(**arguments | {"codec": FixedPoint.from_dict(arguments["codec"])})
+    def __post_init__(self) -> None:
+        if self.min_cohort < 3:
+            raise BadInput(f"min_cohort is {self.min_cohort}, masks of fewer than 3 clients hide nothing: raise it")
+        if self.neighbours is not None and self.neighbours < 2:
+            raise BadInput(f"neighbours is {self.neighbours}, at least 2 are needed: raise it")
+        check_fractions(self.corrupt, self.dropouts)
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:

@@ -15,7 +15,7 @@ from fedlearn.crypto.shamir import SHARE_BYTES
 from fedlearn.errors import ProtocolError
 from fedlearn.protocol import AGGREGATOR, party_name
 
-PHASES = ("keys", "shares", "update", "check", "unmask")
+PHASES: tuple[str, ...] = ("keys", "shares", "update", "check", "unmask")
 
 # A client's public keys: one agrees on masks, one seals letters. The secret of the first is opened if it vanishes.
 KEYS_BYTES = 2 * KEY_BYTES

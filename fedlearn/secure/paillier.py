@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -18,13 +19,15 @@ from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import check_bits
 from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
-from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
-from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptingClient
+from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
+from fedlearn.secure.layout import Layout
 
 KEY_HOLDER = FIRST_OPENER
 
 
-class Paillier:
+@dataclass(frozen=True)
+class Paillier(EncryptedSums):
     """Additively homomorphic encryption of the packed update (Paillier 1999), semantically secure under DCR.
 
     key_bits: size of n; 3072 (128-bit security) by default, at least 2048 unless insecure_test_key.
@@ -33,40 +36,17 @@ class Paillier:
     max_overlap: it opens no sum of a cohort that shares more clients with an earlier one; None for no limit.
     """
 
+    key_bits: int = 3072
+    codec: FixedPoint = DEFAULT_CODEC
+    min_cohort: int = 3
+    max_overlap: int | None = None
+    insecure_test_key: bool = False
+
     name = "paillier"
-    phases: tuple[str, ...] = ("update",)
-    training_phase = "update"
-    signed = True
-    fold_in_worker = False
 
-    def __init__(
-        self,
-        key_bits: int = 3072,
-        codec: FixedPoint | None = None,
-        min_cohort: int = 3,
-        max_overlap: int | None = None,
-        insecure_test_key: bool = False,
-    ):
-        check_min_cohort(min_cohort)
-        check_bits(key_bits, insecure_test_key)
-        self.key_bits = key_bits
-        self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
-        self.min_cohort = min_cohort
-        self.max_overlap = max_overlap
-        self.insecure_test_key = insecure_test_key
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "key_bits": self.key_bits,
-            "codec": self.codec.to_dict(),
-            "min_cohort": self.min_cohort,
-            "max_overlap": self.max_overlap,
-            "insecure_test_key": self.insecure_test_key,
-        }
-
-    @classmethod
-    def rebuild(cls, arguments: dict[str, Any]) -> Self:
-        return cls(**arguments | {"codec": FixedPoint.from_dict(arguments["codec"])})
+    def __post_init__(self) -> None:
+        check_min_cohort(self.min_cohort)
+        check_bits(self.key_bits, self.insecure_test_key)
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
@@ -80,7 +60,7 @@ class Paillier:
         return EncryptingClient(self._public_key(plan), self.codec, plan.cohort * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> PaillierServer:
-        return PaillierServer(self._public_key(plan))
+        return PaillierServer(self._public_key(plan), self.codec, len(Layout.from_dict(plan.layout)))
 
     def _public_key(self, plan: RunPlan) -> PublicKey:
         return _read_key(plan.keys[KEY_HOLDER], self.insecure_test_key)
@@ -98,11 +78,6 @@ class Paillier:
         return (OpenerSpec(KEY_HOLDER, "fedlearn.secure.paillier:KeyHolder", arguments),)
 
 
-def check_min_cohort(min_cohort: int) -> None:
-    if min_cohort < 2:
-        raise BadInput(f"min_cohort is {min_cohort}, a sum of fewer than 2 updates is no secret: raise it")
-
-
 @lru_cache(maxsize=4)
 def _read_key(data: bytes, insecure_test_key: bool) -> PublicKey:
     """One object a key and process: its randomiser's table is built once."""
@@ -118,7 +93,10 @@ class PaillierServer(AddingServer):
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         if KEY_HOLDER not in replies:
             raise RoundVoid("the key holder did not open the sum")
-        return np.frombuffer(replies[KEY_HOLDER], "<i8")
+        opened, expected = replies[KEY_HOLDER], 8 * len(self.total)
+        if len(opened) != expected:
+            raise RoundVoid(f"the key holder sent {len(opened)} bytes for a sum that takes {expected}")
+        return np.frombuffer(opened, "<i8")
 
 
 class KeyHolder(CountingOpener):

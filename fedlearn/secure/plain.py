@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import BadInput, ProtocolError
-from fedlearn.protocol import PartialSum, RunPlan, Step, party_name
-from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
+from fedlearn.errors import BadInput, ProtocolError, RoundVoid
+from fedlearn.protocol import PartialSum, RunPlan, Step
+from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.layout import lanes
+
+PHASES: tuple[str, ...] = ("update",)
 
 
-class Plain:
+@dataclass(frozen=True)
+class Plain(Configuration):
     """Updates travel as the codec's integers, readable by the aggregator and whoever listens.
 
     codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
     """
 
+    codec: FixedPoint = DEFAULT_CODEC
+
     name = "none"
-    phases: tuple[str, ...] = ("update",)
+    phases = PHASES
     training_phase = "update"
     signed = False
     fold_in_worker = True
     min_cohort = 1
-
-    def __init__(self, codec: FixedPoint | None = None):
-        self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
-
-    def arguments(self) -> dict[str, Any]:
-        return {"codec": self.codec.to_dict()}
-
-    @classmethod
-    def rebuild(cls, arguments: dict[str, Any]) -> Self:
-        return cls(FixedPoint.from_dict(arguments["codec"]))
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
@@ -47,7 +44,7 @@ class Plain:
         return PlainClient(self.codec.dtype)
 
     def server(self, plan: RunPlan, step: Step) -> PlainServer:
-        return PlainServer(self.codec.dtype)
+        return PlainServer(self.codec.dtype, lanes(plan.layout))
 
     def dealer(self, vault: Path) -> DealerSpec | None:
         return None
@@ -66,40 +63,41 @@ class PlainClient:
 
 
 class PlainServer:
-    def __init__(self, dtype: np.dtype):
+    """Adds integers as they arrive. length: of every client's vector, as the plan has it."""
+
+    def __init__(self, dtype: np.dtype, length: int):
         self._dtype = dtype
-        self._total: np.ndarray | None = None
+        self._total = np.zeros(length, np.int64)
         self.addends = 0
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
         return dict.fromkeys(cohort, b"")
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
-        if len(payload) % self._dtype.itemsize:
-            raise ProtocolError(f"client {client} sent {len(payload)} bytes, not a row of {self._dtype}: send it again")
-        self._add(np.frombuffer(payload, self._dtype), party_name(client))
+        wanted = self.would_take(len(self._total))
+        if len(payload) != wanted:
+            raise ProtocolError(
+                f"its update has {len(payload)} bytes, the plan says {wanted}: its model is another one"
+            )
+        self._total += np.frombuffer(payload, self._dtype)
         self.addends += 1
 
     def receive_sum(self, partial: PartialSum) -> None:
-        self._add(partial.total, f"the worker of {len(partial.clients)} clients")
+        if partial.total.shape != self._total.shape:
+            raise ProtocolError(
+                f"the worker's sum has shape {partial.total.shape}, the plan says {self._total.shape}: "
+                "its model is another one"
+            )
+        self._total += partial.total
         self.addends += len(partial.clients)
 
     def would_take(self, lanes: int) -> int:
         return lanes * self._dtype.itemsize
 
-    def _add(self, vector: np.ndarray, sender: str) -> None:
-        if self._total is None:
-            self._total = vector.astype(np.int64)
-        elif vector.shape != self._total.shape:
-            raise ProtocolError(
-                f"{sender} sent {vector.size} values, the cohort sends {self._total.size}: its model is another one"
-            )
-        else:
-            self._total += vector
-
     def requests(self) -> dict[int, bytes]:
         return {}
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
-        assert self._total is not None
+        if not self.addends:
+            raise RoundVoid("no update arrived: there is nothing to add up")
         return self._total

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -22,53 +23,35 @@ from fedlearn.crypto.keys import check_bits
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, check_parties, deal
 from fedlearn.errors import BadInput, CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
-from fedlearn.secure.base import DealerSpec, OpenerSpec, Settings
-from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptingClient
-from fedlearn.secure.paillier import check_min_cohort
+from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
+from fedlearn.secure.layout import Layout
 
 log = logging.getLogger(__name__)
 KEY_FILE = "threshold.key"
 
 
-class Threshold:
+@dataclass(frozen=True)
+class Threshold(EncryptedSums):
     """Paillier's encryption under a key shared among `trustees`, `threshold` of whom open a sum.
 
     threshold, trustees: t and n, 2 <= t <= n. The rest is as in `Paillier`.
     """
 
+    threshold: int = 3
+    trustees: int = 5
+    key_bits: int = 3072
+    codec: FixedPoint = DEFAULT_CODEC
+    min_cohort: int = 3
+    max_overlap: int | None = None
+    insecure_test_key: bool = False
+
     name = "threshold"
-    phases: tuple[str, ...] = ("update",)
-    training_phase = "update"
-    signed = True
-    fold_in_worker = False
 
-    def __init__(
-        self,
-        threshold: int = 3,
-        trustees: int = 5,
-        key_bits: int = 3072,
-        codec: FixedPoint | None = None,
-        min_cohort: int = 3,
-        max_overlap: int | None = None,
-        insecure_test_key: bool = False,
-    ):
-        check_parties(threshold, trustees)
-        check_min_cohort(min_cohort)
-        check_bits(key_bits, insecure_test_key)
-        self.threshold = threshold
-        self.trustees = trustees
-        self.key_bits = key_bits
-        self.codec = codec or FixedPoint(bits=24, bound=4.0, addends=100)
-        self.min_cohort = min_cohort
-        self.max_overlap = max_overlap
-        self.insecure_test_key = insecure_test_key
-
-    def arguments(self) -> dict[str, Any]:
-        return self.__dict__ | {"codec": self.codec.to_dict()}
-
-    @classmethod
-    def rebuild(cls, arguments: dict[str, Any]) -> Self:
-        return cls(**arguments | {"codec": FixedPoint.from_dict(arguments["codec"])})
+    def __post_init__(self) -> None:
+        check_parties(self.threshold, self.trustees)
+        check_min_cohort(self.min_cohort)
+        check_bits(self.key_bits, self.insecure_test_key)
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
@@ -85,7 +68,7 @@ class Threshold:
         return EncryptingClient(self._key(plan).public, self.codec, plan.cohort * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> ThresholdServer:
-        return ThresholdServer(self._key(plan), plan, step)
+        return ThresholdServer(self._key(plan), self.codec, plan, step)
 
     def _key(self, plan: RunPlan) -> ThresholdKey:
         """The key that all trustees name."""
@@ -166,8 +149,8 @@ def _context(plan: RunPlan, step: Step) -> bytes:
 class ThresholdServer(AddingServer):
     """The aggregator's half: asks every trustee, and combines t partial decryptions whose proofs are right."""
 
-    def __init__(self, key: ThresholdKey, plan: RunPlan, step: Step):
-        super().__init__(key.public)
+    def __init__(self, key: ThresholdKey, codec: FixedPoint, plan: RunPlan, step: Step):
+        super().__init__(key.public, codec, len(Layout.from_dict(plan.layout)))
         self._key = key
         self._context = _context(plan, step)
 
@@ -179,7 +162,10 @@ class ThresholdServer(AddingServer):
         partials = []
         for party, data in replies.items():
             try:
-                partials.append(PartialDecryption.from_bytes(data, self._key))
+                partial = PartialDecryption.from_bytes(data, self._key)
+                if _party(partial.trustee) != party:
+                    raise CiphertextError(f"it answered in the name of trustee {partial.trustee}")
+                partials.append(partial)
             except CiphertextError as error:
                 log.warning("%s: %s", party_name(party), error)
         try:

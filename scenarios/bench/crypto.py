@@ -92,6 +92,7 @@ def best_of(
 
 def _claims(rows: list[Row], values: np.ndarray) -> list[dict[str, Any]]:
     found: dict[str, tuple[float, str]] = {}
+    # by the name up to its first comma, the first row of each: the default among the DJN rows
     by_name = {(row.scheme.split(",")[0], row.key_bits): row for row in reversed(rows)}
     for bits in KEY_BITS:
         djn, phe, fate = (by_name.get((name, bits)) for name in ("DJN", "phe", "fate_utils"))
@@ -172,6 +173,8 @@ def _table(result: dict[str, Any]) -> str:
         key = row["key_bits"] or "-"
         lines.append(f"| {row['scheme']} | {key} | {rates} | {row['bytes_per_value']:.2f} | {row['max_error']:.1e} |")
     lines += ["", "| claim | value |", "|---|---|"]
-    lines += [f"| {claim['name']} | {claim['value']:,.6g} {claim['unit']} |" for claim in result["claims"]]
+    lines += [
+        f"| {claim['name']} | {claim['value']:,.6g} {claim['unit']}".rstrip() + " |" for claim in result["claims"]
+    ]
     lines += ["", "Encrypted values a second, ten times more every 8 characters:", "", *_plot(result["rows"])]
     return "\n".join(lines)

@@ -12,8 +12,7 @@ from fedlearn.errors import FedlearnError
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure import Masks
 from fedlearn.secure.layout import Layout, Segment
-
-CODEC = FixedPoint(bits=24, bound=1.0, addends=100)
+from scenarios.bench.crypto_schemes import CODEC
 
 
 def threshold_round(key_bits: int, threshold: int, trustees: int, size: int, clients: int) -> dict[str, float]:

@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,8 @@ from fedlearn.models.mlp import MLP
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Counted, Message, Step
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
+from tests.clients.test_pools import kill
+from tests.scenarios.command import fedlearn
 from tests.toys import toy_plain
 
 POPULATION, COHORT, SEED = 12, 5, 3
@@ -105,14 +106,13 @@ def test_a_worker_killed_in_a_round_costs_an_attempt_and_no_state(tmp_path):
 def test_a_worker_killed_between_rounds_costs_no_state():
     pool, rounds = ProcessPool(Crowd(), 2), []
 
-    def kill(model):
+    def evaluate(model):
         rounds.append(len(rounds) + 1)
         if rounds[-1] == 3:
-            os.kill(pool.process_ids[0], signal.SIGKILL)
-            time.sleep(0.2)
+            kill(pool.process_ids[0])
         return {}
 
-    weights, history = fit(pool, evaluate=kill)
+    weights, history = fit(pool, evaluate=evaluate)
     assert [r.attempts for r in history.rounds] == [1, 1, 1, 2, 1, 1]
     assert weights == fit()[0]
 
@@ -137,24 +137,61 @@ def test_resuming_a_run_that_has_no_checkpoint_yet_begins_with_no_states(tmp_pat
     assert fit(rounds=3, folder=run_folder(tmp_path / "run", resume=True))[0] == fit(rounds=3)[0]
 
 
+DIES = """
+import os, signal, sys
+from scenarios.cli import main
+
+left = int(sys.argv.pop(1))
+
+def count(event, arguments):
+    global left
+    if event == "open" and f"checkpoint{os.sep}clients{os.sep}" in str(arguments[0]):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(count)
+main(sys.argv[1:])
+"""
+
+
 def test_a_run_killed_at_any_moment_resumes_to_the_same_model(tmp_path):
-    command = [
-        sys.executable, "-m", "scenarios.digits", "--strategy", "scaffold", "--clients", "60", "--cohort", "20",
-        "--rounds", "40", "--quiet", "--json",
+    """By itself, as it opens a client's file: to write its state down, and to note that this counted, in round 5."""
+    options = [
+        "run", "digits", "--strategy", "scaffold", "--clients", "60", "--cohort", "20", "--rounds", "9", "--quiet",
     ]  # fmt: skip
 
-    def last(*more: str) -> str:
-        done = subprocess.run([*command, *more], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1])["model_sha256"]
+    def model(folder: Path, *more: str) -> str:
+        assert fedlearn(*options, "--out", str(folder), *more) == 0
+        return json.loads((folder / "run.json").read_text())["outcome"]["model_sha256"]
 
-    path = tmp_path / "killed"
-    running = subprocess.Popen([*command, "--out", str(path)], stdout=subprocess.DEVNULL)
-    while not (path / "checkpoint" / "round-000009.safetensors").exists():
-        time.sleep(0.0005)
-        assert running.poll() is None
-    running.kill()
-    assert running.wait() == -signal.SIGKILL
-    assert last("--out", str(path), "--resume") == last("--out", str(tmp_path / "whole"))
+    whole = model(tmp_path / "whole")
+    for opened in (220, 240):
+        folder = tmp_path / str(opened)
+        dying = [sys.executable, "-c", DIES, str(opened), *options, "--out", str(folder)]
+        killed = subprocess.run(dying, capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert len((folder / "metrics.jsonl").read_text().splitlines()) == 4
+        assert model(folder, "--resume") == whole
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("pool", [InlinePool, ProcessPool])
+def test_a_state_that_cannot_be_written_ends_the_run_and_room_lets_it_go_on(pool, tmp_path):
+    seen = [set(sample_cohort(SEED, r, POPULATION, COHORT)) for r in range(1, 7)]
+    folder = run_folder(tmp_path / "run")
+    full = folder.clients / str(min(seen[2] - seen[0] - seen[1]))
+
+    def evaluate(model):
+        if not full.is_symlink():
+            full.symlink_to("/dev/full")
+        return {}
+
+    with pytest.raises(FedlearnError, match="cannot be used: No space left on device"):
+        fit(pool(Crowd()), folder=folder, evaluate=evaluate)
+    assert len((folder.path / "metrics.jsonl").read_text().splitlines()) == 2
+    full.unlink()
+    assert fit(pool(Crowd()), folder=run_folder(tmp_path / "run", resume=True))[0] == fit()[0]
 
 
 def test_states_are_in_files_of_their_own_that_only_this_user_can_read(tmp_path):

@@ -161,6 +161,8 @@ def test_values_that_cannot_be_held_are_refused_by_name():
         ({"colour": 3}, "known"),
         ({"bits": "many"}, "many"),
         ({"bits": 8, "addends": 2**40, "bound": 1.0}, "at most 4294967295 addends"),
+        ({"bits": 24.7}, "integer"),
+        ({"addends": float("inf")}, "integer"),
     ],
 )
 def test_configurations_that_cannot_be_exact_are_refused(config, said):

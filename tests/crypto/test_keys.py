@@ -6,7 +6,7 @@ import pickle
 import gmpy2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.crypto import PrivateKey, PublicKey, generate_keypair
@@ -81,7 +81,6 @@ def test_public_key_bytes_and_fingerprint(keys):
     assert pickle.loads(pickle.dumps(public)) == public
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_public_key_bytes_are_refused(keys, data):
     raw = bytearray(keys[0].to_bytes())

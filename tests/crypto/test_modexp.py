@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.crypto import modexp
+from fedlearn.errors import CryptoKeyError
 
 
 @pytest.fixture(params=["openssl", "gmp"])
@@ -38,6 +39,13 @@ def test_both_libraries_take_powers_at_the_edges_of_a_word(bits):
     for exponent in (0, 1, 2, (1 << bits) + 1):
         assert modexp.powers(bases, mpz(exponent), modulus) == [pow(base, exponent, modulus) for base in bases]
     assert modexp.powers([], mpz(3), modulus) == []
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("exponent", "modulus"), [(3, 0), (3, 1), (3, 2), (3, 10**20), (3, -15), (-1, 15)])
+def test_powers_that_no_key_asks_for_are_refused(exponent, modulus):
+    with pytest.raises(CryptoKeyError, match="odd numbers above 1"):
+        modexp.powers([mpz(0)], mpz(exponent), mpz(modulus))
 
 
 @pytest.mark.usefixtures("backend")

@@ -37,6 +37,17 @@ def test_signatures_of_others_are_refused():
     assert key.public.hex()[:16] in repr(key)
 
 
+def test_a_signing_key_comes_back_from_its_bytes():
+    key = SigningKey()
+    restored = SigningKey(key.to_bytes())
+    assert restored.public == key.public
+    check_signature(key.public, restored.sign(*FIELDS), *FIELDS)
+    assert key.to_bytes().hex() not in repr(key)
+    for secret in (b"", key.to_bytes()[:-1]):
+        with pytest.raises(CryptoKeyError, match=f"{len(secret)} bytes are no Ed25519 private key"):
+            SigningKey(secret)
+
+
 def test_the_library_alone_checks_our_signatures():
     key = SigningKey()
     framed = b"".join(len(f).to_bytes(8, "big") + f for f in (b"fedlearn/signature/1", *FIELDS))

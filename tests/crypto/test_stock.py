@@ -56,6 +56,7 @@ def test_a_forked_child_has_no_copy_to_use_again(stock):
     receiver, sender = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=_take_in_child, args=(stock, sender))
     child.start()
+    sender.close()  # so that a child that dies ends the wait
     length, theirs = receiver.recv()
     child.join()
     assert length == 0

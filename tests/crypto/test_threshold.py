@@ -9,7 +9,7 @@ import gmpy2
 import numpy as np
 import pytest
 from gmpy2 import mpz
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.crypto import EncryptedVector, FixedPoint
@@ -216,11 +216,21 @@ def test_shares_of_another_key_are_refused(dealt, other_deal):
         KeyShare(dealt[0], 2, share._value)
     with pytest.raises(CryptoKeyError, match="trustees 1 to 5"):
         KeyShare(dealt[0], 6, share._value)
-    with pytest.raises(CiphertextError, match="not to the trustees' key"):
-        share.partial_decrypt(other_deal[0].public.encrypt(np.zeros(2, np.int64), CODEC), ROUND)
 
 
-@settings(deadline=None)
+def test_vectors_of_another_key_are_refused(dealt, answers, keys):
+    """Of a longer one, too: its ciphertexts are no residues modulo the trustees' n^2."""
+    key, shares = dealt
+    vector = keys[0].encrypt(np.zeros(2, np.int64), CODEC)
+    for ask in (
+        lambda: shares[0].partial_decrypt(vector, ROUND),
+        lambda: key.verify(vector, answers[0], ROUND),
+        lambda: key.combine(vector, answers, ROUND),
+    ):
+        with pytest.raises(CiphertextError, match=f"vector encrypted to key {keys[0].fingerprint.hex()}, but"):
+            ask()
+
+
 @given(data=st.data())
 def test_damaged_bytes_are_refused(dealt, answers, data):
     key, shares = dealt

@@ -12,6 +12,9 @@ from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
     FIRST_OPENER,
+    FIRST_WORKER,
+    Counted,
+    Enrolment,
     Inbox,
     Message,
     Opened,
@@ -28,7 +31,7 @@ from fedlearn.protocol.messages import HEADER
 
 SESSION = bytes(range(16))
 STEP = Step(3, 1, "update")
-opaque = st.sampled_from([Update, Inbox, OpenerKey, OpenRequest, Opened])
+opaque = st.sampled_from([Update, Inbox, OpenerKey, OpenRequest, Opened, Enrolment])
 phases = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=12)
 steps = st.builds(Step, st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), phases)
 parties = st.sampled_from([AGGREGATOR, EVERYBODY, FIRST_OPENER]) | st.integers(0, 2**31 - 1)
@@ -99,6 +102,12 @@ def test_a_plan_of_another_make_is_refused():
         RunPlan.from_bytes(body)
 
 
+def test_a_notice_has_no_more_to_say():
+    assert Counted.from_bytes(Counted().to_bytes()) == Counted()
+    with pytest.raises(ProtocolError, match="1 bytes, it has none"):
+        Counted.from_bytes(b"x")
+
+
 def test_half_a_float_is_refused():
     with pytest.raises(ProtocolError, match="5 bytes"):
         TrainRequest.from_bytes(b"12345")
@@ -127,6 +136,7 @@ def test_sessions_and_phases_must_fit_the_header():
 
 
 def test_party_names():
-    assert [party_name(p) for p in (0, 41, AGGREGATOR, EVERYBODY, FIRST_OPENER, FIRST_OPENER - 2)] == [
-        "client:0", "client:41", "aggregator", "everybody", "opener:0", "opener:2",
+    parties = (0, 41, AGGREGATOR, EVERYBODY, FIRST_OPENER, FIRST_OPENER - 2, FIRST_WORKER - 1)
+    assert [party_name(party) for party in parties] == [
+        "client:0", "client:41", "aggregator", "everybody", "opener:0", "opener:2", "worker:1",
     ]  # fmt: skip

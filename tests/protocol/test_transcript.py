@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from fedlearn.errors import DataError, ProtocolError
+from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
@@ -95,6 +95,34 @@ def test_a_damaged_recording_is_noticed(recorded):
     (folder / "payloads.bin").write_bytes(payloads)
     with pytest.raises(ProtocolError, match="damaged"):
         PartyView.load(folder)
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_transcript_goes_on_as_it_was_begun(tmp_path, record):
+    """Else some of its rows would have payloads, and nobody could read it."""
+    for client in (0, 1):
+        transcript = Transcript(tmp_path, record)
+        transcript.saw(message(client, AGGREGATOR, Update(b"x")))
+        transcript.close()
+    assert len((tmp_path / "transcript.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(BadInput, match=r"begun with(out)? --record: go on with(out)? it"):
+        Transcript(tmp_path, not record)
+
+
+def test_what_a_kill_left_half_written_is_cut_off(recorded):
+    folder, *_ = recorded
+    rows, payloads = (folder / "transcript.jsonl").read_bytes(), (folder / "payloads.bin").read_bytes()
+    for torn_rows, torn_payloads, whole in (
+        (rows + b'{"session": "to', payloads, 4),
+        (rows, payloads + b"torn", 4),
+        (rows, payloads[:-1], 3),
+    ):
+        (folder / "transcript.jsonl").write_bytes(torn_rows)
+        (folder / "payloads.bin").write_bytes(torn_payloads)
+        Transcript(folder, record=True).close()
+        kept = PartyView.load(folder).messages
+        assert len(kept) == whole
+        assert (folder / "payloads.bin").read_bytes() == b"".join(message.to_bytes() for message in kept)
 
 
 def test_recording_needs_a_folder(tmp_path):

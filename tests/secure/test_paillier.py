@@ -8,21 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey, generate_keypair
-from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused
-from fedlearn.protocol import RunPlan, Step
+from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
+from fedlearn.protocol import Step
 from fedlearn.secure import Paillier, Plain
 from fedlearn.secure.base import Settings
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
 from fedlearn.secure.seal import Sealed
+from tests.secure.plans import plan_of
 from tests.toys import TOY_BITS, toy_codec, toy_paillier
 
-SESSION = bytes(16)
 MODEL = bytes(32)
-
-
-def plan_of(protection, keys) -> RunPlan:
-    about = {"name": protection.name, "arguments": protection.arguments()}
-    return RunPlan(SESSION, {}, {}, {}, {}, about, keys, {}, cohort=3, rounds=1, kernels={}, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +49,7 @@ def test_opened_sum_equals_the_plain_integer_sum_bit_for_bit(holder, length, bit
     protections = (Plain(codec), toy_paillier(codec=codec))
     step, totals = Step(next(rounds)), []
     for protection, keys in zip(protections, ({}, {KEY_HOLDER: holder.public_key()}), strict=True):
-        plan = plan_of(protection, keys)
+        plan = plan_of(protection, length, keys)
         server = protection.server(plan, step)
         for client, vector in enumerate(sent):
             payload = protection.client(plan, client).step("update", b"", vector)
@@ -167,20 +162,55 @@ def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holde
         holder.open(Step(10**8, 1), foreign.to_bytes())
 
 
-def test_the_aggregator_refuses_a_damaged_or_foreign_payload(holder):
-    public = public_of(holder)
+def test_clients_encrypt_to_a_key_that_makes_no_claim_about_its_primes():
+    _, private = generate_keypair(TOY_BITS, insecure_test_key=True)
+    plain = PublicKey(private.public.n, blum=False, insecure_test_key=True)
+    client = toy_paillier().client(plan_of(toy_paillier(), 5, {KEY_HOLDER: plain.to_bytes()}), 0)
+    payload = client.step("update", b"", np.arange(5))
+    assert private.decrypt(EncryptedVector.from_bytes(payload, plain)).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.fixture
+def server(holder):
+    """The aggregator's half, for vectors of 5 integers."""
     protection = toy_paillier()
-    server = protection.server(plan_of(protection, {KEY_HOLDER: holder.public_key()}), Step(1))
-    good = public.encrypt(np.arange(5), toy_codec()).to_bytes()
-    server.receive("update", 0, good)
+    return protection.server(plan_of(protection, 5, {KEY_HOLDER: holder.public_key()}), Step(1))
+
+
+def test_the_aggregator_refuses_a_damaged_or_foreign_payload(holder, server):
+    good = public_of(holder).encrypt(np.arange(5), toy_codec()).to_bytes()
+    other, _ = generate_keypair(TOY_BITS, insecure_test_key=True)
     for bad in (good[:-1], b"", good[:40] + bytes([good[40] ^ 1]) + good[41:]):
         with pytest.raises(CiphertextError):
             server.receive("update", 1, bad)
-    other, _ = generate_keypair(TOY_BITS, insecure_test_key=True)
-    with pytest.raises((CiphertextError, CryptoKeyError)):
+    with pytest.raises(CiphertextError, match="is expected"):
         server.receive("update", 1, other.encrypt(np.arange(5), toy_codec()).to_bytes())
-    with pytest.raises(BadInput):
-        server.receive("update", 1, public.encrypt(np.arange(6), toy_codec()).to_bytes())
+    server.receive("update", 0, good)
+    assert server.addends == 1
+
+
+def test_an_update_that_the_plan_does_not_describe_is_refused_even_if_it_comes_first(holder, server):
+    """Taken as the measure of the others, it would have them refused in its place."""
+    public = public_of(holder)
+    right = public.encrypt(np.arange(5), toy_codec())
+    for bad, said in [
+        (public.encrypt(np.arange(6), toy_codec()), r"shape \(6,\), the plan says \(5,\)"),
+        (public.encrypt(np.arange(5), toy_codec(addends=17)), r"addends=17.* the plan says .*addends=16"),
+        (right + right, "claims 2 addends"),
+    ]:
+        with pytest.raises(ProtocolError, match=said):
+            server.receive("update", 0, bad.to_bytes())
+    server.receive("update", 1, right.to_bytes())
+    assert server.addends == 1
+
+
+@pytest.mark.parametrize("reply", [b"", bytes(39), bytes(48)])
+def test_a_reply_that_is_no_sum_voids_the_round(holder, server, reply):
+    server.receive("update", 0, public_of(holder).encrypt(np.arange(5), toy_codec()).to_bytes())
+    with pytest.raises(RoundVoid, match=f"sent {len(reply)} bytes for a sum that takes 40"):
+        server.finish({KEY_HOLDER: reply})
+    with pytest.raises(RoundVoid, match="did not open"):
+        server.finish({})
 
 
 def test_configuration_is_checked_and_survives_the_plan():
@@ -191,7 +221,7 @@ def test_configuration_is_checked_and_survives_the_plan():
     with pytest.raises(BadInput, match="--key-bits"):
         Paillier.from_spec("2048", Settings(toy_codec()))
     protection = toy_paillier(min_cohort=5)
-    assert Paillier.rebuild(protection.arguments()).arguments() == protection.arguments()
+    assert Paillier.rebuild(protection.arguments()) == protection
     assert Paillier().key_bits == 3072
 
 

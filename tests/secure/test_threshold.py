@@ -13,11 +13,12 @@ from aggregator import Aggregator
 from clients import InlinePool
 from fedlearn.crypto.keyfiles import read_secret
 from fedlearn.errors import BadInput, CryptoKeyError, FedlearnError, RoundVoid
-from fedlearn.protocol import RunPlan, Step
+from fedlearn.protocol import Step
 from fedlearn.secure import Threshold
 from fedlearn.secure.base import Settings
 from fedlearn.secure.seal import Sealed
 from fedlearn.secure.threshold import Trustee, deal_into
+from tests.secure.plans import plan_of
 from tests.toys import toy_clients, toy_codec, toy_model, toy_plain, toy_strategy
 
 BITS = 256  # of the toy key: speed is what is wanted here
@@ -35,7 +36,7 @@ def train(protection, rounds: int = 2, **more):
 
 
 def trustees() -> dict[str, multiprocessing.Process]:
-    return {process.name: process for process in multiprocessing.active_children()}
+    return {p.name: p for p in multiprocessing.active_children() if p.name.startswith("opener:")}
 
 
 def test_the_model_is_the_one_of_an_unprotected_run_and_every_trustee_a_process():
@@ -43,7 +44,7 @@ def test_the_model_is_the_one_of_an_unprotected_run_and_every_trustee_a_process(
     weights, _ = train(threshold(), evaluate=lambda model: seen.append(sorted(trustees())) or {})
     assert weights == train(toy_plain())[0]
     assert seen == [["opener:0", "opener:1", "opener:2"]] * 2
-    assert not multiprocessing.active_children()
+    assert not trustees()
 
 
 def test_the_round_survives_absent_trustees_down_to_the_threshold():
@@ -80,9 +81,7 @@ def played(dealt, step: Step):
     """A server half that holds a sum of three, and every trustee's reply by party."""
     _, openers = dealt
     protection = threshold()
-    keys = {-16 - i: trustee.public_key() for i, trustee in enumerate(openers)}
-    about = {"name": "threshold", "arguments": protection.arguments()}
-    plan = RunPlan(bytes(16), {}, {}, {}, {}, about, keys, {}, cohort=3, rounds=1, kernels={}, seed=0)
+    plan = plan_of(protection, 4, {-16 - i: trustee.public_key() for i, trustee in enumerate(openers)})
     server = protection.server(plan, step)
     for client in range(3):
         payload = protection.client(plan, client).step("update", b"", np.arange(4) + client)
@@ -126,10 +125,19 @@ def test_a_forged_or_replayed_share_is_named_and_done_without(dealt, caplog):
     assert server.finish(replies | {-16: damaged}).tolist() == [3, 6, 9, 12]
 
 
+def test_a_trustee_cannot_answer_in_the_name_of_another(dealt, caplog):
+    """Else its wrong answer would be laid to the other's account."""
+    _, old = played(dealt, Step(4))
+    server, replies = played(dealt, Step(5))
+    with caplog.at_level(logging.WARNING):
+        assert server.finish(replies | {-17: old[-16]}).tolist() == [3, 6, 9, 12]
+    assert caplog.messages == ["opener:1: it answered in the name of trustee 1"]
+
+
 def test_configuration():
     protection = Threshold.from_spec("2/4", Settings(toy_codec(), 2048))
     assert (protection.threshold, protection.trustees, protection.key_bits) == (2, 4, 2048)
-    assert Threshold.rebuild(protection.arguments()).arguments() == protection.arguments()
+    assert Threshold.rebuild(protection.arguments()) == protection
     for spec in ("3", "a/b", "3/", "3/5/7", "-1/2"):
         with pytest.raises(BadInput, match="threshold:3/5"):
             Threshold.from_spec(spec, Settings(toy_codec()))

@@ -1,0 +1,27 @@
+"""Run plans for a protection's halves alone, without a session around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fedlearn.protocol import RunPlan
+from fedlearn.secure.base import Protection
+from fedlearn.secure.layout import Layout, Segment
+
+
+def plan_of(protection: Protection, length: int, keys: Mapping[int, bytes] | None = None, cohort: int = 3) -> RunPlan:
+    """One round of vectors of `length` integers; keys: the openers'."""
+    return RunPlan(
+        session=bytes(16),
+        roster={},
+        model={},
+        vocabulary={},
+        strategy={},
+        protection={"name": protection.name, "arguments": protection.arguments()},
+        keys=dict(keys or {}),
+        layout=Layout((Segment("delta", length, protection.codec, True),), max_weight=1).to_dict(),
+        cohort=cohort,
+        rounds=1,
+        kernels={},
+        seed=0,
+    )
