@@ -37,25 +37,26 @@ def _cross_entropy(
     if smoothing:
         loss = (1 - smoothing) * loss - smoothing * rows.mean(axis=-1).reshape(loss.shape)
     np.exp(rows, out=rows)
-    total = rows.sum(axis=-1, keepdims=True)
-    rows /= total
-    loss += np.log(total, out=total).reshape(loss.shape)
+    total = rows.sum(axis=-1).reshape(loss.shape)
+    loss += np.log(total)
     result = loss.sum(axis=-1) / loss.dtype.type(loss.shape[-1]) if average else loss
-    return result, (rows.reshape(logits.shape), places)
+    return result, (rows.reshape(logits.shape), total, places)
 
 
 def _cross_entropy_joint(
     g: np.ndarray,
-    kept: tuple[np.ndarray, np.ndarray],
+    kept: tuple[np.ndarray, np.ndarray, np.ndarray],
     logits: np.ndarray,
     target: np.ndarray,
     smoothing: float = 0.0,
     average: bool = False,
 ) -> list[Any]:
-    softmax, places = kept
-    gx = softmax - smoothing / softmax.shape[-1] if smoothing else softmax.copy()
-    gx.reshape(-1)[places] -= 1 - smoothing
-    gx *= (g / g.dtype.type(target.shape[-1]))[..., None, None] if average else g[..., None]
+    exps, total, places = kept
+    each = (g / g.dtype.type(target.shape[-1]))[..., None] if average else g
+    gx = exps * (each / total)[..., None]
+    gx.reshape(-1)[places] -= (1 - smoothing) * each
+    if smoothing:
+        gx -= (smoothing / gx.shape[-1] * each)[..., None]
     return [gx]
 
 
