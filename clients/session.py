@@ -17,7 +17,7 @@ import numpy as np
 
 from clients.client import Client, ClientSource
 from clients.memory import ClientMemory
-from clients.training import Encoded, LocalTraining, guarded
+from clients.training import Encoded, LocalTraining, RunningSum, guarded
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput
@@ -111,16 +111,16 @@ class LocalSession:
 
     def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
         """All that were trained as one sum of integers."""
-        total = np.zeros(len(self._training.layout), np.int64)
+        total = RunningSum(self._training.layout)
         members: list[int] = []
         for result in trained:
             if isinstance(result, Lost):
                 yield result
                 continue
-            result.add_to(total)
+            total.add(result)
             members += result.clients
         if members:
-            body = PartialSum(tuple(members), total)
+            body = PartialSum(tuple(members), total.total())
             yield Partial(body.clients, Message(self._session, step, self._worker, AGGREGATOR, body).to_bytes())
 
     def _guarded_reply(self, client: int, step: Step, *told: Any) -> Reply | Lost:

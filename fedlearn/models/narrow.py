@@ -64,12 +64,12 @@ class Support:
         return short
 
     def add_to(self, whole: np.ndarray, short: np.ndarray) -> None:
-        """Add the short vectors to a long one, in place."""
-        whole[: self.begin] += short[:, : self.begin].sum(axis=0)
-        whole[self.end :] += short[:, self.stop :].sum(axis=0)
+        """Add the short vectors to a long one of their dtype, in place."""
+        whole[: self.begin] += short[:, : self.begin].sum(axis=0, dtype=short.dtype)
+        whole[self.end :] += short[:, self.stop :].sum(axis=0, dtype=short.dtype)
         table = whole[self.begin : self.end].reshape(-1, self.width)
-        for rows, own in zip(self.rows, self._tables(short), strict=True):
-            add_to_rows(table, rows, np.arange(len(rows) + 1), own.astype(table.dtype, copy=False))
+        rows, values = np.concatenate(self.rows), np.concatenate(list(self._tables(short)))
+        add_to_rows(table, rows, np.arange(len(rows) + 1), values)
 
     def among(self, clients: slice) -> Support:
         """That of some of the clients."""

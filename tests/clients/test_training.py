@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from aggregator import Aggregator
 from clients import Client, InlinePool
-from clients.training import LocalTraining
+from clients.training import Encoded, LocalTraining, RunningSum, addable
 from fedlearn import nn
 from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Arrays, Bags
 from fedlearn.datasets.views import Stack, View, stack
 from fedlearn.errors import BadInput
@@ -20,11 +21,12 @@ from fedlearn.models.base import Model
 from fedlearn.models.convnet import ConvNet
 from fedlearn.models.flat import FlatModel, stack_size
 from fedlearn.models.mlp import MLP
-from fedlearn.models.narrow import NarrowModel
+from fedlearn.models.narrow import NarrowModel, Support
 from fedlearn.protocol import Lost, RunPlan
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import LocalRandom, local_random
 from fedlearn.strategies import FedAvg
+from fedlearn.strategies.base import Output
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedprox import FedProx
 from tests.toys import FailingBags, toy_bags, toy_model, toy_plain
@@ -220,3 +222,20 @@ def test_examples_of_a_stack_are_taken_client_by_client():
     for i in range(3):
         assert np.array_equal(taken.features[i], data[i].features[order[i]])
         assert np.array_equal(taken.take(slice(1, 2)).targets[i], data[i].targets[order[i][1:]])
+
+
+@pytest.mark.parametrize("bits", [8, 24, 30, 31, 32, 40])
+def test_no_sum_of_updates_overflows_however_many_there_are(bits):
+    """All at the limit, in pieces of every size; with a support that names some of the rows."""
+    codec = FixedPoint(bits=bits, bound=1.0, addends=1 << 12)
+    layout = Layout.of({"delta": Output(7)}, codec, max_weight=1)
+    length, most = len(layout), min(addable(codec), 200)
+    sign = np.where(np.arange(length) % 2, 1, -1)
+    support = Support(begin=1, end=7, width=2, most=3, rows=[np.array([0, 1, 2])])
+    total, count = RunningSum(layout), 0
+    for size in [1, most, most, max(1, most // 2), most, 1] * 3:
+        total.add(Encoded(range(size), np.tile((codec.limit * sign).astype(codec.dtype), (size, 1))))
+        total.add(Encoded([0], (codec.limit * sign).astype(codec.dtype)[None], support))
+        count += size + 1
+    assert total.total().tolist() == [count * codec.limit * int(one) for one in sign]
+    assert total.total().dtype == np.int64
