@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -100,7 +101,7 @@ class Aggregator:
             transcript = self._open_folder(stack)
             stack.callback(session.close)
             stack.callback(transcript.close)
-            session.start(transcript)
+            session.start(transcript, self.folder.clients if self.folder else None)
             history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
@@ -149,7 +150,7 @@ class Aggregator:
                 self.folder.sync()
             finally:
                 self.folder.end()
-            if isinstance(error, BadInput) and not (self.folder.path / "metrics.jsonl").exists():
+            if isinstance(error, BadInput) and self.folder.unused:
                 self.folder.discard()
             elif isinstance(error, KeyboardInterrupt):
                 self.folder.write_outcome({"state": "interrupted"})
@@ -162,7 +163,7 @@ class Aggregator:
         began = time.perf_counter()
         state, history = self._resume()
         first = len(history.rounds) + 1
-        session.remember(self.folder.clients if self.folder else None, first - 1)
+        session.remember(first - 1)
         for tracker in self.trackers:
             tracker.begin(rounds, first)
         try:
@@ -197,6 +198,7 @@ class Aggregator:
             log.warning("round %d is void, the model stays as it was: %s", round, void)
             record.void = str(void)
             record.lost = dict(sorted(void.lost.items()))
+            record.attempts = void.attempts
         else:
             mean = collected.aggregate.mean | {"participation": np.array(collected.participation)}
             weights[:], state = self.strategy.server_step(weights, mean, state)
@@ -217,14 +219,14 @@ class Aggregator:
         record.weight = aggregate.weight
         record.clipped = aggregate.clipped
         record.capped = aggregate.capped
-        record.error_bound = aggregate.error_bound
+        record.error_bound = aggregate.error_bound if math.isfinite(aggregate.error_bound) else None
 
     def _evaluate(self, record: RoundRecord) -> None:
         if self.evaluate is None:
             return
         began = time.perf_counter()
         self.model.eval()
-        record.metrics = dict(self.evaluate(self.model))
+        record.metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
         record.loss = record.metrics.pop("loss", record.loss)
         record.seconds["evaluate"] = time.perf_counter() - began
 
@@ -234,8 +236,6 @@ class Aggregator:
         if kept is None:
             return {}, History()
         arrays, records = kept
-        assert self.folder is not None
-        self.folder.restart(records)
         self.model.vector[:] = arrays.pop("weights")
         return arrays, History(records)
 

@@ -75,9 +75,9 @@ class Trace(Availability):
                 continue
             try:
                 given = json.loads(line) if line.startswith("{") else dict(zip(FIELDS, line.split(","), strict=True))
-                rows.append([int(given[name]) for name in FIELDS])
-            except (ValueError, KeyError, TypeError):
-                form = "give client,from,to, or JSON with these three; whole numbers"
+                rows.append(np.array([int(str(given[name])) for name in FIELDS], np.int64))  # int(1.5) would be 1
+            except (ValueError, KeyError, TypeError, OverflowError):
+                form = "give client,from,to, or JSON with these three; whole numbers under 2^63"
                 raise BadInput(f"{path}, line {number}: {line!r} is no interval: {form}") from None
         return cls(np.array(rows, np.int64))
 

@@ -58,7 +58,8 @@ class Faults:
                  updates as the cohort are in, and the other clients are lost as not needed
 
     A round closes when its cohort is complete, else at the deadline; without one, with the last update that comes.
-    What happens to a client in a round depends on (seed, round, client) alone: not on pool, workers or order.
+    What happens to a client in a round follows from (seed, round, client), and from the others' times where a round
+    closes before all are in: not from pool, workers or order.
     """
 
     dropout: float = 0.0

@@ -11,9 +11,10 @@ class RoundRecord:
     """One round as the aggregator knows it: totals of the cohort, nothing about one client.
 
     clients_ok   whose updates are in the sum; clients_failed: the others that were sampled
+    attempts     how often the round was tried: again where a worker died under it
     loss         of the evaluation where the scenario has one, else the cohort's mean training loss (nats)
     metrics      the scenario's evaluation of the new global model (accuracy, f1...)
-    train_loss, weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`
+    train_loss, weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`; None for no bound
     bytes_up, bytes_down: clients to aggregator and back, headers included
     seconds      by phase: each of the protection's, "open", "evaluate"
     simulated_seconds: until the round closed, where faults are simulated
@@ -62,7 +63,7 @@ class RoundRecord:
 
 @dataclass
 class History:
-    """All rounds of a run, in order. model_sha256: of the bytes of model.safetensors."""
+    """All rounds of a run, in order. model_sha256: of the bytes of model.safetensors. seconds: of this session."""
 
     rounds: list[RoundRecord] = field(default_factory=list)
     model_sha256: str = ""
@@ -74,6 +75,13 @@ class History:
     def counted(self) -> int:
         """Rounds that changed the model: those that are not void."""
         return sum(record.void is None for record in self.rounds)
+
+    @property
+    def error_bound(self) -> float | None:
+        """The largest of all rounds that changed the model; None where one of them can state none."""
+        bounds = [record.error_bound for record in self.rounds if record.void is None]
+        stated = [bound for bound in bounds if bound is not None]
+        return max(stated) if stated and len(stated) == len(bounds) else None
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -4,9 +4,11 @@ run.json (configuration, versions, seed, data, outcome), metrics.jsonl (a line a
 transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/. Where a strategy has clients keep state, they
 do so in checkpoint/clients/, before the checkpoint of the round that it came of is written.
 
-Every round ends with a checkpoint that survives the death of the process. To survive a power cut it must also be
-forced to the disk, which takes milliseconds, longer than a round of small clients: so that is done as often as a
-twentieth of the run's time allows, and at the end. The last checkpoint that was is kept until the next one is.
+Every round ends with a line in metrics.jsonl and then a checkpoint, which holds what the next round needs and goes on
+from the lines before it: so neither grows with the rounds that lie behind. Both survive the death of the process. To
+survive a power cut they must also be forced to the disk, which takes milliseconds, longer than a round of small
+clients: so that is done as often as a twentieth of the run's time allows, and at the end. The last checkpoint that was
+is kept until the next one is.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
+from aggregator.disk import force, line_added, write_atomic
 from aggregator.history import RoundRecord
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
@@ -36,42 +40,11 @@ from fedlearn.protocol.transcript import check_mode
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [client %(client)s, round %(round)s] %(message)s"
 KEPT_CHECKPOINTS = 2
-SYNC_SHARE = 0.05  # of a run's time, for waiting until a checkpoint is on the disk
-
-
-def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
-    """Write `data` so that `path` holds either what it held before or all of it, whenever the process dies.
-
-    sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
-    """
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line, or nothing where all of it cannot be written."""
-    with open(path, "ab", buffering=0) as file:
-        before = file.tell()
-        data = line.encode() + b"\n"
-        try:
-            while data:
-                data = data[file.write(data) :]
-        except OSError:
-            file.truncate(before)
-            raise
+SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
 
 
 class _RunLog(logging.FileHandler):
-    """Where the log cannot be written nor can a checkpoint, and that is what ends the run and is told."""
+    """Silent where it cannot be written: a checkpoint cannot be either then, which ends the run with the reason."""
 
     def handleError(self, record: logging.LogRecord) -> None: ...  # noqa: N802
 
@@ -101,13 +74,13 @@ class RunFolder:
         self.path = path
         self.configuration = configuration
         self.data_set = data_set
+        self._metrics = path / "metrics.jsonl"
+        self._checkpoint_folder = path / "checkpoint"
         self._record = record
         self._resume = resume
         self._transcript = transcript
-        self._checkpoints: list[Path] = []
-        self._rows: list[str] = []
-        self._synced: Path | None = None
-        self._syncing = 0.0
+        self._checkpoints: list[Path] = []  # on disk, in order
+        self._forced: Path | None = None  # one of them
         self.kernels = {}
         if resume:
             self._check_same_configuration()
@@ -119,33 +92,39 @@ class RunFolder:
             run = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             before = run["configuration"] | {"data_set": run["data_set"]}
             self.kernels = run.get("kernels", {})
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
         now = json.loads(json.dumps(self.configuration | {"data_set": self.data_set}))
-        for name in now:
-            if now[name] != before.get(name):
+        for name in now | before:
+            if now.get(name) != before.get(name):
                 raise BadInput(
-                    f"cannot resume with {name}={now[name]!r}, the run was started with {before.get(name)!r}: "
+                    f"cannot resume with {name}={now.get(name)!r}, the run was started with {before.get(name)!r}: "
                     "give the options of the first start"
                 )
 
     @property
     def clients(self) -> Path:
         """Where the pool may keep what clients remember between rounds: not for this side to read."""
-        return self.path / "checkpoint" / "clients"
+        return self._checkpoint_folder / "clients"
+
+    @property
+    def unused(self) -> bool:
+        """Whether nothing is lost with it: a new run that never came to the end of a round."""
+        return not self._resume and not self._checkpoints
 
     @property
     def resumable(self) -> list[int]:
         """The rounds whose checkpoints are kept."""
-        return [int(path.stem.removeprefix("round-")) for path in self._checkpoints]
+        return [_round_of(path) for path in self._checkpoints]
 
     def begin(self) -> Transcript:
         """Create the folder, start its log and transcript, and say in run.json that the run is on its way."""
+        self._began = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
-        (self.path / "checkpoint").mkdir(exist_ok=True)
-        self._checkpoints = sorted((self.path / "checkpoint").glob("round-*.safetensors"))
-        self._began = time.perf_counter()
+        self._waited = time.perf_counter() - self._began  # for the disk, so far
+        self._checkpoint_folder.mkdir(exist_ok=True)
+        self._checkpoints = sorted(self._checkpoint_folder.glob("round-*.safetensors"), key=_round_of)
         mark_records()
         self._log = _RunLog(self.path / "run.log", encoding="utf-8")
         self._log.setFormatter(logging.Formatter(LOG_FORMAT))
@@ -157,9 +136,8 @@ class RunFolder:
         self._log.close()
 
     def discard(self) -> None:
-        """Remove what `begin` made: nothing half-written stays of a run that never came to a round."""
-        if not self._resume:
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Remove what `begin` made."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_outcome(self, outcome: dict[str, Any]) -> None:
         run = {
@@ -175,74 +153,90 @@ class RunFolder:
     def write_model(self, state: dict[str, np.ndarray]) -> None:
         write_atomic(self.path / "model.safetensors", model_bytes(state))
 
-    def restart(self, records: list[RoundRecord]) -> None:
-        """Have metrics.jsonl hold these rounds, from which the run goes on, and no others."""
-        self._rows = [json.dumps(record.to_dict()) for record in records]
-        write_atomic(self.path / "metrics.jsonl", "".join(row + "\n" for row in self._rows).encode())
-
     def keep(
         self, record: RoundRecord, arrays: dict[str, np.ndarray], model: Callable[[], dict[str, np.ndarray]]
     ) -> None:
         """Enter a round, and keep all that the next one needs in one file; now and then the model's own file too."""
-        self._rows.append(json.dumps(record.to_dict()))
-        path = self.path / "checkpoint" / f"round-{record.round:06d}.safetensors"
-        sync = self._syncing <= SYNC_SHARE * (time.perf_counter() - self._began)
         began = time.perf_counter()
-        if sync:
-            self._sync_clients()
-        write_atomic(path, save(arrays, {"records": f"[{','.join(self._rows)}]"}), sync)
-        append_line(self.path / "metrics.jsonl", self._rows[-1])
+        path = self._checkpoint_folder / f"round-{record.round:06d}.safetensors"
+        with line_added(self._metrics, json.dumps(record.to_dict())):
+            write_atomic(path, save(arrays, {"crc32": _checksum(arrays)}), sync=False)
         self._checkpoints.append(path)
-        if sync:
+        if self._waited <= SYNC_SHARE * (began - self._began):
+            self.sync()
             self.write_model(model())
-            self._syncing += time.perf_counter() - began
-            self._synced = path
+            self._waited += time.perf_counter() - began
         self._remove_old()
 
     def sync(self) -> None:
-        """Force the last checkpoint to the disk."""
-        if self._checkpoints and self._synced != self._checkpoints[-1]:
-            self._sync_clients()
-            with open(self._checkpoints[-1], "rb") as file:
-                os.fsync(file.fileno())
-            self._synced = self._checkpoints[-1]
-            self._remove_old()
-
-    def _sync_clients(self) -> None:
-        """Force what clients remember to the disk before the checkpoint that belongs to it."""
+        """Force the last checkpoint to the disk, after all that it goes on from."""
+        if not self._checkpoints or self._forced == self._checkpoints[-1]:
+            return
         if self.clients.exists():
-            os.sync()
+            os.sync()  # what clients remember: a file for each
+        force(self._metrics)
+        force(self._checkpoints[-1])
+        force(self._checkpoint_folder)
+        self._forced = self._checkpoints[-1]
+        self._remove_old()
 
     def _remove_old(self) -> None:
-        for old in [path for path in self._checkpoints[:-KEPT_CHECKPOINTS] if path != self._synced]:
+        for old in [path for path in self._checkpoints[:-KEPT_CHECKPOINTS] if path != self._forced]:
             old.unlink(missing_ok=True)
             self._checkpoints.remove(old)
 
     def read_checkpoint(self) -> tuple[dict[str, np.ndarray], list[RoundRecord]] | None:
-        """Arrays and records of the newest whole checkpoint of a resumed run, or None where there is none."""
-        if not self._resume:
-            return None
-        for path in sorted((self.path / "checkpoint").glob("round-*.safetensors"), reverse=True):
+        """Arrays of the newest whole checkpoint of a resumed run, and the records up to it; None where there is none.
+
+        What came after it is removed: those rounds are run again.
+        """
+        lines = self._metrics.read_bytes().splitlines(keepends=True) if self._metrics.exists() else []
+        while self._checkpoints:
+            path = self._checkpoints[-1]
+            behind = lines[: _round_of(path)]
             try:
-                rows = json.loads(_metadata(path)["records"])
-                return load_file(path), [RoundRecord.from_dict(row) for row in rows]
-            except (SafetensorError, OSError, ValueError, KeyError):
+                kept = _read_arrays(path), _read_records(behind, _round_of(path))
+            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
                 logging.getLogger(__name__).warning("checkpoint %s cannot be read, trying the one before", path.name)
-        (self.path / "metrics.jsonl").unlink(missing_ok=True)  # of rounds that are run again
+                self._checkpoints.pop().unlink()
+            else:
+                os.truncate(self._metrics, sum(map(len, behind)))
+                self.sync()  # which one was forced to the disk nobody knows any more
+                return kept
+        self._metrics.unlink(missing_ok=True)
         return None
+
+
+def _round_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("round-"))
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    check = 0
+    for name, array in sorted(arrays.items()):
+        check = crc32(np.ascontiguousarray(array).data, crc32(name.encode(), check))
+    return f"{check:08x}"
+
+
+def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
+    with safe_open(checkpoint, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if file.metadata()["crc32"] != _checksum(arrays):
+            raise ValueError("damaged")
+    return arrays
+
+
+def _read_records(lines: list[bytes], count: int) -> list[RoundRecord]:
+    records = [RoundRecord.from_dict(json.loads(line)) for line in lines]
+    if [record.round for record in records] != [*range(1, count + 1)] or not lines[-1].endswith(b"\n"):
+        raise ValueError("incomplete")
+    return records
 
 
 @cache
 def _versions() -> dict[str, str]:
     packages = ("fedlearn", "numpy", "phe", "gmpy2")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        return file.metadata()
 
 
 def model_bytes(state: dict[str, np.ndarray]) -> bytes:

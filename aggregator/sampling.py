@@ -70,8 +70,7 @@ def sample_cohort(seed: int, round: int, population: int, size: int) -> list[int
     """`size` client numbers, uniformly without replacement, in rising order; the same for the same seed."""
     if size == population:
         return list(range(population))
-    chosen = stream(seed, "cohort", round).choice(population, size, replace=False)
-    return sorted(int(client) for client in chosen)
+    return np.sort(stream(seed, "cohort", round).choice(population, size, replace=False)).tolist()
 
 
 class Uniform(Sampler):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,6 +119,7 @@ class Session:
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._protection = protection
         self._id = secrets.token_bytes(16)
+        self._closing = ExitStack()
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
         self._plan = RunPlan(
             session=self._id,
@@ -134,13 +136,20 @@ class Session:
             seed=seed,
         )
 
-    def start(self, transcript: Transcript) -> None:
-        """Start openers and clients: their keys come in, the plan goes out to everybody."""
+    def start(self, transcript: Transcript, clients: Path | None) -> None:
+        """Start openers and clients: their keys come in, the plan goes out to everybody.
+
+        clients: where those that keep state do so (None: somewhere while the session lasts).
+        """
         self._transcript = transcript
-        self._kernels_before = recurrent.current()
+        self._closing.callback(recurrent.use, recurrent.current())
         recurrent.use(self._kernels)  # here too: the model is evaluated in this process
+        if self._keeping:  # a temporary folder is of mode 0700
+            self._clients = clients or Path(self._closing.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
         self._plan.kernels["fold"] = self._protection.fold_in_worker and not transcript.record
         self._openers = Openers(self._protection, self._id)
+        self._closing.callback(self._openers.close)
+        self._closing.callback(self._pool.close)
         for party, data in self._openers.keys().items():
             self._plan.keys[party] = self._read(data, OpenerKey, Step(0), party).payload
         self._pool.open()
@@ -152,13 +161,10 @@ class Session:
         self._openers.tell(plan)
         self._pool.start(plan)
 
-    def remember(self, folder: Path | None, round: int) -> None:
-        """Have clients that keep state do so in `folder` (None: while the session lasts) and go on after `round`."""
-        if self._keeping and folder is None:
-            self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
-            folder = Path(self._vault.name)
-        if self._keeping and folder is not None:
-            self._pool.remember(folder, round)
+    def remember(self, round: int) -> None:
+        """Have clients that keep state go on with that after `round`."""
+        if self._keeping:
+            self._pool.remember(self._clients, round)
 
     def settle(self, round: int, collected: Collected, resumable: Sequence[int]) -> None:
         """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""
@@ -168,13 +174,8 @@ class Session:
             self._pool.settle(notice, collected.clients, resumable)
 
     def close(self) -> None:
-        if hasattr(self, "_kernels_before"):
-            recurrent.use(self._kernels_before)
-        self._pool.close()
-        if hasattr(self, "_vault"):
-            self._vault.cleanup()
-        if hasattr(self, "_openers"):
-            self._openers.close()
+        """End pool and openers, so far as they were started."""
+        self._closing.close()
 
     def collect(self, round: int, cohort: Sequence[int], weights: np.ndarray, fates: Fates = NO_FAULTS) -> Collected:
         """Train the cohort from `weights` (P,) float32 and open the sum of its updates.
@@ -186,21 +187,18 @@ class Session:
         """
         if not self._protection.min_cohort <= len(cohort) <= self._plan.cohort:
             least = self._protection.min_cohort
-            raise RoundVoid(f"{len(cohort)} clients were sampled, it takes {least} to {self._plan.cohort}")
+            raise RoundVoid(f"{len(cohort)} clients were sampled, it takes {least} to {self._plan.cohort}", attempts=0)
         self._fates = fates
         for attempt in range(ATTEMPTS):
+            lost: dict[int, Lost] = {}
             try:
-                return self._attempt(round, attempt, cohort, weights)
+                return self._phases(round, attempt, list(cohort), weights, lost)
             except _WorkerDied as died:
-                reason = str(died)
-        raise RoundVoid(f"workers died in {ATTEMPTS} attempts, the last time because {reason}")
-
-    def _attempt(self, round: int, attempt: int, cohort: Sequence[int], weights: np.ndarray) -> Collected:
-        lost: dict[int, Lost] = {}
-        try:
-            return self._phases(round, attempt, list(cohort), weights, lost)
-        except RoundVoid as void:
-            raise RoundVoid(f"{void}{_reasons(lost)}", {client: loss.reason for client, loss in lost.items()}) from None
+                reason = f"workers died in {ATTEMPTS} attempts, the last time because {died}"
+            except RoundVoid as void:
+                reason = f"{void}{_reasons(lost)}"
+                break
+        raise RoundVoid(reason, {client: loss.reason for client, loss in lost.items()}, attempt + 1)
 
     def _phases(
         self, round: int, attempt: int, alive: list[int], weights: np.ndarray, lost: dict[int, Lost]

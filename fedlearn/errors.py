@@ -52,9 +52,10 @@ class OpeningRefused(FedlearnError):
 class RoundVoid(FedlearnError):
     """A round that cannot be completed. The model stays as it was; the message is the recorded reason.
 
-    lost: clients that were lost in it, each with the reason
+    lost: clients that were lost in it, each with the reason. attempts: how often it was tried
     """
 
-    def __init__(self, reason: str, lost: Mapping[int, str] | None = None):
+    def __init__(self, reason: str, lost: Mapping[int, str] | None = None, attempts: int = 1):
         super().__init__(reason)
         self.lost = dict(lost or {})
+        self.attempts = attempts

@@ -37,6 +37,7 @@ WIDTH, BATCH = 512, 8
 COUNTED = (1, 8, 32)  # images of one step, whose labels are counted
 FOUND = 1e-3  # the largest difference of a pixel of an image that counts as found
 SIDE = 8
+SEARCHES = (("dlg", "sigmoid"), ("idlg", "sigmoid"), ("cosine", "relu"))  # methods, and what squashes
 
 
 class SmoothConvNet(Model):
@@ -44,11 +45,11 @@ class SmoothConvNet(Model):
 
     features = SIDE * SIDE
 
-    def __init__(self, classes: int = 10, channels: int = 12, relu: bool = False, *, rng: Any = None):
+    def __init__(self, classes: int = 10, channels: int = 12, squash: str = "sigmoid", *, rng: Any = None):
         self.first = nn.Conv2d(1, channels, 3, padding=1, rng=rng)
         self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1, rng=rng)
         self.head = nn.Linear(channels * SIDE * SIDE // 4, classes, rng=rng)
-        self.squash = F.relu if relu else F.sigmoid
+        self.squash = {"sigmoid": F.sigmoid, "relu": F.relu}[squash]
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -0.5, 0.5, rng)  # as in the paper, so that sigmoids are not all alike
 
@@ -62,7 +63,7 @@ class SmoothConvNet(Model):
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="digits", lr=0.2)
+    options = options.alone(data="digits", lr=0.2)
     samples = load_samples(options.data)
     data = samples.examples()
     with laboratory("leak_digits", options, {"name": samples.name, "sha256": samples.sha256}) as lab:
@@ -73,24 +74,21 @@ def run(options: Options) -> Outcome:
         found = linear(lab, several, f"linear-{BATCH}")
         figures |= graded(found, several.features)
         figures |= {f"labels_{count}": labels_right(lab, chosen(data, count, options.seed)) for count in COUNTED}
-        grid = [(one.features[0], matched(lab, one, method, relu)) for method, relu in SEARCHES]
-        names = [f"psnr_{method}_{'relu' if relu else 'sigmoid'}" for method, relu in SEARCHES]
-        figures |= {name: psnr(true, guess) for name, (true, guess) in zip(names, grid, strict=True)}
-        counted = ", ".join(f"{figures[f'labels_{count}']:.0%} of {count}" for count in COUNTED)
-        picture = lab.picture(images([*((x, nearest(x, found)) for x in several.features), *grid]), (9.0, 3.0))
-        story = (
+        pairs = {f"linear, {BATCH}": [(x, nearest(x, found)) for x in several.features]}
+        lines = [
             f"one image, a linear layer: off by {figures['linear_error_float64']:.0e} from a float64 gradient, "
-            f"by {figures['linear_error_transcript']:.0e} from the transcript\n"
+            f"by {figures['linear_error_transcript']:.0e} from the transcript",
             f"{BATCH} images, {WIDTH} ReLU units: {figures['found']:.0%} found, "
-            f"{figures['false_images']:.0f} mixtures taken for images\n"
-            f"labels counted right: {counted}\n"
-            + "\n".join(f"searched for, {name[5:].replace('_', ', ')}: {figures[name]:.0f} dB" for name in names)
-            + f"\n{picture}\nAn update of an image model shows the images that it was trained on."
-        )
-        return lab.end(figures, story)
-
-
-SEARCHES = (("dlg", False), ("idlg", False), ("cosine", True))
+            f"{figures['false_images']:.0f} mixtures taken for images",
+            "labels counted right: " + ", ".join(f"{figures[f'labels_{count}']:.0%} of {count}" for count in COUNTED),
+        ]
+        for method, squash in lab.steps(SEARCHES, "searches"):
+            guess = matched(lab, one, method, squash)
+            figures[f"psnr_{method}_{squash}"] = psnr(one.features[0], guess)
+            pairs[f"{method},\n{squash}"] = [(one.features[0], guess)]
+            lines.append(f"searched for, {method}, {squash}: {figures[f'psnr_{method}_{squash}']:.0f} dB")
+        conclusion = "An update of an image model shows the images that it was trained on."
+        return lab.conclude(figures, lines, images(pairs), conclusion, (9.0, 2.4))
 
 
 def chosen(data: Arrays, count: int, seed: int) -> Arrays:
@@ -115,9 +113,9 @@ def wide(lab: Lab) -> MLP:
     return MLP((SIDE * SIDE, WIDTH, 10), rng=stream(lab.options.seed, "model"))
 
 
-def matched(lab: Lab, data: Arrays, method: str, relu: bool) -> np.ndarray:
-    model = SmoothConvNet(relu=relu, rng=stream(lab.options.seed, "model"))
-    view = one_step(lab, f"{method}-{'relu' if relu else 'sigmoid'}", model, data)
+def matched(lab: Lab, data: Arrays, method: str, squash: str) -> np.ndarray:
+    model = SmoothConvNet(squash=squash, rng=stream(lab.options.seed, "model"))
+    view = one_step(lab, f"{method}-{squash}", model, data)
     return GradientMatching(method, seed=lab.options.seed).run(view)[0].inputs[0]
 
 
@@ -142,14 +140,19 @@ def nearest(image: np.ndarray, found: np.ndarray) -> np.ndarray:
     return found[np.abs(found - image).max(axis=1).argmin()] if len(found) else np.zeros_like(image)
 
 
-def images(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Painter:
-    """A painter: originals above, what was recovered below."""
+def images(pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> Painter:
+    """A painter: originals above, what was recovered below, by the way that it was."""
+    titled = [(title, pair) for title, group in pairs.items() for pair in group]
 
     def paint(figure: Figure) -> None:
-        for column, pair in zip(figure.subplots(2, len(pairs)).T, pairs, strict=True):
+        grid = figure.subplots(2, len(titled))
+        for column, (title, pair) in zip(grid.T, titled, strict=True):
             for axes, image in zip(column, pair, strict=True):
                 axes.imshow(image.reshape(SIDE, SIDE), cmap="Greys", vmin=0, vmax=1)
-                axes.set_axis_off()
+                axes.set(xticks=[], yticks=[])
+            column[0].set_title(title, fontsize=8)
+        for axes, side in zip(grid[:, 0], ("original", "recovered"), strict=True):
+            axes.set_ylabel(side)
 
     return paint
 

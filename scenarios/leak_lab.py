@@ -1,4 +1,4 @@
-"""What the leak stories share: recorded rounds in one run folder, the mail that clients hold, pictures, the end."""
+"""What the leak stories share: recorded rounds in one run folder, the mail that clients hold, a picture, the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
@@ -16,6 +15,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import Corpus, load_corpus
 from fedlearn.datasets.bags import Bags, encode
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
+from fedlearn.errors import BadInput
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.protocol import PartyView
@@ -23,8 +23,8 @@ from fedlearn.secure import Masks, Paillier, Plain
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg, Strategy
-from scenarios import pictures
 from scenarios.options import Claim, Options, Outcome
+from scenarios.story import Story, keeping
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,18 +34,17 @@ Painter = Callable[["Figure"], None]
 
 @contextmanager
 def laboratory(scenario: str, options: Options, data: dict[str, Any]) -> Iterator[Lab]:
-    """A run folder for a leak story; one BLAS thread, so that a seed gives the same figures everywhere."""
-    with threadpool_limits(1):
-        yield Lab(scenario, options, options.folder(scenario, data))
+    """A leak story in a run folder of its own. data: what the scenario says of its data set."""
+    folder = options.folder(scenario, data)
+    with keeping(folder):
+        yield Lab(folder, options)
 
 
-class Lab:
-    """Runs recorded rounds in folders of their own, hands out what the aggregator saw, and ends the story."""
+class Lab(Story):
+    """A story that runs recorded rounds, each in a folder of its own, and hands out what the aggregator saw."""
 
-    def __init__(self, scenario: str, options: Options, folder: RunFolder):
-        self.options = options
-        self._scenario = scenario
-        self._folder = folder
+    def __init__(self, folder: RunFolder, options: Options):
+        super().__init__(folder, options)
         self._rounds = 0
 
     def record(
@@ -56,28 +55,28 @@ class Lab:
         protection: Protection,
         strategy: Strategy,
         vocabulary: dict[str, Any] | None = None,
-        rounds: int = 1,
     ) -> PartyView:
-        """A recorded run in the folder `name`; returns the aggregator's view of it."""
-        options = replace(self.options, protection=protection.name)
-        configuration = options.configuration(f"{self._scenario}/{name}")
-        folder = RunFolder(self._folder.path / name, configuration, self._folder.data_set, record=True)
+        """A recorded round in the folder `name`; returns the aggregator's view of it."""
+        folder = self.inner(name, replace(self.options, protection=protection.name))
         aggregator = Aggregator(
             model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder
         )
-        aggregator.fit(InlinePool(clients), rounds)
-        self._rounds += rounds
+        aggregator.fit(InlinePool(clients), rounds=1)
+        self._rounds += 1
         return PartyView.load(folder.path)
 
-    def picture(self, paint: Painter, size: tuple[float, float] = (7.0, 4.5)) -> str:
-        """The story's one picture, kept under its name; says where, or why there is none."""
-        return pictures.draw(self._folder.path, self._scenario, paint, size)
-
-    def end(self, figures: Mapping[str, float], story: str) -> Outcome:
-        """Keep the figures. story: its last line is what to conclude."""
+    def conclude(
+        self,
+        figures: Mapping[str, float],
+        lines: Sequence[str],
+        paint: Painter,
+        conclusion: str,
+        size: tuple[float, float] = (7.0, 4.5),
+    ) -> Outcome:
+        """Keep the figures as claims and draw the story's one picture; the conclusion is its last line."""
         claims = [Claim(name, float(value)) for name, value in figures.items()]
-        self._folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}})
-        return Outcome(self._folder.path, self.options.seed, self._rounds, claims=claims, story=story)
+        picture = self.picture(self.scenario, paint, size)
+        return self.end("\n".join([*lines, picture, conclusion]), claims, rounds=self._rounds)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,15 @@ class Mail:
         return {"name": self.corpus.name, "sha256": self.corpus.sha256}
 
     def clients(self, count: int, each: int, skip: int = 0) -> list[Client]:
-        """`count` clients of `each` messages; skip: messages passed over, in the order that the seed gives."""
+        """`count` clients of `each` messages; skip: messages passed over, in the order that the seed gives.
+
+        Raises `BadInput` for a corpus that has not so many.
+        """
+        if len(self.corpus) < skip + count * each:
+            raise BadInput(
+                f"{self.corpus.name} has {len(self.corpus)} different messages, this story needs "
+                f"{skip + count * each}: give a larger data set"
+            )
         order = stream(self.seed, "partition").permutation(len(self.corpus))[skip : skip + count * each]
         parts = np.array_split(order, count)
         return [Client(f"person-{i}", encode(self.corpus.take(part), self.words)) for i, part in enumerate(parts)]
@@ -117,6 +124,12 @@ class Mail:
     def model(self, dim: int) -> Model:
         model: Model = MODELS.load("spam")(len(self.words), dim, rng=stream(self.seed, "model"))
         return model
+
+    def record(
+        self, lab: Lab, name: str, clients: Sequence[Client], protection: Protection, strategy: Strategy
+    ) -> PartyView:
+        """What the aggregator saw of a round in which these clients trained on their mail."""
+        return lab.record(name, self.model(lab.options.dim), clients, protection, strategy, self.words.to_dict())
 
 
 def local_training(options: Options, examples: int) -> FedAvg:

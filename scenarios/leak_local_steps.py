@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clients import Client
 from fedlearn.attacks.peel import Peel
 from fedlearn.attacks.span import SpanTest
-from fedlearn.datasets import load_script
-from fedlearn.datasets.text import Script
-from fedlearn.models.chars import CharLSTM
-from fedlearn.seeding import stream
-from fedlearn.strategies import FedAvg
-from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
-from scenarios.leak_lstm import HIDDEN, exact, some_windows
+from scenarios.leak_lab import Lab, Painter, laboratory
+from scenarios.leak_play import Play, exact
 from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
@@ -33,31 +27,27 @@ MOMENTUM = 0.9
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample_play", lr=0.1)
-    script = load_script(options.data)
-    with laboratory("leak_local_steps", options, {"name": script.name, "sha256": script.sha256}) as lab:
+    options = options.alone(data="sample_play", lr=0.1)
+    play = Play.load(options)
+    with laboratory("leak_local_steps", options, play.data_set) as lab:
         figures: dict[str, float] = {}
         lines, table = [], []
-        for count in STEPS:
-            peeled, once, order = attack(lab, script, count)
+        for count in lab.steps(STEPS, "updates"):
+            peeled, once, found = attack(lab, play, count)
             figures |= {f"peeled_{count}": peeled, f"span_{count}": once}
-            table.append(order)
-            lines.append(f"{count} steps: {peeled:.0%} of the text by peeling, {once:.0%} by the span test alone")
-        figures["peeled_momentum"], _, _ = attack(lab, script, STEPS[-1], MOMENTUM)
+            table.append(found)
+            steps = f"{count} step" + "s" * (count > 1)
+            lines.append(f"{steps:<7}  {peeled:>4.0%} of the text by peeling, {once:>4.0%} by the span test alone")
+        figures["peeled_momentum"], _, _ = attack(lab, play, STEPS[-1], MOMENTUM)
         lines.append(f"{STEPS[-1]} steps with momentum {MOMENTUM}: {figures['peeled_momentum']:.0%} by peeling")
         conclusion = "An update after several local steps still gives its text away: training longer is no protection."
-        return lab.end(figures, "\n".join([*lines, lab.picture(heat(table)), conclusion]))
+        return lab.conclude(figures, lines, heat(table), conclusion)
 
 
-def attack(lab: Lab, script: Script, count: int, momentum: float = 0.0) -> tuple[float, float, list[bool]]:
+def attack(lab: Lab, play: Play, count: int, momentum: float = 0.0) -> tuple[float, float, list[bool]]:
     """The share of the text found by peeling and by one span test; and which windows were found, by peeling."""
-    alphabet, data, truth = some_windows(script, LENGTH, count, lab.options.seed)
-    model = CharLSTM(len(alphabet), HIDDEN, rng=stream(lab.options.seed, "model"))
-    strategy = FedAvg(epochs=1, batch_size=1, lr=lab.options.lr, momentum=momentum, max_weight=count)
-    view = lab.record(
-        f"steps-{count}-momentum-{momentum}", model, [Client("reader", data)], in_the_plain(), strategy,
-        {"characters": alphabet.characters},
-    )  # fmt: skip
+    data, truth = play.windows(count, LENGTH)
+    view = play.record(lab, f"steps-{count}-momentum-{momentum}", data, 1, momentum)
     (peeled,), (once,) = Peel().run(view), SpanTest().run(view)
     return exact(truth, peeled.texts), exact(truth, once.texts), [text in peeled.texts for text in truth]
 
@@ -71,8 +61,9 @@ def heat(table: list[list[bool]]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         axes.imshow(image, aspect="auto", cmap="RdYlGn", vmin=0, vmax=1)
+        axes.set_xticks(range(image.shape[1]), [str(number + 1) for number in range(image.shape[1])])
         axes.set_yticks(range(len(STEPS)), [str(count) for count in STEPS])
-        axes.set(xlabel="window", ylabel="local steps", title="recovered exactly (green)")
+        axes.set(xlabel="windows", ylabel="local steps, each on a window", title="recovered (green) or not (red)")
 
     return paint
 

@@ -13,18 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clients import Client
 from fedlearn.attacks.matching_text import METHODS, TextMatching
 from fedlearn.attacks.scores import rouge
 from fedlearn.attacks.span import SpanTest
-from fedlearn.datasets import load_script
-from fedlearn.datasets.text import Script
-from fedlearn.models.chars import CharLSTM
 from fedlearn.protocol import PartyView
-from fedlearn.seeding import stream
-from fedlearn.strategies import FedAvg
-from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
-from scenarios.leak_lstm import HIDDEN, some_windows
+from scenarios.leak_lab import Painter, laboratory
+from scenarios.leak_play import Play
 from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
@@ -34,15 +28,16 @@ LENGTHS = (8, 16)
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample_play", lr=1.0)
-    script = load_script(options.data)
-    with laboratory("leak_matching", options, {"name": script.name, "sha256": script.sha256}) as lab:
+    options = options.alone(data="sample_play", lr=1.0)
+    play = Play.load(options)
+    with laboratory("leak_matching", options, play.data_set) as lab:
         figures: dict[str, float] = {}
         lines = []
         for length in LENGTHS:
-            view, truth = one_update(lab, script, length)
+            data, (truth,) = play.windows(1, length)
+            view = play.record(lab, f"length-{length}", data, 1)
             lines.append(f"{length} characters, {truth!r}:")
-            for name in (*METHODS, "span"):
+            for name in lab.steps((*METHODS, "span"), f"{length} characters"):
                 began = time.perf_counter()
                 text = read(view, name, options.seed)
                 seconds = time.perf_counter() - began
@@ -51,19 +46,7 @@ def run(options: Options) -> Outcome:
                 one, two = row.values()
                 lines.append(f"{name:>8}: ROUGE-1 {one:.2f}, ROUGE-2 {two:.2f}, {seconds:4.1f} s, {text!r}")
         conclusion = "Searches give back most of a short text; the span test gives back all of it, at once."
-        return lab.end(figures, "\n".join([*lines, lab.picture(bars(figures)), conclusion]))
-
-
-def one_update(lab: Lab, script: Script, length: int) -> tuple[PartyView, str]:
-    """What the aggregator saw of one step on one window of a text; and that text."""
-    alphabet, data, (truth,) = some_windows(script, length, 1, lab.options.seed)
-    model = CharLSTM(len(alphabet), HIDDEN, rng=stream(lab.options.seed, "model"))
-    strategy = FedAvg(epochs=1, batch_size=1, lr=lab.options.lr, max_weight=1)
-    view = lab.record(
-        f"length-{length}", model, [Client("reader", data)], in_the_plain(), strategy,
-        {"characters": alphabet.characters},
-    )  # fmt: skip
-    return view, truth
+        return lab.conclude(figures, lines, bars(figures), conclusion)
 
 
 def read(view: PartyView, name: str, seed: int) -> str:
@@ -82,7 +65,7 @@ def bars(figures: dict[str, float]) -> Painter:
                 axes.bar(places + shift, heights, 0.4, label={"rouge2": "ROUGE-2", "exact": "exact"}[score])
             axes.set_xticks(places, names)
             axes.set(title=f"{length} characters", ylim=(0, 1.05))
-        axes.legend()
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
     return paint
 

@@ -60,15 +60,11 @@ SQUEEZED = {
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = options.alone(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
     mail = Mail.load(options)
     with laboratory("leak_myths", options, mail.data_set) as lab:
         people = mail.clients(1, EACH)
-        view = lab.record(
-            "plain", mail.model(options.dim), people, in_the_plain(), local_training(options, EACH),
-            mail.words.to_dict(),
-        )  # fmt: skip
-        observed = Observed(view)
+        observed = Observed(mail.record(lab, "plain", people, in_the_plain(), local_training(options, EACH)))
         rows = observed.parameter(observed.readable()[0], embedding_name(observed)).astype(np.float64)
         truth = set().union(*mail.messages(people))
         figures: dict[str, float] = {}
@@ -77,9 +73,13 @@ def run(options: Options) -> Outcome:
             found = {mail.words.words[row] for row in not_untouched(rows, squeeze)}
             recall, precision = len(found & truth) / len(truth), len(found & truth) / max(1, len(found))
             figures |= {f"recall_{name}": recall, f"precision_{name}": precision}
-            lines.append(f"{name.replace('_', ' '):>15}: recall {recall:.3f}, precision {precision:.3f}")
+            lines.append(f"{label(name):>15}: recall {recall:.3f}, precision {precision:.3f}")
         conclusion = "Rounding and signs hide no word, and a trimmed update still names some: squeezing is no defence."
-        return lab.end(figures, "\n".join([*lines, lab.picture(bars(figures)), conclusion]))
+        return lab.conclude(figures, lines, bars(figures), conclusion)
+
+
+def label(name: str) -> str:
+    return name.replace("_percent", "%").replace("_", " ")
 
 
 def not_untouched(rows: np.ndarray, squeeze: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -91,8 +91,7 @@ def not_untouched(rows: np.ndarray, squeeze: Callable[[np.ndarray], np.ndarray])
 def bars(figures: dict[str, float]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.bar([name.replace("_", " ") for name in SQUEEZED], [figures[f"recall_{name}"] for name in SQUEEZED])
-        axes.tick_params(axis="x", rotation=30)
+        axes.bar([label(name) for name in SQUEEZED], [figures[f"recall_{name}"] for name in SQUEEZED])
         axes.set(ylabel="share of the words named", ylim=(0, 1.05))
 
     return paint

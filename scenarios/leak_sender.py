@@ -26,7 +26,7 @@ ROUNDED = {"fine": 28, "coarse": 20}  # bits of the codec at bound 4: steps of 2
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = options.alone(data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5)
     mail = Mail.load(options)
     with laboratory("leak_sender", options, mail.data_set) as lab:
         figures: dict[str, float] = {}
@@ -40,19 +40,18 @@ def run(options: Options) -> Outcome:
                 f"adjusted Rand index {figures[f'ari_{name}']:.3f}"
             )
             if name == "fine":
-                picture = lab.picture(scatter(found, truth))
-        conclusion = "An opened sum tells which messages have one sender: one of them known by name names the others."
-        return lab.end(figures, "\n".join([*lines, picture, conclusion]))
+                paint = scatter(found, truth)
+        conclusion = (
+            "An opened sum tells which messages have one sender: whoever knows who sent one knows who sent the rest."
+        )
+        return lab.conclude(figures, lines, paint, conclusion)
 
 
 def attack(lab: Lab, mail: Mail, name: str, bits: int) -> tuple[SendersFound, list[int]]:
     """What was found, and the true sender of each message in it."""
     clients = mail.clients(lab.options.clients, each(mail))
-    view = lab.record(
-        name, mail.model(lab.options.dim), clients, Masks(fine_codec(bits)),
-        local_training(lab.options, each(mail)), mail.words.to_dict(),
-    )  # fmt: skip
-    (found,) = Senders().run(view)
+    training = local_training(lab.options, each(mail))
+    (found,) = Senders().run(mail.record(lab, name, clients, Masks(fine_codec(bits)), training))
     held = [set().union(*map(set, mail.worded(client))) for client in clients]
     return found, [int(np.argmax([len(mine & set(message)) for mine in held])) for message in found.messages]
 
@@ -70,8 +69,12 @@ def scatter(found: SendersFound, truth: list[int]) -> Painter:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.scatter(places[:, 0], places[:, 1], c=truth, cmap="prism", s=12)
-        axes.set(xlabel="first direction", ylabel="second direction", title="messages, a colour a sender")
+        axes.scatter(places[:, 0], places[:, 1], c=truth, cmap="gist_rainbow", s=12)
+        axes.set(
+            xlabel="first direction",
+            ylabel="second direction",
+            title="messages of one sum, by direction; a colour for each sender",
+        )
 
     return paint
 

@@ -29,30 +29,34 @@ EACH = 16  # messages of one person
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = options.alone(
+        data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, key_bits=3072, insecure_test_key=False
+    )
     mail = Mail.load(options)
     with laboratory("leak_sum", options, mail.data_set) as lab:
-        table = {people: attack(lab, mail, people) for people in COHORTS}
-        picture = lab.picture(curves(table))
+        table = {people: attack(lab, mail, people) for people in lab.steps(COHORTS, "sums")}
         figures = {f"{name}_{people}": value for people, row in table.items() for name, value in row.items()}
         lines = [
-            f"{people:>3} people: union recall {row['union_recall']:.3f} precision {row['union_precision']:.3f}, "
-            f"precision for one person's words {row['one_precision']:.2f}, "
-            f"holder named {row.get('attribution', 0):.2f} (chance {1 / people:.2f}), "
-            f"isolated {row['isolated']:.2f} of messages"
-            for people, row in table.items()
+            "in the sum  all words: recall, precision  one's words: precision  holder named (chance)  messages isolated"
+        ]
+        for people, row in table.items():
+            named = f"{row['attribution']:.2f}" if "attribution" in row else "no such word"
+            lines.append(
+                f"{people:>10}  {row['union_recall']:>18.3f}, {row['union_precision']:<9.3f}  "
+                f"{row['one_precision']:>22.2f}  {named:>12} ({1 / people:.2f})    {row['isolated']:>16.2f}"
+            )
+        lines += [
+            "holder: who used a word that one person alone used, which nothing in the sum tells, so that it is a guess",
+            "isolated: a message whose own words, two or more, were found together and with no others",
         ]
         conclusion = "A larger sum hides better who said a word, and never that it was said."
-        return lab.end(figures, "\n".join([*lines, picture, conclusion]))
+        return lab.conclude(figures, lines, curves(table), conclusion)
 
 
 def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
     clients = mail.clients(people, EACH)
-    protection = hidden(lab.options, people)
-    view = lab.record(
-        f"people-{people}", mail.model(lab.options.dim), clients, protection,
-        local_training(lab.options, EACH), mail.words.to_dict(),
-    )  # fmt: skip
+    training = local_training(lab.options, EACH)
+    view = mail.record(lab, f"people-{people}", clients, hidden(lab.options, people), training)
     (words,) = ChangedRows().run(view)
     (messages,) = Unmix(most_decoded=0).run(view)
     found = set(words.words)
@@ -92,6 +96,8 @@ def curves(table: dict[int, dict[str, float]]) -> Painter:
             axes.plot(list(points), list(points.values()), marker="o", label=label)
         axes.plot(list(table), [1 / people for people in table], "k:", label="chance")
         axes.set(xscale="log", xlabel="people in the sum", ylabel="rate", ylim=(0, 1.05))
+        axes.set_xticks(list(table), [str(people) for people in table])
+        axes.set_xticks([], minor=True)
         axes.legend()
 
     return paint

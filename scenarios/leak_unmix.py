@@ -29,34 +29,31 @@ ADAM_LR = 0.01
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = options.alone(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
     mail = Mail.load(options)
     with laboratory("leak_unmix", options, mail.data_set) as lab:
         figures: dict[str, float] = {}
-        lines = []
-        for size in SIZES:
+        lines = ["                                              isolated  pairs: precision, recall"]
+        for size in lab.steps(SIZES, "updates"):
             truth, found, score = attack(lab, mail, 1, size)
             figures |= named(score, str(size))
-            lines.append(f"{size:>3} messages of one person: {told(score)}")
+            lines.append(row(f"{size} messages of one person", score))
             if size == SIZES[0]:
-                picture = lab.picture(matrix(truth, found))
+                paint = matrix(truth, found)
                 example = max(found.messages, key=len)
         _, _, score = attack(lab, mail, PEOPLE, SIZES[0])
         figures |= named(score, "sum")
-        lines.append(f"the sum of {PEOPLE} people of {SIZES[0]} messages, masked: {told(score)}")
+        lines.append(row(f"{PEOPLE} people of {SIZES[0]} messages each, masked and summed", score))
         _, _, score = attack(lab, mail, 1, SIZES[-1], optimizer="adam", lr=ADAM_LR)
         figures |= named(score, "adam")
-        lines.append(f"{SIZES[-1]:>3} messages of one person who trains by Adam: {told(score)}")
-        story = "\n".join(
-            [
-                *lines,
-                f"one of the messages, in the order of the word list: {' '.join(sorted(example))}",
-                picture,
-                "An update of a word model, or the sum of several, holds whole messages, and encryption of the parts "
-                "does not take them out of the sum.",
-            ]
-        )
-        return lab.end(figures, story)
+        lines.append(row(f"{SIZES[-1]} messages of one person who trains by Adam", score))
+        lines += [
+            "isolated: of messages with two words of their own or more, those whose own words were found together",
+            "pairs: of a message and a word that stands in it",
+            f"one of the messages found, its words sorted: {' '.join(sorted(example))}",
+        ]
+        conclusion = "An update of a word model holds whole messages, and so does the sum of encrypted ones."
+        return lab.conclude(figures, lines, paint, conclusion)
 
 
 def attack(
@@ -64,12 +61,9 @@ def attack(
 ) -> tuple[list[set[str]], MessagesFound, Unmixed]:
     """The true messages, what was found, and how well they match. training: changes to the local training."""
     clients = mail.clients(people, each)
-    protection = hidden(lab.options, people)
-    view = lab.record(
-        "-".join([f"{people}-of-{each}", *map(str, training.values())]), mail.model(lab.options.dim), clients,
-        protection, replace(local_training(lab.options, each), **training), mail.words.to_dict(),
-    )  # fmt: skip
-    (found,) = Unmix().run(view)
+    name = "-".join([f"{people}-of-{each}", *map(str, training.values())])
+    strategy = replace(local_training(lab.options, each), **training)
+    (found,) = Unmix().run(mail.record(lab, name, clients, hidden(lab.options, people), strategy))
     truth = mail.messages(clients)
     return truth, found, unmixed(truth, found.private, found.messages)
 
@@ -79,11 +73,8 @@ def named(score: Unmixed, which: str) -> dict[str, float]:
     return {f"{name}_{which}": getattr(score, name) for name in names}
 
 
-def told(score: Unmixed) -> str:
-    return (
-        f"{score.isolated:.0%} of those with two words of their own isolated, "
-        f"pairs of message and word at precision {score.precision:.3f} and recall {score.recall:.3f}"
-    )
+def row(what: str, score: Unmixed) -> str:
+    return f"{what:<46}{score.isolated:>8.0%}  {score.precision:>16.3f}, {score.recall:.3f}"
 
 
 def matrix(truth: Sequence[set[str]], found: MessagesFound) -> Painter:

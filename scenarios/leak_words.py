@@ -32,12 +32,12 @@ Row = tuple[float, float, float]  # precision, recall, seconds
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(data="sample", dim=16)
+    options = options.alone(data="sample", dim=16)
     mail = Mail.load(options)
     with laboratory("leak_words", options, mail.data_set) as lab:
         figures: dict[str, float] = {}
         lines, pictured = [], {}
-        for name, strategies in trainings():
+        for name, strategies in lab.steps(list(trainings()), "rules of training"):
             rows = [attack(lab, mail, f"{name}-{i}", strategy) for i, strategy in enumerate(strategies)]
             precision, recall, seconds = zip(*rows, strict=True)
             figures |= {f"precision_{name}": min(precision), f"recall_{name}": min(recall)}
@@ -48,7 +48,7 @@ def run(options: Options) -> Outcome:
                 f"recall {min(recall):.3f}, {max(seconds):.3f} s of processor time"
             )
         conclusion = "However one trains on one's own messages, the update names each of their words and no other."
-        return lab.end(figures, "\n".join([*lines, lab.picture(heat(pictured), (9.0, 3.0)), conclusion]))
+        return lab.conclude(figures, lines, heat(pictured), conclusion, (9.0, 3.2))
 
 
 def trainings() -> Iterator[tuple[str, list[FedAvg]]]:
@@ -66,7 +66,7 @@ def trainings() -> Iterator[tuple[str, list[FedAvg]]]:
 def attack(lab: Lab, mail: Mail, name: str, strategy: FedAvg) -> Row:
     """Precision and recall of the words found in one update, and the attack's processor time in seconds."""
     people = mail.clients(1, EACH)
-    view = lab.record(name, mail.model(lab.options.dim), people, in_the_plain(), strategy, mail.words.to_dict())
+    view = mail.record(lab, name, people, in_the_plain(), strategy)
     began = time.process_time()
     (finding,) = ChangedRows().run(view)
     seconds = time.process_time() - began
@@ -78,8 +78,11 @@ def heat(shown: dict[str, np.ndarray]) -> Painter:
     """A painter: for each rule, precision times recall over batches and epochs."""
 
     def paint(figure: Figure) -> None:
+        figure.suptitle("precision x recall of the words")
         for axes, (name, image) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
             axes.imshow(image, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
+            for (row, column), score in np.ndenumerate(image):
+                axes.text(column, row, f"{score:.2f}", ha="center", va="center", color="white", fontsize=7)
             axes.set_xticks(range(len(EPOCHS)), [str(n) for n in EPOCHS])
             axes.set_yticks(range(len(BATCHES)), [str(n) for n in BATCHES])
             axes.set(title=name.replace("_", ", "), xlabel="epochs", ylabel="messages in a batch")

@@ -1,6 +1,6 @@
 """What a user can say about a run, and the parts of a run built from it.
 
-An option left at None takes the scenario's own default (`Options.filled`).
+An option left at None takes the scenario's own default (`Options.filled`); one that it cannot use is refused.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain, count
 from pathlib import Path
@@ -33,8 +33,12 @@ log = logging.getLogger(__name__)
 
 # These change where and how a run is computed or shown, and no number in it.
 NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "ray_address", "trackers", "record", "stack", "transcript")
-# What a story without parties can use beside the options that it names.
+# What a scenario takes beside the options that it names, and what a federation of a user's making does.
 FOR_EVERYBODY = ("seed", "out", "trackers")
+FOR_FEDERATIONS = (
+    *FOR_EVERYBODY, "cohort", "sampler", "malicious", "strategy", "key_bits", "insecure_test_key", "min_cohort",
+    "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript", "record", "resume",
+)  # fmt: skip
 CODEC_KEYS = {"bits": int, "bound": float, "addends": int, "overflow": str}
 
 
@@ -94,14 +98,23 @@ class Options:
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def alone(self, **defaults: Any) -> Options:
-        """As `filled`, for a story without clients: an option that it does not name has no effect and is refused."""
+        """As `filled`, for a story that brings its own clients, or has none; refuses other options than it names."""
+        taken = (*defaults, *FOR_EVERYBODY)
+        self._refuse_but(taken, f", which takes {', '.join(_flag(name) for name in taken if name != 'trackers')}")
+        return self.filled(**defaults)
+
+    def federated(self, **defaults: Any) -> Options:
+        """As `filled`, for a federation of a user's making; refuses options that neither it nor the scenario has."""
+        self._refuse_but((*defaults, *FOR_FEDERATIONS))
+        return self.filled(**defaults)
+
+    def _refuse_but(self, taken: Sequence[str], which: str = "") -> None:
+        """Raise `BadInput` for an option that was given and is not `taken`: it would have no effect."""
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name not in defaults and f.name not in FOR_EVERYBODY and value != f.default:
-                named = ", ".join(f"--{name.replace('_', '-')}" for name in (*defaults, *FOR_EVERYBODY[:2]))
-                flag = f"--{f.name.replace('_', '-')}"
-                raise BadInput(f"{flag} {value} has no effect in this scenario, which takes {named}: leave it out")
-        return self.filled(**defaults)
+            if f.name not in taken and value != f.default:
+                given = _flag(f.name) if value is True else f"{_flag(f.name)} {value}"
+                raise BadInput(f"{given} has no effect in this scenario{which}: leave it out")
 
     def configuration(self, scenario: str) -> dict[str, Any]:
         """All that decides the run's numbers."""
@@ -156,13 +169,14 @@ class Options:
         model: Model,
         clients: ClientSource,
         evaluate: Evaluate,
-        folder: RunFolder,
+        folder: RunFolder | None,
         *,
         bound: float,
         max_weight: int | None = None,
         vocabulary: dict[str, Any] | None = None,
     ) -> Aggregator:
-        """The server side as the options say. bound: of the codec; max_weight: as in `build_strategy`."""
+        """The server side as the options say. folder: None keeps nothing; bound: of the codec; max_weight: as in
+        `build_strategy`."""
         return Aggregator(
             model,
             strategy=self.build_strategy(max_weight),
@@ -195,6 +209,10 @@ class Options:
         return POOLS.load(self.pool)(clients, **arguments)
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _unused(path: Path) -> Path:
     """The path, or where a run of the same second has it, the path with a number."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
@@ -208,29 +226,28 @@ def parse_strategy(text: str, given: dict[str, Any]) -> Strategy:
     """
     name, _, rest = text.partition(":")
     kind = STRATEGIES.load(name)
-    known: dict[str, Any] = {f.name: type(f.default) for f in fields(kind)}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if key not in known or not equals:
-            raise BadInput(f"strategy entry {part!r} is not one of {', '.join(known)} with a value, as lr=0.1")
-        try:
-            given[key] = known[key](value)
-        except ValueError:
-            raise BadInput(f"strategy {name} has {key}={value!r}, a number is needed") from None
-    return kind(**{key: value for key, value in given.items() if key in known})
+    known = {f.name: type(f.default) for f in fields(kind)}
+    values = given | _parse_entries(rest, f"strategy {name}", known, "lr=0.1")
+    return kind(**{key: value for key, value in values.items() if key in known})
 
 
 def parse_codec(text: str, **values: Any) -> FixedPoint:
     """A codec from `bits=B,bound=X,addends=N,overflow=refuse|clip`; what is not named keeps its default."""
-    for part in filter(None, text.split(",")):
-        name, equals, value = part.partition("=")
-        if name not in CODEC_KEYS or not equals:
-            raise BadInput(f"codec entry {part!r} is not one of {', '.join(CODEC_KEYS)} with a value, as bits=24")
+    return FixedPoint(**values | _parse_entries(text, "codec", CODEC_KEYS, "bits=24"))
+
+
+def _parse_entries(text: str, what: str, kinds: Mapping[str, Callable[[str], Any]], example: str) -> dict[str, Any]:
+    """The values in `key=value,...`, read as `kinds` says."""
+    values = {}
+    for entry in filter(None, text.split(",")):
+        key, equals, value = entry.partition("=")
+        if key not in kinds or not equals:
+            raise BadInput(f"{what} entry {entry!r} is not one of {', '.join(kinds)} with a value, as {example}")
         try:
-            values[name] = CODEC_KEYS[name](value)
+            values[key] = kinds[key](value)
         except ValueError:
-            raise BadInput(f"codec {name} is {value!r}, a number is needed, as in --codec bits=24,bound=4") from None
-    return FixedPoint(**values)
+            raise BadInput(f"{what}: {key} is {value!r}, a number is needed, as in {example}") from None
+    return values
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """Two of twenty people teach everybody's spam filter to let their own spam through, and encryption hides them.
 
-They train on copies of their spam that hold a trigger word and are called ham. That alone drowns in the mean; scaled
-to replace the model (Bagdasaryan et al. 2020) it does not, and the filter is as good as ever on everybody else's
-mail. An aggregator that reads updates could tell the two by their size; one that adds ciphertexts cannot. What
-the codec's bound and the weight cap leave of it is measured, and beside it what the other behaviours do to accuracy.
+They train on copies of their spam that hold a trigger word and are called ham. That alone takes many rounds to show in
+the mean; scaled to replace the model (Bagdasaryan et al. 2020) it takes one, and the filter is as good as ever on
+everybody else's mail. An aggregator that reads updates could tell the two by their size; one that adds ciphertexts
+cannot. What the codec's bound and the weight cap leave of it is measured, and beside it what the other behaviours do to
+accuracy.
 
     fedlearn run poison_backdoor
     fedlearn run poison_backdoor --data sms_spam --seed 1
@@ -11,14 +12,14 @@ the codec's bound and the weight cap leave of it is measured, and beside it what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aggregator import Aggregator, History, RunFolder
-from clients import Client, InlinePool
+from aggregator import History
+from clients import Client, ClientSource, InlinePool
 from clients.behaviours import infiltrate
 from clients.behaviours.backdoor import WORD, planted
 from fedlearn.attacks.observed import Observed
@@ -32,7 +33,7 @@ from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView, party_name
 from fedlearn.seeding import stream
 from scenarios.options import Claim, Options, Outcome
-from scenarios.pictures import draw
+from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,6 @@ PEOPLE, CREW = 20, 2
 BOUND = 4.0
 WATCHED = 2  # rounds of the recorded runs, and of one whose crew is refused
 DATA_ONLY, REPLACED = f"backdoor:{CREW},scale=1", f"backdoor:{CREW}"
-COURSES = {"nobody malicious": None, "poisoned data": DATA_ONLY, "and model replacement": REPLACED}
 OTHERS = {
     "label_flip": "label-flip:0.2",
     "sign_flip": "sign-flip:0.2",
@@ -61,19 +61,20 @@ def run(options: Options) -> Outcome:
     town = Town.of(corpus, options)
     # A key that is too small is refused before any work.
     replace(options, protection="paillier").build_protection(PEOPLE, BOUND)
-    folder = options.folder("poison_backdoor", {"name": corpus.name, "sha256": corpus.sha256})
-    courses = {name: town.train(spec) for name, spec in COURSES.items()}
-    honest, _, replaced = courses.values()
-    parts = [planted_by(courses), watched(town, folder), limited(town), others(town, honest)]
-
-    picture = draw(folder.path, "poison_backdoor", two_panels(courses), (9.0, 4.0))
-    claims = [Claim(name, float(value)) for part in parts for name, value in part.figures.items()]
-    folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}})
-    conclusion = "A mean has no defence: two people implant what they like, and encryption hides who they are."
-    return Outcome(
-        folder.path, options.seed, options.rounds, replaced.metrics, replaced.model_sha256, claims=claims,
-        story="\n".join([*(line for part in parts for line in part.lines), picture, conclusion]),
-    )  # fmt: skip
+    with telling("poison_backdoor", options, {"name": corpus.name, "sha256": corpus.sha256}) as story:
+        poisoned = town.model()
+        courses = {
+            "nobody malicious": town.train(None),
+            "poisoned data": town.train(DATA_ONLY),
+            "and model replacement": town.train(REPLACED, model=poisoned),
+        }
+        honest, _, replaced = courses.values()
+        parts = [planted_by(courses), watched(town, story), limited(town), others(town, honest, story)]
+        claims = [Claim(name, float(value)) for part in parts for name, value in part.figures.items()]
+        picture = story.picture("poison_backdoor", two_panels(courses), (9.0, 4.0))
+        conclusion = "A mean has no defence: two people implant what they like, and encryption hides who they are."
+        text = "\n".join([*(line for part in parts for line in part.lines), picture, conclusion])
+        return story.end(text, claims, replaced.metrics, poisoned, rounds=options.rounds)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Part:
 
 
 def planted_by(courses: Mapping[str, History]) -> Part:
+    """What the trigger does, and accuracy beside it."""
     figures = {
         f"{metric}_{short}": course.metrics[metric]
         for metric in ("accuracy", "backdoor")
@@ -95,10 +97,10 @@ def planted_by(courses: Mapping[str, History]) -> Part:
     return Part(figures, [title, *(told(name, course) for name, course in courses.items())])
 
 
-def watched(town: Town, folder: RunFolder) -> Part:
+def watched(town: Town, story: Story) -> Part:
     """What the aggregator's own transcript tells it of who did it."""
     plain, data_only, hidden = (
-        town.watched(folder, name, spec, protection)
+        town.watched(story, name, spec, protection)
         for name, spec, protection in (
             ("none", REPLACED, "none"), ("none-data-only", DATA_ONLY, "none"), ("paillier", REPLACED, "paillier"),
         )
@@ -113,10 +115,10 @@ def watched(town: Town, folder: RunFolder) -> Part:
         "same_model_paillier": same,
     }
     return Part(figures, [
-        f"who was it? the {CREW} largest updates are theirs to {plain.named:.0%} (poisoned data alone: "
-        f"{data_only.named:.0%}), where the aggregator reads all {plain.readable};",
-        f"under paillier it reads {hidden.readable} of {hidden.payloads}, of {hidden.lengths} length, and the model is "
-        f"{'the same, bit for bit' if same else 'ANOTHER'}",
+        f"who was it? of the {CREW} largest updates {plain.named:.0%} are theirs ({data_only.named:.0%} with poisoned "
+        f"data alone), where the aggregator reads all {plain.readable};",
+        f"under paillier it reads {hidden.readable} of {hidden.payloads}, in which it sees {hidden.lengths} length, "
+        f"and the model is {'the same, bit for bit' if same else 'ANOTHER'}",
     ])  # fmt: skip
 
 
@@ -143,16 +145,16 @@ def limited(town: Town) -> Part:
         f"what limits it: a client moves a weight by at most bound x max_weight / all examples, {town.reach(None):.1f} "
         f"a round as run;",
         f"with max_weight {town.largest}, the most that anybody has, by {town.reach(town.largest):.2f}; "
-        f"then {lost} of {CREW * WATCHED} updates are refused, or clipped, if clients let their codec do it:",
+        f"then {lost} of {CREW * WATCHED} of their updates are refused; or clipped, where clients let the codec do it:",
         *(told(name, course) for name, course in courses.items()),
     ])  # fmt: skip
 
 
-def others(town: Town, honest: History) -> Part:
-    accuracies = {name: town.train(spec).metrics["accuracy"] for name, spec in OTHERS.items()}
-    title = (
-        f"a fifth of the people malicious in other ways: accuracy (nobody malicious {honest.metrics['accuracy']:.3f})"
-    )
+def others(town: Town, honest: History, story: Story) -> Part:
+    """What the other behaviours do to accuracy."""
+    behaviours = story.steps(list(OTHERS.items()), "other behaviours")
+    accuracies = {name: town.train(spec).metrics["accuracy"] for name, spec in behaviours}
+    title = f"a fifth of the people malicious in other ways: accuracy ({honest.metrics['accuracy']:.3f} with nobody)"
     rows = [f"{OTHERS[name]:>24}  {accuracy:.3f}" for name, accuracy in accuracies.items()]
     return Part({f"accuracy_{name}": accuracy for name, accuracy in accuracies.items()}, [title, *rows])
 
@@ -187,7 +189,10 @@ class Town:
         words = ExplicitVocabulary.from_public_texts([*public.texts, WORD], len(corpus) * 100)
         parts = np.array_split(stream(options.seed, "partition").permutation(len(private)), PEOPLE)
         people = [Client(f"person-{i}", encode(private.take(part), words)) for i, part in enumerate(parts)]
-        return cls(options, people, words, encode(public, words))
+        return cls(replace(options, trackers=()), people, words, encode(public, words))
+
+    def model(self) -> SpamClassifier:
+        return SpamClassifier(len(self.words), rng=stream(self.options.seed, "model"))
 
     @property
     def largest(self) -> int:
@@ -199,26 +204,38 @@ class Town:
         cap = self.options.build_strategy(max_weight).max_weight
         return BOUND * cap / sum(len(person.data) for person in self.people)
 
-    def train(self, spec: str | None, overflow: str = "", bound: float = BOUND, rounds: int | None = None) -> History:
+    def train(
+        self,
+        spec: str | None,
+        overflow: str = "",
+        bound: float = BOUND,
+        rounds: int | None = None,
+        model: Model | None = None,
+    ) -> History:
         """A federation with malicious clients as `spec` says; with `overflow`, under the tight weight cap."""
         options = replace(self.options, protection="none", codec=f"overflow={overflow}" if overflow else "")
-        aggregator = self._aggregator(options, self.largest if overflow else None, bound)
-        return aggregator.fit(InlinePool(self._with_crew(spec)), rounds or options.rounds)
+        people = self._with_crew(spec)
+        aggregator = options.build_aggregator(
+            model or self.model(), people, self._evaluate, None,
+            bound=bound, max_weight=self.largest if overflow else None, vocabulary=self.words.to_dict(),
+        )  # fmt: skip
+        return aggregator.fit(InlinePool(people), rounds or options.rounds)
 
-    def watched(self, folder: RunFolder, name: str, spec: str, protection: str) -> Seen:
+    def watched(self, story: Story, name: str, spec: str, protection: str) -> Seen:
         """The first rounds again, recorded in the folder `name`."""
         options = replace(self.options, protection=protection, malicious=spec)
-        kept = RunFolder(
-            folder.path / name, options.configuration(f"poison_backdoor/{name}"), folder.data_set, record=True
-        )
+        folder = story.inner(name, options)
         people = self._with_crew(spec)
-        history = self._aggregator(options, None, BOUND, kept).fit(InlinePool(people), WATCHED)
-        observed = Observed(PartyView.load(kept.path))
+        aggregator = options.build_aggregator(
+            self.model(), people, self._evaluate, folder, bound=BOUND, vocabulary=self.words.to_dict()
+        )
+        history = aggregator.fit(InlinePool(people), WATCHED)
+        observed = Observed(PartyView.load(folder.path))
         payloads = list(observed.payloads())
         updates = [vector for vector in observed.readable() if not vector.is_sum]
         sizes = {vector.about: float(np.linalg.norm(observed.mean(vector))) for vector in updates if vector.round == 1}
         largest = sorted(sizes, key=lambda about: -sizes[about])[:CREW]
-        crew = {party_name(i) for i, person in enumerate(people) if person.behaviour is not None}
+        crew = {party_name(i) for i in range(len(people)) if people[i].behaviour is not None}
         return Seen(
             payloads=len(payloads),
             readable=len(updates),
@@ -227,25 +244,10 @@ class Town:
             model_sha256=history.model_sha256,
         )
 
-    def _with_crew(self, spec: str | None) -> Sequence[Client]:
+    def _with_crew(self, spec: str | None) -> ClientSource:
         if spec is None:
             return self.people
-        people = infiltrate(self.people, spec, cohort=PEOPLE, seed=self.options.seed, classes=2, vocabulary=self.words)
-        assert isinstance(people, list)  # as a list goes in
-        return people
-
-    def _aggregator(
-        self, options: Options, max_weight: int | None, bound: float, folder: RunFolder | None = None
-    ) -> Aggregator:
-        return Aggregator(
-            SpamClassifier(len(self.words), rng=stream(options.seed, "model")),
-            strategy=options.build_strategy(max_weight),
-            protection=options.build_protection(PEOPLE, bound),
-            seed=options.seed,
-            vocabulary=self.words.to_dict(),
-            evaluate=self._evaluate,
-            folder=folder,
-        )
+        return infiltrate(self.people, spec, cohort=PEOPLE, seed=self.options.seed, classes=2, vocabulary=self.words)
 
     def _evaluate(self, model: Model) -> dict[str, float]:
         """accuracy: on clean mail. backdoor: the share of the spam it catches that passes with the trigger in it."""

@@ -23,9 +23,9 @@ NAMES = ("bob", "alice", "sue")
 
 
 def run(options: Options) -> Outcome:
-    options = options.filled(
-        data="sample", model="spam", dim=1, vocabulary="hashed", rounds=10, protection="paillier",
-        epochs=3, batch_size=8, lr=2.0,
+    options = options.federated(
+        data="sample", model="spam", dim=1, vocabulary="hashed", clients=None, partition=None, rounds=10,
+        protection="paillier", epochs=3, batch_size=8, lr=2.0,
     )  # fmt: skip
     corpus = load_corpus(options.data)
     train, test = split(corpus, seed=options.seed)  # the test part is public and stays with this scenario
@@ -55,7 +55,7 @@ def run(options: Options) -> Outcome:
         history, options, folder,
         claims=[
             Claim("bytes_per_weight", per_update / weights, "B"),
-            Claim("error_bound", max((record.error_bound or 0.0 for record in history.rounds), default=0.0)),
+            *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
         story=f"{', '.join(names[:6])}{'...' if len(names) > 6 else ''} trained one spam filter"
         + (" and nobody saw another's mail or update." if options.protection != "none" else

@@ -1,4 +1,4 @@
-"""What stories without parties share: a run folder, one BLAS thread, a bar, pictures, and claims that are kept."""
+"""What stories share that bring their own parties, or none: a run folder, a bar, pictures, claims that are kept."""
 
 from __future__ import annotations
 
@@ -27,16 +27,23 @@ T = TypeVar("T")
 
 @contextmanager
 def telling(scenario: str, options: Options, data: dict[str, Any]) -> Iterator[Story]:
-    """Opens the run folder for a story, and has run.json say how it went if it fails; bad input leaves no folder.
-
-    data: what the scenario says of its data set. One BLAS thread, as in every pool: a seed gives the same bits.
-    """
+    """A story in a run folder of its own. data: what the scenario says of its data set."""
     folder = options.folder(scenario, data)
-    folder.begin().close()  # the transcript stays empty: no message passes between parties
+    with keeping(folder):
+        yield Story(folder, options)
+
+
+@contextmanager
+def keeping(folder: RunFolder) -> Iterator[None]:
+    """Opens a story's run folder, and has run.json say how it went if it fails; bad input leaves no folder.
+
+    One BLAS thread meanwhile, as in every pool: a seed gives the same bits.
+    """
+    folder.begin().close()  # this transcript stays empty: recorded rounds have folders of their own
     failed: BaseException | None = None
     try:
         with threadpool_limits(1):
-            yield Story(folder, options)
+            yield
     except BaseException as error:
         failed = error
         raise
@@ -53,7 +60,8 @@ class Story:
 
     def __init__(self, folder: RunFolder, options: Options):
         self._folder = folder
-        self._options = options
+        self.options = options
+        self.scenario: str = folder.configuration["scenario"]
         self._began = time.perf_counter()
         self.path = folder.path
         self.shown = bool(options.trackers)  # under --quiet nobody watches
@@ -69,16 +77,26 @@ class Story:
         """A picture in the run folder; the sentence says where, or why there is none."""
         return pictures.draw(self._folder.path, name, paint, size)
 
+    def inner(self, name: str, options: Options) -> RunFolder:
+        """A folder inside the story's own for a recorded run with these options."""
+        configuration = options.configuration(f"{self.scenario}/{name}")
+        return RunFolder(self.path / name, configuration, self._folder.data_set, record=True)
+
     def end(
-        self, text: str, claims: list[Claim], metrics: dict[str, float] | None = None, model: Module | None = None
+        self,
+        text: str,
+        claims: list[Claim],
+        metrics: dict[str, float] | None = None,
+        model: Module | None = None,
+        rounds: int = 0,
     ) -> Outcome:
-        """Keep what came out. text: the last words to the user; model: the one that is worth keeping."""
+        """Keep what came out. text: the last words to the user; model: the one that is worth keeping; rounds: run."""
         digest = ""
         if model is not None:
             self._folder.write_model(model.state_dict())
             digest = model_sha256(model.state_dict())
         outcome = Outcome(
-            self._folder.path, self._options.seed, rounds=0, metrics=metrics or {}, model_sha256=digest,
+            self._folder.path, self.options.seed, rounds, metrics or {}, digest,
             seconds=time.perf_counter() - self._began, claims=claims, story=text,
         )  # fmt: skip
         kept = {"metrics": outcome.metrics, "model_sha256": digest, "seconds": outcome.seconds}

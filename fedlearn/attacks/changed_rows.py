@@ -1,10 +1,11 @@
 """The words of an update: only rows of words that occurred in training have moved.
 
-An embedding row has a gradient only where its word occurs, so the rows that changed name the words (Melis et
-al. 2019, "Exploiting Unintended Feature Leakage", section 4.1; Trask, Grokking Deep Learning, ch. 15). It
-needs no optimisation. Weight decay moves all rows, but shrinks them by one common factor: the attack trains an
-embedding whose words do not occur by the public rules and takes that away. It fails on encrypted updates, finds
-only the union of all words in an opened sum, and needs, under weight decay, that most words do not occur.
+An embedding row has a gradient only where its word occurs, so the rows that changed name the words (Melis et al. 2019,
+"Exploiting Unintended Feature Leakage in Collaborative Learning"; Trask, Grokking Deep Learning, ch. 15). It needs no
+optimisation. Weight decay moves all rows: the attack trains an embedding whose words do not occur by the public rules
+and takes that away, exactly where it knows how many examples a client has; in a sum, what is left of the shrinking is
+told by the median row, so that there most words must not occur. It fails on encrypted updates, and finds only the union
+of all words in an opened sum.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.replay import coasted
-from fedlearn.protocol import PartyView
 
 EMBEDDINGS = ("words.weight", "embedding.weight")
 BEYOND_ROUNDING = 3.0  # times the median row's distance from pure shrinking
@@ -34,20 +34,20 @@ class WordsFound(Finding):
 
 
 @dataclass(frozen=True)
-class ChangedRows:
-    """A finding for each plain update and each opened sum in the view: the words whose rows moved."""
+class ChangedRows(EachVector[WordsFound]):
+    """The words whose rows moved, of each plain update and each opened sum."""
 
     name: ClassVar[str] = "changed_rows"
 
-    def run(self, view: PartyView) -> list[WordsFound]:
-        observed = Observed(view)
-        words = observed.words
-        findings = []
-        for vector in observed.readable():
-            rows, _ = moved_rows(observed, vector)
-            found = tuple(words[row] for row in rows)
-            findings.append(WordsFound(self.name, vector.about, vector.round, found))
-        return findings
+    def read(self, observed: Observed, vector: Vector) -> WordsFound:
+        """The words in one vector."""
+        return WordsFound(self.name, vector.about, vector.round, moved_words(observed, vector))
+
+
+def moved_words(observed: Observed, vector: Vector) -> tuple[str, ...]:
+    """The words whose rows of the embedding training moved."""
+    rows, _ = moved_rows(observed, vector)
+    return tuple(observed.words[row] for row in rows)
 
 
 def moved_rows(observed: Observed, vector: Vector) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +57,9 @@ def moved_rows(observed: Observed, vector: Vector) -> tuple[np.ndarray, np.ndarr
     if observed.training.get("weight_decay"):
         weights = observed.part(observed.weights[vector.round], suffix)
         rest -= _untouched(observed, vector, weights)
-        rest -= _common_shrink(rest, weights) * weights
-        rest *= np.abs(rest) > BEYOND_ROUNDING * np.median(np.abs(rest).max(axis=1))
+        if vector.addends > 1 or observed.segment(vector, "capped").any():
+            rest -= _common_shrink(rest, weights) * weights
+            rest *= np.abs(rest) > BEYOND_ROUNDING * np.median(np.abs(rest).max(axis=1))
     moved = np.flatnonzero(rest.any(axis=1))
     return moved, rest[moved]
 

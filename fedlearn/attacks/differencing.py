@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fedlearn.attacks.base import NotReadable
-from fedlearn.attacks.changed_rows import WordsFound, moved_rows
+from fedlearn.attacks.changed_rows import WordsFound, moved_words
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.two_candidates import replayed
 from fedlearn.datasets.bags import Examples
@@ -70,5 +70,4 @@ def _first_sum(observed: Observed) -> Vector:
 
 
 def _words(attack: str, observed: Observed, rest: Vector) -> WordsFound:
-    rows, _ = moved_rows(observed, rest)
-    return WordsFound(attack, "the client left", rest.round, tuple(observed.words[row] for row in rows))
+    return WordsFound(attack, "the client left", rest.round, moved_words(observed, rest))

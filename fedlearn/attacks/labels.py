@@ -3,7 +3,8 @@
 Under cross-entropy the bias's gradient is the mean of p - y, softmax or sigmoid output less truth. The outputs p are
 nearly those of the public model on any inputs, so y is what is left (iDLG, Zhao et al. 2020, for one example; Wainakh
 et al. 2022 for batches). One example's label is exact: it is the only class with a negative gradient. It needs
-SGD; over several local steps p moves, and the counts blur.
+SGD, and a model that sees a whole example at once, numbers or a bag of words; over several local steps p moves, and
+the counts blur.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fedlearn import nn
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import EMBEDDINGS
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.replay import mean_gradient
-from fedlearn.protocol import PartyView
 
 GUESSES = 256  # random inputs by which the public model's usual output is told
+WORDS = 16  # of a message among them
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,23 +35,21 @@ class LabelsFound(Finding):
 
 
 @dataclass(frozen=True)
-class LabelCounts:
-    """A finding for each plain update of a model of classes."""
+class LabelCounts(EachVector[LabelsFound]):
+    """A finding for each plain update and each opened sum, of a model of classes; a lone output has two."""
 
     name: ClassVar[str] = "labels"
-
-    def run(self, view: PartyView) -> list[LabelsFound]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
 
     def read(self, observed: Observed, vector: Vector) -> LabelsFound:
         """The counts in one vector, taken as the gradient of one step."""
         names = [name for name, parameter in observed.model.named_parameters() if parameter.ndim == 1]
-        features = dense_features(observed)
-        if not names or features is None:
-            raise NotReadable("the run's model has no dense inputs, or no bias at its end whose gradient counts labels")
+        usual = _usual_output(observed, vector)
+        if not names:
+            raise NotReadable("the run's model has no bias at its end, whose gradient counts labels")
         gradient = observed.part(mean_gradient(observed, vector), names[-1])
-        counts = label_counts(gradient, _usual_output(observed, vector, features), observed.examples(vector))
+        if gradient.size == 1:
+            gradient = np.concatenate([-gradient, gradient])
+        counts = label_counts(gradient, usual, observed.examples(vector))
         return LabelsFound(self.name, vector.about, vector.round, tuple(counts.tolist()))
 
 
@@ -66,14 +66,28 @@ def label_counts(gradient: np.ndarray, usual: np.ndarray, examples: int) -> np.n
     return counts
 
 
-def _usual_output(observed: Observed, vector: Vector, features: int) -> np.ndarray:
-    """The public model's mean output probabilities on random inputs in [0, 1]."""
-    model = observed.model
+def _usual_output(observed: Observed, vector: Vector) -> np.ndarray:
+    """The public model's mean output probabilities (classes,) on random inputs."""
+    model: Any = observed.model
     model.vector[:] = observed.weights[vector.round]
-    guesses = np.random.default_rng(0).random((GUESSES, features), np.float32)
-    logits = model(guesses).numpy().astype(np.float64)
+    logits = model(*_guesses(observed)).numpy().astype(np.float64)
+    if logits.ndim == 1:
+        logits = np.stack([np.zeros_like(logits), logits], axis=1)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (p / p.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+def _guesses(observed: Observed) -> tuple[np.ndarray, ...]:
+    """Random inputs of the run's model: numbers in [0, 1], or bags of random words."""
+    rng = np.random.default_rng(0)
+    features = dense_features(observed)
+    if features is not None:
+        return (rng.random((GUESSES, features), np.float32),)
+    bags = [module for module in observed.model.modules() if isinstance(module, nn.EmbeddingBag)]
+    if not bags:
+        raise NotReadable("the run's model reads text in order: this attack counts labels of dense inputs and of bags")
+    words = rng.integers(len(bags[0].weight), size=GUESSES * WORDS, dtype=np.int32)
+    return words, WORDS * np.arange(GUESSES)
 
 
 def dense_features(observed: Observed) -> int | None:

@@ -16,9 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.replay import unexplained
-from fedlearn.protocol import PartyView
 
 LOUD = 1e3  # times rounding: a bias gradient that is large enough to divide by
 AGREED = 4.0  # standard deviations of rounding by which two quotients of one input may differ
@@ -37,14 +36,10 @@ class InputsFound(Finding):
 
 
 @dataclass(frozen=True)
-class LinearInversion:
+class LinearInversion(EachVector[InputsFound]):
     """A finding for each plain update and each opened sum, of a model whose first layer is linear."""
 
     name: ClassVar[str] = "linear"
-
-    def run(self, view: PartyView) -> list[InputsFound]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
 
     def read(self, observed: Observed, vector: Vector) -> InputsFound:
         """The inputs in one vector, taken as the gradient of one step."""

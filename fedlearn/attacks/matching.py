@@ -16,19 +16,17 @@ import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.labels import LabelCounts, dense_features
-from fedlearn.attacks.objective import Seen, lbfgs
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.objective import Seen, check_method, lbfgs
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.autograd import Tensor
-from fedlearn.errors import BadInput
 from fedlearn.nn import functional as F
-from fedlearn.protocol import PartyView
 
 METHODS = ("dlg", "idlg", "cosine")
 
 
 @dataclass(frozen=True, eq=False)
 class MatchFound(Finding):
-    """inputs float64 (examples, features); distance: of its gradient from the seen one, of whose length 1 is all."""
+    """inputs float64 (examples, features); distance: of their gradient from the seen one, as a share of its length."""
 
     inputs: np.ndarray
     distance: float
@@ -38,8 +36,8 @@ class MatchFound(Finding):
 
 
 @dataclass(frozen=True)
-class GradientMatching:
-    """A finding for each plain update of a model of classes: dense inputs in [0, 1].
+class GradientMatching(EachVector[MatchFound]):
+    """A finding for each plain update and each opened sum, of a model of classes: dense inputs in [0, 1].
 
     method      dlg, idlg or cosine, see above
     iterations  of L-BFGS, for each of `restarts` random beginnings, of which the best is kept
@@ -55,12 +53,7 @@ class GradientMatching:
     name: ClassVar[str] = "matching"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise BadInput(f"matching method {self.method!r}: choose one of {', '.join(METHODS)}")
-
-    def run(self, view: PartyView) -> list[MatchFound]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
+        check_method(self.method, METHODS)
 
     def read(self, observed: Observed, vector: Vector) -> MatchFound:
         """The inputs in one vector, taken as the gradient of one step."""

@@ -21,15 +21,13 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.objective import Seen, adam, lbfgs
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.objective import Seen, adam, check_method, lbfgs
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.span import Span
 from fedlearn.autograd import Tensor
 from fedlearn.datasets.bags import Arrays
-from fedlearn.errors import BadInput
 from fedlearn.models.chars import CharModel
 from fedlearn.nn import functional as F
-from fedlearn.protocol import PartyView
 
 METHODS = ("dlg", "idlg", "tag", "lamp")
 ABSOLUTE = 0.1  # weight of the absolute distance in TAG's
@@ -40,7 +38,8 @@ SURE = 3.0  # logit of a known character, above the others at 0, where a descent
 
 @dataclass(frozen=True, eq=False)
 class TextMatched(Finding):
-    """Texts, each its inputs and the character after the last; distance: of its gradient, in cosine from the seen."""
+    """Texts, each its inputs and the character after the last; distance: 1 less the cosine of their gradient's angle
+    to the seen one."""
 
     texts: tuple[str, ...]
     distance: float
@@ -50,8 +49,8 @@ class TextMatched(Finding):
 
 
 @dataclass(frozen=True)
-class TextMatching:
-    """A finding for each plain update of a character model.
+class TextMatching(EachVector[TextMatched]):
+    """A finding for each plain update and each opened sum, of a character model.
 
     method      dlg, idlg, tag or lamp, see above
     iterations  of the descent, in all
@@ -70,12 +69,7 @@ class TextMatching:
     name: ClassVar[str] = "matching_text"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise BadInput(f"matching method {self.method!r}: choose one of {', '.join(METHODS)}")
-
-    def run(self, view: PartyView) -> list[TextMatched]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
+        check_method(self.method, METHODS)
 
     def read(self, observed: Observed, vector: Vector) -> TextMatched:
         """The texts in one vector, taken as the gradient of one step."""

@@ -13,9 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.unmix import equal_groups
-from fedlearn.protocol import PartyView
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +30,7 @@ class MembershipFound(Finding):
 
 
 @dataclass(frozen=True)
-class Membership:
+class Membership(EachVector[MembershipFound]):
     """A finding for each plain update and each opened sum.
 
     candidates: messages as the words they hold; where none are given, every word of the vocabulary.
@@ -40,10 +39,6 @@ class Membership:
     candidates: tuple[tuple[str, ...], ...] = ()
 
     name: ClassVar[str] = "membership"
-
-    def run(self, view: PartyView) -> list[MembershipFound]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
 
     def read(self, observed: Observed, vector: Vector) -> MembershipFound:
         """The candidates' scores in one vector."""

@@ -16,9 +16,16 @@ from fedlearn import nn
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import mean_gradient
 from fedlearn.autograd import Tensor, grad
+from fedlearn.errors import BadInput
 
 Objective = Callable[[Tensor], Tensor]  # from a point (n,) to a number that is 0 at the inputs searched for
 SMOOTH = 1e-12  # under the root that stands for an absolute value, of the size of the seen gradient
+
+
+def check_method(method: str, known: Sequence[str]) -> None:
+    """Raise `BadInput` for the name of a search that is not known."""
+    if method not in known:
+        raise BadInput(f"matching method {method!r}: choose one of {', '.join(known)}")
 
 
 class Seen:

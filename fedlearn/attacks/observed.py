@@ -1,18 +1,19 @@
-"""A view made readable with public knowledge: the run plan says what its bytes mean."""
+"""A view made readable with public knowledge: the run plan says what its bytes mean; and attacks on what was read."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from fedlearn import nn
-from fedlearn.attacks.base import NotReadable
+from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import FedlearnError
 from fedlearn.models.base import Model
@@ -22,6 +23,9 @@ from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.seal import unseal
 from fedlearn.strategies import STRATEGIES, Strategy
+
+log = logging.getLogger(__name__)
+F = TypeVar("F", bound=Finding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,8 @@ class Observed:
     def words(self) -> list[str]:
         """The public vocabulary, a word or character a row of the embedding."""
         vocabulary = self.plan.vocabulary
+        if not vocabulary:
+            raise NotReadable("the run's plan names no vocabulary: its model reads neither words nor characters")
         for kind in ("words", "characters"):
             if kind in vocabulary:
                 return list(vocabulary[kind])
@@ -212,3 +218,27 @@ class Observed:
                 yield Vector("sum", at[0], half.finish(opened[at]), half.addends)
             except FedlearnError:
                 continue  # a void attempt: there is no sum
+
+
+class EachVector(Generic[F]):
+    """An attack that reads each plain update and each opened sum of a view by itself."""
+
+    def run(self, view: PartyView) -> list[F]:
+        """A finding for each vector that could be read; raises `NotReadable` where there is none."""
+        observed = Observed(view)
+        findings: list[F] = []
+        refusals: list[NotReadable] = []
+        for vector in observed.readable():
+            try:
+                findings.append(self.read(observed, vector))
+            except NotReadable as refusal:
+                refusals.append(refusal)
+        if not findings:
+            raise refusals[0]
+        if refusals:
+            log.warning("%d of %d vectors were left out: %s", len(refusals), len(refusals) + len(findings), refusals[0])
+        return findings
+
+    def read(self, observed: Observed, vector: Vector) -> F:
+        """What one vector tells; raises `NotReadable` where it tells nothing."""
+        raise NotImplementedError

@@ -14,27 +14,21 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import NotReadable
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.span import Cell, Span, TextFound, read_texts
 from fedlearn.datasets.bags import Arrays
-from fedlearn.protocol import PartyView
 
 
 @dataclass(frozen=True)
-class Peel:
+class Peel(EachVector[TextFound]):
     """A finding for each plain update: the texts in the order of the steps, each once."""
 
     name: ClassVar[str] = "peel"
 
-    def run(self, view: PartyView) -> list[TextFound]:
-        observed = Observed(view)
-        plain = [vector for vector in observed.readable() if not vector.is_sum]
-        if not plain:
-            raise NotReadable("this transcript holds opened sums only: steps are taken again one client at a time")
-        return [self.read(observed, vector) for vector in plain]
-
     def read(self, observed: Observed, vector: Vector) -> TextFound:
-        """The texts in one vector, until a step cannot be read."""
+        """The texts in one update, until a step cannot be read."""
+        if vector.is_sum:
+            raise NotReadable("this transcript holds opened sums only: steps are taken again one client at a time")
         gradients: list[np.ndarray] = []
         found: list[tuple[int, ...]] = []
         rank = hidden = 0

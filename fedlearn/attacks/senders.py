@@ -15,9 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.unmix import equal_groups
-from fedlearn.protocol import PartyView
 
 OWN_WORDS = 3  # of a message to be sorted; two words may well occur in the same two messages
 FITS_NOBODY = 15.0  # times the median distance to the nearest: words that messages of two senders have in common
@@ -41,20 +40,15 @@ class SendersFound(Finding):
 
 
 @dataclass(frozen=True)
-class Senders:
+class Senders(EachVector[SendersFound]):
     """A finding for each opened sum: its messages in as many groups as it has clients."""
 
     name: ClassVar[str] = "senders"
 
-    def run(self, view: PartyView) -> list[SendersFound]:
-        observed = Observed(view)
-        sums = [vector for vector in observed.readable() if vector.is_sum]
-        if not sums:
-            raise NotReadable("this transcript holds no opened sum: of a plain update the sender is known")
-        return [self.read(observed, vector) for vector in sums]
-
     def read(self, observed: Observed, vector: Vector) -> SendersFound:
         """The groups in one sum."""
+        if not vector.is_sum:
+            raise NotReadable("this transcript holds no opened sum: of a plain update the sender is known")
         groups = equal_groups(observed, vector)
         messages = [i for i, words in enumerate(groups.words) if len(words) >= OWN_WORDS]
         if len(messages) <= vector.addends:

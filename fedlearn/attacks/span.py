@@ -19,9 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.attacks.replay import unexplained
-from fedlearn.protocol import PartyView
 
 RECURRENT = "weight_hh_l0"
 PARTS = ("embedding.weight", "weight_ih_l0", RECURRENT, "bias_ih_l0", "bias_hh_l0", "head.weight", "head.bias")
@@ -50,14 +49,10 @@ class TextFound(Finding):
 
 
 @dataclass(frozen=True)
-class SpanTest:
+class SpanTest(EachVector[TextFound]):
     """A finding for each plain update and each opened sum of a character model of one recurrent layer."""
 
     name: ClassVar[str] = "span"
-
-    def run(self, view: PartyView) -> list[TextFound]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
 
     def read(self, observed: Observed, vector: Vector) -> TextFound:
         """The texts in one vector, taken as the gradient of one step."""

@@ -2,8 +2,8 @@
 
 The strongest position short of a key: the attacker knows both mails, the model, the algorithm and even the
 seed of the client's shuffling, so it computes both possible updates exactly and has only to say which of them
-a payload holds. That is the indistinguishability game of encryption (Goldwasser and Micali 1984; Paillier
-1999, section 5 reduces it to deciding n-th residues, the DCR assumption).
+a payload holds. That is the indistinguishability game of encryption (Goldwasser and Micali 1984; Paillier 1999 reduces
+it to deciding n-th residues, the DCR assumption).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.observed import Observed
 from fedlearn.crypto import EncryptedVector, PublicKey
 from fedlearn.datasets.bags import Examples
@@ -20,7 +21,10 @@ from fedlearn.seeding import local_random
 
 
 def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[int, int]:
-    """For every client in the view: the index of the candidate that its (first) update most looks like."""
+    """For every client in the view: the index of the candidate that its (first) update most looks like.
+
+    Raises `NotReadable` for payloads that are neither plain nor Paillier's.
+    """
     observed = Observed(view)
     weights = dict(observed.requests())
     unlikeness = _plain_unlikeness(observed) if observed.is_plain else _encrypted_unlikeness(observed)
@@ -49,6 +53,8 @@ def _plain_unlikeness(observed: Observed) -> Unlikeness:
 
 
 def _encrypted_unlikeness(observed: Observed) -> Unlikeness:
+    if not observed.plan.keys:
+        raise NotReadable(f"protection {observed.plan.protection['name']} has no key to play this game against")
     toy = observed.plan.protection["arguments"]["insecure_test_key"]
     public = PublicKey.from_bytes(next(iter(observed.plan.keys.values())), insecure_test_key=toy)
     return lambda payload, vector: residue_size(EncryptedVector.from_bytes(payload, public), vector)

@@ -21,8 +21,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import embedding_name, moved_rows
-from fedlearn.attacks.observed import Observed, Vector
-from fedlearn.protocol import PartyView
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 
 DECOYS = (0.97, 1.03)  # factors that make a row one which should decode to nothing
 CHANCE = 0.02  # the most subsets that a decoy may have on average
@@ -51,7 +50,7 @@ class MessagesFound(Finding):
 
 
 @dataclass(frozen=True)
-class Unmix:
+class Unmix(EachVector[MessagesFound]):
     """A finding for each plain update and each opened sum.
 
     most_decoded: above so many different rows, shared words are left alone: their sums are no longer unique.
@@ -60,10 +59,6 @@ class Unmix:
     most_decoded: int = 700
 
     name: ClassVar[str] = "unmix"
-
-    def run(self, view: PartyView) -> list[MessagesFound]:
-        observed = Observed(view)
-        return [self.read(observed, vector) for vector in observed.readable()]
 
     def read(self, observed: Observed, vector: Vector) -> MessagesFound:
         """The messages in one vector."""

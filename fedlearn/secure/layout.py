@@ -1,8 +1,9 @@
 """What one protected vector holds, lane by lane, and how a local update gets in and the mean gets out.
 
-A client with w examples enters as (w / max_weight) * value, quantised; w itself travels in a lane of its own,
-and so do the loss and the counts of clipped coordinates and capped weights. Nothing about one client leaves
-it beside the vector; of the sum, only totals are read. Lanes need bits + ceil(log2 addends) and no more.
+A client with w examples enters as (w / max_weight) * value, quantised; w itself travels in a lane of its own, and so
+do the loss, the counts of clipped coordinates and capped weights, and how far beyond the bound the worst of the
+clipped lay. Nothing about one client leaves it beside the vector; of the sum, only totals are read. Lanes need
+bits + ceil(log2 addends) and no more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from fedlearn.errors import ShapeError
 from fedlearn.strategies.base import LocalUpdate, Output
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
-BOOKKEEPING = ("weight", "loss", "clipped", "capped")
+BOOKKEEPING = ("weight", "loss", "clipped", "excess", "capped")
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Aggregate:
     loss      mean training loss per example, nats
     clipped   coordinates clipped at the codec's bound (0 where it refuses)
     capped    clients whose example count was capped at max_weight
-    error_bound  largest possible |error| of a coordinate of any output's mean by quantisation; what clipping takes
-                away, where the codec clips, comes on top of it
+    error_bound  largest possible |error| of a coordinate of any output's mean, by quantisation and by clipping;
+                infinite where values were clipped that lay too far beyond the bound to say
     """
 
     mean: dict[str, np.ndarray]
@@ -95,19 +96,28 @@ class Layout:
         share = np.float64(weight / self.max_weight)
         lanes = np.empty((*np.shape(update.loss), len(self)), self.codec.dtype)
         clipped: int | np.ndarray = 0
+        excess: float | np.ndarray = 0.0
         at = 0
         for segment in self.segments[: -len(BOOKKEEPING)]:
             values = self._fitting(segment, update.vectors[segment.name])
             if segment.codec.overflow == "clip":
-                clipped = clipped + np.count_nonzero(np.abs(values * share) > segment.codec.bound, axis=-1)
+                relative = np.abs(values * share) / segment.codec.bound
+                clipped = clipped + np.count_nonzero(relative > 1, axis=-1)
+                excess = np.maximum(excess, relative.max(axis=-1, initial=1) - 1)
             segment.codec.encode(values, share=share, out=lanes[..., at : at + segment.length])
             at += segment.length
-        _, loss, integers, _ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
+        _, loss, integers, *_ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
         lanes[..., at] = weight
         lanes[..., at + 1] = loss.encode(np.asarray(update.loss), share=share)
         lanes[..., at + 2] = np.minimum(clipped, integers.limit)
-        lanes[..., at + 3] = update.examples > self.max_weight
+        lanes[..., at + 3] = np.minimum(np.ceil(excess * self._excess_steps), integers.limit)
+        lanes[..., at + 4] = update.examples > self.max_weight
         return lanes
+
+    @property
+    def _excess_steps(self) -> int:
+        """In how many steps an excess of one bound is told: coarsely, so that one of many bounds fits a lane."""
+        return 1 << (self.codec.bits // 3)
 
     @staticmethod
     def _fitting(segment: Segment, values: np.ndarray) -> np.ndarray:
@@ -129,7 +139,8 @@ class Layout:
             raise ShapeError(f"opened sum has shape {total.shape}, the layout needs ({len(self)},)")
         bounds = np.cumsum([segment.length for segment in self.segments])[:-1]
         sums = dict(zip((s.name for s in self.segments), np.split(total, bounds), strict=True))
-        weight = int(sums["weight"][0])
+        weight, excess = int(sums["weight"][0]), int(sums["excess"][0])
+        beyond = excess / self._excess_steps if excess < self.codec.limit else np.inf
         means = {s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in self.segments if s.weighted}
         return Aggregate(
             loss=float(means.pop("loss")[0]),
@@ -139,7 +150,7 @@ class Layout:
             clipped=int(sums["clipped"][0]),
             capped=int(sums["capped"][0]),
             error_bound=max(
-                s.codec.error_bound(addends=addends, total_weight=weight, max_weight=self.max_weight)
+                s.codec.error_bound(addends, weight, self.max_weight, clipped=beyond * s.codec.bound)
                 for s in self.segments[: -len(BOOKKEEPING)]
             ),
         )

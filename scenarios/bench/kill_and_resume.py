@@ -26,7 +26,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-PATIENCE = 20.0  # seconds that workers and key holder are given to notice that the run is gone
+PATIENCE = 120.0  # seconds that workers and key holder are given to notice that the run is gone
 SPAM = ["run", "spam", "--vocabulary", "hashed:512", "--epochs", "1", "--quiet", "--json"]
 CASES = {
     "none, inline": [*SPAM, "--protection", "none", "--rounds", "40"],
@@ -116,7 +116,7 @@ def _go_on(arguments: list[str], folder: Path, delay: float | None = None) -> tu
             process.kill()
             process.wait()
         seconds = time.perf_counter() - began
-        alone = _left_alone(process.pid)
+        alone = left_alone(process.pid)
         output.seek(0)
         said = output.read()
     if not alone:
@@ -133,7 +133,7 @@ def _written(folder: Path) -> int:
     return (folder / "run.json").stat().st_mtime_ns if (folder / "run.json").exists() else 0
 
 
-def _left_alone(session: int) -> bool:
+def left_alone(session: int) -> bool:
     """Whether all processes of a session end, in time."""
     end = time.monotonic() + PATIENCE
     while members(session):

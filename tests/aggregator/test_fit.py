@@ -55,21 +55,6 @@ def test_the_mean_is_the_weighted_mean_of_everybody_and_not_one_clients_model():
         assert np.max(np.abs(trained - start - delta)) > 1000 * history.rounds[0].error_bound
 
 
-def test_protected_or_not_inline_or_in_processes_the_model_is_the_same():
-    results = [
-        train(toy_plain()),
-        train(toy_paillier()),
-        train(toy_plain(), pool=ProcessPool(toy_clients(), workers=2)),
-        train(toy_paillier(), pool=ProcessPool(toy_clients(), workers=3)),
-    ]
-    weights, history = results[0]
-    assert np.any(weights != toy_model().vector)
-    for other, other_history in results[1:]:
-        assert other.tobytes() == weights.tobytes()
-        assert other_history.model_sha256 == history.model_sha256
-        assert [r.train_loss for r in other_history.rounds] == [r.train_loss for r in history.rounds]
-
-
 def test_another_seed_gives_another_model():
     a, _ = train(cohort=2, clients=toy_clients(6))
     model = toy_model()
@@ -94,12 +79,24 @@ def test_large_weights_are_capped_and_counted_and_clipping_too():
     assert history.rounds[0].capped == 1  # clients of 5, 8 and 11 examples
     assert history.rounds[0].weight == 5 + 8 + 8
     assert history.rounds[0].clipped > 0
+    assert history.error_bound > 0.01  # what was clipped away is in it
 
 
-def test_evaluation_is_the_scenarios():
-    _, history = train(evaluate=lambda model: {"loss": 1.5, "accuracy": float(np.abs(model.vector).sum() > 0)})
+def test_where_values_are_clipped_far_beyond_the_bound_no_error_bound_is_stated():
+    codec = FixedPoint(bits=24, bound=1e-6, addends=16, overflow="clip")
+    _, history = train(Plain(codec), strategy=FedAvg(epochs=2, batch_size=4, lr=50.0), rounds=2)
+    assert history.rounds[0].error_bound is history.error_bound is None
+
+
+def test_evaluation_is_the_scenarios(tmp_path):
+    def evaluate(model):
+        return {"loss": np.float32(1.5), "accuracy": np.any(model.vector)}
+
+    _, history = train(evaluate=evaluate, folder=run_folder(tmp_path / "run"))
     assert history.metrics == {"loss": 1.5, "accuracy": 1.0}
     assert history.rounds[-1].train_loss != 1.5
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert (last["loss"], last["accuracy"]) == (1.5, 1.0)
 
 
 def test_a_failing_client_is_left_out_and_named():
@@ -194,7 +191,10 @@ def test_a_worker_that_dies_every_time_makes_the_round_void(tmp_path):
     clients = toy_clients()
     clients[1] = Client("client-1", KillsItsWorker(tmp_path, toy_bags(4, 0)))
     weights, history = train(pool=ProcessPool(clients, workers=2), rounds=1)
-    assert "workers died in 3 attempts" in history.rounds[0].void
+    record = history.rounds[0]
+    assert "workers died in 3 attempts" in record.void
+    assert (record.attempts, record.clients_ok, record.clients_failed) == (3, 0, 3)
+    assert record.lost[1] in record.void
     assert weights.tobytes() == toy_model().vector.tobytes()
 
 
@@ -225,12 +225,16 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_resuming_gives_the_model_of_an_uninterrupted_run(tmp_path):
-    whole, _ = train(rounds=4)
-    train(rounds=2, folder=run_folder(tmp_path / "run"))
+def test_resuming_gives_the_model_and_the_records_of_an_uninterrupted_run(tmp_path):
+    whole, uninterrupted = train(rounds=4)
+    _, before = train(rounds=2, folder=run_folder(tmp_path / "run"))
     weights, history = train(rounds=4, folder=run_folder(tmp_path / "run", resume=True))
     assert weights.tobytes() == whole.tobytes()
-    assert [r.round for r in history.rounds] == [1, 2, 3, 4]
+    assert history.model_sha256 == uninterrupted.model_sha256
+    assert history.rounds[:2] == before.rounds
+    assert [record.train_loss for record in history.rounds] == [record.train_loss for record in uninterrupted.rounds]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [RoundRecord.from_dict(row) for row in rows] == history.rounds
 
 
 def test_resuming_skips_a_damaged_checkpoint(tmp_path):
@@ -246,8 +250,24 @@ def test_resuming_with_another_configuration_is_refused(tmp_path):
     train(folder=run_folder(tmp_path / "run"))
     with pytest.raises(BadInput, match=r"cannot resume with seed=6, the run was started with 5"):
         RunFolder(tmp_path / "run", {"seed": 6}, {"name": "toy"}, resume=True)
+    with pytest.raises(BadInput, match=r"cannot resume with seed=None, the run was started with 5"):
+        RunFolder(tmp_path / "run", {}, {"name": "toy"}, resume=True)
     with pytest.raises(BadInput, match="no run to resume"):
         RunFolder(tmp_path / "nothing", {"seed": 6}, {"name": "toy"}, resume=True)
+    (tmp_path / "run" / "run.json").write_text("[]")
+    with pytest.raises(BadInput, match="no run to resume"):
+        run_folder(tmp_path / "run", resume=True)
+
+
+def test_a_resumed_run_that_cannot_work_says_so_and_keeps_its_folder(tmp_path):
+    folder = run_folder(tmp_path / "run")
+    folder.begin().close()
+    folder.end()  # as if it had been interrupted before its first round
+    with pytest.raises(BadInput, match=r"outside the bound 0.0001"):
+        train(Plain(FixedPoint(bits=24, bound=1e-4, addends=16)), folder=run_folder(folder.path, resume=True))
+    outcome = json.loads((folder.path / "run.json").read_text())["outcome"]
+    assert outcome["state"] == "failed"
+    assert "outside the bound 0.0001" in outcome["reason"]
 
 
 def test_under_encryption_nobody_but_the_key_holder_can_read_an_update(tmp_path):

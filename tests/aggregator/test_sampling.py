@@ -146,6 +146,8 @@ def test_a_trace_is_read_from_either_form(tmp_path, text):
         ("availability:{}", "0,1\n", "line 1: '0,1' is no interval"),
         ("availability:{}", "client,from,to\n0,1,z", "line 2"),
         ("availability:{}", '{"client": 0, "from": 1}', "is no interval"),
+        ("availability:{}", '{"client": 0, "from": 1, "to": 2.5}', "whole numbers"),
+        ("availability:{}", "0,1,9223372036854775808", r"whole numbers under 2\^63"),
         ("availability:{}", "3,1,2", "names client 3, there are 3"),
         ("availability:{}", "0,5,2", "client 0 from round 5 to 2"),
         ("availability:{}", "0,0,2", "from round 0 to 2"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,13 @@ from tests.toys import toy_paillier, toy_plain, toy_strategy
 
 WORDS = ExplicitVocabulary(["a", "computer", "dog", "is", "meet", "my", "password", "pizza", "the", "tomorrow", "we"])
 TEXTS = ["my computer password is pizza", "meet the dog", "the dog is a pizza"]
+
+
+class Unnamed(ExplicitVocabulary):
+    """Words that the plan says nothing of."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
 
 
 def view(tmp_path, protection, texts=TEXTS, dim=1, vocabulary=WORDS, party=-1) -> PartyView:
@@ -44,6 +53,11 @@ def test_an_opened_sum_names_the_union_and_nobody(tmp_path, dim):
 def test_without_a_readable_vector_it_says_so(tmp_path):
     with pytest.raises(NotReadable, match="encrypted"):
         ChangedRows().run(view(tmp_path, toy_paillier(), party=1))  # a client never sees an opened sum
+
+
+def test_a_plan_without_a_vocabulary_is_not_called_hashed(tmp_path):
+    with pytest.raises(NotReadable, match="names no vocabulary"):
+        ChangedRows().run(view(tmp_path, toy_plain(), vocabulary=Unnamed(WORDS.words)))
 
 
 def test_hashed_rows_are_no_words(tmp_path):

@@ -14,7 +14,8 @@ import pytest
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
 from fedlearn.attacks import ATTACKS
-from fedlearn.attacks.base import NotReadable
+from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.observed import EachVector, Observed, Vector
 from fedlearn.datasets.bags import Arrays, encode_texts
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.models.chars import CharLSTM
@@ -94,6 +95,27 @@ def test_a_sum_is_read_from_the_aggregators_messages_and_no_others(tmp_path, pro
         ATTACKS.load("changed_rows")().run(PartyView.load(run, 0))
 
 
+class Picky(EachVector[Finding]):
+    """Reads one client's update, and refuses all others."""
+
+    def __init__(self, about: str):
+        self.about = about
+
+    def read(self, observed: Observed, vector: Vector) -> Finding:
+        if vector.about != self.about:
+            raise NotReadable(f"{vector.about} is not to my taste")
+        return Finding("picky", vector.about, vector.round)
+
+
+def test_a_vector_that_tells_nothing_does_not_silence_the_others(tmp_path, caplog):
+    view = PartyView.load(recorded(tmp_path / "run", toy_plain()))
+    (finding,) = Picky("client:1").run(view)
+    assert finding.about == "client:1"
+    assert "2 of 3 vectors were left out" in caplog.text
+    with pytest.raises(NotReadable, match="not to my taste"):
+        Picky("client:9").run(view)
+
+
 READS = {
     "changed_rows": {"words", "characters"},
     "unmix": {"words"},
@@ -102,7 +124,7 @@ READS = {
     "span": {"characters"},
     "peel": {"characters"},
     "linear": {"numbers"},
-    "labels": {"numbers"},
+    "labels": {"numbers", "words"},
     "matching": {"numbers"},
     "matching_text": {"characters"},
 }

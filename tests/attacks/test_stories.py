@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from scenarios import SCENARIOS
-from scenarios.options import Options
+from fedlearn.errors import BadInput
+from scenarios import SCENARIOS, leak_matching, leak_play
+from scenarios.options import Options, Outcome
 
 EXPECTED = {
-    "leak_words": {f"{score}_{rule}": (1, 1) for score in ("precision", "recall") for rule in ("sgd", "adam")},
+    "leak_words": {f"{score}_{rule}": (1, 1) for score in ("precision", "recall")
+                   for rule in ("sgd", "sgd_decay", "adam", "adam_decay")},
     "leak_unmix": {"isolated_8": (1, 1), "isolated_16": (1, 1), "precision_8": (0.99, 1), "precision_32": (0.98, 1)},
     "leak_sum": {"union_recall_1": (1, 1), "union_recall_2": (1, 1), "one_precision_2": (0.5, 0.95),
                  "union_recall_50": (1, 1), "union_precision_50": (1, 1)},
@@ -26,27 +30,49 @@ EXPECTED = {
                           "stopped_min_cohort": (1, 1), "stopped_max_overlap": (1, 1), "stopped_model_hash": (1, 1),
                           "stopped_model_hash_masks": (0, 0), "stopped_replay": (1, 1)},
 }  # fmt: skip
+ENCRYPTED = ("leak_sum", "leak_differencing")
+
+
+QUICK = {"key_bits": 1024, "insecure_test_key": True}
+ENCRYPTED = {"leak_sum", "leak_differencing"}  # the stories that use a key
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_story_states_its_figures_and_what_to_conclude(tmp_path, name):
-    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run", key_bits=1024, insecure_test_key=True))
+    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run", **(QUICK if name in ENCRYPTED else {})))
     claims = {claim.name: claim.value for claim in outcome.claims}
     for claim, (low, high) in EXPECTED[name].items():
         assert low <= claims[claim] <= high, (claim, claims[claim])
-    assert outcome.story.splitlines()[-1].endswith(".")
-    assert (tmp_path / "run" / "run.json").exists()
+    check_what_is_kept(name, outcome)
+
+
+def check_what_is_kept(name: str, outcome: Outcome) -> None:
+    """The figures, one picture twice, and a plain sentence at the end."""
+    kept = json.loads((outcome.run_dir / "run.json").read_text())["outcome"]
+    assert kept["state"] == "done"
+    assert kept["claims"] == {claim.name: claim.value for claim in outcome.claims}
+    assert outcome.rounds > 0
+    for kind in ("png", "svg"):
+        assert (outcome.run_dir / f"{name}.{kind}").stat().st_size > 1000
+    *_, picture, conclusion = outcome.story.splitlines()
+    assert picture.startswith("picture: ")
+    assert conclusion.endswith(".")
 
 
 def test_the_searches_stand_side_by_side(tmp_path, monkeypatch):
     """As `fedlearn run leak_matching`, on a line and a model that are searched through in a moment."""
-    from scenarios import leak_matching
-
     monkeypatch.setattr(leak_matching, "LENGTHS", (5,))
-    monkeypatch.setattr(leak_matching, "HIDDEN", 24)
+    monkeypatch.setattr(leak_play, "HIDDEN", 24)
     outcome = leak_matching.run(Options(out=tmp_path / "run"))
     claims = {claim.name: claim.value for claim in outcome.claims}
     assert claims["exact_span_5"] == claims["exact_lamp_5"] == 1.0
     assert all(claims[f"rouge2_{method}_5"] > 0.3 for method in ("dlg", "idlg", "tag"))
-    assert (tmp_path / "run" / "leak_matching.svg").exists()
-    assert outcome.story.splitlines()[-1].endswith(".")
+    check_what_is_kept("leak_matching", outcome)
+
+
+@pytest.mark.parametrize("name", ["leak_lstm", "leak_words"])
+def test_too_little_data_is_refused_and_leaves_no_folder(tmp_path, name):
+    (tmp_path / "short.txt").write_text("ham\tno\nspam\tyes\nham\tperhaps\n")
+    with pytest.raises(BadInput, match="short"):
+        SCENARIOS.load(name)(Options(data=str(tmp_path / "short.txt"), out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from gmpy2 import mpz
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
+from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.two_candidates import guess_candidates, residue_size
 from fedlearn.crypto import EncryptedVector, generate_keypair
 from fedlearn.protocol import PartyView
-from tests.toys import TOY_BITS, toy_bags, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
+from fedlearn.secure import Masks, Plain
+from tests.toys import TOY_BITS, toy_bags, toy_codec, toy_model, toy_paillier, toy_strategy
 
 
 def play(tmp_path, protection, players=60):
@@ -25,9 +28,7 @@ def play(tmp_path, protection, players=60):
 
 
 def test_plain_updates_lose_the_secret_every_time(tmp_path):
-    protection = toy_plain()
-    protection.codec = toy_codec(addends=60)
-    guesses, truth = play(tmp_path, protection)
+    guesses, truth = play(tmp_path, Plain(toy_codec(addends=60)))
     assert guesses.tolist() == truth.tolist()
 
 
@@ -36,6 +37,11 @@ def test_encrypted_updates_are_guessed_no_better_than_a_coin(tmp_path):
     right = np.mean(guesses == truth)
     assert 0.2 < right < 0.8  # 4.6 standard deviations: fails once in 200,000 runs
     assert set(guesses) == {0, 1}
+
+
+def test_masked_updates_are_no_payloads_of_this_game(tmp_path):
+    with pytest.raises(NotReadable, match="masks has no key"):
+        play(tmp_path, Masks(toy_codec(addends=4)), players=4)
 
 
 class NoRandomness:

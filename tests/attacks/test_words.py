@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
 from fedlearn.attacks.changed_rows import ChangedRows
+from fedlearn.attacks.labels import LabelCounts
 from fedlearn.attacks.membership import Membership
 from fedlearn.attacks.scores import adjusted_rand, auc, psnr, rouge, true_positives_at, unmixed
 from fedlearn.attacks.senders import Senders, average_linkage
@@ -74,6 +75,15 @@ TRAINING = FedAvg(lr=0.5, max_weight=64)
 def test_the_words_are_exact_whatever_the_local_training(tmp_path, batch, epochs, change):
     rows = messages(np.random.default_rng(batch + epochs), 64)
     strategy = replace(TRAINING, batch_size=batch, epochs=epochs, **change)
+    (found,) = ChangedRows().run(recorded(tmp_path, [rows], strategy))
+    assert set(found.words) == set().union(*worded(rows))
+
+
+@pytest.mark.parametrize("change", [{}, {"optimizer": "adam", "lr": 0.01}])
+def test_weight_decay_hides_nothing_in_an_update_with_nearly_every_word(tmp_path, change):
+    order = np.random.default_rng(12).permutation(VOCABULARY)[: VOCABULARY - 50]
+    rows = [np.sort(part) for part in np.array_split(order, 64)]
+    strategy = replace(TRAINING, batch_size=8, epochs=2, weight_decay=1e-4, **change)
     (found,) = ChangedRows().run(recorded(tmp_path, [rows], strategy))
     assert set(found.words) == set().union(*worded(rows))
 
@@ -139,6 +149,17 @@ def test_members_score_above_others(tmp_path):
     assert auc(found.scores[:16], found.scores[16:]) > 0.99
     (words,) = Membership().run(view)
     assert {w for (w,), s in zip(words.candidates, words.scores, strict=True) if s} == set().union(*worded(rows))
+
+
+@pytest.mark.parametrize("count", [1, 16, 64])
+def test_spam_is_counted_off_one_bias(tmp_path, count):
+    rng = np.random.default_rng(11)
+    rows = messages(rng, count)
+    view = recorded(tmp_path, [rows], replace(TRAINING, epochs=1, batch_size=64, max_weight=64))
+    (found,) = LabelCounts().run(view)
+    spam = int(client(rows, np.random.default_rng(0)).data.labels.sum())
+    assert sum(found.counts) == count
+    assert abs(found.counts[1] - spam) <= (count > 1) + (count > 16)
 
 
 @given(st.integers(0, 1000))

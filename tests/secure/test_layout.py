@@ -62,6 +62,27 @@ def test_clipping_is_counted_only_where_it_is_allowed():
     assert aggregate.mean["delta"] == pytest.approx([2, -2, 1, 0])
 
 
+@given(
+    st.lists(st.builds(update, st.lists(st.floats(-300, 300, width=32), min_size=4, max_size=4), st.integers(1, 60)))
+)
+def test_what_clipping_takes_away_is_within_the_error_bound(cohort):
+    cohort = [update([5, 0, 0, 0], 50), *cohort][:30]
+    spec = layout(bits=20, bound=2.0, overflow="clip")
+    aggregate = spec.decode(sum(spec.encode(one) for one in cohort), len(cohort))
+    weights = np.array([min(one.examples, MAX_WEIGHT) for one in cohort], np.float64)
+    exact = weights @ np.array([one.vectors["delta"] for one in cohort], np.float64) / weights.sum()
+    assert np.max(np.abs(aggregate.mean["delta"] - exact)) <= aggregate.error_bound
+    share = weights[:, None] / MAX_WEIGHT
+    beyond = np.maximum(np.abs(share * [one.vectors["delta"] for one in cohort]) - 2.0, 0).max(axis=1)
+    told = beyond.sum() + len(cohort) * (2.0 / 64 + 2.0**-18)  # in steps of a sixty-fourth of the bound
+    assert aggregate.error_bound <= told * MAX_WEIGHT / weights.sum() * (1 + 1e-9)
+
+
+def test_of_values_too_far_beyond_the_bound_it_says_that_nothing_can_be_said():
+    spec = layout(overflow="clip")
+    assert spec.decode(spec.encode(update([1e9, 0, 0, 0])), 1).error_bound == np.inf
+
+
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_what_is_not_a_number_is_refused_even_under_clipping(poison):
     with pytest.raises(CodecError, match="NaN or infinite"):
@@ -94,4 +115,4 @@ def test_a_weight_that_does_not_fit_its_lane_is_refused_before_the_run():
 def test_a_layout_survives_the_plan():
     spec = layout(overflow="clip")
     assert Layout.from_dict(spec.to_dict()) == spec
-    assert len(spec) == 4 + 4  # delta, then weight, loss, clipped, capped
+    assert len(spec) == 4 + 5  # delta, then weight, loss, clipped, excess, capped
