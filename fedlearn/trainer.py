@@ -66,8 +66,9 @@ class Trainer:
         """
         if batch_size < 1 or epochs < 1 or (patience is not None and patience < 1):
             raise BadInput(f"batch_size {batch_size}, epochs {epochs} and patience {patience}: each at least 1")
-        if len(data) != len(target) or not len(data):
-            raise ShapeError(f"{len(data)} examples do not fit {len(target)} targets: one each, at least one")
+        _check_pairs(data, target)
+        if validation is not None:
+            _check_pairs(*validation)
         keep_freed()
         history, best, waited = History(), self.model.state_dict(), 0
         for number in _shown(range(1, epochs + 1), progress):
@@ -91,6 +92,7 @@ class Trainer:
         self, data: np.ndarray, target: np.ndarray, loss: Module, batch_size: int = 1024
     ) -> tuple[float, float | None]:
         """(mean loss per example, share of right classes), the latter for whole-number targets, else None."""
+        _check_pairs(data, target)
         self.model.eval()
         total, right = 0.0, 0
         with no_grad():
@@ -116,6 +118,11 @@ class Trainer:
             optimizer.step()
             total += value.item() * len(chosen)
         return total / len(data)
+
+
+def _check_pairs(data: np.ndarray, target: np.ndarray) -> None:
+    if len(data) != len(target) or not len(data):
+        raise ShapeError(f"{len(data)} examples do not fit {len(target)} targets: one each, at least one")
 
 
 def _score(epoch: Epoch) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlearn.seeding import LocalRandom, local_random, stream
+from fedlearn.seeding import LocalRandom, local_random, stream, uniforms
 
 clients = st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True)
 
@@ -52,6 +52,29 @@ def test_every_position_is_as_likely_in_every_place():
     table = LocalRandom(2, 3, range(20_000)).permutation(50)
     for place in (0, 7, 49):
         assert abs(chi_square(np.bincount(table[:, place], minlength=50))) < 4
+
+
+@given(st.integers(0, 2**40), st.integers(0, 10**6), clients, st.integers(1, 9))
+def test_a_client_has_the_same_uniform_numbers_alone_and_among_others(seed, round, cohort, each):
+    table = uniforms(seed, "faults", round, cohort, each)
+    assert table.shape == (len(cohort), each)
+    assert np.all((table >= 0) & (table < 1))
+    for row, client in zip(table, cohort, strict=True):
+        assert np.array_equal(row, uniforms(seed, "faults", round, [client], each)[0])
+
+
+def test_uniform_numbers_are_uniform_and_those_of_rounds_and_purposes_unrelated():
+    tables = [uniforms(1, purpose, round, range(40_000), 2) for purpose, round in (("faults", 1), ("faults", 2))]
+    tables.append(uniforms(1, "scenario", 1, range(40_000), 2))
+    columns = [(10 * column).astype(int) for table in tables for column in table.T]
+    for i, one in enumerate(columns):
+        for other in columns[:i]:
+            assert abs(chi_square(np.bincount(10 * one + other, minlength=100))) < 4
+
+
+def test_a_seed_means_the_same_in_every_release():
+    assert local_random(7, 2, 5).permutation(8).tolist() == [3, 6, 2, 0, 7, 4, 5, 1]
+    assert uniforms(7, "faults", 2, [5], 2).tolist() == [[0.8643735193189082, 0.4577986695744425]]
 
 
 def test_permutations_of_clients_rounds_seeds_and_epochs_are_unrelated():

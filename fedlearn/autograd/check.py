@@ -25,9 +25,7 @@ def gradcheck(
     random `directions` as given. The error is relative to the size of the gradient, or to 1 if that is smaller.
     """
     rng = rng or np.random.default_rng(0)
-    moved = [x for x in inputs if x.requires_grad]
-    if not moved or any(x.dtype != np.float64 for x in moved):
-        raise BadInput("gradcheck needs float64 inputs with requires_grad=True: float32 is too coarse for differences")
+    moved = _moved(inputs)
     output = function(*inputs)
     weights = rng.standard_normal(output.shape)
     gradients = grad(output, moved, weights, allow_unused=True)
@@ -51,7 +49,7 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the gradient of `function`, as a function of its inputs and of the gradient passed in."""
     rng = rng or np.random.default_rng(0)
-    moved = [x for x in inputs if x.requires_grad]
+    moved = _moved(inputs)
     output = function(*inputs)
     weights = Tensor(rng.standard_normal(output.shape), requires_grad=True)
 
@@ -66,6 +64,13 @@ def gradgradcheck(
 
     mixing = [rng.standard_normal(x.shape) for x in moved]
     return gradcheck(gradient, [*inputs, weights], rng, step, tolerance, directions)
+
+
+def _moved(inputs: Sequence[Tensor]) -> list[Tensor]:
+    moved = [x for x in inputs if x.requires_grad]
+    if not moved or any(x.dtype != np.float64 for x in moved):
+        raise BadInput("gradcheck needs float64 inputs with requires_grad=True: float32 is too coarse for differences")
+    return moved
 
 
 def _directions(x: Tensor, rng: np.random.Generator, count: int | None) -> list[np.ndarray]:

@@ -76,17 +76,17 @@ def load_corpus(name_or_file: str) -> Corpus:
     Raises `DataError` for a file that is missing, malformed or not the pinned one, and `BadInput` for a
     named data set of another kind.
     """
-    from fedlearn.datasets.messages import read_messages
+    from fedlearn.datasets.messages import parse_messages
 
-    corpus: Corpus = _load(name_or_file, MESSAGES, read_messages)
+    corpus: Corpus = _load(name_or_file, MESSAGES, parse_messages)
     return corpus
 
 
 def load_script(name_or_file: str) -> Script:
     """The text of a named data set, or of a user's own file; raises as `load_corpus` does."""
-    from fedlearn.datasets.text import read_script
+    from fedlearn.datasets.text import parse_script
 
-    script: Script = _load(name_or_file, CHARACTERS, read_script)
+    script: Script = _load(name_or_file, CHARACTERS, parse_script)
     return script
 
 
@@ -97,7 +97,7 @@ def load_samples(name: str) -> Samples:
     return samples
 
 
-def _load(name_or_file: str, task: str, read: Callable[[Path], Any]) -> Any:
+def _load(name_or_file: str, task: str, parse: Callable[[bytes, str, str], Any]) -> Any:
     if name_or_file in DATASETS.entries:
         return _of_task(DATASETS.load(name_or_file), task).load()
     if not os.path.exists(name_or_file):  # unlike Path.exists, false also for a path that cannot be
@@ -107,7 +107,12 @@ def _load(name_or_file: str, task: str, read: Callable[[Path], Any]) -> Any:
             f"{name_or_file!r} is neither a file nor a data set{hint}: give the path of a file of your own, "
             f"or one of {', '.join(_names(task))}"
         )
-    return read(Path(name_or_file))
+    path = Path(name_or_file)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror}): give a file that can be read") from None
+    return parse(data, str(path), f"file {path}")
 
 
 def _of_task(found: DataSet, task: str) -> DataSet:

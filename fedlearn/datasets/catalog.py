@@ -56,7 +56,7 @@ def show(name_or_file: str) -> Description:
 
 @singledispatch
 def _facts(data: Any) -> dict[str, str]:
-    raise NotImplementedError
+    raise TypeError(f"no description of a {type(data).__name__}: register one beside those below")
 
 
 @_facts.register

@@ -113,3 +113,17 @@ class FileSet(DataSet):
             f"data set {self.name} needs the file {self.filename} ({looked}): set {FOLDER_VARIABLE} to the "
             f"folder that holds it, {remedy}, or {ALTERNATIVES[self.task]}"
         )
+
+
+def text_in(data: bytes, name: str, wanted: str) -> str:
+    """The UTF-8 text of a file, without a byte order mark; `DataError` if it is something else or blank."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        ) from None
+    if not text.strip():
+        raise DataError(f"{name} is empty: give {wanted}")
+    return text

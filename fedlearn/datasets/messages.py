@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 
 from fedlearn.datasets.corpus import HAM, SPAM, Corpus
-from fedlearn.datasets.dataset import MESSAGES, FileSet
+from fedlearn.datasets.dataset import MESSAGES, FileSet, text_in
 from fedlearn.errors import DataError
 
 LABELS = {"ham": HAM, "0": HAM, "spam": SPAM, "1": SPAM}
@@ -45,25 +44,8 @@ def parse_messages(data: bytes, name: str, source: str) -> Corpus:
     )
 
 
-def read_messages(path: Path) -> Corpus:
-    """Read a user's own file (see `parse_messages`); raises `DataError` also if it cannot be opened."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}): give a tab-separated file of messages") from None
-    return parse_messages(data, str(path), f"file {path}")
-
-
 def _lines(data: bytes, name: str) -> list[str]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
-        ) from None
-    if not text.strip():
-        raise DataError(f"{name} is empty: give one message a line, as label TAB text")
+    text = text_in(data, name, "one message a line, as label TAB text")
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 
 from fedlearn.datasets.bags import Arrays
-from fedlearn.datasets.dataset import CHARACTERS, FileSet
-from fedlearn.errors import BadInput, DataError
+from fedlearn.datasets.dataset import CHARACTERS, FileSet, text_in
+from fedlearn.errors import BadInput
 
 BLANK_LINES = re.compile(r"\n\n+")
 SPEAKER = re.compile(r"([^\n:]{1,40}):(?:[ \n]|$)")
@@ -104,25 +103,8 @@ def windows(text: str, alphabet: Alphabet, length: int) -> Arrays:
 
 def parse_script(data: bytes, name: str, source: str) -> Script:
     """Read UTF-8 text; CR LF line ends become LF. Raises `DataError` if it is empty or not UTF-8."""
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
-        ) from None
-    if not text.strip():
-        raise DataError(f"{name} is empty: give a text of some thousand characters")
+    text = text_in(data, name, "a text of some thousand characters").replace("\r\n", "\n")
     return Script(name, text, sha256(data).hexdigest(), source)
-
-
-def read_script(path: Path) -> Script:
-    """Read a user's own text; raises `DataError` also if it cannot be opened."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}): give a text file") from None
-    return parse_script(data, str(path), f"file {path}")
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -93,11 +93,11 @@ class ExplicitVocabulary:
 
     @classmethod
     def from_spec(cls, argument: str | None) -> ExplicitVocabulary:
-        """Read `explicit:FILE`, a public word list in UTF-8, one word a line."""
+        """Read `explicit:FILE`, a public word list in UTF-8, one word a line, each as `tokenize` gives it."""
         if not argument:
             raise BadInput("vocabulary explicit needs a file of public words, one a line: give explicit:FILE")
         try:
-            return cls(Path(argument).read_text(encoding="utf-8").split())
+            return cls(Path(argument).read_text(encoding="utf-8-sig").split())
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"cannot read the word list {argument} ({error}): give a UTF-8 file") from None
 

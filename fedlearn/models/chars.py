@@ -36,7 +36,7 @@ class CharModel(Model):
     ):
         if vocabulary < 1:
             raise BadInput(f"vocabulary is {vocabulary}, at least 1 character is needed")
-        width = embedding or hidden
+        width = hidden if embedding is None else embedding
         self.embedding = nn.Embedding(vocabulary, width, rng=rng)
         self.recurrent = self.layer(width, hidden, layers, dropout=dropout, rng=rng)
         self.head = nn.Linear(hidden, vocabulary, rng=rng)
@@ -128,9 +128,12 @@ def detached(state: Any) -> Any:
 
 def stream(ids: np.ndarray, batch: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Windows (batch, length) of a text (n,) and of what comes next, each row going on where it was."""
-    each = (len(ids) - 1) // batch
+    each = (len(ids) - 1) // max(1, batch)
     if batch < 1 or length < 1 or each < 1:
-        raise BadInput(f"a text of {len(ids)} does not give {batch} rows of windows of {length}: take fewer")
+        raise BadInput(
+            f"a text of {len(ids)} characters does not give {batch} rows of windows of {length}: "
+            f"at least 1 of each, and at least {batch + 1} characters, are needed"
+        )
     rows = ids[: each * batch].reshape(batch, each)
     following = ids[1 : each * batch + 1].reshape(batch, each)
     for start in range(0, each, length):

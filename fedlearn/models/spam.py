@@ -23,13 +23,12 @@ class SpamClassifier(Model):
     stackable = True
 
     def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
-        super().__init__()
         if dim < 1:
             raise BadInput(f"dim is {dim}, at least 1 is needed: 1 is one weight a word")
         self.dim = dim
         if dim == 1:
             self.words = nn.EmbeddingBag(vocabulary, 1, mode="sum", rng=rng)
-            self.words.weight.data[...] = 0.0
+            nn.init.zeros_(self.words.weight)
             self.bias = nn.Parameter(np.zeros(1, np.float32))
         else:
             self.words = nn.EmbeddingBag(vocabulary, dim, mode="mean", rng=rng)

@@ -215,8 +215,11 @@ def cross_entropy(
     """-log softmax(input)[target] for logits (N, C) and whole numbers (N,), or (N, C, d1...) and (N, d1...).
 
     A target of `ignore_index` counts for nothing; `weight` (C,) weighs the classes, and the mean is then
-    weighted. Raises `BadInput` for a target out of range.
+    weighted; `label_smoothing`, not together with weights, is the share of a target spread evenly over all classes.
+    Raises `BadInput` for a target or a share out of range.
     """
+    if not 0 <= label_smoothing <= 1:
+        raise BadInput(f"label_smoothing {label_smoothing} is out of range: give a share in [0, 1]")
     logits, target = _classes_last(input, np.asarray(raw(target)))
     known, kept = _known(target, ignore_index, logits.shape[-1])
     if weight is not None and label_smoothing:

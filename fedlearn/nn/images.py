@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fedlearn.nn import functional as F
-from fedlearn.nn import init
 from fedlearn.nn.functional import Size
-from fedlearn.nn.layers import empty
+from fedlearn.nn.layers import drawn
 from fedlearn.nn.module import Module
 
 
@@ -30,9 +29,9 @@ class Conv2d(Module):
         rng: np.random.Generator | None = None,
     ):
         kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-        bound = 1 / math.sqrt(in_channels * math.prod(kernel))
-        self.weight = init.uniform_(empty(out_channels, in_channels, *kernel), -bound, bound, rng)
-        self.bias = init.uniform_(empty(out_channels), -bound, bound, rng) if bias else None
+        fan_in = in_channels * math.prod(kernel)
+        self.weight = drawn(fan_in, rng, out_channels, in_channels, *kernel)
+        self.bias = drawn(fan_in, rng, out_channels) if bias else None
         self.stride = stride
         self.padding = padding
         self.dilation = dilation

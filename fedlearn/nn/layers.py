@@ -22,9 +22,8 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
     ):
-        bound = 1 / math.sqrt(in_features) if in_features else 0.0
-        self.weight = init.uniform_(empty(out_features, in_features), -bound, bound, rng)
-        self.bias = init.uniform_(empty(out_features), -bound, bound, rng) if bias else None
+        self.weight = drawn(in_features, rng, out_features, in_features)
+        self.bias = drawn(in_features, rng, out_features) if bias else None
 
     def forward(self, input: Any) -> Any:
         return F.linear(input, self.weight, self.bias)
@@ -107,4 +106,12 @@ class Dropout(Module):
 
 def empty(*shape: int) -> Any:
     """A parameter of zeros, to be filled."""
+    if min(shape) < 0:
+        raise BadInput(f"a parameter of shape {shape}: each size is at least 0")
     return Parameter(np.zeros(shape, np.float32))
+
+
+def drawn(fan_in: int, rng: np.random.Generator | None, *shape: int) -> Any:
+    """A parameter drawn evenly from within 1 / sqrt(fan_in) of 0, as most of PyTorch's layers begin."""
+    bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
+    return init.uniform_(empty(*shape), -bound, bound, rng)

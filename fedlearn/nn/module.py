@@ -65,7 +65,7 @@ class Module:
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         return self._named_tensors(Buffer, once=True)
 
-    def _named_tensors(self, kind: type[Any], once: bool) -> Iterator[tuple[str, Any]]:
+    def _named_tensors(self, kind: type[Any] | tuple[type[Any], ...], once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
@@ -115,7 +115,7 @@ class Module:
             own[name][...] = array
 
     def _named_state(self) -> Iterator[tuple[str, Tensor]]:
-        return self._named_tensors((Parameter, Buffer), once=False)  # type: ignore[arg-type]
+        return self._named_tensors((Parameter, Buffer), once=False)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""
@@ -197,17 +197,21 @@ def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> An
 
     Raises `BadInput` for a description that is damaged or names anything but a Module.
     """
-    if not isinstance(spec, Mapping) or not {"class", "args", "kwargs"} <= set(spec):
-        raise BadInput(f"not a model description: {spec!r:.80}; give what Module.spec() returned")
-    kind = _module_class(spec["class"])
-    args = [_restore(value, rng) for value in spec["args"]]
-    kwargs = {name: _restore(value, rng) for name, value in spec["kwargs"].items()}
+    match spec:
+        case {"class": path, "args": [*given], "kwargs": {**named}}:
+            kind = _module_class(path)
+        case _:
+            raise BadInput(f"not a model description: {spec!r:.80}; give what Module.spec() returned")
+    args = [_restore(value, rng) for value in given]
+    kwargs = {str(name): _restore(value, rng) for name, value in named.items()}
     if "rng" in signature(kind.__init__).parameters:
         kwargs["rng"] = rng
     try:
         return kind(*args, **kwargs)
-    except TypeError as error:
-        raise BadInput(f"{spec['class']} cannot be constructed as described: {error}") from error
+    except BadInput:
+        raise
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{path} cannot be constructed as described: {error}") from error
 
 
 def _module_class(path: Any) -> type[Module]:

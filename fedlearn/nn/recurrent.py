@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ from fedlearn.autograd import ops, recurrent
 from fedlearn.autograd.operators import raw
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
-from fedlearn.nn import init
-from fedlearn.nn.layers import empty
+from fedlearn.nn.layers import drawn
 from fedlearn.nn.module import Module
 
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -23,16 +21,16 @@ class _Recurrent(Module):
 
     gates: int
     states = 1  # tensors in the state: h, and c for an LSTM
+    input_size: int
     hidden_size: int
     nonlinearity = "tanh"
 
     def _make(self, suffix: str, inputs: int, bias: bool, rng: np.random.Generator | None) -> None:
         wide = self.gates * self.hidden_size
         shapes = [(wide, inputs), (wide, self.hidden_size), (wide,), (wide,)]
-        bound = 1 / math.sqrt(self.hidden_size)
         for name, shape in zip(PARTS, shapes, strict=True):
-            made = init.uniform_(empty(*shape), -bound, bound, rng) if bias or len(shape) == 2 else None
-            setattr(self, name + suffix, made)
+            wanted = bias or name.startswith("weight")
+            setattr(self, name + suffix, drawn(self.hidden_size, rng, *shape) if wanted else None)
 
     def _layer(self, suffix: str, x: Any, state: list[Any], indices: np.ndarray | None = None) -> tuple[Any, list[Any]]:
         """(T, B, I), or with `indices` (T, B) the rows they name in x (V, I) -> (T, B, H) and the last state."""
@@ -40,6 +38,11 @@ class _Recurrent(Module):
         bias = None if b_ih is None else b_ih + b_hh
         y = recurrent.rnn(F.linear(x, w_ih, bias), w_hh, state[0], nonlinearity=self.nonlinearity, indices=indices)
         return y, [y[-1]]
+
+    def _check_input(self, input: Any, *axes: str) -> None:
+        if input.ndim != len(axes) + 1 or input.shape[-1] != self.input_size:
+            wanted = ", ".join([*axes, str(self.input_size)])
+            raise ShapeError(f"{type(self).__name__} takes ({wanted}), the input has shape {input.shape}")
 
     def _initial(self, state: Any, batch: int, like: Any) -> list[Any]:
         """The state at the start, as a list of (layers, B, H) or of (B, H)."""
@@ -107,10 +110,7 @@ class _Layers(_Recurrent):
 
         The state is (layers, B, H), for an LSTM a pair (h, c) of them; None begins with zeros.
         """
-        if input.ndim != 3 or input.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{type(self).__name__} takes (T, B, {self.input_size}), the input has shape {input.shape}"
-            )
+        self._check_input(input, *("BT" if self.batch_first else "TB"))
         return self._run(input.swapaxes(0, 1) if self.batch_first else input, hx, None)
 
     def embedded(self, indices: Any, weight: Any, hx: Any = None) -> tuple[Any, Any]:
@@ -119,6 +119,8 @@ class _Layers(_Recurrent):
         Where V is below T B, the vocabulary is projected in place of the sequence: exact, and less work.
         """
         indices = F.checked_indices(indices, len(weight), "embedding index")
+        if indices.ndim != 2:
+            raise ShapeError(f"{type(self).__name__} takes indices of two axes, these have shape {indices.shape}")
         if self.batch_first:
             indices = indices.T
         if indices.size <= len(weight):
@@ -145,12 +147,16 @@ class _Cell(_Recurrent):
     """One step of a recurrent layer."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, rng: np.random.Generator | None = None):
+        if min(input_size, hidden_size) < 1:
+            raise BadInput(f"sizes {input_size} and {hidden_size}: each must be at least 1")
+        self.input_size = input_size
         self.hidden_size = hidden_size
         self._make("", input_size, bias, rng)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """input (B, input_size) and state (B, H), for an LSTM (h, c) -> the next state."""
-        state = self._initial(hx, len(input), input)
+        self._check_input(input, "B")
+        state = self._initial(hx, len(input), self.weight_hh)  # type: ignore[attr-defined]
         _, state = self._layer("", ops.unsqueeze(input, 0), state)
         return state[0] if self.states == 1 else tuple(state)
 

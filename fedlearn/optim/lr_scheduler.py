@@ -6,14 +6,15 @@ Each rule is a formula for the rate at a step, given the rate the optimizer bega
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.optim.optimizer import Optimizer
 
 
-class LRScheduler:
+class LRScheduler(ABC):
     """Base of the schedules. A subclass defines `rate(step, base)`."""
 
     def __init__(self, optimizer: Optimizer):
@@ -24,9 +25,9 @@ class LRScheduler:
         self.last_epoch = 0
         self._apply()
 
+    @abstractmethod
     def rate(self, step: int, base: float) -> float:
         """The learning rate after `step` steps of a group that began with `base`."""
-        raise NotImplementedError
 
     def step(self) -> None:
         self.last_epoch += 1
@@ -40,7 +41,10 @@ class LRScheduler:
         return {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.base_lrs = list(state_dict["base_lrs"])
+        base_lrs = list(state_dict["base_lrs"])
+        if len(base_lrs) != len(self.base_lrs):
+            raise ShapeError(f"the schedule's state is for {len(base_lrs)} groups, not for {len(self.base_lrs)}")
+        self.base_lrs = base_lrs
         self.last_epoch = state_dict["last_epoch"]
         self._apply()
 

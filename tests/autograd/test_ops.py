@@ -20,7 +20,7 @@ def test_every_op_of_the_table_has_a_case():
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(shape=shapes, seed=seeds)
 def test_first_and_second_derivatives_agree_with_differences(case: Case, shape: tuple[int, ...], seed: int):
     rng = np.random.default_rng(seed)
@@ -37,7 +37,7 @@ def test_every_single_element_is_differentiated(case: Case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(shape=shapes, seed=seeds)
 def test_a_gradient_is_the_same_with_and_without_a_graph_of_its_own(case: Case, shape: tuple[int, ...], seed: int):
     rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def test_a_gradient_is_the_same_with_and_without_a_graph_of_its_own(case: Case, 
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if isinstance(OPS[case.name], Fused)], ids=str)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(shape=shapes, seed=seeds)
 def test_a_fused_op_computes_what_its_composition_does(case: Case, shape: tuple[int, ...], seed: int):
     op = OPS[case.name]
@@ -67,7 +67,7 @@ def _made_by(result: Tensor, op: Fused) -> Tensor:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(shape=shapes, seed=seeds)
 def test_float32_stays_float32(case: Case, shape: tuple[int, ...], seed: int):
     drawn = case.draw(np.random.default_rng(seed), shape)
@@ -102,7 +102,7 @@ def test_an_array_times_a_tensor_is_one_tensor():
     assert isinstance(np.ones((3, 2)) @ Tensor(np.ones((2, 4))), Tensor)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_einsum_agrees_with_numpy(seed):
     rng = np.random.default_rng(seed)

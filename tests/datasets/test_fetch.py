@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from functools import partial
 from hashlib import sha256
@@ -37,6 +38,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """A folder, and the address under which a server on the loopback interface shows it."""
+    monkeypatch.setenv("no_proxy", "*")  # where downloads go through a proxy, these must not
     monkeypatch.setitem(DATASETS.entries, "tiny", Entry(f"{__name__}:TINY", ""))
     folder = tmp_path / "site"
     folder.mkdir()
@@ -105,8 +107,10 @@ def test_an_archive_that_is_damaged_within(site, tmp_path):
 def test_a_download_that_fails(site, tmp_path):
     with pytest.raises(FedlearnError, match=r"cannot download .*404"):
         fetch("tiny", tmp_path, f"{site[1]}/absent")
-    with pytest.raises(FedlearnError, match="cannot download"):
-        fetch("tiny", tmp_path, "http://127.0.0.1:1/refused")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can
+        with pytest.raises(FedlearnError, match="cannot download"):
+            fetch("tiny", tmp_path, f"http://127.0.0.1:{deaf.getsockname()[1]}/refused")
     with pytest.raises(FedlearnError, match="cannot download"):
         fetch("tiny", tmp_path, "no address")
 

@@ -10,6 +10,7 @@ import pytest
 from fedlearn import nn, optim
 from fedlearn.datasets.bags import Arrays
 from fedlearn.errors import BadInput
+from fedlearn.metrics import class_metrics
 from fedlearn.models.chars import CharGRU, CharLSTM, CharRNN, stream
 from fedlearn.models.convnet import ConvNet
 from fedlearn.models.sequence import SequenceClassifier
@@ -52,7 +53,37 @@ def test_training_on_windows_and_a_state_that_is_carried_agree(kind):
     first, state = model(ids[:, :4])
     second, _ = model(ids[:, 4:], state)
     np.testing.assert_allclose(whole.numpy(), np.concatenate([first.numpy(), second.numpy()]), atol=1e-6)
-    assert model.loss(Arrays(ids[:, :-1], ids[:, 1:])).item() > 0
+    expected = class_metrics(whole.numpy()[:-1].reshape(-1, 5), ids[:, 1:].T.ravel())["loss"]
+    assert model.loss(Arrays(ids[:, :-1], ids[:, 1:])).item() == pytest.approx(expected, rel=1e-5)
+
+
+@CHARS
+def test_the_state_is_carried_from_window_to_window_in_training_and_in_reading(kind):
+    model = kind(5, hidden=6, rng=rng())
+    ids = rng().integers(0, 5, 41)
+    whole = model.loss(Arrays(ids[:-1].reshape(4, 10), ids[1:].reshape(4, 10))).item()
+    assert model.nats(ids, length=3, batch=4) == pytest.approx(whole, rel=1e-5)
+    still = optim.SGD(model.parameters(), lr=0.0)
+    assert model.train_stream(ids, 4, 3, still) == pytest.approx(whole, rel=1e-5)
+
+
+def test_characters_are_drawn_from_the_softmax_at_the_temperature():
+    model = CharRNN(3, hidden=2, rng=rng())
+    nn.init.zeros_(model.head.weight)
+    odds = np.array([16.0, 4.0, 1.0])
+    model.head.bias[...] = np.log(odds)
+    for temperature in (1.0, 2.0):
+        drawn = model.generate(np.array([0]), 2000, temperature, rng())
+        expected = odds ** (1 / temperature) / (odds ** (1 / temperature)).sum()
+        np.testing.assert_allclose(np.bincount(drawn) / 2000, expected, atol=0.04)
+
+
+def test_gradients_are_clipped_before_a_step():
+    model = CharGRU(3, hidden=2, rng=rng())
+    before = model.vector.copy()
+    for max_norm, moves in ((0.0, False), (1.0, True)):
+        model.train_stream(np.arange(30) % 3, 2, 5, optim.SGD(model.parameters(), lr=1.0), max_norm)
+        assert (model.vector != before).any() == moves
 
 
 def test_a_stream_reads_every_character_once_and_in_order():
@@ -60,8 +91,9 @@ def test_a_stream_reads_every_character_once_and_in_order():
     parts = list(stream(ids, 2, 4))
     assert np.concatenate([x for x, _ in parts], axis=1).tolist() == ids[:22].reshape(2, 11).tolist()
     assert all((y == x + 1).all() for x, y in parts)
-    with pytest.raises(BadInput):
-        list(stream(ids, 30, 4))
+    for batch, length in ((30, 4), (0, 4), (2, 0)):
+        with pytest.raises(BadInput, match="a text of 23 characters"):
+            list(stream(ids, batch, length))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -110,6 +142,7 @@ def test_words_that_stand_in_the_same_places_come_near_each_other():
         text += [int(draw.choice(animals)), 6, 8] if draw.random() < 0.5 else [int(draw.choice(tools)), 7, 9]
     model = SkipGram(10, 8, rng=draw)
     examples = pairs(np.array(text), 1, 4, draw)
+    assert model.loss(examples).item() == pytest.approx(5 * math.log(2))  # five candidates, none known yet
     optimizer = optim.Adam(model.parameters(), lr=0.02)
     for _ in range(15):
         for start in range(0, len(examples), 200):
@@ -117,9 +150,22 @@ def test_words_that_stand_in_the_same_places_come_near_each_other():
             model.loss(examples.take(slice(start, start + 200))).backward()
             optimizer.step()
     assert {word for word, _ in model.nearest(model.words.weight.numpy()[0], 2, without=(0,))} == {1, 2}
-    assert 0 not in {word for word, _ in model.analogy(0, 1, 3, 3)}
     with pytest.raises(BadInput):
         pairs(np.array([1]), 1, 1, draw)
+
+
+def test_negatives_are_drawn_by_counts_to_the_power_of_three_quarters():
+    examples = pairs(np.array([0] * 160 + [1] * 10), 1, 20, rng())
+    assert examples.candidates[:, 1:].mean() == pytest.approx(1 / 9, rel=0.1)  # 16 ** 0.75 is 8
+
+
+def test_analogies_are_differences_of_vectors_and_near_means_cosine():
+    man, woman, king, queen, knave = range(5)
+    model = SkipGram(5, 2)
+    model.words.weight[...] = [[1, 0], [1, 1], [3, 0], [3, 1], [30, -10]]
+    assert [word for word, _ in model.analogy(man, woman, king)] == [queen, knave]
+    (best, cosine), *_ = model.nearest(np.array([0.0, 2.0]), 2)
+    assert (best, cosine) == (woman, pytest.approx(0.5**0.5))
 
 
 @pytest.mark.parametrize(

@@ -14,24 +14,30 @@ from fedlearn.autograd import gradcheck, gradgradcheck
 from fedlearn.autograd.memory import keep_freed
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
-from tests.autograd.cases import apart, normal
+from tests.autograd.cases import apart, normal, seeds
 
+# A layer, and the shape of its input for two numbers that hypothesis draws.
 LAYERS = {
-    "Linear": (lambda: nn.Linear(3, 2), (2, 3)),
-    "Conv2d": (lambda: nn.Conv2d(2, 2, (2, 3), stride=(2, 1), padding=1), (2, 2, 4, 3)),
-    "MaxPool2d": (lambda: nn.MaxPool2d(2, padding=1), (1, 2, 4, 3)),
-    "AvgPool2d": (lambda: nn.AvgPool2d(2, stride=1), (1, 2, 3, 3)),
-    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), (4, 3)),
-    "BatchNorm2d": (lambda: nn.BatchNorm2d(2), (2, 2, 2, 3)),
-    "LayerNorm": (lambda: nn.LayerNorm((2, 3)), (2, 2, 3)),
-    "LSTM": (lambda: nn.LSTM(2, 3, num_layers=2), (3, 2, 2)),
-    "GRU": (lambda: nn.GRU(2, 3, batch_first=True), (2, 3, 2)),
-    "RNN": (lambda: nn.RNN(2, 3), (3, 2, 2)),
-    "LSTMCell": (lambda: nn.LSTMCell(2, 3), (2, 2)),
-    "GRUCell": (lambda: nn.GRUCell(2, 3), (2, 2)),
-    "RNNCell": (lambda: nn.RNNCell(2, 3), (2, 2)),
-    "Sequential": (lambda: nn.Sequential(nn.Linear(3, 2), nn.GELU(), nn.Flatten(), nn.Softmax()), (2, 3)),
-    "activations": (lambda: nn.Sequential(nn.Softplus(), nn.LeakyReLU(), nn.Sigmoid(), nn.LogSoftmax()), (2, 3)),
+    "Linear": (lambda: nn.Linear(3, 2), lambda n, m: (n, m, 3)),
+    "Conv2d": (lambda: nn.Conv2d(2, 2, (2, 3), stride=(2, 1), padding=1), lambda n, m: (n, 2, m + 1, n)),
+    "MaxPool2d": (lambda: nn.MaxPool2d(2, padding=1), lambda n, m: (1, 2, n, m)),
+    "AvgPool2d": (lambda: nn.AvgPool2d(2, stride=1), lambda n, m: (n, 1, m + 1, n + 1)),
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), lambda n, m: (n + 2, 3, m)),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(2), lambda n, m: (n, 2, m, 3)),
+    "LayerNorm": (lambda: nn.LayerNorm((2, 3)), lambda n, m: (n, m, 2, 3)),
+    "LSTM": (lambda: nn.LSTM(2, 3, num_layers=2), lambda n, m: (n, m, 2)),
+    "GRU": (lambda: nn.GRU(2, 3, batch_first=True), lambda n, m: (n, m, 2)),
+    "RNN": (lambda: nn.RNN(2, 3), lambda n, m: (n, m, 2)),
+    "LSTMCell": (lambda: nn.LSTMCell(2, 3), lambda n, m: (n, 2)),
+    "GRUCell": (lambda: nn.GRUCell(2, 3), lambda n, m: (n, 2)),
+    "RNNCell": (lambda: nn.RNNCell(2, 3), lambda n, m: (n, 2)),
+    "Sequential": (
+        lambda: nn.Sequential(nn.Linear(3, 2), nn.GELU(), nn.Flatten(), nn.Softmax()),
+        lambda n, m: (n, m, 3),
+    ),
+    "kinks": (lambda: nn.Sequential(nn.LeakyReLU(), nn.Linear(3, 2)), lambda n, m: (n, 3)),
+    "ReLU": (lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 2)), lambda n, m: (n, 3)),
+    "smooth": (lambda: nn.Sequential(nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.LogSoftmax()), lambda n, m: (n, m)),
 }
 
 
@@ -55,14 +61,14 @@ def with_parameters(layer: nn.Module):
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
-@settings(max_examples=3, deadline=None)
-@given(seed=st.integers(0, 2**31))
-def test_layers(make, shape, seed):
+@settings(max_examples=4)
+@given(n=st.integers(1, 3), m=st.integers(1, 3), seed=seeds)
+def test_layers(make, shape, n, m, seed):
     rng = np.random.default_rng(seed)
     layer = make().double()
     layer.vector[:] = rng.normal(0, 0.7, layer.vector.shape)
     run, parameters = with_parameters(layer)
-    inputs = [Tensor(apart(rng, shape), requires_grad=True), *parameters]
+    inputs = [Tensor(apart(rng, shape(n, m)), requires_grad=True), *parameters]
     assert gradcheck(run, inputs, rng, directions=2)
     assert gradgradcheck(run, inputs, rng, directions=2)
 
@@ -75,6 +81,14 @@ LOSSES = {
     "CrossEntropyLoss": lambda x: nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=0)(x, np.array([0, 1, 1])),
     "weighted": lambda x: nn.CrossEntropyLoss(weight=np.array([0.5, 2.0]))(x, np.array([0, 1, 1])),
 }
+
+
+def test_every_layer_and_loss_is_checked():
+    checked = {type(part) for make, _ in LAYERS.values() for part in make().modules()}
+    checked |= {getattr(nn, name) for name in LOSSES if name != "weighted"}
+    checked |= {nn.Embedding, nn.EmbeddingBag, nn.Dropout}  # below
+    kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    assert kinds - checked == {nn.Module}
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -93,6 +107,16 @@ def test_embeddings(name):
     assert gradgradcheck(lambda w: run(indices, w) ** 2, parameters)
 
 
+def test_dropout():
+    x = Tensor(normal(np.random.default_rng(0), (3, 4)), requires_grad=True)
+
+    def run(x):
+        return nn.Dropout(0.4, rng=np.random.default_rng(1))(x) ** 2
+
+    assert gradcheck(run, [x])
+    assert gradgradcheck(run, [x])
+
+
 def test_gradcheck_sees_a_wrong_gradient():
     def wrong(x: Tensor) -> Tensor:
         return x * x.detach()  # the derivative of a square, but for the factor 2
@@ -101,6 +125,8 @@ def test_gradcheck_sees_a_wrong_gradient():
         gradcheck(wrong, [Tensor(np.array([1.0, 2.0]), requires_grad=True)])
     with pytest.raises(BadInput, match="float64"):
         gradcheck(wrong, [Tensor([1.0], requires_grad=True)])
+    with pytest.raises(BadInput, match="requires_grad"):
+        gradgradcheck(wrong, [Tensor(np.ones(2))])
 
 
 def test_dropout_draws_from_the_generator_it_is_given():
@@ -116,6 +142,16 @@ def test_dropout_draws_from_the_generator_it_is_given():
     assert layer.eval()(x) is x
     with pytest.raises(BadInput):
         F.dropout(x, 1.0)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_dropout_stands_between_layers_and_only_in_training(name):
+    x = np.ones((4, 2, 3), np.float32)
+    one, two = (getattr(nn, name)(3, 8, num_layers=n, dropout=0.5, rng=np.random.default_rng(0)) for n in (1, 2))
+    np.testing.assert_array_equal(one(x)[0].numpy(), one.eval()(x)[0].numpy())
+    dropped = two(x)[0].numpy()
+    assert (dropped != two.eval()(x)[0].numpy()).any()
+    np.testing.assert_array_equal(two(x)[0].numpy(), two(x)[0].numpy())
 
 
 def test_a_carried_state_is_detached_and_ends_the_graph():
@@ -145,6 +181,9 @@ def test_layers_in_a_mixture():
         lambda: nn.Linear(3, 2)(np.ones((2, 4))),
         lambda: nn.LSTM(3, 2)(np.ones((2, 4))),
         lambda: nn.LSTM(3, 2)(np.ones((2, 1, 3)), np.zeros((1, 1, 2))),
+        lambda: nn.LSTM(3, 2).embedded(np.array([1]), np.ones((2, 3))),
+        lambda: nn.GRUCell(3, 2)(np.ones((1, 4))),
+        lambda: nn.RNNCell(3, 2)(np.ones(3)),
         lambda: nn.Conv2d(1, 1, 5)(np.ones((1, 1, 4, 4))),
         lambda: nn.Conv2d(2, 1, 2)(np.ones((1, 1, 4, 4))),
         lambda: nn.BatchNorm2d(3)(np.ones((4, 3))),
@@ -165,6 +204,7 @@ def test_shapes_that_do_not_fit_are_named(run):
         lambda: F.cross_entropy(np.ones((2, 2)), np.array([0, 2])),
         lambda: F.cross_entropy(np.ones((2, 2)), np.array([0, -1])),
         lambda: F.cross_entropy(np.ones((2, 2)), np.array([0.0, 1.0])),
+        lambda: F.cross_entropy(np.ones((2, 2)), np.array([0, 1]), label_smoothing=1.5),
         lambda: F.nll_loss(np.ones((2, 2)), np.array([0, 5])),
         lambda: nn.Embedding(3, 1)(np.array([3])),
         lambda: nn.Embedding(3, 1)(np.array([-1])),
@@ -175,6 +215,10 @@ def test_shapes_that_do_not_fit_are_named(run):
         lambda: F.mse_loss(np.ones(1), np.ones(1), reduction="best"),
         lambda: nn.RNN(2, 3, nonlinearity="sine"),
         lambda: nn.LSTM(0, 3),
+        lambda: nn.GRUCell(2, 0),
+        lambda: nn.Linear(-1, 3),
+        lambda: nn.Embedding(3, -1),
+        lambda: nn.Conv2d(-1, 1, 2),
         lambda: nn.init.calculate_gain("cube"),
         lambda: nn.init.xavier_uniform_(Tensor(np.zeros(3))),
     ],

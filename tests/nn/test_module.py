@@ -121,6 +121,11 @@ def test_a_description_builds_the_same_architecture(net):
         {"class": "", "args": [], "kwargs": {}},
         {"class": "fedlearn.nn.layers:Linear", "args": [1], "kwargs": {"colour": 2}},
         {"class": "fedlearn.nn.layers:Linear"},
+        {"class": "fedlearn.nn.layers:Linear", "args": 3, "kwargs": {}},
+        {"class": "fedlearn.nn.layers:Linear", "args": [3, 2], "kwargs": []},
+        {"class": "fedlearn.nn.layers:Linear", "args": [-1, 2], "kwargs": {}},
+        {"class": "fedlearn.nn.recurrent:LSTM", "args": ["a", 2], "kwargs": {}},
+        {"class": "fedlearn.nn.normalization:BatchNorm1d", "args": [-1], "kwargs": {}},
         [],
     ],
 )
@@ -150,6 +155,8 @@ def test_double_precision_and_back(net):
     assert net.double().vector.dtype == np.float64
     assert net(np.ones((1, 3))).dtype == np.float64
     assert net.float().vector.dtype == np.float32
+    norm = nn.BatchNorm1d(2).double()
+    assert (norm.running_mean.dtype, norm.num_batches_tracked.dtype) == (np.float64, np.int64)
 
 
 def test_the_same_generator_gives_the_same_numbers_and_none_gives_others():

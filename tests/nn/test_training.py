@@ -85,6 +85,34 @@ def test_a_trainer_learns_and_tells_how():
     assert not model.training
 
 
+class Watched(nn.Module):
+    """Tells what it was given, and in which mode."""
+
+    def __init__(self):
+        self.inner = nn.Linear(1, 1)
+        self.seen: list[tuple[bool, list[float]]] = []
+
+    def forward(self, x):
+        self.seen.append((self.training, x.ravel().tolist()))
+        return self.inner(x)
+
+
+def test_an_epoch_trains_on_every_example_once_in_an_order_of_its_own():
+    data = np.arange(7, dtype=np.float32)[:, None]
+    model, loss = Watched(), nn.MSELoss()
+    trainer = Trainer(model, rng())
+    still = optim.SGD(model.parameters(), lr=0.0)
+    history = trainer.fit(data, data, 3, 2, still, loss, (data, data))
+    first, second = model.seen[:3], model.seen[4:7]
+    for epoch in first, second:
+        assert [len(batch) for _, batch in epoch] == [3, 3, 1]
+        assert sorted(x for _, batch in epoch for x in batch) == list(range(7))
+        assert all(training for training, _ in epoch)
+    assert first != second
+    assert model.seen[3] == model.seen[7] == (False, data.ravel().tolist())
+    assert history.losses == pytest.approx([trainer.evaluate(data, data, loss)[0]] * 2)
+
+
 def test_the_same_generator_gives_the_same_training():
     data, labels = clusters()
 
@@ -128,6 +156,11 @@ def test_what_does_not_fit_is_refused():
     optimizer, loss = optim.SGD(model.parameters()), nn.MSELoss()
     with pytest.raises(ShapeError):
         Trainer(model).fit(np.zeros((3, 2)), np.zeros((4, 1)), 2, 1, optimizer, loss)
+    held_out = np.zeros((1024, 2)), np.zeros((2048, 1))  # which fit as far as the first batch goes
+    with pytest.raises(ShapeError, match="1024 examples do not fit 2048 targets"):
+        Trainer(model).fit(np.zeros((3, 2)), np.zeros((3, 1)), 2, 1, optimizer, loss, held_out)
+    with pytest.raises(ShapeError, match="0 examples"):
+        Trainer(model).evaluate(np.zeros((0, 2)), np.zeros((0, 1)), loss)
     with pytest.raises(BadInput):
         Trainer(model).fit(np.zeros((3, 2)), np.zeros((3, 1)), 0, 1, optimizer, loss)
 

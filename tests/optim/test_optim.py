@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlearn import Tensor, nn, optim
+from fedlearn import nn, optim
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.optim import lr_scheduler
 
@@ -116,6 +116,19 @@ def test_a_velocity_is_stored():
     assert path == [-1.0, -2.5, -4.25]
 
 
+def test_yogi_takes_the_steps_of_its_paper():
+    w = nn.Parameter(np.array([1.0]))
+    optimizer = optim.Yogi([w], lr=0.1, betas=(0.9, 0.99), eps=1e-3)
+    weight, m, v = 1.0, 0.0, 1e-6
+    for g in (0.5, -2.0, 0.1, 0.0):
+        w.grad = np.array([g])
+        optimizer.step()
+        m = 0.9 * m + 0.1 * g
+        v -= 0.01 * math.copysign(1.0, v - g * g) * g * g
+        weight -= 0.1 * m / (math.sqrt(v) + 1e-3)
+        assert w.item() == pytest.approx(weight, rel=1e-12)
+
+
 @given(st.lists(st.integers(0, 19), min_size=1, max_size=30), st.floats(0.0, 0.9), st.sampled_from([0.0, 0.1]))
 def test_row_sparse_gradients_step_as_dense_ones(rows, momentum, decay):
     def trained(dense: bool) -> np.ndarray:
@@ -215,10 +228,11 @@ def test_a_schedule_resumes():
     other = lr_scheduler.StepLR(optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0), 1, 0.5)
     other.load_state_dict(schedule.state_dict())
     assert other.get_last_lr() == [0.5]
+    with pytest.raises(ShapeError, match="for 2 groups, not for 1"):
+        other.load_state_dict({"base_lrs": [1.0, 1.0], "last_epoch": 1})
 
 
 def test_a_step_without_gradients_does_nothing():
     w = nn.Parameter(np.ones(2))
     optim.Adam([w]).step()
     assert w.numpy().tolist() == [1, 1]
-    assert isinstance(w, Tensor)

@@ -144,7 +144,7 @@ def _weights(rng, y):
 @pytest.mark.parametrize(
     ("case", "theirs"), _pairs(), ids=lambda value: value.name if isinstance(value, Case) else "torch"
 )
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(shape=shapes, seed=seeds)
 def test_values_and_derivatives(case: Case, theirs, dtype, tolerance, shape, seed):
     arrays = [x.astype(dtype) for x in case.draw(np.random.default_rng(seed), shape)]

@@ -90,6 +90,24 @@ def test_schedules(name, options):
             schedule.step()
 
 
+def test_a_warm_up_before_a_cosine():
+    def schedule(library, params):
+        optimizer = library.SGD(params, lr=0.5)
+        parts = [
+            library.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=4),
+            library.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6),
+        ]
+        return optimizer, library.lr_scheduler.SequentialLR(optimizer, parts, milestones=[4])
+
+    pairs = [schedule(library, params) for library, params in zip((optim, torch.optim), _pair(np.float32), strict=True)]
+    for _ in range(10):
+        ours, theirs = (scheduler.get_last_lr() for _, scheduler in pairs)
+        assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+        for optimizer, scheduler in pairs:
+            optimizer.step()
+            scheduler.step()
+
+
 def test_clip_grad_norm():
     ours, theirs = _pair(np.float64)
     for p, q in zip(ours, theirs, strict=True):
