@@ -4,7 +4,6 @@ from fedlearn.nn import functional, init, utils
 from fedlearn.nn.activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from fedlearn.nn.images import AvgPool2d, Conv2d, MaxPool2d
 from fedlearn.nn.layers import Dropout, Embedding, EmbeddingBag, Flatten, Linear, Sequential
-from fedlearn.nn.local import LocalRows
 from fedlearn.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from fedlearn.nn.module import Module, build
 from fedlearn.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
@@ -34,7 +33,6 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
-    "LocalRows",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",

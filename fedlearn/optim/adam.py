@@ -50,10 +50,6 @@ class Adam(Optimizer):
         scale += group["eps"]
         weights -= group["lr"] / (1 - first**step) * mean / scale
 
-    def decay(self, weights: np.ndarray, gradient: np.ndarray, group: Group) -> np.ndarray:
-        """The gradient with weight decay in it."""
-        return gradient + group["weight_decay"] * weights if group["weight_decay"] else gradient
-
 
 class AdamW(Adam):
     """Adam with the weights themselves shrunk by lr weight_decay at each step (Loshchilov and Hutter 2019)."""
@@ -98,8 +94,7 @@ class Yogi(Optimizer):
         return {"exp_avg": 0.0, "exp_avg_sq": group["initial_accumulator_value"]}
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * weights
+        gradient = self.decay(weights, gradient, group)
         first, second = group["betas"]
         mean, size = state["exp_avg"], state["exp_avg_sq"]
         mean *= first

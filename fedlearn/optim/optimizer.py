@@ -6,6 +6,7 @@ each unbroken run of memory, its gradients joined in the same order, and applies
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from fedlearn.autograd import watch
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.autograd.tensor import next_id
+from fedlearn.autograd.tensor import next_id, wrap
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Parameter, consecutive, flatten
 
@@ -32,7 +33,7 @@ class Run:
     state: State  # (n,) each
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Base of the optimizers. A subclass names what it remembers (`slots`) and defines `update`.
 
     `params` is an iterable of parameters, or of groups: dicts with "params" and options of their own.
@@ -40,7 +41,7 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], **options: Any):
-        given = list(params)
+        given = list(params) if isinstance(params, Iterable) else [params]
         groups = given if given and isinstance(given[0], Mapping) else [{"params": given}]
         self.param_groups: list[Group] = []
         for group in groups:
@@ -50,7 +51,13 @@ class Optimizer:
                     f"unknown options {sorted(unknown)} for {type(self).__name__}: it knows {sorted(options)}"
                 )
             self.param_groups.append({**options, **group, "params": list(group["params"])})
+            not_negative(lr=self.param_groups[-1]["lr"])
         members = self._members()
+        other = {type(member).__name__ for member in members if not isinstance(member, Parameter)}
+        if other:
+            raise BadInput(
+                f"{type(self).__name__} was given {', '.join(sorted(other))} to change: pass module.parameters()"
+            )
         if not members:
             raise BadInput(f"{type(self).__name__} was given no parameters: pass module.parameters()")
         if len({id(p) for p in members}) < len(members):
@@ -64,9 +71,13 @@ class Optimizer:
         """The names of the arrays that the rule keeps for each parameter, and what they begin with."""
         return {}
 
+    @abstractmethod
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
         """Change `weights` (n,) in place by the rule; `step` counts from 1."""
-        raise NotImplementedError
+
+    def decay(self, weights: np.ndarray, gradient: np.ndarray, group: Group) -> np.ndarray:
+        """The gradient with weight decay in it."""
+        return gradient + group["weight_decay"] * weights if group["weight_decay"] else gradient
 
     def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
         """Apply the rule to the rows of a row-sparse gradient alone, if that is exact; else return False."""
@@ -95,7 +106,7 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""
         for p in self._members():
-            p._grad = None if set_to_none or p._grad is None else p.detach() * 0
+            p._grad = None if set_to_none or p._grad is None else wrap(np.zeros_like(p._data))
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of all that the optimizer remembers; parameters are named by their number."""

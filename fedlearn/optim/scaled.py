@@ -35,8 +35,7 @@ class RMSprop(Optimizer):
         return dict.fromkeys(names, 0.0)
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * weights
+        gradient = self.decay(weights, gradient, group)
         alpha, size = group["alpha"], state["square_avg"]
         size *= alpha
         size += (1 - alpha) * gradient * gradient
@@ -75,8 +74,7 @@ class Adagrad(Optimizer):
         return {"sum": group["initial_accumulator_value"]}
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * weights
+        gradient = self.decay(weights, gradient, group)
         total = state["sum"]
         total += gradient * gradient
         rate = group["lr"] / (1 + (step - 1) * group["lr_decay"])

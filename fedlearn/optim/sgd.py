@@ -39,8 +39,7 @@ class SGD(Optimizer):
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * weights
+        gradient = self.decay(weights, gradient, group)
         if group["momentum"]:
             velocity = state["momentum_buffer"]
             velocity *= group["momentum"]

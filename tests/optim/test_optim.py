@@ -168,11 +168,26 @@ def test_groups_have_options_of_their_own():
         lambda p: lr_scheduler.CosineAnnealingLR(optim.SGD([p]), 0),
         lambda p: lr_scheduler.LinearLR(optim.SGD([p]), total_iters=0),
         lambda p: nn.utils.clip_grad_norm_([p], -1),
+        lambda p: optim.SGD([p.numpy()]),
+        lambda p: optim.SGD(nn.Linear(2, 1)),
+        lambda p: optim.SGD([{"params": [p], "lr": -1.0}]),
     ],
 )
 def test_bad_options_are_refused(make):
     with pytest.raises(BadInput):
         make(nn.Parameter(np.zeros(2)))
+
+
+def test_gradients_are_forgotten_or_set_to_zero_whatever_the_weights():
+    w = nn.Parameter(np.array([np.inf, 1.0], np.float32))
+    optimizer = optim.SGD([w])
+    optimizer.zero_grad(set_to_none=False)
+    assert w.grad is None
+    w.grad = np.ones(2, np.float32)
+    optimizer.zero_grad(set_to_none=False)
+    assert w.grad.numpy().tolist() == [0, 0]
+    optimizer.zero_grad()
+    assert w.grad is None
 
 
 def test_the_state_of_another_model_is_refused():

@@ -1,4 +1,4 @@
-"""Local vocabularies and the Trainer."""
+"""The Trainer."""
 
 from __future__ import annotations
 
@@ -7,59 +7,10 @@ import pytest
 
 from fedlearn import Trainer, nn, optim
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn import functional as F
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-class Bag(nn.Module):
-    def __init__(self, *, rng: np.random.Generator | None = None):
-        self.words = nn.EmbeddingBag(500, 4, rng=rng)
-        self.head = nn.Linear(4, 1, rng=rng)
-
-    def forward(self, indices, offsets):
-        return self.head(self.words(indices, offsets))
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_training_on_the_rows_used_is_training_on_all(momentum):
-    indices, offsets = rng().integers(0, 40, 60) * 7, np.arange(0, 60, 6)
-    target = rng(1).integers(0, 2, (10, 1)).astype(np.float32)
-
-    def train(model, ids):
-        optimizer = optim.SGD(model.parameters(), lr=0.5, momentum=momentum)
-        for _ in range(5):
-            optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(model(ids, offsets), target).backward()
-            optimizer.step()
-
-    whole, compact = Bag(rng=rng()), Bag(rng=rng())
-    train(whole, indices)
-    vector = compact.vector
-    with nn.LocalRows(compact.words, indices) as local:
-        assert len(compact.words.weight) == len(np.unique(indices))
-        train(compact, local(indices))
-    np.testing.assert_allclose(compact.vector, whole.vector, rtol=1e-5, atol=1e-7)
-    assert np.shares_memory(vector, compact.vector)
-
-
-def test_a_local_vocabulary_refuses_others_words_and_changes_nothing_on_failure():
-    bag = Bag()
-    before = bag.vector.copy()
-    local = nn.LocalRows(bag.words, np.array([3, 5]))
-
-    def fail_within():
-        with local:
-            bag.words.weight[...] = 9.0
-            local(np.array([4]))
-
-    with pytest.raises(BadInput, match="outside"):
-        fail_within()
-    np.testing.assert_array_equal(bag.vector, before)
-    with pytest.raises(BadInput):
-        nn.LocalRows(bag.head, np.array([0]))
 
 
 def clusters(count: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -163,33 +114,3 @@ def test_what_does_not_fit_is_refused():
         Trainer(model).evaluate(np.zeros((0, 2)), np.zeros((0, 1)), loss)
     with pytest.raises(BadInput):
         Trainer(model).fit(np.zeros((3, 2)), np.zeros((3, 1)), 0, 1, optimizer, loss)
-
-
-@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, lr=0.1), lambda p: optim.Adam(p, lr=0.01)])
-def test_stacked_clients_have_the_same_bits_as_one_at_a_time(make):
-    model = nn.Sequential(nn.Linear(64, 32, rng=rng()), nn.ReLU(), nn.Linear(32, 10, rng=rng()))
-    x = rng().standard_normal((7, 3, 10, 64)).astype(np.float32)  # clients, steps, batch, features
-    y = rng().integers(0, 10, (7, 3, 10))
-    stack = nn.Stacked(model, 7)
-    optimizer = make(stack.parameters())
-    for step in range(3):
-        optimizer.zero_grad()
-        logits = stack(x[:, step])
-        losses = F.cross_entropy(logits.reshape(-1, 10), y[:, step].ravel(), reduction="none")
-        losses.reshape(7, 10).mean(axis=1).sum().backward()
-        optimizer.step()
-    start = model.vector.copy()
-    for client in range(7):
-        model.vector[:] = start
-        optimizer = make(model.parameters())
-        for step in range(3):
-            optimizer.zero_grad()
-            F.cross_entropy(model(x[client, step]), y[client, step]).backward()
-            optimizer.step()
-        np.testing.assert_array_equal(stack.vectors[client], model.vector)
-
-
-def test_only_what_stacks_is_stacked():
-    for make in (lambda: nn.Stacked(Bag(), 2), lambda: nn.Stacked(nn.Linear(2, 1), 0)):
-        with pytest.raises(BadInput):
-            make()
