@@ -2,11 +2,11 @@
 PYTHON ?= python3
 EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large downloads
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+INSTALLED := .venv/.installed-$(EXTRAS)
 
 .PHONY: demo test lint clean
 
-demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then the same run attacked
+demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then what an attack reads of such updates
 	$(BIN)/fedlearn run spam
 	$(BIN)/fedlearn run leak_embedding
 
@@ -19,7 +19,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A second call reuses the environment; a changed project file or constraint renews it.
+# A second call reuses the environment; other extras, a changed project file or constraint renew it.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'

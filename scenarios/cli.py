@@ -41,8 +41,8 @@ def run(
     scenario: Annotated[str, typer.Argument(help="A name from `fedlearn list`.")],
     data: Annotated[str | None, option("Data set by name, or a file of your own.", WHO)] = None,
     clients: Annotated[int | None, option("Number of clients.", WHO)] = None,
-    examples_per_client: Annotated[int | None, option("Examples drawn for each client.", WHO)] = None,
-    cohort: Annotated[int | None, option("Clients sampled each round (default: all).", WHO)] = None,
+    examples_per_client: Annotated[int | None, option("Of digits: examples drawn for each client.", WHO)] = None,
+    cohort: Annotated[int | None, option("Clients sampled a round.", WHO)] = None,
     sampler: Annotated[
         str, option("uniform | poisson | weighted[:FILE] | availability:FILE | availability:diurnal=ROUNDS.", WHO)
     ] = "uniform",
@@ -51,7 +51,7 @@ def run(
         str | None, option("BEHAVIOUR:SHARE[,key=value], as sign-flip:0.2 or backdoor:3,word=pear,scale=1.", WHO)
     ] = None,
     model: Annotated[str | None, option("Model by name.", LEARN)] = None,
-    dim: Annotated[int | None, option("Embedding dimension; 1 is the book's model.", LEARN)] = None,
+    dim: Annotated[int | None, option("Width of an embedding or a hidden layer.", LEARN)] = None,
     vocabulary: Annotated[str | None, option("hashed:BUCKETS | explicit:FILE.", LEARN)] = None,
     rounds: Annotated[int | None, option("Rounds of training.", LEARN)] = None,
     epochs: Annotated[int | None, option("Local epochs a round.", LEARN)] = None,
@@ -78,7 +78,7 @@ def run(
         str | None, option("Of costs: NAME, up=RATE, down=RATE, latency=TIME, slower=DIST, joined by commas.", RUN)
     ] = None,
     pool: Annotated[str, option("inline | processes | ray.", RUN)] = "inline",
-    workers: Annotated[int, option("Worker processes of the pool.", RUN)] = 2,
+    workers: Annotated[int, option("Processes of the pool, unless it is inline.", RUN)] = 2,
     ray_address: Annotated[
         str | None, option("HOST:PORT of a Ray cluster's head (default: a Ray of its own, here).", RUN)
     ] = None,
@@ -94,7 +94,10 @@ def run(
     as_json: Annotated[bool, option("One JSON object as the last line of output.", RUN, "--json")] = False,
     quiet: Annotated[bool, option("No bar, no table, no warnings.", RUN, "--quiet")] = False,
 ) -> None:
-    """Run a scenario: simulated clients train, and what each party saw is kept in a run folder."""
+    """Run a scenario: simulated clients train, and what each party saw is kept in a run folder.
+
+    What is left out is as the scenario has it; an option that has no effect in it is refused.
+    """
     given = dict(locals())
     from rich.console import Console
 
@@ -117,11 +120,13 @@ def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(outcome.to_dict(scenario)))
         return
-    for name, value in outcome.metrics.items():
-        typer.echo(f"{name:>24}  {value:.4f}")
-    for claim in outcome.claims:
-        typer.echo(f"{claim.name:>24}  {claim.value:.4g} {claim.unit}".rstrip())
-    typer.echo(f"{'run folder':>24}  {outcome.run_dir}")
+    rows = [(name, f"{value:.4f}") for name, value in outcome.metrics.items()]
+    claims = [claim for claim in outcome.claims if claim.name not in outcome.metrics]
+    rows += [(claim.name, f"{claim.value:.4g} {claim.unit}".rstrip()) for claim in claims]
+    rows += [("run folder", str(outcome.run_dir))]
+    width = max(24, *(len(name) for name, _ in rows))
+    for name, value in rows:
+        typer.echo(f"{name:>{width}}  {value}")
     typer.echo(outcome.story)
 
 
@@ -143,7 +148,7 @@ def list_names() -> None:
     for registry in (*kinds, SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS):
         typer.secho(registry.kind, bold=True)
         for name, entry in registry.entries.items():
-            typer.echo(f"  {name:<16} {entry.summary}")
+            typer.echo(f"  {name:<19} {entry.summary}")
 
 
 @app.command()

@@ -49,12 +49,12 @@ class Readers:
 
 def run(options: Options) -> Outcome:
     dealt = options.partition is not None
-    if dealt and options.examples_per_client is not None:
-        raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
-    options = options.filled(
-        data="digits", model="mlp", clients=100 if dealt else 1000, rounds=20, protection="none",
+    options = options.federated(
+        data="digits", model="mlp", clients=100 if dealt else 1000, partition=None, rounds=20, protection="none",
         epochs=1, batch_size=10, lr=0.1, examples_per_client=None if dealt else 20,
     )  # fmt: skip
+    if dealt and options.examples_per_client is not None:
+        raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
     options = options.filled(cohort=min(COHORT, options.clients))
     samples = load_samples(options.data)
     train, test = split_samples(samples, seed=options.seed)  # the test part is public and stays with this scenario

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ class NotReadable(BadInput):
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class Finding(ABC):
     """What an attack claims to have found out about one update ("client:3") or one opened sum ("sum")."""
 
     attack: str
@@ -32,9 +33,9 @@ class Finding:
     def __str__(self) -> str:
         return f"round {self.round}, {self.about}: {self.told()}"
 
+    @abstractmethod
     def told(self) -> str:
         """The finding in words, for the terminal."""
-        raise NotImplementedError
 
 
 class Attack(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -220,7 +221,7 @@ class Observed:
                 continue  # a void attempt: there is no sum
 
 
-class EachVector(Generic[F]):
+class EachVector(ABC, Generic[F]):
     """An attack that reads each plain update and each opened sum of a view by itself."""
 
     def run(self, view: PartyView) -> list[F]:
@@ -239,6 +240,6 @@ class EachVector(Generic[F]):
             log.warning("%d of %d vectors were left out: %s", len(refusals), len(refusals) + len(findings), refusals[0])
         return findings
 
+    @abstractmethod
     def read(self, observed: Observed, vector: Vector) -> F:
         """What one vector tells; raises `NotReadable` where it tells nothing."""
-        raise NotImplementedError

@@ -47,7 +47,7 @@ class Model(nn.Module):
 
     def loss(self, batch: Examples) -> Tensor:
         """Mean loss per example of a batch, a scalar Tensor in nats; (K,) of K stacked clients' batches."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no loss()")
 
     def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
         return flat_gradient(self, list(self.parameters()), batch)

@@ -53,11 +53,12 @@ def measure(case: Case) -> Row:
     """Time both sides of a case in turns."""
     ours, theirs = case.ours(), _theirs(case)
     least = {"ours": float("inf"), "torch": float("inf")}
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
+    spent, began = 0.0, time.perf_counter()
+    while spent < SECONDS:
         least["ours"] = min(least["ours"], _time(ours))
         if theirs is not None:
             least["torch"] = min(least["torch"], _time(theirs))
+        spent = time.perf_counter() - began
     if theirs is None:
         return Row(case.name, least["ours"], None, None, case.clients)
     return Row(case.name, least["ours"], least["torch"], least["ours"] / least["torch"], case.clients)
@@ -74,10 +75,11 @@ def _theirs(case: Case) -> Step | None:
 
 def _time(step: Step, least: float = 0.02) -> float:
     """Microseconds of one step, over as many as last `least` seconds."""
-    count, begin = 0, time.perf_counter()
-    while (spent := time.perf_counter() - begin) < least:
+    count, spent, begin = 0, 0.0, time.perf_counter()
+    while spent < least:
         step()
         count += 1
+        spent = time.perf_counter() - begin
     return spent / count * 1e6
 
 

@@ -13,6 +13,7 @@ from fedlearn.datasets import DATASETS
 from fedlearn.errors import BadInput, DataError
 from scenarios import SCENARIOS
 from scenarios.options import Options, Outcome
+from tests.scenarios.command import fedlearn
 
 WORDS = "the cat sees the dog and the dog sees the cat\n"
 
@@ -90,7 +91,7 @@ def test_the_spiral_needs_a_rate_that_fits_its_momentum():
 
 
 def test_digits_from_squared_error_to_convolution():
-    outcome = run("book_digits", epochs=10)
+    outcome = run("book_digits", epochs=15)
     found = claims(outcome)
     assert found["squared_error"] < found["cross_entropy"] < found["momentum"]
     assert min(found["momentum"], found["dropout"], found["convolution"]) > 0.93
@@ -184,6 +185,12 @@ def test_bad_input_is_refused_and_leaves_no_folder(name, options, says, tmp_path
     with pytest.raises(BadInput, match=says):
         run(name, **options)
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_figure_that_is_a_metric_too_is_shown_once(capsys):
+    assert fedlearn("run", "book_spirals", "--epochs", "1", "--quiet") == 0
+    names = [line.split("  ")[0] for line in (row.strip() for row in capsys.readouterr().out.splitlines())]
+    assert names.count("accuracy") == names.count("accuracy_at_rate_1") == 1
 
 
 def test_python_m_is_the_same_command(tmp_path):
