@@ -95,6 +95,11 @@ def test_a_sum_is_read_from_the_aggregators_messages_and_no_others(tmp_path, pro
         ATTACKS.load("changed_rows")().run(PartyView.load(run, 0))
 
 
+class Taste(Finding):
+    def told(self) -> str:
+        return "to my taste"
+
+
 class Picky(EachVector[Finding]):
     """Reads one client's update, and refuses all others."""
 
@@ -104,13 +109,13 @@ class Picky(EachVector[Finding]):
     def read(self, observed: Observed, vector: Vector) -> Finding:
         if vector.about != self.about:
             raise NotReadable(f"{vector.about} is not to my taste")
-        return Finding("picky", vector.about, vector.round)
+        return Taste("picky", vector.about, vector.round)
 
 
 def test_a_vector_that_tells_nothing_does_not_silence_the_others(tmp_path, caplog):
     view = PartyView.load(recorded(tmp_path / "run", toy_plain()))
     (finding,) = Picky("client:1").run(view)
-    assert finding.about == "client:1"
+    assert str(finding) == "round 1, client:1: to my taste"
     assert "2 of 3 vectors were left out" in caplog.text
     with pytest.raises(NotReadable, match="not to my taste"):
         Picky("client:9").run(view)
