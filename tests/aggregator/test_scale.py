@@ -119,7 +119,7 @@ def test_a_worker_sends_one_sum_a_round_and_the_transcript_says_so(tmp_path):
     up = [row for row in rows_of(folder) if row["to"] == "aggregator"]
     assert [(row["round"], row["type"]) for row in up] == [(r, "PartialSum") for r in (1, 1, 2, 2)]
     assert {row["from"] for row in up} == {"worker:0", "worker:1"}
-    lanes = mlp().vector.size + 4
+    lanes = mlp().vector.size + 5
     assert all(row["bytes"] < 8 * lanes + 4 * COHORT + 100 for row in up)
     # What the clients would have sent by themselves is what a round costs them, whoever runs them.
     assert history.rounds[0].bytes_up == COHORT * (HEADER.size + 4 * lanes)

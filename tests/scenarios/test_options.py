@@ -1,0 +1,77 @@
+"""Every scenario takes the options that it can use, and refuses every other: none is ignored in silence."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from fedlearn.errors import BadInput
+from scenarios import SCENARIOS
+from scenarios.options import Options
+
+ALWAYS = {"seed", "out", "trackers"}
+TRAINING = {"epochs", "batch_size", "lr"}
+KEY = {"key_bits", "insecure_test_key"}
+FEDERATION = ALWAYS | TRAINING | KEY | {
+    "data", "model", "clients", "cohort", "sampler", "partition", "malicious", "rounds", "strategy", "protection",
+    "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript",
+    "record", "resume",
+}  # fmt: skip
+TEXT = {"data", "dim"} | TRAINING
+TAKEN = {
+    "spam": FEDERATION | {"dim", "vocabulary"},
+    "digits": FEDERATION | {"examples_per_client"},
+    "shakespeare": FEDERATION | {"dim", "kernels"},
+    "costs": TEXT | KEY | {
+        "model", "vocabulary", "clients", "cohort", "partition", "rounds", "strategy", "protection", "min_cohort",
+        "codec", "faults", "network",
+    },
+    "leak_embedding": TEXT | KEY | {"model", "strategy", "min_cohort", "max_overlap", "codec"},
+    "leak_words": {"data", "dim"},
+    "leak_unmix": TEXT,
+    "leak_sum": TEXT | KEY,
+    "leak_sender": TEXT | {"clients"},
+    "leak_membership": TEXT,
+    "leak_lstm": {"data", "lr"},
+    "leak_local_steps": {"data", "lr"},
+    "leak_matching": {"data", "lr"},
+    "leak_digits": {"data", "lr"},
+    "leak_myths": TEXT,
+    "leak_differencing": TEXT | KEY,
+    "poison_backdoor": {"data", "rounds"} | TRAINING | KEY,
+    "book_autograd": TRAINING,
+    "book_gradient_check": set(),
+    "book_spirals": {"dim"} | TRAINING,
+    "book_digits": {"dim"} | TRAINING,
+    "book_words": TEXT,
+    "book_shakespeare": TEXT,
+    "book_sentiment": TEXT,
+}  # fmt: skip
+GIVEN = {
+    "data": "sample", "model": "spam", "dim": 3, "vocabulary": "hashed:64", "clients": 4, "examples_per_client": 5,
+    "cohort": 3, "sampler": "poisson", "rounds": 2, "epochs": 2, "batch_size": 3, "lr": 0.3, "partition": "iid",
+    "malicious": "sign-flip:1", "protection": "paillier", "key_bits": 4096, "insecure_test_key": True,
+    "min_cohort": 2, "max_overlap": 1, "codec": "bits=20", "strategy": "scaffold", "faults": "dropout=0.1",
+    "network": "home", "pool": "processes", "workers": 3, "ray_address": "localhost:1", "stack": "off",
+    "kernels": "measure", "transcript": "digest", "seed": 1, "record": True, "out": None, "resume": True,
+    "trackers": (object(),),
+}  # fmt: skip
+
+
+def test_the_tables_are_complete():
+    assert set(TAKEN) == set(SCENARIOS.entries)
+    assert set(GIVEN) == {f.name for f in fields(Options)}
+
+
+@pytest.mark.parametrize("scenario", TAKEN)
+def test_what_a_scenario_cannot_use_is_refused_and_nothing_else(scenario, tmp_path):
+    (tmp_path / "kept").touch()  # a folder that is in use ends a run before there is any work
+    run, taken = SCENARIOS.load(scenario), TAKEN[scenario] | ALWAYS
+    for name in GIVEN.keys() - taken:
+        with pytest.raises(BadInput, match=f"^--{name.replace('_', '-')} .*has no effect in this scenario"):
+            run(Options(**{"out": tmp_path, name: GIVEN[name]}))
+    with pytest.raises(BadInput) as refused:
+        run(Options(**{name: GIVEN[name] for name in taken} | {"out": tmp_path}))
+    assert "in this scenario" not in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
