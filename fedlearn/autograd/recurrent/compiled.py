@@ -23,10 +23,10 @@ def lstm_cell(gate: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
         for k in range(hidden):
             i = gate[0, b, k] * half + half
             f = gate[1, b, k] * half + half
-            gate[3, b, k] = gate[3, b, k] * half + half
+            gate[2, b, k] = gate[2, b, k] * half + half
             gate[0, b, k] = i
             gate[1, b, k] = f
-            after[b, k] = f * before[b, k] + i * gate[2, b, k]
+            after[b, k] = f * before[b, k] + i * gate[3, b, k]
 
 
 @_compile
@@ -42,10 +42,10 @@ def lstm_cell_back(
     room: np.ndarray,
 ) -> None:
     batch, hidden = before.shape
-    step_i, step_f, step_new, step_o = dgates[0, t], dgates[1, t], dgates[2, t], dgates[3, t]
+    step_i, step_f, step_o, step_new = dgates[0, t], dgates[1, t], dgates[2, t], dgates[3, t]
     for b in range(batch):
         for k in range(hidden):
-            i, f, new, o = gate[0, b, k], gate[1, b, k], gate[2, b, k], gate[3, b, k]
+            i, f, o, new = gate[0, b, k], gate[1, b, k], gate[2, b, k], gate[3, b, k]
             dh = (shares[0, b, k] + shares[1, b, k] + shares[2, b, k] + shares[3, b, k] + g[b, k]) * o
             do = dh * squashed[b, k]
             dcell = dc[b, k] + dh - do * squashed[b, k]

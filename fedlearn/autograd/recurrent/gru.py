@@ -92,8 +92,8 @@ def _joint(
         dh *= z
         for share in shares:
             dh += share
-    dweight = weight_gradient(drecalled, states[:length])
-    return [projections_gradient(dgates, projected, indices), dweight, drecalled.sum(axis=(1, 2)).ravel(), dh]
+    dweight = weight_gradient(drecalled, states[:length], range(3))
+    return [projections_gradient(dgates, projected, indices, range(3)), dweight, drecalled.sum(axis=(1, 2)).ravel(), dh]
 
 
 def _composed(projected: Any, weight: Any, bias: Any, h0: Any, indices: np.ndarray | None = None) -> Any:

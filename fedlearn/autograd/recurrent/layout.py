@@ -9,7 +9,7 @@ row by row, have one block of them all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -48,26 +48,43 @@ class Projections:
         room = aligned((self.batch, self.table.shape[-1]), self.table.dtype)
         return (self.table.take(rows, axis=0, out=room, mode="clip") for rows in self.rows)
 
-    def by_gate(self, factors: np.ndarray) -> Iterator[np.ndarray]:
-        """Each step as one (B, H) for each gate, times the gate's factor in (G, 1, 1); good until the next."""
-        gates = len(factors)
+    def by_gate(self, order: Sequence[int], factors: np.ndarray) -> Iterator[np.ndarray]:
+        """Each step as one (B, H) for each gate, in this order and times its factor (G, 1, 1); good until the next."""
+        gates = len(order)
         room = aligned((gates, self.batch, self.table.shape[-1] // gates), self.table.dtype)
-        if self._steps is not None:
-            return (np.multiply(by_gate(step, gates), factors, out=room) for step in self._steps)
-        tables = by_gate(self.table, gates) * factors
-        return (tables.take(rows, axis=1, out=room, mode="clip") for rows in self.rows)
+        if self._steps is None:
+            tables = by_gate(self.table, gates)[order] * factors
+            yield from (tables.take(rows, axis=1, out=room, mode="clip") for rows in self.rows)
+            return
+        for step in self._steps:
+            planes = by_gate(step, gates)
+            for place, gate in enumerate(order):
+                np.multiply(planes[gate], factors[place], out=room[place])
+            yield room
 
 
-def projections_gradient(dgates: np.ndarray, projected: np.ndarray, indices: np.ndarray | None) -> np.ndarray:
-    """The gradient of `projected`, from that of the gates of all steps in blocks (G, T, B, N / G)."""
+def projections_gradient(
+    dgates: np.ndarray, projected: np.ndarray, indices: np.ndarray | None, order: Sequence[int]
+) -> np.ndarray:
+    """The gradient of `projected`, from that of the gates of all steps in blocks (G, T, B, N / G), ordered so."""
     if indices is None:
-        return dgates.transpose(1, 2, 0, 3).reshape(projected.shape)
+        return side_by_side(dgates, order).reshape(projected.shape)
     width = dgates.shape[-1]
     tables = np.zeros((len(dgates), len(projected), width), dgates.dtype)
     numbers = indices.ravel()
     for table, block in zip(tables, dgates, strict=True):
         add_to_rows(table, numbers, np.arange(numbers.size + 1), block.reshape(-1, width))
-    return tables.swapaxes(0, 1).reshape(projected.shape)
+    return side_by_side(tables, order)
+
+
+def side_by_side(blocks: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """Blocks (G, ..., W) as rows (..., G W), the first at place `order[0]`."""
+    if len(blocks) == 1:
+        return blocks[0]
+    rows = np.empty((*blocks.shape[1:-1], len(blocks), blocks.shape[-1]), blocks.dtype)
+    for place, block in zip(order, blocks, strict=True):
+        rows[..., place, :] = block
+    return rows.reshape(*blocks.shape[1:-1], -1)
 
 
 def matrices(weight: np.ndarray) -> np.ndarray:
@@ -81,11 +98,14 @@ def by_gate(rows: np.ndarray, gates: int) -> np.ndarray:
     return rows.reshape(*rows.shape[:-1], gates, -1).swapaxes(-3, -2)
 
 
-def weight_gradient(dgates: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """The gradient of the recurrent weight (N, H), from blocks (G, T, B, N / G) and the states before (T, B, H)."""
-    blocks = dgates.reshape(len(dgates), -1, dgates.shape[-1])
+def weight_gradient(dgates: np.ndarray, states: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """The gradient of the recurrent weight (N, H), from such blocks (G, T, B, N / G) and states before (T, B, H)."""
+    gates, _, _, width = dgates.shape
     before = states.reshape(-1, states.shape[-1])
-    return (blocks.swapaxes(1, 2) @ before).reshape(-1, before.shape[1])
+    weight = np.empty((gates, width, before.shape[1]), dgates.dtype)
+    for place, block in zip(order, dgates, strict=True):
+        np.matmul(block.reshape(-1, width).T, before, out=weight[place])
+    return weight.reshape(gates * width, -1)
 
 
 def unrolled(projected: Any, indices: np.ndarray | None) -> list[Any]:

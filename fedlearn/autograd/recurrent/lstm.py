@@ -21,6 +21,8 @@ from fedlearn.autograd.recurrent.layout import (
     weight_gradient,
 )
 
+WITHIN = [0, 1, 3, 2]  # the gates' order within the loop over steps: i, f, o, g
+
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None = None
@@ -50,18 +52,18 @@ def _run(
     squashed: np.ndarray,
 ) -> None:
     # sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all gates; halving first rounds nothing.
-    halves = np.array([0.5, 0.5, 1, 0.5], gates.dtype)[:, None, None]
-    multiply = plan.times(matrices(weight).swapaxes(1, 2) * halves, source.batch)
+    halves = np.array([0.5, 0.5, 0.5, 1], gates.dtype)[:, None, None]
+    multiply = plan.times(matrices(weight)[WITHIN].swapaxes(1, 2) * halves, source.batch)
     lstm_cell = plan.pointwise().lstm_cell
     recalled = aligned(gates.shape[1:], gates.dtype)
-    steps = zip(source.by_gate(halves), gates, states, states[1:], cells, cells[1:], squashed, strict=False)
+    steps = zip(source.by_gate(WITHIN, halves), gates, states, states[1:], cells, cells[1:], squashed, strict=False)
     for known, gate, h_before, h, c_before, c, tanh_c in steps:
         multiply(h_before, recalled)
         np.add(known, recalled, out=gate)
         np.tanh(gate, out=gate)
         lstm_cell(gate, c_before, c)
         np.tanh(c, out=tanh_c)
-        np.multiply(gate[3], tanh_c, out=h)
+        np.multiply(gate[2], tanh_c, out=h)
 
 
 def _joint(
@@ -81,11 +83,13 @@ def _joint(
         dh = np.zeros_like(dc)
         outputs, rows = np.ascontiguousarray(outputs), np.ascontiguousarray(weight)
         plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates[0], dh, dc)
+        order = [0]  # one block of all gates, in their own order
     else:
         dgates = aligned((4, length, batch, hidden), gates.dtype)
         dh = _run_back(gates, weight, cells, squashed, outputs, dgates, dc)
-    dweight = weight_gradient(dgates, states[:length])
-    return [projections_gradient(dgates, projected, indices), dweight, dh, dc]
+        order = WITHIN
+    dweight = weight_gradient(dgates, states[:length], order)
+    return [projections_gradient(dgates, projected, indices, order), dweight, dh, dc]
 
 
 def _run_back(
@@ -97,7 +101,7 @@ def _run_back(
     dgates: np.ndarray,
     dc: np.ndarray,
 ) -> np.ndarray:
-    multiply = plan.times(matrices(weight), gates.shape[2])
+    multiply = plan.times(matrices(weight)[WITHIN], gates.shape[2])
     cell_back = plan.pointwise().lstm_cell_back
     room = aligned((2, *gates.shape[1:]), gates.dtype)
     shares = aligned(gates.shape[1:], gates.dtype)  # of the gradient of h, from each gate of the next step

@@ -54,7 +54,8 @@ def _joint(
         dh += g[t]
         np.multiply(dh[0], 1 - h * h if nonlinearity == "tanh" else h > 0, out=dgates[0, t])
         multiply(dgates[:, t], dh)
-    return [projections_gradient(dgates, projected, indices), weight_gradient(dgates, states[:-1]), dh[0]]
+    dweight = weight_gradient(dgates, states[:-1], [0])
+    return [projections_gradient(dgates, projected, indices, [0]), dweight, dh[0]]
 
 
 def _composed(projected: Any, weight: Any, h0: Any, nonlinearity: str, indices: np.ndarray | None = None) -> Any:
