@@ -12,7 +12,10 @@ import numpy as np
 
 from fedlearn import grad, nn, optim
 from fedlearn.autograd import recurrent
+from fedlearn.datasets.views import Stack
 from fedlearn.models.chars import CharLSTM
+from fedlearn.models.flat import FlatModel
+from fedlearn.models.mlp import MLP
 from fedlearn.nn import functional as F
 
 Step = Callable[[], Any]
@@ -125,13 +128,14 @@ def torch_mlp_twice() -> Step:
 
 
 def stacked_mlp() -> Step:
-    stack, (x, y) = nn.Stacked(_mlp(), 100), _digits(100)
+    """A hundred clients side by side, as a pool trains them."""
+    model, batch = FlatModel(MLP((64, 32, 10), rng=_draw()), 100), Stack(*_digits(100))
 
-    def loss() -> Any:
-        losses = F.cross_entropy(stack(x).reshape(-1, 10), y.ravel(), reduction="none")
-        return losses.reshape(100, 10).mean(axis=1).sum()
+    def step() -> None:
+        _, gradient = model.gradient(batch)
+        np.subtract(model.vector, np.multiply(gradient, LR, out=gradient), out=model.vector)
 
-    return _step(optim.SGD(stack.parameters(), lr=LR), loss)
+    return step
 
 
 # The spam classifier on batches of 32 mails, a vocabulary of 10,000
