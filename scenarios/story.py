@@ -46,11 +46,15 @@ def keeping(folder: RunFolder) -> Iterator[None]:
             yield
     except BaseException as error:
         failed = error
+        if isinstance(error, KeyboardInterrupt):
+            error.__notes__ = ["a story cannot be resumed: run it again"]  # in place of how to resume a run within it
         raise
     finally:
         folder.end()
         if isinstance(failed, BadInput):
             folder.discard()
+        elif isinstance(failed, KeyboardInterrupt):
+            folder.write_outcome({"state": "interrupted"})
         elif failed is not None:
             folder.write_outcome({"state": "failed", "reason": f"{type(failed).__name__}: {failed}"})
 
