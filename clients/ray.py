@@ -23,7 +23,7 @@ import numpy as np
 from clients.client import ClientSource
 from clients.memory import ClientMemory
 from clients.ray_actors import Keeper, RayWorker
-from clients.ray_cluster import Connection, check_address, how, least_taken, live_nodes, on_node
+from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
 from clients.shares import Shares
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
@@ -154,7 +154,7 @@ class RayPool:
                 try:
                     answers = self._received(next(stream))
                 except RayError as error:
-                    gone = self._gone_with(number, error)
+                    gone = self._gone_with(number)
                     for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
                         unfinished |= waiting.pop(lost)[1]
                     yield from self._replace(gone, unfinished, error)
@@ -165,27 +165,29 @@ class RayPool:
                 if not unfinished:
                     del waiting[stream]
 
-    def _gone_with(self, number: int, error: Exception) -> list[int]:
-        """The workers that are lost with this one: all of its node, unless only its process is known to have ended.
+    def _gone_with(self, number: int) -> list[int]:
+        """The workers that are given up with this one: on another machine all of its node.
 
-        A node's workers end one by one, and each that is found out later would cost another attempt.
+        Of a node that vanishes, workers end one by one, and nobody knows at once that it has: each that was found out
+        later would cost another attempt.
         """
         import ray
-        from ray.exceptions import ActorDiedError
 
         node = self._workers[number].node
-        here = ray.get_runtime_context().get_node_id()
-        if node == here or (isinstance(error, ActorDiedError) and node in live_nodes()):
+        if node == ray.get_runtime_context().get_node_id():
             return [number]
         return [other for other, worker in enumerate(self._workers) if worker.node == node]
 
     def _replace(self, gone: list[int], unfinished: set[int], error: Exception) -> Iterator[Lost]:
         """Put new workers in the place of those that are gone and report the clients they had not finished."""
+        import ray
+
         dead = self._workers[gone[0]]
         names = ", ".join(f"{self._workers[number].name} (pid {self._workers[number].process_id})" for number in gone)
         reason = f"{names} on node {dead.node[:8]} ended: {how(error)}"
         log.warning("%s; its clients go to a new worker", reason)
         for number in gone:
+            ray.kill(self._workers[number].handle)  # which may still live
             self._workers[number] = self._place(number, but=dead.node)
         for number in gone:
             self._await(number)
