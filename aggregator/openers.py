@@ -26,7 +26,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.registry import Entry
 from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
-from fedlearn.secure.seal import unseal
+from fedlearn.secure.signed import check_signed
 
 PATIENCE = 2.0  # seconds that an opener is given to end by itself
 
@@ -140,7 +140,7 @@ def _serve(connection: Connection, spec: OpenerSpec, session: bytes) -> None:
 def _note(opener: Opener, plan: RunPlan, message: Message) -> None:
     try:
         update = message.expect(Update, session=plan.session)
-        opener.submit(message.step, message.sender, unseal(plan, message.step, message.sender, update.payload))
+        opener.submit(message.step, message.sender, check_signed(plan, message.step, message.sender, update.payload))
     except ProtocolError as error:
         opener.complain(str(error))
 

@@ -22,7 +22,6 @@ from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.models.base import Model
-from fedlearn.models.flat import stack_size
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
@@ -50,8 +49,9 @@ from fedlearn.protocol import (
 from fedlearn.protocol.messages import HEADER
 from fedlearn.secure.base import FoldingHalf, Protection, ServerHalf
 from fedlearn.secure.layout import Aggregate, Layout
-from fedlearn.secure.seal import unseal
+from fedlearn.secure.signed import check_signed
 from fedlearn.strategies.base import Strategy
+from fedlearn.training.flat import stack_size
 
 B = TypeVar("B", bound=Body)
 ATTEMPTS = 3  # of one round, where workers die under it
@@ -270,7 +270,7 @@ class Session:
         if not self._protection.signed or step.phase != self._protection.training_phase:
             half.receive(step.phase, client, payload)
             return
-        half.receive(step.phase, client, unseal(self._plan, step, client, payload).payload)
+        half.receive(step.phase, client, check_signed(self._plan, step, client, payload).payload)
         self._transcript.saw(data, recipients=self._plan.keys)
         self._openers.tell(data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 
 if TYPE_CHECKING:
     from clients.behaviours.base import Behaviour

@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 from clients.client import Client, ClientSource
 from clients.logs import WorkerLogs, send_records
 from clients.memory import ClientMemory
+from clients.placement import Shares
 from clients.session import LocalSession, gathered
-from clients.shares import Shares
 from clients.vault import FileVault
 from fedlearn.children import start_shielded
 from fedlearn.errors import FedlearnError

@@ -22,9 +22,9 @@ import numpy as np
 
 from clients.client import ClientSource
 from clients.memory import ClientMemory
+from clients.placement import Shares
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
-from clients.shares import Shares
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step

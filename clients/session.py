@@ -16,8 +16,9 @@ import msgpack
 import numpy as np
 
 from clients.client import Client, ClientSource
+from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
-from clients.training import Encoded, LocalTraining, RunningSum, guarded
+from clients.training import LocalTraining, guarded
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput
@@ -41,7 +42,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import ClientHalf
-from fedlearn.secure.seal import Sealed, model_digest, seal
+from fedlearn.secure.signed import Signed, model_digest, sign
 
 B = TypeVar("B", bound=Body)
 
@@ -133,7 +134,7 @@ class LocalSession:
         told = self._read(inbox, Inbox, step).payload if inbox else b""
         payload = self._half(client, step).step(step.phase, told, vector)
         if self._protection.signed and vector is not None:
-            payload = seal(self._signing[client], self._plan, step, client, Sealed(model, payload))
+            payload = sign(self._signing[client], self._plan, step, client, Signed(model, payload))
         return Reply(client, Message(self._session, step, client, AGGREGATOR, Update(payload)).to_bytes())
 
     def _read(self, data: bytes, kind: type[B], step: Step) -> B:

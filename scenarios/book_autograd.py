@@ -19,7 +19,7 @@ from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
 from scenarios.book_gradient_check import of_layer, worst_error
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import telling
 
 STEPS = 10
@@ -191,6 +191,6 @@ def spoken(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_autograd")

@@ -20,7 +20,7 @@ from fedlearn.datasets.dense import Samples, split_samples
 from fedlearn.models.convnet import ConvNet
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.pictures import curves
 from scenarios.story import Story, telling
 
@@ -116,6 +116,6 @@ def misread(figure: Figure, model: nn.Module, test: Samples) -> None:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_digits")

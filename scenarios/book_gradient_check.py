@@ -17,7 +17,7 @@ import numpy as np
 from fedlearn import Tensor, grad, nn
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -173,6 +173,6 @@ def steps(figure: Figure, rng: np.random.Generator) -> None:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_gradient_check")

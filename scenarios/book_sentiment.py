@@ -19,7 +19,7 @@ from fedlearn.datasets.vocabulary import bucket
 from fedlearn.metrics import binary_metrics
 from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.pictures import curves
 from scenarios.story import Story, telling
 
@@ -80,6 +80,6 @@ def sequences(corpus: Corpus) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_sentiment")

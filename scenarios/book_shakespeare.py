@@ -18,7 +18,7 @@ from fedlearn.datasets import load_script
 from fedlearn.datasets.text import Alphabet
 from fedlearn.models.chars import CharGRU, CharLSTM, CharModel, CharRNN
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.pictures import curves
 from scenarios.story import Story, telling
 from scenarios.texts import about, at_hand
@@ -70,6 +70,6 @@ def written(model: CharModel, alphabet: Alphabet, temperature: float, seed: int)
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_shakespeare")

@@ -18,7 +18,7 @@ from fedlearn.autograd import no_grad
 from fedlearn.datasets import load_samples
 from fedlearn.datasets.dense import Samples
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -90,6 +90,6 @@ def boundary(figure: Figure, model: nn.Sequential, points: Samples) -> None:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_spirals")

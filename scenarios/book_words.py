@@ -24,7 +24,7 @@ from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput, DataError
 from fedlearn.models.skipgram import Pairs, SkipGram, pairs
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -163,6 +163,6 @@ def plane(figure: Figure, model: SkipGram, words: dict[str, int], near: dict[str
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("book_words")

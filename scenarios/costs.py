@@ -31,7 +31,7 @@ from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import Answer, Step
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -251,6 +251,6 @@ def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("costs")

@@ -19,15 +19,14 @@ import numpy as np
 from clients import Client
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, load_samples
-from fedlearn.datasets.bags import Arrays
 from fedlearn.datasets.dense import Samples, split_samples
-from fedlearn.datasets.views import View
+from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import BadInput
 from fedlearn.metrics import class_metrics
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 
 HIDDEN = 32
 COHORT = 100
@@ -95,6 +94,6 @@ def who_holds_what(options: Options, train: Samples) -> np.ndarray | Sequence[np
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("digits")

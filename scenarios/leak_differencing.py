@@ -24,8 +24,8 @@ from fedlearn.protocol import Message, PartyView, Step, TrainRequest
 from fedlearn.protocol.pool import Answer
 from fedlearn.secure import Masks, Paillier
 from fedlearn.secure.base import Protection
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,6 +156,6 @@ def marks(figures: dict[str, float]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_differencing")

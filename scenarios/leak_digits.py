@@ -20,15 +20,15 @@ from fedlearn.attacks.matching import GradientMatching
 from fedlearn.attacks.scores import psnr
 from fedlearn.autograd import Tensor
 from fedlearn.datasets import load_samples
-from fedlearn.datasets.bags import Arrays, Examples
+from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
 from fedlearn.nn import functional as F
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,6 +158,6 @@ def images(pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_digits")

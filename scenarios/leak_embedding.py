@@ -26,8 +26,8 @@ from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Painter, laboratory
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,6 +153,6 @@ def bars(figures: Mapping[str, float]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_embedding")

@@ -23,7 +23,7 @@ from fedlearn.secure import Masks, Paillier, Plain
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg, Strategy
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import Story, keeping
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import numpy as np
 
 from fedlearn.attacks.peel import Peel
 from fedlearn.attacks.span import SpanTest
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Painter, laboratory
 from scenarios.leak_play import Play, exact
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,6 +69,6 @@ def heat(table: list[list[bool]]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_local_steps")

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedlearn.attacks.span import SpanTest
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Painter, laboratory
 from scenarios.leak_play import HIDDEN, Play, exact
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +56,6 @@ def against_room(points: list[tuple[float, float]]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_lstm")

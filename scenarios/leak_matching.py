@@ -17,9 +17,9 @@ from fedlearn.attacks.matching_text import METHODS, TextMatching
 from fedlearn.attacks.scores import rouge
 from fedlearn.attacks.span import SpanTest
 from fedlearn.protocol import PartyView
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Painter, laboratory
 from scenarios.leak_play import Play
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +71,6 @@ def bars(figures: dict[str, float]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_matching")

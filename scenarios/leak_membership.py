@@ -14,8 +14,8 @@ import numpy as np
 
 from fedlearn.attacks.membership import Membership
 from fedlearn.attacks.scores import auc, roc, true_positives_at
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,6 +89,6 @@ def curves(shown: dict[int, Scores]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_membership")

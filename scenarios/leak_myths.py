@@ -15,8 +15,8 @@ import numpy as np
 
 from fedlearn.attacks.changed_rows import embedding_name
 from fedlearn.attacks.observed import Observed
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Mail, Painter, in_the_plain, laboratory, local_training
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,6 +98,6 @@ def bars(figures: dict[str, float]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_myths")

@@ -10,15 +10,15 @@ import numpy as np
 
 from clients import Client
 from fedlearn.datasets import load_script
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.text import Alphabet, Script, windows
 from fedlearn.errors import BadInput
 from fedlearn.models.chars import CharLSTM
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
+from scenarios.command.options import Options
 from scenarios.leak_lab import Lab, in_the_plain
-from scenarios.options import Options
 
 HIDDEN = 128  # units of the model
 

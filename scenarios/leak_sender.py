@@ -16,8 +16,8 @@ import numpy as np
 from fedlearn.attacks.scores import adjusted_rand
 from fedlearn.attacks.senders import Senders, SendersFound
 from fedlearn.secure import Masks
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,6 +80,6 @@ def scatter(found: SendersFound, truth: list[int]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_sender")

@@ -18,8 +18,8 @@ from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.scores import unmixed
 from fedlearn.attacks.unmix import Unmix
 from fedlearn.seeding import stream
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,6 +104,6 @@ def curves(table: dict[int, dict[str, float]]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_sum")

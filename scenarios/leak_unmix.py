@@ -17,8 +17,8 @@ import numpy as np
 
 from fedlearn.attacks.scores import Unmixed, unmixed
 from fedlearn.attacks.unmix import MessagesFound, Unmix
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +97,6 @@ def nearest(message: set[str], found: Sequence[set[str]]) -> set[str]:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_unmix")

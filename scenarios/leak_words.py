@@ -18,8 +18,8 @@ import numpy as np
 
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.strategies import FedAvg
+from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, in_the_plain, laboratory
-from scenarios.options import Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,6 +91,6 @@ def heat(shown: dict[str, np.ndarray]) -> Painter:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("leak_words")

@@ -32,7 +32,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView, party_name
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -281,6 +281,6 @@ def two_panels(courses: Mapping[str, History]) -> Callable[[Figure], None]:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("poison_backdoor")

@@ -20,7 +20,7 @@ from fedlearn.datasets.text import Alphabet, Script, windows
 from fedlearn.errors import BadInput
 from fedlearn.models.chars import CharModel
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 from scenarios.pictures import curves, draw
 from scenarios.texts import about, at_hand, readable
 
@@ -129,6 +129,6 @@ def written(model: CharModel, alphabet: Alphabet, seed: int) -> str:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("shakespeare")

@@ -17,7 +17,7 @@ from fedlearn.metrics import binary_metrics
 from fedlearn.models.base import Model
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.seeding import stream
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 
 NAMES = ("bob", "alice", "sue")
 
@@ -80,6 +80,6 @@ def names_of(count: int, corpus: Corpus, partition: str | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    from scenarios.cli import run_module
+    from scenarios.command.main import run_module
 
     run_module("spam")

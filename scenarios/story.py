@@ -17,7 +17,7 @@ from aggregator.runfolder import model_sha256
 from fedlearn.errors import BadInput
 from fedlearn.nn import Module
 from scenarios import pictures
-from scenarios.options import Claim, Options, Outcome
+from scenarios.command.options import Claim, Options, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -29,7 +29,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_the_command_loads_no_arithmetic_before_it_needs_any():
-    assert not loaded_by("import scenarios.cli") & {"numpy", "phe", "gmpy2", "sklearn"}
+    assert not loaded_by("import scenarios.command.main") & {"numpy", "phe", "gmpy2", "sklearn"}
 
 
 def test_the_public_face():

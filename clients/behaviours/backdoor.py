@@ -16,8 +16,9 @@ from typing import ClassVar, Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
-from fedlearn.datasets.bags import Bags, Examples
+from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.corpus import HAM, SPAM
+from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate

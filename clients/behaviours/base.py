@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
 

@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
-from fedlearn.datasets.bags import Arrays, Bags, Examples
+from fedlearn.datasets.bags import Bags
+from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.strategies.base import LocalUpdate
 
 

@@ -17,7 +17,7 @@ from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.changed_rows import WordsFound, moved_words
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.two_candidates import replayed
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.protocol import PartyView
 
 

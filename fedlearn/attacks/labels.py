@@ -17,7 +17,8 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import EMBEDDINGS
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import mean_gradient
 
 GUESSES = 256  # random inputs by which the public model's usual output is told

@@ -16,7 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import unexplained
 
 LOUD = 1e3  # times rounding: a bias gradient that is large enough to divide by

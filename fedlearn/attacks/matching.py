@@ -15,9 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.each import EachVector
 from fedlearn.attacks.labels import LabelCounts, dense_features
 from fedlearn.attacks.objective import Seen, check_method, lbfgs
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.autograd import Tensor
 from fedlearn.nn import functional as F
 

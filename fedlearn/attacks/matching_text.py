@@ -21,11 +21,12 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.each import EachVector
 from fedlearn.attacks.objective import Seen, adam, check_method, lbfgs
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.span import Span
 from fedlearn.autograd import Tensor
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 from fedlearn.models.chars import CharModel
 from fedlearn.nn import functional as F
 

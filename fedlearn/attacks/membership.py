@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.unmix import equal_groups
 
 

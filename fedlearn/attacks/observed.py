@@ -1,20 +1,18 @@
-"""A view made readable with public knowledge: the run plan says what its bytes mean; and attacks on what was read."""
+"""A view made readable with public knowledge: the run plan says what its bytes mean."""
 
 from __future__ import annotations
 
-import logging
 import math
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from fedlearn import nn
-from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.base import NotReadable
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import FedlearnError
 from fedlearn.models.base import Model
@@ -22,11 +20,8 @@ from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, Trai
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
-from fedlearn.secure.seal import unseal
+from fedlearn.secure.signed import check_signed
 from fedlearn.strategies import STRATEGIES, Strategy
-
-log = logging.getLogger(__name__)
-F = TypeVar("F", bound=Finding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +185,7 @@ class Observed:
         for message, update in self.view.bodies(Update):
             payload = update.payload
             if self.plan.roster and message.step.phase == self._protection.training_phase:
-                payload = unseal(self.plan, message.step, message.sender, payload).payload
+                payload = check_signed(self.plan, message.step, message.sender, payload).payload
             yield message.step, message.sender, payload
 
     def _plain(self) -> Iterator[Vector]:
@@ -219,27 +214,3 @@ class Observed:
                 yield Vector("sum", at[0], half.finish(opened[at]), half.addends)
             except FedlearnError:
                 continue  # a void attempt: there is no sum
-
-
-class EachVector(ABC, Generic[F]):
-    """An attack that reads each plain update and each opened sum of a view by itself."""
-
-    def run(self, view: PartyView) -> list[F]:
-        """A finding for each vector that could be read; raises `NotReadable` where there is none."""
-        observed = Observed(view)
-        findings: list[F] = []
-        refusals: list[NotReadable] = []
-        for vector in observed.readable():
-            try:
-                findings.append(self.read(observed, vector))
-            except NotReadable as refusal:
-                refusals.append(refusal)
-        if not findings:
-            raise refusals[0]
-        if refusals:
-            log.warning("%d of %d vectors were left out: %s", len(refusals), len(refusals) + len(findings), refusals[0])
-        return findings
-
-    @abstractmethod
-    def read(self, observed: Observed, vector: Vector) -> F:
-        """What one vector tells; raises `NotReadable` where it tells nothing."""

@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import NotReadable
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.span import Cell, Span, TextFound, read_texts
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 
 
 @dataclass(frozen=True)

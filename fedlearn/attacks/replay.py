@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.observed import Observed, Vector
-from fedlearn.datasets.bags import Arrays, Examples
+from fedlearn.datasets.examples import Arrays, Examples
 
 
 class _Scripted:

@@ -15,7 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.unmix import equal_groups
 
 OWN_WORDS = 3  # of a message to be sorted; two words may well occur in the same two messages

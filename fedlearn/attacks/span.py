@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import unexplained
 
 RECURRENT = "weight_hh_l0"

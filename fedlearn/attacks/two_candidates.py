@@ -15,7 +15,7 @@ import numpy as np
 from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.observed import Observed
 from fedlearn.crypto import EncryptedVector, PublicKey
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import local_random
 

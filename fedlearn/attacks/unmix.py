@@ -21,7 +21,8 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import embedding_name, moved_rows
-from fedlearn.attacks.observed import EachVector, Observed, Vector
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
 
 DECOYS = (0.97, 1.03)  # factors that make a row one which should decode to nothing
 CHANCE = 0.02  # the most subsets that a decoy may have on average

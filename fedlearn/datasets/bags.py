@@ -1,14 +1,9 @@
-"""Examples as arrays: what a client trains on.
-
-`Examples` is all that local training asks of data: how many, some of them, the arrays that go into a model
-and the targets that should come out.
-"""
+"""Messages as bags of words: the examples that a word model trains on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -16,22 +11,6 @@ from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import ShapeError
-
-
-class Examples(Protocol):
-    """Examples of any kind. A slice of step 1 is taken as a view of the arrays, an index array as a copy."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, order: np.ndarray | slice) -> Examples: ...
-
-    @property
-    def inputs(self) -> tuple[np.ndarray, ...]:
-        """The positional arguments of the model's forward pass."""
-        ...
-
-    @property
-    def targets(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,29 +61,6 @@ class Bags:
     def targets(self) -> np.ndarray:
         """float32 (n,): 1 spam, 0 ham."""
         return self.labels
-
-
-@dataclass(frozen=True, eq=False)
-class Arrays:
-    """Dense examples: `features` of shape (n, ...) and `targets` of shape (n, ...)."""
-
-    features: np.ndarray
-    targets: np.ndarray
-
-    def __post_init__(self) -> None:
-        if len(self.features) != len(self.targets):
-            raise ShapeError(f"{len(self.features)} examples but {len(self.targets)} targets: give one for each")
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, order: np.ndarray | slice) -> Arrays:
-        """The examples at `order`, in that order."""
-        return Arrays(self.features[order], self.targets[order])
-
-    @property
-    def inputs(self) -> tuple[np.ndarray]:
-        return (self.features,)
 
 
 def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:

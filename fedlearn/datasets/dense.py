@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlearn.datasets.bags import Arrays
 from fedlearn.datasets.corpus import cut_stratified
 from fedlearn.datasets.dataset import CLASSES, GeneratedSet
+from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput, DataError, ShapeError
 from fedlearn.seeding import stream
 

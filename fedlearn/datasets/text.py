@@ -8,8 +8,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from fedlearn.datasets.bags import Arrays
 from fedlearn.datasets.dataset import CHARACTERS, FileSet, text_in
+from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 
 BLANK_LINES = re.compile(r"\n\n+")

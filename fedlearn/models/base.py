@@ -12,7 +12,7 @@ from fedlearn.autograd import Tensor
 from fedlearn.autograd.fused import cross_entropy
 from fedlearn.autograd.graph import pullback
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import ShapeError
 from fedlearn.nn import functional as F
 

@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor, no_grad
 from fedlearn.autograd.memory import keep_freed
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.nn import functional as F

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.nn import functional as F

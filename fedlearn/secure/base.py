@@ -15,7 +15,7 @@ import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.protocol import PartialSum, RunPlan, Step
-from fedlearn.secure.seal import Sealed
+from fedlearn.secure.signed import Signed
 
 DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
 
@@ -115,7 +115,7 @@ class Opener(Protocol):
         """Learn what all parties agreed on."""
         ...
 
-    def submit(self, step: Step, client: int, sealed: Sealed) -> None:
+    def submit(self, step: Step, client: int, signed: Signed) -> None:
         """Take note of one client's update, its signature checked."""
         ...
 

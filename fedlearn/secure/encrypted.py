@@ -15,7 +15,7 @@ from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser, Rando
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import RunPlan, Step, party_name
 from fedlearn.secure.base import Configuration
-from fedlearn.secure.seal import Sealed
+from fedlearn.secure.signed import Signed
 
 
 class EncryptedSums(Configuration):
@@ -121,30 +121,30 @@ class CountingOpener:
         self._total: EncryptedVector | None = None
         self._complaint = ""
 
-    def submit(self, step: Step, client: int, sealed: Sealed) -> None:
+    def submit(self, step: Step, client: int, signed: Signed) -> None:
         """Enter one client's signed update. What is wrong with it is kept, and said at the opening."""
         if (step.round, step.attempt) != self._step:
             self._begin(step)
         try:
-            self._enter(client, sealed)
+            self._enter(client, signed)
         except BadInput as error:
             self.complain(f"{party_name(client)}: {error}")
 
     def complain(self, reason: str) -> None:
         self._complaint = self._complaint or reason
 
-    def _enter(self, client: int, sealed: Sealed) -> None:
+    def _enter(self, client: int, signed: Signed) -> None:
         if client in self._senders:
             raise ProtocolError("a second update in one attempt: one is allowed")
-        if sealed.model != (self._model or sealed.model):
+        if signed.model != (self._model or signed.model):
             raise ProtocolError("it trained another model than the rest of the cohort: all must get the same")
-        vector = EncryptedVector.from_bytes(sealed.payload, self._public)
+        vector = EncryptedVector.from_bytes(signed.payload, self._public)
         _check_fresh(vector)
         if self._total is None:
             self._total = vector
         else:
             self._total += vector
-        self._model = sealed.model
+        self._model = signed.model
         self._senders.add(client)
 
     def authorise(self, step: Step, request: bytes) -> EncryptedVector:

@@ -8,10 +8,10 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import ProtocolError
 from fedlearn.models.base import Trainable
-from fedlearn.strategies.local import Shuffles
+from fedlearn.training.loop import Shuffles
 
 State = dict[str, np.ndarray]
 

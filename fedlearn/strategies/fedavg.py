@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.strategies.base import LocalUpdate, Output, State, Strategy
-from fedlearn.strategies.local import Shuffles, train_epochs
+from fedlearn.training.loop import Shuffles, train_epochs
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Trainable
 from fedlearn.strategies.base import LocalUpdate, Output, State
 from fedlearn.strategies.fedavg import FedAvg
-from fedlearn.strategies.local import Shuffles
+from fedlearn.training.loop import Shuffles
 
 MAX_STEPS = 2**15
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.strategies.base import LocalUpdate, Output, State, Strategy
 from fedlearn.strategies.fedavg import FedAvg
-from fedlearn.strategies.local import Shuffles, train_epochs
+from fedlearn.training.loop import Shuffles, train_epochs
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 
 from fedlearn import grad, nn, optim
 from fedlearn.autograd import recurrent
-from fedlearn.datasets.views import Stack
 from fedlearn.models.chars import CharLSTM
-from fedlearn.models.flat import FlatModel
 from fedlearn.models.mlp import MLP
 from fedlearn.nn import functional as F
+from fedlearn.training.flat import FlatModel
+from fedlearn.training.stacks import Stack
 
 Step = Callable[[], Any]
 CHARACTERS, LENGTH = 62, 64

@@ -101,7 +101,7 @@ def _go_on(arguments: list[str], folder: Path, delay: float | None = None) -> tu
     if not begun:  # killed before there was anything to go on with
         shutil.rmtree(folder, ignore_errors=True)
     resume = ["--resume"] if begun else []
-    command = [sys.executable, "-m", "scenarios.cli", *arguments, "--out", str(folder), *resume]
+    command = [sys.executable, "-m", "scenarios.command.main", *arguments, "--out", str(folder), *resume]
     with open(folder.with_suffix(".out"), "w+") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,

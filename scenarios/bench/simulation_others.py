@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from fedlearn.datasets import load_samples
-from fedlearn.datasets.bags import Arrays
 from fedlearn.datasets.dense import split_samples
+from fedlearn.datasets.examples import Arrays
 from fedlearn.seeding import stream
 from scenarios.digits import Readers
 

@@ -13,7 +13,7 @@ from clients import Client, InlinePool, ProcessPool
 from fedlearn import nn
 from fedlearn.autograd import recurrent
 from fedlearn.crypto import FixedPoint
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.models.chars import CharLSTM
 from fedlearn.models.mlp import MLP

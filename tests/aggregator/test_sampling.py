@@ -17,7 +17,7 @@ from clients import Client, InlinePool
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError
 from fedlearn.secure import Plain
-from scenarios.options import Options
+from scenarios.command.options import Options
 from tests.scenarios.command import fedlearn, last_json
 from tests.toys import toy_bags, toy_model, toy_paillier, toy_plain, toy_strategy
 

@@ -11,8 +11,7 @@ from aggregator import Aggregator, RunFolder
 from aggregator.sampling import sample_cohort
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
-from fedlearn.datasets.bags import Arrays
-from fedlearn.datasets.views import View
+from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import Message, PartialSum, PartyView, Update

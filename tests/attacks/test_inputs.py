@@ -17,7 +17,7 @@ from fedlearn.attacks.linear import LinearInversion, invert_linear
 from fedlearn.attacks.matching import GradientMatching
 from fedlearn.autograd import Tensor, grad
 from fedlearn.crypto import FixedPoint
-from fedlearn.datasets.bags import Arrays, Examples
+from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP

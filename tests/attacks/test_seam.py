@@ -15,8 +15,10 @@ from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
 from fedlearn.attacks import ATTACKS
 from fedlearn.attacks.base import Finding, NotReadable
-from fedlearn.attacks.observed import EachVector, Observed, Vector
-from fedlearn.datasets.bags import Arrays, encode_texts
+from fedlearn.attacks.each import EachVector
+from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.datasets.bags import encode_texts
+from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.models.chars import CharLSTM
 from fedlearn.models.mlp import MLP

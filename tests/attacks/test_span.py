@@ -13,7 +13,7 @@ from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.peel import Peel
 from fedlearn.attacks.span import SpanTest
 from fedlearn.crypto import FixedPoint
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 from fedlearn.models.chars import CharLSTM, CharRNN
 from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Plain

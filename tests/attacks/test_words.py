@@ -26,7 +26,7 @@ from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Plain
 from fedlearn.strategies import FedAvg
-from scenarios.options import Options
+from scenarios.command.options import Options
 
 VOCABULARY = 2000
 WORDS = ExplicitVocabulary([f"w{i}" for i in range(VOCABULARY)])

@@ -17,8 +17,8 @@ from clients.behaviours.backdoor import Backdoor, planted
 from clients.behaviours.collusion import ALIE, IPM, largest_z
 from clients.behaviours.flips import LabelFlip, SignFlip
 from fedlearn.crypto import FixedPoint
-from fedlearn.datasets.bags import Arrays, Bags
-from fedlearn.datasets.views import View
+from fedlearn.datasets.bags import Bags
+from fedlearn.datasets.examples import Arrays, View
 from fedlearn.datasets.vocabulary import HashedVocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models.mlp import MLP

@@ -18,8 +18,7 @@ from aggregator import Aggregator, RunFolder
 from aggregator.sampling import sample_cohort
 from clients import Client, InlinePool, ProcessPool
 from clients.memory import ClientMemory
-from fedlearn.datasets.bags import Arrays
-from fedlearn.datasets.views import View
+from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import FedlearnError
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Counted, Message, Step
@@ -139,7 +138,7 @@ def test_resuming_a_run_that_has_no_checkpoint_yet_begins_with_no_states(tmp_pat
 
 DIES = """
 import os, signal, sys
-from scenarios.cli import main
+from scenarios.command.main import main
 
 left = int(sys.argv.pop(1))
 

@@ -28,7 +28,7 @@ from fedlearn.protocol import (
     Update,
 )
 from fedlearn.secure.layout import Layout
-from fedlearn.secure.seal import model_digest, unseal
+from fedlearn.secure.signed import check_signed, model_digest
 from tests.toys import (
     TOY_BITS,
     FailingBags,
@@ -267,16 +267,16 @@ def test_a_client_signs_with_the_same_key_after_its_worker_was_killed():
     later = Step(1, 1, "update")
     answer = Message.from_bytes(exchange(pool, [1], later)[1].data)
     read = Message.from_bytes(agreed).body
-    sealed = unseal(read, later, 1, answer.body.payload)
-    assert sealed.model == model_digest(toy_model().vector)
+    signed = check_signed(read, later, 1, answer.body.payload)
+    assert signed.model == model_digest(toy_model().vector)
     for wrong in (Step(1, 0, "update"), Step(2, 1, "update")):
         with pytest.raises(ProtocolError, match="altered or replayed"):
-            unseal(read, wrong, 1, answer.body.payload)
+            check_signed(read, wrong, 1, answer.body.payload)
     with pytest.raises(ProtocolError, match="client:0 did not sign"):
-        unseal(read, later, 0, answer.body.payload)
+        check_signed(read, later, 0, answer.body.payload)
     with pytest.raises(ProtocolError, match="not in the roster"):
-        unseal(read, later, 7, answer.body.payload)
+        check_signed(read, later, 7, answer.body.payload)
     damaged = answer.body.payload[:-1] + bytes([answer.body.payload[-1] ^ 1])
     with pytest.raises(ProtocolError, match="altered"):
-        unseal(read, later, 1, damaged)
+        check_signed(read, later, 1, damaged)
     pool.close()

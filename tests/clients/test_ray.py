@@ -177,7 +177,18 @@ def test_workers_are_at_least_one_and_no_more_than_clients(make_pool):
 
 
 def test_the_command_starts_a_ray_of_its_own_says_nothing_of_it_and_ends_it(tmp_path):
-    command = [sys.executable, "-m", "scenarios.cli", "run", "spam", "--protection", "none", "--rounds", "2", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "scenarios.command.main",
+        "run",
+        "spam",
+        "--protection",
+        "none",
+        "--rounds",
+        "2",
+        "--json",
+    ]
     command += ["--vocabulary", "hashed:256", "--quiet"]
     shown = []
     for pool in ("inline", "ray"):

@@ -9,19 +9,18 @@ from hypothesis import strategies as st
 
 from aggregator import Aggregator
 from clients import Client, InlinePool
-from clients.training import Encoded, LocalTraining, RunningSum, addable
+from clients.encoded import Encoded, RunningSum, addable
+from clients.training import LocalTraining
 from fedlearn import nn
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.crypto import FixedPoint
-from fedlearn.datasets.bags import Arrays, Bags
-from fedlearn.datasets.views import Stack, View, stack
+from fedlearn.datasets.bags import Bags
+from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
 from fedlearn.models.base import Model
 from fedlearn.models.convnet import ConvNet
-from fedlearn.models.flat import FlatModel, stack_size
 from fedlearn.models.mlp import MLP
-from fedlearn.models.narrow import NarrowModel, Support
 from fedlearn.protocol import Lost, RunPlan
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import LocalRandom, local_random
@@ -29,6 +28,9 @@ from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import Output
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedprox import FedProx
+from fedlearn.training.flat import FlatModel, stack_size
+from fedlearn.training.narrow import NarrowModel, Support
+from fedlearn.training.stacks import Stack, stack
 from tests.toys import FailingBags, toy_bags, toy_model, toy_plain
 
 STRATEGIES = (FedAvg, FedProx, FedNova)

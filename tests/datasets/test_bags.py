@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from fedlearn.datasets import Corpus
-from fedlearn.datasets.bags import Arrays, Bags, encode
+from fedlearn.datasets.bags import Bags, encode
+from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary
 from fedlearn.errors import ShapeError
 

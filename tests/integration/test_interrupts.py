@@ -32,7 +32,7 @@ POOLS = {
 # run for it to stop.
 HELD = f"""
 import logging, sys, time
-from scenarios.cli import main
+from scenarios.command.main import main
 
 class Hold(logging.Handler):
     def emit(self, record):
@@ -138,7 +138,7 @@ def test_a_recorded_run_can_be_read_after_it_was_killed_and_resumed(tmp_path, ca
 
 
 LIMITED = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); "
-LIMITED += "from scenarios.cli import main; main(sys.argv[1:])"
+LIMITED += "from scenarios.command.main import main; main(sys.argv[1:])"
 
 
 def stopped_by_the_disk(folder: Path, said: str, status: int, reason: str) -> list[Path]:
@@ -176,7 +176,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path, whole, capsys
         pytest.skip("no right to mount a small disk")
     try:
         folder, arguments = disk / "run", [*SPAM, *POOLS["inline"]]
-        command = [sys.executable, "-m", "scenarios.cli", *arguments, "--out", str(folder)]
+        command = [sys.executable, "-m", "scenarios.command.main", *arguments, "--out", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True)
         stopped_by_the_disk(folder, done.stderr, done.returncode, "No space left on device")
         subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)

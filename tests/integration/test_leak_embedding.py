@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
+from scenarios.command.options import Options
 from scenarios.leak_embedding import run, wilson
-from scenarios.options import Options
 
 
 def test_plain_leaks_all_encrypted_nothing_and_the_sum_what_everybody_said(tmp_path):

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from fedlearn.datasets import DATASETS, load_corpus, split
 from fedlearn.datasets.bags import Bags, encode
 from fedlearn.datasets.vocabulary import HashedVocabulary
-from scenarios.options import Options
+from scenarios.command.options import Options
 from scenarios.spam import run
 
 SEEDS = range(5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedlearn import nn, optim
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.metrics import class_metrics
 from fedlearn.models.chars import CharGRU, CharLSTM, CharRNN, stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from scenarios.cli import main
+from scenarios.command.main import main
 
 
 def fedlearn(*arguments: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from fedlearn.datasets import DATASETS
 from fedlearn.errors import BadInput, DataError
 from scenarios import SCENARIOS
-from scenarios.options import Options, Outcome
+from scenarios.command.options import Options, Outcome
 from tests.scenarios.command import fedlearn
 
 WORDS = "the cat sees the dog and the dog sees the cat\n"

@@ -8,7 +8,7 @@ import pytest
 
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS
-from scenarios.options import Options
+from scenarios.command.options import Options
 
 ALWAYS = {"seed", "out", "trackers"}
 TRAINING = {"epochs", "batch_size", "lr"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scenarios.options import Options
+from scenarios.command.options import Options
 from scenarios.poison_backdoor import run
 from tests.scenarios.command import fedlearn, last_json
 

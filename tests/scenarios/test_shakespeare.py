@@ -10,7 +10,7 @@ import pytest
 
 from fedlearn.datasets import DATASETS
 from fedlearn.errors import BadInput, DataError
-from scenarios.options import Options, Outcome
+from scenarios.command.options import Options, Outcome
 from scenarios.shakespeare import falls, letter_frequencies, run
 
 TINY = {"data": "sample_play", "dim": 12, "clients": 6, "cohort": 4, "rounds": 2, "key_bits": 512,

@@ -13,7 +13,7 @@ from fedlearn.protocol import Step
 from fedlearn.secure import Paillier, Plain
 from fedlearn.secure.base import Settings
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
-from fedlearn.secure.seal import Sealed
+from fedlearn.secure.signed import Signed
 from tests.secure.plans import plan_of
 from tests.toys import TOY_BITS, toy_codec, toy_paillier
 
@@ -55,7 +55,7 @@ def test_opened_sum_equals_the_plain_integer_sum_bit_for_bit(holder, length, bit
             payload = protection.client(plan, client).step("update", b"", vector)
             server.receive("update", client, payload)
             if keys:
-                holder.submit(step, client, Sealed(MODEL, payload))
+                holder.submit(step, client, Signed(MODEL, payload))
         replies = {party: holder.open(step, request) for party, request in server.requests().items()}
         totals.append(server.finish(replies))
         assert server.addends == len(sent)
@@ -70,7 +70,7 @@ class Round:
         self.holder, self.step = holder, step
         self.vectors = {i: public_of(holder).encrypt(np.full(5, value + i), toy_codec()) for i in clients}
         for client, vector in self.vectors.items():
-            holder.submit(step, client, Sealed(MODEL, vector.to_bytes()))
+            holder.submit(step, client, Signed(MODEL, vector.to_bytes()))
         self.total = EncryptedVector.sum(self.vectors.values())
 
     def open(self, total=None) -> list[int]:
@@ -97,7 +97,7 @@ def test_addends_are_counted_and_not_claimed():
     with pytest.raises(OpeningRefused, match="2 clients signed"):
         two.open(two.total + two.vectors[0])  # claims three addends
     again = Round(holder, Step(1, attempt=1), range(2))
-    holder.submit(again.step, 1, Sealed(MODEL, again.vectors[1].to_bytes()))
+    holder.submit(again.step, 1, Signed(MODEL, again.vectors[1].to_bytes()))
     with pytest.raises(OpeningRefused, match=r"client:1: a second update"):
         again.open()
     assert Round(holder, Step(1, attempt=2), range(3)).open() == [6] * 5  # a refusal does not use up the round
@@ -126,7 +126,7 @@ def test_everybody_must_have_trained_the_same_model():
     holder = key_holder()
     played = Round(holder, Step(1), range(3))
     strange = public_of(holder).encrypt(np.zeros(5, np.int64), toy_codec())
-    holder.submit(Step(1), 3, Sealed(bytes([1]) * 32, strange.to_bytes()))
+    holder.submit(Step(1), 3, Signed(bytes([1]) * 32, strange.to_bytes()))
     with pytest.raises(OpeningRefused, match=r"client:3: it trained another model"):
         played.open(played.total + strange)
 
@@ -135,7 +135,7 @@ def test_a_client_counts_once_whatever_its_ciphertext_claims():
     holder = key_holder()
     played = Round(holder, Step(1), range(3))
     double = played.vectors[0] + played.vectors[1]
-    holder.submit(Step(1), 3, Sealed(MODEL, double.to_bytes()))
+    holder.submit(Step(1), 3, Signed(MODEL, double.to_bytes()))
     with pytest.raises(OpeningRefused, match="claims 2 addends"):
         played.open(played.total + double)
 
@@ -157,7 +157,7 @@ def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holde
     foreign = EncryptedVector.sum(other.encrypt(np.arange(5), toy_codec()) for _ in range(3))
     with pytest.raises(OpeningRefused, match="key"):
         played.open(foreign)
-    holder.submit(Step(10**8, 1), 0, Sealed(MODEL, foreign.to_bytes()))
+    holder.submit(Step(10**8, 1), 0, Signed(MODEL, foreign.to_bytes()))
     with pytest.raises(OpeningRefused, match="client:0"):
         holder.open(Step(10**8, 1), foreign.to_bytes())
 

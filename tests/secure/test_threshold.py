@@ -16,7 +16,7 @@ from fedlearn.errors import BadInput, CryptoKeyError, FedlearnError, RoundVoid
 from fedlearn.protocol import Step
 from fedlearn.secure import Threshold
 from fedlearn.secure.base import Settings
-from fedlearn.secure.seal import Sealed
+from fedlearn.secure.signed import Signed
 from fedlearn.secure.threshold import Trustee, deal_into
 from tests.secure.plans import plan_of
 from tests.toys import toy_clients, toy_codec, toy_model, toy_plain, toy_strategy
@@ -88,7 +88,7 @@ def played(dealt, step: Step):
         server.receive("update", client, payload)
         for trustee in openers:
             trustee.join(plan)
-            trustee.submit(step, client, Sealed(MODEL, payload))
+            trustee.submit(step, client, Signed(MODEL, payload))
     requests = server.requests()
     replies = {party: openers[-16 - party].open(step, request) for party, request in requests.items()}
     return server, replies

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedlearn import optim
-from fedlearn.datasets.bags import Arrays
+from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.models.mlp import MLP
 from fedlearn.strategies import FedAvg

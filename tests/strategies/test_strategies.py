@@ -16,7 +16,7 @@ from fedlearn.strategies.fedavgm import FedAvgM
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedopt import FedAdagrad, FedAdam, FedYogi
 from fedlearn.strategies.fedprox import FedProx
-from scenarios.options import parse_strategy
+from scenarios.command.options import parse_strategy
 from tests.toys import WORDS, toy_bags, toy_clients, toy_model, toy_plain
 
 LOCAL = {"epochs": 2, "batch_size": 4, "lr": 0.5, "max_weight": 64}

@@ -1,6 +1,5 @@
-"""Examples of many clients over the same arrays: one client's part as a view, and several clients' stacked.
+"""Several clients' examples side by side, for models that train them in one pass.
 
-What 100,000 clients hold of one data set is a row of numbers each; the examples are copied when a client trains.
 Stacked clients have equally many examples of one shape: nothing is padded.
 """
 
@@ -11,29 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.datasets.bags import Arrays, Bags, Examples
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """The examples number `rows`, int64 (n,), of `whole`; a row may occur more than once."""
-
-    whole: Arrays
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, order: np.ndarray | slice) -> Arrays:
-        return self.whole.take(self.rows[order])
-
-    @property
-    def inputs(self) -> tuple[np.ndarray]:
-        return self.take(slice(None)).inputs
-
-    @property
-    def targets(self) -> np.ndarray:
-        return self.whole.targets[self.rows]
+from fedlearn.datasets.bags import Bags
+from fedlearn.datasets.examples import Arrays, Examples, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +85,7 @@ class StackedBags:
         return self.labels.shape[1]
 
     def take(self, order: np.ndarray | slice) -> StackedBags:
-        """As `Stack`'s."""
+        """Same as `Stack.take`."""
         rows = (np.s_[:], order) if isinstance(order, slice) else (np.arange(len(order))[:, None], order)
         return StackedBags(self.indices, self.starts[rows], self.sizes[rows], self.labels[rows])
 

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model, flat_gradient
 from fedlearn.nn.stack import unstackable

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput, FedlearnError
-from scenarios import data_cli, keys_cli
+from scenarios.command.data import app as data_app
+from scenarios.command.keys import app as keys_app
 
 if TYPE_CHECKING:
-    from scenarios.options import Outcome
+    from scenarios.command.options import Outcome
 
 app = typer.Typer(
     help="Federated, privacy-preserving training you can run, measure and attack.",
@@ -26,8 +27,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_cli.app, name="data")
-app.add_typer(keys_cli.app, name="keys")
+app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
 
 WHO, LEARN, PROTECT, RUN = "Who takes part", "How they learn", "What hides updates", "How it runs"
 
@@ -102,9 +103,9 @@ def run(
     from rich.console import Console
 
     from scenarios import SCENARIOS
-    from scenarios.console import ConsoleTracker, log_to_terminal
-    from scenarios.interrupts import interruptible
-    from scenarios.options import Options
+    from scenarios.command.console import ConsoleTracker, log_to_terminal
+    from scenarios.command.interrupts import interruptible
+    from scenarios.command.options import Options
 
     console = Console(stderr=True)
     log_to_terminal(console, quiet)

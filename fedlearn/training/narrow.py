@@ -19,10 +19,10 @@ import numpy as np
 
 from fedlearn.autograd.sparse import add_to_rows
 from fedlearn.datasets.bags import Bags
-from fedlearn.datasets.views import StackedBags
 from fedlearn.models.base import Model
-from fedlearn.models.flat import STACKED_WEIGHTS, FlatModel
 from fedlearn.nn import functional as F
+from fedlearn.training.flat import STACKED_WEIGHTS, FlatModel
+from fedlearn.training.stacks import StackedBags
 
 
 @dataclass(frozen=True, eq=False)

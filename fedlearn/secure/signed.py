@@ -2,7 +2,7 @@
 
 A client signs its payload (Ed25519) together with the digest of the run plan, which fixes session, roster and
 keys, the step, its own number and the hash of the global model it was given. So nobody can replace, scale or
-replay it, and an aggregator that sends clients different models is found out by whoever checks the seals.
+replay it, and an aggregator that sends clients different models is found out by whoever checks the signatures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MODEL_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Sealed:
+class Signed:
     """A payload and the hash of the model that it was trained from, as their sender signed them."""
 
     model: bytes
@@ -32,26 +32,26 @@ def model_digest(weights: np.ndarray) -> bytes:
     return hashlib.sha256(weights.astype("<f4", copy=False).tobytes()).digest()
 
 
-def seal(key: SigningKey, plan: RunPlan, step: Step, client: int, sealed: Sealed) -> bytes:
+def sign(key: SigningKey, plan: RunPlan, step: Step, client: int, signed: Signed) -> bytes:
     """Model hash, signature, payload."""
-    return sealed.model + key.sign(*_fields(plan, step, client, sealed)) + sealed.payload
+    return signed.model + key.sign(*_fields(plan, step, client, signed)) + signed.payload
 
 
-def unseal(plan: RunPlan, step: Step, client: int, data: bytes) -> Sealed:
-    """Read `seal`; raises `ProtocolError` naming the sender unless it is that client's for this very step."""
+def check_signed(plan: RunPlan, step: Step, client: int, data: bytes) -> Signed:
+    """Read `sign`; raises `ProtocolError` naming the sender unless it is that client's for this very step."""
     if client not in plan.roster:
         raise ProtocolError(f"{party_name(client)} is not in the roster of {len(plan.roster)} clients: who is it?")
     if len(data) < MODEL_BYTES + SIGNATURE_BYTES:
         raise ProtocolError(f"{party_name(client)} sent {len(data)} bytes, too few to hold a signature: send it again")
-    sealed = Sealed(data[:MODEL_BYTES], data[MODEL_BYTES + SIGNATURE_BYTES :])
+    signed = Signed(data[:MODEL_BYTES], data[MODEL_BYTES + SIGNATURE_BYTES :])
     signature = data[MODEL_BYTES : MODEL_BYTES + SIGNATURE_BYTES]
     try:
-        check_signature(plan.roster[client], signature, *_fields(plan, step, client, sealed))
+        check_signature(plan.roster[client], signature, *_fields(plan, step, client, signed))
     except ProtocolError:
         raise ProtocolError(f"{party_name(client)} did not sign this payload in {step}: altered or replayed") from None
-    return sealed
+    return signed
 
 
-def _fields(plan: RunPlan, step: Step, client: int, sealed: Sealed) -> tuple[bytes, ...]:
+def _fields(plan: RunPlan, step: Step, client: int, signed: Signed) -> tuple[bytes, ...]:
     where = f"{step.round}/{step.attempt}/{step.phase}/{client}".encode()
-    return (b"update", plan.digest, where, sealed.model, sealed.payload)
+    return (b"update", plan.digest, where, signed.model, signed.payload)

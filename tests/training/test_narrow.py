@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 from aggregator import Aggregator
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.datasets.bags import Bags
-from fedlearn.datasets.views import StackedBags, stack
-from fedlearn.models import narrow as narrowing
 from fedlearn.models.base import Model
-from fedlearn.models.flat import FlatModel
-from fedlearn.models.narrow import NarrowModel
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.nn import functional as F
 from fedlearn.protocol import Lost
@@ -24,6 +20,10 @@ from fedlearn.seeding import LocalRandom, local_random
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedprox import FedProx
+from fedlearn.training import narrow as narrowing
+from fedlearn.training.flat import FlatModel
+from fedlearn.training.narrow import NarrowModel
+from fedlearn.training.stacks import StackedBags, stack
 from tests.clients.test_training import updates
 from tests.toys import WORDS, FailingBags, toy_bags, toy_model, toy_plain
 

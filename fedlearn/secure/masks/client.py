@@ -18,7 +18,7 @@ from fedlearn.crypto.masks import SEED_BYTES, add_masks
 from fedlearn.crypto.shamir import split
 from fedlearn.errors import CiphertextError, ProtocolError
 from fedlearn.protocol import AGGREGATOR, party_name
-from fedlearn.secure.masks_wire import (
+from fedlearn.secure.masks.wire import (
     KEY_SHARE,
     LETTER_BYTES,
     LETTER_KEY,

@@ -32,9 +32,9 @@ from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.layout import Layout
-from fedlearn.secure.masks_client import MasksClient
-from fedlearn.secure.masks_server import MasksServer
-from fedlearn.secure.masks_wire import PHASES, Circle
+from fedlearn.secure.masks.client import MasksClient
+from fedlearn.secure.masks.server import MasksServer
+from fedlearn.secure.masks.wire import PHASES, Circle
 
 
 @dataclass(frozen=True)

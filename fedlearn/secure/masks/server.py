@@ -14,7 +14,7 @@ from fedlearn.crypto.masks import add_masks, to_signed
 from fedlearn.crypto.shamir import SHARE_BYTES, join
 from fedlearn.errors import CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import party_name
-from fedlearn.secure.masks_wire import (
+from fedlearn.secure.masks.wire import (
     DIGEST_BYTES,
     KEYS_BYTES,
     LETTER_BYTES,

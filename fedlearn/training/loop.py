@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fedlearn.datasets.bags import Examples
+from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Trainable
 
 

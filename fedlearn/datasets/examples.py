@@ -1,0 +1,75 @@
+"""Examples as arrays: what a client trains on.
+
+`Examples` is all that local training asks of data: how many there are, some of them, the arrays that go into a model,
+and the targets that should come out. A class with these four members is a data set of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fedlearn.errors import ShapeError
+
+
+class Examples(Protocol):
+    """Examples of any kind. A slice of step 1 is taken as a view of the arrays, an index array as a copy."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, order: np.ndarray | slice) -> Examples: ...
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """The positional arguments of the model's forward pass."""
+        ...
+
+    @property
+    def targets(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Dense examples: `features` of shape (n, ...) and `targets` of shape (n, ...)."""
+
+    features: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.features) != len(self.targets):
+            raise ShapeError(f"{len(self.features)} examples but {len(self.targets)} targets: give one for each")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, order: np.ndarray | slice) -> Arrays:
+        """The examples at `order`, in that order."""
+        return Arrays(self.features[order], self.targets[order])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray]:
+        return (self.features,)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The examples number `rows`, int64 (n,), of `whole`; a row may occur more than once."""
+
+    whole: Arrays
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, order: np.ndarray | slice) -> Arrays:
+        return self.whole.take(self.rows[order])
+
+    @property
+    def inputs(self) -> tuple[np.ndarray]:
+        return self.take(slice(None)).inputs
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.whole.targets[self.rows]

@@ -1,0 +1,1 @@
+"""Local training: the loop over mini-batches, models as flat vectors, stacks of clients, narrowed models."""

@@ -1,0 +1,1 @@
+"""The `fedlearn` command: its sub-commands, options, terminal output and interrupts."""
