@@ -1,47 +1,163 @@
-"""Things a user picks by name: `name` or `name:argument`, one line each, imported only when picked.
+"""Things that a user picks by name: `NAME`, or a class of the user's own: `package.module:Class` or `file.py:Class`.
 
-A new protection, strategy, partition, data set, model, attack or scenario is one file and one line in the
-registry of its kind. `fedlearn list` prints these registries.
+A new protection, strategy, partition, data set, model, attack or scenario is one file and one line in the registry of
+its kind. It need not be in this project: `Registry.add` names a class in a running program, and an entry point of the
+group `fedlearn.KIND` (for example `fedlearn.strategy`) names one in an installed package. `fedlearn list` prints all.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
+from hashlib import sha256
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from fedlearn.errors import BadInput
 
+OURS = ("fedlearn", "clients", "aggregator", "scenarios")
+_FILES = "fedlearn_file_"  # how the names of modules begin that were read from a user's file
+
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a named thing lives (`package.module:attribute`) and what it is, in one line."""
+    """Where a named thing lives (`package.module:attribute` or `file.py:attribute`), and what it is in one line."""
 
     target: str
     summary: str
 
     def load(self) -> Any:
-        module, _, attribute = self.target.partition(":")
-        return getattr(import_module(module), attribute)
+        return find(self.target)
 
 
 class Registry:
     """An ordered table name -> `Entry` for one kind of thing (`kind` appears in error messages)."""
 
-    def __init__(self, kind: str, entries: dict[str, tuple[str, str]]):
+    def __init__(self, kind: str, entries: Mapping[str, tuple[str, str]]):
         self.kind = kind
-        self.entries = {name: Entry(*entry) for name, entry in entries.items()}
+        self._ours = {name: Entry(*entry) for name, entry in entries.items()}
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All that is named: ours, and what installed packages bring and `add` adds, under other names."""
+        points = entry_points(group=f"fedlearn.{self.kind.replace(' ', '_')}")
+        brought = {p.name: Entry(p.value, f"from package {p.dist.name}" if p.dist else "") for p in points}
+        return self._ours | {name: entry for name, entry in brought.items() if name not in self._ours}
+
+    def add(self, name: str, target: str | type, summary: str = "") -> None:
+        """Name a thing of your own for this process; raises `BadInput` for a name that is taken or no name.
+
+        target: the class, or where it is: `package.module:Class` or `file.py:Class`.
+        """
+        if not name or set(name) & set(":,= "):
+            raise BadInput(f"{self.kind} name {name!r}: give one without blanks, colons, commas and equal signs")
+        target = target if isinstance(target, str) else target_of(target)
+        if name in self.entries and self.entries[name].target != target:
+            raise BadInput(f"{self.kind} {name!r} is {self.entries[name].target} already: choose another name")
+        self.entries[name] = Entry(target, summary)
 
     def load(self, name: str) -> Any:
-        """Import and return what `name` stands for; raises `BadInput` naming the known ones."""
-        if name not in self.entries:
-            near = get_close_matches(name, self.entries, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise BadInput(f"unknown {self.kind} {name!r}: choose one of {', '.join(self.entries)}{hint}")
-        return self.entries[name].load()
+        """What a name or a `module:Class` stands for; raises `BadInput` naming the known ones."""
+        return self._split(name)[0]
 
     def parse(self, spec: str, *context: Any) -> Any:
-        """Build from `name` or `name:argument` by the class's `from_spec(argument or None, *context)`."""
-        name, colon, argument = spec.partition(":")
-        return self.load(name).from_spec(argument if colon else None, *context)
+        """Build from `name`, `name:argument`, or the same with `module:Class` in the place of the name.
+
+        The class does it: `from_spec(argument or None, *context)`.
+        """
+        kind, argument = self._split(spec)
+        return kind.from_spec(argument, *context)
+
+    def split(self, spec: str) -> tuple[str, str | None]:
+        """The name, or the `module:Class`, at the beginning of a spec, and what follows its colon (None: nothing)."""
+        name, colon, rest = spec.partition(":")
+        if name in self.entries or not colon or not _is_place(name):
+            return name, rest if colon else None
+        qualified, colon, argument = rest.partition(":")
+        return f"{name}:{qualified}", argument if colon else None
+
+    def _split(self, spec: str) -> tuple[Any, str | None]:
+        name, argument = self.split(spec)
+        if name in self.entries:
+            return self.entries[name].load(), argument
+        if ":" in name:
+            return find(name), argument
+        near = get_close_matches(name, self.entries, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInput(
+            f"unknown {self.kind} {name!r}: choose one of {', '.join(self.entries)}{hint}, or give file.py:Class"
+        )
+
+
+def find(target: str) -> Any:
+    """The class or function at `package.module:name` or `file.py:name`.
+
+    The code there is run: give only what you trust. Raises `BadInput` where it cannot be found or imported.
+    """
+    place, _, name = target.rpartition(":")
+    try:
+        found: Any = _module_of_file(Path(place)) if place.endswith(".py") else import_module(place)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"no {name or 'name'!r} at {place!r}: {error}{_shadowed(place)}") from error
+    return found
+
+
+def target_of(kind: type) -> str:
+    """Where a class is found again, as `find` reads it; in `__main__` for classes of a script or a notebook."""
+    module = sys.modules.get(kind.__module__)
+    if kind.__module__.startswith(_FILES) and module is not None:
+        return f"{module.__file__}:{kind.__qualname__}"
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _is_place(name: str) -> bool:
+    """Whether what stands before a colon may be a module or a file, rather than a name with an argument."""
+    return name.endswith(".py") or "." in name or name == "__main__"
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    """The module that a file is, read once for each version of its text."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}): give a Python file, as in file.py:Class") from None
+    path = path.resolve()
+    name = f"{_FILES}{sha256(bytes(path) + text).hexdigest()[:16]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickle look there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise BadInput(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _shadowed(place: str) -> str:
+    """Says which file was found where a folder or file of the user's has the name of one of our packages."""
+    package = place.partition(".")[0]
+    module = sys.modules.get(package)
+    where = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    if package not in OURS or where is None or _home(where) == _home(__file__):
+        return ""
+    return f" ({package} at {where} is not fedlearn's: rename it, or start Python in another folder)"
+
+
+def _home(file: str) -> Path:
+    """The folder in which the package of a file, or of a package's folder, lies."""
+    path = Path(file).resolve()
+    return path.parent.parent if path.suffix else path.parent
