@@ -1,0 +1,181 @@
+"""A mutation run, by hand: one deliberate fault at a time, and does any test fail?
+
+    python -m tests.mutants --count 60 --seed 1 fedlearn/crypto fedlearn/secure aggregator
+
+Faults are drawn by the seed from all places of the named folders and files where one can be put. Each is written into
+a copy of the tree as it stands, and the tests of its room run there until one fails; if none does, the whole suite
+runs. What survives is printed with its place, to be read: it is a missing test, or a change that changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 900  # for one run of tests: what takes longer hangs, which is found out as well
+RELATED = {
+    "fedlearn/crypto": ["crypto", "secure"],
+    "fedlearn/secure": ["secure", "aggregator", "clients", "attacks"],
+    "fedlearn/protocol": ["protocol", "secure", "aggregator", "attacks"],
+    "fedlearn/strategies": ["strategies", "aggregator"],
+    "fedlearn/training": ["training", "clients", "models"],
+    "aggregator": ["aggregator", "integration", "secure"],
+    "clients": ["clients", "aggregator", "integration"],
+}
+ALWAYS = ["contracts", "adversaries"]
+
+SWAPS: dict[type, type] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult,
+    ast.Mod: ast.FloorDiv, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: in which file and line, what it does, and the text of the file with it."""
+
+    file: Path
+    line: int
+    what: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}"
+
+
+def mutants(file: Path) -> Iterator[Mutant]:
+    """Every fault that can be put into a file."""
+    source = (ROOT / file).read_text()
+    for number in range(len(list(_changes(ast.parse(source))))):
+        tree = ast.parse(source)
+        line, what, change = list(_changes(tree))[number]
+        change()
+        yield Mutant(file, line, what, ast.unparse(tree))
+
+
+Change = tuple[int, str, Callable[[], None]]
+
+
+def _changes(tree: ast.Module) -> Iterator[Change]:
+    """(line, description, how to make it) of each fault that fits this tree."""
+    typing = {id(part) for node in ast.walk(tree) for note in _annotations(node) for part in ast.walk(note)}
+    for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If | ast.For | ast.With | ast.Try | ast.While):
+            yield from _dropped_statements(node)
+        if isinstance(node, ast.Compare):
+            for i, op in enumerate(node.ops):
+                if type(op) in SWAPS:
+                    yield _swap(node, node.ops, i)
+        elif isinstance(node, ast.BoolOp | ast.BinOp) and type(node.op) in SWAPS and not _is_text(node):
+            yield _change(node, "op", SWAPS[type(node.op)]())
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            yield _change(node, "op", ast.UAdd(), "not dropped")
+        elif isinstance(node, ast.If | ast.IfExp | ast.While) and not _for_types_only(node):
+            yield _change(node, "test", ast.Constant(value=not isinstance(node, ast.While)), "condition always true")
+        elif isinstance(node, ast.Constant) and type(node.value) in (int, bool):
+            value = (not node.value) if isinstance(node.value, bool) else node.value + 1
+            yield _change(node, "value", value)
+        elif isinstance(node, ast.Name) and node.id in NAMES:
+            yield _change(node, "id", NAMES[node.id])
+        elif isinstance(node, ast.Attribute) and node.attr in NAMES:
+            yield _change(node, "attr", NAMES[node.attr])
+
+
+def _annotations(node: ast.AST) -> Iterator[ast.expr]:
+    """The types that are written at a node: no fault in them can show."""
+    yield from (note for note in (getattr(node, "annotation", None), getattr(node, "returns", None)) if note)
+
+
+def _dropped_statements(node: ast.AST) -> Iterator[Change]:
+    body: list[ast.stmt] = getattr(node, "body", [])
+    for i, statement in enumerate(body):
+        call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+        if (call and not ast.unparse(statement).startswith("log.")) or isinstance(statement, ast.Raise | ast.AugAssign):
+            what = f"dropped: {ast.unparse(statement)[:70]!r}"
+            yield statement.lineno, what, lambda body=body, i=i: body.__setitem__(i, ast.Pass())  # type: ignore[misc]
+
+
+def _swap(node: ast.Compare, ops: list[ast.cmpop], i: int) -> Change:
+    new = SWAPS[type(ops[i])]()
+    what = f"{type(ops[i]).__name__} -> {type(new).__name__} in {ast.unparse(node)[:70]!r}"
+    return node.lineno, what, lambda: ops.__setitem__(i, new)
+
+
+def _change(node: ast.expr | ast.stmt, field: str, value: object, what: str = "") -> Change:
+    old = getattr(node, field)
+    named = [item if isinstance(item, bool | int | str) else type(item).__name__ for item in (old, value)]
+    where = ast.unparse(node).splitlines()[0][:70]
+    return node.lineno, f"{what or f'{named[0]} -> {named[1]}'} in {where!r}", lambda: setattr(node, field, value)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return any(isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Constant) and isinstance(n.value, str | bytes))
+               for n in ast.walk(node))  # fmt: skip
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def survives(mutant: Mutant, tree: Path) -> bool:
+    """Whether all tests pass with the fault in place."""
+    target = tree / mutant.file
+    honest = target.read_text()
+    target.write_text(mutant.text)
+    try:
+        room = next((tests for folder, tests in RELATED.items() if str(mutant.file).startswith(folder)), [])
+        near = [f"tests/{name}" for name in [*room, *ALWAYS] if (tree / "tests" / name).is_dir()]
+        return (not near or _pass(tree, near)) and _pass(tree, ["tests"])
+    finally:
+        target.write_text(honest)
+
+
+def _pass(tree: Path, tests: list[str]) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "-p", "no:cacheprovider", *tests]
+    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("places", nargs="+", type=Path, help="folders or files, from the root of the project")
+    parser.add_argument("--count", type=int, default=20, help="faults to draw")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    files = [file for place in asked.places for file in sorted([place] if place.suffix else place.rglob("*.py"))]
+    places = [mutant for file in files for mutant in mutants(file)]
+    drawn = random.Random(asked.seed).sample(places, min(asked.count, len(places)))
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache"))
+        survivors = []
+        for number, mutant in enumerate(drawn, 1):
+            alive = survives(mutant, tree)
+            survivors += [mutant] if alive else []
+            print(f"{number:>4} {'SURVIVES' if alive else 'killed  '} {mutant}", flush=True)
+    print(f"{len(drawn) - len(survivors)} of {len(drawn)} faults were found out (of {len(places)} places)")
+    for mutant in survivors:
+        print(f"  {mutant}")
+
+
+if __name__ == "__main__":
+    main()
