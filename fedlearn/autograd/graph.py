@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
+from fedlearn.autograd.arrays import array_of, is_double
 from fedlearn.autograd.mode import mode
-from fedlearn.autograd.operators import OPS
+from fedlearn.autograd.node import FREED, Node, next_id
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.autograd.tensor import Tensor, next_id
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
-FLOAT64 = np.dtype(np.float64)
+OPS: dict[str, Op] = {}  # the one table: a name, and how it is computed and differentiated
 PLAIN = {np.ndarray, float, int, bool}
 
 
@@ -62,7 +62,7 @@ class Op:
         values: list[Any] = []
         tensors = wanted = odd = False
         for x in inputs:
-            if isinstance(x, Tensor):
+            if isinstance(x, Node):
                 tensors = True
                 wanted = wanted or x.requires_grad
                 values.append(x._data)
@@ -70,8 +70,8 @@ class Op:
                 odd = odd or type(x) not in PLAIN
                 values.append(x)
         if odd and tensors:
-            inputs = tuple([x if isinstance(x, Tensor) else _operand(x) for x in inputs])
-            values = [x._data if isinstance(x, Tensor) else x for x in inputs]
+            inputs = tuple([x if isinstance(x, Node) else _operand(x) for x in inputs])
+            values = [x._data if isinstance(x, Node) else x for x in inputs]
         try:
             result = kept = self.forward(*values, **params)
         except BadInput:
@@ -84,9 +84,9 @@ class Op:
             return result
         if type(result) is not np.ndarray:
             result = np.asarray(result)
-        if result.dtype is FLOAT64 and not any(_is_double(value) for value in values):
+        if result.dtype.char == "d" and not any(is_double(value) for value in values):
             result = result.astype(np.float32)  # whole numbers in the mixture do not widen float32
-        out = Tensor.__new__(Tensor)
+        out = Node.computed.__new__(Node.computed)
         out._data = result
         out._id = next_id()
         if wanted and mode.recording:
@@ -94,18 +94,18 @@ class Op:
             out._made = (self, inputs, values, params, kept)
         return out
 
-    def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Tensor, Any]]:
+    def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:
         """The gradients of the inputs that `y` was made from, for those inputs that want one."""
         _, inputs, values, params, kept = y._made
         if create_graph:
             values, kept = inputs, y
         if self.joint is not None:
             for x, gx in zip(inputs, self.joint(g, kept, *values, **params), strict=True):
-                if isinstance(x, Tensor) and x.requires_grad:
+                if isinstance(x, Node) and x.requires_grad:
                     yield x, gx
             return
         for x, vjp in zip(inputs, self.vjps, strict=False):
-            if vjp is not None and isinstance(x, Tensor) and x.requires_grad and (useful is None or x._id in useful):
+            if vjp is not None and isinstance(x, Node) and x.requires_grad and (useful is None or x._id in useful):
                 yield x, vjp(g, kept, *values, **params)
 
     def __repr__(self) -> str:
@@ -132,22 +132,22 @@ class Fused(Op):
         super().__init__(name, forward, joint=joint)
         self.composed = composed
 
-    def pull(self, g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Tensor, Any]]:
+    def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:
         if not create_graph:
             return super().pull(g, y, False, useful)
         _, inputs, _, params, _ = y._made
-        wanted = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
+        wanted = [x for x in inputs if isinstance(x, Node) and x.requires_grad]
         return pullback(self.composed(*inputs, **params), g, wanted, create_graph=True, stop=True)
 
 
 def pullback(
-    output: Tensor,
+    output: Node,
     g: Any,
-    wanted: Sequence[Tensor] | None = None,
+    wanted: Sequence[Node] | None = None,
     create_graph: bool = False,
     retain_graph: bool = True,
     stop: bool = False,
-) -> list[tuple[Tensor, Any]]:
+) -> list[tuple[Node, Any]]:
     """Gradients of `output`, weighted by `g`: of those `wanted` that it depends on, or of every leaf.
 
     With `stop` the wanted tensors are taken as independent variables even where one was made from another.
@@ -157,7 +157,7 @@ def pullback(
     order = _newest_first(output, targets if stop and targets else set())
     useful = None if targets is None else _leading_to(targets, order)
     gradients: dict[int, Any] = {output._id: g}
-    found: list[tuple[Tensor, Any]] = []
+    found: list[tuple[Node, Any]] = []
     before, mode.recording = mode.recording, create_graph
     try:
         for y in order:
@@ -178,7 +178,7 @@ def pullback(
     return found
 
 
-def _pull_into(gradients: dict[int, Any], g: Any, y: Tensor, create_graph: bool, useful: set[int] | None) -> None:
+def _pull_into(gradients: dict[int, Any], g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> None:
     """One step back: adds what `y`'s gradient says about its inputs to what is already known of theirs."""
     op = y._made[0]
     if watch.latest > y._id and not op.linear:
@@ -188,7 +188,7 @@ def _pull_into(gradients: dict[int, Any], g: Any, y: Tensor, create_graph: bool,
     for x, gx in op.pull(g, y, create_graph, useful):
         if gx.shape != x._data.shape:
             gx = unbroadcast(gx, x._data.shape)
-        if gx.dtype is not x._data.dtype:
+        if gx.dtype is not x._data.dtype and gx.dtype != x._data.dtype:
             gx = gx.astype(x._data.dtype)
         if x._made is None and not create_graph and (gx is g or getattr(gx, "base", None) is not None):
             gx = gx.copy()  # a leaf's gradient is its own: it shares memory with nothing
@@ -196,7 +196,7 @@ def _pull_into(gradients: dict[int, Any], g: Any, y: Tensor, create_graph: bool,
         gradients[x._id] = gx if known is None else known + gx
 
 
-def _newest_first(output: Tensor, boundary: Iterable[int]) -> list[Tensor]:
+def _newest_first(output: Node, boundary: Iterable[int]) -> list[Node]:
     """Every tensor wanting a gradient that `output` was made from, newest first; not beyond `boundary`."""
     seen = {output._id: output}
     boundary = set(boundary)
@@ -211,17 +211,17 @@ def _newest_first(output: Tensor, boundary: Iterable[int]) -> list[Tensor]:
         if y._made is None or y._id in boundary:
             continue
         for x in y._made[1]:
-            if isinstance(x, Tensor) and x.requires_grad and x._id not in seen:
+            if isinstance(x, Node) and x.requires_grad and x._id not in seen:
                 seen[x._id] = x
                 stack.append(x)
     return sorted(seen.values(), key=attrgetter("_id"), reverse=True)
 
 
-def _leading_to(targets: set[int], newest_first: list[Tensor]) -> set[int]:
+def _leading_to(targets: set[int], newest_first: list[Node]) -> set[int]:
     """Those tensors through which a gradient reaches a target."""
     useful = set(targets)
     for y in reversed(newest_first):
-        if y._made is not None and any(isinstance(x, Tensor) and x._id in useful for x in y._made[1]):
+        if y._made is not None and any(isinstance(x, Node) and x._id in useful for x in y._made[1]):
             useful.add(y._id)
     return useful
 
@@ -236,18 +236,11 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return g.reshape(shape)
 
 
-FREED = ("freed",)  # stands in `_made` once a backward pass has let the inputs go
-
-
 def _operand(x: Any) -> Any:
     """What stands beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
     if type(x) in PLAIN:
         return x
-    return x.item() if isinstance(x, np.generic) else Tensor(x)._data
-
-
-def _is_double(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype is FLOAT64
+    return x.item() if isinstance(x, np.generic) else array_of(x)
 
 
 def _shapes(values: Iterable[Any]) -> str:

@@ -35,7 +35,7 @@ def add_to_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, valu
     from scipy.sparse import _sparsetools
 
     _check(numbers, len(table))
-    if not table.flags.c_contiguous or table.dtype is not values.dtype:
+    if not table.flags.c_contiguous or table.dtype != values.dtype:
         raise ValueError(f"a contiguous table of {values.dtype} is needed, not {table.dtype}, strides {table.strides}")
     (rows, width), entries = table.shape, _ones(len(numbers), table.dtype)
     _sparsetools.csc_matvecs(rows, len(values), width, bounds, numbers, entries, values.ravel(), table.ravel())

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.operators import Operators, plain_index, raw
+from fedlearn.autograd.arrays import array_of
+from fedlearn.autograd.graph import pullback
+from fedlearn.autograd.node import Node, next_id, raw
+from fedlearn.autograd.operators import Operators, plain_index
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, GraphError, ShapeError
-
-next_id = itertools.count(1).__next__
 
 
 class Tensor(Operators):
@@ -27,16 +27,10 @@ class Tensor(Operators):
     __array_priority__ = 1000.0
     __array_ufunc__ = None  # array + Tensor is answered by the Tensor
 
-    _data: np.ndarray
-    _id: int
-    _made: Any = None  # (op, inputs, their arrays, params, kept) once computed; None for a leaf
     _grad: Tensor | RowSparse | None = None
-    _changed = 0  # these two: see watch.py
-    _seen: tuple[int, int] | None = None
-    requires_grad = False
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        self._data = _as_array(data)
+        self._data = array_of(data)
         self._id = next_id()
         if requires_grad:
             self.requires_grad_()
@@ -158,8 +152,11 @@ class Tensor(Operators):
         """
         seed = _seed(self, gradient, create_graph)
         retain = create_graph if retain_graph is None else retain_graph
-        for leaf, g in graph.pullback(self, seed, None, create_graph, retain):
+        for leaf, g in pullback(self, seed, None, create_graph, retain):
             leaf._grad = _as_gradient(g) if leaf._grad is None else _sum(leaf._grad, g)
+
+
+Node.computed = Tensor
 
 
 def grad(
@@ -181,7 +178,7 @@ def grad(
             raise GraphError(f"an input of shape {x.shape} wants no gradient: make it with requires_grad=True")
     seed = _seed(output, grad_output, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
-    found = {x._id: g for x, g in graph.pullback(output, seed, wanted, create_graph, retain)}
+    found = {x._id: g for x, g in pullback(output, seed, wanted, create_graph, retain)}
     for x in wanted:
         if x._id not in found:
             if not allow_unused:
@@ -198,20 +195,6 @@ def wrap(array: np.ndarray) -> Tensor:
     tensor._data = np.asarray(array)
     tensor._id = next_id()
     return tensor
-
-
-def _as_array(data: Any) -> np.ndarray:
-    if isinstance(data, np.ndarray | np.generic | Tensor):
-        return np.array(raw(data))
-    try:
-        array = np.array(data)
-    except ValueError as error:
-        raise ShapeError(f"nested lists of unequal length are no tensor: {error}") from None
-    if array.dtype.kind in "fiu" and not hasattr(data, "__array__"):
-        array = array.astype(np.float32)
-    if array.dtype.kind not in "fiub":
-        raise BadInput(f"a tensor holds numbers, not {array.dtype}: give an array or nested lists of equal length")
-    return array
 
 
 def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -244,7 +227,3 @@ def _sum(old: Any, new: Any) -> Any:
     if isinstance(new, Tensor):
         return _dense(old) + new
     return _as_gradient((old._data if isinstance(old, Tensor) else old) + new)
-
-
-# At the end, for each needs the other: an op makes Tensors, and a Tensor walks back through ops.
-from fedlearn.autograd import graph  # noqa: E402

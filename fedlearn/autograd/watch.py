@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedlearn.autograd.node import Node
 from fedlearn.errors import GraphError
-
-if TYPE_CHECKING:
-    from fedlearn.autograd.tensor import Tensor
 
 # When any array was last given out or announced as changed, on the clock that also numbers tensors.
 # A tensor made after that has nothing to check.
 latest = 0
 
 
-def announce(tensor: Tensor, now: int) -> None:
+def announce(tensor: Node, now: int) -> None:
     """The tensor's numbers have just been changed."""
     global latest
     latest = now
@@ -33,7 +30,7 @@ def announce(tensor: Tensor, now: int) -> None:
     tensor._seen = None
 
 
-def look(tensor: Tensor, now: int) -> None:
+def look(tensor: Node, now: int) -> None:
     """The tensor's array is about to be given out: remember what it holds."""
     global latest
     latest = now
@@ -44,33 +41,33 @@ def look(tensor: Tensor, now: int) -> None:
         t._seen = (now, checksum)
 
 
-def refuse_stale(made: Tensor) -> None:
+def refuse_stale(made: Node) -> None:
     """Raise `GraphError` if `made` or what it was made from has changed since it was made."""
     op, inputs, *_ = made._made
     for x in (made, *inputs):
-        if hasattr(x, "_made") and any(_changed_since(t, made._id) for t in _memory_of(x)):
+        if isinstance(x, Node) and any(_changed_since(t, made._id) for t in _memory_of(x)):
             raise GraphError(
                 f"a {x._data.shape} tensor that the backward pass of {op.name} needs was changed in place "
                 "after it was used: change it after backward(), or run the forward pass again"
             )
 
 
-def _changed_since(tensor: Tensor, moment: int) -> bool:
+def _changed_since(tensor: Node, moment: int) -> bool:
     if tensor._seen is not None and tensor._seen[0] > moment and _checksum(tensor) != tensor._seen[1]:
         return True
     return tensor._changed > moment
 
 
-def _memory_of(tensor: Tensor) -> Iterator[Tensor]:
+def _memory_of(tensor: Node) -> Iterator[Node]:
     """The tensor and, where it is a view, those whose memory it shows."""
     yield tensor
     while tensor._made is not None and tensor._made[1:]:
-        source = next(x for x in tensor._made[1] if hasattr(x, "_made"))
+        source = next(x for x in tensor._made[1] if isinstance(x, Node))
         if not np.may_share_memory(tensor._data, source._data):
             return
         tensor = source
         yield tensor
 
 
-def _checksum(tensor: Tensor) -> int:
+def _checksum(tensor: Node) -> int:
     return zlib.crc32(np.ascontiguousarray(tensor._data).data)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import fused, ops
-from fedlearn.autograd.operators import raw
+from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, ShapeError
 
 Size = int | tuple[int, int]

@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.tensor import Tensor, next_id
+from fedlearn.autograd.node import next_id
+from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import ops, recurrent
-from fedlearn.autograd.operators import raw
+from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
 from fedlearn.nn.layers import drawn

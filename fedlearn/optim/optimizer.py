@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
+from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.autograd.tensor import next_id, wrap
+from fedlearn.autograd.tensor import wrap
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Parameter, consecutive, flatten
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from fedlearn import Tensor, grad
 from fedlearn.autograd import gradcheck, gradgradcheck, ops
-from fedlearn.autograd.graph import Fused
-from fedlearn.autograd.operators import OPS
+from fedlearn.autograd.graph import OPS, Fused
 from fedlearn.errors import BadInput, ShapeError
 from tests.autograd.cases import CASES, Case, normal, seeds, shapes
 

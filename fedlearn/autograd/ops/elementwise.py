@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Op
-from fedlearn.autograd.operators import raw
+from fedlearn.autograd.node import raw
 
 # In every vjp: g is the gradient of the result, y the result, then the inputs, then the parameters.
 

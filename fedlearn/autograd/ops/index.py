@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused, Op
-from fedlearn.autograd.operators import raw
+from fedlearn.autograd.node import raw
 from fedlearn.autograd.rows import RowSparse
 
 

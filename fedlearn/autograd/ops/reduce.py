@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Op
-from fedlearn.autograd.operators import Axis, raw
+from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.elementwise import exp
 from fedlearn.autograd.ops.shape import broadcast_to, flip, reshape
+
+Axis = int | tuple[int, ...] | None
 
 
 def _along(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:

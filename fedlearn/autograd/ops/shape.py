@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Op, unbroadcast
-from fedlearn.autograd.operators import raw
+from fedlearn.autograd.node import raw
 from fedlearn.errors import ShapeError
 
 reshape: Op = Op(
