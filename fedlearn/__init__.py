@@ -7,7 +7,9 @@ from fedlearn.lazy import lazy
 
 __all__ = ["Tensor", "Trainer", "grad", "nn", "no_grad", "optim"]
 
-_names = lazy(__name__, {"Tensor": "autograd", "grad": "autograd", "no_grad": "autograd", "Trainer": "trainer"})
+_names = lazy(
+    __name__, {"Tensor": "autograd", "grad": "autograd", "no_grad": "autograd", "Trainer": "training.trainer"}
+)
 
 
 def __getattr__(name: str) -> Any:
