@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.faults import NO_FAULTS, Fates, Faults
+from aggregator.attempt import Collected, RoundTask
+from aggregator.faults import NO_FAULTS, Faults
 from aggregator.history import History, RoundRecord, Tracker
 from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.sampling import Sampler, Uniform, check_cohort
-from aggregator.session import Collected, Session
+from aggregator.session import Session
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, FedlearnError, RoundVoid
 from fedlearn.models.base import Model
-from fedlearn.protocol import Pool, Transcript
+from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.secure import Paillier
 from fedlearn.secure.base import Protection
 from fedlearn.strategies import FedAvg
-from fedlearn.strategies.base import State, Strategy, broadcast_of
+from fedlearn.strategies.base import State, Strategy
 
 log = logging.getLogger(__name__)
 Evaluate = Callable[[Any], dict[str, float]]
@@ -97,11 +98,11 @@ class Aggregator:
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
             stack=self.stack, kernels=self._kernel_plan(),
         )  # fmt: skip
-        with self._resumable(), ExitStack() as stack:
-            transcript = self._open_folder(stack)
-            stack.callback(session.close)
-            stack.callback(transcript.close)
-            session.start(transcript, self.folder.clients if self.folder else None)
+        with self._resumable(), ExitStack() as cleanup:
+            transcript = self._open_folder(cleanup)
+            cleanup.callback(session.close)
+            cleanup.callback(transcript.close)
+            session.start(transcript, self.folder.client_states if self.folder else None)
             history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
@@ -135,11 +136,11 @@ class Aggregator:
                 f"--resume --out {self.folder.path}"
             ) from error
 
-    def _open_folder(self, stack: ExitStack) -> Transcript:
+    def _open_folder(self, cleanup: ExitStack) -> Transcript:
         if self.folder is None:
             return Transcript()
         transcript = self.folder.begin()
-        stack.push(lambda kind, error, trace: self._close_folder(error))
+        cleanup.push(lambda kind, error, trace: self._close_folder(error))
         return transcript
 
     def _close_folder(self, error: BaseException | None) -> None:
@@ -171,7 +172,8 @@ class Aggregator:
                 cohort = self.sampler.sample(self.seed, round, population, sampled)
                 wanted = size if sampled > size else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
-                record, state = self._round(session, transcript, round, cohort, fates, state)
+                task = RoundTask(round, tuple(cohort), self._request(state), fates)
+                record, state = self._round(session, transcript, task, state)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
                 self._keep(transcript, state, history)
@@ -186,25 +188,31 @@ class Aggregator:
         history.seconds = time.perf_counter() - began
         return history
 
+    def _request(self, state: State) -> TrainRequest:
+        """What a cohort is sent: the weights as they are now, and what the strategy broadcasts of its state."""
+        beside = self.strategy.broadcasts(self.model.vector.size).items()
+        vectors = {name: np.asarray(state.get(name, np.zeros(length)), np.float32) for name, length in beside}
+        return TrainRequest(self.model.vector, vectors)
+
     def _round(
-        self, session: Session, transcript: Transcript, round: int, cohort: list[int], fates: Fates, state: State
+        self, session: Session, transcript: Transcript, task: RoundTask, state: State
     ) -> tuple[RoundRecord, State]:
-        record = RoundRecord(round, simulated_seconds=fates.seconds)
+        record = RoundRecord(task.round, simulated_seconds=task.fates.seconds)
         up, down = transcript.bytes_up, transcript.bytes_down
-        weights = self.model.vector
         try:
-            collected = session.collect(round, cohort, broadcast_of(self.strategy, weights, state), fates)
+            collected = session.collect(task)
         except RoundVoid as void:
-            log.warning("round %d is void, the model stays as it was: %s", round, void)
+            log.warning("round %d is void, the model stays as it was: %s", task.round, void)
             record.void = str(void)
             record.lost = dict(sorted(void.lost.items()))
             record.attempts = void.attempts
         else:
-            mean = collected.aggregate.mean | {"participation": np.array(collected.participation)}
-            weights[:], state = self.strategy.server_step(weights, mean, state)
-            session.settle(round, collected, self.folder.resumable if self.folder else ())
+            mean, context = collected.aggregate.mean, collected.context
+            weights, state = self.strategy.server_step(task.request.weights, mean, state, context)
+            self.model.vector[:] = weights
+            session.settle(collected, self.folder.resumable if self.folder else ())
             self._describe(record, collected)
-        record.clients_failed = len(cohort) - record.clients_ok
+        record.clients_failed = len(task.cohort) - record.clients_ok
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
         self._evaluate(record)
         return record, state
@@ -213,7 +221,7 @@ class Aggregator:
         aggregate = collected.aggregate
         record.clients_ok = aggregate.addends
         record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
-        record.attempts = collected.attempts
+        record.attempts = collected.context.attempt + 1
         record.seconds = collected.seconds
         record.loss = record.train_loss = aggregate.loss
         record.weight = aggregate.weight

@@ -103,7 +103,7 @@ class RunFolder:
                 )
 
     @property
-    def clients(self) -> Path:
+    def client_states(self) -> Path:
         """Where the pool may keep what clients remember between rounds: not for this side to read."""
         return self._checkpoint_folder / "clients"
 
@@ -172,7 +172,7 @@ class RunFolder:
         """Force the last checkpoint to the disk, after all that it goes on from."""
         if not self._checkpoints or self._forced == self._checkpoints[-1]:
             return
-        if self.clients.exists():
+        if self.client_states.exists():
             os.sync()  # what clients remember: a file for each
         force(self._metrics)
         force(self._checkpoints[-1])

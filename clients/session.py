@@ -18,7 +18,7 @@ import numpy as np
 from clients.client import Client, ClientSource
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
-from clients.training import LocalTraining, guarded
+from clients.training import LocalTraining, Task, guarded
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput
@@ -61,6 +61,7 @@ class LocalSession:
         self._signing: dict[int, SigningKey] = {}
         self._attempt: tuple[int, int] | None = None
         self._halves: dict[int, ClientHalf] = {}
+        self._memory: ClientMemory | None = None
 
     def enrol(self, session: bytes, numbers: Iterable[int]) -> list[bytes]:
         """Each client's `Enrolment` message: the public key of a signing key made for this session."""
@@ -84,7 +85,7 @@ class LocalSession:
 
     def remember(self, folder: Path) -> None:
         """Where clients keep their state between rounds, if the plan's strategy has them keep one; after `join`."""
-        self._training.memory = ClientMemory(folder)
+        self._memory = ClientMemory(folder)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
@@ -93,16 +94,16 @@ class LocalSession:
                 yield self._guarded_reply(client, step, inbox)
             return
         try:
-            weights = self._read(broadcast, TrainRequest, step).weights
-            self._training.check(weights)
+            request = self._read(broadcast, TrainRequest, step)
+            self._training.check(request)
         except BadInput as error:
             yield from (Lost(client, str(error), refused=True) for client in inboxes)
             return
-        trained = self._training.updates(inboxes, step.round, weights)
+        trained = self._training.updates(inboxes, Task(step.round, request.weights, request.state, self._memory))
         if self._plan.kernels["fold"]:
             yield from self._folded(step, trained)
             return
-        digest = model_digest(weights) if self._protection.signed else b""
+        digest = model_digest(request) if self._protection.signed else b""
         for result in trained:
             if isinstance(result, Lost):
                 yield result

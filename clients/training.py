@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from typing import TypeVar, cast
@@ -29,30 +30,46 @@ from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.nn.stack import unstackable
-from fedlearn.protocol import Lost, RunPlan, party_name
+from fedlearn.protocol import Lost, RunPlan, TrainRequest, party_name
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies import STRATEGIES
-from fedlearn.strategies.base import LocalUpdate, State, Strategy, read_broadcast
+from fedlearn.strategies.base import LocalUpdate, State, Strategy
 from fedlearn.training.flat import FlatModel, stack_size
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
 from fedlearn.training.stacks import batch_shape, stack
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Way = Callable[[dict[int, Client], int, np.ndarray], Iterator["Encoded | Lost"]]
+Way = Callable[[dict[int, Client], "Task"], Iterator["Encoded | Lost"]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
 ENCODED_AT_ONCE = 1 << 17  # values, likewise
 
 
-class LocalTraining:
-    """Trains the clients of one plan: one model object, one stack and one narrowed model serve them all.
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What clients train from in a round.
 
-    memory: where they keep their state between rounds; to be set before any trains, if the strategy has them keep one.
+    weights, state: as in a `TrainRequest`. memory: where clients keep their state between rounds; None where the
+    strategy has them keep none.
     """
 
-    memory: ClientMemory
+    round: int
+    weights: np.ndarray
+    state: Mapping[str, np.ndarray]
+    memory: ClientMemory | None = None
+
+    @property
+    def kept(self) -> ClientMemory:
+        """The memory of clients that keep state; a pool opens it before the first round."""
+        if self.memory is None:
+            raise FedlearnError("the strategy has clients keep state, and the pool was not told where: call `remember`")
+        return self.memory
+
+
+class LocalTraining:
+    """Trains the clients of one plan: one model object, one stack and one narrowed model serve them all."""
 
     def __init__(self, plan: RunPlan, clients: ClientSource | Mapping[int, Client]):
         self._clients = clients
@@ -63,7 +80,7 @@ class LocalTraining:
         self._size = model.vector.size
         self._draws = any(hasattr(module, "rng") for module in model.modules())
         self._strategy: Strategy = STRATEGIES.load(plan.strategy["name"])(**plan.strategy["arguments"])
-        self.layout = Layout.from_dict(plan.layout)
+        self.layout = Layout.of_plan(plan)
         self._block = max(1, ENCODED_AT_ONCE // self._size)
         self._stack_size = stack_size(model, plan.kernels["stack"])
         recurrent.use(KernelPlan.from_dict(plan.kernels["recurrent"]))
@@ -72,16 +89,12 @@ class LocalTraining:
         self._narrow = NarrowModel(model, 1 if plan.kernels["stack"] == "off" else None) if narrows else None
         self._keeps = self._strategy.keeps(self._size)
 
-    def check(self, told: np.ndarray) -> None:
-        """Raise `ProtocolError` for weights of another model than the plan's."""
-        read_broadcast(self._strategy, self._size, told)
+    def check(self, request: TrainRequest) -> None:
+        """Raise `ProtocolError` for a request of another model or strategy than the plan's."""
+        request.check(self._size, self._strategy.broadcasts(self._size))
 
-    def updates(self, numbers: Iterable[int], round: int, told: np.ndarray) -> Iterator[Encoded | Lost]:
-        """Train these clients; each of them is in one `Encoded` or one `Lost`.
-
-        told: the global weights (P,), and after them what the strategy broadcasts beside them.
-        """
-        weights, self._broadcast = read_broadcast(self._strategy, self._size, told)
+    def updates(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
+        """Train these clients; each of them is in one `Encoded` or one `Lost`."""
         for some in _cut(numbers, MADE_AT_ONCE):
             groups: dict[tuple[Way, object], dict[int, Client]] = {}
             for number in some:
@@ -89,9 +102,9 @@ class LocalTraining:
                     client = self._clients[number]
                     groups.setdefault(self._way(client), {})[number] = client
                 except Exception as error:
-                    yield lost(number, party_name(number), round, error)
+                    yield lost(number, party_name(number), task.round, error)
             for (train, _), group in groups.items():
-                yield from train(group, round, weights)
+                yield from train(group, task)
 
     def _way(self, client: Client) -> tuple[Way, object]:
         """How to train a client, and what it must have in common with those that are trained with it."""
@@ -104,100 +117,102 @@ class LocalTraining:
             return self._side_by_side, shape
         return self._one_by_one, len(client.data)
 
-    def _side_by_side(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
+    def _side_by_side(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         for some in _cut(group.items(), self._stack_size):
             part = dict(some)
             try:
-                update = self._train_stack(part, round, weights)
+                update = self._train_stack(part, task)
             except Exception:  # the fault of one: alone, it will be named and the others are spared
-                yield from self._one_by_one(part, round, weights)
+                yield from self._one_by_one(part, task)
             else:
-                yield from self._encoded(part, round, update)
+                yield from self._encoded(part, task, update)
 
-    def _train_stack(self, group: dict[int, Client], round: int, weights: np.ndarray) -> LocalUpdate:
+    def _train_stack(self, group: dict[int, Client], task: Task) -> LocalUpdate:
         if self._stack.copies != len(group):
             self._stack = FlatModel(self._model.model, len(group))
-        self._stack.load(weights)
+        self._stack.load(task.weights)
         examples = stack([client.data for client in group.values()])
         numbers = list(group)
-        draws = LocalRandom(self._seed, round, numbers)
-        return self._strategy.local_update(self._stack, examples, self._state(numbers), draws)
+        draws = LocalRandom(self._seed, task.round, numbers)
+        return self._strategy.local_update(self._stack, examples, self._state(numbers, task), draws)
 
-    def _state(self, clients: int | Sequence[int]) -> State:
+    def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """What the strategy is given beside the weights, for one client or for K stacked ones."""
-        return self._broadcast | self.memory.recall(clients, self._keeps) if self._keeps else self._broadcast
+        if not self._keeps:
+            return dict(task.state)
+        return {**task.state, **task.kept.recall(numbers, self._keeps)}
 
-    def _one_by_one(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
+    def _one_by_one(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with equally many examples."""
-        draws = LocalRandom(self._seed, round, list(group))
+        draws = LocalRandom(self._seed, task.round, list(group))
         for some in _cut(zip(group.items(), draws, strict=True), self._block):
             trained: dict[int, Client] = {}
             updates: list[LocalUpdate] = []
             for (number, client), rng in some:
-                work = partial(self._train_whole, number, client.data, rng, weights)
-                done = guarded(number, client.name, round, work)
+                work = partial(self._train_whole, number, client.data, rng, task)
+                done = guarded(number, client.name, task.round, work)
                 if isinstance(done, LocalUpdate):
                     trained[number] = client
                     updates.append(done)
                 else:
                     yield done
             if updates:
-                yield from self._encoded(trained, round, LocalUpdate.stacked(updates))
+                yield from self._encoded(trained, task, LocalUpdate.stacked(updates))
 
-    def _train_whole(self, number: int, data: Examples, rng: ClientRandom, weights: np.ndarray) -> LocalUpdate:
-        self._model.load(weights)
+    def _train_whole(self, number: int, data: Examples, rng: ClientRandom, task: Task) -> LocalUpdate:
+        self._model.load(task.weights)
         if self._draws:
             self._model.model.use_rng(rng.generator)
-        return self._strategy.local_update(self._model, data, self._state(number), rng)
+        return self._strategy.local_update(self._model, data, self._state(number, task), rng)
 
-    def _narrowed(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
+    def _narrowed(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with equally many messages, each on the rows that its own words name."""
         assert self._narrow is not None
         own: dict[int, OwnWords] = {}
         for number, client in group.items():
-            words = guarded(number, client.name, round, partial(self._narrow.own_words, cast(Bags, client.data)))
+            words = guarded(number, client.name, task.round, partial(self._narrow.own_words, cast(Bags, client.data)))
             if isinstance(words, Lost):
                 yield words
             else:
                 own[number] = words
         for numbers in self._narrow.stacks(own):
             part = {number: own[number] for number in numbers}
-            yield from self._narrow_stack(self._narrow, part, group, round, weights)
+            yield from self._narrow_stack(self._narrow, part, group, task)
 
     def _narrow_stack(
-        self, narrow: NarrowModel, own: dict[int, OwnWords], group: dict[int, Client], round: int, weights: np.ndarray
+        self, narrow: NarrowModel, own: dict[int, OwnWords], group: dict[int, Client], task: Task
     ) -> Iterator[Encoded | Lost]:
         numbers = list(own)
         try:
-            examples, support = narrow.narrow(weights, list(own.values()))
-            update = self._strategy.local_update(narrow, examples, {}, LocalRandom(self._seed, round, numbers))
+            examples, support = narrow.narrow(task.weights, list(own.values()))
+            update = self._strategy.local_update(narrow, examples, {}, LocalRandom(self._seed, task.round, numbers))
         except Exception as error:  # the fault of one, as above
             if len(own) == 1:
-                yield lost(numbers[0], group[numbers[0]].name, round, error)
+                yield lost(numbers[0], group[numbers[0]].name, task.round, error)
                 return
             for number, words in own.items():
-                yield from self._narrow_stack(narrow, {number: words}, group, round, weights)
+                yield from self._narrow_stack(narrow, {number: words}, group, task)
         else:
-            yield from self._encoded({number: group[number] for number in numbers}, round, update, support)
+            yield from self._encoded({number: group[number] for number in numbers}, task, update, support)
 
-    def _misbehaving(self, group: dict[int, Client], round: int, weights: np.ndarray) -> Iterator[Encoded | Lost]:
+    def _misbehaving(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with a behaviour; what colluders would honestly send is found out once for all of them."""
 
         def honest(number: int, data: Examples) -> LocalUpdate:
-            return self._train_whole(number, data, local_random(self._seed, round, number), weights)
+            return self._train_whole(number, data, local_random(self._seed, task.round, number), task)
 
         known = cast(Honest, cache(honest))
 
         def misbehave(number: int, client: Client, behaviour: Behaviour) -> Encoded:
             update = behaviour.update(honest(number, behaviour.examples(client.data)), known)
-            return self._encode(self.layout, [number], update)
+            return self._encode(self.layout, [number], update, task)
 
         for number, client in group.items():
             assert client.behaviour is not None
-            yield guarded(number, client.name, round, partial(misbehave, number, client, client.behaviour))
+            yield guarded(number, client.name, task.round, partial(misbehave, number, client, client.behaviour))
 
     def _encoded(
-        self, group: dict[int, Client], round: int, update: LocalUpdate, support: Support | None = None
+        self, group: dict[int, Client], task: Task, update: LocalUpdate, support: Support | None = None
     ) -> Iterator[Encoded | Lost]:
         """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
         numbers = list(group)
@@ -207,24 +222,24 @@ class LocalTraining:
         def encoded(start: int, stop: int) -> Encoded:
             rows = slice(start, stop)
             own = None if support is None else support.among(rows)
-            return self._encode(layout, numbers[rows], update.among(rows), own)
+            return self._encode(layout, numbers[rows], update.among(rows), task, own)
 
         for start in range(0, len(numbers), block):
             try:
                 done = encoded(start, start + block)
             except Exception:  # the fault of one, as above
                 for row, number in enumerate(numbers[start : start + block], start):
-                    yield guarded(number, group[number].name, round, partial(encoded, row, row + 1))
+                    yield guarded(number, group[number].name, task.round, partial(encoded, row, row + 1))
             else:
                 yield done
 
     def _encode(
-        self, layout: Layout, numbers: Sequence[int], update: LocalUpdate, support: Support | None = None
+        self, layout: Layout, numbers: Sequence[int], update: LocalUpdate, task: Task, support: Support | None = None
     ) -> Encoded:
         """Their lanes; what they will keep, should the round count with them, is written down first."""
         lanes = np.atleast_2d(layout.encode(update))
         if self._keeps:
-            self.memory.note(numbers, update.state, self._keeps)
+            task.kept.note(numbers, update.state, self._keeps)
         return Encoded(numbers, lanes, support)
 
 

@@ -53,7 +53,7 @@ class TwoFaced(InlinePool):
                 assert isinstance(message.body, TrainRequest)
                 weights = np.zeros_like(message.body.weights)
                 weights[-1] = 1.0
-                sent = replace(message, body=TrainRequest(weights)).to_bytes()
+                sent = replace(message, body=replace(message.body, weights=weights)).to_bytes()
             yield from super().exchange(step, sent, {client: inbox})
 
 

@@ -47,7 +47,7 @@ class Observed:
         if not plans:
             raise NotReadable(f"the {view.party}'s transcript holds no run plan: record the run from its start")
         self.plan = plans[-1]
-        self.layout = Layout.from_dict(self.plan.layout)
+        self.layout = Layout.of_plan(self.plan)
 
     @cached_property
     def model(self) -> Model:
@@ -97,9 +97,8 @@ class Observed:
 
     def requests(self) -> Iterator[tuple[int, np.ndarray]]:
         """(round, global weights float32 (P,)) of every request to train."""
-        parameters = self.model.vector.size
         for message, body in self.view.bodies(TrainRequest):
-            yield message.step.round, body.weights[:parameters]  # after them may come a strategy's state
+            yield message.step.round, body.weights
 
     def payloads(self) -> Iterator[tuple[int, int, bytes]]:
         """(client, round, payload) of every update that holds a vector, without its signature."""

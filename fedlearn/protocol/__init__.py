@@ -15,12 +15,12 @@ from fedlearn.protocol.messages import (
     OpenRequest,
     PartialSum,
     Refusal,
-    RunPlan,
     Step,
     TrainRequest,
     Update,
     party_name,
 )
+from fedlearn.protocol.plan import RunPlan
 from fedlearn.protocol.pool import Answer, Lost, Partial, Pool, Reply
 from fedlearn.protocol.transcript import PartyView, Transcript
 

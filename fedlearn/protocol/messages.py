@@ -7,20 +7,20 @@ shorter or longer than it says, of another version or of an unknown kind is refu
 
 from __future__ import annotations
 
-import hashlib
 import struct
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, Self, TypeVar
 
-import msgpack
 import numpy as np
 
 from fedlearn.errors import ProtocolError
+from fedlearn.protocol.plan import RunPlan
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"FL"
 HEADER = struct.Struct(">2sBB16sIH12siiQ")
+STATE_ENTRY = struct.Struct("<16sI")
 
 # Parties: clients are 0, 1, 2...; everybody else has a negative number.
 AGGREGATOR = -1
@@ -64,22 +64,58 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """Aggregator to the cohort: the global model, one flat float32 vector (P,).
+    """Aggregator to the cohort: the global model, and the strategy's state that goes with it.
 
-    After the weights comes what the plan's strategy broadcasts beside them, if anything.
+    weights  one flat vector, float32 (P,)
+    state    what the plan's strategy broadcasts beside the weights: float32 (n,) by name; empty for most strategies
+
+    Bytes: how many vectors of state (u32), then of each its name (16 bytes of ASCII, NUL-padded) and its length (u32);
+    the weights, then the vectors (f4 each); little-endian.
     """
 
     kind: ClassVar[int] = 1
     weights: np.ndarray
+    state: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        return self.weights.astype("<f4", copy=False).tobytes()
+        parts = [len(self.state).to_bytes(4, "little")]
+        for name, vector in self.state.items():
+            if not (name.isascii() and name and "\0" not in name and len(name) <= 16):
+                raise ProtocolError(f"a strategy broadcasts {name!r}: name it with 1 to 16 ASCII characters")
+            parts.append(STATE_ENTRY.pack(name.encode(), vector.size))
+        vectors = (self.weights, *self.state.values())
+        return b"".join([*parts, *(vector.astype("<f4", copy=False).tobytes() for vector in vectors)])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        if len(data) % 4:
-            raise ProtocolError(f"a model of {len(data)} bytes is not a whole number of float32 values")
-        return cls(np.frombuffer(data, "<f4"))
+        count = int.from_bytes(data[:4], "little")
+        start = 4 + count * STATE_ENTRY.size
+        if start > len(data) or (len(data) - start) % 4:
+            raise ProtocolError(
+                f"a model of {len(data)} bytes with {count} vectors of state is not a whole number of float32 values: "
+                "send it again"
+            )
+        values = np.frombuffer(data, "<f4", offset=start)
+        entries = [STATE_ENTRY.unpack_from(data, 4 + i * STATE_ENTRY.size) for i in range(count)]
+        names = [name.rstrip(b"\0").decode("ascii", "replace") for name, _ in entries]
+        lengths = [length for _, length in entries]
+        if len(set(names)) < count or sum(lengths) > values.size:
+            raise ProtocolError(f"a model's state does not fit its {len(data)} bytes, or names one vector twice")
+        weights, *vectors = np.split(values, np.cumsum([values.size - sum(lengths), *lengths])[:-1])
+        return cls(weights, dict(zip(names, vectors, strict=True)))
+
+    def check(self, parameters: int, state: Mapping[str, int]) -> None:
+        """Raise `ProtocolError` unless it holds so many weights and these vectors of state, by name with lengths."""
+        if self.weights.shape != (parameters,):
+            raise ProtocolError(
+                f"the request has {self.weights.size} weights, the plan's model {parameters}: "
+                "the model must keep the parameters it had at the start of the run"
+            )
+        found = {name: vector.size for name, vector in self.state.items()}
+        if found != dict(state):
+            raise ProtocolError(
+                f"the request comes with the state {found}, the plan's strategy broadcasts {dict(state)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -192,55 +228,6 @@ class Counted:
         if data:
             raise ProtocolError(f"a notice of {len(data)} bytes, it has none: send it again")
         return cls()
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """Aggregator to everybody, first message of a session: all that the parties agree on.
-
-    session     its random number (16 bytes)
-    roster      clients' signing keys by number, where the protection has them sign; else empty
-    model       architecture, as `nn.Module.spec()`; a client builds it and loads the weights of each request
-    vocabulary  how texts become token ids, as `Vocabulary.to_dict()`; empty where there is no text
-    strategy    name and arguments of the algorithm, so that clients run its local half
-    protection  name and arguments of the protection, its codec included
-    keys        public key of each opener, by party number
-    layout      what one protected vector holds, as `Layout.to_dict()`
-    cohort, rounds: clients a round and rounds in all, from which a client knows how much it will encrypt
-    kernels     how to compute, decided once and the same for every worker: BLAS threads; "stack", whether to train
-                clients side by side; "fold", whether a worker adds the integers of its clients; "recurrent", a
-                `KernelPlan`
-    seed        of the simulation's reproducible randomness; nothing secret is drawn from it
-    """
-
-    kind: ClassVar[int] = 8
-    session: bytes
-    roster: dict[int, bytes]
-    model: dict[str, Any]
-    vocabulary: dict[str, Any]
-    strategy: dict[str, Any]
-    protection: dict[str, Any]
-    keys: dict[int, bytes]
-    layout: dict[str, Any]
-    cohort: int
-    rounds: int
-    kernels: dict[str, Any]
-    seed: int
-
-    def to_bytes(self) -> bytes:
-        return msgpack.packb({field.name: getattr(self, field.name) for field in fields(self)})
-
-    @cached_property
-    def digest(self) -> bytes:
-        """SHA-256 of the plan: whoever signs it has agreed to all of it."""
-        return hashlib.sha256(self.to_bytes()).digest()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        try:
-            return cls(**msgpack.unpackb(data, strict_map_key=False))
-        except (ValueError, TypeError, msgpack.UnpackException) as error:
-            raise ProtocolError(f"the run plan cannot be read: {error}; all parties must run one version") from None
 
 
 B = TypeVar("B", bound=Body)

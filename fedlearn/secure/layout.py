@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import ShapeError
+from fedlearn.errors import CodecError, ShapeError
+from fedlearn.protocol import RunPlan
 from fedlearn.strategies.base import LocalUpdate, Output
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
@@ -24,12 +25,19 @@ BOOKKEEPING = ("weight", "loss", "clipped", "excess", "capped")
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of lanes. weighted: values enter as (w / max_weight) * value."""
+    """A run of lanes.
+
+    kind: "vector" and "loss" enter as (w / max_weight) * value, a "count" as it is.
+    """
 
     name: str
     length: int
     codec: FixedPoint
-    weighted: bool
+    kind: str = "vector"
+
+    @property
+    def weighted(self) -> bool:
+        return self.kind != "count"
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,21 @@ class Layout:
 
         Raises `CodecError` where max_weight does not fit the codec's integers.
         """
-        integers = replace(codec, bound=float(2 ** (codec.bits - 1) - 1), overflow="clip", rounding="nearest")
-        # Refused here, at the start of a run, if the largest weight does not fit a lane.
-        replace(integers, overflow="refuse").encode(np.array([max_weight], np.float64))
-        loss = replace(codec, bound=LOSS_BOUND, overflow="clip", rounding="nearest")
+        check_max_weight(codec, max_weight)
         segments = [
-            Segment(name, output.length, replace(codec, bound=output.bound or codec.bound), True)
+            Segment(name, output.length, _codec_of("vector", output.bound or codec.bound, codec))
             for name, output in outputs.items()
         ]
-        segments += [Segment(name, 1, loss if name == "loss" else integers, name == "loss") for name in BOOKKEEPING]
+        bounds = {"loss": LOSS_BOUND, "count": float(codec.limit)}
+        for name in BOOKKEEPING:
+            kind = "loss" if name == "loss" else "count"
+            segments.append(Segment(name, 1, _codec_of(kind, bounds[kind], codec), kind))
         return cls(tuple(segments), max_weight)
+
+    @classmethod
+    def of_plan(cls, plan: RunPlan) -> Self:
+        """What the plan's layout and codec say."""
+        return cls.from_dict(plan.layout, FixedPoint.from_dict(plan.protection["arguments"]["codec"]))
 
     def __len__(self) -> int:
         return sum(segment.length for segment in self.segments)
@@ -99,7 +112,8 @@ class Layout:
         excess: float | np.ndarray = 0.0
         at = 0
         for segment in self.segments[: -len(BOOKKEEPING)]:
-            values = self._fitting(segment, update.vectors[segment.name])
+            values = update.vectors[segment.name]
+            _check_length(segment, values)
             if segment.codec.overflow == "clip":
                 relative = np.abs(values * share) / segment.codec.bound
                 clipped = clipped + np.count_nonzero(relative > 1, axis=-1)
@@ -116,17 +130,11 @@ class Layout:
 
     @property
     def _excess_steps(self) -> int:
-        """In how many steps an excess of one bound is told: coarsely, so that one of many bounds fits a lane."""
-        return 1 << (self.codec.bits // 3)
+        """Resolution of the "excess" lane: how many integer steps stand for one bound.
 
-    @staticmethod
-    def _fitting(segment: Segment, values: np.ndarray) -> np.ndarray:
-        if values.shape[-1:] != (segment.length,):
-            raise ShapeError(
-                f"update {segment.name!r} has shape {values.shape}, the plan says ({segment.length},): "
-                "the model must keep the parameters it had at the start of the run"
-            )
-        return values
+        Coarse, so that an excess of many bounds still fits.
+        """
+        return 1 << (self.codec.bits // 3)
 
     def narrowed(self, length: int) -> Layout:
         """The same for an update whose first vector is cut down to so many values."""
@@ -156,17 +164,42 @@ class Layout:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        rows = [(s.name, s.length, s.codec.to_dict(), s.weighted) for s in self.segments]
+        """Plain data, without the codec: each segment says its kind and bound, the plan's codec the rest."""
+        rows = [(s.name, s.length, s.kind, s.codec.bound) for s in self.segments]
         return {"segments": rows, "max_weight": self.max_weight}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `to_dict` gave."""
+    def from_dict(cls, data: Mapping[str, Any], codec: FixedPoint) -> Self:
+        """Read what `to_dict` gave. codec: that of all updates."""
         rows = data["segments"]
-        segments = tuple(Segment(name, n, FixedPoint.from_dict(codec), weighted) for name, n, codec, weighted in rows)
+        segments = tuple(Segment(name, n, _codec_of(kind, bound, codec), kind) for name, n, kind, bound in rows)
         return cls(segments, data["max_weight"])
 
 
-def lanes(layout: dict[str, Any]) -> int:
-    """The length of a vector of this layout, as `Layout.to_dict` gave it: a round need not build it to know."""
-    return sum(length for _, length, *_ in layout["segments"])
+def _codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
+    """The codec of a segment: the plan's with a bound of its own; bookkeeping clips and rounds to nearest."""
+    if kind == "vector":
+        return replace(codec, bound=bound)
+    return replace(codec, bound=bound, overflow="clip", rounding="nearest")
+
+
+def check_max_weight(codec: FixedPoint, max_weight: int) -> None:
+    """Raise `CodecError` where the largest weight does not fit a lane."""
+    if not 1 <= max_weight <= codec.limit:
+        raise CodecError(
+            f"max_weight is {max_weight}, a codec of {codec.bits} bits holds 1 to {codec.limit}: "
+            "lower max_weight, or raise bits in the codec"
+        )
+
+
+def _check_length(segment: Segment, values: np.ndarray) -> None:
+    if values.shape[-1:] != (segment.length,):
+        raise ShapeError(
+            f"update {segment.name!r} has shape {values.shape}, the plan says ({segment.length},): "
+            "the model must keep the parameters it had at the start of the run"
+        )
+
+
+def lanes(plan: RunPlan) -> int:
+    """The length of every client's vector."""
+    return sum(length for _, length, *_ in plan.layout["segments"])

@@ -21,7 +21,7 @@ from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layout import lanes
 
 KEY_HOLDER = FIRST_OPENER
 
@@ -57,10 +57,10 @@ class Paillier(EncryptedSums):
         )
 
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
-        return EncryptingClient(self._public_key(plan), self.codec, plan.cohort * plan.rounds)
+        return EncryptingClient(self._public_key(plan), self.codec, plan.sampled * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> PaillierServer:
-        return PaillierServer(self._public_key(plan), self.codec, len(Layout.from_dict(plan.layout)))
+        return PaillierServer(self._public_key(plan), self.codec, lanes(plan))
 
     def _public_key(self, plan: RunPlan) -> PublicKey:
         return _read_key(plan.keys[KEY_HOLDER], self.insecure_test_key)

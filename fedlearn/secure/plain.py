@@ -44,7 +44,7 @@ class Plain(Configuration):
         return PlainClient(self.codec.dtype)
 
     def server(self, plan: RunPlan, step: Step) -> PlainServer:
-        return PlainServer(self.codec.dtype, lanes(plan.layout))
+        return PlainServer(self.codec.dtype, lanes(plan))
 
     def dealer(self, vault: Path) -> DealerSpec | None:
         return None

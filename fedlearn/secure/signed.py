@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
 from fedlearn.errors import ProtocolError
-from fedlearn.protocol import RunPlan, Step, party_name
+from fedlearn.protocol import RunPlan, Step, TrainRequest, party_name
 
 MODEL_BYTES = 32
 
@@ -27,9 +25,9 @@ class Signed:
     payload: bytes
 
 
-def model_digest(weights: np.ndarray) -> bytes:
-    """SHA-256 of the global weights of a request, float32 (P,)."""
-    return hashlib.sha256(weights.astype("<f4", copy=False).tobytes()).digest()
+def model_digest(request: TrainRequest) -> bytes:
+    """SHA-256 of all that a client trains from: the global weights and the strategy's state beside them."""
+    return hashlib.sha256(request.to_bytes()).digest()
 
 
 def sign(key: SigningKey, plan: RunPlan, step: Step, client: int, signed: Signed) -> bytes:

@@ -25,7 +25,7 @@ from fedlearn.errors import BadInput, CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layout import lanes
 
 log = logging.getLogger(__name__)
 KEY_FILE = "threshold.key"
@@ -65,7 +65,7 @@ class Threshold(EncryptedSums):
         )  # fmt: skip
 
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
-        return EncryptingClient(self._key(plan).public, self.codec, plan.cohort * plan.rounds)
+        return EncryptingClient(self._key(plan).public, self.codec, plan.sampled * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> ThresholdServer:
         return ThresholdServer(self._key(plan), self.codec, plan, step)
@@ -150,7 +150,7 @@ class ThresholdServer(AddingServer):
     """The aggregator's half: asks every trustee, and combines t partial decryptions whose proofs are right."""
 
     def __init__(self, key: ThresholdKey, codec: FixedPoint, plan: RunPlan, step: Step):
-        super().__init__(key.public, codec, len(Layout.from_dict(plan.layout)))
+        super().__init__(key.public, codec, lanes(plan))
         self._key = key
         self._context = _context(plan, step)
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import ProtocolError
 from fedlearn.models.base import Trainable
 from fedlearn.training.loop import Shuffles
 
@@ -47,6 +46,27 @@ class LocalUpdate:
         vectors = {name: vector[clients] if vector.ndim > 1 else vector for name, vector in self.vectors.items()}
         state = {name: kept[clients] for name, kept in self.state.items()}
         return replace(self, vectors=vectors, loss=np.asarray(self.loss)[clients], state=state)
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """What is known of a round whose sum was opened.
+
+    round       its number, from 1; rounds: of the run
+    attempt     the one that succeeded, from 0
+    population  clients in the federation; addends: clients in the sum
+    """
+
+    round: int
+    rounds: int
+    attempt: int
+    population: int
+    addends: int
+
+    @property
+    def participation(self) -> float:
+        """The share of all clients whose updates are in the sum."""
+        return self.addends / self.population
 
 
 @dataclass(frozen=True)
@@ -99,33 +119,10 @@ class Strategy(Protocol):
         ...
 
     def server_step(
-        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
-        """New global weights (P,) float32 from the old ones and the weighted means (float64) of the outputs.
+        """New global weights (P,) float32, and new state, from the old ones and the outputs' weighted means (float64).
 
-        Under the name "participation", `mean` also says what share of all clients is in it, ().
+        weights, mean and state are not to be written to. context: the round that the means are of.
         """
         ...
-
-
-def broadcast_of(strategy: Strategy, weights: np.ndarray, state: State) -> np.ndarray:
-    """What a cohort is sent, one float32 vector: the weights (P,), then what the strategy broadcasts of its state."""
-    beside = strategy.broadcasts(weights.size)
-    if not beside:
-        return weights
-    vectors = [state.get(name, np.zeros(length)) for name, length in beside.items()]
-    return np.concatenate([weights, *vectors], dtype=np.float32)
-
-
-def read_broadcast(strategy: Strategy, parameters: int, vector: np.ndarray) -> tuple[np.ndarray, State]:
-    """The weights (P,) and the state in what `broadcast_of` made; raises `ProtocolError` for another length."""
-    beside = strategy.broadcasts(parameters)
-    if vector.shape != (parameters + sum(beside.values()),):
-        raise ProtocolError(
-            f"the request has {vector.size} weights, the plan's model {parameters}: "
-            "the model must keep the parameters it had at the start of the run"
-        )
-    if not beside:
-        return vector, {}
-    weights, *vectors = np.split(vector, np.cumsum([parameters, *beside.values()])[:-1])
-    return weights, dict(zip(beside, vectors, strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
-from fedlearn.strategies.base import LocalUpdate, Output, State, Strategy
+from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State, Strategy
 from fedlearn.training.loop import Shuffles, train_epochs
 
 
@@ -76,7 +76,7 @@ class FedAvg(Strategy):
         return gradient
 
     def server_step(
-        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
         return (weights + mean["delta"]).astype(np.float32), state
 

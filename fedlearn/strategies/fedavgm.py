@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlearn.errors import BadInput
-from fedlearn.strategies.base import State
+from fedlearn.strategies.base import RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
 
 
@@ -30,7 +30,7 @@ class FedAvgM(FedAvg):
             raise BadInput(f"fedavgm beta is {self.beta}, it must be at least 0 and under 1: 0.9 is usual")
 
     def server_step(
-        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
         velocity = self.beta * state.get("velocity", 0.0) + mean["delta"]
         return (weights + self.server_lr * velocity).astype(np.float32), {"velocity": velocity}

@@ -11,7 +11,7 @@ import numpy as np
 
 from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Trainable
-from fedlearn.strategies.base import LocalUpdate, Output, State
+from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
 from fedlearn.training.loop import Shuffles
 
@@ -44,6 +44,6 @@ class FedNova(FedAvg):
         return (steps - rho * (1 - rho**steps) / (1 - rho)) / (1 - rho)
 
     def server_step(
-        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
         return (weights + mean["steps"] * mean["delta"]).astype(np.float32), state

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlearn.errors import BadInput
-from fedlearn.strategies.base import State
+from fedlearn.strategies.base import RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
 
 
@@ -41,7 +41,7 @@ class FedOpt(FedAvg):
         """The new v from the old one and the square of the mean delta."""
 
     def server_step(
-        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
         delta = mean["delta"]
         m = self.beta1 * state.get("m", np.zeros_like(delta)) + (1 - self.beta1) * delta

@@ -12,7 +12,7 @@ import numpy as np
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
-from fedlearn.strategies.base import LocalUpdate, Output, State, Strategy
+from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State, Strategy
 from fedlearn.strategies.fedavg import FedAvg
 from fedlearn.training.loop import Shuffles, train_epochs
 
@@ -70,8 +70,8 @@ class Scaffold(Strategy):
         return LocalUpdate({"delta": y - x, "delta_c": c_plus - c_i}, 1, loss, {"c_i": c_plus})
 
     def server_step(
-        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State
+        self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
         x = weights + self.server_lr * mean["delta"]
-        c = state.get("c", 0.0) + mean["participation"] * mean["delta_c"]
+        c = state.get("c", 0.0) + context.participation * mean["delta_c"]
         return x.astype(np.float32), {"c": c}

@@ -53,18 +53,23 @@ class FlatModel:
             start = stop
 
 
-def stack_size(model: Model, choice: str) -> int:
-    """How many copies of `model` to train side by side; 1 for one by one.
-
-    choice: "auto" stacks where it is quicker, which is for models of at most `STACKED_WEIGHTS / FEWEST` weights;
-    "on" and "off" force either. Raises `BadInput` for "on" where a part of the model cannot be stacked.
-    """
+def check_stack(model: Model, choice: str) -> None:
+    """Raise `BadInput` for an unknown choice, and for "on" where a part of the model cannot be stacked."""
     if choice not in CHOICES:
         raise BadInput(f"stack is {choice!r}: choose one of {', '.join(CHOICES)}")
     other = unstackable(model)
     if choice == "on" and other:
         raise BadInput(f"a model made of {', '.join(other)} cannot be stacked: choose --stack auto")
-    if choice == "off" or other:
+
+
+def stack_size(model: Model, choice: str) -> int:
+    """How many copies of `model` to train side by side; 1 for one by one.
+
+    choice: "auto" stacks where it is quicker, which is for models of at most `STACKED_WEIGHTS / FEWEST` weights;
+    "on" and "off" force either. Raises `BadInput` as `check_stack` does.
+    """
+    check_stack(model, choice)
+    if choice == "off" or unstackable(model):
         return 1
     fitting = STACKED_WEIGHTS // model.vector.size
     return fitting if fitting >= FEWEST else FEWEST if choice == "on" else 1

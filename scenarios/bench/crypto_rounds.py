@@ -49,8 +49,8 @@ def masks_round(clients: int, size: int, vanish: float) -> dict[str, float]:
     """
     codec = FixedPoint(bits=24, bound=1.0, addends=clients)
     protection = Masks(codec)
-    layout = Layout((Segment("delta", size, codec, True),), max_weight=1)
-    plan = RunPlan(bytes(16), {}, {}, {}, {}, {}, {}, layout.to_dict(), cohort=clients, rounds=1, kernels={}, seed=0)
+    layout = Layout((Segment("delta", size, codec),), max_weight=1).to_dict()
+    plan = RunPlan(bytes(16), {}, {}, {}, {}, {}, {}, layout, sampled=clients, rounds=1, kernels={}, seed=0)
     values = np.random.default_rng(0).integers(-codec.limit, codec.limit + 1, (clients, size))
     gone = int(clients * vanish)
     leave = {"update": set(range(gone // 2)), "check": set(range(gone // 2, gone))}

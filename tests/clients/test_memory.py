@@ -22,6 +22,7 @@ from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import FedlearnError
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Counted, Message, Step
+from fedlearn.protocol.messages import STATE_ENTRY
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
 from tests.clients.test_pools import kill
@@ -179,7 +180,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_model(tmp_path):
 def test_a_state_that_cannot_be_written_ends_the_run_and_room_lets_it_go_on(pool, tmp_path):
     seen = [set(sample_cohort(SEED, r, POPULATION, COHORT)) for r in range(1, 7)]
     folder = run_folder(tmp_path / "run")
-    full = folder.clients / str(min(seen[2] - seen[0] - seen[1]))
+    full = folder.client_states / str(min(seen[2] - seen[0] - seen[1]))
 
     def evaluate(model):
         if not full.is_symlink():
@@ -197,10 +198,10 @@ def test_states_are_in_files_of_their_own_that_only_this_user_can_read(tmp_path)
     folder = run_folder(tmp_path / "run")
     fit(rounds=6, folder=folder)
     seen = {c for r in range(1, 7) for c in sample_cohort(SEED, r, POPULATION, COHORT)}
-    assert {int(file.name) for file in folder.clients.iterdir()} == seen
+    assert {int(file.name) for file in folder.client_states.iterdir()} == seen
     assert len(seen) < POPULATION
-    assert stat.S_IMODE(folder.clients.stat().st_mode) == 0o700
-    for file in folder.clients.iterdir():
+    assert stat.S_IMODE(folder.client_states.stat().st_mode) == 0o700
+    for file in folder.client_states.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert file.stat().st_size <= 64 + 5 * 4 * SIZE  # of all rounds, the states that may still be needed
     checkpoint = load_file(folder.path / "checkpoint" / "round-000006.safetensors")
@@ -217,7 +218,7 @@ def test_only_counted_clients_are_told_so_and_only_where_they_keep_state(tmp_pat
     assert told == [(r, f"client:{c}") for r in (1, 2) for c in sample_cohort(SEED, r, POPULATION, COHORT)]
     assert {row["type"] for row in rows["fedavg"]} == {"RunPlan", "TrainRequest", "PartialSum"}
     sizes = {name: next(r["bytes"] for r in kept if r["type"] == "TrainRequest") for name, kept in rows.items()}
-    assert sizes["scaffold"] == sizes["fedavg"] + 4 * SIZE
+    assert sizes["scaffold"] == sizes["fedavg"] + STATE_ENTRY.size + 4 * SIZE
     assert not (tmp_path / "fedavg" / "checkpoint" / "clients").exists()
 
 

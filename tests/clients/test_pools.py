@@ -56,7 +56,7 @@ def plan(**changes) -> bytes:
         "protection": {"name": protection.name, "arguments": protection.arguments()},
         "keys": {},
         "layout": layout.to_dict(),
-        "cohort": 3,
+        "sampled": 3,
         "rounds": 2,
         "kernels": {"stack": "auto", "fold": False, "recurrent": KernelPlan().to_dict()},
         "seed": 3,
@@ -268,7 +268,7 @@ def test_a_client_signs_with_the_same_key_after_its_worker_was_killed():
     answer = Message.from_bytes(exchange(pool, [1], later)[1].data)
     read = Message.from_bytes(agreed).body
     signed = check_signed(read, later, 1, answer.body.payload)
-    assert signed.model == model_digest(toy_model().vector)
+    assert signed.model == model_digest(TrainRequest(toy_model().vector))
     for wrong in (Step(1, 0, "update"), Step(2, 1, "update")):
         with pytest.raises(ProtocolError, match="altered or replayed"):
             check_signed(read, wrong, 1, answer.body.payload)

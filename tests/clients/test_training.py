@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aggregator import Aggregator
 from clients import Client, InlinePool
 from clients.encoded import Encoded, RunningSum, addable
-from clients.training import LocalTraining
+from clients.training import LocalTraining, Task
 from fedlearn import nn
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.crypto import FixedPoint
@@ -52,7 +52,7 @@ def plan(model: Model, strategy: FedAvg, **kernels) -> RunPlan:
         session=bytes(16), roster={}, model=model.spec(), vocabulary={},
         strategy={"name": strategy.name, "arguments": strategy.arguments()},
         protection={"name": protection.name, "arguments": protection.arguments()},
-        keys={}, layout=layout.to_dict(), cohort=4, rounds=1,
+        keys={}, layout=layout.to_dict(), sampled=4, rounds=1,
         kernels={"stack": "auto", "fold": False, "recurrent": KernelPlan().to_dict()} | kernels, seed=3,
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ def updates(model: Model, clients: list[Client], strategy: FedAvg, stack: str) -
     """By client: the bytes of its whole encoded vector, or why it is lost."""
     training = LocalTraining(plan(model, strategy, stack=stack), clients)
     found: dict[int, bytes | Lost] = {}
-    for result in training.updates(range(len(clients)), 1, model.vector.copy()):
+    for result in training.updates(range(len(clients)), Task(1, model.vector.copy(), {})):
         if isinstance(result, Lost):
             found[result.client] = result
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,6 +30,7 @@ from fedlearn.protocol import (
     party_name,
 )
 from fedlearn.protocol.messages import HEADER
+from fedlearn.secure.signed import model_digest
 
 SESSION = bytes(range(16))
 STEP = Step(3, 1, "update")
@@ -48,20 +51,112 @@ def test_every_message_comes_back_as_it_went(kind, payload, session, step, sende
     assert Message.from_bytes(message.to_bytes()) == message
 
 
-@given(st.lists(st.floats(width=32), max_size=50))
-def test_weights_come_back_bit_for_bit(values):
-    weights = np.array(values, np.float32)
-    message = Message(SESSION, STEP, AGGREGATOR, EVERYBODY, TrainRequest(weights))
+vectors = st.lists(st.floats(width=32), max_size=20).map(lambda values: np.array(values, np.float32))
+states = st.dictionaries(
+    st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=16), vectors, max_size=4
+)
+
+
+@given(vectors, states)
+def test_weights_and_state_come_back_bit_for_bit(weights, state):
+    message = Message(SESSION, STEP, AGGREGATOR, EVERYBODY, TrainRequest(weights, state))
     back = Message.from_bytes(message.to_bytes()).body
     assert isinstance(back, TrainRequest)
     assert back.weights.tobytes() == weights.tobytes()
+    assert {name: vector.tobytes() for name, vector in back.state.items()} == {
+        name: vector.tobytes() for name, vector in state.items()
+    }
+    back.check(weights.size, {name: vector.size for name, vector in state.items()})
+    assert model_digest(back) == model_digest(TrainRequest(weights, state))
+
+
+@given(vectors, states, st.integers(0, 200), st.binary(min_size=1, max_size=8))
+def test_a_damaged_request_is_refused_or_another_one(weights, state, at, damage):
+    data = bytearray(TrainRequest(weights, state).to_bytes())
+    data[at : at + len(damage)] = damage
+    try:
+        back = TrainRequest.from_bytes(bytes(data))
+        back.check(weights.size, {name: vector.size for name, vector in state.items()})
+    except ProtocolError:
+        return
+    assert len(back.to_bytes()) == len(TrainRequest(weights, state).to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [(TrainRequest(np.zeros(3, np.float32)), "3 weights, the plan's model 4"),
+     (TrainRequest(np.zeros(4, np.float32)), "state {}, the plan's strategy broadcasts {'c': 2}"),
+     (TrainRequest(np.zeros(4, np.float32), {"c": np.zeros(3, np.float32)}), "{'c': 3}"),
+     (TrainRequest(np.zeros(4, np.float32), {"d": np.zeros(2, np.float32)}), "{'d': 2}")],
+)  # fmt: skip
+def test_a_request_of_another_model_or_strategy_is_refused(request_, says):
+    with pytest.raises(ProtocolError, match=re.escape(says)):
+        TrainRequest.from_bytes(request_.to_bytes()).check(4, {"c": 2})
+
+
+@pytest.mark.parametrize("name", ["", "naïve", "c\0d", "a" * 17])
+def test_a_name_of_state_that_cannot_be_sent_is_refused(name):
+    with pytest.raises(ProtocolError, match="1 to 16 ASCII"):
+        TrainRequest(np.zeros(1, np.float32), {name: np.zeros(1, np.float32)}).to_bytes()
+
+
+def test_state_named_twice_is_refused():
+    data = TrainRequest(np.zeros(1, np.float32), dict.fromkeys("cd", np.zeros(1, np.float32))).to_bytes()
+    with pytest.raises(ProtocolError, match="twice"):
+        TrainRequest.from_bytes(data.replace(b"d\0", b"c\0"))
+
+
+def test_who_signs_a_model_signs_the_state_beside_it():
+    weights, state = np.zeros(2, np.float32), {"c": np.zeros(1, np.float32)}
+    digests = [
+        model_digest(TrainRequest(weights)),
+        model_digest(TrainRequest(weights, state)),
+        model_digest(TrainRequest(weights, {"c": np.ones(1, np.float32)})),
+        model_digest(TrainRequest(np.zeros(3, np.float32))),
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def plan(**changes) -> RunPlan:
+    values = {
+        "session": SESSION, "roster": {0: b"roster"}, "model": {"class": "a:B", "args": [3]},
+        "vocabulary": {"kind": "hashed"}, "strategy": {"name": "fedavg"}, "protection": {"name": "none"},
+        "keys": {FIRST_OPENER: b"key"}, "layout": {"segments": []}, "sampled": 3, "rounds": 10,
+        "kernels": {"stack": "auto"}, "seed": 5,
+    }  # fmt: skip
+    return RunPlan(**values | changes)
+
+
+def test_a_plan_cannot_change_whoever_made_it():
+    model = {"class": "a:B", "args": [3], "kwargs": {"sizes": [1, 2]}}
+    made = plan(model=model)
+    before = made.digest
+    model["args"].append(4)
+    model["kwargs"]["sizes"].append(3)
+    for write in (
+        lambda: made.roster.__setitem__(1, b"another"),
+        lambda: made.model["kwargs"].__setitem__("dim", 2),
+        lambda: made.model["args"].append(4),
+        lambda: setattr(made, "seed", 1),
+    ):
+        with pytest.raises((TypeError, AttributeError)):
+            write()
+    assert made.digest == before == RunPlan.from_bytes(made.to_bytes()).digest
+    assert made == plan(model={"class": "a:B", "args": [3], "kwargs": {"sizes": [1, 2]}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"session": "text"}, {"roster": []}, {"model": {"args": [object()]}}, {"seed": 1.5}, {"seed": 2**64},
+     {"seed": True}, {"sampled": None}, {"layout": b""}],
+)  # fmt: skip
+def test_a_plan_of_other_kinds_of_values_is_refused_by_name(change):
+    with pytest.raises(ProtocolError, match=f"run plan's {next(iter(change))} is"):
+        plan(**change)
 
 
 def test_a_plan_and_a_refusal_come_back():
-    plan = RunPlan(SESSION, {0: b"roster"},
-                   {"class": "a:B", "args": [3]}, {"kind": "hashed"}, {"name": "fedavg"}, {"name": "none"},
-                   {FIRST_OPENER: b"key"}, {"segments": []}, 3, 10, {"blas_threads": 1}, 5)  # fmt: skip
-    for body in (plan, Refusal("too few: 2 of 3")):
+    for body in (plan(), Refusal("too few: 2 of 3")):
         message = Message(SESSION, Step(0), AGGREGATOR, EVERYBODY, body)
         assert Message.from_bytes(message.to_bytes()) == message
 
@@ -109,8 +204,8 @@ def test_a_notice_has_no_more_to_say():
 
 
 def test_half_a_float_is_refused():
-    with pytest.raises(ProtocolError, match="5 bytes"):
-        TrainRequest.from_bytes(b"12345")
+    with pytest.raises(ProtocolError, match="9 bytes"):
+        TrainRequest.from_bytes(bytes(9))
 
 
 @pytest.mark.parametrize(

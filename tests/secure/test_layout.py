@@ -114,5 +114,5 @@ def test_a_weight_that_does_not_fit_its_lane_is_refused_before_the_run():
 
 def test_a_layout_survives_the_plan():
     spec = layout(overflow="clip")
-    assert Layout.from_dict(spec.to_dict()) == spec
+    assert Layout.from_dict(spec.to_dict(), spec.codec) == spec
     assert len(spec) == 4 + 5  # delta, then weight, loss, clipped, excess, capped

@@ -12,6 +12,7 @@ from clients import Client, InlinePool
 from fedlearn.errors import BadInput
 from fedlearn.seeding import local_random, stream
 from fedlearn.strategies import STRATEGIES, FedAvg
+from fedlearn.strategies.base import RoundContext
 from fedlearn.strategies.fedavgm import FedAvgM
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedopt import FedAdagrad, FedAdam, FedYogi
@@ -32,7 +33,7 @@ def steps(strategy, means) -> list[float]:
     """One weight, starting at 0.1, after each server step."""
     weights, state, seen = np.array([0.1], np.float32), {}, []
     for mean in means:
-        weights, state = strategy.server_step(weights, {"delta": np.array([mean])}, state)
+        weights, state = strategy.server_step(weights, {"delta": np.array([mean])}, state, RoundContext(1, 1, 0, 1, 1))
         seen.append(float(weights[0]))
     return seen
 

@@ -31,7 +31,7 @@ from fedlearn.crypto.neighbours import (
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layout import lanes
 from fedlearn.secure.masks.client import MasksClient
 from fedlearn.secure.masks.server import MasksServer
 from fedlearn.secure.masks.wire import PHASES, Circle
@@ -90,7 +90,7 @@ class Masks(Configuration):
         return MasksClient(self, client)
 
     def server(self, plan: RunPlan, step: Step) -> MasksServer:
-        return MasksServer(self, len(Layout.from_dict(plan.layout)))
+        return MasksServer(self, lanes(plan))
 
     def dealer(self, vault: Path) -> DealerSpec | None:
         return None

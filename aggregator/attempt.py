@@ -1,0 +1,231 @@
+"""One attempt at a round: request out, payloads in, sum to the openers, opened sum back.
+
+Read `Attempt.run` from top to bottom to follow a number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+import numpy as np
+
+from aggregator.faults import NO_FAULTS, Fates
+from aggregator.openers import Openers
+from fedlearn.errors import BadInput, FedlearnError, ProtocolError, RoundVoid
+from fedlearn.protocol import (
+    AGGREGATOR,
+    EVERYBODY,
+    Answer,
+    Body,
+    Inbox,
+    Lost,
+    Message,
+    Opened,
+    OpenRequest,
+    Partial,
+    PartialSum,
+    Pool,
+    Refusal,
+    RunPlan,
+    Step,
+    TrainRequest,
+    Transcript,
+    Update,
+    party_name,
+)
+from fedlearn.protocol.messages import HEADER
+from fedlearn.secure.base import FoldingHalf, Protection
+from fedlearn.secure.layout import Aggregate, Layout
+from fedlearn.secure.signed import check_signed
+from fedlearn.strategies.base import RoundContext
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who takes part in a session, under one plan."""
+
+    plan: RunPlan
+    protection: Protection
+    layout: Layout
+    pool: Pool
+    openers: Openers
+    transcript: Transcript
+
+    def message(self, step: Step, recipient: int, body: Body) -> bytes:
+        """The bytes of a message from the aggregator."""
+        return Message(self.plan.session, step, AGGREGATOR, recipient, body).to_bytes()
+
+    def read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
+        """Enter a message to the aggregator in the transcript, and read it; raises `ProtocolError`."""
+        return self.transcript.saw(data).expect(kind, session=self.plan.session, step=step, sender=sender)
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """What a round is to do: whom it asks to train from what, and who will vanish by the fault model."""
+
+    round: int
+    cohort: tuple[int, ...]
+    request: TrainRequest
+    fates: Fates = NO_FAULTS
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One round's opened sum and how it came about.
+
+    clients  those whose updates are in the sum. lost: clients that were lost, some of them after their update was in
+    seconds  by phase
+    """
+
+    aggregate: Aggregate
+    context: RoundContext
+    clients: list[int]
+    seconds: dict[str, float]
+    lost: dict[int, Lost] = field(default_factory=dict)
+
+
+class WorkerDied(Exception):
+    """The pool lost clients through no fault of theirs: try the round again with the same cohort."""
+
+
+class Attempt:
+    """One attempt at one round. lost: the clients that have been lost in it so far, and why."""
+
+    def __init__(self, parties: Parties, task: RoundTask, number: int):
+        self._parties = parties
+        self._task = task
+        self._number = number
+        self._half = parties.protection.server(parties.plan, self._step())
+        self.lost: dict[int, Lost] = {}
+
+    def _step(self, phase: str = "") -> Step:
+        return Step(self._task.round, self._number, phase)
+
+    def run(self) -> Collected:
+        """Train the cohort, add up its updates and have the sum opened.
+
+        Raises `RoundVoid` or `BadInput` where too few updates arrive or the openers refuse, `WorkerDied` where the
+        round can be tried again.
+        """
+        parties, half = self._parties, self._half
+        protection = parties.protection
+        alive = list(self._task.cohort)
+        added: list[int] = []
+        seconds: dict[str, float] = {}
+        for phase in protection.phases:
+            began = time.perf_counter()
+            self._exchange(self._step(phase), alive)
+            alive = [client for client in alive if client not in self.lost]
+            if phase == protection.training_phase:
+                added = alive
+            # A sum keeps its addends though clients vanish after training: whether it can be opened, `half` says.
+            if max(len(alive), half.addends) < protection.min_cohort:
+                raise self._too_few(len(alive))
+            seconds[phase] = time.perf_counter() - began
+        began = time.perf_counter()
+        total = self._open(self._step("open"))
+        seconds["open"] = time.perf_counter() - began
+        aggregate = parties.layout.decode(total, half.addends)
+        context = RoundContext(
+            self._task.round, parties.plan.rounds, self._number, len(parties.pool), aggregate.addends
+        )
+        return Collected(aggregate, context, added, seconds, self._task.fates.crashed | self.lost)
+
+    def _too_few(self, alive: int) -> Exception:
+        message = f"{alive} clients answered, {self._parties.protection.min_cohort} are needed"
+        if all(loss.refused for loss in self.lost.values()):
+            return BadInput(message + self.reasons())
+        return RoundVoid(message)
+
+    def reasons(self) -> str:
+        """Why clients were lost, the first few of them."""
+        if not self.lost:
+            return ""
+        first = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(self.lost.items())[:3])
+        return f"; lost {len(self.lost)}: {first}"
+
+    def _exchange(self, step: Step, alive: Sequence[int]) -> None:
+        """One phase: send everybody alive its inbox, take what comes back, note who is lost and why."""
+        parties = self._parties
+        broadcast = b""
+        if step.phase == parties.protection.training_phase:
+            broadcast = parties.message(step, EVERYBODY, self._task.request)
+            parties.transcript.saw(broadcast, recipients=alive)
+        inboxes = {}
+        for client, payload in self._half.inboxes(step.phase, alive).items():
+            inboxes[client] = parties.message(step, client, Inbox(payload)) if payload else b""
+            if payload:
+                parties.transcript.saw(inboxes[client])
+        died = None
+        for answer in self._answers(step, broadcast, inboxes):
+            if isinstance(answer, Lost):
+                self.lost[answer.client] = answer
+                died = answer.reason if answer.again else died
+                continue
+            try:
+                if isinstance(answer, Partial):
+                    self._take_sum(step, answer)
+                else:
+                    self._take(step, answer.client, answer.data)
+            except BadInput as error:
+                self.lost.update((client, Lost(client, str(error))) for client in answer.clients)
+        if died:
+            raise WorkerDied(died)
+
+    def _answers(self, step: Step, broadcast: bytes, inboxes: dict[int, bytes]) -> Iterator[Answer]:
+        """What comes back from the clients of `inboxes`; those that vanish by the fault model are not asked."""
+        gone = self._task.fates.gone(step.phase, self._parties.protection)
+        yield from (gone[client] for client in inboxes if client in gone)
+        rest = {client: inbox for client, inbox in inboxes.items() if client not in gone}
+        yield from self._parties.pool.exchange(step, broadcast, rest)
+
+    def _take(self, step: Step, client: int, data: bytes) -> None:
+        """Hand one client's payload to the protection; where clients sign, the openers get to see it too."""
+        parties = self._parties
+        payload = parties.read(data, Update, step, client).payload
+        if not parties.protection.signed or step.phase != parties.protection.training_phase:
+            self._half.receive(step.phase, client, payload)
+            return
+        self._half.receive(step.phase, client, check_signed(parties.plan, step, client, payload).payload)
+        parties.transcript.saw(data, recipients=parties.plan.keys)
+        parties.openers.tell(data)
+
+    def _take_sum(self, step: Step, answer: Partial) -> None:
+        """Hand over what a worker added up of its clients' vectors; counted as the traffic that theirs would be."""
+        parties, half = self._parties, cast(FoldingHalf, self._half)
+        each = HEADER.size + half.would_take(len(parties.layout))
+        message = parties.transcript.saw(answer.data, traffic=each * len(answer.clients))
+        partial = message.expect(PartialSum, session=parties.plan.session, step=step)
+        if partial.clients != answer.clients:
+            raise ProtocolError(f"{party_name(message.sender)} added up other clients than it says: send it again")
+        half.receive_sum(partial)
+
+    def _open(self, step: Step) -> np.ndarray:
+        """Have the openers open the sum; a refusal makes the round void, too few openers end the run."""
+        parties = self._parties
+        requests = {}
+        for party, payload in self._half.requests().items():
+            requests[party] = parties.message(step, party, OpenRequest(payload))
+            parties.transcript.saw(requests[party])
+        replies, refusals = {}, []
+        for party, data in parties.openers.ask(requests).items():
+            message = parties.transcript.saw(data)
+            if isinstance(message.body, Refusal):
+                refusals.append(f"{party_name(party)} refused: {message.body.reason}")
+            else:
+                replies[party] = message.expect(Opened, session=parties.plan.session, step=step, sender=party).payload
+        try:
+            return self._half.finish(replies)
+        except RoundVoid as void:
+            if parties.openers.gone:
+                raise FedlearnError(
+                    f"{void}; {'; '.join(parties.openers.gone.values())}, and its secrets with it: "
+                    "start the run again, or go on from its last checkpoint with --resume"
+                ) from None
+            raise RoundVoid("; ".join([str(void), *refusals])) from None
