@@ -29,7 +29,7 @@ from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import about
 from fedlearn.models.base import Model
-from fedlearn.nn.stack import unstackable
+from fedlearn.nn.stackable import unstackable
 from fedlearn.protocol import Lost, RunPlan, TrainRequest, party_name
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random

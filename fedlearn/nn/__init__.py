@@ -5,11 +5,11 @@ from fedlearn.nn.activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, 
 from fedlearn.nn.images import AvgPool2d, Conv2d, MaxPool2d
 from fedlearn.nn.layers import Dropout, Embedding, EmbeddingBag, Flatten, Linear, Sequential
 from fedlearn.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
-from fedlearn.nn.module import Module, build
+from fedlearn.nn.module import Module
 from fedlearn.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from fedlearn.nn.parameter import Buffer, Parameter
 from fedlearn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from fedlearn.nn.stack import Stacked
+from fedlearn.nn.spec import build, module_differences
 
 __all__ = [
     "GELU",
@@ -45,10 +45,10 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
-    "Stacked",
     "Tanh",
     "build",
     "functional",
     "init",
+    "module_differences",
     "utils",
 ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
-from inspect import signature
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +16,7 @@ from fedlearn.nn.parameter import Buffer, Parameter, flatten
 
 class Module:
     """Base of every layer and model. A subclass sets Parameters, Buffers and Modules as attributes, in
-    the order in which they are to be listed, and defines `forward`.
+    the order in which they are to be listed, and defines `forward`. Those in a list, tuple or dict are found too.
 
     All parameters of a model are views of one flat array, `vector`. How an instance was constructed is
     remembered, so that `spec()` can say it and `build` can repeat it in another process.
@@ -33,6 +31,16 @@ class Module:
         module._arguments = (args, kwargs)
         return module
 
+    def __init__(self) -> None:
+        """A subclass need not call this: there is nothing to set up."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; `BadInput` where a parameter, buffer or module would be lost under something else."""
+        kept = self.__dict__.get(name)
+        if isinstance(kept, Parameter | Buffer | Module) and value is not None:
+            value = _in_place_of(kept, value, f"{type(self).__name__}.{name}")
+        super().__setattr__(name, value)
+
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
@@ -42,7 +50,7 @@ class Module:
     # Its parts
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        return ((name, part) for name, part in vars(self).items() if isinstance(part, Module))
+        return ((name, part) for name, part in self._parts() if isinstance(part, Module))
 
     def children(self) -> Iterator[Module]:
         return (part for _, part in self.named_children())
@@ -69,10 +77,20 @@ class Module:
     def _named_tensors(self, kind: type[Any] | tuple[type[Any], ...], once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in module._parts():
                 if isinstance(value, kind) and not (once and id(value) in seen):
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        """Its attributes by name. Within lists, tuples and dicts, as "layers.0", those that are no attribute too."""
+        attributes = self.__dict__
+        for name, value in attributes.items():
+            if isinstance(value, list | tuple | dict | set | frozenset) and name != "_arguments":
+                own = {id(part) for part in attributes.values()}
+                yield from ((inner, part) for inner, part in _within(name, value) if id(part) not in own)
+            else:
+                yield name, value
 
     # Its numbers
 
@@ -164,14 +182,19 @@ class Module:
     # Its description
 
     def spec(self) -> dict[str, Any]:
-        """How to construct such a module: plain data, without its numbers and without `rng`; for `build`."""
+        """How to construct such a module: plain data, without its numbers and without `rng`; for `build`.
+
+        "frozen", where there are some, names the parameters that want no gradient.
+        """
         args, kwargs = self._arguments
         kind = type(self)
-        return {
+        spec = {
             "class": f"{kind.__module__}:{kind.__qualname__}",
             "args": [_plain(value, kind) for value in args],
             "kwargs": {name: _plain(value, kind) for name, value in kwargs.items() if name != "rng"},
         }
+        frozen = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
+        return {**spec, "frozen": frozen} if frozen else spec
 
     def summary(self) -> str:
         """A line for each parameter: its name, shape and size; and the sum."""
@@ -193,39 +216,27 @@ class Module:
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> Any:
-    """Construct the module that a `spec()` describes, its initial numbers drawn from `rng`.
-
-    Raises `BadInput` for a description that is damaged or names anything but a Module.
-    """
-    match spec:
-        case {"class": path, "args": [*given], "kwargs": {**named}}:
-            kind = _module_class(path)
-        case _:
-            raise BadInput(f"not a model description: {spec!r:.80}; give what Module.spec() returned")
-    args = [_restore(value, rng) for value in given]
-    kwargs = {str(name): _restore(value, rng) for name, value in named.items()}
-    if "rng" in signature(kind.__init__).parameters:
-        kwargs["rng"] = rng
-    try:
-        return kind(*args, **kwargs)
-    except BadInput:
-        raise
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{path} cannot be constructed as described: {error}") from error
+def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What a container holds, however deep, by dotted name."""
+    if isinstance(value, list | tuple | dict):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _within(f"{name}.{key}", item)
+    elif isinstance(value, set | frozenset):
+        if any(isinstance(item, Module | Tensor) for item in value):
+            raise BadInput(f"{name} is a set, which has no order to list its parts in: take nn.ModuleList or a list")
+    else:
+        yield name, value
 
 
-def _module_class(path: Any) -> type[Module]:
-    module_name, _, name = str(path).partition(":")
-    try:
-        kind: Any = import_module(module_name)
-        for part in name.split("."):
-            kind = getattr(kind, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"no class {path!r} to build a model from: {error}") from error
-    if not (isinstance(kind, type) and issubclass(kind, Module)):
-        raise BadInput(f"{path!r} is not a Module: a model description names subclasses of fedlearn.nn.Module only")
-    return kind
+def _in_place_of(kept: Any, value: Any, name: str) -> Any:
+    """`value` as it may replace a parameter, a buffer or a module."""
+    if isinstance(kept, Buffer) and isinstance(value, Tensor):
+        return value if isinstance(value, Buffer) else Buffer(value)
+    kind = next(kind for kind in (Parameter, Buffer, Module) if isinstance(kept, kind))
+    if isinstance(value, kind):
+        return value
+    remedy = "give a Module or None" if kind is Module else f"write {name}[...] = values, or give a {kind.__name__}"
+    raise BadInput(f"{name} is a {type(kept).__name__}, which a {type(value).__name__} would replace: {remedy}")
 
 
 def _plain(value: Any, owner: type) -> Any:
@@ -241,11 +252,3 @@ def _plain(value: Any, owner: type) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise BadInput(f"{owner.__name__} was constructed with a {type(value).__name__}, which a description cannot hold")
-
-
-def _restore(value: Any, rng: np.random.Generator | None) -> Any:
-    if isinstance(value, Mapping):
-        if {"class", "args", "kwargs"} == set(value):
-            return build(value, rng)
-        return {name: _restore(item, rng) for name, item in value.items()}
-    return [_restore(item, rng) for item in value] if isinstance(value, list | tuple) else value

@@ -15,7 +15,7 @@ import numpy as np
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model, flat_gradient
-from fedlearn.nn.stack import unstackable
+from fedlearn.nn.stackable import unstackable
 
 CHOICES = ("auto", "on", "off")
 STACKED_WEIGHTS = 1 << 18  # in all copies of a stack: more no longer stay in the cache
