@@ -6,20 +6,21 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from aggregator.attempt import Collected, RoundTask
 from aggregator.faults import NO_FAULTS, Faults
-from aggregator.history import History, RoundRecord, Tracker
+from aggregator.history import History, RoundRecord, Tracker, checked_metrics
 from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.sampling import Sampler, Uniform, check_cohort
 from aggregator.session import Session
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, FedlearnError, RoundVoid
 from fedlearn.models.base import Model
+from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.secure import Paillier
 from fedlearn.secure.base import Protection
@@ -93,15 +94,14 @@ class Aggregator:
         sampled = self.faults.sampled(size, len(pool)) if self.faults else size
         self.sampler.check(len(pool), sampled)
         most = min(self.sampler.limit(sampled), len(pool))
+        kernels = self._kernel_plan()
         session = Session(
             pool, self.model, self.strategy, self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
-            stack=self.stack, kernels=self._kernel_plan(),
+            stack=self.stack, kernels=kernels,
         )  # fmt: skip
-        with self._resumable(), ExitStack() as cleanup:
-            transcript = self._open_folder(cleanup)
-            cleanup.callback(session.close)
-            cleanup.callback(transcript.close)
+        opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
+        with self._resumable(), opened as transcript, closing(session):
             session.start(transcript, self.folder.client_states if self.folder else None)
             history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
             if self.folder is not None:
@@ -113,11 +113,8 @@ class Aggregator:
         """How recurrent layers compute: in a resumed run as in its first session."""
         if self.folder is not None and self.folder.kernels:
             return KernelPlan.from_dict(self.folder.kernels)
-        recalling = [p.shape for name, p in self.model.named_parameters() if "weight_hh" in name]
-        plan = KernelPlan.choose(self.kernels, recalling, self.strategy.arguments().get("batch_size", 1))
-        if self.folder is not None:
-            self.folder.kernels = plan.to_dict()
-        return plan
+        recurrent = recurrent_shapes(self.model)
+        return KernelPlan.choose(self.kernels, recurrent, self.strategy.arguments().get("batch_size", 1))
 
     @contextmanager
     def _resumable(self) -> Iterator[None]:
@@ -135,28 +132,6 @@ class Aggregator:
                 f"the run cannot go on: {error}; mend that, then give the same options and "
                 f"--resume --out {self.folder.path}"
             ) from error
-
-    def _open_folder(self, cleanup: ExitStack) -> Transcript:
-        if self.folder is None:
-            return Transcript()
-        transcript = self.folder.begin()
-        cleanup.push(lambda kind, error, trace: self._close_folder(error))
-        return transcript
-
-    def _close_folder(self, error: BaseException | None) -> None:
-        assert self.folder is not None
-        # On a full disk this fails too; what is to be told of is the error that ended the run.
-        with nullcontext() if error is None else suppress(OSError):
-            try:
-                self.folder.sync()
-            finally:
-                self.folder.end()
-            if isinstance(error, BadInput) and self.folder.unused:
-                self.folder.discard()
-            elif isinstance(error, KeyboardInterrupt):
-                self.folder.write_outcome({"state": "interrupted"})
-            elif error is not None:
-                self.folder.write_outcome({"state": "failed", "reason": f"{type(error).__name__}: {error}"})
 
     def _rounds(
         self, session: Session, transcript: Transcript, population: int, size: int, sampled: int, rounds: int
@@ -234,7 +209,7 @@ class Aggregator:
             return
         began = time.perf_counter()
         self.model.eval()
-        record.metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
+        record.metrics = checked_metrics(self.evaluate(self.model))
         record.loss = record.metrics.pop("loss", record.loss)
         record.seconds["evaluate"] = time.perf_counter() - began
 
@@ -243,14 +218,12 @@ class Aggregator:
         kept = self.folder.read_checkpoint() if self.folder is not None else None
         if kept is None:
             return {}, History()
-        arrays, records = kept
-        self.model.vector[:] = arrays.pop("weights")
-        return arrays, History(records)
+        self.model.vector[:] = kept.weights
+        return kept.state, History(kept.records)
 
     def _keep(self, transcript: Transcript, state: State, history: History) -> None:
         """Put the round on disk before anybody is told of it."""
         transcript.flush()
         if self.folder is None:
             return
-        arrays = {"weights": np.asarray(self.model.vector), **state}
-        self.folder.keep(history.rounds[-1], arrays, self.model.state_dict)
+        self.folder.keep(history.rounds[-1], self.model.vector, state, self.model.state_dict)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+
+def beside(path: Path) -> Path:
+    """Where the new content of a file stands until it is whole."""
+    return path.with_name(path.name + ".tmp")
 
 
 def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
@@ -13,16 +21,16 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
 
     sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
     """
-    beside = path.with_name(path.name + ".tmp")
+    new = beside(path)
     try:
-        with open(beside, "wb") as file:
+        with open(new, "wb") as file:
             file.write(data)
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(new, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 
@@ -39,6 +47,19 @@ def line_added(path: Path, line: str) -> Iterator[None]:
         except OSError:
             file.truncate(before)
             raise
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Plain data as JSON that every reader takes: NaN and infinity, which JSON has no words for, are null."""
+    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def force(path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from fedlearn.errors import BadInput
 
 
 @dataclass
@@ -42,7 +46,10 @@ class RoundRecord:
     void: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat row, as in metrics.jsonl: the scenario's metrics stand beside the rest."""
+        """One flat row, as in metrics.jsonl: the scenario's metrics stand beside the rest.
+
+        There a number that is not finite is null.
+        """
         row = dict(self.__dict__)
         metrics = row.pop("metrics")
         return {"round": row.pop("round"), "loss": row.pop("loss"), **metrics, **row}
@@ -56,9 +63,25 @@ class RoundRecord:
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> RoundRecord:
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
-        metrics = {name: value for name, value in row.items() if name not in known}
+        metrics = {name: math.nan if row[name] is None else row[name] for name in row if name not in known}
         lost = {int(client): reason for client, reason in row["lost"].items()}
         return cls(**known | {"metrics": metrics, "lost": lost})
+
+
+def checked_metrics(found: Any) -> dict[str, float]:
+    """What an evaluation returned, by name; raises `BadInput` for what is no number, or named as a record's field."""
+    if not isinstance(found, Mapping):
+        raise BadInput(f"evaluate returned {found!r:.80}: return a dictionary, as in {{'loss': 0.3, 'accuracy': 0.9}}")
+    taken = RoundRecord.__dataclass_fields__.keys() - {"loss"}
+    metrics = {}
+    for name, value in found.items():
+        if not isinstance(name, str) or name in taken:
+            raise BadInput(f"evaluate returned a metric {name!r}, which is a field of a round's record: rename it")
+        try:
+            metrics[name] = float(value)
+        except (TypeError, ValueError):
+            raise BadInput(f"evaluate returned {name}={value!r:.80}: a metric is one number") from None
+    return metrics
 
 
 @dataclass

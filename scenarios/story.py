@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from aggregator import RunFolder
 from aggregator.runfolder import model_sha256
-from fedlearn.errors import BadInput
 from fedlearn.nn import Module
 from scenarios import pictures
 from scenarios.command.options import Claim, Options, Outcome
@@ -39,24 +38,13 @@ def keeping(folder: RunFolder) -> Iterator[None]:
 
     One BLAS thread meanwhile, as in every pool: a seed gives the same bits.
     """
-    folder.begin().close()  # this transcript stays empty: recorded rounds have folders of their own
-    failed: BaseException | None = None
-    try:
-        with threadpool_limits(1):
+    # The folder's own transcript stays empty: recorded rounds have folders of their own.
+    with folder.opened(), threadpool_limits(1):
+        try:
             yield
-    except BaseException as error:
-        failed = error
-        if isinstance(error, KeyboardInterrupt):
-            error.__notes__ = ["a story cannot be resumed: run it again"]  # in place of how to resume a run within it
-        raise
-    finally:
-        folder.end()
-        if isinstance(failed, BadInput):
-            folder.discard()
-        elif isinstance(failed, KeyboardInterrupt):
-            folder.write_outcome({"state": "interrupted"})
-        elif failed is not None:
-            folder.write_outcome({"state": "failed", "reason": f"{type(failed).__name__}: {failed}"})
+        except KeyboardInterrupt as interrupt:
+            interrupt.__notes__ = ["a story cannot be resumed: run it again"]  # not how to resume a run within it
+            raise
 
 
 class Story:

@@ -220,3 +220,9 @@ def _known(nonlinearity: str) -> str:
     if nonlinearity not in ("tanh", "relu"):
         raise BadInput(f"unknown nonlinearity {nonlinearity!r}: choose tanh or relu")
     return nonlinearity
+
+
+def recurrent_shapes(model: Module) -> list[tuple[int, int]]:
+    """Shapes (gates * H, H) of the recurrent weights in a model, one of each of its recurrent layers and cells."""
+    layers = [module for module in model.modules() if isinstance(module, _Recurrent)]
+    return [(layer.gates * layer.hidden_size, layer.hidden_size) for layer in layers]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -259,10 +260,25 @@ def test_resuming_with_another_configuration_is_refused(tmp_path):
         run_folder(tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [({"clients_ok": 1.0}, "'clients_ok', which is a field"), ({"metrics": 1.0}, "'metrics', which"),
+     ({3: 1.0}, "3, which"),
+     ({"f1": "high"}, "f1='high'"), (0.5, "returned 0.5: return a dictionary")],
+)  # fmt: skip
+def test_a_metric_that_a_record_cannot_hold_ends_the_run_at_its_first_evaluation(found, says, tmp_path):
+    aggregator = Aggregator(
+        toy_model(), protection=toy_plain(), evaluate=lambda _: found, folder=run_folder(tmp_path / "run")
+    )
+    with pytest.raises(BadInput, match=re.escape(says)):
+        aggregator.fit(InlinePool(toy_clients()), rounds=2)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_resumed_run_that_cannot_work_says_so_and_keeps_its_folder(tmp_path):
     folder = run_folder(tmp_path / "run")
-    folder.begin().close()
-    folder.end()  # as if it had been interrupted before its first round
+    with pytest.raises(KeyboardInterrupt), folder.opened():
+        raise KeyboardInterrupt  # before its first round
     with pytest.raises(BadInput, match=r"outside the bound 0.0001"):
         train(Plain(FixedPoint(bits=24, bound=1e-4, addends=16)), folder=run_folder(folder.path, resume=True))
     outcome = json.loads((folder.path / "run.json").read_text())["outcome"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import resource
 import signal
@@ -16,27 +18,32 @@ import numpy as np
 import pytest
 
 from aggregator import RoundRecord, RunFolder
+from fedlearn.errors import BadInput
 
 ROUNDS = 4
 
 
+def run_folder(path: Path, resume: bool = False) -> RunFolder:
+    return RunFolder(path, {"seed": 5}, {"name": "toy"}, resume=resume)
+
+
 @contextmanager
 def begun(path: Path, resume: bool = False) -> Iterator[RunFolder]:
-    folder = RunFolder(path, {"seed": 5}, {"name": "toy"}, resume=resume)
-    transcript = folder.begin()
-    try:
+    folder = run_folder(path, resume)
+    with folder.opened():
         yield folder
-    finally:
-        transcript.close()
-        folder.end()
 
 
-def arrays(round: int) -> dict[str, np.ndarray]:
-    return {"weights": np.full(100, round, np.float32), "momentum": np.full((3, 2), -round, np.float64)}
+def weights(round: int) -> np.ndarray:
+    return np.full(100, round, np.float32)
+
+
+def state(round: int) -> dict[str, np.ndarray]:
+    return {"momentum": np.full((3, 2), -round, np.float64)}
 
 
 def keep(folder: RunFolder, round: int) -> None:
-    folder.keep(RoundRecord(round, clients_ok=7, loss=1 / round), arrays(round), lambda: arrays(round))
+    folder.keep(RoundRecord(round, clients_ok=7, loss=1 / round), weights(round), state(round), lambda: state(round))
 
 
 def gone_on(folder: RunFolder) -> int:
@@ -46,10 +53,10 @@ def gone_on(folder: RunFolder) -> int:
     if kept is None:
         assert not lines
         return 0
-    state, records = kept
-    expected = arrays(len(records))
-    assert state.keys() == expected.keys()
-    assert all(state[name].tobytes() == expected[name].tobytes() for name in state)
+    records, expected = kept.records, state(len(kept.records))
+    assert kept.weights.tobytes() == weights(len(records)).tobytes()
+    assert kept.state.keys() == expected.keys()
+    assert all(kept.state[name].tobytes() == expected[name].tobytes() for name in expected)
     assert records == [RoundRecord(round, clients_ok=7, loss=1 / round) for round in range(1, len(records) + 1)]
     assert len(lines) == len(records)
     return len(records)
@@ -163,7 +170,6 @@ def killed_at_every_step(parent: Path) -> None:
                 for round in range(1, ROUNDS + 1):
                     keep(folder, round)
                     finished.write(b".")
-                folder.sync()
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
@@ -176,7 +182,8 @@ def test_a_run_killed_before_any_step_of_its_work_on_files_goes_on_after_the_las
     after = []
     for finished in sorted(tmp_path.glob("*.finished")):
         path = finished.with_suffix("")
-        if not (path / "run.json").exists():  # nothing to go on with: it is started anew
+        if not (path / "run.json").exists():  # nothing to go on with: it is started anew, in the same folder
+            run_folder(path)
             continue
         with begun(path, resume=True) as folder:
             after.append(gone_on(folder))
@@ -202,21 +209,90 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("record", "state"),
+    ("record", "large"),
     [
         (RoundRecord(2, void="of many " * 1000), {}),
         (RoundRecord(2), {"large": np.zeros(2000)}),
     ],
     ids=["line", "checkpoint"],
 )
-def test_a_round_that_cannot_be_written_is_not_entered(record, state, tmp_path):
+def test_a_round_that_cannot_be_written_is_not_entered(record, large, tmp_path):
     with begun(tmp_path / "run") as folder:
         keep(folder, 1)
         with files_of_at_most(4000), pytest.raises(OSError, match="File too large"):
-            folder.keep(record, arrays(2) | state, lambda: arrays(2))
+            folder.keep(record, weights(2), state(2) | large, lambda: state(2))
         assert len(rows(folder.path)) == 1
         assert checkpoints(folder.path) == [1]
         assert not list(tmp_path.rglob("*.tmp"))
         keep(folder, 2)
     with begun(folder.path, resume=True) as again:
         assert gone_on(again) == 2
+
+
+ARRAYS = {
+    "a column": np.arange(12.0).reshape(4, 3)[:, 0],
+    "backwards": np.arange(5, dtype=np.float32)[::-1],
+    "transposed": np.arange(6).reshape(2, 3).T,
+    "every other": np.arange(12.0)[::2],
+    "broadcast": np.broadcast_to(np.float32(2), (3, 2)),
+    "one number": np.array(3.5),
+    "a NumPy number": np.float64(2.5),
+    "nothing": np.zeros((0, 3), np.float32),
+    "by another machine": np.arange(3, dtype=">f4"),
+    "half": np.arange(3, dtype=np.float16),
+    "flags": np.array([True, False]),
+    "weights": np.arange(2.0),  # named as the model's own
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_state_of_any_layout_is_found_again(name, tmp_path):
+    with begun(tmp_path / "run") as folder:
+        for round in (1, 2):
+            folder.keep(RoundRecord(round), weights(round), {name: ARRAYS[name]}, lambda: state(1))
+    with begun(folder.path, resume=True) as again:
+        kept = again.read_checkpoint()
+    assert [record.round for record in kept.records] == [1, 2]
+    np.testing.assert_array_equal(kept.weights, weights(2))
+    np.testing.assert_array_equal(kept.state[name], ARRAYS[name], strict=False)
+    assert kept.state[name].dtype == np.asarray(ARRAYS[name]).dtype.newbyteorder("<")
+    assert kept.state[name].shape == np.shape(ARRAYS[name])
+
+
+@pytest.mark.parametrize("array", [np.zeros(2, complex), np.array(["a"]), np.array([None])])
+def test_state_that_no_checkpoint_holds_is_refused_by_name(array, tmp_path):
+    with begun(tmp_path / "run") as folder:
+        keep(folder, 1)
+        with pytest.raises(BadInput, match="state 'odd'"):
+            folder.keep(RoundRecord(2), weights(2), {"odd": array}, lambda: state(2))
+        assert len(rows(folder.path)) == 1
+
+
+def test_numbers_that_json_has_no_words_for_are_null(tmp_path):
+    record = RoundRecord(1, loss=math.inf, metrics={"f1": math.nan, "accuracy": 0.5}, seconds={"update": math.nan})
+    with begun(tmp_path / "run") as folder:
+        folder.keep(record, weights(1), {}, lambda: {})
+        folder.write_outcome({"metrics": {"f1": math.nan, "of": [math.inf, 1]}})
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    row = json.loads((folder.path / "metrics.jsonl").read_text(), parse_constant=refuse)
+    assert (row["loss"], row["f1"], row["accuracy"], row["seconds"]) == (None, None, 0.5, {"update": None})
+    run = json.loads((folder.path / "run.json").read_text(), parse_constant=refuse)
+    assert run["outcome"] == {"metrics": {"f1": None, "of": [None, 1]}}
+    with begun(folder.path, resume=True) as again:
+        (found,) = again.read_checkpoint().records
+    assert math.isnan(found.metrics["f1"])
+    assert found.metrics["accuracy"] == 0.5
+    assert "f1 nan" in found.headline()
+
+
+def test_bad_input_leaves_no_folder_but_that_of_a_run_with_a_round(tmp_path):
+    with pytest.raises(BadInput), begun(tmp_path / "empty"):
+        raise BadInput("before the first round")
+    assert not (tmp_path / "empty").exists()
+    with pytest.raises(BadInput), begun(tmp_path / "begun") as folder:  # noqa: PT012
+        keep(folder, 1)
+        folder.keep(RoundRecord(2), weights(2), {"odd": np.array(["a"])}, dict)
+    assert json.loads((folder.path / "run.json").read_text())["outcome"]["state"] == "failed"

@@ -205,7 +205,7 @@ def test_states_are_in_files_of_their_own_that_only_this_user_can_read(tmp_path)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert file.stat().st_size <= 64 + 5 * 4 * SIZE  # of all rounds, the states that may still be needed
     checkpoint = load_file(folder.path / "checkpoint" / "round-000006.safetensors")
-    assert set(checkpoint) == {"weights", "c"}
+    assert set(checkpoint) == {"weights", "state.c"}
 
 
 def test_only_counted_clients_are_told_so_and_only_where_they_keep_state(tmp_path):

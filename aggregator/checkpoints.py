@@ -1,0 +1,148 @@
+"""Checkpoints: after every round, what the next one needs, beside the line of that round in metrics.jsonl.
+
+A checkpoint goes on from the lines before it, so neither grows with the rounds that lie behind. Both survive the death
+of the process. To survive a power cut they must be forced to the disk too, which takes milliseconds, longer than a
+round of small clients: so whoever writes them says when (`force`). The last checkpoint that was forced is kept until
+the next one is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from aggregator.disk import force, line_added, strict_json, write_atomic
+from aggregator.history import RoundRecord
+from fedlearn.errors import BadInput
+
+log = logging.getLogger(__name__)
+KEPT = 2  # checkpoints, and the last one that was forced to the disk
+WEIGHTS, STATE = "weights", "state."  # names of arrays in a file: the weights, and how those of the state begin
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a run goes on from. weights: float32 (P,). state: the strategy's, by name. records: of the rounds so far."""
+
+    weights: np.ndarray
+    state: dict[str, np.ndarray]
+    records: list[RoundRecord]
+
+
+class Checkpoints:
+    """The checkpoints in `folder`, and the records of all rounds in the file `metrics`."""
+
+    def __init__(self, folder: Path, metrics: Path):
+        self._folder = folder
+        self._metrics = metrics
+        self._paths: list[Path] = []  # on disk, in order
+        self._forced: Path | None = None  # one of them
+
+    def open(self) -> None:
+        """Make the folder, or find what is in it."""
+        self._folder.mkdir(exist_ok=True)
+        self._paths = sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
+
+    @property
+    def client_states(self) -> Path:
+        """Where the pool may keep what clients remember between rounds: not for this side to read."""
+        return self._folder / "clients"
+
+    @property
+    def rounds(self) -> list[int]:
+        """Those whose checkpoints are kept."""
+        return [_round_of(path) for path in self._paths]
+
+    def add(self, record: RoundRecord, weights: np.ndarray, state: dict[str, np.ndarray]) -> None:
+        """Enter a round and write its checkpoint: both or none of them.
+
+        Raises `BadInput` for state that a file cannot hold.
+        """
+        path = self._folder / f"round-{record.round:06d}.safetensors"
+        arrays = {WEIGHTS: _storable(WEIGHTS, weights)}
+        arrays |= {STATE + name: _storable(name, array) for name, array in state.items()}
+        data = save(arrays, {"crc32": _checksum(arrays)})
+        with line_added(self._metrics, strict_json(record.to_dict())):
+            write_atomic(path, data, sync=False)
+        self._paths.append(path)
+
+    def force(self) -> None:
+        """Force the last checkpoint to the disk, after all that it goes on from."""
+        if self._paths and self._forced != self._paths[-1]:
+            if self.client_states.exists():
+                os.sync()  # what clients remember: a file for each
+            force(self._metrics)
+            force(self._paths[-1])
+            force(self._folder)
+            self._forced = self._paths[-1]
+
+    def remove_old(self) -> None:
+        for old in [path for path in self._paths[:-KEPT] if path != self._forced]:
+            old.unlink(missing_ok=True)
+            self._paths.remove(old)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint, or None. What came after it is removed: those rounds are run again."""
+        lines = self._metrics.read_bytes().splitlines(keepends=True) if self._metrics.exists() else []
+        while self._paths:
+            path = self._paths[-1]
+            before = lines[: _round_of(path)]
+            try:
+                arrays, records = _read_arrays(path), _read_records(before, _round_of(path))
+                weights = arrays.pop(WEIGHTS)
+            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+                log.warning("checkpoint %s cannot be read, trying the one before", path.name)
+                self._paths.pop().unlink()
+            else:
+                os.truncate(self._metrics, sum(map(len, before)))
+                self.force()  # which one was forced to the disk nobody knows any more
+                self.remove_old()
+                state = {name.removeprefix(STATE): array for name, array in arrays.items()}
+                return Checkpoint(weights, state, records)
+        self._metrics.unlink(missing_ok=True)
+        return None
+
+
+def _round_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("round-"))
+
+
+def _storable(name: str, array: np.ndarray) -> np.ndarray:
+    """The same numbers as a file holds them: in one piece, row after row, little-endian."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise BadInput(
+            f"the strategy's state {name!r} is an array of {array.dtype}, which a checkpoint cannot hold: "
+            "keep numbers of up to 64 bits"
+        )
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    check = 0
+    for name, array in sorted(arrays.items()):
+        check = crc32(array.reshape(-1).view(np.uint8).data, crc32(name.encode(), check))
+    return f"{check:08x}"
+
+
+def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
+    with safe_open(checkpoint, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if file.metadata()["crc32"] != _checksum(arrays):
+            raise ValueError("damaged")
+    return arrays
+
+
+def _read_records(lines: list[bytes], count: int) -> list[RoundRecord]:
+    records = [RoundRecord.from_dict(json.loads(line)) for line in lines]
+    if [record.round for record in records] != [*range(1, count + 1)] or not lines[-1].endswith(b"\n"):
+        raise ValueError("incomplete")
+    return records
