@@ -19,8 +19,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from aggregator.disk import force, line_added, strict_json, write_atomic
 from aggregator.history import RoundRecord
+from fedlearn.disk import force, line_added, strict_json, write_atomic
 from fedlearn.errors import BadInput
 
 log = logging.getLogger(__name__)

@@ -28,8 +28,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from aggregator.checkpoints import Checkpoint, Checkpoints
-from aggregator.disk import beside, strict_json, write_atomic
 from aggregator.history import RoundRecord
+from fedlearn.disk import beside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Transcript

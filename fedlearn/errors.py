@@ -45,6 +45,14 @@ class ProtocolError(BadInput):
     """A message with a wrong length, version, session, round, attempt, phase or sender."""
 
 
+class PrivacyError(BadInput):
+    """Noise that would not protect, or an epsilon asked for what no accountant can bound."""
+
+
+class LedgerError(PrivacyError):
+    """A ledger of privacy spent that is missing, damaged or shorter than it was: what was spent is not known."""
+
+
 class OpeningRefused(FedlearnError):
     """The key holder or the trustees declined to open a sum; the message says by which rule."""
 
