@@ -253,7 +253,7 @@ def test_a_federation_that_is_alike_everywhere_passes():
 class Forgetful(Plain):
     """Opens nothing in the second round."""
 
-    name = "forgetful"
+    name = "none"  # for its clients it is no protection
 
     def server(self, plan, step):
         if step.round > 1:
