@@ -18,7 +18,7 @@ from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.sampling import Sampler, Uniform, check_cohort
 from aggregator.session import Session
 from fedlearn.autograd.recurrent import KernelPlan
-from fedlearn.errors import BadInput, FedlearnError, RoundVoid
+from fedlearn.errors import BadInput, FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.protocol import Pool, TrainRequest, Transcript
@@ -85,8 +85,9 @@ class Aggregator:
     def fit(self, pool: Pool, rounds: int = 10) -> History:
         """Run the federation; returns its history, and leaves the trained weights in `model`.
 
-        Raises `BadInput` before anything is written where the configuration cannot work, and where every
-        client of a round refuses it. A round that fails in any other way is void and recorded.
+        A round that fails is void and recorded. Raises `BadInput` before anything is written where the configuration
+        cannot work, and where every client of a round refuses it; `FedlearnError` where every client of a round
+        fails alike, with the exception's traceback as its cause; `NothingLearned` where no round counts.
         """
         if rounds < 1:
             raise BadInput(f"rounds is {rounds}, at least 1 is needed: raise it")
@@ -107,7 +108,9 @@ class Aggregator:
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome({"state": "done" if history.counted else "failed", **history.summary()})
-            return history
+        if not history.counted:
+            raise NothingLearned(history.why_nothing_counted(), history)
+        return history
 
     def _kernel_plan(self) -> KernelPlan:
         """How recurrent layers compute: in a resumed run as in its first session."""
@@ -173,7 +176,7 @@ class Aggregator:
         self, session: Session, transcript: Transcript, task: RoundTask, state: State
     ) -> tuple[RoundRecord, State]:
         record = RoundRecord(task.round, simulated_seconds=task.fates.seconds)
-        up, down = transcript.bytes_up, transcript.bytes_down
+        up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
         try:
             collected = session.collect(task)
         except RoundVoid as void:
@@ -189,6 +192,7 @@ class Aggregator:
             self._describe(record, collected)
         record.clients_failed = len(task.cohort) - record.clients_ok
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
+        record.bytes_openers = transcript.bytes_openers - openers
         self._evaluate(record)
         return record, state
 
@@ -198,7 +202,7 @@ class Aggregator:
         record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
         record.attempts = collected.context.attempt + 1
         record.seconds = collected.seconds
-        record.loss = record.train_loss = aggregate.loss
+        record.train_loss = aggregate.loss
         record.weight = aggregate.weight
         record.clipped = aggregate.clipped
         record.capped = aggregate.capped
@@ -210,7 +214,7 @@ class Aggregator:
         began = time.perf_counter()
         self.model.eval()
         record.metrics = checked_metrics(self.evaluate(self.model))
-        record.loss = record.metrics.pop("loss", record.loss)
+        record.evaluation_loss = record.metrics.pop("loss", None)
         record.seconds["evaluate"] = time.perf_counter() - began
 
     def _resume(self) -> tuple[State, History]:

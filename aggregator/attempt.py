@@ -14,12 +14,13 @@ import numpy as np
 
 from aggregator.faults import NO_FAULTS, Fates
 from aggregator.openers import Openers
-from fedlearn.errors import BadInput, FedlearnError, ProtocolError, RoundVoid
+from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
     Answer,
     Body,
+    ClientId,
     Inbox,
     Lost,
     Message,
@@ -70,7 +71,7 @@ class RoundTask:
     """What a round is to do: whom it asks to train from what, and who will vanish by the fault model."""
 
     round: int
-    cohort: tuple[int, ...]
+    cohort: tuple[ClientId, ...]
     request: TrainRequest
     fates: Fates = NO_FAULTS
 
@@ -85,9 +86,9 @@ class Collected:
 
     aggregate: Aggregate
     context: RoundContext
-    clients: list[int]
+    clients: list[ClientId]
     seconds: dict[str, float]
-    lost: dict[int, Lost] = field(default_factory=dict)
+    lost: dict[ClientId, Lost] = field(default_factory=dict)
 
 
 class WorkerDied(Exception):
@@ -102,7 +103,7 @@ class Attempt:
         self._task = task
         self._number = number
         self._half = parties.protection.server(parties.plan, self._step())
-        self.lost: dict[int, Lost] = {}
+        self.lost: dict[ClientId, Lost] = {}
 
     def _step(self, phase: str = "") -> Step:
         return Step(self._task.round, self._number, phase)
@@ -116,7 +117,7 @@ class Attempt:
         parties, half = self._parties, self._half
         protection = parties.protection
         alive = list(self._task.cohort)
-        added: list[int] = []
+        added: list[ClientId] = []
         seconds: dict[str, float] = {}
         for phase in protection.phases:
             began = time.perf_counter()
@@ -141,7 +142,18 @@ class Attempt:
         message = f"{alive} clients answered, {self._parties.protection.min_cohort} are needed"
         if all(loss.refused for loss in self.lost.values()):
             return BadInput(message + self.reasons())
-        return RoundVoid(message)
+        return RoundVoid(message) if alive else self._failed_alike() or RoundVoid(message)
+
+    def _failed_alike(self) -> FedlearnError | None:
+        """What ends the run where every client fails with one and the same exception: it would be so in every round."""
+        asked = [loss for client, loss in self.lost.items() if client not in self._task.fates.silent]
+        if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
+            return None
+        reason, trace = asked[0].reason, asked[0].trace
+        where = "" if trace else "; its traceback is in the log of the clients' process"
+        error = FedlearnError(f"all {len(asked)} clients of round {self._task.round} failed alike: {reason}{where}")
+        error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
+        return error
 
     def reasons(self) -> str:
         """Why clients were lost, the first few of them."""
@@ -150,7 +162,7 @@ class Attempt:
         first = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(self.lost.items())[:3])
         return f"; lost {len(self.lost)}: {first}"
 
-    def _exchange(self, step: Step, alive: Sequence[int]) -> None:
+    def _exchange(self, step: Step, alive: Sequence[ClientId]) -> None:
         """One phase: send everybody alive its inbox, take what comes back, note who is lost and why."""
         parties = self._parties
         broadcast = b""
@@ -178,14 +190,14 @@ class Attempt:
         if died:
             raise WorkerDied(died)
 
-    def _answers(self, step: Step, broadcast: bytes, inboxes: dict[int, bytes]) -> Iterator[Answer]:
+    def _answers(self, step: Step, broadcast: bytes, inboxes: dict[ClientId, bytes]) -> Iterator[Answer]:
         """What comes back from the clients of `inboxes`; those that vanish by the fault model are not asked."""
         gone = self._task.fates.gone(step.phase, self._parties.protection)
         yield from (gone[client] for client in inboxes if client in gone)
         rest = {client: inbox for client, inbox in inboxes.items() if client not in gone}
         yield from self._parties.pool.exchange(step, broadcast, rest)
 
-    def _take(self, step: Step, client: int, data: bytes) -> None:
+    def _take(self, step: Step, client: ClientId, data: bytes) -> None:
         """Hand one client's payload to the protection; where clients sign, the openers get to see it too."""
         parties = self._parties
         payload = parties.read(data, Update, step, client).payload

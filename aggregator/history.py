@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,10 +17,11 @@ class RoundRecord:
 
     clients_ok   whose updates are in the sum; clients_failed: the others that were sampled
     attempts     how often the round was tried: again where a worker died under it
-    loss         of the evaluation where the scenario has one, else the cohort's mean training loss (nats)
-    metrics      the scenario's evaluation of the new global model (accuracy, f1...)
-    train_loss, weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`; None for no bound
-    bytes_up, bytes_down: clients to aggregator and back, headers included
+    evaluation_loss  of the new global model, where the evaluation says one
+    train_loss   the mean of the cohort's training losses, in nats
+    metrics      the evaluation of the new global model (accuracy, f1...), but for its loss
+    weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`; None for no bound
+    bytes_up, bytes_down: clients to aggregator and back, headers included; bytes_openers: aggregator and openers
     seconds      by phase: each of the protection's, "open", "evaluate"
     simulated_seconds: until the round closed, where faults are simulated
     lost         client -> reason; under masks, or where faults are simulated, also of clients whose update counts
@@ -31,7 +33,7 @@ class RoundRecord:
     clients_ok: int = 0
     clients_failed: int = 0
     attempts: int = 1
-    loss: float | None = None
+    evaluation_loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     train_loss: float | None = None
     weight: int = 0
@@ -40,10 +42,16 @@ class RoundRecord:
     error_bound: float | None = None
     bytes_up: int = 0
     bytes_down: int = 0
+    bytes_openers: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     simulated_seconds: float | None = None
     lost: dict[int, str] = field(default_factory=dict)
     void: str | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """The one to show, "loss" in metrics.jsonl: of the evaluation where there is one, else of training."""
+        return self.train_loss if self.evaluation_loss is None else self.evaluation_loss
 
     def to_dict(self) -> dict[str, Any]:
         """One flat row, as in metrics.jsonl: the scenario's metrics stand beside the rest.
@@ -52,7 +60,7 @@ class RoundRecord:
         """
         row = dict(self.__dict__)
         metrics = row.pop("metrics")
-        return {"round": row.pop("round"), "loss": row.pop("loss"), **metrics, **row}
+        return {"round": row.pop("round"), "loss": self.loss, **metrics, **row}
 
     def headline(self) -> str:
         """The round in a few words, for a log."""
@@ -63,7 +71,8 @@ class RoundRecord:
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> RoundRecord:
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
-        metrics = {name: math.nan if row[name] is None else row[name] for name in row if name not in known}
+        others = row.keys() - known.keys() - {"loss"}
+        metrics = {name: math.nan if value is None else value for name, value in row.items() if name in others}
         lost = {int(client): reason for client, reason in row["lost"].items()}
         return cls(**known | {"metrics": metrics, "lost": lost})
 
@@ -72,7 +81,7 @@ def checked_metrics(found: Any) -> dict[str, float]:
     """What an evaluation returned, by name; raises `BadInput` for what is no number, or named as a record's field."""
     if not isinstance(found, Mapping):
         raise BadInput(f"evaluate returned {found!r:.80}: return a dictionary, as in {{'loss': 0.3, 'accuracy': 0.9}}")
-    taken = RoundRecord.__dataclass_fields__.keys() - {"loss"}
+    taken = RoundRecord.__dataclass_fields__.keys()
     metrics = {}
     for name, value in found.items():
         if not isinstance(name, str) or name in taken:
@@ -113,6 +122,12 @@ class History:
             return {}
         last = self.rounds[-1]
         return ({} if last.loss is None else {"loss": last.loss}) | last.metrics
+
+    def why_nothing_counted(self) -> str:
+        """One line for a run of which every round is void."""
+        reasons = Counter(record.void for record in self.rounds).most_common(3)
+        first = "; ".join(f"{count} because {reason}" for reason, count in reasons)
+        return f"none of {len(self.rounds)} rounds counted, so nothing was learned: {first}"
 
     def summary(self) -> dict[str, Any]:
         """How the run ended, as in run.json."""

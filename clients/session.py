@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from fedlearn.protocol import (
     FIRST_WORKER,
     Answer,
     Body,
+    ClientId,
     Enrolment,
     Inbox,
     Lost,
@@ -87,8 +89,14 @@ class LocalSession:
         """Where clients keep their state between rounds, if the plan's strategy has them keep one; after `join`."""
         self._memory = ClientMemory(folder)
 
-    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
+        for answer in self._answers(step, broadcast, inboxes):
+            if isinstance(answer, Lost) and answer.trace and not self._protection.fold_in_worker:
+                answer = replace(answer, trace="")  # it may quote the client's data: it is in the log here
+            yield answer
+
+    def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         if step.phase != self._protection.training_phase:
             for client, inbox in inboxes.items():
                 yield self._guarded_reply(client, step, inbox)

@@ -8,6 +8,7 @@ of their own are trained whole and one by one: what they do to an update may con
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -264,7 +265,8 @@ def lost(client: int, name: str, round: int, error: Exception) -> Lost:
             log.error("%s", error)
             return Lost(client, str(error), refused=True)
         log.error("client failed in round %d", round, exc_info=error)
-        return Lost(client, f"{type(error).__name__}: {error}")
+        trace = "".join(traceback.format_exception(error))
+        return Lost(client, f"{type(error).__name__}: {error}", trace=trace)
 
 
 def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:

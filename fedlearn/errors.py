@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class FedlearnError(Exception):
@@ -55,6 +56,18 @@ class LedgerError(PrivacyError):
 
 class OpeningRefused(FedlearnError):
     """The key holder or the trustees declined to open a sum; the message says by which rule."""
+
+
+class NothingLearned(FedlearnError):
+    """A run of which no round counted; the message has the reasons. history: the run's `aggregator.History`."""
+
+    def __init__(self, message: str, history: Any = None):
+        super().__init__(message)
+        self.history = history
+
+
+class ClientFailure(FedlearnError):
+    """An exception in the work of clients, raised where they run; its message is the traceback's text."""
 
 
 class RoundVoid(FedlearnError):

@@ -11,12 +11,10 @@ and devices of several kinds, without anybody waiting.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +107,7 @@ class Federation:
             phases=len(protection.phases),
             up=record.bytes_up / record.clients_ok,
             down=record.bytes_down / record.clients_ok,
-            openers=openers_bytes(folder.path, record.round),
+            openers=record.bytes_openers,
             client=computed / record.clients_ok,
             adding=max(0.0, sum(record.seconds[phase] for phase in protection.phases) - passed),
             opening=record.seconds["open"],
@@ -151,13 +149,6 @@ def networks_of(spec: str | None) -> dict[str, Network]:
     if spec is None:
         return {name: Network.parse(name) for name in NETWORKS.entries}
     return {spec if spec in NETWORKS.entries else "given": Network.parse(spec)}
-
-
-def openers_bytes(folder: Path, round: int) -> int:
-    """Bytes between the aggregator and the openers in one round, by the transcript."""
-    with open(folder / "transcript.jsonl", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return sum(row["bytes"] for row in rows if row["round"] == round and "opener" in row["from"] + row["to"])
 
 
 def name_of(spec: str) -> str:

@@ -19,7 +19,7 @@ from aggregator import Aggregator
 from clients import Client, InlinePool
 from fedlearn.attacks.changed_rows import WordsFound
 from fedlearn.attacks.differencing import Collusion, Differencing
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, NothingLearned
 from fedlearn.protocol import Message, PartyView, Step, TrainRequest
 from fedlearn.protocol.pool import Answer
 from fedlearn.secure import Masks, Paillier
@@ -130,6 +130,8 @@ def void(
     )
     try:
         return aggregator.fit(pool(people), rounds).rounds[-1].void or ""
+    except NothingLearned as failed:
+        return failed.history.rounds[-1].void or ""
     except BadInput as error:
         return str(error)
 

@@ -27,6 +27,12 @@ AGGREGATOR = -1
 EVERYBODY = -2
 FIRST_OPENER = -16  # key holder or trustees: -16, -17, ...
 FIRST_WORKER = -(1 << 20)  # workers of a pool, that add their clients' updates: downwards from here
+ClientId = int  # a client's number, 0 or more
+
+
+def is_opener(party: int) -> bool:
+    """Whether a party is the key holder or a trustee."""
+    return FIRST_WORKER < party <= FIRST_OPENER
 
 
 def party_name(party: int) -> str:
@@ -197,7 +203,7 @@ class PartialSum:
     """
 
     kind: ClassVar[int] = 10
-    clients: tuple[int, ...]
+    clients: tuple[ClientId, ...]
     total: np.ndarray
 
     def to_bytes(self) -> bytes:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from fedlearn.protocol.messages import Step
+from fedlearn.protocol.messages import ClientId, Step
 
 
 @dataclass(frozen=True)
 class Reply:
     """What one client answered in a step: the bytes of its message."""
 
-    client: int
+    client: ClientId
     data: bytes
 
     @property
-    def clients(self) -> tuple[int, ...]:
+    def clients(self) -> tuple[ClientId, ...]:
         return (self.client,)
 
 
@@ -26,7 +26,7 @@ class Reply:
 class Partial:
     """What several clients answered in a step, added up: the bytes of a `PartialSum` message."""
 
-    clients: tuple[int, ...]
+    clients: tuple[ClientId, ...]
     data: bytes
 
 
@@ -37,15 +37,18 @@ class Lost:
     reason   one line: the exception, or how its worker ended
     again    the fault was the pool's (a killed worker), so the step can be tried again with this client
     refused  the client's own input was at fault (a `BadInput`): it would be so again
+    trace    the traceback of any other exception in the client's own work, "" where a protection keeps it back;
+             None where there was none
     """
 
-    client: int
+    client: ClientId
     reason: str
     again: bool = False
     refused: bool = False
+    trace: str | None = field(default=None, compare=False)
 
     @property
-    def clients(self) -> tuple[int, ...]:
+    def clients(self) -> tuple[ClientId, ...]:
         return (self.client,)
 
 
@@ -73,7 +76,7 @@ class Pool(Protocol):
 
     def start(self, plan: bytes) -> None: ...
 
-    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]: ...
+    def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]: ...
 
     def remember(self, folder: Path, round: int) -> None:
         """Have clients keep their state in `folder`, which all workers see, and go on from that after `round`.
@@ -83,7 +86,7 @@ class Pool(Protocol):
         """
         ...
 
-    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
+    def settle(self, notice: bytes, clients: Sequence[ClientId], rounds: Sequence[int]) -> None:
         """Tell these clients that the round of `notice`, a whole `Counted` message, counted with their updates.
 
         They keep the state that came of it; everybody else's stays as it was before the round. rounds: those after

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from fedlearn.errors import BadInput, DataError, ProtocolError
-from fedlearn.protocol.messages import AGGREGATOR, EVERYBODY, Body, Message, party_name
+from fedlearn.protocol.messages import AGGREGATOR, EVERYBODY, Body, Message, is_opener, party_name
 
 ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
 MODES = ("full", "digest")
@@ -30,7 +30,8 @@ def check_mode(mode: str) -> None:
 
 
 class Transcript:
-    """Writes the rows of one run, and counts what travelled between clients and aggregator.
+    """Writes the rows of one run, and counts what travelled: `bytes_up` from clients to the aggregator, `bytes_down`
+    from it to them, `bytes_openers` between it and the openers, both ways.
 
     folder: where the files go; None counts bytes only, so that memory stays flat without a run folder.
     record: keep the messages' bytes too (needed by attacks; a run's traffic on disk).
@@ -45,6 +46,7 @@ class Transcript:
         self._hashes = record or mode == "full"
         self.bytes_up = 0
         self.bytes_down = 0
+        self.bytes_openers = 0
         self._rows: IO[str] | None = None
         self._payloads: IO[bytes] | None = None
         if folder is not None:
@@ -68,6 +70,7 @@ class Transcript:
             self.bytes_up += len(data) * to.count(AGGREGATOR)
         else:
             self.bytes_down += len(data) * sum(party >= 0 for party in to)
+        self.bytes_openers += len(data) * sum(is_opener(message.sender) or is_opener(party) for party in to)
         if self._rows is not None:
             self._write(message, data, to)
         return message

@@ -119,7 +119,9 @@ def run(
 def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
     """The result for people on standard output, or as one JSON line for programs."""
     if as_json:
-        typer.echo(json.dumps(outcome.to_dict(scenario)))
+        from fedlearn.disk import strict_json
+
+        typer.echo(strict_json(outcome.to_dict(scenario)))
         return
     rows = [(name, f"{value:.4f}") for name, value in outcome.metrics.items()]
     claims = [claim for claim in outcome.claims if claim.name not in outcome.metrics]

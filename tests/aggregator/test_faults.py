@@ -20,7 +20,7 @@ from fedlearn.protocol import PartyView, Update
 from fedlearn.secure import Masks, Threshold
 from fedlearn.seeding import local_random
 from tests.scenarios.command import fedlearn, last_json
-from tests.toys import FailingBags, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
+from tests.toys import FailingBags, fitted, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 CRASHED = "crashed after uploading"
 SEED, PEOPLE = 5, 10
@@ -32,7 +32,7 @@ def train(faults: Faults | None, protection=None, pool=None, rounds=1, **more):
     """Weights and history of a toy federation."""
     model = toy_model()
     aggregator = Aggregator(model, toy_strategy(), protection or toy_plain(), faults=faults, seed=SEED, **more)
-    history = aggregator.fit(pool or InlinePool(toy_clients(PEOPLE)), rounds)
+    history = fitted(aggregator, pool or InlinePool(toy_clients(PEOPLE)), rounds)
     return model.vector.copy(), history
 
 

@@ -17,12 +17,12 @@ from aggregator import Aggregator, RoundRecord, RunFolder
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
-from fedlearn.errors import BadInput, CodecError, FedlearnError
+from fedlearn.errors import BadInput, CodecError, FedlearnError, NothingLearned
 from fedlearn.protocol import FIRST_OPENER, Opened, OpenRequest, PartyView, RunPlan, TrainRequest, Update
 from fedlearn.secure import Plain
 from fedlearn.seeding import local_random
 from fedlearn.strategies import FedAvg
-from tests.toys import FailingBags, toy_bags, toy_clients, toy_model, toy_paillier, toy_plain, toy_strategy
+from tests.toys import FailingBags, fitted, toy_bags, toy_clients, toy_model, toy_paillier, toy_plain, toy_strategy
 
 
 def train(protection=None, clients=None, pool=None, rounds=3, folder=None, strategy=None, **more):
@@ -31,7 +31,7 @@ def train(protection=None, clients=None, pool=None, rounds=3, folder=None, strat
     pool = pool or InlinePool(clients or toy_clients())
     protection = protection or toy_plain()
     aggregator = Aggregator(model, strategy or toy_strategy(), protection, folder=folder, seed=5, **more)
-    history = aggregator.fit(pool, rounds)
+    history = fitted(aggregator, pool, rounds)
     return model.vector.copy(), history
 
 
@@ -107,6 +107,41 @@ def test_a_failing_client_is_left_out_and_named():
     assert history.rounds[0].lost == {3: "OSError: no space"}
     alone, _ = train(clients=toy_clients(3))
     assert weights.tobytes() == alone.tobytes()
+
+
+class Broken:
+    """Examples whose reading fails in the same way for every client."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def take(self, order: object) -> object:
+        raise KeyError("no column 'secret-text'")
+
+
+@pytest.mark.parametrize("pool", [InlinePool, ProcessPool])
+def test_where_every_client_fails_alike_the_run_stops_at_once_and_says_why(pool, tmp_path):
+    folder = run_folder(tmp_path / "run")
+    with pytest.raises(FedlearnError, match="all 3 clients of round 1 failed alike: KeyError") as caught:
+        Aggregator(toy_model(), protection=toy_plain(), folder=folder).fit(pool([Client("x", Broken())] * 3), 5)
+    assert "line" in str(caught.value.__cause__)
+    assert "in take" in str(caught.value.__cause__)
+    assert not (folder.path / "metrics.jsonl").exists()
+
+
+def test_under_protection_the_traceback_stays_with_the_clients():
+    protection = toy_paillier()
+    with pytest.raises(FedlearnError, match="log of the clients' process") as caught:
+        Aggregator(toy_model(), protection=protection).fit(InlinePool([Client("x", Broken())] * 3), 5)
+    assert caught.value.__cause__ is None
+
+
+def test_clients_that_fail_in_different_ways_make_a_void_round_and_a_run_without_rounds_fails():
+    clients = [Client(f"{i}", FailingBags(OSError(f"disk {i}"))) for i in range(3)]
+    with pytest.raises(NothingLearned, match="none of 2 rounds counted, so nothing was learned: 2 because") as caught:
+        Aggregator(toy_model(), toy_strategy(), toy_plain()).fit(InlinePool(clients), 2)
+    assert "disk 1" in str(caught.value)
+    assert [record.attempts for record in caught.value.history.rounds] == [1, 1]
 
 
 def test_too_few_updates_make_a_void_round_and_leave_the_model():

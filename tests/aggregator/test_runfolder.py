@@ -43,7 +43,9 @@ def state(round: int) -> dict[str, np.ndarray]:
 
 
 def keep(folder: RunFolder, round: int) -> None:
-    folder.keep(RoundRecord(round, clients_ok=7, loss=1 / round), weights(round), state(round), lambda: state(round))
+    folder.keep(
+        RoundRecord(round, clients_ok=7, evaluation_loss=1 / round), weights(round), state(round), lambda: state(round)
+    )
 
 
 def gone_on(folder: RunFolder) -> int:
@@ -57,7 +59,9 @@ def gone_on(folder: RunFolder) -> int:
     assert kept.weights.tobytes() == weights(len(records)).tobytes()
     assert kept.state.keys() == expected.keys()
     assert all(kept.state[name].tobytes() == expected[name].tobytes() for name in expected)
-    assert records == [RoundRecord(round, clients_ok=7, loss=1 / round) for round in range(1, len(records) + 1)]
+    assert records == [
+        RoundRecord(round, clients_ok=7, evaluation_loss=1 / round) for round in range(1, len(records) + 1)
+    ]
     assert len(lines) == len(records)
     return len(records)
 
@@ -269,7 +273,9 @@ def test_state_that_no_checkpoint_holds_is_refused_by_name(array, tmp_path):
 
 
 def test_numbers_that_json_has_no_words_for_are_null(tmp_path):
-    record = RoundRecord(1, loss=math.inf, metrics={"f1": math.nan, "accuracy": 0.5}, seconds={"update": math.nan})
+    record = RoundRecord(
+        1, evaluation_loss=math.inf, metrics={"f1": math.nan, "accuracy": 0.5}, seconds={"update": math.nan}
+    )
     with begun(tmp_path / "run") as folder:
         folder.keep(record, weights(1), {}, lambda: {})
         folder.write_outcome({"metrics": {"f1": math.nan, "of": [math.inf, 1]}})

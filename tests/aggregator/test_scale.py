@@ -19,7 +19,7 @@ from fedlearn.protocol.messages import HEADER
 from fedlearn.secure import Plain
 from fedlearn.seeding import local_random
 from fedlearn.strategies import FedAvg
-from tests.toys import toy_bags, toy_model, toy_paillier, toy_plain, toy_strategy
+from tests.toys import fitted, toy_bags, toy_model, toy_paillier, toy_plain, toy_strategy
 
 LR, BATCH, EXAMPLES, POPULATION, COHORT, ROUNDS = 0.1, 10, 20, 200, 25, 20
 
@@ -180,6 +180,6 @@ class WrongSums(InlinePool):
 def test_a_worker_that_contradicts_itself_is_refused():
     model = mlp()
     aggregator = Aggregator(model, strategy(), toy_plain(), cohort=5)
-    history = aggregator.fit(WrongSums(Crowd()), 1)
+    history = fitted(aggregator, WrongSums(Crowd()), 1)
     assert "added up other clients than it says" in history.rounds[0].void
     assert model.vector.tobytes() == mlp().vector.tobytes()

@@ -13,7 +13,7 @@ from fedlearn.crypto.masks import to_signed
 from fedlearn.protocol import Lost, PartyView, Reply, Step, Update
 from fedlearn.secure import Masks
 from tests.secure.attempts import PHASES
-from tests.toys import FailingBags, toy_clients, toy_codec, toy_model, toy_plain, toy_strategy
+from tests.toys import FailingBags, fitted, toy_clients, toy_codec, toy_model, toy_plain, toy_strategy
 
 
 class LossyPool(InlinePool):
@@ -31,7 +31,7 @@ class LossyPool(InlinePool):
 
 def train(protection, pool, rounds: int = 2, **more):
     model = toy_model()
-    history = Aggregator(model, toy_strategy(), protection, seed=5, **more).fit(pool, rounds)
+    history = fitted(Aggregator(model, toy_strategy(), protection, seed=5, **more), pool, rounds)
     return model.vector.tobytes(), history
 
 

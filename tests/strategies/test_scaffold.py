@@ -78,7 +78,7 @@ def train(rounds: int, protection=None, pool=None, folder=None, stack="auto"):
 
 def kept(folder: RunFolder, rounds: int) -> tuple[np.ndarray, np.ndarray]:
     """c and all c_i as a run has left them on disk."""
-    c = load_file(folder.path / "checkpoint" / f"round-{rounds:06d}.safetensors")["c"]
+    c = load_file(folder.path / "checkpoint" / f"round-{rounds:06d}.safetensors")["state.c"]
     return c, ClientMemory(folder.client_states).recall(range(N), {"c_i": SIZE})["c_i"]
 
 
