@@ -11,6 +11,7 @@ import numpy as np
 from aggregator.sampling import Counts, Sampler, lines_of
 from fedlearn.errors import BadInput
 from fedlearn.seeding import stream
+from fedlearn.spec import keys_of, read_settings
 
 FIELDS = ("client", "from", "to")
 
@@ -23,12 +24,9 @@ class Availability(Sampler):
         """argument: the file of a `Trace`, or diurnal=ROUNDS for `Diurnal`."""
         if not argument:
             raise BadInput("sampler availability needs a trace or a pattern: availability:FILE or :diurnal=24")
-        kind, equals, period = argument.partition("=")
-        if kind != "diurnal" or not equals:
+        if argument.partition("=")[0].strip() != "diurnal":
             return Trace.read(argument)
-        if not period.isdecimal():
-            raise BadInput(f"availability has diurnal={period}, a number of rounds is needed, as in diurnal=24")
-        return Diurnal(int(period))
+        return Diurnal(**read_settings(argument, keys_of(Diurnal), "sampler availability", positional=False))
 
     @abstractmethod
     def available(self, seed: int, round: int, population: int) -> np.ndarray:
@@ -44,10 +42,11 @@ class Availability(Sampler):
 class Diurnal(Availability):
     """Every client is available for half of each day of `period` rounds, from an hour of its own drawn by the seed."""
 
-    def __init__(self, period: int):
-        if period < 2:
-            raise BadInput(f"availability has diurnal={period}, a day needs at least 2 rounds: raise it")
-        self._period = period
+    def __init__(self, diurnal: int):
+        """diurnal: rounds of a day."""
+        if diurnal < 2:
+            raise BadInput(f"availability has diurnal={diurnal}, a day needs at least 2 rounds: raise it")
+        self._period = diurnal
 
     def available(self, seed: int, round: int, population: int) -> np.ndarray:
         hours = stream(seed, "cohort").random(population) * self._period  # of round 0, which is never trained

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from fedlearn.errors import BadInput
+from fedlearn.spec import split_entries
 
 DRAWS = 2  # uniform numbers that one value of a distribution is made of
 LARGEST = 1e9  # seconds, or times longer: a distribution that goes beyond is a slip of the pen
@@ -74,10 +75,10 @@ class Distribution:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        named = re.fullmatch(r"(\w+)\(([^()]*)\)", text.replace(" ", ""))
+        named = re.fullmatch(r"(\w+)\s*\(([^()]*)\)", text.strip())
         name, inside = named.groups() if named else ("constant", text)
         try:
-            parameters = tuple(float(number) for number in inside.split(","))
+            parameters = tuple(float(number) for number in split_entries(inside))
         except ValueError:
             parameters = (math.nan,)
         if name not in KINDS or not all(map(math.isfinite, parameters)):
@@ -92,11 +93,6 @@ class Distribution:
     def __str__(self) -> str:
         inside = ",".join(f"{number:g}" for number in self.parameters)
         return inside if self.kind == "constant" else f"{self.kind}({inside})"
-
-
-def entries(spec: str) -> list[str]:
-    """The parts of `a=1, b=lognormal(1,2)`: commas within parentheses do not separate."""
-    return [part.strip() for part in re.split(r",(?![^(]*\))", spec)]
 
 
 @dataclass(frozen=True)

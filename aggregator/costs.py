@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 
-from aggregator.clock import DRAWS, Distribution, entries
+from aggregator.clock import DRAWS, Distribution
 from aggregator.faults import Faults
 from fedlearn.errors import BadInput
 from fedlearn.registry import Registry
 from fedlearn.seeding import uniforms
+from fedlearn.spec import Key, read_settings
 
 RATES = {"kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
 TIMES = {"ms": 1e-3, "s": 1.0}
@@ -63,17 +64,11 @@ class Network:
         What is not said is as at `home`, or as in the network that is named first. Raises `BadInput` for an unknown
         name or key, and for a value without its unit.
         """
-        first, *rest = entries(spec)
+        first, comma, rest = (part.strip() for part in spec.partition(","))
         if "=" in first:
-            first, rest = "home", [first, *rest]
-        values: dict[str, Any] = {}
-        for entry in rest:
-            key, _, value = entry.partition("=")
-            if key not in READERS:
-                raise BadInput(f"network entry {entry!r} is not one of {', '.join(READERS)} with a value, as up=10Mbit")
-            values[key] = READERS[key](value)
+            first, comma, rest = "home", ",", spec
         known: Self = NETWORKS.load(first)
-        return replace(known, **values)
+        return replace(known, **read_settings(rest if comma else None, KEYS, "network", positional=False))
 
     def seconds(self, cost: Cost, slower: np.ndarray) -> np.ndarray:
         """How long clients take for a round, (K,). slower: how many times longer than here each computes, (K,)."""
@@ -81,18 +76,23 @@ class Network:
         return travel + cost.client * slower
 
 
-def _quantity(text: str, units: dict[str, float]) -> float:
-    found = re.fullmatch(r"(\d+\.?\d*)(\w+)", text)
-    if not found or found[2] not in units or not float(found[1]):
-        raise BadInput(f"{text!r} is no such quantity: give a number above 0 with its unit, {' or '.join(units)}")
-    return float(found[1]) * units[found[2]]
+def _quantity(units: dict[str, float]) -> Callable[[str], float]:
+    """Reads a number above 0 with its unit."""
+
+    def read(text: str) -> float:
+        found = re.fullmatch(r"(\d+\.?\d*)\s*(\w+)", text)
+        if not found or found[2] not in units or not float(found[1]):
+            raise BadInput(f"{text!r} is no such quantity: give a number above 0 with its unit, {' or '.join(units)}")
+        return float(found[1]) * units[found[2]]
+
+    return read
 
 
-READERS: dict[str, Callable[[str], Any]] = {
-    "up": lambda text: _quantity(text, RATES),
-    "down": lambda text: _quantity(text, RATES),
-    "latency": lambda text: _quantity(text, TIMES),
-    "slower": Distribution.parse,
+KEYS = {
+    "up": Key(Annotated[float, _quantity(RATES)], example="10Mbit"),
+    "down": Key(Annotated[float, _quantity(RATES)], example="50Mbit"),
+    "latency": Key(Annotated[float, _quantity(TIMES)], example="40ms"),
+    "slower": Key(Distribution, example="lognormal(0.5,0.5)"),
 }
 
 HOME = Network(20e6, 100e6, 0.010, Distribution("lognormal", (0.3, 0.4)))

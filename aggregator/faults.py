@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from aggregator.clock import DRAWS, Distribution, close, entries
+from aggregator.clock import DRAWS, Distribution, close
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Lost
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import uniforms
+from fedlearn.spec import Key, read_settings, read_value
 
 
 @dataclass(frozen=True)
@@ -86,27 +87,12 @@ class Faults:
         Raises `BadInput` for an unknown or repeated key, a value that is no number or out of range, a distribution
         that cannot be drawn from.
         """
-        if spec == "none":
+        if spec.strip() == "none":
             return None
-        values: dict[str, float | Distribution] = {}
-        for entry in entries(spec):
-            key, _, value = entry.partition("=")
-            if key not in KEYS or key in values or not value:
-                form = f"faults entry {entry!r}: give {', '.join(KEYS)}"
-                raise BadInput(f"{form}, each once with its value, as in dropout=0.1,deadline=5; or none")
-            if key == "time":
-                values[key] = Distribution.parse(value)
-                continue
-            if key == "straggle":
-                value, colon, slower = value.partition(":")
-                if not colon:
-                    raise BadInput(f"faults: {entry} does not say by what factor, as straggle=0.2:lognormal(1.0,0.5)")
-                values["slower"] = Distribution.parse(slower)
-            try:
-                values[key] = float(value)
-            except ValueError:
-                raise BadInput(f"faults: {key} is {value!r}, a number is needed, as in {key}=0.1") from None
-        return cls(**values)  # type: ignore[arg-type]
+        values = read_settings(spec, KEYS, "faults", positional=False)
+        if "straggle" in values:
+            values |= values["straggle"]._asdict()
+        return cls(**values)
 
     def sampled(self, cohort: int, population: float = math.inf) -> int:
         """Clients to sample so that a cohort of so many comes together; `BadInput` where there are not as many."""
@@ -149,4 +135,26 @@ def _losses(reasons: dict[int, str]) -> dict[int, Lost]:
     return {client: Lost(client, reason) for client, reason in reasons.items()}
 
 
-KEYS = ("dropout", "crash", "straggle", "time", "deadline", "over_select")
+class Straggle(NamedTuple):
+    """How often clients straggle, and by what factor: `0.2:lognormal(1.0,0.5)`."""
+
+    straggle: float
+    slower: Distribution
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        often, colon, slower = text.partition(":")
+        if not colon:
+            raise BadInput(f"faults: straggle={text} does not say by what factor, as {EXAMPLE}")
+        return cls(read_value(often, Key(float), "faults: straggle", EXAMPLE), Distribution.parse(slower))
+
+
+EXAMPLE = "straggle=0.2:lognormal(1.0,0.5)"
+KEYS = {
+    "dropout": Key(float, example="0.1"),
+    "crash": Key(float, example="0.01"),
+    "straggle": Key(Straggle, example="0.2:lognormal(1.0,0.5)"),
+    "time": Key(Distribution, example="exponential(2)"),
+    "deadline": Key(float, example="5"),
+    "over_select": Key(float, example="0.3"),
+}

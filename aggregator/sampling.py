@@ -33,14 +33,11 @@ SAMPLERS = Registry(
 
 
 class Sampler(Protocol):
-    """One way to choose a round's cohort."""
+    """One way to choose a round's cohort.
 
-    @classmethod
-    def from_spec(cls, argument: str | None, examples: Counts) -> Sampler:
-        """Build it from what stands after its name; examples: how many each client has, asked only if needed."""
-        if argument is not None:
-            raise BadInput(f"sampler {cls.__name__.lower()} takes no argument, it was given {argument!r}: leave it out")
-        return cls()
+    One that is built by name from more than its own parameters has a class method `from_spec(argument, examples)`:
+    argument is what stands after its name, or None; examples says how many each client has, and asks only then.
+    """
 
     @staticmethod
     def limit(size: int) -> int:
@@ -144,7 +141,7 @@ class Weighted(Sampler):
 def lines_of(path: str) -> Iterator[tuple[int, str]]:
     """The lines of a text file that are not blank, with their numbers; raises `BadInput` where it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}; give a text file") from None
     return ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())

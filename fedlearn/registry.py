@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from fedlearn.errors import BadInput
+from fedlearn.spec import construct, did_you_mean
 
 OURS = ("fedlearn", "clients", "aggregator", "scenarios")
 _FILES = "fedlearn_file_"  # how the names of modules begin that were read from a user's file
@@ -70,10 +70,13 @@ class Registry:
     def parse(self, spec: str, *context: Any) -> Any:
         """Build from `name`, `name:argument`, or the same with `module:Class` in the place of the name.
 
-        The class does it: `from_spec(argument or None, *context)`.
+        The class does it, `from_spec(argument or None, *context)`, or where it has no such method its parameters say
+        how to read the argument (`fedlearn.spec.construct`, without the context).
         """
         kind, argument = self._split(spec)
-        return kind.from_spec(argument, *context)
+        if hasattr(kind, "from_spec"):
+            return kind.from_spec(argument, *context)
+        return construct(kind, argument, f"{self.kind} {self.split(spec)[0]}")
 
     def split(self, spec: str) -> tuple[str, str | None]:
         """The name, or the `module:Class`, at the beginning of a spec, and what follows its colon (None: nothing)."""
@@ -89,10 +92,9 @@ class Registry:
             return self.entries[name].load(), argument
         if ":" in name:
             return find(name), argument
-        near = get_close_matches(name, self.entries, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, self.entries)
         raise BadInput(
-            f"unknown {self.kind} {name!r}: choose one of {', '.join(self.entries)}{hint}, or give file.py:Class"
+            f"unknown {self.kind} {name!r}{hint}: choose one of {', '.join(self.entries)}, or give file.py:Class"
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -32,8 +32,6 @@ class Backdoor(Behaviour):
 
     trigger: np.ndarray
     scale: float = 1.0
-
-    settings: ClassVar = {"word": str, "scale": float}
 
     def __post_init__(self) -> None:
         check_positive("backdoor", "scale", self.scale, "1 is the plain update")

@@ -43,8 +43,9 @@ class Crew:
 class Behaviour(Protocol):
     """What a malicious client does at two places; as it stands here, nothing. Picklable.
 
-    One that has a name is a class with `settings`, what a user may set and how each is read, and with
-    `of(crew, **settings)`, which raises `BadInput` where that crew cannot behave so.
+    For --malicious one is built by a class method `of(crew, ...)`, or without it as `cls(...)`. The other parameters
+    are what a user may set, read by their annotations (`fedlearn.spec`). `of` raises `BadInput` where that crew
+    cannot behave so.
     """
 
     def examples(self, data: Examples) -> Examples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -29,8 +29,6 @@ class ALIE(Behaviour):
 
     colluders: Mapping[int, Examples]
     z: float
-
-    settings: ClassVar = {"z": float}
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.z):
@@ -56,16 +54,14 @@ class IPM(Behaviour):
     """
 
     colluders: Mapping[int, Examples]
-    epsilon: float = 0.5
-
-    settings: ClassVar = {"epsilon": float}
+    epsilon: float
 
     def __post_init__(self) -> None:
         check_positive("ipm", "epsilon", self.epsilon, "0.5 is a usual start")
 
     @classmethod
-    def of(cls, crew: Crew, **settings: float) -> Self:
-        return cls(crew.colluders, **settings)
+    def of(cls, crew: Crew, epsilon: float = 0.5) -> Self:
+        return cls(crew.colluders, epsilon)
 
     def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
         return with_delta(update, -self.epsilon * honest_deltas(self.colluders, honest).mean(axis=0))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import Any
 
 from clients.behaviours import BEHAVIOURS
 from clients.behaviours.base import Behaviour, Crew
@@ -12,6 +11,9 @@ from clients.client import Client, ClientSource
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.seeding import stream
+from fedlearn.spec import Key, keys_of, read_settings
+
+SHARE = Key(int | float, example="0.2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,44 +46,29 @@ def infiltrate(
     SHARE is a number of clients, or with a point in it a fraction of them. cohort, classes, vocabulary: as in `Crew`.
     Raises `BadInput` for a spec that cannot be read, a share of nobody or more than all.
     """
-    name, _, rest = spec.partition(":")
+    name, argument = BEHAVIOURS.split(spec)
     kind = BEHAVIOURS.load(name)
-    share, *entries = rest.split(",")
-    count = how_many(share, len(clients), spec)
+    keys = dict([*keys_of(kind.of).items()][1:]) if hasattr(kind, "of") else keys_of(kind)
+    settings = read_settings(argument, {"share": SHARE, **keys}, f"behaviour {name}")
+    count = how_many(settings.pop("share", None), len(clients), spec)
     drawn = stream(seed, "attack").choice(len(clients), count, replace=False)
     malicious = dict.fromkeys(sorted(drawn.tolist()))
     corrupted = max(1, round(cohort * count / len(clients)))
     known = list(malicious)[: max(2, corrupted)]
     crew = Crew(cohort, corrupted, {number: clients[number].data for number in known}, classes, vocabulary)
-    behaviour = kind.of(crew, **read_settings(name, kind.settings, entries))
+    behaviour = kind.of(crew, **settings) if hasattr(kind, "of") else kind(**settings)
     infiltrated = Infiltrated(clients, malicious, behaviour)
     # A list stays one: of a list, worker processes are sent their share.
     return [infiltrated[number] for number in range(len(clients))] if isinstance(clients, list) else infiltrated
 
 
-def how_many(share: str, clients: int, spec: str) -> int:
+def how_many(share: int | float | None, clients: int, spec: str) -> int:
     """The number of malicious clients."""
-    try:
-        count = int(share) if share.isdecimal() else round(float(share) * clients)
-    except (ValueError, OverflowError):
+    if share is None:
         raise BadInput(
             f"malicious {spec!r} does not say how many: give a number of clients or a fraction, as in sign-flip:0.2"
-        ) from None
+        )
+    count = share if isinstance(share, int) else round(min(share, 1e9) * clients)
     if not 1 <= count <= clients:
         raise BadInput(f"malicious {spec!r} is {count} of {clients} clients: at least 1 and at most all are needed")
     return count
-
-
-def read_settings(name: str, known: Mapping[str, Callable[[str], Any]], entries: list[str]) -> dict[str, Any]:
-    """The settings of a behaviour from `key=value` entries."""
-    values: dict[str, Any] = {}
-    for entry in entries:
-        key, equals, value = entry.partition("=")
-        if key not in known or not equals:
-            names = ", ".join(known) or "no settings"
-            raise BadInput(f"{name} takes {names}, not {entry!r}: write each as key=value after the share")
-        try:
-            values[key] = known[key](value)
-        except ValueError:
-            raise BadInput(f"{name} has {key}={value!r}, a number is needed") from None
-    return values

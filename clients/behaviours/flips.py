@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -22,8 +22,6 @@ class LabelFlip(Behaviour):
 
     classes: int
 
-    settings: ClassVar[dict[str, type]] = {}
-
     @classmethod
     def of(cls, crew: Crew) -> Self:
         return cls(crew.classes)
@@ -40,14 +38,12 @@ class SignFlip(Behaviour):
 
     scale: float = 1.0
 
-    settings: ClassVar = {"scale": float}
-
     def __post_init__(self) -> None:
         check_positive("sign-flip", "scale", self.scale, "1 is the plain flip")
 
     @classmethod
-    def of(cls, crew: Crew, **settings: float) -> Self:
-        return cls(**settings)
+    def of(cls, crew: Crew, scale: float = 1.0) -> Self:
+        return cls(scale)
 
     def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
         return with_delta(update, -self.scale * update.vectors["delta"])

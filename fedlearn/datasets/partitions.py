@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -29,10 +29,6 @@ class Partitioner(Protocol):
 @dataclass(frozen=True)
 class IID:
     """A shuffled deal into parts whose sizes differ by at most one."""
-
-    @classmethod
-    def from_spec(cls, argument: str | None) -> IID:
-        return _plain(cls, "iid", argument)
 
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
@@ -56,15 +52,6 @@ class Dirichlet:
     def __post_init__(self) -> None:
         if not MIN_ALPHA <= self.alpha <= MAX_ALPHA:
             raise BadInput(f"dirichlet with alpha {self.alpha}: give a number from {MIN_ALPHA} to {MAX_ALPHA:.0f}")
-
-    @classmethod
-    def from_spec(cls, argument: str | None) -> Dirichlet:
-        try:
-            return cls(float(argument or ""))
-        except ValueError as error:
-            if isinstance(error, BadInput):
-                raise
-            raise BadInput(f"dirichlet with alpha {argument!r}: give a number, as in dirichlet:0.5") from None
 
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
@@ -97,12 +84,6 @@ class Shards:
         if self.per_client < 1:
             raise BadInput(f"shards with {self.per_client} shards per client: give at least 1, as in shards:2")
 
-    @classmethod
-    def from_spec(cls, argument: str | None) -> Shards:
-        if argument is None or not argument.isdecimal():
-            raise BadInput(f"shards with {argument!r} shards per client: give a whole number, as in shards:2")
-        return cls(int(argument))
-
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
@@ -126,10 +107,6 @@ class Natural:
     Users are then dealt whole, largest first, each to the client with the fewest examples so far.
     """
 
-    @classmethod
-    def from_spec(cls, argument: str | None) -> Natural:
-        return _plain(cls, "natural", argument)
-
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
@@ -149,12 +126,6 @@ def _checked(clients: int | None, examples: int, partition: str) -> int:
     if not 1 <= clients <= examples:
         raise BadInput(f"{clients} clients of {examples} examples ({partition}): give from 1 to {examples}")
     return clients
-
-
-def _plain(cls: type, name: str, argument: str | None) -> Any:
-    if argument is not None:
-        raise BadInput(f"partition {name}:{argument}: {name} takes no argument, write {name}")
-    return cls()
 
 
 def _draw(size: int, shares: np.ndarray, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:

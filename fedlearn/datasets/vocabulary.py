@@ -55,14 +55,6 @@ class HashedVocabulary:
         self.buckets = buckets
 
     @classmethod
-    def from_spec(cls, argument: str | None) -> HashedVocabulary:
-        if argument is None:
-            return cls()
-        if not argument.isdecimal():
-            raise BadInput(f"hashed:{argument}: give a whole number of buckets, for example hashed:16384")
-        return cls(int(argument))
-
-    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HashedVocabulary:
         buckets = values.get("buckets")
         if type(buckets) is not int:
@@ -97,7 +89,7 @@ class ExplicitVocabulary:
         if not argument:
             raise BadInput("vocabulary explicit needs a file of public words, one a line: give explicit:FILE")
         try:
-            return cls(Path(argument).read_text(encoding="utf-8-sig").split())
+            return cls(Path(argument).expanduser().read_text(encoding="utf-8-sig").split())
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"cannot read the word list {argument} ({error}): give a UTF-8 file") from None
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import check_bits
-from fedlearn.errors import BadInput, RoundVoid
+from fedlearn.errors import RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
+from fedlearn.spec import read_settings
 
 KEY_HOLDER = FIRST_OPENER
 
@@ -50,8 +51,7 @@ class Paillier(EncryptedSums):
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
-        if argument is not None:
-            raise BadInput(f"protection paillier takes no argument, got {argument!r}: use --key-bits for its size")
+        read_settings(argument, {}, "protection paillier")
         return cls(
             settings.key_bits, settings.codec, settings.min_cohort, settings.max_overlap, settings.insecure_test_key
         )

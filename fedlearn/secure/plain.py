@@ -10,10 +10,11 @@ from typing import Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import BadInput, ProtocolError, RoundVoid
+from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.layout import lanes
+from fedlearn.spec import read_settings
 
 PHASES: tuple[str, ...] = ("update",)
 
@@ -36,8 +37,7 @@ class Plain(Configuration):
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
-        if argument is not None:
-            raise BadInput(f"protection none takes no argument, got {argument!r}: leave it out")
+        read_settings(argument, {}, "protection none")
         return cls(settings.codec)
 
     def client(self, plan: RunPlan, client: int) -> PlainClient:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
+from fedlearn.spec import Key, read_settings
 
 log = logging.getLogger(__name__)
 KEY_FILE = "threshold.key"
@@ -56,11 +57,10 @@ class Threshold(EncryptedSums):
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         """`threshold:T/N`, 3/5 where nothing is said."""
-        threshold, slash, trustees = (argument or "3/5").partition("/")
-        if not (slash and threshold.isdecimal() and trustees.isdecimal()):
-            raise BadInput(f"protection threshold with {argument!r}: two whole numbers are needed, as in threshold:3/5")
+        parties = {"T/N": Key(Annotated[Any, _parties], example="3/5")}
+        threshold, trustees = read_settings(argument or "3/5", parties, "protection threshold")["T/N"]
         return cls(
-            int(threshold), int(trustees), settings.key_bits, settings.codec, settings.min_cohort,
+            threshold, trustees, settings.key_bits, settings.codec, settings.min_cohort,
             settings.max_overlap, settings.insecure_test_key,
         )  # fmt: skip
 
@@ -109,6 +109,13 @@ def _party(trustee: int) -> int:
 
 def _share_file(vault: Path, trustee: int) -> Path:
     return vault / f"trustee-{trustee}.share"
+
+
+def _parties(text: str) -> tuple[int, int]:
+    threshold, _, trustees = (part.strip() for part in text.partition("/"))
+    if not (threshold.isdecimal() and trustees.isdecimal()):
+        raise BadInput(f"protection threshold with {text!r}: two whole numbers are needed, as in threshold:3/5")
+    return int(threshold), int(trustees)
 
 
 @lru_cache(maxsize=4)

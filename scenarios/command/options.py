@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from aggregator import Aggregator, Faults, History, RunFolder, Tracker
 from aggregator.aggregator import Evaluate
@@ -27,6 +27,7 @@ from fedlearn.models.base import Model
 from fedlearn.protocol import Pool
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Protection, Settings
+from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,12 @@ FOR_FEDERATIONS = (
     *FOR_EVERYBODY, "cohort", "sampler", "malicious", "strategy", "key_bits", "insecure_test_key", "min_cohort",
     "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript", "record", "resume",
 )  # fmt: skip
-CODEC_KEYS = {"bits": int, "bound": float, "addends": int, "overflow": str}
+CODEC_KEYS = {
+    "bits": Key(int, example="24"),
+    "bound": Key(float, example="4"),
+    "addends": Key(int, example="100"),
+    "overflow": Key(Literal["refuse", "clip"], example="clip"),
+}
 
 
 @dataclass(frozen=True)
@@ -224,30 +230,16 @@ def parse_strategy(text: str, given: dict[str, Any]) -> Strategy:
 
     Of these, those are left out that it does not have.
     """
-    name, _, rest = text.partition(":")
+    name, argument = STRATEGIES.split(text)
     kind = STRATEGIES.load(name)
-    known = {f.name: type(f.default) for f in fields(kind)}
-    values = given | _parse_entries(rest, f"strategy {name}", known, "lr=0.1")
-    return kind(**{key: value for key, value in values.items() if key in known})
+    keys = keys_of(kind)
+    values = {key: value for key, value in given.items() if key in keys}
+    return kind(**values | read_settings(argument, keys, f"strategy {name}", positional=False))
 
 
 def parse_codec(text: str, **values: Any) -> FixedPoint:
     """A codec from `bits=B,bound=X,addends=N,overflow=refuse|clip`; what is not named keeps its default."""
-    return FixedPoint(**values | _parse_entries(text, "codec", CODEC_KEYS, "bits=24"))
-
-
-def _parse_entries(text: str, what: str, kinds: Mapping[str, Callable[[str], Any]], example: str) -> dict[str, Any]:
-    """The values in `key=value,...`, read as `kinds` says."""
-    values = {}
-    for entry in filter(None, text.split(",")):
-        key, equals, value = entry.partition("=")
-        if key not in kinds or not equals:
-            raise BadInput(f"{what} entry {entry!r} is not one of {', '.join(kinds)} with a value, as {example}")
-        try:
-            values[key] = kinds[key](value)
-        except ValueError:
-            raise BadInput(f"{what}: {key} is {value!r}, a number is needed, as in {example}") from None
-    return values
+    return FixedPoint(**values | read_settings(text or None, CODEC_KEYS, "codec", positional=False))
 
 
 @dataclass

@@ -141,7 +141,7 @@ def test_a_trace_is_read_from_either_form(tmp_path, text):
         ("weighted:{}", "1\n0\n0", "weight above 0, there are 1"),
         ("weighted:{}.gone", "", "cannot be read"),
         ("availability", "", "needs a trace or a pattern"),
-        ("availability:diurnal=x", "", "diurnal=x, a number of rounds"),
+        ("availability:diurnal=x", "", "diurnal is 'x', a whole number is needed"),
         ("availability:diurnal=1", "", "at least 2 rounds"),
         ("availability:{}", "0,1\n", "line 1: '0,1' is no interval"),
         ("availability:{}", "client,from,to\n0,1,z", "line 2"),

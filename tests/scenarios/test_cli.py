@@ -67,7 +67,7 @@ def test_python_m_is_the_same_command(tmp_path):
         (["spam", "--protection", "paillier", "--key-bits", "1024"], "at least 2048"),
         (["spam", "--codec", "bits=24,bound=0.00001"], "outside the bound"),
         (["spam", "--codec", "bits=24,addends=2"], "cohort of 3 clients does not fit a codec of 2"),
-        (["spam", "--codec", "colour=red"], "codec entry 'colour=red'"),
+        (["spam", "--codec", "colour=red"], "codec has no 'colour'"),
         (["spam", "--codec", "bits=many"], "bits is 'many'"),
         (["spam", "--clients", "0"], "0 clients"),
         (["spam", "--clients", "2", "--protection", "paillier"], "cohort of 2"),

@@ -177,7 +177,7 @@ def test_a_network_is_a_name_and_what_differs():
         ("up=-1Mbit", "'-1Mbit' is no such quantity"),
         ("up=1e400Mbit", "'1e400Mbit' is no such quantity"),
         ("latency=1.2.3ms", "'1.2.3ms' is no such quantity: .* ms or s"),
-        ("home,speed=3", "network entry 'speed=3' is not one of up, down, latency, slower"),
+        ("home,speed=3", "network has no 'speed': it takes up, down, latency, slower"),
         ("slower=0", "0 cannot be drawn from"),
     ],
 )

@@ -35,6 +35,7 @@ from fedlearn.secure.layout import lanes
 from fedlearn.secure.masks.client import MasksClient
 from fedlearn.secure.masks.server import MasksServer
 from fedlearn.secure.masks.wire import PHASES, Circle
+from fedlearn.spec import Key, read_settings
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ class Masks(Configuration):
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         """argument: the number of neighbours, as in `masks:20`."""
-        if argument is not None and not argument.isdecimal():
-            raise BadInput(f"protection masks:{argument}: give the number of neighbours, as in masks:20")
-        return cls(settings.codec, settings.min_cohort, None if argument is None else int(argument))
+        keys = {"neighbours": Key(int, example="20")}
+        return cls(settings.codec, settings.min_cohort, **read_settings(argument, keys, "protection masks"))
 
     def guarantee(self, cohort: int) -> Neighbourhood:
         """Neighbours and threshold for so many clients, and the probabilities that secrecy or completion fails.
