@@ -14,7 +14,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gmpy2
 import numpy as np
@@ -26,7 +26,6 @@ from fedlearn.errors import CiphertextError, CryptoKeyError
 
 if TYPE_CHECKING:
     from fedlearn.crypto.codec import FixedPoint
-    from fedlearn.crypto.randomisers import Randomiser
     from fedlearn.crypto.vector import EncryptedVector
 
 MIN_BITS = 2048  # 112-bit security; 3072 bits give 128 (NIST SP 800-57 part 1, table 2)
@@ -131,6 +130,16 @@ class PublicKey:
 
     def _n_bytes(self) -> bytes:
         return self.n.to_bytes((self.bits + 7) // 8, "big")
+
+
+class Randomiser(Protocol):
+    """A source of factors for one public key."""
+
+    public: PublicKey
+
+    def factors(self, count: int) -> list[mpz]:
+        """`count` fresh secret n-th residues modulo n^2; a factor must hide one plaintext only."""
+        ...
 
 
 class PrivateKey:

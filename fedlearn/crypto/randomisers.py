@@ -8,29 +8,19 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from typing import Protocol
 
 import gmpy2
 from gmpy2 import mpz
 
 from fedlearn.crypto.fixedbase import FixedBase, choose_window
-from fedlearn.crypto.keys import PrivateKey, PublicKey
+from fedlearn.crypto.keys import PrivateKey, PublicKey, Randomiser
 from fedlearn.crypto.modexp import powers
 from fedlearn.errors import CryptoKeyError
+from fedlearn.forks import forget_in_children
 
 MEMORY_LIMIT = 128 << 20  # bytes of one key's table
 KEYS_KEPT = 2  # keys whose tables a process keeps
 _DOMAIN = b"fedlearn/paillier/djn-base/1"
-
-
-class Randomiser(Protocol):
-    """A source of factors for one public key."""
-
-    public: PublicKey
-
-    def factors(self, count: int) -> list[mpz]:
-        """`count` fresh secret n-th residues modulo n^2; a factor must hide one plaintext only."""
-        ...
 
 
 class OrdinaryRandomiser:
@@ -126,8 +116,14 @@ class _Shared:
     """One DJN table per key and process, made again, larger, when demand has grown to pay for it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.forget()
         self._made: dict[int, tuple[int, DjnRandomiser]] = {}  # modulus: demand so far and randomiser, last used last
+
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """A lock of the child's own. The tables are public and stay."""
+        self._lock = threading.Lock()
 
     def get(self, public: PublicKey, count: int) -> DjnRandomiser:
         with self._lock:

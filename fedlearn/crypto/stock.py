@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
 from gmpy2 import mpz
 
-from fedlearn.crypto.randomisers import Randomiser
+from fedlearn.crypto.keys import Randomiser
+from fedlearn.forks import forget_in_children
 
 
 class Stock:
@@ -22,35 +22,31 @@ class Stock:
     def __init__(self, source: Randomiser):
         self.public = source.public
         self._source = source
-        self._ready: list[mpz] = []
-        self._lock = threading.Lock()
-        self._process = os.getpid()
+        self.forget()
+        forget_in_children(self)
 
     def fill(self, count: int) -> None:
         """Make `count` more factors; may run in a thread of its own."""
         made = self._source.factors(count)
         with self._lock:
-            self._forget_if_forked()
             self._ready += made
 
     def __len__(self) -> int:
         """Factors ready to be handed out."""
-        with self._lock:
-            self._forget_if_forked()
-            return len(self._ready)
+        return len(self._ready)
 
     def factors(self, count: int) -> list[mpz]:
+        """`count` fresh factors, from the stock while it lasts."""
         with self._lock:
-            self._forget_if_forked()
             keep = max(0, len(self._ready) - count)
             taken = self._ready[keep:]
             del self._ready[keep:]
         return taken + self._source.factors(count - len(taken))
 
-    def _forget_if_forked(self) -> None:
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._ready = []
+    def forget(self) -> None:
+        """Drop all factors, and a lock that a thread of another process may hold."""
+        self._lock = threading.Lock()
+        self._ready: list[mpz] = []
 
     def __reduce__(self) -> Any:
         raise TypeError("a stock of randomisers is not pickled: a copy would use its factors a second time")

@@ -14,9 +14,9 @@ from gmpy2 import mpz
 from fedlearn.crypto.codec import CODEC_BYTES, FixedPoint
 from fedlearn.crypto.framing import DIGEST_BYTES, add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
-from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey
+from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey, Randomiser
 from fedlearn.crypto.packing import LanePacking
-from fedlearn.crypto.randomisers import Randomiser, default_randomiser
+from fedlearn.crypto.randomisers import default_randomiser
 from fedlearn.errors import CiphertextError, CodecError, CryptoKeyError, ShapeError
 
 MAX_DIMENSIONS, MAX_LENGTH = 32, (1 << 48)

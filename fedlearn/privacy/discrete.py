@@ -11,7 +11,6 @@ A float decides only where it is sure by a wide margin; the other draws, some 1 
 
 from __future__ import annotations
 
-import os
 import secrets
 
 import numpy as np
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from fedlearn.errors import PrivacyError
+from fedlearn.forks import forget_in_children
 from fedlearn.privacy.exact import MORE, LazyUniform, exp_minus, half_gaussian_cdf
 
 LARGEST_SIGMA = 1 << 32
@@ -54,7 +54,8 @@ class DiscreteGaussian:
             raise PrivacyError(f"a noise key of {len(key)} bytes was given, it must have 32: leave it out")
         self.sigma = int(sigma)
         self._key = key
-        self._rekey()
+        self.forget()
+        forget_in_children(self)
         self._thresholds = _k_thresholds()
         self._unfair = np.uint64((1 << 32) % self.sigma)  # see `_uniform`
 
@@ -62,8 +63,6 @@ class DiscreteGaussian:
         """n independent draws, int64 (n,); raises `PrivacyError` for n below 0 or no integer."""
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
             raise PrivacyError(f"{n} values were asked for, it must be an integer of 0 or more")
-        if self._owner != os.getpid() and self._key is None:
-            self._rekey()  # or parent and child would draw the same noise
         values = np.empty(n, np.int64)
         done = 0
         while done < n:
@@ -72,8 +71,8 @@ class DiscreteGaussian:
             done += len(kept)
         return values
 
-    def _rekey(self) -> None:
-        self._owner = os.getpid()
+    def forget(self) -> None:
+        """Draw from a fresh key, or a test's from its start: a forked child would otherwise draw its parent's noise."""
         self._stream = Cipher(AES256(self._key or secrets.token_bytes(32)), CTR(bytes(16))).encryptor()
 
     def _random(self, size: int) -> bytes:

@@ -10,8 +10,9 @@ from functools import lru_cache
 import numpy as np
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
+from fedlearn.crypto.keys import Randomiser
 from fedlearn.crypto.packing import LanePacking
-from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser, Randomiser
+from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import RunPlan, Step, party_name
 from fedlearn.secure.base import Configuration

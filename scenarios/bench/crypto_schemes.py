@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, generate_keypair
+from fedlearn.crypto.keys import Randomiser
 from fedlearn.crypto.packing import LanePacking
-from fedlearn.crypto.randomisers import CrtRandomiser, DjnRandomiser, OrdinaryRandomiser, Randomiser
+from fedlearn.crypto.randomisers import CrtRandomiser, DjnRandomiser, OrdinaryRandomiser
 from fedlearn.crypto.stock import Stock
 
 CODEC = FixedPoint(bits=24, bound=1.0, addends=100)
