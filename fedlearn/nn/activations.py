@@ -4,58 +4,178 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fedlearn.nn import functional as F
+from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.nn.module import Module
+from fedlearn.nn.parameter import Parameter
 
 
-class Sigmoid(Module):
+class Elementwise(Module):
+    """An activation that takes each number by itself, and so under a leading axis of clients too."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.stackable = cls.__dict__.get("stackable", True)
+
+
+class Identity(Elementwise):
+    """What comes in."""
+
+    def forward(self, input: Any) -> Any:
+        return input
+
+
+class Sigmoid(Elementwise):
     def forward(self, input: Any) -> Any:
         return F.sigmoid(input)
 
 
-class Tanh(Module):
+class Tanh(Elementwise):
     def forward(self, input: Any) -> Any:
         return F.tanh(input)
 
 
-class ReLU(Module):
+class ReLU(Elementwise):
     def forward(self, input: Any) -> Any:
         return F.relu(input)
 
 
-class LeakyReLU(Module):
+class ReLU6(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.relu6(input)
+
+
+class LeakyReLU(Elementwise):
     def __init__(self, negative_slope: float = 0.01):
-        self.negative_slope = negative_slope
+        self.negative_slope = real(negative_slope, "negative_slope")
 
     def forward(self, input: Any) -> Any:
         return F.leaky_relu(input, self.negative_slope)
 
 
-class GELU(Module):
+class GELU(Elementwise):
+    """Exact, or with approximate="tanh" the approximation by tanh."""
+
+    def __init__(self, approximate: str = "none"):
+        F.gelu(np.zeros(1, np.float32), approximate)
+        self.approximate = approximate
+
     def forward(self, input: Any) -> Any:
-        return F.gelu(input)
+        return F.gelu(input, self.approximate)
 
 
-class Softplus(Module):
+class SiLU(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.silu(input)
+
+
+class Mish(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.mish(input)
+
+
+class ELU(Elementwise):
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = real(alpha, "alpha")
+
+    def forward(self, input: Any) -> Any:
+        return F.elu(input, self.alpha)
+
+
+class CELU(Elementwise):
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = real(alpha, "alpha")
+
+    def forward(self, input: Any) -> Any:
+        return F.celu(input, self.alpha)
+
+
+class SELU(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.selu(input)
+
+
+class Softplus(Elementwise):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
-        self.beta = beta
-        self.threshold = threshold
+        self.beta = real(beta, "beta")
+        self.threshold = real(threshold, "threshold")
 
     def forward(self, input: Any) -> Any:
         return F.softplus(input, self.beta, self.threshold)
 
 
+class LogSigmoid(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.logsigmoid(input)
+
+
+class Hardtanh(Elementwise):
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0):
+        self.min_val = real(min_val, "min_val")
+        self.max_val = real(max_val, "max_val", self.min_val)
+
+    def forward(self, input: Any) -> Any:
+        return F.hardtanh(input, self.min_val, self.max_val)
+
+
+class Hardsigmoid(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.hardsigmoid(input)
+
+
+class Hardswish(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.hardswish(input)
+
+
+class Softsign(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.softsign(input)
+
+
+class Tanhshrink(Elementwise):
+    def forward(self, input: Any) -> Any:
+        return F.tanhshrink(input)
+
+
+class PReLU(Module):
+    """A leaky ReLU whose slope is trained: one, or one for each channel of (N, C, ...)."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25):
+        count = whole(num_parameters, "num_parameters", 1)
+        self.weight = Parameter(np.full(count, real(init, "init"), np.float32))
+
+    def forward(self, input: Any) -> Any:
+        return F.prelu(input, self.weight)
+
+
 class Softmax(Module):
-    def __init__(self, dim: int = -1):
-        self.dim = dim
+    """Along `dim`; None: the axis 0 of 1 or 3 axes, else 1, as PyTorch's."""
+
+    def __init__(self, dim: int | None = None):
+        self.dim = None if dim is None else whole(dim, "dim")
 
     def forward(self, input: Any) -> Any:
         return F.softmax(input, self.dim)
 
 
 class LogSoftmax(Module):
-    def __init__(self, dim: int = -1):
-        self.dim = dim
+    """Along `dim`; None as in Softmax."""
+
+    def __init__(self, dim: int | None = None):
+        self.dim = None if dim is None else whole(dim, "dim")
 
     def forward(self, input: Any) -> Any:
         return F.log_softmax(input, self.dim)
+
+
+class Softmin(Module):
+    """Along `dim`; None as in Softmax."""
+
+    def __init__(self, dim: int | None = None):
+        self.dim = None if dim is None else whole(dim, "dim")
+
+    def forward(self, input: Any) -> Any:
+        return F.softmin(input, self.dim)

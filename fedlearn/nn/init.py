@@ -12,16 +12,23 @@ import numpy as np
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
 
-GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+GAINS = {"linear": 1.0, **dict.fromkeys(CONVOLUTIONS, 1.0), "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
+GAINS["selu"] = 3 / 4
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Evenly from [a, b)."""
+    if not a <= b:
+        raise BadInput(f"uniform_ from {a} to {b}: the first is the smaller")
     tensor[...] = _rng(rng).uniform(a, b, tensor.shape)
     return tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
+    """From the normal distribution of this mean and standard deviation."""
+    if not std >= 0:
+        raise BadInput(f"normal_ with std {std}: give 0 or more")
     tensor[...] = _rng(rng).normal(mean, std, tensor.shape)
     return tensor
 
@@ -41,12 +48,12 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Glorot and Bengio 2010: the variance is 2 / (fan_in + fan_out) times gain squared."""
-    bound = gain * math.sqrt(6 / sum(fans(tensor)))
+    bound = gain * math.sqrt(6 / max(1, sum(fans(tensor))))
     return uniform_(tensor, -bound, bound, rng)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
-    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor))), rng)
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / max(1, sum(fans(tensor)))), rng)
 
 
 def kaiming_uniform_(
@@ -73,6 +80,10 @@ def kaiming_normal_(
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Saxe et al. 2013: rows (or columns, if they are fewer) orthonormal, times gain."""
+    if tensor.ndim < 2:
+        raise ShapeError(f"a tensor of shape {tensor.shape} has no rows to make orthogonal: give one of 2 axes or more")
+    if not tensor.size:
+        return tensor
     rows, columns = len(tensor), tensor.size // len(tensor)
     q, r = np.linalg.qr(_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))
@@ -80,10 +91,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | No
     return tensor
 
 
-def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
-    """The factor by which a nonlinearity wants its inputs' standard deviation raised; `param`: leaky slope."""
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor by which a nonlinearity wants its inputs' standard deviation raised; `param`: leaky slope (0.01)."""
     if nonlinearity == "leaky_relu":
-        return math.sqrt(2 / (1 + param**2))
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in GAINS:
         raise BadInput(f"no gain known for {nonlinearity!r}: choose one of leaky_relu, {', '.join(GAINS)}")
     return GAINS[nonlinearity]
@@ -100,7 +111,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
         raise BadInput(f"unknown mode {mode!r}: choose fan_in or fan_out")
-    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[mode == "fan_out"])
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(1, fans(tensor)[mode == "fan_out"]))
 
 
 def _rng(rng: np.random.Generator | None) -> np.random.Generator:

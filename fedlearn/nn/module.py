@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 
 
+class IncompatibleKeys(NamedTuple):
+    """The names that a loaded state dict lacked, and those that it had too many."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
 class Module:
     """Base of every layer and model. A subclass sets Parameters, Buffers and Modules as attributes, in
     the order in which they are to be listed, and defines `forward`. Those in a list, tuple or dict are found too.
@@ -21,6 +28,8 @@ class Module:
     All parameters of a model are views of one flat array, `vector`. How an instance was constructed is
     remembered, so that `spec()` can say it and `build` can repeat it in another process.
     """
+
+    stackable: ClassVar[bool]  # works on trailing axes: see stackable.py; a class that does not say so does not
 
     training: bool
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -63,6 +72,28 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of this dotted name, as "body.0"; "" is the module itself."""
+        found = dict(self.named_modules())
+        if target not in found:
+            raise BadInput(f"{type(self).__name__} has no part {target!r:.60}: it has {', '.join(list(found)[1:])}")
+        return found[target]
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` with every module within this one, parts before wholes, and last with this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def register_buffer(self, name: str, tensor: Any) -> None:
+        """Keep a tensor or array as part of the state that is not trained; None keeps the name free."""
+        setattr(self, name, None if tensor is None else Buffer(tensor))
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Same as setting the attribute."""
+        setattr(self, name, param)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter): a module's own first, then those of its parts; a shared one once."""
@@ -112,26 +143,28 @@ class Module:
         """Copies of all parameters and buffers, by name."""
         return {name: tensor.numpy().copy() for name, tensor in self._named_state()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Write the arrays of `state` (NumPy's, Tensors or PyTorch's) into the tensors of the same names.
 
-        Raises `ShapeError`, having written nothing, where a shape differs or, if `strict`, where a name
-        is missing or unknown.
+        Returns which names are missing and which are unknown. Raises `ShapeError`, having written nothing, where a
+        shape differs or, if `strict`, where a name is missing or unknown.
         """
         own = dict(self._named_state())
-        arrays = {name: np.asarray(value) for name, value in state.items() if name in own}
+        arrays = {name: _as_numbers(value, name) for name, value in state.items() if name in own}
+        keys = IncompatibleKeys([n for n in own if n not in state], [n for n in state if n not in own])
         wrong = [
             f"{name} is {own[name].shape} here and {array.shape} there"
             for name, array in arrays.items()
             if array.shape != own[name].shape
         ]
         if strict:
-            wrong += [f"{name} {own[name].shape} is missing" for name in own if name not in state]
-            wrong += [f"{name} {np.shape(state[name])} is unknown" for name in state if name not in own]
+            wrong += [f"{name} {own[name].shape} is missing" for name in keys.missing_keys]
+            wrong += [f"{name} is unknown" for name in keys.unexpected_keys]
         if wrong:
             raise ShapeError(f"the state dict is of another model than this {type(self).__name__}: {'; '.join(wrong)}")
         for name, array in arrays.items():
             own[name][...] = array
+        return keys
 
     def _named_state(self) -> Iterator[tuple[str, Tensor]]:
         return self._named_tensors((Parameter, Buffer), once=False)
@@ -148,7 +181,13 @@ class Module:
         return self
 
     def to(self, dtype: Any) -> Self:
-        """All floating-point parameters and buffers in another precision."""
+        """All floating-point parameters and buffers in another precision: a floating-point dtype, else `BadInput`."""
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError:
+            raise BadInput(f"{dtype!r:.60} is no dtype: give np.float32 or np.float64") from None
+        if dtype.kind != "f":
+            raise BadInput(f"parameters of {dtype} could not be trained: give np.float32 or np.float64")
         for _, tensor in self._named_state():
             if tensor.dtype.kind == "f":
                 tensor._data = tensor._data.astype(dtype)
@@ -214,6 +253,17 @@ class Module:
         given = [repr(value) for value in args]
         given += [f"{name}={value!r}" for name, value in kwargs.items() if name != "rng"]
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _as_numbers(value: Any, name: str) -> np.ndarray:
+    """One entry of a state dict as an array."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{name} is no array that NumPy knows ({error}): cast it to float32") from None
+    if array.dtype.kind not in "fiub":
+        raise BadInput(f"{name} holds {array.dtype}, not numbers: a state dict is of arrays")
+    return array
 
 
 def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -6,40 +6,52 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.errors import ShapeError
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
+from fedlearn.nn.functional.arguments import floats, real, whole
+from fedlearn.nn.functional.normalization import normalized
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Buffer, Parameter
 
 
 class _BatchNorm(Module):
+    """momentum: what share of the running statistics each batch replaces; None: they are means over all batches."""
+
     axes: tuple[int, ...]  # how many axes the input may have
 
     def __init__(
         self,
         num_features: int,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
     ):
+        channels = whole(num_features, "num_features", 1)
+        if not real(eps, "eps", 0):
+            raise BadInput("eps is 0, and a channel may have variance 0: give a number above 0")
         self.eps = eps
-        self.momentum = momentum
-        self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
+        self.momentum = None if momentum is None else real(momentum, "momentum", 0, 1)
+        self.weight = Parameter(np.ones(channels, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(channels, np.float32)) if affine else None
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
-            self.running_mean = Buffer(np.zeros(num_features, np.float32))
-            self.running_var = Buffer(np.ones(num_features, np.float32))
+            self.running_mean = Buffer(np.zeros(channels, np.float32))
+            self.running_var = Buffer(np.ones(channels, np.float32))
             self.num_batches_tracked = Buffer(np.array(0, np.int64))
 
     def forward(self, input: Any) -> Any:
-        if input.ndim not in self.axes:
-            raise ShapeError(f"{type(self).__name__} takes {self.axes} axes, the input has shape {input.shape}")
+        x = floats(input, f"{type(self).__name__}'s input")
+        if x.ndim not in self.axes:
+            raise ShapeError(f"{type(self).__name__} takes {self.axes} axes, the input has shape {x.shape}")
+        momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked[...] = self.num_batches_tracked.item() + 1
+            count = self.num_batches_tracked.item() + 1
+            self.num_batches_tracked[...] = count
+            momentum = 1 / count if momentum is None else momentum
+        by_batch = self.training or self.running_mean is None
         statistics = (self.running_mean, self.running_var)
-        return F.batch_norm(input, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+        return F.batch_norm(x, *statistics, self.weight, self.bias, by_batch, momentum or 0.0, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -67,11 +79,27 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ):
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = normalized(normalized_shape)
         self.normalized_shape = shape
-        self.eps = eps
+        self.eps = real(eps, "eps", 0)
         self.weight = Parameter(np.ones(shape, np.float32)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(shape, np.float32)) if elementwise_affine and bias else None
 
     def forward(self, input: Any) -> Any:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class GroupNorm(Module):
+    """Each example's channels (N, C, ...) normalised in groups (Wu and He 2018): no running statistics."""
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+        groups, channels = whole(num_groups, "num_groups", 1), whole(num_channels, "num_channels", 1)
+        if channels % groups:
+            raise BadInput(f"{channels} channels are no multiple of {groups} groups: change one")
+        self.num_groups = groups
+        self.eps = real(eps, "eps", 0)
+        self.weight = Parameter(np.ones(channels, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(channels, np.float32)) if affine else None
+
+    def forward(self, input: Any) -> Any:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

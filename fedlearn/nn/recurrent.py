@@ -1,4 +1,4 @@
-"""Recurrent layers and their cells. Parameters as PyTorch's: weight_ih_l0 (gates H, I), weight_hh_l0 (gates H, H)..."""
+"""Recurrent layers over whole sequences. Parameters as PyTorch's: weight_ih_l0 (gates H, I), weight_hh_l0..."""
 
 from __future__ import annotations
 
@@ -6,82 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import ops, recurrent
+from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
-from fedlearn.nn.layers import drawn
+from fedlearn.nn.functional.arguments import indices as whole_numbers
+from fedlearn.nn.functional.arguments import real, whole
+from fedlearn.nn.gates import GRUGates, LSTMGates, Recurrent, backwards, known_nonlinearity, within
 from fedlearn.nn.module import Module
 
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
-
-class _Recurrent(Module):
-    """What layers and cells share: parameters for some gates, and one layer over a sequence."""
-
-    gates: int
-    states = 1  # tensors in the state: h, and c for an LSTM
-    input_size: int
-    hidden_size: int
-    nonlinearity = "tanh"
-
-    def _make(self, suffix: str, inputs: int, bias: bool, rng: np.random.Generator | None) -> None:
-        wide = self.gates * self.hidden_size
-        shapes = [(wide, inputs), (wide, self.hidden_size), (wide,), (wide,)]
-        for name, shape in zip(PARTS, shapes, strict=True):
-            wanted = bias or name.startswith("weight")
-            setattr(self, name + suffix, drawn(self.hidden_size, rng, *shape) if wanted else None)
-
-    def _layer(self, suffix: str, x: Any, state: list[Any], indices: np.ndarray | None = None) -> tuple[Any, list[Any]]:
-        """(T, B, I), or with `indices` (T, B) the rows they name in x (V, I) -> (T, B, H) and the last state."""
-        w_ih, w_hh, b_ih, b_hh = (getattr(self, name + suffix) for name in PARTS)
-        bias = None if b_ih is None else b_ih + b_hh
-        y = recurrent.rnn(F.linear(x, w_ih, bias), w_hh, state[0], nonlinearity=self.nonlinearity, indices=indices)
-        return y, [y[-1]]
-
-    def _check_input(self, input: Any, *axes: str) -> None:
-        if input.ndim != len(axes) + 1 or input.shape[-1] != self.input_size:
-            wanted = ", ".join([*axes, str(self.input_size)])
-            raise ShapeError(f"{type(self).__name__} takes ({wanted}), the input has shape {input.shape}")
-
-    def _initial(self, state: Any, batch: int, like: Any) -> list[Any]:
-        """The state at the start, as a list of (layers, B, H) or of (B, H)."""
-        shape = self._state_shape(batch)
-        if state is None:
-            return [np.zeros(shape, like.dtype) for _ in range(self.states)]
-        parts = [state] if self.states == 1 else list(state)
-        if len(parts) != self.states or any(np.shape(raw(part)) != shape for part in parts):
-            found = ", ".join(str(np.shape(raw(part))) for part in parts)
-            raise ShapeError(f"{type(self).__name__} takes {self.states} initial state(s) of {shape}, given: {found}")
-        return parts
-
-    def _state_shape(self, batch: int) -> tuple[int, ...]:
-        return (batch, self.hidden_size)
-
-
-class _LSTMGates(_Recurrent):
-    gates = 4
-    states = 2
-
-    def _layer(self, suffix: str, x: Any, state: list[Any], indices: np.ndarray | None = None) -> tuple[Any, list[Any]]:
-        w_ih, w_hh, b_ih, b_hh = (getattr(self, name + suffix) for name in PARTS)
-        bias = None if b_ih is None else b_ih + b_hh
-        y = recurrent.lstm(F.linear(x, w_ih, bias), w_hh, *state, indices=indices)
-        return y[:-1], [y[-2], y[-1]]
-
-
-class _GRUGates(_Recurrent):
-    gates = 3
-
-    def _layer(self, suffix: str, x: Any, state: list[Any], indices: np.ndarray | None = None) -> tuple[Any, list[Any]]:
-        w_ih, w_hh, b_ih, b_hh = (getattr(self, name + suffix) for name in PARTS)
-        recalled = np.zeros(len(w_hh), w_hh.dtype) if b_hh is None else b_hh
-        y = recurrent.gru(F.linear(x, w_ih, b_ih), w_hh, recalled, *state, indices=indices)
-        return y, [y[-1]]
-
-
-class _Layers(_Recurrent):
-    """One or more recurrent layers over whole sequences."""
+class _Layers(Recurrent):
+    """One or more recurrent layers; if bidirectional, each with a second one that reads from the end."""
 
     def __init__(
         self,
@@ -91,29 +27,47 @@ class _Layers(_Recurrent):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        bidirectional: bool = False,
         *,
         rng: np.random.Generator | None = None,
     ):
-        if min(input_size, hidden_size, num_layers) < 1:
-            raise BadInput(f"sizes {input_size}, {hidden_size} and {num_layers} layers: each must be at least 1")
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
+        self._set_sizes(input_size, hidden_size)
+        self.num_layers = whole(num_layers, "num_layers", 1)
         self.batch_first = batch_first
-        self.dropout = dropout
+        self.dropout = real(dropout, "dropout", 0, 1)
+        self.bidirectional = bidirectional
         self.rng = rng
-        for layer in range(num_layers):
-            self._make(f"_l{layer}", hidden_size if layer else input_size, bias, rng)
+        for layer in range(self.num_layers):
+            inputs = self.hidden_size * len(self._directions) if layer else self.input_size
+            for direction in self._directions:
+                self._make(f"_l{layer}{direction}", inputs, bias, rng)
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    @property
+    def _directions(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, Any]:
         """input (T, B, input_size), or (B, T, input_size) if batch_first -> (outputs of every step, the last state).
 
-        The state is (layers, B, H), for an LSTM a pair (h, c) of them; None begins with zeros.
-        """
-        self._check_input(input, *("BT" if self.batch_first else "TB"))
-        return self._run(input.swapaxes(0, 1) if self.batch_first else input, hx, None)
+        Outputs have H numbers, 2 H if bidirectional. The state is (layers, B, H), twice as many if bidirectional; for
+        an LSTM it is a pair (h, c) of them; None begins with zeros. Without a batch: (T, input_size) and (layers, H).
 
-    def embedded(self, indices: Any, weight: Any, hx: Any = None) -> tuple[Any, Any]:
+        lengths: whole numbers (B,) from 1 to T, of sequences that end before the others. What stands in the input
+        beyond is not read, outputs are 0 there, and the last state is that after the sequence's own last step.
+        """
+        x = self._checked(input, *("BT" if self.batch_first else "TB"))
+        if x.ndim == 2:
+            if lengths is not None:
+                raise BadInput("lengths go with a batch of sequences: cut a single one")
+            return self._alone(x, hx)
+        if self.batch_first:
+            x = x.swapaxes(0, 1)
+        lengths = _lengths(lengths, *x.shape[:2])
+        if lengths is not None:
+            x = ops.where(within(len(x), lengths)[..., None], x, 0.0)
+        return self._run(x, hx, None, lengths)
+
+    def embedded(self, indices: Any, weight: Any, hx: Any = None, lengths: Any = None) -> tuple[Any, Any]:
         """The same as `forward` of the rows of weight (V, input_size) at `indices` (T, B), or (B, T) if batch_first.
 
         Where V is below T B, the vocabulary is projected in place of the sequence: exact, and less work.
@@ -123,56 +77,90 @@ class _Layers(_Recurrent):
             raise ShapeError(f"{type(self).__name__} takes indices of two axes, these have shape {indices.shape}")
         if self.batch_first:
             indices = indices.T
+        lengths = _lengths(lengths, *indices.shape)
         if indices.size <= len(weight):
-            return self._run(ops.take(weight, indices=indices), hx, None)
-        return self._run(weight, hx, indices)
+            return self._run(ops.take(weight, indices=indices), hx, None, lengths)
+        return self._run(weight, hx, indices, lengths)
 
-    def _run(self, x: Any, hx: Any, indices: np.ndarray | None) -> tuple[Any, Any]:
-        batch = (x if indices is None else indices).shape[1]
+    def _run(self, x: Any, hx: Any, indices: np.ndarray | None, lengths: np.ndarray | None) -> tuple[Any, Any]:
+        steps, batch = (x if indices is None else indices).shape[:2]
+        if not steps:
+            raise ShapeError(f"{type(self).__name__} takes sequences of at least one step, the input has none")
         begin = self._initial(hx, batch, self.weight_hh_l0)  # type: ignore[attr-defined]
+        if not batch:
+            return self._of_nobody(x, steps)
         last: list[list[Any]] = []
         for layer in range(self.num_layers):
             if layer:
-                x = F.dropout(x, self.dropout, self.training, rng=self.rng)
-            x, state = self._layer(f"_l{layer}", x, [part[layer] for part in begin], None if layer else indices)
-            last.append(state)
+                x, indices = F.dropout(x, self.dropout, self.training, rng=self.rng), None
+            outputs = []
+            for direction in self._directions:
+                state = [part[len(last)] for part in begin]
+                y, state = self._one_way(f"_l{layer}{direction}", x, state, indices, lengths)
+                outputs.append(y)
+                last.append(state)
+            x = outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=-1)
+        if lengths is not None:
+            x = ops.where(within(steps, lengths)[..., None], x, 0.0)
         ends = [ops.stack(list(parts)) for parts in zip(*last, strict=True)]
         return x.swapaxes(0, 1) if self.batch_first else x, ends[0] if self.states == 1 else tuple(ends)
 
+    def _one_way(
+        self, suffix: str, x: Any, state: list[Any], indices: np.ndarray | None, lengths: np.ndarray | None
+    ) -> tuple[Any, list[Any]]:
+        if not suffix.endswith("_reverse"):
+            return self._layer(suffix, x, state, indices, lengths)
+        if indices is None:
+            x = backwards(x, lengths)
+        else:
+            indices = np.ascontiguousarray(backwards(indices, lengths))
+        y, state = self._layer(suffix, x, state, indices, lengths)
+        return backwards(y, lengths), state
+
+    def _alone(self, x: Any, hx: Any) -> tuple[Any, Any]:
+        """One sequence (T, input_size) without a batch."""
+        batch = 0 if self.batch_first else 1
+        if hx is not None:
+            parts = [hx] if self.states == 1 or not isinstance(hx, tuple | list) else list(hx)
+            if any(np.ndim(raw(part)) != 2 for part in parts):
+                raise ShapeError(f"{type(self).__name__} takes a state (layers, H) with a sequence without a batch")
+            hx = [ops.unsqueeze(part, 1) for part in parts] if self.states > 1 else ops.unsqueeze(hx, 1)
+        y, last = self.forward(ops.unsqueeze(x, batch), hx)
+        take = (slice(None), 0)
+        return y[take if batch else 0], last[take] if self.states == 1 else tuple(part[take] for part in last)
+
+    def _of_nobody(self, x: Any, steps: int) -> tuple[Any, Any]:
+        """The outputs and the state of an empty batch."""
+        shape = (0, steps) if self.batch_first else (steps, 0)
+        outputs = self._nothing(x, *shape, self.hidden_size * len(self._directions))
+        ends = tuple(self._nothing(x, *self._state_shape(0)) for _ in range(self.states))
+        return outputs, ends[0] if self.states == 1 else ends
+
     def _state_shape(self, batch: int) -> tuple[int, ...]:
-        return (self.num_layers, batch, self.hidden_size)
+        return (self.num_layers * len(self._directions), batch, self.hidden_size)
 
 
-class _Cell(_Recurrent):
-    """One step of a recurrent layer."""
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, rng: np.random.Generator | None = None):
-        if min(input_size, hidden_size) < 1:
-            raise BadInput(f"sizes {input_size} and {hidden_size}: each must be at least 1")
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self._make("", input_size, bias, rng)
-
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        """input (B, input_size) and state (B, H), for an LSTM (h, c) -> the next state."""
-        self._check_input(input, "B")
-        state = self._initial(hx, len(input), self.weight_hh)  # type: ignore[attr-defined]
-        _, state = self._layer("", ops.unsqueeze(input, 0), state)
-        return state[0] if self.states == 1 else tuple(state)
+def _lengths(given: Any, steps: int, batch: int) -> np.ndarray | None:
+    if given is None:
+        return None
+    lengths = whole_numbers(given, "length of a sequence").astype(np.int64)
+    if lengths.shape != (batch,):
+        raise ShapeError(f"lengths are one whole number for each of {batch} sequences, these have {lengths.shape}")
+    if batch and not (lengths.min() >= 1 and lengths.max() <= steps):
+        raise BadInput(f"lengths reach from {lengths.min()} to {lengths.max()}: valid are 1 to {steps}")
+    return lengths
 
 
-class LSTM(_Layers, _LSTMGates):
+class LSTM(_Layers, LSTMGates):
     """Long short-term memory; the state is a pair (h, c). Gates in the order i, f, g, o."""
 
 
-class GRU(_Layers, _GRUGates):
+class GRU(_Layers, GRUGates):
     """Gated recurrent units. Gates in the order r, z, n."""
 
 
 class RNN(_Layers):
     """h = tanh(W x + U h + b), or relu."""
-
-    gates = 1
 
     def __init__(
         self,
@@ -183,46 +171,15 @@ class RNN(_Layers):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        bidirectional: bool = False,
         *,
         rng: np.random.Generator | None = None,
     ):
-        self.nonlinearity = _known(nonlinearity)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, rng=rng)
-
-
-class LSTMCell(_Cell, _LSTMGates):
-    """One step of an LSTM: (h, c) -> (h, c)."""
-
-
-class GRUCell(_Cell, _GRUGates):
-    """One step of a GRU."""
-
-
-class RNNCell(_Cell):
-    """One step of an RNN."""
-
-    gates = 1
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        *,
-        rng: np.random.Generator | None = None,
-    ):
-        self.nonlinearity = _known(nonlinearity)
-        super().__init__(input_size, hidden_size, bias, rng=rng)
-
-
-def _known(nonlinearity: str) -> str:
-    if nonlinearity not in ("tanh", "relu"):
-        raise BadInput(f"unknown nonlinearity {nonlinearity!r}: choose tanh or relu")
-    return nonlinearity
+        self.nonlinearity = known_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng=rng)
 
 
 def recurrent_shapes(model: Module) -> list[tuple[int, int]]:
     """Shapes (gates * H, H) of the recurrent weights in a model, one of each of its recurrent layers and cells."""
-    layers = [module for module in model.modules() if isinstance(module, _Recurrent)]
+    layers = [module for module in model.modules() if isinstance(module, Recurrent)]
     return [(layer.gates * layer.hidden_size, layer.hidden_size) for layer in layers]

@@ -6,17 +6,20 @@ bits as alone. `fedlearn.training.flat` trains small models so.
 
 from __future__ import annotations
 
-from fedlearn.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
-from fedlearn.nn.layers import EmbeddingBag, Linear, Sequential
 from fedlearn.nn.module import Module
-
-STACKABLE = {Linear, EmbeddingBag, Sequential, Sigmoid, Tanh, ReLU, LeakyReLU, GELU, Softplus}
 
 
 def unstackable(module: Module) -> list[str]:
-    """The kinds of its parts, itself included, that do not work on trailing axes; none if it can be stacked.
-
-    A class of one's own is taken at its word where it says `stackable = True`.
-    """
+    """The kinds of its parts, itself included, that do not work on trailing axes; none if it can be stacked."""
     parts = {type(part) for part in module.modules()}
-    return sorted(kind.__name__ for kind in parts - STACKABLE if not getattr(kind, "stackable", False))
+    return sorted(kind.__name__ for kind in parts if not _says_so(kind))
+
+
+def _says_so(kind: type[Module]) -> bool:
+    """What a class says of itself: one that has a `forward` or `loss` of its own does not inherit `stackable`."""
+    for base in kind.__mro__:
+        if "stackable" in vars(base):
+            return bool(vars(base)["stackable"])
+        if "forward" in vars(base) or "loss" in vars(base):
+            return False
+    return False

@@ -16,6 +16,19 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
 from tests.autograd.cases import apart, normal, seeds
 
+
+class Listed(nn.Module):
+    """Runs what its containers hold."""
+
+    def __init__(self, layers: nn.ModuleList, named: nn.ModuleDict):
+        self.layers, self.named = layers, named
+
+    def forward(self, x):
+        for layer in [*self.layers, *self.named.values()]:
+            x = layer(x)
+        return x
+
+
 # A layer, and the shape of its input for two numbers that hypothesis draws.
 LAYERS = {
     "Linear": (lambda: nn.Linear(3, 2), lambda n, m: (n, m, 3)),
@@ -32,12 +45,34 @@ LAYERS = {
     "GRUCell": (lambda: nn.GRUCell(2, 3), lambda n, m: (n, 2)),
     "RNNCell": (lambda: nn.RNNCell(2, 3), lambda n, m: (n, 2)),
     "Sequential": (
-        lambda: nn.Sequential(nn.Linear(3, 2), nn.GELU(), nn.Flatten(), nn.Softmax()),
+        lambda: nn.Sequential(nn.Linear(3, 2), nn.GELU(), nn.Flatten(), nn.Softmax(-1)),
         lambda n, m: (n, m, 3),
     ),
     "kinks": (lambda: nn.Sequential(nn.LeakyReLU(), nn.Linear(3, 2)), lambda n, m: (n, 3)),
     "ReLU": (lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 2)), lambda n, m: (n, 3)),
-    "smooth": (lambda: nn.Sequential(nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.LogSoftmax()), lambda n, m: (n, m)),
+    "Conv2d in groups": (lambda: nn.Conv2d(4, 2, 2, groups=2, padding="same"), lambda n, m: (n, 4, m + 1, 2)),
+    "Conv1d": (lambda: nn.Conv1d(2, 3, 2, stride=2, dilation=2), lambda n, m: (n, 2, m + 3)),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(2, 3, 2, stride=2, padding=1), lambda n, m: (n, 2, m + 1, 2)),
+    "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d((2, None)), lambda n, m: (1, n, m + 1, 2)),
+    "GroupNorm": (lambda: nn.GroupNorm(2, 4), lambda n, m: (n, 4, m + 1)),
+    "both ways": (lambda: nn.LSTM(2, 3, num_layers=2, bidirectional=True), lambda n, m: (n, m, 2)),
+    "GRU both ways": (lambda: nn.GRU(2, 3, bidirectional=True, bias=False), lambda n, m: (n, m, 2)),
+    "smooth kinks": (
+        lambda: nn.Sequential(nn.ELU(0.7), nn.CELU(2.0), nn.SELU(), nn.Mish(), nn.SiLU(), nn.LogSigmoid()),
+        lambda n, m: (n, m),
+    ),
+    "hard": (lambda: nn.Sequential(nn.Hardtanh(-9, 9), nn.Hardsigmoid(), nn.ReLU6()), lambda n, m: (n, m)),
+    "others": (
+        lambda: nn.Sequential(
+            nn.Hardswish(), nn.PReLU(), nn.Tanhshrink(), nn.Softsign(), nn.Identity(), nn.Softmin(-1)
+        ),
+        lambda n, m: (n, m),
+    ),
+    "containers": (
+        lambda: Listed(nn.ModuleList([nn.Linear(2, 2)]), nn.ModuleDict({"a": nn.GELU("tanh")})),
+        lambda n, m: (n, 2),
+    ),
+    "smooth": (lambda: nn.Sequential(nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.LogSoftmax(-1)), lambda n, m: (n, m)),
 }
 
 
@@ -79,6 +114,10 @@ LOSSES = {
     "BCEWithLogitsLoss": lambda x: nn.BCEWithLogitsLoss(pos_weight=np.array([1.0, 2.0]))(x, np.full((3, 2), 0.3)),
     "NLLLoss": lambda x: nn.NLLLoss(ignore_index=1)(x, np.array([0, 1, 0])),
     "CrossEntropyLoss": lambda x: nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=0)(x, np.array([0, 1, 1])),
+    "L1Loss": lambda x: nn.L1Loss()(x, np.ones((3, 2))),
+    "SmoothL1Loss": lambda x: nn.SmoothL1Loss(beta=0.5)(x, np.ones((3, 2))),
+    "HuberLoss": lambda x: nn.HuberLoss(delta=0.5)(x, np.ones((3, 2))),
+    "KLDivLoss": lambda x: nn.KLDivLoss("batchmean")(F.log_softmax(x, 1), np.full((3, 2), 0.5)),
     "weighted": lambda x: nn.CrossEntropyLoss(weight=np.array([0.5, 2.0]))(x, np.array([0, 1, 1])),
 }
 
@@ -88,7 +127,7 @@ def test_every_layer_and_loss_is_checked():
     checked |= {getattr(nn, name) for name in LOSSES if name != "weighted"}
     checked |= {nn.Embedding, nn.EmbeddingBag, nn.Dropout}  # below
     kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
-    assert kinds - checked == {nn.Module}
+    assert kinds - checked == {nn.Module, nn.ParameterList}
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -140,8 +179,9 @@ def test_dropout_draws_from_the_generator_it_is_given():
     np.testing.assert_array_equal(*draws)
     assert model[1].rng is layer.rng
     assert layer.eval()(x) is x
+    assert not F.dropout(x, 1.0).any()
     with pytest.raises(BadInput):
-        F.dropout(x, 1.0)
+        F.dropout(x, 1.5)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
@@ -183,7 +223,7 @@ def test_layers_in_a_mixture():
         lambda: nn.LSTM(3, 2)(np.ones((2, 1, 3)), np.zeros((1, 1, 2))),
         lambda: nn.LSTM(3, 2).embedded(np.array([1]), np.ones((2, 3))),
         lambda: nn.GRUCell(3, 2)(np.ones((1, 4))),
-        lambda: nn.RNNCell(3, 2)(np.ones(3)),
+        lambda: nn.RNNCell(3, 2)(np.ones((1, 2, 3))),
         lambda: nn.Conv2d(1, 1, 5)(np.ones((1, 1, 4, 4))),
         lambda: nn.Conv2d(2, 1, 2)(np.ones((1, 1, 4, 4))),
         lambda: nn.BatchNorm2d(3)(np.ones((4, 3))),

@@ -1,0 +1,162 @@
+"""Modules and parameters in rows and by name, with PyTorch's methods. Plain lists and dicts on a Module do as well."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from fedlearn.errors import BadInput
+from fedlearn.nn.functional.arguments import whole
+from fedlearn.nn.module import Module
+from fedlearn.nn.parameter import Parameter
+
+
+class _Row(Module):
+    """Numbered parts: they are the attributes "0", "1", ..."""
+
+    holds: type[Any] = Module
+
+    def _items(self) -> list[Any]:
+        return [part for part in vars(self).values() if isinstance(part, self.holds)]
+
+    def _keep(self, name: str, part: Any) -> None:
+        if not isinstance(part, self.holds):
+            wanted = self.holds.__name__
+            raise BadInput(f"{type(self).__name__} holds {wanted}s, not a {type(part).__name__}: make it a {wanted}")
+        setattr(self, name, part)
+
+    def _at(self, index: Any) -> str:
+        names, number = (
+            [name for name, part in vars(self).items() if isinstance(part, self.holds)],
+            whole(index, "index"),
+        )
+        if not -len(names) <= number < len(names):
+            raise IndexError(f"{type(self).__name__} of {len(names)} has no number {number}")
+        return names[number]
+
+    def append(self, part: Any) -> Self:
+        self._keep(str(len(self)), part)
+        return self
+
+    def extend(self, parts: Iterable[Any]) -> Self:
+        for part in parts:
+            self.append(part)
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items())
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    def __getitem__(self, index: Any) -> Any:
+        """One part by number; a slice is a container of its kind, with these parts."""
+        if isinstance(index, slice):
+            return type(self)._of(self._items()[index])
+        return getattr(self, self._at(index))
+
+    def __setitem__(self, index: int, part: Any) -> None:
+        self._keep(self._at(index), part)
+
+    @classmethod
+    def _of(cls, parts: list[Any]) -> Self:
+        return cls(parts)  # type: ignore[call-arg]
+
+
+class Sequential(_Row):
+    """Modules run one after the other; they are named "0", "1", ... or as in the mapping given."""
+
+    stackable = True
+
+    def __init__(self, *modules: Any):
+        given = modules[0] if len(modules) == 1 and isinstance(modules[0], Mapping) else None
+        for name, module in given.items() if given is not None else enumerate(modules):
+            self._keep(str(name), module)
+
+    def forward(self, input: Any) -> Any:
+        for module in self.children():
+            input = module(input)
+        return input
+
+    @classmethod
+    def _of(cls, parts: list[Any]) -> Self:
+        return cls(*parts)
+
+
+class ModuleList(_Row):
+    """A list of Modules, which its owner runs as it likes."""
+
+    stackable = True
+
+    def __init__(self, modules: Iterable[Module] = ()):
+        self.extend(modules)
+
+    def insert(self, index: int, module: Module) -> None:
+        """Put a module before number `index`; those from there on move up."""
+        parts = self._items()
+        parts.insert(operator.index(index), module)
+        for number, part in enumerate(parts):
+            self._keep(str(number), part)
+
+
+class ParameterList(_Row):
+    """A list of Parameters; Tensors and arrays become Parameters."""
+
+    stackable = True
+    holds = Parameter
+
+    def __init__(self, values: Iterable[Any] = ()):
+        self.extend(values)
+
+    def _keep(self, name: str, part: Any) -> None:
+        super()._keep(name, part if isinstance(part, Parameter) else Parameter(part))
+
+
+class ModuleDict(Module):
+    """Modules by name, in the order in which they came."""
+
+    stackable = True
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()):
+        self.update(modules)
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise BadInput(f"ModuleDict holds Modules, not a {type(module).__name__}: wrap it in a Module")
+        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or name == "training":
+            raise BadInput(f"ModuleDict cannot name a module {name!r:.60}: give text without dots, no method's name")
+        setattr(self, name, module)
+
+    def __getitem__(self, name: str) -> Module:
+        return dict(self.items())[name]
+
+    def __delitem__(self, name: str) -> None:
+        self.pop(name)
+
+    def pop(self, name: str) -> Module:
+        module = self[name]
+        delattr(self, name)
+        return module
+
+    def __contains__(self, name: object) -> bool:
+        return name in dict(self.items())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(dict(self.items()))
+
+    def keys(self) -> Iterator[str]:
+        return (name for name, _ in self.named_children())
+
+    def values(self) -> Iterator[Module]:
+        return self.children()
+
+    def items(self) -> Iterator[tuple[str, Module]]:
+        return self.named_children()

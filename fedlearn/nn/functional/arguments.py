@@ -1,0 +1,135 @@
+"""What the layers ask of their arguments, checked at the door: each check names the value, the limit, the remedy."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd import ops
+from fedlearn.autograd.node import raw
+from fedlearn.autograd.tensor import Tensor
+from fedlearn.errors import BadInput, ShapeError
+
+Size = int | Sequence[int]  # one number for every axis, or one for each
+
+
+def numbers(x: Any, name: str) -> Any:
+    """`x` as a Tensor or an array of numbers; lists become float32."""
+    if isinstance(x, Tensor):
+        return x
+    array = x if isinstance(x, np.ndarray | np.generic) else Tensor(x).numpy()
+    if array.dtype.kind not in "fiub":
+        raise BadInput(f"{name} holds {array.dtype}, not numbers: cast it to float32")
+    return np.asarray(array)
+
+
+def floats(x: Any, name: str) -> Any:
+    """The same, with whole numbers and truth values made float32."""
+    x = numbers(x, name)
+    if x.dtype.kind == "f":
+        return x
+    return ops.astype(x, dtype=np.dtype(np.float32))
+
+
+def constants(x: Any, name: str) -> np.ndarray:
+    """The array of floats of something that gets no gradient: `BadInput` where it wants one."""
+    x = floats(x, name)
+    if isinstance(x, Tensor) and x.requires_grad:
+        raise BadInput(f"{name} wants a gradient, which is not computed: detach() it")
+    return np.asarray(raw(x))
+
+
+def whole(value: Any, name: str, least: int | None = None) -> int:
+    """A whole number, Python's or NumPy's, not below `least`."""
+    try:
+        number = int(operator.index(value))
+    except TypeError:
+        raise BadInput(f"{name} is {value!r:.60}: give a whole number") from None
+    if least is not None and number < least:
+        raise BadInput(f"{name} is {number}: give {least} or more")
+    return number
+
+
+def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite number from `low` to `high`, both allowed."""
+    try:
+        number = float(value) if not isinstance(value, str) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (low <= number <= high and math.isfinite(number)):
+        limits = [f"{low:g} or more"] * (low > -math.inf) + [f"{high:g} or less"] * (high < math.inf)
+        raise BadInput(f"{name} is {value!r:.60}: give a finite number" + ", ".join(["", *limits]))
+    return number
+
+
+def sizes(value: Any, name: str, axes: int = 2, least: int = 0) -> tuple[int, ...]:
+    """One whole number for each of so many axes, from one for all or from one each."""
+    given = value if isinstance(value, tuple | list) else (value,)
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        given = value.tolist()
+    if len(given) not in (1, axes):
+        raise BadInput(f"{name} is {value!r:.60}: give one whole number, or {axes} of them")
+    found = tuple(whole(size, name, least) for size in given)
+    return found * axes if len(found) == 1 else found
+
+
+def axis_of(x: Any, dim: Any, name: str) -> int:
+    """The axis `dim` of x, counted from the end where it is negative, as one from 0 on."""
+    number, axes = whole(dim, f"dim of {name}"), max(1, x.ndim)
+    if not -axes <= number < axes:
+        raise ShapeError(f"{name} along dim {number}, the input has shape {x.shape}: give {-axes} to {axes - 1}")
+    return number % axes
+
+
+def has_shape(x: Any, shape: tuple[int, ...], name: str) -> None:
+    """Raise `ShapeError` unless x, where there is one, has this shape."""
+    if x is not None and np.shape(raw(x)) != shape:
+        raise ShapeError(f"{name} is {shape} here, this one has shape {np.shape(raw(x))}")
+
+
+def fits_into(x: Any, shape: tuple[int, ...], name: str) -> None:
+    """Raise `ShapeError` unless x, where there is one, broadcasts to this shape."""
+    if x is None:
+        return
+    try:
+        fits = np.broadcast_shapes(np.shape(raw(x)), shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"{name} of shape {np.shape(raw(x))} does not go into {shape}")
+
+
+def same_shape(input: Any, target: Any, name: str) -> None:
+    if input.shape != target.shape:
+        raise ShapeError(f"{name}: input {input.shape} and target {target.shape} differ in shape: reshape one of them")
+
+
+def indices(given: Any, name: str) -> np.ndarray:
+    """An array of whole numbers, in this machine's byte order; `name` says whose."""
+    array = np.asarray(raw(given))
+    if array.dtype.kind not in "iu":
+        raise BadInput(f"each {name} is a whole number, not {array.dtype}: cast them to int64")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def checked_indices(given: Any, count: int, name: str) -> np.ndarray:
+    """`given` as an array of whole numbers below `count`, else `BadInput`; `name` says whose they are."""
+    array = indices(given, name)
+    check_range(array, count, name)
+    return array if array.dtype != np.uint64 else array.astype(np.int64)
+
+
+def check_range(numbers: np.ndarray, count: int, name: str) -> None:
+    """Raise `BadInput` for a whole number that is not in [0, count)."""
+    if numbers.size and not all_below(numbers, count):
+        low, high = numbers.min(), numbers.max()
+        raise BadInput(f"{name} {low if low < 0 else high} is out of range: valid are 0 to {count - 1}")
+
+
+def all_below(numbers: np.ndarray, count: int) -> bool:
+    """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
+    return bool(numbers.view(f"u{numbers.itemsize}").max() < count)
