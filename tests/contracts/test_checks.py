@@ -197,6 +197,8 @@ def test_behaviours_that_break_a_promise(behaviour, says):
 class Mixed(MLP):
     """Stacked clients see one another."""
 
+    stackable = True
+
     def forward(self, features):
         return super().forward(features - np.asarray(features).mean(dtype=np.float64).astype(np.float32))
 
