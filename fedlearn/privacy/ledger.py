@@ -1,0 +1,163 @@
+"""The ledger: what privacy a run has spent, on the disk before it is spent.
+
+A row is written, and forced to the disk, before a sum is opened; so whatever dies afterwards, no sum is read uncharged.
+A round that is opened again after a crash, with fresh noise, is a second release, and has a second row. Rows are only
+ever added. Each carries a digest of all before it: a row that was changed, cut or taken out is found, and what is
+missing at the end too, where the caller knows how many there were (a checkpoint does). The epsilons are functions of
+the rows and delta alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from heapq import nlargest
+from pathlib import Path
+from typing import Self
+
+from fedlearn.disk import force, line_added
+from fedlearn.errors import LedgerError
+from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
+
+_HEADER = '{"ledger": "fedlearn privacy", "version": 1}'
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sum that is opened.
+
+    session, round, attempt: which. q: the sampling rate to charge, 1 where amplification may not be claimed.
+    noise: as `GaussianMechanism.charged`. count: in how many opened sums, this one included, the client has been that
+    has been in most. Raises `LedgerError` for values out of range.
+    """
+
+    session: str
+    round: int
+    attempt: int
+    q: float
+    noise: float
+    count: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("round", 0), ("attempt", 0), ("count", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise LedgerError(f"{name} is {value!r}, it must be an integer of {least} or more")
+        if type(self.session) is not str:
+            raise LedgerError(f"session is {self.session!r}, it must be text")
+        for name, most in (("q", 1.0), ("noise", math.inf)):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not (0 < value <= most and math.isfinite(value)):
+                raise LedgerError(
+                    f"{name} is {value!r}, it must be above 0 and {'at most 1' if most == 1 else 'finite'}"
+                )
+
+
+class Ledger:
+    """The rows of one run, in memory and in a file of JSON lines."""
+
+    def __init__(self, path: Path, rows: tuple[Row, ...], digest: str):
+        """Use `create` or `load`."""
+        self.path, self.rows, self._digest = path, rows, digest
+        self._size = path.stat().st_size
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """An empty ledger, on the disk with its name; raises `LedgerError` where there is one, or none can be."""
+        try:
+            with open(path, "x") as file:
+                file.write(_HEADER + "\n")
+            force(path)
+            force(path.parent)
+        except FileExistsError:
+            raise LedgerError(f"{path} exists and is never written anew: load it, or choose another folder") from None
+        except OSError as error:
+            raise LedgerError(
+                f"the ledger {path} cannot be written ({error.strerror}): choose another folder"
+            ) from None
+        return cls(path, (), _digest("", _HEADER))
+
+    @classmethod
+    def load(cls, path: Path, at_least: int = 0) -> Self:
+        """The ledger of a run that goes on; the file stays as it is. at_least: how many rows it is known to have had.
+
+        Raises `LedgerError`, naming the line, for a file that is missing, damaged or too short.
+        """
+        try:
+            text = path.read_bytes().decode()
+        except OSError as error:
+            raise LedgerError(f"the ledger {path} cannot be read ({error.strerror}): {_REMEDY}") from None
+        except UnicodeDecodeError:
+            raise LedgerError(f"the ledger {path} is damaged, it is no text: {_REMEDY}") from None
+        header, *lines = text.split("\n")
+        if header != _HEADER:
+            raise LedgerError(f"{path}, line 1: no ledger of this version: {_REMEDY}")
+        if not lines or lines.pop() != "":
+            raise LedgerError(f"{path}, line {len(lines) + 2}: the row is cut off: {_REMEDY}")
+        rows, digest = [], _digest("", header)
+        for number, line in enumerate(lines, 2):
+            body, _, check = line.rpartition(" ")
+            digest = _digest(digest, body)
+            try:
+                if check != digest:
+                    raise ValueError("it, or one before it, is not what was written")
+                rows.append(Row(**json.loads(body)))
+            except (ValueError, TypeError) as error:
+                raise LedgerError(f"{path}, line {number}: the row is damaged ({error}): {_REMEDY}") from None
+        if len(rows) < at_least:
+            raise LedgerError(f"{path} has {len(rows)} rows, it had {at_least}: {_REMEDY}")
+        return cls(path, tuple(rows), digest)
+
+    def charge(self, row: Row) -> None:
+        """Add a row; when this returns it is on the disk, and the sum may be opened. Raises `LedgerError` otherwise."""
+        body = json.dumps(asdict(row))
+        digest = _digest(self._digest, body)
+        try:
+            size = self.path.stat().st_size
+            if size != self._size:
+                raise LedgerError(f"{self.path} has {size} bytes, {self._size} were written here: {_REMEDY}")
+            with line_added(self.path, f"{body} {digest}"):
+                force(self.path)
+            self._size = self.path.stat().st_size
+        except OSError as error:
+            raise LedgerError(f"{self.path} cannot be written ({error.strerror}): the sum stays closed") from None
+        self.rows, self._digest = (*self.rows, row), digest
+
+
+_REMEDY = "what was spent is not known, so restore the file, or begin another run"
+
+
+def _digest(before: str, body: str) -> str:
+    return sha256(f"{before}\n{body}".encode()).hexdigest()[:16]
+
+
+def epsilon(rows: Sequence[Row], delta: float, accountant: Accountant) -> float:
+    """For whoever sees the models alone, and does not know the coins: under zero-out, amplified by sampling."""
+    kinds = Counter((row.q, row.noise) for row in rows)
+    return accountant.epsilon([Release(q, noise, count) for (q, noise), count in kinds.items()], delta)
+
+
+def epsilon_aggregator(rows: Sequence[Row], delta: float, sees_sums: bool = False) -> float:
+    """For whoever knows who took part: the exact cost to the client that was in most sums, under zero-out.
+
+    sees_sums: it reads sums before noise, or single updates: infinite, once there is a row.
+    """
+    if sees_sums:
+        return math.inf if rows else 0.0
+    return AnalyticGaussian(
+        math.sqrt(math.fsum(nlargest(most_sums(rows), (1 / row.noise**2 for row in rows))))
+    ).epsilon(delta)
+
+
+def most_sums(rows: Sequence[Row]) -> int:
+    """No client is in more of the sums than this.
+
+    Its count may come from a checkpoint that knows nothing of a sum opened just before a crash. Such a round is opened
+    again, so that all its rows but one are counted once more.
+    """
+    again = sum(count - 1 for count in Counter(row.round for row in rows).values())
+    return min(len(rows), max((row.count for row in rows), default=0) + again)
