@@ -7,24 +7,24 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aggregator import given
 from aggregator.attempt import Collected, RoundTask
 from aggregator.faults import NO_FAULTS, Faults
 from aggregator.history import History, RoundRecord, Tracker, checked_metrics
 from aggregator.runfolder import RunFolder, model_sha256
-from aggregator.sampling import Sampler, Uniform, check_cohort
+from aggregator.sampling import Sampler, check_cohort
 from aggregator.session import Session
 from fedlearn.autograd.recurrent import KernelPlan
-from fedlearn.errors import BadInput, FedlearnError, NothingLearned, RoundVoid
+from fedlearn.errors import FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.protocol import Pool, TrainRequest, Transcript
-from fedlearn.secure import Paillier
 from fedlearn.secure.base import Protection
-from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import State, Strategy
 
 log = logging.getLogger(__name__)
@@ -35,66 +35,84 @@ class Aggregator:
     """Trains `model` in place, as the mean of what its clients learn.
 
     model       the global model; its parameters are replaced round by round
-    strategy    the algorithm (default FedAvg)
-    protection  what hides updates from this very object (default Paillier at 3072 bits)
+    strategy    the algorithm, or its name as on the command line, `fedprox:mu=0.1` (default FedAvg)
+    protection  what hides updates from this very object, or its name, `none`, `masks:20`, `threshold:2/3` (default
+                Paillier at 3072 bits)
     cohort      clients sampled each round (default: all)
-    sampler     which ones (default: uniformly without replacement)
-    seed        of every reproducible choice; keys and randomisers never come from it
+    sampler     which ones, or its name, `poisson` (default: uniformly without replacement)
+    seed        of every reproducible choice, 0 to 2^64 - 1; keys and randomisers never come from it
     vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
-    folder      where the run is kept (default: nowhere)
+    folder      where the run is kept: a RunFolder, or the path of a new one (default: nowhere)
     trackers    told of every round
-    faults      who vanishes, crashes or comes too late (default: nobody but those that really do)
+    faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: no simulated
+                faults)
     stack       whether pools train clients side by side: "auto" (where it is quicker), "on" or "off"; the bits are
                 the same
     kernels     how recurrent layers compute, which can change bits: "numpy", "numba" or "measure"
                 (`KernelPlan.choose`); decided once, and kept in the folder for sessions that go on with the run
+
+    Anything else is refused as `BadInput`, with what was expected.
     """
 
     def __init__(
         self,
         model: Model,
-        strategy: Strategy | None = None,
-        protection: Protection | None = None,
+        strategy: Strategy | str | None = None,
+        protection: Protection | str | None = None,
         *,
         cohort: int | None = None,
-        sampler: Sampler | None = None,
+        sampler: Sampler | str | None = None,
         seed: int = 0,
         vocabulary: dict[str, Any] | None = None,
         evaluate: Evaluate | None = None,
-        folder: RunFolder | None = None,
+        folder: RunFolder | str | Path | None = None,
         trackers: Sequence[Tracker] = (),
-        faults: Faults | None = None,
+        faults: Faults | str | None = None,
         stack: str = "auto",
         kernels: str = "numpy",
     ):
-        self.model = model
-        self.strategy: Strategy = strategy or FedAvg()
-        self.protection: Protection = protection or Paillier()
-        self.cohort = cohort
-        self.sampler: Sampler = sampler or Uniform()
-        self.seed = seed
+        given.check_evaluate(evaluate)
+        self.model = given.as_model(model)
+        self.strategy = given.as_strategy(strategy)
+        self.protection = given.as_protection(protection)
+        self._protection_given = protection
+        self.cohort = None if cohort is None else given.whole_number("cohort", cohort, 1)
+        self.sampler = given.as_sampler(sampler)
+        self.seed = given.whole_number("seed", seed, 0, given.LARGEST_SEED)
         self.vocabulary = vocabulary or {}
         self.evaluate = evaluate
-        self.folder = folder
         self.trackers = trackers
-        self.faults = faults
+        self.faults = given.as_faults(faults)
         self.stack = stack
         self.kernels = kernels
+        self.folder = given.as_folder(folder, self._configuration())
 
-    def fit(self, pool: Pool, rounds: int = 10) -> History:
+    def _configuration(self) -> dict[str, Any]:
+        """What decides a run's numbers, for a folder that is given as a path."""
+        return {
+            "strategy": {"name": self.strategy.name, **self.strategy.arguments()},
+            "protection": {"name": self.protection.name, **self.protection.arguments()},
+            "cohort": self.cohort,
+            "seed": self.seed,
+        }
+
+    def fit(self, clients: Pool | Any, rounds: int = 10) -> History:
         """Run the federation; returns its history, and leaves the trained weights in `model`.
+
+        clients: a pool, or the clients themselves, which then run in this process: `Client`s or pairs (X, y).
 
         A round that fails is void and recorded. Raises `BadInput` before anything is written where the configuration
         cannot work, and where every client of a round refuses it; `FedlearnError` where every client of a round
         fails alike, with the exception's traceback as its cause; `NothingLearned` where no round counts.
         """
-        if rounds < 1:
-            raise BadInput(f"rounds is {rounds}, at least 1 is needed: raise it")
+        rounds = given.whole_number("rounds", rounds, 1, given.MOST_ROUNDS)
+        pool = given.as_pool(clients)
         size = check_cohort(self.cohort, len(pool))
         sampled = self.faults.sampled(size, len(pool)) if self.faults else size
         self.sampler.check(len(pool), sampled)
         most = min(self.sampler.limit(sampled), len(pool))
+        self.protection = given.as_protection(self._protection_given, most)
         kernels = self._kernel_plan()
         session = Session(
             pool, self.model, self.strategy, self.protection,

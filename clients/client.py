@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from fedlearn.datasets.examples import Examples
+import numpy as np
+
+from fedlearn.datasets.examples import Arrays, Examples
+from fedlearn.errors import BadInput
+from fedlearn.protocol import ClientId, party_name
 
 if TYPE_CHECKING:
     from clients.behaviours.base import Behaviour
@@ -31,4 +36,48 @@ class ClientSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int, /) -> Client: ...
+    def __getitem__(self, number: ClientId, /) -> Client: ...
+
+
+def as_clients(given: Any) -> ClientSource:
+    """The clients that a pool is given: a list whose items are `Client`s or pairs (X, y), or another `ClientSource`.
+
+    A pair is a client named client-0, client-1... by its place. Raises `BadInput` for anything else.
+    """
+    if isinstance(given, list | tuple):
+        return [_as_client(number, client) for number, client in enumerate(given)]
+    if isinstance(given, Mapping | str | bytes | np.ndarray | type) or not (
+        hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    ):
+        raise BadInput(f"clients are {given!r:.80}; give a list of Client(name, data) or of pairs (X, y), or a pool")
+    return cast(ClientSource, given)
+
+
+def _as_client(number: ClientId, given: Any) -> Client:
+    if isinstance(given, Client):
+        return given
+    if not (isinstance(given, list | tuple) and len(given) == 2):
+        raise BadInput(f"client {number} is {given!r:.80}; give Client(name, data), or a pair (X, y) of arrays")
+    features, targets = (_as_array(number, values) for values in given)
+    try:
+        return Client(f"client-{number}", Arrays(features, targets))
+    except BadInput as error:
+        raise BadInput(f"client {number}: {error}") from None
+
+
+def _as_array(number: ClientId, values: Any) -> np.ndarray:
+    """An array with an axis of examples; real numbers as float32, in which models compute."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise BadInput(f"client {number}: its examples make no array: {error}; all must have one shape") from None
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise BadInput(
+            f"client {number}: its examples are {values!r:.80}; give arrays of numbers, an example for each row"
+        )
+    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+
+
+def log_name(clients: ClientSource | Mapping[ClientId, Client], number: ClientId) -> str:
+    """The one name of a client in logs: its own, where clients are at hand; else its number's."""
+    return clients[number].name if type(clients) in (list, dict) else party_name(number)

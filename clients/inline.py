@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from clients.client import ClientSource
+from clients.client import ClientSource, as_clients
 from clients.memory import ClientMemory
 from clients.session import LocalSession
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
 
 
+def as_pool(clients: Any) -> InlinePool:
+    """The pool for clients that are given without one; raises `BadInput` as `as_clients` does."""
+    return InlinePool(clients)
+
+
 class InlinePool:
     """The simplest pool, and for small models the fastest. One BLAS thread, as in every pool."""
 
     def __init__(self, clients: ClientSource):
-        self._clients = clients
+        self._clients = as_clients(clients)
         self._blas: threadpool_limits | None = None
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from clients.client import Client, ClientSource
+from clients.client import Client, ClientSource, as_clients
 from fedlearn.errors import BadInput
 
 
@@ -14,9 +14,9 @@ class Shares:
     def __init__(self, clients: ClientSource, workers: int):
         if workers < 1:
             raise BadInput(f"workers is {workers}, at least 1 is needed: raise it")
-        self.clients = clients
-        self.workers = max(1, min(workers, len(clients)))
-        self.divisible = isinstance(clients, Sequence)
+        self.clients = as_clients(clients)
+        self.workers = max(1, min(workers, len(self.clients)))
+        self.divisible = isinstance(self.clients, Sequence)
 
     def numbers(self, worker: int) -> range:
         return range(worker, len(self.clients), self.workers)

@@ -1,4 +1,4 @@
-"""The client side of a session: what clients are told comes in, what their protection makes of it goes out.
+"""The client side of a session: messages to clients come in, what their protection makes of them goes out.
 
 A number's way up starts here: `LocalSession.exchange` reads the request, has it trained and encoded into integers
 (`clients/training.py`), lets the protection make its payload of them and signs it. Nothing else about a client
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgpack
 import numpy as np
 
-from clients.client import Client, ClientSource
+from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.training import LocalTraining, Task, guarded
@@ -40,7 +40,6 @@ from fedlearn.protocol import (
     Step,
     TrainRequest,
     Update,
-    party_name,
 )
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import ClientHalf
@@ -120,7 +119,7 @@ class LocalSession:
                 yield self._guarded_reply(client, step, inboxes[client], vector, digest)
 
     def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
-        """All that were trained as one sum of integers."""
+        """The sum of all trained clients' integers, as one message."""
         total = RunningSum(self._training.layout)
         members: list[int] = []
         for result in trained:
@@ -133,15 +132,17 @@ class LocalSession:
             body = PartialSum(tuple(members), total.total())
             yield Partial(body.clients, Message(self._session, step, self._worker, AGGREGATOR, body).to_bytes())
 
-    def _guarded_reply(self, client: int, step: Step, *told: Any) -> Reply | Lost:
-        return guarded(client, party_name(client), step.round, lambda: self._reply(client, step, *told))
+    def _guarded_reply(self, client: ClientId, step: Step, *arguments: Any) -> Reply | Lost:
+        return guarded(
+            client, log_name(self._clients, client), step.round, lambda: self._reply(client, step, *arguments)
+        )
 
     def _reply(
         self, client: int, step: Step, inbox: bytes, vector: np.ndarray | None = None, model: bytes = b""
     ) -> Reply:
         """What one client's half of the protection makes of its inbox and, in the training phase, its vector."""
-        told = self._read(inbox, Inbox, step).payload if inbox else b""
-        payload = self._half(client, step).step(step.phase, told, vector)
+        letter = self._read(inbox, Inbox, step).payload if inbox else b""
+        payload = self._half(client, step).step(step.phase, letter, vector)
         if self._protection.signed and vector is not None:
             payload = sign(self._signing[client], self._plan, step, client, Signed(model, payload))
         return Reply(client, Message(self._session, step, client, AGGREGATOR, Update(payload)).to_bytes())

@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Honest
-from clients.client import Client, ClientSource
+from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded, addable
 from clients.memory import ClientMemory
 from fedlearn import nn
@@ -31,7 +31,7 @@ from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
-from fedlearn.protocol import Lost, RunPlan, TrainRequest, party_name
+from fedlearn.protocol import ClientId, Lost, RunPlan, TrainRequest
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies import STRATEGIES
@@ -90,6 +90,9 @@ class LocalTraining:
         self._narrow = NarrowModel(model, 1 if plan.kernels["stack"] == "off" else None) if narrows else None
         self._keeps = self._strategy.keeps(self._size)
 
+    def _name(self, number: ClientId) -> str:
+        return log_name(self._clients, number)
+
     def check(self, request: TrainRequest) -> None:
         """Raise `ProtocolError` for a request of another model or strategy than the plan's."""
         request.check(self._size, self._strategy.broadcasts(self._size))
@@ -103,7 +106,7 @@ class LocalTraining:
                     client = self._clients[number]
                     groups.setdefault(self._way(client), {})[number] = client
                 except Exception as error:
-                    yield lost(number, party_name(number), task.round, error)
+                    yield lost(number, self._name(number), task.round, error)
             for (train, _), group in groups.items():
                 yield from train(group, task)
 
@@ -151,7 +154,7 @@ class LocalTraining:
             updates: list[LocalUpdate] = []
             for (number, client), rng in some:
                 work = partial(self._train_whole, number, client.data, rng, task)
-                done = guarded(number, client.name, task.round, work)
+                done = guarded(number, self._name(number), task.round, work)
                 if isinstance(done, LocalUpdate):
                     trained[number] = client
                     updates.append(done)
@@ -171,7 +174,9 @@ class LocalTraining:
         assert self._narrow is not None
         own: dict[int, OwnWords] = {}
         for number, client in group.items():
-            words = guarded(number, client.name, task.round, partial(self._narrow.own_words, cast(Bags, client.data)))
+            words = guarded(
+                number, self._name(number), task.round, partial(self._narrow.own_words, cast(Bags, client.data))
+            )
             if isinstance(words, Lost):
                 yield words
             else:
@@ -189,7 +194,7 @@ class LocalTraining:
             update = self._strategy.local_update(narrow, examples, {}, LocalRandom(self._seed, task.round, numbers))
         except Exception as error:  # the fault of one, as above
             if len(own) == 1:
-                yield lost(numbers[0], group[numbers[0]].name, task.round, error)
+                yield lost(numbers[0], self._name(numbers[0]), task.round, error)
                 return
             for number, words in own.items():
                 yield from self._narrow_stack(narrow, {number: words}, group, task)
@@ -210,7 +215,7 @@ class LocalTraining:
 
         for number, client in group.items():
             assert client.behaviour is not None
-            yield guarded(number, client.name, task.round, partial(misbehave, number, client, client.behaviour))
+            yield guarded(number, self._name(number), task.round, partial(misbehave, number, client, client.behaviour))
 
     def _encoded(
         self, group: dict[int, Client], task: Task, update: LocalUpdate, support: Support | None = None
@@ -230,7 +235,7 @@ class LocalTraining:
                 done = encoded(start, start + block)
             except Exception:  # the fault of one, as above
                 for row, number in enumerate(numbers[start : start + block], start):
-                    yield guarded(number, group[number].name, task.round, partial(encoded, row, row + 1))
+                    yield guarded(number, self._name(number), task.round, partial(encoded, row, row + 1))
             else:
                 yield done
 

@@ -18,15 +18,17 @@ from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.signed import Signed
 
 DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
+KEY_BITS = 3072  # by default, of n in Paillier: 128-bit security
+MIN_COHORT = 3  # by default, the fewest clients whose sum is opened
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the command line says about protection; each class takes from it what it needs."""
 
-    codec: FixedPoint
-    key_bits: int = 3072
-    min_cohort: int = 3
+    codec: FixedPoint = DEFAULT_CODEC
+    key_bits: int = KEY_BITS
+    min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     insecure_test_key: bool = False
 

@@ -19,7 +19,7 @@ from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import check_bits
 from fedlearn.errors import RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
-from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, KEY_BITS, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings
@@ -37,9 +37,9 @@ class Paillier(EncryptedSums):
     max_overlap: it opens no sum of a cohort that shares more clients with an earlier one; None for no limit.
     """
 
-    key_bits: int = 3072
+    key_bits: int = KEY_BITS
     codec: FixedPoint = DEFAULT_CODEC
-    min_cohort: int = 3
+    min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     insecure_test_key: bool = False
 

@@ -23,7 +23,7 @@ from fedlearn.crypto.keys import check_bits
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, check_parties, deal
 from fedlearn.errors import BadInput, CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
-from fedlearn.secure.base import DEFAULT_CODEC, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, KEY_BITS, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import Key, read_settings
@@ -41,9 +41,9 @@ class Threshold(EncryptedSums):
 
     threshold: int = 3
     trustees: int = 5
-    key_bits: int = 3072
+    key_bits: int = KEY_BITS
     codec: FixedPoint = DEFAULT_CODEC
-    min_cohort: int = 3
+    min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     insecure_test_key: bool = False
 

@@ -136,7 +136,7 @@ def test_configuration_is_checked_and_survives_the_plan():
         Masks(corrupt=0.5, dropouts=0.5)
     context = Settings(toy_codec(), min_cohort=4)
     for bad in ("masks:", "masks:many", "masks:-3", "masks:2.5"):
-        with pytest.raises(BadInput, match="give the number of neighbours"):
+        with pytest.raises(BadInput, match="neighbours"):
             PROTECTIONS.parse(bad, context)
     assert PROTECTIONS.parse("masks", context).neighbours is None
     protection = PROTECTIONS.parse("masks:20", context)

@@ -30,7 +30,7 @@ from fedlearn.crypto.neighbours import (
 )
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
-from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, Configuration, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.masks.client import MasksClient
 from fedlearn.secure.masks.server import MasksServer
@@ -51,7 +51,7 @@ class Masks(Configuration):
     """
 
     codec: FixedPoint = DEFAULT_CODEC
-    min_cohort: int = 3
+    min_cohort: int = MIN_COHORT
     neighbours: int | None = None
     corrupt: float = 0.2
     dropouts: float = 0.3

@@ -1,0 +1,129 @@
+"""What a user gives an `Aggregator`, made into what it works with; anything else is refused, with what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import index
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from aggregator.faults import Faults
+from aggregator.runfolder import RunFolder
+from aggregator.sampling import SAMPLERS, Sampler, Uniform
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.protocol import Pool
+from fedlearn.registry import find
+from fedlearn.secure import PROTECTIONS, Paillier
+from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
+from fedlearn.strategies import STRATEGIES, FedAvg
+from fedlearn.strategies.base import Strategy
+
+LARGEST_SEED = 2**64 - 1
+MOST_ROUNDS = 2**32 - 1  # a message's header holds the number of its round
+AS_POOL = "clients.inline:as_pool"  # by name, since this side of the wire knows no client
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as an int, NumPy's integers too; raises `BadInput` for any other kind and outside of least..most."""
+    limits = f"at least {least}" if most is None else f"from {least} to {most}"
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        raise BadInput(f"{name} is {value!r:.80}, a whole number {limits} is needed") from None
+    if number < least or (most is not None and number > most):
+        raise BadInput(f"{name} is {number}, it must be {limits}")
+    return number
+
+
+def as_model(given: Any) -> Model:
+    if not _offers(given, "vector", "gradient", "spec", "named_parameters"):
+        raise _refused("model", given, "a model, as fedlearn.models.spam.SpamClassifier(1000)")
+    return cast(Model, given)
+
+
+def as_strategy(given: Any) -> Strategy:
+    """given: a strategy, its name as on the command line (`fedprox:mu=0.1`), or None for FedAvg."""
+    if given is None:
+        return FedAvg()
+    if isinstance(given, str):
+        return cast(Strategy, STRATEGIES.parse(given))
+    if not _offers(given, "local_update", "server_step", "outputs", "arguments"):
+        raise _refused("strategy", given, "a strategy, as FedAvg(lr=0.1), or its name, as 'fedprox:mu=0.1'")
+    return cast(Strategy, given)
+
+
+def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends) -> Protection:
+    """given: a protection, its name as on the command line (`threshold:2/3`), or None for Paillier.
+
+    addends: clients whose updates the codec must hold, where it is not given with the protection.
+    """
+    codec = replace(DEFAULT_CODEC, addends=max(addends, DEFAULT_CODEC.addends))
+    if given is None:
+        return Paillier(codec=codec)
+    if isinstance(given, str):
+        return cast(Protection, PROTECTIONS.parse(given, Settings(codec)))
+    if not _offers(given, "client", "server", "openers", "arguments", "codec"):
+        raise _refused("protection", given, "a protection, as Plain() or Paillier(), or its name, as 'masks:20'")
+    return cast(Protection, given)
+
+
+def as_sampler(given: Any) -> Sampler:
+    """given: a sampler, its name as on the command line (`poisson`), or None for Uniform."""
+    if given is None:
+        return Uniform()
+    if isinstance(given, str):
+        return cast(Sampler, SAMPLERS.parse(given, _unknown))
+    if not _offers(given, "sample", "limit", "check"):
+        raise _refused("sampler", given, "a sampler, as Poisson(), or its name, as 'poisson'")
+    return cast(Sampler, given)
+
+
+def _unknown() -> Sequence[float]:
+    raise BadInput(
+        "sampler weighted needs the clients' numbers of examples, which no pool says: "
+        "give Weighted(numbers), or weighted:FILE"
+    )
+
+
+def as_faults(given: Any) -> Faults | None:
+    """given: faults, the same as on the command line (`dropout=0.1`), or None for nobody's."""
+    if given is None or isinstance(given, Faults):
+        return given
+    if isinstance(given, str):
+        return Faults.parse(given)
+    raise _refused("faults", given, "Faults(dropout=0.1), or text, as 'dropout=0.1'")
+
+
+def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:
+    """given: a run folder, the path of a new one, or None to keep nothing."""
+    if given is None or isinstance(given, RunFolder):
+        return given
+    if isinstance(given, str | PathLike):
+        return RunFolder(Path(given), configuration, {})
+    raise _refused("folder", given, "a RunFolder, or the path of a new folder")
+
+
+def as_pool(given: Any) -> Pool:
+    """given: a pool, or the clients themselves, which then run in this process (`clients.InlinePool`)."""
+    if _offers(given, "open", "enrol", "start", "exchange", "close"):
+        return cast(Pool, given)
+    return cast(Pool, find(AS_POOL)(given))
+
+
+def check_evaluate(given: Any) -> None:
+    if given is not None and not callable(given):
+        raise _refused("evaluate", given, "a function from the model to its metrics by name")
+
+
+def _offers(given: Any, *names: str) -> bool:
+    return not isinstance(given, type) and all(hasattr(given, name) for name in names)
+
+
+def _refused(name: str, given: Any, expected: str) -> BadInput:
+    instance = f": make one of it, {given.__name__}(...)" if isinstance(given, type) else ""
+    return BadInput(f"{name} is {given!r:.80}{instance}; give {expected}")

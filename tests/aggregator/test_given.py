@@ -1,0 +1,157 @@
+"""What a user gives an Aggregator: names, paths, plain clients and NumPy's numbers work; anything else is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.datasets.examples import Arrays
+from fedlearn.errors import BadInput, CodecError
+from fedlearn.models.mlp import MLP
+from fedlearn.secure import Masks, Paillier, Plain, Threshold
+from fedlearn.strategies import FedAvg
+from fedlearn.strategies.fedprox import FedProx
+from tests.toys import FailingBags, toy_clients, toy_model, toy_plain, toy_strategy
+
+SEEDS = (0, 2**63, 2**64 - 1)
+
+
+def pairs(count: int = 3, dtype=np.float64) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    return [(rng.standard_normal((8, 5)).astype(dtype), rng.integers(3, size=8)) for _ in range(count)]
+
+
+def mlp() -> MLP:
+    return MLP((5, 4, 3), rng=np.random.default_rng(1))
+
+
+def test_names_stand_for_what_they_name():
+    made = Aggregator(toy_model(), "fedprox:mu=0.25", "masks:20", sampler="poisson", faults="dropout=0.1")
+    assert made.strategy == FedProx(mu=0.25)
+    assert isinstance(made.protection, Masks)
+    assert made.protection.neighbours == 20
+    assert type(made.sampler).__name__ == "Poisson"
+    assert made.faults.dropout == 0.1
+    assert isinstance(Aggregator(toy_model(), "fedavg", "none").protection, Plain)
+    threshold = Aggregator(toy_model(), protection="threshold:3/4").protection
+    assert isinstance(threshold, Threshold)
+    assert (threshold.threshold, threshold.trustees) == (3, 4)
+    assert isinstance(Aggregator(toy_model()).protection, Paillier)
+    assert Aggregator(toy_model()).strategy == FedAvg()
+
+
+def test_a_run_by_names_a_path_and_pairs_is_that_of_the_objects(tmp_path):
+    plain, named = mlp(), mlp()
+    clients = [Client(f"client-{i}", Arrays(X.astype(np.float32), y)) for i, (X, y) in enumerate(pairs())]
+    Aggregator(plain, FedAvg(lr=0.5), Plain(), seed=7).fit(InlinePool(clients), 2)
+    by_name = Aggregator(
+        named, "fedavg:lr=0.5", "none", seed=np.int64(7), cohort=np.int32(3), folder=str(tmp_path / "run")
+    )
+    history = by_name.fit(pairs(), np.int16(2))
+    assert history.counted == 2
+    assert named.vector.tobytes() == plain.vector.tobytes()
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["seed"] == 7
+    assert run["configuration"]["strategy"]["lr"] == 0.5
+    with pytest.raises(BadInput, match="not empty"):
+        Aggregator(mlp(), folder=tmp_path / "run")
+
+
+def test_pairs_run_in_worker_processes_too():
+    inline, apart = mlp(), mlp()
+    Aggregator(inline, "fedavg", "none").fit(pairs(), 1)
+    Aggregator(apart, "fedavg", "none").fit(ProcessPool(pairs(), workers=2), 1)
+    assert inline.vector.tobytes() == apart.vector.tobytes()
+
+
+def test_a_codec_that_nobody_gave_holds_the_cohort():
+    clients = toy_clients(4) * 40
+    assert Aggregator(toy_model(), toy_strategy(), "none").fit(clients, 1).rounds[0].clients_ok == 160
+    with pytest.raises(CodecError, match="160 clients does not fit"):
+        Aggregator(toy_model(), toy_strategy(), Plain()).fit(clients, 1)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_seeds_of_64_bits_work(seed):
+    model = toy_model()
+    Aggregator(model, toy_strategy(), toy_plain(), seed=seed).fit(toy_clients(), 1)
+    assert np.isfinite(model.vector).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"strategy": "fedprxo"}, "unknown strategy 'fedprxo'"), ({"strategy": FedAvg}, "make one of it, FedAvg(...)"),
+     ({"strategy": 3}, "strategy is 3; give a strategy, as FedAvg(lr=0.1), or its name"),
+     ({"protection": "pailier"}, "unknown protection 'pailier'"), ({"protection": Plain}, "make one of it, Plain(...)"),
+     ({"protection": False}, "protection is False; give"), ({"sampler": "poison"}, "unknown sampler"),
+     ({"sampler": "weighted"}, "give Weighted(numbers)"), ({"sampler": 5}, "sampler is 5; give"),
+     ({"faults": 0.1}, "faults is 0.1; give"), ({"folder": 3}, "folder is 3; give"),
+     ({"evaluate": 0.5}, "evaluate is 0.5; give a function"),
+     ({"seed": None}, "seed is None, a whole number from 0 to 18446744073709551615 is needed"),
+     ({"seed": -1}, "seed is -1, it must be from 0"), ({"seed": 2**64}, "seed is 18446744073709551616, it must be"),
+     ({"seed": True}, "seed is True"), ({"seed": 1.0}, "seed is 1.0"), ({"seed": float("nan")}, "seed is nan"),
+     ({"seed": "3"}, "seed is '3'"), ({"cohort": 2.5}, "cohort is 2.5"), ({"cohort": True}, "cohort is True"),
+     ({"cohort": -3}, "cohort is -3")],
+)  # fmt: skip
+def test_anything_else_is_refused_with_what_was_expected(change, says):
+    with pytest.raises(BadInput, match=re.escape(says)):
+        Aggregator(toy_model(), **change)
+
+
+@pytest.mark.parametrize("model", ["spam", None, MLP, np.zeros(3)])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(BadInput, match=r"model is .*give a model"):
+        Aggregator(model)
+
+
+@pytest.mark.parametrize(
+    ("clients", "says"),
+    [(None, "clients are None; give a list of Client(name, data)"), ({"a": 1}, "clients are {'a': 1}"),
+     ("bob", "clients are 'bob'"), (np.zeros((3, 2)), "clients are array"), (InlinePool, "clients are <class"),
+     ([], "there are 0 clients"), ([3], "client 0 is 3; give Client(name, data), or a pair (X, y)"),
+     ([*pairs(1), (np.zeros((2, 5)), np.zeros(3))], "client 1: 2 examples but 3 targets"),
+     ([(np.zeros((2, 5)), ["a", "b"])], "client 0: its examples are ['a', 'b']; give arrays of numbers"),
+     ([([[1.0], [1.0, 2.0]], [0, 1])], "client 0: its examples make no array"),
+     ([(1.0, 2.0)], "client 0: its examples are 1.0")],
+)  # fmt: skip
+def test_what_are_no_clients_is_refused(clients, says):
+    with pytest.raises(BadInput, match=re.escape(says)):
+        Aggregator(toy_model(), protection="none").fit(clients, 1)
+
+
+@pytest.mark.parametrize("rounds", [0, -1, 2.0, None, True, 2**32])
+def test_rounds_that_cannot_be_counted_are_refused(rounds, tmp_path):
+    with pytest.raises(BadInput, match=f"rounds is {rounds}"):
+        Aggregator(toy_model(), protection="none", folder=tmp_path / "run").fit(toy_clients(), rounds)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_client_has_one_name_in_the_log_whatever_goes_wrong(caplog):
+    """A fault in training and one in a later step of the same protection are logged under the client's own name."""
+    names = []
+
+    class Names(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                names.append(record.client)
+
+    class Damaging(InlinePool):
+        def exchange(self, step, broadcast, inboxes):
+            if step.phase == "check":
+                inboxes = {client: b"damaged" if client == 4 else inbox for client, inbox in inboxes.items()}
+            yield from super().exchange(step, broadcast, inboxes)
+
+    clients = [*toy_clients(6), Client("alice", FailingBags(OSError("no space")))]
+    handler = Names()
+    logging.getLogger().addHandler(handler)
+    try:
+        Aggregator(toy_model(), toy_strategy(), Masks(corrupt=0.0)).fit(Damaging(clients), 1)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert sorted(names) == ["alice", "client-4"]
