@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,28 @@ def refuse_other_than_numbers(array: np.ndarray) -> None:
         )
 
 
-def is_double(value: Any) -> bool:
-    """Whether it is an array of float64, however its dtype came to be (pickled, big-endian, with metadata)."""
-    return isinstance(value, np.ndarray) and value.dtype.char == "d"
+def widens(values: Iterable[Any]) -> bool:
+    """Whether a result of these is a double: one of them is, and it is no lone number beside float32 arrays."""
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    wide = [array for array in arrays if array.dtype.char == "d"]
+    if all(array.ndim == 0 for array in wide):
+        return bool(wide) and not any(array.ndim and array.dtype.char in "ef" for array in arrays)
+    return True
+
+
+def is_half(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.char == "e"
+
+
+def as_float(value: Any, half: bool = True) -> Any:
+    """Whole numbers and bools as float32, floats as they are; without `half`, float16 becomes float32, too."""
+    if not isinstance(value, np.ndarray) or value.dtype.char in "fd" or (half and value.dtype.char == "e"):
+        return value
+    return value.astype(np.float32)
+
+
+def operand(x: Any) -> Any:
+    """What stands beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
+    if isinstance(x, np.ndarray | float | int):
+        return x
+    return x.item() if isinstance(x, np.generic) else array_of(x)

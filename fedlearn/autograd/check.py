@@ -57,7 +57,7 @@ def gradgradcheck(
         *point, g = arguments
         wanted = [x for x, old in zip(point, inputs, strict=True) if old.requires_grad]
         found = grad(function(*point), wanted, g, create_graph=True, allow_unused=True)
-        total = (found[0] * mixing[0]).sum()
+        total: Tensor = (found[0] * mixing[0]).sum()
         for part, mix in zip(found[1:], mixing[1:], strict=True):
             total = total + (part * mix).sum()
         return total

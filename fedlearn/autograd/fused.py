@@ -76,26 +76,51 @@ cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cr
 
 
 def _bce_with_logits(x: np.ndarray, target: np.ndarray, average: int = 0) -> tuple[Any, Any]:
-    losses = np.logaddexp(x, 0) - x * target
+    """log(1 + exp(-|x|)) + x (h - t), with h = 1 for x >= 0, else 0: nothing cancels at either end."""
+    z = np.abs(x)
+    np.negative(z, out=z)
+    np.exp(z, out=z)
+    excess = (x >= 0) - target  # -t or 1 - t: what the slope would be if x were infinite
+    losses = np.log1p(z)
+    losses += x * excess
     if average:
         losses = losses.reshape(*losses.shape[:-average], -1)
         losses = losses.sum(axis=-1) / losses.dtype.type(losses.shape[-1])
-    return losses, None
+    return losses, (z, excess)
 
 
-def _bce_with_logits_joint(g: np.ndarray, kept: None, x: np.ndarray, target: np.ndarray, average: int = 0) -> list[Any]:
+def _each(g: Any, x: np.ndarray, average: int) -> Any:
+    """The gradient of every loss, from that of the means."""
     if average:
         g = g / x.dtype.type(prod(x.shape[-average:]))
         g = g.reshape(*g.shape, *(1,) * average)
-    return [g * (0.5 * np.tanh(0.5 * x) + 0.5 - target), -g * x]
+    return g
+
+
+def _bce_with_logits_vjp(g: Any, kept: Any, x: np.ndarray, target: np.ndarray, average: int = 0) -> Any:
+    """sigmoid(x) - t, as (h - t) less or plus sigmoid(-|x|)."""
+    z, excess = kept
+    beyond = z / (1 + z)
+    return _each(g, x, average) * (excess - np.where(x >= 0, beyond, -beyond))
+
+
+def _bce_with_logits_target_vjp(g: Any, kept: Any, x: np.ndarray, target: np.ndarray, average: int = 0) -> Any:
+    return -_each(g, x, average) * x
 
 
 def _bce_with_logits_composed(x: Any, target: Any, average: int = 0) -> Any:
-    losses = softplus(x) - x * target
+    losses = target * softplus(-x) + (1 - target) * softplus(x)
     return mean(losses, axis=tuple(range(-average, 0))) if average else losses
 
 
-bce_with_logits = Fused("bce_with_logits", _bce_with_logits, _bce_with_logits_joint, _bce_with_logits_composed)
+bce_with_logits = Fused(
+    "bce_with_logits",
+    _bce_with_logits,
+    None,
+    _bce_with_logits_composed,
+    _bce_with_logits_vjp,
+    _bce_with_logits_target_vjp,
+)
 """-(t log sigmoid(x) + (1 - t) log sigmoid(-x)) for x and t of one shape, never overflowing."""
 
 

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.arrays import array_of, is_double
-from fedlearn.autograd.mode import mode
-from fedlearn.autograd.node import FREED, Node, next_id
+from fedlearn.autograd.arrays import as_float, is_half, operand, refuse_other_than_numbers, widens
+from fedlearn.autograd.mode import mode, plainly
+from fedlearn.autograd.node import FREED, Node, next_id, raw
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 OPS: dict[str, Op] = {}  # the one table: a name, and how it is computed and differentiated
-PLAIN = {np.ndarray, float, int, bool}
+PLAIN = {np.ndarray, float, int, bool}  # what needs no look before it is computed with
 
 
 class Op:
@@ -36,9 +36,13 @@ class Op:
     forward(*arrays, **params) computes the result. vjps[i](g, y, *inputs, **params) is the gradient of
     input i, given the gradient g of the result y; None where there is none to give. An op whose inputs go
     through one computation gives `joint` instead, which returns the gradients of all inputs at once.
-    With `linear=True` the vjps use the shapes of their arguments but not their values.
 
-    Called with arrays only, an op computes and returns an array; with a Tensor, it returns a Tensor.
+    linear: the vjps use the shapes of their arguments but not their values.
+    view: the result may show the memory of the first Tensor among the inputs.
+    floats: forward needs floating-point numbers; whole numbers and bools are made float32 first.
+
+    Called with arrays only, an op computes and returns an array; with a Tensor, it returns a Tensor. Raises
+    `ShapeError` for shapes and indices that do not fit, `BadInput` for values that it cannot take.
     """
 
     fused = False
@@ -50,12 +54,16 @@ class Op:
         *vjps: Callable[..., Any] | None,
         joint: Callable[..., Sequence[Any]] | None = None,
         linear: bool = False,
+        view: bool = False,
+        floats: bool = False,
     ):
         self.name = name
         self.forward = forward
         self.vjps = vjps
         self.joint = joint
         self.linear = linear
+        self.view = view
+        self.floats = floats
         OPS[name] = self
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
@@ -70,29 +78,54 @@ class Op:
                 odd = odd or type(x) not in PLAIN
                 values.append(x)
         if odd and tensors:
-            inputs = tuple([x if isinstance(x, Node) else _operand(x) for x in inputs])
-            values = [x._data if isinstance(x, Node) else x for x in inputs]
+            inputs = tuple([x if isinstance(x, Node) else operand(x) for x in inputs])
+            values = [raw(x) for x in inputs]
+        if self.floats and not all([type(x) is np.ndarray and x.dtype.char in "fde" for x in values]):
+            values = [as_float(value) for value in values]
         try:
-            result = kept = self.forward(*values, **params)
-        except BadInput:
-            raise
-        except (ValueError, IndexError) as error:
-            raise ShapeError(f"{self.name}{_shapes(values)} does not fit: {error}") from error
+            result = kept = mode.quietly(self.forward, *values, **params)
+        except Exception as error:
+            raise self._typed(error, values) from error
         if self.fused:
             result, kept = result
         if not tensors:
             return result
         if type(result) is not np.ndarray:
             result = np.asarray(result)
-        if result.dtype.char == "d" and not any(is_double(value) for value in values):
-            result = result.astype(np.float32)  # whole numbers in the mixture do not widen float32
+        if result.dtype.char != "f":
+            values, result, kept = self._settle(values, params, result, kept)
         out = Node.computed.__new__(Node.computed)
         out._data = result
         out._id = next_id()
+        if self.view and result.base is not None:
+            watch.share(out, inputs[0] if isinstance(inputs[0], Node) else next(filter(is_node, inputs)))
         if wanted and mode.recording:
             out.requires_grad = True
             out._made = (self, inputs, values, params, kept)
         return out
+
+    def _typed(self, error: Exception, values: Sequence[Any]) -> Exception:
+        """NumPy's refusals as errors of ours; any other as it is."""
+        if isinstance(error, ValueError | IndexError) and not isinstance(error, BadInput):
+            return ShapeError(f"{self.name}{_shapes(values)} does not fit: {error}")
+        if isinstance(error, TypeError | OverflowError):
+            return BadInput(f"{self.name}{_shapes(values)} cannot be computed: {error}")
+        return error
+
+    def _settle(self, values: list[Any], params: dict[str, Any], result: Any, kept: Any) -> tuple[list[Any], Any, Any]:
+        """A result in the precision that PyTorch gives it, if that is not float32 as it came."""
+        char = result.dtype.char
+        if char == "d" and not widens(values):
+            result = result.astype(np.float32)
+        elif char == "e":  # computed in float32, rounded once, and only where an input was no wider
+            half = any(is_half(value) for value in values)
+            values = [as_float(value, half=False) for value in values]
+            result = kept = mode.quietly(self.forward, *values, **params)
+            result = np.asarray(result).astype(np.float16 if half else np.float32)
+        elif char in "LQ" and not any(isinstance(v, np.ndarray) and v.dtype.char in "LQ" for v in values):
+            result = result.astype(np.int64)  # sums of small unsigned numbers
+        refuse_other_than_numbers(result)
+        return values, result, kept
 
     def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:
         """The gradients of the inputs that `y` was made from, for those inputs that want one."""
@@ -109,15 +142,15 @@ class Op:
                 yield x, vjp(g, kept, *values, **params)
 
     def __repr__(self) -> str:
-        return f"<op {self.name}>"
+        return self.name
 
 
 class Fused(Op):
     """An op computed in one go, for speed: its forward returns (result, kept).
 
-    `joint(g, kept, *inputs, **params)` is a fast vjp on arrays. `composed(*inputs, **params)` defines the
-    same thing out of simpler ops; under `create_graph` it is replayed and differentiated instead, and the
-    tests hold the fast version against it.
+    `joint(g, kept, *inputs, **params)`, or each of `vjps`, is a fast vjp on arrays. `composed(*inputs, **params)`
+    defines the same thing out of simpler ops; under `create_graph` it is replayed and differentiated instead, and
+    the tests hold the fast version against it.
     """
 
     fused = True
@@ -126,10 +159,11 @@ class Fused(Op):
         self,
         name: str,
         forward: Callable[..., Any],
-        joint: Callable[..., Sequence[Any]],
+        joint: Callable[..., Sequence[Any]] | None,
         composed: Callable[..., Any],
+        *vjps: Callable[..., Any] | None,
     ):
-        super().__init__(name, forward, joint=joint)
+        super().__init__(name, forward, *vjps, joint=joint, floats=True)
         self.composed = composed
 
     def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:
@@ -155,26 +189,34 @@ def pullback(
     """
     targets = None if wanted is None else {x._id for x in wanted}
     order = _newest_first(output, targets if stop and targets else set())
-    useful = None if targets is None else _leading_to(targets, order)
-    gradients: dict[int, Any] = {output._id: g}
-    found: list[tuple[Node, Any]] = []
-    before, mode.recording = mode.recording, create_graph
+    recording, quietly = mode.recording, mode.quietly
+    mode.recording, mode.quietly = create_graph, plainly
     try:
-        for y in order:
-            g = gradients.pop(y._id, None)
-            if g is None:
-                continue
-            at_target = y._made is None if targets is None else y._id in targets
-            if at_target:
-                found.append((y, g))
-            if y._made is not None and not (at_target and stop):
-                _pull_into(gradients, g, y, create_graph, useful)
+        found: list[tuple[Node, Any]] = quietly(_walk, order, {output._id: g}, targets, create_graph, stop)
     finally:
-        mode.recording = before
+        mode.recording, mode.quietly = recording, quietly
     if not retain_graph:
         for y in order:
             if y._made is not None:
-                y._made = FREED
+                y._made, y._past = FREED, None
+    return found
+
+
+def _walk(
+    order: Sequence[Node], gradients: dict[int, Any], targets: set[int] | None, create_graph: bool, stop: bool
+) -> list[tuple[Node, Any]]:
+    """`pullback` along tensors from the newest to the oldest."""
+    useful = None if targets is None else _leading_to(targets, order)
+    found = []
+    for y in order:
+        g = gradients.pop(y._id, None)
+        if g is None:
+            continue
+        at_target = y._made is None if targets is None else y._id in targets
+        if at_target:
+            found.append((y, g))
+        if y._made is not None and not (at_target and stop):
+            _pull_into(gradients, g, y, create_graph, useful)
     return found
 
 
@@ -211,13 +253,25 @@ def _newest_first(output: Node, boundary: Iterable[int]) -> list[Node]:
         if y._made is None or y._id in boundary:
             continue
         for x in y._made[1]:
-            if isinstance(x, Node) and x.requires_grad and x._id not in seen:
-                seen[x._id] = x
-                stack.append(x)
+            if isinstance(x, Node) and x.requires_grad:
+                if x._id > y._id:
+                    y._made = (y._made[0], tuple([_as_of(x, y._id) for x in y._made[1]]), *y._made[2:])
+                    stack.append(y)  # once more, with its inputs as they were
+                    break
+                if x._id not in seen:
+                    seen[x._id] = x
+                    stack.append(x)
     return sorted(seen.values(), key=attrgetter("_id"), reverse=True)
 
 
-def _leading_to(targets: set[int], newest_first: list[Node]) -> set[int]:
+def _as_of(x: Any, moment: int) -> Any:
+    """An input as it was then: a change in place that was recorded since has made another tensor of it."""
+    while isinstance(x, Node) and x._id > moment:
+        x = x._past
+    return x
+
+
+def _leading_to(targets: set[int], newest_first: Sequence[Node]) -> set[int]:
     """Those tensors through which a gradient reaches a target."""
     useful = set(targets)
     for y in reversed(newest_first):
@@ -236,11 +290,8 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return g.reshape(shape)
 
 
-def _operand(x: Any) -> Any:
-    """What stands beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
-    if type(x) in PLAIN:
-        return x
-    return x.item() if isinstance(x, np.generic) else array_of(x)
+def is_node(x: Any) -> bool:
+    return isinstance(x, Node)
 
 
 def _shapes(values: Iterable[Any]) -> str:

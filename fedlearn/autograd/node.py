@@ -15,6 +15,17 @@ next_id = itertools.count(1).__next__  # one clock: of tensors as they are made,
 FREED = ("freed",)  # stands in `_made` once a backward pass has let the inputs go
 
 
+class Memory:
+    """Numbers that several tensors may show, and when they were last changed in place (see watch.py)."""
+
+    __slots__ = ("array", "changed", "seen")
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.changed = 0
+        self.seen: tuple[int, int] | None = None  # when the array was last given out, and its checksum then
+
+
 class Node:
     """An array, when it was made, and from what."""
 
@@ -23,9 +34,9 @@ class Node:
     _data: np.ndarray
     _id: int
     _made: Any = None  # (op, inputs, their arrays, params, kept) once computed; None for a leaf
+    _past: Node | None = None  # what it was before a recorded change in place
     _grad: Any = None
-    _changed = 0  # these two: see watch.py
-    _seen: tuple[int, int] | None = None
+    _memory: Memory | None = None  # shared by all tensors that show the same memory; None where nobody asked yet
     requires_grad = False
 
 

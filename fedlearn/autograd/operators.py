@@ -1,68 +1,107 @@
-"""What can be written with a Tensor: Python's operators and NumPy's methods, each a row of the table of ops."""
+"""What can be written with a Tensor: Python's operators, and methods under NumPy's and PyTorch's names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedlearn.autograd import ops
+from fedlearn.autograd.face import method, typed
+from fedlearn.autograd.inplace import update
 from fedlearn.autograd.node import Node, raw
+from fedlearn.autograd.ops.shape import axes_of
+from fedlearn.errors import BadInput, ShapeError
 
 if TYPE_CHECKING:
+    from fedlearn.autograd.graph import Op
     from fedlearn.autograd.tensor import Tensor
 
-Axis = int | tuple[int, ...] | None
+FITS = (Node, float, int, np.ndarray, np.generic, list, tuple)  # what an operator takes on its other side
+
+Operator = Callable[[Any, Any], Any]
+
+
+def _forward(op: Op) -> Operator:
+    def operator(self: Any, other: Any) -> Any:
+        return op(self, other) if isinstance(other, FITS) else NotImplemented
+
+    return operator
+
+
+def _reflected(op: Op) -> Operator:
+    def operator(self: Any, other: Any) -> Any:
+        return op(other, self) if isinstance(other, FITS) else NotImplemented
+
+    return operator
+
+
+def _in_place(op: Op) -> Operator:
+    def operator(self: Any, other: Any) -> Any:
+        return update(self, op, other) if isinstance(other, FITS) else NotImplemented
+
+    return operator
+
+
+def _compared(ufunc: np.ufunc) -> Operator:
+    """Comparisons and bit operations give arrays: they have no gradient."""
+
+    def operator(self: Any, other: Any) -> Any:
+        if not isinstance(other, FITS):
+            return NotImplemented
+        try:
+            return ufunc(self._data, raw(other))
+        except ValueError as error:
+            raise ShapeError(f"{ufunc.__name__}: {error}") from error
+        except TypeError as error:
+            raise BadInput(f"{ufunc.__name__}: {error}") from error
+
+    return operator
 
 
 class Operators(Node):
-    """The arithmetic face of `Tensor`. Methods follow NumPy (axis, keepdims), so that a vjp reads the same on both."""
+    """The arithmetic face of `Tensor`. Methods follow NumPy (axis, keepdims), so that a vjp reads the same on both.
 
-    def __add__(self, other: Any) -> Tensor:
-        return ops.add(self, other)
+    PyTorch's names of arguments (dim, keepdim) do as well.
+    """
 
-    def __radd__(self, other: Any) -> Tensor:
-        return ops.add(other, self)
+    __add__, __radd__, __iadd__ = _forward(ops.add), _reflected(ops.add), _in_place(ops.add)
+    __sub__, __rsub__, __isub__ = _forward(ops.sub), _reflected(ops.sub), _in_place(ops.sub)
+    __mul__, __rmul__, __imul__ = _forward(ops.mul), _reflected(ops.mul), _in_place(ops.mul)
+    __truediv__, __rtruediv__, __itruediv__ = _forward(ops.div), _reflected(ops.div), _in_place(ops.div)
+    __pow__, __rpow__, __ipow__ = _forward(ops.power), _reflected(ops.power), _in_place(ops.power)
+    __matmul__, __rmatmul__, __imatmul__ = _forward(ops.matmul), _reflected(ops.matmul), _in_place(ops.matmul)
+    __mod__, __rmod__, __imod__ = _forward(ops.remainder), _reflected(ops.remainder), _in_place(ops.remainder)
+    __floordiv__, __rfloordiv__ = _forward(ops.floor_divide), _reflected(ops.floor_divide)
+    __ifloordiv__ = _in_place(ops.floor_divide)
 
-    def __sub__(self, other: Any) -> Tensor:
-        return ops.sub(self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return ops.sub(other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return ops.mul(self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return ops.mul(other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return ops.div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return ops.div(other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return ops.power(self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return ops.power(other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return ops.matmul(other, self)
+    __lt__, __le__ = _compared(np.less), _compared(np.less_equal)
+    __gt__, __ge__ = _compared(np.greater), _compared(np.greater_equal)
+    __eq__, __ne__ = _compared(np.equal), _compared(np.not_equal)
+    __and__, __or__, __xor__ = _compared(np.bitwise_and), _compared(np.bitwise_or), _compared(np.bitwise_xor)
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+    __hash__ = object.__hash__  # by identity
 
     def __neg__(self) -> Tensor:
-        return ops.neg(self)
+        return ops.neg(self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return ops.clone(self)  # type: ignore[no-any-return]
 
     def __abs__(self) -> Tensor:
-        return ops.abs_(self)
+        return ops.abs_(self)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Any:
+        if self._data.dtype.kind == "f":
+            raise BadInput(f"~ of a {self._data.dtype} tensor: only bools and whole numbers have bits to turn")
+        return np.invert(self._data)
+
+    def __round__(self, decimals: int = 0) -> Tensor:
+        return ops.round_(self, decimals=decimals or 0)  # type: ignore[no-any-return]
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index=plain_index(index))
+        return ops.getitem(self, index=plain_index(index))  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
@@ -70,126 +109,147 @@ class Operators(Node):
     def __len__(self) -> int:
         return len(self._data)
 
-    # Comparisons give arrays of bool: they have no gradient. Tensors hash by identity.
+    def __contains__(self, number: Any) -> bool:
+        return bool((self == number).any())
 
-    def __lt__(self, other: Any) -> np.ndarray:
-        return self._data < raw(other)
+    # Element by element
 
-    def __le__(self, other: Any) -> np.ndarray:
-        return self._data <= raw(other)
+    abs, sign, square, sqrt = method(ops.abs_), method(ops.sign), method(ops.square), method(ops.sqrt)
+    exp, exp2, expm1 = method(ops.exp), method(ops.exp2), method(ops.expm1)
+    log, log2, log10, log1p = method(ops.log), method(ops.log2), method(ops.log10), method(ops.log1p)
+    sin, cos, tan = method(ops.sin), method(ops.cos), method(ops.tan)
+    asin, acos, atan = method(ops.asin), method(ops.acos), method(ops.atan)
+    sinh, cosh, tanh = method(ops.sinh), method(ops.cosh), method(ops.tanh)
+    asinh, acosh, atanh = method(ops.asinh), method(ops.acosh), method(ops.atanh)
+    arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+    sigmoid, relu, erf = method(ops.sigmoid), method(ops.relu), method(ops.erf)
+    floor, ceil, round, clone = method(ops.floor), method(ops.ceil), method(ops.round_), method(ops.clone)
+    neg, copy = method(ops.neg), clone
+    add, sub, mul, div = __add__, __sub__, __mul__, __truediv__
+    pow, matmul, remainder, floor_divide = __pow__, __matmul__, __mod__, __floordiv__
+    atan2, maximum, minimum = _forward(ops.atan2), _forward(ops.maximum), _forward(ops.minimum)
+    logaddexp, masked_fill = _forward(ops.logaddexp), ops.masked_fill
 
-    def __gt__(self, other: Any) -> np.ndarray:
-        return self._data > raw(other)
+    @typed
+    def clip(self, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None) -> Any:
+        """Numbers below `low` as `low`, those above `high` as `high` (also as min and max)."""
+        return ops.clip(self, low=raw(low if min is None else min), high=raw(high if max is None else max))
 
-    def __ge__(self, other: Any) -> np.ndarray:
-        return self._data >= raw(other)
+    clamp = clip
 
-    def __eq__(self, other: Any) -> np.ndarray:  # type: ignore[override]
-        return self._data == raw(other)
+    # Along an axis
 
-    def __ne__(self, other: Any) -> np.ndarray:  # type: ignore[override]
-        return self._data != raw(other)
+    sum, mean, prod, var, std = (
+        method(ops.sum_), method(ops.mean), method(ops.prod), method(ops.var), method(ops.std),
+    )  # fmt: skip
+    max, min, amax, amin = method(ops.max_), method(ops.min_), method(ops.amax), method(ops.amin)
+    cumsum, cumprod = method(ops.cumsum), method(ops.cumprod)
+    softmax, log_softmax, logsumexp = method(ops.softmax), method(ops.log_softmax), method(ops.logsumexp)
+    any, all, argmax, argmin, argsort, topk = ops.any_, ops.all_, ops.argmax, ops.argmin, ops.argsort, ops.topk
 
-    __hash__ = object.__hash__
+    @typed
+    def sort(self, axis: int = -1, descending: bool = False) -> Any:
+        """The numbers along an axis in order, and the places where they were (as PyTorch)."""
+        places = ops.argsort(self, axis, descending)
+        return ops.gather(self, axis, places), places
 
-    # Methods
+    @typed
+    def norm(self, p: Any = None, axis: Any = None, keepdims: bool = False, *, ord: Any = None) -> Any:
+        """The length of all numbers, or of those along an axis: see ops.norm."""
+        return ops.norm(self, p if ord is None else ord, axis, keepdims)
 
-    def abs(self) -> Tensor:
-        return ops.abs_(self)
+    dot, outer = ops.dot, ops.outer
 
-    def exp(self) -> Tensor:
-        return ops.exp(self)
+    # In another arrangement
 
-    def log(self) -> Tensor:
-        return ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        return ops.sqrt(self)
-
-    def tanh(self) -> Tensor:
-        return ops.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        return ops.sigmoid(self)
-
-    def relu(self) -> Tensor:
-        return ops.relu(self)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
-        return ops.clip(self, low=low, high=high)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.sum_(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.mean(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.max_(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.min_(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, keepdims: bool = False, correction: int = 1) -> Tensor:
-        """Variance with the divisor n - correction (PyTorch's default of 1, where NumPy's is 0)."""
-        return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
-
-    def cumsum(self, axis: int) -> Tensor:
-        return ops.cumsum(self, axis=axis)
-
-    def argmax(self, axis: int | None = None) -> Any:
-        return self._data.argmax(axis)
+    swapaxes, flip, gather, index_add = method(ops.swapaxes), method(ops.flip), ops.gather, ops.index_add
+    squeeze, unsqueeze, moveaxis, movedim = ops.squeeze, ops.unsqueeze, ops.moveaxis, ops.moveaxis
+    roll, diff, diag, diagonal, trace = ops.roll, ops.diff, ops.diag, ops.diagonal, ops.trace
+    tril, triu, split, tile = ops.tril, ops.triu, ops.split, ops.tile
 
     def reshape(self, *shape: Any) -> Tensor:
-        return ops.reshape(self, shape=_flat(shape))
+        return ops.reshape(self, shape=sizes(shape))  # type: ignore[no-any-return]
+
+    view = reshape
 
     def transpose(self, *axes: Any) -> Tensor:
-        """Axes in a new order; reversed when none is given (as NumPy)."""
-        return ops.transpose(self, axes=_flat(axes) or tuple(range(self._data.ndim))[::-1])
+        """Two axes swapped (PyTorch's), or all in a new order (NumPy's); reversed when none is given."""
+        count = self._data.ndim
+        if len(axes) == 2 and count > 1 and np.ndim(axes[0]) == 0:
+            return ops.swapaxes(self, first=axes[0], second=axes[1])  # type: ignore[no-any-return]
+        return self.permute(*axes) if axes and axes != (None,) else self.permute(*range(count)[::-1])
 
     def permute(self, *axes: Any) -> Tensor:
         """Axes in a new order (PyTorch's name)."""
-        return ops.transpose(self, axes=_flat(axes))
+        return ops.transpose(self, axes=sizes(axes))  # type: ignore[no-any-return]
 
     @property
     def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
         return self.transpose()
 
-    def swapaxes(self, first: int, second: int) -> Tensor:
-        return ops.swapaxes(self, first=first, second=second)
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 (PyTorch's name)
+        return ops.swapaxes(self, first=-2, second=-1)  # type: ignore[no-any-return]
 
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        return ops.reshape(self, shape=self._data.squeeze(axis).shape)
+    def t(self) -> Tensor:
+        """A matrix transposed; a vector or a number as it is."""
+        if self._data.ndim > 2:
+            raise ShapeError(f"t() takes a matrix, this tensor is {self._data.shape}: give transpose() two axes")
+        return self.transpose()
 
-    def unsqueeze(self, axis: int) -> Tensor:
-        return ops.reshape(self, shape=np.expand_dims(self._data, axis).shape)
+    @typed
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
+        """The axes from `start_dim` to `end_dim` made into one."""
+        shape = self._data.shape
+        if not shape:
+            return self.reshape(1)
+        first, last = axes_of((start_dim, end_dim), len(shape))
+        if first > last:
+            raise ShapeError(f"flatten from axis {start_dim} to {end_dim}: the first comes after the last")
+        return self.reshape(*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :])
 
-    def flatten(self, start: int = 0) -> Tensor:
-        """The axes from `start` on made into one."""
-        return ops.reshape(self, shape=(*self._data.shape[:start], -1))
+    def ravel(self) -> Tensor:
+        return self.reshape(self._data.size)
 
-    def expand(self, *shape: Any) -> Tensor:
+    @typed
+    def expand(self, *shape: Any) -> Any:
         """Broadcast to `shape`, where -1 keeps an axis (PyTorch's name)."""
-        wanted = _flat(shape)
+        wanted = sizes(shape)
         old = (1,) * (len(wanted) - self._data.ndim) + self._data.shape
         return ops.broadcast_to(self, shape=tuple(o if n == -1 else n for o, n in zip(old, wanted, strict=True)))
 
     def broadcast_to(self, *shape: Any) -> Tensor:
-        return ops.broadcast_to(self, shape=_flat(shape))
+        return ops.broadcast_to(self, shape=sizes(shape))  # type: ignore[no-any-return]
 
-    def flip(self, axis: Axis = None) -> Tensor:
-        return ops.flip(self, axis=axis)
+    def repeat(self, *times: Any, axis: int | None = None) -> Any:
+        """The whole array several times along each axis (PyTorch's), or with `axis` each slice of it (NumPy's)."""
+        return ops.tile(self, sizes(times)) if axis is None else ops.repeat(self, *times, axis=axis)
+
+    repeat_interleave = ops.repeat
 
     def astype(self, dtype: Any) -> Tensor:
-        return ops.astype(self, dtype=np.dtype(dtype))
+        """The same numbers in another precision, recorded."""
+        return ops.astype(self, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
+
+    def float(self) -> Tensor:
+        return self.astype(np.float32)
+
+    def double(self) -> Tensor:
+        return self.astype(np.float64)
+
+    def long(self) -> Tensor:
+        return self.astype(np.int64)
 
 
 def plain_index(index: Any) -> Any:
+    """An index without Tensors and lists, as NumPy takes it."""
     if isinstance(index, tuple):
-        return tuple(plain_index(i) for i in index)
-    return np.asarray(index) if isinstance(index, list) else raw(index)
+        return tuple([plain_index(i) for i in index])
+    if isinstance(index, list):
+        return np.array(index) if index else np.zeros(0, np.int64)
+    return raw(index)
 
 
-def _flat(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """(2, 3) from f(2, 3) and from f((2, 3))."""
-    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+    return tuple(given[0]) if len(given) == 1 and np.ndim(given[0]) else given

@@ -10,8 +10,12 @@ import numpy as np
 from fedlearn.autograd import watch
 from fedlearn.autograd.arrays import array_of
 from fedlearn.autograd.graph import pullback
+from fedlearn.autograd.inplace import wants_gradient, write
+from fedlearn.autograd.mode import mode, no_grad
 from fedlearn.autograd.node import Node, next_id, raw
+from fedlearn.autograd.numpy_face import call_function, call_ufunc, recorded
 from fedlearn.autograd.operators import Operators, plain_index
+from fedlearn.autograd.ops import clone
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
@@ -25,7 +29,6 @@ class Tensor(Operators):
     """
 
     __array_priority__ = 1000.0
-    __array_ufunc__ = None  # array + Tensor is answered by the Tensor
 
     _grad: Tensor | RowSparse | None = None
 
@@ -54,7 +57,13 @@ class Tensor(Operators):
 
     @data.setter
     def data(self, value: Any) -> None:
-        self[...] = value
+        if value is self._data:  # tensor.data += ... has changed it already
+            watch.announce(self, next_id())
+            return
+        if mode.recording and wants_gradient(value):
+            raise GraphError("a value that wants a gradient is put into .data, which records nothing: detach() it")
+        with no_grad():
+            self[...] = value
 
     def numpy(self) -> np.ndarray:
         """The array, shared and read-only."""
@@ -63,7 +72,15 @@ class Tensor(Operators):
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad and mode.recording:
+            raise GraphError("a tensor that wants a gradient becomes a plain array: say so by .numpy() or .detach()")
         return np.array(self._data, dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, way: str, *inputs: Any, **kwargs: Any) -> Any:
+        return call_ufunc(ufunc, way, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return call_function(RECORDED, function, args, kwargs)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,24 +109,35 @@ class Tensor(Operators):
             raise ShapeError(f"item() gives one number, this tensor is {self.shape}: index or sum it first")
         return self._data.item()
 
+    def tolist(self) -> Any:
+        """Its numbers as nested lists of Python's."""
+        return self._data.tolist()
+
     def __float__(self) -> float:
         return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"a {self.dtype} tensor is no index: make it of whole numbers")
+        return int(self.item())
 
     def __bool__(self) -> bool:
         return bool(self.item())
 
+    def __format__(self, how: str) -> str:
+        return format(self.item(), how) if how else str(self)
+
     def detach(self) -> Tensor:
         """The same numbers, in shared memory, without their history."""
-        return wrap(self._data)
+        alike = wrap(self._data)
+        alike._memory = watch.memory_of(self)
+        return alike
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self._made is not None:
-            raise GraphError("a computed tensor cannot be written to: its history would not explain it; detach() it")
-        try:
-            self._data[plain_index(index)] = raw(value)
-        except (ValueError, IndexError) as error:
-            raise ShapeError(f"{np.shape(raw(value))} does not go into {self.shape}[{index}]: {error}") from error
-        watch.announce(self, next_id())
+        write(self, plain_index(index), value)
 
     def __repr__(self) -> str:
         numbers = np.array2string(self._data, precision=4, separator=", ", prefix="Tensor(")
@@ -157,6 +185,7 @@ class Tensor(Operators):
 
 
 Node.computed = Tensor
+RECORDED = recorded(Tensor)
 
 
 def grad(
@@ -209,8 +238,8 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     if np.shape(raw(gradient)) != output.shape:
         raise ShapeError(f"a gradient of shape {np.shape(raw(gradient))} does not fit a result of {output.shape}")
     if create_graph:
-        return gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-    return np.asarray(raw(gradient), output.dtype)
+        return clone(gradient) if isinstance(gradient, Tensor) else Tensor(gradient)
+    return np.array(raw(gradient), output.dtype)  # a copy: the gradient of a leaf is its own
 
 
 def _dense(g: Any) -> Tensor:

@@ -1,20 +1,20 @@
 """In-place changes: noticed, so that a backward pass never runs on numbers that are no longer there.
 
-A vjp reads the arrays of its inputs after the fact. Whoever writes into one of them in between would get
-wrong gradients without a word. The engine itself never writes; a user does, by `tensor[...] = value`, by
-an optimizer's step, or through the array that `tensor.data` or `module.vector` gave out. The first two
-announce the change. For an array given out, a checksum is taken at that moment; if it differs later, the
-array was changed after that moment. `tensor.numpy()` gives a read-only view and costs nothing.
+A vjp reads the arrays of its inputs after the fact. Whoever writes into one of them in between would get wrong
+gradients without a word. The engine itself never writes; a user does: by `tensor[...] = value` or `tensor -= value`, by
+an optimizer's step, or through the array that `tensor.data` or `module.vector` gave out. The first two announce the
+change to the memory that they wrote into, which a tensor shares with its views and with what `detach()` made of it. For
+an array given out, a checksum is taken at that moment; if it differs later, the array was changed after that moment.
+`tensor.numpy()` gives a read-only view and costs nothing.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
-from fedlearn.autograd.node import Node
+from fedlearn.autograd.node import Memory, Node
 from fedlearn.errors import GraphError
 
 # When any array was last given out or announced as changed, on the clock that also numbers tensors.
@@ -26,48 +26,66 @@ def announce(tensor: Node, now: int) -> None:
     """The tensor's numbers have just been changed."""
     global latest
     latest = now
-    tensor._changed = now
-    tensor._seen = None
+    memory = memory_of(tensor)
+    memory.changed = now
+    memory.seen = None
 
 
 def look(tensor: Node, now: int) -> None:
     """The tensor's array is about to be given out: remember what it holds."""
     global latest
     latest = now
-    for t in _memory_of(tensor):
-        checksum = _checksum(t)
-        if t._seen is not None and t._seen[1] != checksum:
-            t._changed = t._seen[0]
-        t._seen = (now, checksum)
+    memory = memory_of(tensor)
+    checksum = _checksum(memory.array)
+    if memory.seen is not None and memory.seen[1] != checksum:
+        memory.changed = memory.seen[0]
+    memory.seen = (now, checksum)
+
+
+def memory_of(tensor: Node) -> Memory:
+    """What is known of the tensor's memory; made anew where its numbers have moved, as into a module's vector."""
+    memory = tensor._memory
+    if memory is None or not is_shared(tensor._data, memory.array):
+        memory = tensor._memory = Memory(tensor._data)
+    return memory
+
+
+def share(view: Node, source: Node) -> None:
+    """`view` may show the memory of `source`: then a change of one is a change of the other."""
+    array, memory = source._data, source._memory
+    if memory is None or memory.array is not array:
+        if not is_shared(view._data, array):
+            return
+        memory = memory_of(source)
+    elif view._data.base is not array and not is_shared(view._data, array):
+        return
+    view._memory = memory
+
+
+def is_shared(array: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays show the same memory; the answer is mostly found without comparing addresses."""
+    base = array.base
+    if array is other or base is other or other.base is array:
+        return True
+    return base is not None and (base is other.base or np.may_share_memory(array, other))
 
 
 def refuse_stale(made: Node) -> None:
     """Raise `GraphError` if `made` or what it was made from has changed since it was made."""
     op, inputs, *_ = made._made
     for x in (made, *inputs):
-        if isinstance(x, Node) and any(_changed_since(t, made._id) for t in _memory_of(x)):
+        if isinstance(x, Node) and x._memory is not None and _changed_since(x._memory, made._id):
             raise GraphError(
-                f"a {x._data.shape} tensor that the backward pass of {op.name} needs was changed in place "
+                f"a {x._data.shape} tensor that the backward pass of {op} needs was changed in place "
                 "after it was used: change it after backward(), or run the forward pass again"
             )
 
 
-def _changed_since(tensor: Node, moment: int) -> bool:
-    if tensor._seen is not None and tensor._seen[0] > moment and _checksum(tensor) != tensor._seen[1]:
+def _changed_since(memory: Memory, moment: int) -> bool:
+    if memory.seen is not None and memory.seen[0] > moment and _checksum(memory.array) != memory.seen[1]:
         return True
-    return tensor._changed > moment
+    return memory.changed > moment
 
 
-def _memory_of(tensor: Node) -> Iterator[Node]:
-    """The tensor and, where it is a view, those whose memory it shows."""
-    yield tensor
-    while tensor._made is not None and tensor._made[1:]:
-        source = next(x for x in tensor._made[1] if isinstance(x, Node))
-        if not np.may_share_memory(tensor._data, source._data):
-            return
-        tensor = source
-        yield tensor
-
-
-def _checksum(tensor: Node) -> int:
-    return zlib.crc32(np.ascontiguousarray(tensor._data).data)
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data)

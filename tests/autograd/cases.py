@@ -38,6 +38,28 @@ def positive(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
     return rng.uniform(0.5, 2.0, shape)
 
 
+def fraction(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    return rng.uniform(-0.9, 0.9, shape)
+
+
+def with_zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Numbers of which about a third are 0."""
+    return [positive(rng, shape) * (rng.random(shape) < 0.67)]
+
+
+def spread(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """At least three along the first axis, so that no standard deviation is near 0."""
+    return [apart(rng, (shape[0] + 2, *shape[1:]))]
+
+
+def written(x: Any, value: Any) -> Any:
+    """A copy of `x` with a value written into it."""
+    y = x * 1
+    y[0] = value * value
+    y[-1:] *= 2
+    return y * x
+
+
 def apart(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
     """Distinct numbers, no two nearer than 0.05, none near 0: no kink is met by a small step."""
     count = int(np.prod(shape))
@@ -201,7 +223,6 @@ CASES = [
     Case("softplus", lambda x: ops.softplus(x), unary(normal)),
     Case("relu", lambda x: x.relu(), unary(apart)),
     Case("leaky_relu", lambda x: ops.leaky_relu(x, slope=0.1), unary(apart)),
-    Case("erf", lambda x: ops.gelu(x), unary(normal)),
     Case("clip", lambda x: x.clip(-0.3, 0.4), unary(apart)),
     Case("maximum", lambda a, b: ops.maximum(a, b), distinct_pair),
     Case("minimum", lambda a, b: ops.minimum(a, b), distinct_pair),
@@ -239,6 +260,45 @@ CASES = [
     Case("take", lambda w: ops.take(w, indices=picks(w, 6).reshape(2, 3)) ** 2, matrix),
     Case("pick", lambda x: ops.pick(x, index=classes(x)) ** 2, logits),
     Case("place", lambda x: ops.place(x, index=np.ones(x.shape, int), length=3) ** 2, unary(normal)),
+    Case("clone", lambda x: +x * x, unary(normal)),
+    Case("square", lambda x: x.square(), unary(normal)),
+    Case("remainder", lambda a, b: (a % b) * a, lambda rng, shape: [apart(rng, shape), 4 + positive(rng, shape)]),
+    Case("exp2", lambda x: x.exp2(), unary(normal)),
+    Case("expm1", lambda x: x.expm1(), unary(normal)),
+    Case("log2", lambda x: x.log2(), unary(positive)),
+    Case("log10", lambda x: x.log10(), unary(positive)),
+    Case("log1p", lambda x: x.log1p(), unary(positive)),
+    Case("sign", lambda x: x.sign() * x, unary(apart)),
+    Case("floor", lambda x: x.floor() * x, unary(apart)),
+    Case("ceil", lambda x: x.ceil() * x, unary(apart)),
+    Case("round", lambda x: round(x * 0.9) * x, unary(apart)),
+    Case("floor_divide", lambda x: (x // 0.7) * x, unary(apart)),
+    Case("sin", lambda x: x.sin(), unary(normal)),
+    Case("cos", lambda x: x.cos(), unary(normal)),
+    Case("tan", lambda x: x.tan(), unary(fraction)),
+    Case("asin", lambda x: x.asin(), unary(fraction)),
+    Case("acos", lambda x: x.acos(), unary(fraction)),
+    Case("atan", lambda x: x.atan(), unary(normal)),
+    Case("atan2", lambda a, b: a.atan2(b), binary(positive)),
+    Case("sinh", lambda x: x.sinh(), unary(normal)),
+    Case("cosh", lambda x: x.cosh(), unary(normal)),
+    Case("asinh", lambda x: x.asinh(), unary(normal)),
+    Case("acosh", lambda x: (x + 1).acosh(), unary(positive)),
+    Case("atanh", lambda x: x.atanh(), unary(fraction)),
+    Case("sigmoid_slope", lambda x: ops.sigmoid_slope(x), unary(normal)),
+    Case("normal_cdf", lambda x: ops.normal_cdf(x), unary(normal)),
+    Case("erf", lambda x: x.erf(), unary(normal)),
+    Case("logaddexp", lambda a, b: a.logaddexp(b), binary(normal)),
+    Case("amax", lambda x: x.amax(dim=-1, keepdim=True) * x.amax((0, -1)[: x.ndim]), unary(apart)),
+    Case("amin", lambda x: x.amin(0) * x.amin(), unary(apart)),
+    Case("std", lambda x: x.std(correction=-1) * x.std(0, keepdims=True, correction=0), spread),
+    Case("prod", lambda x: x.prod() * x.prod(-1, keepdims=True), unary(positive)),
+    Case("prod", lambda x: x.prod() * x + x.prod(axis=-1, keepdims=True), with_zeros),
+    Case("cumprod", lambda x: x.cumprod(-1), unary(positive)),
+    Case("cumprod", lambda x: x.cumprod(0) * x, with_zeros),
+    Case("norm", lambda x: x.norm() * x.norm(dim=-1, keepdim=True), unary(positive)),
+    Case("roll", lambda x: x.roll(1) * x.roll((1, -2), (0, -1)), unary(normal)),
+    Case("setitem", written, lambda rng, shape: [normal(rng, shape), normal(rng, shape[1:])]),
     Case("windows", lambda x: ops.windows(x, **WINDOW, fill=0.0) ** 2, images),
     Case("overlap_add", seen_twice, images),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
@@ -253,3 +313,41 @@ CASES = [
     Case("embedding_bag", stacked_bags("mean"), two_matrices),
     *RECURRENT,
 ]
+
+# Functions that are composed of ops, under the names they have in the table of functions.
+COMPOSED = [
+    Case("argsort", lambda x: x[x.argsort(0)] ** 2, lambda rng, shape: [apart(rng, shape[:1])]),
+    Case("concatenate", lambda *xs: ops.concatenate(xs, axis=0) ** 2, several),
+    Case("diag", lambda x: x.diag(1) @ ops.diag(x[0, :2]), lambda rng, shape: [normal(rng, (2, 3))]),
+    Case("diagonal", lambda x: ops.diagonal(x, 1, -1, 0) ** 2, lambda rng, shape: [normal(rng, (2, *shape, 3))]),
+    Case("diff", lambda x: x.diff(2, 0) ** 2, spread),
+    Case("dot", lambda a, b: ops.dot(a, b) ** 2, lambda rng, shape: [normal(rng, shape), normal(rng, shape[-1:])]),
+    Case("einsum", lambda x: ops.einsum("iji->ij", x) ** 2, lambda rng, shape: [normal(rng, (2, 3, 2))]),
+    Case("gather", lambda x: x.gather(-1, np.zeros((*x.shape[:-1], 2), int)) ** 2, unary(normal)),
+    Case("gelu", lambda x: ops.gelu(x), unary(normal)),
+    Case("gelu", lambda x: ops.gelu(x, "tanh"), unary(normal)),
+    Case("hstack", lambda a, b: ops.hstack([a, b]) ** 2, lambda rng, shape: [normal(rng, shape)] * 2),
+    Case("index_add", lambda x, s: add_rows(x, s) ** 2, rows_to_add),
+    Case("logsigmoid", lambda x: ops.logsigmoid(x), unary(normal)),
+    Case("masked_fill", lambda x: x.masked_fill(x.numpy() > 0, 3.0) * x, unary(apart)),
+    Case("moveaxis", lambda x: x.moveaxis(0, -1) ** 2, unary(normal)),
+    Case("norm", lambda x: x.norm(3, axis=0) + x.norm(1) + x.norm(np.inf), unary(positive)),
+    Case("outer", lambda a, b: ops.outer(a, b) ** 2, lambda rng, shape: [normal(rng, shape), normal(rng, (2,))]),
+    Case("repeat", lambda x: x.repeat(2, axis=-1) ** 2, unary(normal)),
+    Case("roll", lambda x: x.roll(1, 0) * x, unary(normal)),
+    Case("silu", lambda x: ops.silu(x), unary(normal)),
+    Case("sort", lambda x: ops.sort(x, 0) ** 2 + x.sort(dim=0, descending=True)[0], unary(apart)),
+    Case("split", lambda x: x.split(1, -1)[0] * x, unary(normal)),
+    Case("squeeze", lambda x: x.unsqueeze(1).squeeze(dim=1) * x, unary(normal)),
+    Case("stack", lambda *xs: ops.stack(xs, axis=1) ** 2, alike),
+    Case("tensordot", lambda a, b: ops.tensordot(a, b, ([-1, 0], [0, 1])) ** 2,
+         lambda rng, shape: [normal(rng, (2, 3, 4)), normal(rng, (4, 2, 2))]),
+    Case("tile", lambda x: x.tile((2, 3)) ** 2, unary(normal)),
+    Case("topk", lambda x: x.topk(1, -1)[0] * x, unary(apart)),
+    Case("trace", lambda x: x.trace() * x, lambda rng, shape: [normal(rng, (2, 3))]),
+    Case("tril", lambda x: x.tril(-1) * x, lambda rng, shape: [normal(rng, (2, 3, 3))]),
+    Case("triu", lambda x: x.triu(1) * x, lambda rng, shape: [normal(rng, (2, 3, 3))]),
+    Case("unsqueeze", lambda x: x.unsqueeze(0) * x, unary(normal)),
+    Case("vstack", lambda a, b: ops.vstack([a, b]) ** 2, lambda rng, shape: [normal(rng, shape)] * 2),
+]  # fmt: skip
+PLACES = {"argmax", "argmin", "any_", "all_"}  # functions whose results have no gradient

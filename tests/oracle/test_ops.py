@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from fedlearn import Tensor, grad
-from tests.autograd.cases import CASES, RECURRENT, WINDOW, Case, classes, picks, seeds, shapes
+from tests.autograd.cases import CASES, COMPOSED, RECURRENT, WINDOW, Case, classes, picks, seeds, shapes
 
 torch = pytest.importorskip("torch")
 T = torch.nn.functional
@@ -44,6 +44,54 @@ def _seen_twice(x):
     return T.fold(seen * seen, x.shape[2:], WINDOW["kernel"], **SHAPE)
 
 
+SAME_NAME = (
+    "exp2", "expm1", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh",
+    "asinh", "atanh", "logaddexp",
+)  # fmt: skip
+
+
+def _written(x, value):
+    y = x * 1
+    y[0] = value * value
+    last = y[-1:].clone()
+    y[-1:] = last * 2
+    return y * x
+
+
+COMPOSED_TORCH = {
+    "argsort": [lambda x: x[x.argsort(0)] ** 2],
+    "concatenate": [lambda *xs: torch.cat(xs) ** 2],
+    "diag": [lambda x: x.diag(1) @ torch.diag(x[0, :2])],
+    "diagonal": [lambda x: torch.diagonal(x, 1, -1, 0) ** 2],
+    "diff": [lambda x: x.diff(2, 0) ** 2],
+    "dot": [lambda a, b: (a @ b) ** 2],
+    "einsum": [lambda x: torch.einsum("iji->ij", x) ** 2],
+    "gather": [lambda x: x.gather(-1, torch.zeros((*x.shape[:-1], 2), dtype=int)) ** 2],
+    "gelu": [lambda x: T.gelu(x), lambda x: T.gelu(x, approximate="tanh")],
+    "hstack": [lambda a, b: torch.hstack([a, b]) ** 2],
+    "index_add": [lambda x, s: x.index_add(0, torch.as_tensor(picks(x)), s) ** 2],
+    "logsigmoid": [lambda x: T.logsigmoid(x)],
+    "masked_fill": [lambda x: x.masked_fill(x > 0, 3.0) * x],
+    "moveaxis": [lambda x: x.moveaxis(0, -1) ** 2],
+    "norm": [lambda x: x.norm(3, dim=0) + x.norm(1) + x.norm(np.inf)],
+    "outer": [lambda a, b: torch.outer(a.ravel(), b) ** 2],
+    "repeat": [lambda x: x.repeat_interleave(2, -1) ** 2],
+    "roll": [lambda x: x.roll(1, 0) * x],
+    "silu": [lambda x: T.silu(x)],
+    "sort": [lambda x: x.sort(0)[0] ** 2 + x.sort(dim=0, descending=True)[0]],
+    "split": [lambda x: x.split(1, -1)[0] * x],
+    "squeeze": [lambda x: x * x],
+    "stack": [lambda *xs: torch.stack(xs, 1) ** 2],
+    "tensordot": [lambda a, b: torch.tensordot(a, b, ([-1, 0], [0, 1])) ** 2],
+    "tile": [lambda x: x.tile((2, 3)) ** 2],
+    "topk": [lambda x: x.topk(1, -1)[0] * x],
+    "trace": [lambda x: x.trace() * x],
+    "tril": [lambda x: x.tril(-1) * x],
+    "triu": [lambda x: x.triu(1) * x],
+    "unsqueeze": [lambda x: x.unsqueeze(0) * x],
+    "vstack": [lambda a, b: torch.vstack([a, b]) ** 2],
+}
+
 # In the order of CASES, several where an op has several cases.
 TORCH = {
     "add": [lambda a, b: a + b],
@@ -61,7 +109,29 @@ TORCH = {
     "softplus": [lambda x: T.softplus(x)],
     "relu": [lambda x: x.relu()],
     "leaky_relu": [lambda x: T.leaky_relu(x, 0.1)],
-    "erf": [lambda x: T.gelu(x)],
+    "erf": [lambda x: x.erf()],
+    "clone": [lambda x: x * x],
+    "square": [lambda x: x.square()],
+    "remainder": [lambda a, b: (a % b) * a],
+    **{
+        name: [getattr(torch, name)]
+        for name in ["exp2", "expm1", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan"]
+    },
+    **{name: [getattr(torch, name)] for name in ["atan2", "sinh", "cosh", "asinh", "atanh", "logaddexp"]},
+    **{name: [lambda x, name=name: getattr(torch, name)(x) * x] for name in ("sign", "floor", "ceil")},
+    "acosh": [lambda x: torch.acosh(x + 1)],
+    "round": [lambda x: torch.round(x * 0.9) * x],
+    "floor_divide": [lambda x: torch.floor(x / 0.7) * x],
+    "sigmoid_slope": [lambda x: torch.sigmoid(x) * torch.sigmoid(-x)],
+    "normal_cdf": [lambda x: torch.special.ndtr(x)],
+    "amax": [lambda x: x.amax(-1, keepdim=True) * x.amax((0, -1)[: x.ndim])],
+    "amin": [lambda x: x.amin(0) * x.amin()],
+    "std": [lambda x: x.std(correction=-1) * x.std(0, keepdim=True, correction=0)],
+    "prod": [lambda x: x.prod() * x.prod(-1, keepdim=True), lambda x: x.prod() * x + x.prod(-1, keepdim=True)],
+    "cumprod": [lambda x: x.cumprod(-1), lambda x: x.cumprod(0) * x],
+    "norm": [lambda x: x.norm() * x.norm(dim=-1, keepdim=True)],
+    "roll": [lambda x: x.roll(1) * x.roll((1, -2), (0, -1))],
+    "setitem": [_written],
     "clip": [lambda x: x.clamp(-0.3, 0.4)],
     "maximum": [torch.maximum],
     "minimum": [torch.minimum],
@@ -113,8 +183,11 @@ TORCH = {
 
 
 def _pairs():
-    left = {name: list(functions) for name, functions in TORCH.items()}
-    return [(case, left[case.name].pop(0)) for case in CASES if case not in RECURRENT]
+    pairs = []
+    for cases, torchs in ((CASES, TORCH), (COMPOSED, COMPOSED_TORCH)):
+        left = {name: list(functions) for name, functions in torchs.items()}
+        pairs += [(case, left[case.name].pop(0)) for case in cases if case not in RECURRENT]
+    return pairs
 
 
 def _ours(run, arrays, rng):

@@ -1,15 +1,15 @@
-"""Element by element: arithmetic, exponentials, activations, comparisons."""
+"""Element by element: arithmetic, powers, exponentials and logarithms, rounding."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
+from fedlearn.autograd.ops.select import masked, where
 
 # In every vjp: g is the gradient of the result, y the result, then the inputs, then the parameters.
 
@@ -18,95 +18,44 @@ sub = Op("sub", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, linear
 mul = Op("mul", np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 div = Op("div", np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 neg = Op("neg", np.negative, lambda g, y, x: -g, linear=True)
-power = Op(
-    "pow",
-    np.power,
-    lambda g, y, a, b: g * (b * a ** (b - (b != 0))),  # at b = 0 this is 0, also for a = 0
-    lambda g, y, a, b: g * (y * log(a + (a == 0))),  # at a = 0 this is 0
-)
+clone = Op("clone", np.positive, lambda g, y, x: g, linear=True)
+square = Op("square", np.square, lambda g, y, x: g * (2 * x))
+remainder = Op("remainder", np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(raw(a), raw(b)))
 
-abs_ = Op("abs", np.abs, lambda g, y, x: g * np.sign(raw(x)))
+
+def _power_vjp_base(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """b a^(b - 1); 0 at b = 0, also where a is 0 or infinite."""
+    if not np.ndim(raw(b)):
+        return g * (b * a ** (b - 1)) if b != 0 else masked(False, g)
+    constant = raw(b) == 0
+    return masked(~constant, g * (b * a ** (b - ~constant)))
+
+
+def _power_vjp_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """y log a; 0 at a = 0 for b >= 0, where y log a is 0 times -inf."""
+    zero = raw(a) == 0
+    return masked(~(zero & (raw(b) >= 0)), g * y * log(where(zero & (raw(b) >= 0), 1.0, a)))
+
+
+power = Op("pow", np.power, _power_vjp_base, _power_vjp_exponent)
+
 exp = Op("exp", np.exp, lambda g, y, x: g * y)
+exp2 = Op("exp2", np.exp2, lambda g, y, x: g * (y * math.log(2)))
+expm1 = Op("expm1", np.expm1, lambda g, y, x: g * exp(x))
 log: Op = Op("log", np.log, lambda g, y, x: g / x)
+log2 = Op("log2", np.log2, lambda g, y, x: g / (x * math.log(2)))
+log10 = Op("log10", np.log10, lambda g, y, x: g / (x * math.log(10)))
+log1p = Op("log1p", np.log1p, lambda g, y, x: g / (1 + x))
 sqrt = Op("sqrt", np.sqrt, lambda g, y, x: g / (2 * y))
-tanh = Op("tanh", np.tanh, lambda g, y, x: g * (1 - y * y))
 
+abs_ = Op("abs", np.abs, lambda g, y, x: where(raw(x) < 0, -g, masked(raw(x) > 0, g)))
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) by way of tanh, which cannot overflow and is faster."""
-    return 0.5 * np.tanh(0.5 * x) + 0.5
+# Steps: flat wherever they have a slope.
+_flat = lambda g, y, *inputs: masked(False, g)  # noqa: E731
+sign = Op("sign", np.sign, _flat)
+floor = Op("floor", np.floor, _flat)
+ceil = Op("ceil", np.ceil, _flat)
+floor_divide = Op("floor_divide", np.floor_divide, _flat, _flat)
+round_ = Op("round", lambda x, decimals=0: np.round(x, decimals), lambda g, y, x, decimals=0: masked(False, g))
 
-
-sigmoid = Op("sigmoid", _sigmoid, lambda g, y, x: g * (y * (1 - y)))
-softplus = Op("softplus", lambda x: np.logaddexp(x, 0), lambda g, y, x: g * sigmoid(x))
-relu = Op("relu", lambda x: np.maximum(x, 0), lambda g, y, x: g * (y > 0))
-leaky_relu = Op(
-    "leaky_relu",
-    lambda x, slope: np.where(x > 0, x, slope * x),
-    lambda g, y, x, slope: where(x > 0, g, slope * g),
-)
-
-
-@cache
-def _erf_series() -> Any:
-    """erf(x) / x as a Chebyshev series in x * x, exact to 1e-15 for |x| <= 6, where erf is 1 beyond."""
-    return np.polynomial.Chebyshev.interpolate(
-        np.vectorize(lambda s: math.erf(math.sqrt(s)) / math.sqrt(s) if s else 2 / math.sqrt(math.pi)),
-        deg=60,
-        domain=[0, 36],
-    )
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    inside = np.clip(x, -6, 6)
-    return (inside * _erf_series()(inside * inside)).astype(x.dtype)
-
-
-erf = Op("erf", _erf, lambda g, y, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x))
-
-
-def gelu(x: Any) -> Any:
-    """x times the normal distribution function of x (Hendrycks and Gimpel 2016), exact, not the tanh form."""
-    return x * (0.5 * erf(x * math.sqrt(0.5)) + 0.5)
-
-
-def _between(x: Any, low: float | None, high: float | None) -> np.ndarray:
-    values = raw(x)
-    inside = np.ones(values.shape, bool)
-    if low is not None:
-        inside &= values >= low
-    if high is not None:
-        inside &= values <= high
-    return inside
-
-
-clip = Op(
-    "clip",
-    lambda x, low, high: np.clip(x, low, high),
-    lambda g, y, x, low, high: g * _between(x, low, high),
-)
-# Where both are equal, each has half of the gradient.
-maximum = Op(
-    "maximum",
-    np.maximum,
-    lambda g, y, a, b: g * ((a > b) + 0.5 * (a == b)),
-    lambda g, y, a, b: g * ((b > a) + 0.5 * (a == b)),
-)
-minimum = Op(
-    "minimum",
-    np.minimum,
-    lambda g, y, a, b: g * ((a < b) + 0.5 * (a == b)),
-    lambda g, y, a, b: g * ((b < a) + 0.5 * (a == b)),
-)
-where: Op = Op(
-    "where",
-    lambda condition, a, b: np.where(condition, a, b),
-    None,
-    lambda g, y, condition, a, b: g * _mask(condition),
-    lambda g, y, condition, a, b: g * ~_mask(condition),
-)
 astype = Op("astype", lambda x, dtype: x.astype(dtype), lambda g, y, x, dtype: g.astype(x.dtype), linear=True)
-
-
-def _mask(condition: Any) -> np.ndarray:
-    return np.asarray(raw(condition), bool)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Fused, Op
 from fedlearn.autograd.node import raw
+from fedlearn.autograd.ops.select import masked
 from fedlearn.autograd.rows import RowSparse
+from fedlearn.errors import BadInput
+
+
+def _repeats(index: Any) -> bool:
+    """Whether an index may name a place twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, np.ndarray) for part in parts)
 
 
 def _scatter(g: np.ndarray, index: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Zeros of `shape` with `g` added at `index`; an element named twice receives both."""
     whole = np.zeros(shape, g.dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(part, np.ndarray) for part in parts):
+    if _repeats(index):
         np.add.at(whole, index, g)
     else:
         whole[index] = g
@@ -27,10 +36,55 @@ getitem: Op = Op(
     lambda x, index: x[index],
     lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
     linear=True,
+    view=True,
 )
 scatter: Op = Op("scatter", _scatter, lambda g, y, x, index, shape: g[index], linear=True)
 
 
+@function
+def gather(x: Any, axis: int, index: Any) -> Any:
+    """Numbers by their place along an axis: result[i][j] = x[index[i][j]][j] for axis 0, of the shape of `index`.
+
+    `index` has as many axes as `x`, and in the other ones is no longer than it (PyTorch's gather).
+    """
+    places = np.asarray(raw(index))
+    if places.ndim != x.ndim or places.dtype.kind not in "iu":
+        raise BadInput(f"gather takes whole numbers of {x.ndim} axes, not {places.dtype} of shape {places.shape}")
+    mesh: list[Any] = list(np.ogrid[tuple(slice(n) for n in places.shape)])
+    mesh[axis] = places
+    return getitem(x, index=tuple(mesh))
+
+
+def _winners(index: Any, shape: tuple[int, ...], count: tuple[int, ...]) -> Any:
+    """Of the values (count) written at `index`, which stay: where a place is named twice, the last does."""
+    numbers = np.arange(math.prod(count)).reshape(count)
+    written = np.zeros(shape, np.int64)
+    written[index] = numbers
+    return written[index] == numbers
+
+
+def _setitem(x: np.ndarray, value: Any, index: Any) -> np.ndarray:
+    whole = x.copy()
+    whole[index] = value
+    return whole
+
+
+def _written_vjp(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
+    taken = getitem(g, index=index)
+    return masked(_winners(index, x.shape, taken.shape), taken) if _repeats(index) else taken
+
+
+setitem: Op = Op(
+    "setitem",
+    _setitem,
+    lambda g, y, x, value, index: setitem(g, 0.0, index=index),
+    _written_vjp,
+    linear=True,
+)
+"""`x` with `value` at an index."""
+
+
+@function
 def index_add(x: Any, axis: int, index: Any, source: Any) -> Any:
     """`x` with the slices of `source` added at the positions `index` (n,) of an axis; repeats add up."""
     where = (slice(None),) * (axis % x.ndim) + (np.asarray(raw(index)),)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import string
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
-from fedlearn.autograd.ops.shape import broadcast_to, reshape
-from fedlearn.errors import BadInput
+from fedlearn.autograd.node import raw
+from fedlearn.autograd.ops.pieces import diagonal
+from fedlearn.autograd.ops.shape import axes_of, broadcast_to, reshape, transpose
+from fedlearn.errors import BadInput, ShapeError
 
 
 def _t(x: Any) -> Any:
@@ -46,7 +50,7 @@ def _matmul_vjp_b(g: Any, y: Any, a: Any, b: Any) -> Any:
 matmul = Op("matmul", np.matmul, _matmul_vjp_a, _matmul_vjp_b)
 
 
-def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
     if weight.ndim == 2 and x.ndim != 2:
         y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
     else:
@@ -93,16 +97,32 @@ def _einsum_joint(g: Any, y: Any, *operands: Any, spec: str) -> list[Any]:
     return gradients
 
 
-_einsum = Op("einsum", lambda *xs, spec: np.einsum(spec, *xs, optimize=len(xs) > 1), joint=_einsum_joint)
+_einsum = Op("einsum", lambda *xs, spec: np.einsum(spec, *xs, optimize=len(xs) > 1), joint=_einsum_joint, view=True)
 
 
+@function
 def einsum(spec: str, *operands: Any) -> Any:
-    """Sums of products by letters, as `numpy.einsum`; an operand may not repeat a letter of its own."""
-    return _einsum(*operands, spec=_explicit(spec.replace(" ", ""), operands))
+    """Sums of products by letters, as `numpy.einsum`; a letter repeated within an operand takes its diagonal."""
+    letters, result = _explicit(spec.replace(" ", ""), operands)
+    singles = [_without_repeats(mine, x) for mine, x in zip(letters, operands, strict=True)]
+    return _einsum(*(x for _, x in singles), spec=",".join(mine for mine, _ in singles) + "->" + result)
 
 
-def _explicit(spec: str, operands: tuple[Any, ...]) -> str:
-    """`spec` with its result written out and letters in the place of dots."""
+def _without_repeats(letters: str, x: Any) -> tuple[str, Any]:
+    """An operand's letters, each once, and the operand with the diagonal of axes that share one."""
+    for letter in sorted(set(letters)):
+        while letters.count(letter) > 1:
+            first = letters.index(letter)
+            second = letters.index(letter, first + 1)
+            if x.shape[first] != x.shape[second]:
+                raise ShapeError(f"einsum: letter {letter!r} stands for {x.shape[first]} and for {x.shape[second]}")
+            x = diagonal(x, 0, first, second)
+            letters = letters[:first] + letters[first + 1 : second] + letters[second + 1 :] + letter
+    return letters, x
+
+
+def _explicit(spec: str, operands: tuple[Any, ...]) -> tuple[list[str], str]:
+    """The letters of each operand, with some in the place of dots, and those of the result."""
     inputs, arrow, result = spec.partition("->")
     letters = inputs.split(",")
     if len(letters) != len(operands):
@@ -116,9 +136,41 @@ def _explicit(spec: str, operands: tuple[Any, ...]) -> str:
                 raise BadInput(f"einsum {spec!r}: the dots stand for {len(dots)} axes here and {len(own)} there")
             dots = own
             letters[i] = mine.replace("...", own)
-        if len(set(letters[i])) < len(letters[i]):
-            raise BadInput(f"einsum {spec!r} repeats a letter within one operand: take the diagonal first")
     if not arrow:
         joined = "".join(letters)
         result = dots + "".join(sorted(c for c in set(joined) - set(dots) if joined.count(c) == 1))
-    return ",".join(letters) + "->" + result.replace("...", dots)
+    result = result.replace("...", dots)
+    if len(set(result)) < len(result):
+        raise BadInput(f"einsum {spec!r} repeats a letter in its result: each stands there once")
+    return letters, result
+
+
+@function
+def outer(a: Any, b: Any) -> Any:
+    """All products of a number of `a` and one of `b`, both made flat: (n, m)."""
+    return reshape(a, shape=(-1, 1)) * reshape(b, shape=(1, -1))
+
+
+@function
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Products summed over some axes of `a` and as many of `b`: a number of them, or two lists."""
+    if np.ndim(axes) == 0:
+        left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
+    else:
+        left, right = (axes_of(tuple(np.atleast_1d(side)), x.ndim) for side, x in zip(axes, (a, b), strict=True))
+    sizes = [tuple(x.shape[i] for i in side) for side, x in ((left, a), (right, b))]
+    if sizes[0] != sizes[1]:
+        raise ShapeError(f"tensordot over axes of sizes {sizes[0]} and {sizes[1]}: they do not agree")
+    rest = [[i for i in range(x.ndim) if i not in side] for side, x in ((left, a), (right, b))]
+    shape = tuple(a.shape[i] for i in rest[0]) + tuple(b.shape[i] for i in rest[1])
+    rows = reshape(transpose(a, axes=(*rest[0], *left)), shape=(prod(a.shape[i] for i in rest[0]), prod(sizes[0])))
+    columns = reshape(transpose(b, axes=(*right, *rest[1])), shape=(prod(sizes[0]), prod(b.shape[i] for i in rest[1])))
+    return reshape(matmul(rows, columns), shape=shape)
+
+
+@function
+def dot(a: Any, b: Any) -> Any:
+    """Of vectors their inner product, of matrices their product; more axes as `numpy.dot`, a number scales."""
+    if not np.ndim(raw(a)) or not np.ndim(raw(b)):
+        return a * b
+    return matmul(a, b) if b.ndim < 3 and a.ndim < 3 else tensordot(a, b, ((-1,), (-1 if b.ndim == 1 else -2,)))

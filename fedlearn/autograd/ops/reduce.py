@@ -1,4 +1,4 @@
-"""Along an axis: sums, extremes, softmax and their kin."""
+"""Along an axis, or over all: sums, products, means, variances, norms, softmax and their kin."""
 
 from __future__ import annotations
 
@@ -7,87 +7,117 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
-from fedlearn.autograd.ops.elementwise import exp
-from fedlearn.autograd.ops.shape import broadcast_to, flip, reshape
-
-Axis = int | tuple[int, ...] | None
-
-
-def _along(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    """The gradient (or result) `g` of a reduction of `x`, with the reduced axes put back as 1."""
-    if keepdims or axis is None or g.ndim == x.ndim:
-        return g
-    axes = (axis,) if isinstance(axis, int) else axis
-    gone = {i % x.ndim for i in axes}
-    return reshape(g, shape=tuple(1 if i in gone else n for i, n in enumerate(x.shape)))
+from fedlearn.autograd.ops.elementwise import abs_, exp, power
+from fedlearn.autograd.ops.order import along, amax, amin
+from fedlearn.autograd.ops.select import masked, where
+from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, flip, moveaxis, unsqueeze
+from fedlearn.errors import BadInput
 
 
 def _count(x: Any, axis: Axis) -> int:
     """How many numbers of `x` go into one of its reduction."""
-    if axis is None:
-        return x.size
-    axes = (axis,) if isinstance(axis, int) else axis
-    return math.prod(x.shape[i] for i in axes)
+    return math.prod(x.shape[i] for i in axes_of(axis, x.ndim))
 
 
 sum_ = Op(
     "sum",
     lambda x, axis=None, keepdims=False: x.sum(axis=axis, keepdims=keepdims),
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_along(g, x, axis, keepdims), shape=x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(along(g, x, axis, keepdims), shape=x.shape),
     linear=True,
 )
 mean = Op(
     "mean",
     lambda x, axis=None, keepdims=False: x.sum(axis=axis, keepdims=keepdims) / _count(x, axis),
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(
-        _along(g / _count(x, axis), x, axis, keepdims), shape=x.shape
+        along(g / _count(x, axis), x, axis, keepdims), shape=x.shape
     ),
     linear=True,
+    floats=True,
 )
 
 
-def _is_extreme(y: Any, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
-    """Where the extreme was taken from, in equal shares where several are equal."""
-    hit = raw(x) == _along(raw(y), x, axis, keepdims)
-    return hit / hit.sum(axis=axis, keepdims=True, dtype=raw(x).dtype)
+def _var(x: np.ndarray, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Any:
+    if _count(x, axis) > correction:
+        return x.var(axis=axis, keepdims=keepdims, ddof=correction)
+    return x.sum(axis=axis, keepdims=keepdims) * math.nan  # of one value, as of none, there is no variance
 
 
-def _extreme_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    return _along(g, x, axis, keepdims) * _is_extreme(y, x, axis, keepdims)
-
-
-max_ = Op("max", lambda x, axis=None, keepdims=False: x.max(axis=axis, keepdims=keepdims), _extreme_vjp)
-min_ = Op("min", lambda x, axis=None, keepdims=False: x.min(axis=axis, keepdims=keepdims), _extreme_vjp)
-
-
-def _var_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 1) -> Any:
+def _var_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Any:
     deviation = x - mean(x, axis=axis, keepdims=True)
-    return _along(g, x, axis, keepdims) * deviation * (2 / (_count(x, axis) - correction))
+    freedom = _count(x, axis) - correction
+    return along(g, x, axis, keepdims) * deviation * (2 / freedom if freedom > 0 else math.nan)
 
 
-var = Op(
-    "var",
-    lambda x, axis=None, keepdims=False, correction=1: x.var(axis=axis, keepdims=keepdims, ddof=correction),
-    _var_vjp,
+def _std_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Any:
+    """Half of the variance's over y; 0 where all are equal."""
+    varies = raw(y) != 0
+    return _var_vjp(masked(varies, g / where(varies, 2 * y, 1.0)), y, x, axis, keepdims, correction)
+
+
+var = Op("var", _var, _var_vjp, floats=True)
+std = Op(
+    "std",
+    lambda x, axis=None, keepdims=False, correction=1: np.sqrt(_var(x, axis, keepdims, correction)),
+    _std_vjp,
+    floats=True,
 )
 cumsum: Op = Op(
     "cumsum",
     lambda x, axis: np.cumsum(x, axis=axis),
-    lambda g, y, x, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis),
+    lambda g, y, x, axis: _from_end(g, axis),
     linear=True,
 )
 
 
-def _logsumexp(x: np.ndarray, axis: int = -1, keepdims: bool = False) -> np.ndarray:
+def _others(x: Any, axis: int) -> Any:
+    """(..., n, n): for each place along the axis, moved to the end, all numbers there with a 1 in that place."""
+    rows = unsqueeze(moveaxis(x, axis, -1), -2)
+    return where(np.eye(rows.shape[-1], dtype=bool), 1.0, rows)
+
+
+def _prod_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The product of all others: y / x, and where some x is 0, each product by itself."""
+    g = along(g, x, axis, keepdims)
+    if (raw(x) != 0).all():
+        return g * along(y, x, axis, keepdims) / x
+    axes = axes_of(axis, x.ndim)
+    last = tuple(range(-len(axes), 0))
+    lined = moveaxis(x, axes, last)
+    flat = lined.reshape((*lined.shape[: x.ndim - len(axes)], -1))
+    products = prod(_others(flat, -1), axis=-1).reshape(lined.shape)
+    return g * moveaxis(products, last, axes)
+
+
+prod: Op = Op("prod", lambda x, axis=None, keepdims=False: x.prod(axis=axis, keepdims=keepdims), _prod_vjp)
+
+
+def _cumprod_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+    if (raw(x) != 0).all():
+        return _from_end(g * y, axis) / x
+    products = cumprod(_others(x, axis), axis=-1)
+    reached = np.tri(products.shape[-1], dtype=bool).T  # the product up to k holds number i <= k
+    return moveaxis((masked(reached, products) * unsqueeze(moveaxis(g, axis, -1), -2)).sum(axis=-1), -1, axis)
+
+
+def _from_end(x: Any, axis: int) -> Any:
+    """Cumulative sums that begin at the end."""
+    return flip(cumsum(flip(x, axis=axis), axis=axis), axis=axis)
+
+
+cumprod: Op = Op("cumprod", lambda x, axis: np.cumprod(x, axis=axis), _cumprod_vjp)
+
+
+def _logsumexp(x: np.ndarray, axis: int = -1, keepdims: bool = False) -> Any:
     top = x.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)  # a row of -inf has the sum 0, not nan
     result = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     return result if keepdims else result.squeeze(axis)
 
 
-def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+def _softmax(x: np.ndarray, axis: int = -1) -> Any:
     weights = np.exp(x - x.max(axis=axis, keepdims=True))
     weights /= weights.sum(axis=axis, keepdims=True)
     return weights
@@ -96,15 +126,67 @@ def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 logsumexp = Op(
     "logsumexp",
     _logsumexp,
-    lambda g, y, x, axis=-1, keepdims=False: _along(g, x, axis, keepdims) * exp(x - _along(y, x, axis, keepdims)),
+    lambda g, y, x, axis=-1, keepdims=False: along(g, x, axis, keepdims) * exp(x - along(y, x, axis, keepdims)),
+    floats=True,
 )
 softmax = Op(
     "softmax",
     _softmax,
     lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)),
+    floats=True,
 )
 log_softmax = Op(
     "log_softmax",
     lambda x, axis=-1: x - _logsumexp(x, axis, keepdims=True),
     lambda g, y, x, axis=-1: g - exp(y) * g.sum(axis=axis, keepdims=True),
+    floats=True,
 )
+
+
+def _norm2_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    nonzero = raw(along(y, x, axis, keepdims)) != 0
+    length = where(nonzero, along(y, x, axis, keepdims), 1.0)
+    return masked(nonzero, along(g, x, axis, keepdims) * (x / length))
+
+
+_norm2 = Op(
+    "norm",
+    lambda x, axis=None, keepdims=False: np.sqrt(np.square(x).sum(axis=axis, keepdims=keepdims)),
+    _norm2_vjp,
+    floats=True,
+)
+
+
+@function
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The length of all numbers, or of those along the axes: (sum |x|^ord)^(1/ord), by default with ord 2.
+
+    inf and -inf give the largest and the smallest |x|, 0 counts those that are not 0. No matrix norms but the
+    Frobenius norm ("fro"). At the zero vector the gradient is 0.
+    """
+    if ord is None or ord in (2, "fro"):
+        return _norm2(x, axis=axis, keepdims=keepdims)
+    if isinstance(ord, str) or ord != ord:
+        raise BadInput(f"norm of order {ord!r} is not known: give a number, or 'fro'")
+    sizes = abs_(x)
+    if ord in (math.inf, -math.inf):
+        return (amax if ord > 0 else amin)(sizes, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return sum_(where(raw(x) != 0, 1.0, 0.0 * sizes), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum_(sizes, axis=axis, keepdims=keepdims)
+    powers = sum_(where(raw(x) != 0, sizes, 0.0 if ord > 0 else math.inf) ** ord, axis=axis, keepdims=keepdims)
+    there = raw(powers) > 0
+    return where(there, power(where(there, powers, 1.0), 1 / ord), 0.0)
+
+
+@function
+def any_(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether some number is not 0, as an array of bool."""
+    return np.any(raw(x), axis=axis, keepdims=keepdims)
+
+
+@function
+def all_(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether no number is 0, as an array of bool."""
+    return np.all(raw(x), axis=axis, keepdims=keepdims)

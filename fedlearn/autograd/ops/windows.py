@@ -42,6 +42,7 @@ windows: Op = Op(
         g, shape=x.shape, stride=stride, padding=padding, dilation=dilation
     ),
     linear=True,
+    view=True,
 )
 """x (..., H, W) -> (..., kernel height, kernel width, H', W'): all that the kernel sees at each place."""
 

@@ -29,7 +29,8 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
-    return room[start : start + size].view(dtype).reshape(shape)
+    array: np.ndarray = room[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 class Projections:
@@ -65,7 +66,7 @@ class Projections:
 
 def projections_gradient(
     dgates: np.ndarray, projected: np.ndarray, indices: np.ndarray | None, order: Sequence[int]
-) -> np.ndarray:
+) -> Any:
     """The gradient of `projected`, from that of the gates of all steps in blocks (G, T, B, N / G), ordered so."""
     if indices is None:
         return side_by_side(dgates, order).reshape(projected.shape)
@@ -77,7 +78,7 @@ def projections_gradient(
     return side_by_side(tables, order)
 
 
-def side_by_side(blocks: np.ndarray, order: Sequence[int]) -> np.ndarray:
+def side_by_side(blocks: np.ndarray, order: Sequence[int]) -> Any:
     """Blocks (G, ..., W) as rows (..., G W), the first at place `order[0]`."""
     if len(blocks) == 1:
         return blocks[0]

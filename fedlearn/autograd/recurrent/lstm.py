@@ -100,7 +100,7 @@ def _run_back(
     outputs: np.ndarray,
     dgates: np.ndarray,
     dc: np.ndarray,
-) -> np.ndarray:
+) -> Any:
     multiply = plan.times(matrices(weight)[WITHIN], gates.shape[2])
     cell_back = plan.pointwise().lstm_cell_back
     room = aligned((2, *gates.shape[1:]), gates.dtype)

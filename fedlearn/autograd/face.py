@@ -1,0 +1,68 @@
+"""How ops are called as functions and as methods: NumPy's arguments, PyTorch's names for them, typed errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from fedlearn.autograd.graph import Op
+from fedlearn.errors import BadInput, FedlearnError, ShapeError
+
+TORCH_NAMES = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
+FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what is composed of ops, by name; the ops themselves: graph.OPS
+
+
+def function(composed: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a function that is composed of ops, with arguments and errors as `typed` has them."""
+    called = typed(composed)
+    FUNCTIONS[composed.__name__] = called
+    return called
+
+
+def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
+    """A function, or a method, that takes PyTorch's names for axis and keepdims too, and lists of axes.
+
+    Errors of Python and NumPy become `ShapeError` and `BadInput`.
+    """
+
+    @wraps(composed)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return composed(*args, **(_renamed(kwargs) if kwargs else kwargs))
+        except FedlearnError:
+            raise
+        except (ValueError, IndexError) as error:
+            raise ShapeError(f"{composed.__name__}: {error}") from error
+        except (TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
+            raise BadInput(f"{composed.__name__}: {error}") from error
+
+    return called
+
+
+def method(op: Op) -> Callable[..., Any]:
+    """An op as a method, its parameters by position too: x.sum(0), x.sum(axis=0), x.sum(dim=0)."""
+    parameters = list(inspect.signature(op.forward).parameters)[1:] if inspect.isfunction(op.forward) else []
+
+    def called(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs:
+            return op(x)
+        if args:
+            if len(args) > len(parameters):
+                raise BadInput(f"{op} takes {', '.join(parameters) or 'no arguments'}, given were {args}")
+            kwargs.update(zip(parameters, args, strict=False))
+        return op(x, **_renamed(kwargs))
+
+    called.__name__ = op.name
+    called.__doc__ = f"ops.{op.name} of this tensor" + (f": {', '.join(parameters)}." if parameters else ".")
+    return called
+
+
+def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """NumPy's names of arguments in the place of PyTorch's; axes as one number or a tuple."""
+    named = {TORCH_NAMES.get(name, name): value for name, value in kwargs.items()}
+    axis = named.get("axis")
+    if isinstance(axis, list):
+        named["axis"] = tuple(axis)
+    return named

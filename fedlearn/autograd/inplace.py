@@ -1,0 +1,95 @@
+"""Changes in place: `t[...] = value`, `t += value` and their kin. Never lost without a word.
+
+Where nothing is to be recorded, the tensor's own memory is changed, and the change is announced (watch.py). Where the
+tensor or the value wants a gradient, the change is an op like any other: the same Tensor object goes on as its result,
+in new memory, so that what others have recorded of the old numbers stays right. A tensor that the user made with
+requires_grad=True is changed within `no_grad()` only, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd import watch
+from fedlearn.autograd.graph import Op
+from fedlearn.autograd.mode import mode
+from fedlearn.autograd.node import Node, next_id, raw
+from fedlearn.autograd.ops import astype, reshape, setitem
+from fedlearn.errors import BadInput, GraphError, ShapeError
+
+
+def update(target: Any, op: Op, other: Any) -> Any:
+    """`target op= other`; the shape and the precision of `target` stay."""
+    recorded = mode.recording and (target.requires_grad or wants_gradient(other))
+    if recorded and target.requires_grad and target._made is None:
+        raise GraphError(
+            f"a {target._data.shape} tensor with requires_grad=True is changed in place while operations are recorded: "
+            "do it within no_grad()"
+        )
+    before = _twin(target)
+    result = op(before, other)
+    if result._data.shape != target._data.shape:
+        raise ShapeError(f"{op} in place gives {result._data.shape}, which does not go into {target._data.shape}")
+    if not np.can_cast(result._data.dtype, target._data.dtype, "same_kind"):
+        raise BadInput(f"{op} in place gives {result._data.dtype}, which does not go into {target._data.dtype}")
+    if not recorded:
+        _overwrite(target, ..., result._data)
+    else:
+        _go_on_as(target, before, result)
+    return target
+
+
+def write(target: Any, index: Any, value: Any) -> None:
+    """`target[index] = value`, for a plain index."""
+    if not (mode.recording and (wants_gradient(value) or target._made is not None)):
+        _overwrite(target, index, raw(value))
+        return
+    if target.requires_grad and target._made is None:
+        raise GraphError(
+            f"a computed value is written into a {target._data.shape} tensor with requires_grad=True: "
+            "it cannot be both what is differentiated and a result"
+        )
+    if target._data.dtype.kind != "f":
+        raise BadInput(f"a value that wants a gradient is written into a {target._data.dtype} tensor: make it float32")
+    if isinstance(value, Node):
+        room = target._data[index].ndim
+        if value._data.ndim > room:  # leading axes of 1 do not count
+            value = reshape(value, shape=value._data.shape[value._data.ndim - room :])
+    before = _twin(target)
+    _go_on_as(target, before, setitem(before, value, index=index))
+
+
+def wants_gradient(value: Any) -> bool:
+    """Whether a Tensor, or one within nested lists, wants a gradient."""
+    if isinstance(value, Node):
+        return value.requires_grad
+    return isinstance(value, list | tuple) and any(wants_gradient(part) for part in value)
+
+
+def _overwrite(target: Any, index: Any, value: Any) -> None:
+    if target._made is not None:
+        raise GraphError(
+            "a computed tensor cannot be written to unrecorded: its history would not explain it; detach() it"
+        )
+    try:
+        target._data[index] = value
+    except (ValueError, IndexError, TypeError) as error:
+        raise ShapeError(f"{np.shape(value)} does not go into {target._data.shape}[{index}]: {error}") from error
+    watch.announce(target, next_id())
+
+
+def _twin(target: Any) -> Any:
+    """The tensor as it is now, for what is recorded of it from now on."""
+    twin = Node.computed.__new__(Node.computed)
+    twin.__dict__.update(target.__dict__)
+    return twin
+
+
+def _go_on_as(target: Any, before: Any, result: Any) -> None:
+    if type(target) is not Node.computed:
+        raise GraphError(f"a recorded value is written into a {type(target).__name__}: it holds plain numbers only")
+    if result._data.dtype != target._data.dtype:
+        result = astype(result, dtype=target._data.dtype)
+    target.__dict__.update({"_memory": None, **result.__dict__, "_past": before})

@@ -1,0 +1,90 @@
+"""Choices between numbers. A gradient is selected, too: what was not chosen has 0, even where 0 times it is nan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd.face import function
+from fedlearn.autograd.graph import Op
+from fedlearn.autograd.node import raw
+
+ZERO = np.zeros((), np.float16)  # as narrow as any float, so that it widens none; quicker than Python's 0
+
+
+def masked(mask: Any, g: Any) -> Any:
+    """`g` where the mask holds, else 0."""
+    return np.where(mask, g, ZERO) if type(g) is np.ndarray else where(mask, g, 0)
+
+
+def unmasked(mask: Any, g: Any) -> Any:
+    """0 where the mask holds, else `g`."""
+    return np.where(mask, ZERO, g) if type(g) is np.ndarray else where(mask, 0, g)
+
+
+def _mask(condition: Any) -> np.ndarray:
+    return np.asarray(raw(condition), bool)
+
+
+where: Op = Op(
+    "where",
+    lambda condition, a, b: np.where(condition, a, b),
+    None,
+    lambda g, y, condition, a, b: masked(_mask(condition), g),
+    lambda g, y, condition, a, b: unmasked(_mask(condition), g),
+)
+
+
+@function
+def masked_fill(x: Any, mask: Any, value: float) -> Any:
+    """`value` where the mask holds, else `x`."""
+    return where(mask, value, x)
+
+
+def _inside(x: Any, low: Any, high: Any) -> Any:
+    values = raw(x)
+    inside = ~np.isnan(values)
+    if low is not None:
+        inside &= values >= low
+    if high is not None:
+        inside &= values <= high
+    return inside
+
+
+clip = Op(
+    "clip",
+    lambda x, low=None, high=None: np.clip(x, low, high),
+    lambda g, y, x, low=None, high=None: masked(_inside(x, low, high), g),
+)
+
+
+def _share(a: Any, b: Any, g: Any, larger: bool) -> Any:
+    """The gradient of `a` in the extreme of `a` and `b`: all of it, half of it where both are equal, none."""
+    a, b = raw(a), raw(b)
+    equal = a == b
+    chosen = (a > b if larger else a < b) | equal | np.isnan(a) | np.isnan(b)
+    g = masked(chosen, g)
+    return g * (1 - 0.5 * equal).astype(g.dtype) if np.any(equal) else g
+
+
+# Where one is nan the result is, and both have the whole gradient, as in PyTorch.
+maximum = Op(
+    "maximum",
+    np.maximum,
+    lambda g, y, a, b: _share(a, b, g, True),
+    lambda g, y, a, b: _share(b, a, g, True),
+)
+minimum = Op(
+    "minimum",
+    np.minimum,
+    lambda g, y, a, b: _share(a, b, g, False),
+    lambda g, y, a, b: _share(b, a, g, False),
+)
+
+relu = Op("relu", lambda x: np.maximum(x, 0), lambda g, y, x: unmasked(raw(y) <= 0, g))
+leaky_relu = Op(
+    "leaky_relu",
+    lambda x, slope: np.where(x > 0, x, slope * x),
+    lambda g, y, x, slope: where(raw(x) > 0, g, slope * g),
+)

@@ -1,0 +1,29 @@
+"""Circular and hyperbolic functions, and their inverses. Angles are in radians."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlearn.autograd.graph import Op
+from fedlearn.autograd.ops.elementwise import sqrt, square
+from fedlearn.autograd.ops.sigmoid import sigmoid_slope
+
+sin: Op = Op("sin", np.sin, lambda g, y, x: g * cos(x))
+cos: Op = Op("cos", np.cos, lambda g, y, x: -g * sin(x))
+tan = Op("tan", np.tan, lambda g, y, x: g * (1 + square(y)))
+asin = Op("asin", np.arcsin, lambda g, y, x: g / sqrt((1 - x) * (1 + x)))
+acos = Op("acos", np.arccos, lambda g, y, x: -g / sqrt((1 - x) * (1 + x)))
+atan = Op("atan", np.arctan, lambda g, y, x: g / (1 + square(x)))
+atan2 = Op(
+    "atan2",
+    np.arctan2,
+    lambda g, y, a, b: g * b / (square(a) + square(b)),
+    lambda g, y, a, b: -g * a / (square(a) + square(b)),
+)
+
+sinh: Op = Op("sinh", np.sinh, lambda g, y, x: g * cosh(x))
+cosh: Op = Op("cosh", np.cosh, lambda g, y, x: g * sinh(x))
+tanh = Op("tanh", np.tanh, lambda g, y, x: g * (4 * sigmoid_slope(2 * x)))  # 1 - y^2 loses its digits as y nears 1
+asinh = Op("asinh", np.arcsinh, lambda g, y, x: g / sqrt(1 + square(x)))
+acosh = Op("acosh", np.arccosh, lambda g, y, x: g / (sqrt(x - 1) * sqrt(x + 1)))
+atanh = Op("atanh", np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)))
