@@ -54,6 +54,10 @@ class LedgerError(PrivacyError):
     """A ledger of privacy spent that is missing, damaged or shorter than it was: what was spent is not known."""
 
 
+class ComputationFault(FedlearnError):
+    """A secret computation whose result failed its check, so that nothing of it is shown: the machine erred."""
+
+
 class OpeningRefused(FedlearnError):
     """The key holder or the trustees declined to open a sum; the message says by which rule."""
 

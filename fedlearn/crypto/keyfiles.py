@@ -19,11 +19,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from fedlearn.crypto.keys import PrivateKey, PublicKey
+from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
 from fedlearn.errors import CryptoKeyError
 
 _SCRYPT = {"n": 1 << 17, "r": 8, "p": 1}  # 128 MiB, about half a second
-_MAX_KEY_FILE = 1 << 20  # bytes
+MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth of it
+MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
+_MAX_DIGITS = -(-MAX_BITS // 6)  # of a number in base64
+_MAX_SHOWN = 40  # characters of a file's content in a message
 
 
 def write_public(path: Path | str, public: PublicKey) -> None:
@@ -33,7 +36,7 @@ def write_public(path: Path | str, public: PublicKey) -> None:
 
 def read_public(path: Path | str, *, insecure_test_key: bool = False) -> PublicKey:
     """Read what `write_public` or phe wrote. Raises `CryptoKeyError`."""
-    return _public_from(_load(Path(path), _read(Path(path))), insecure_test_key)
+    return _public_from(_load(Path(path), _read(Path(path), MAX_KEY_FILE)), insecure_test_key)
 
 
 def write_private(path: Path | str, private: PrivateKey, passphrase: str | None = None) -> None:
@@ -55,7 +58,7 @@ def read_private(path: Path | str, passphrase: str | None = None, *, insecure_te
 
     Raises `CryptoKeyError` for a file that others can read, a damaged one, or a wrong or missing passphrase.
     """
-    entries = _load(Path(path), read_secret(path))
+    entries = _load(Path(path), _read_secret(Path(path), MAX_KEY_FILE))
     if "encrypted" in entries:
         if passphrase is None:
             raise CryptoKeyError(f"{path} is encrypted: give its passphrase")
@@ -63,10 +66,10 @@ def read_private(path: Path | str, passphrase: str | None = None, *, insecure_te
     try:
         private = PrivateKey(_decode(entries["p"]), _decode(entries["q"]), insecure_test_key=insecure_test_key)
         public = _public_from(entries["pub"], insecure_test_key)
-    except (KeyError, TypeError) as error:
-        raise CryptoKeyError(f"{path} holds no Paillier private key: {error} is missing or malformed") from None
+    except KeyError as error:
+        raise CryptoKeyError(f"{path} holds no Paillier private key: {error} is missing, get the file anew") from None
     if private.public != public:
-        raise CryptoKeyError(f"{path}: the primes do not belong to its public key: damaged file")
+        raise CryptoKeyError(f"{path}: the primes do not belong to its public key: damaged file, get it anew")
     return private
 
 
@@ -76,8 +79,15 @@ def write_secret(path: Path | str, content: bytes) -> None:
 
 
 def read_secret(path: Path | str) -> bytes:
-    """Read a file that only its owner may read; raises `CryptoKeyError` if others can, or if there is none."""
-    return _read(Path(path), forbidden=stat.S_IRWXG | stat.S_IRWXO)
+    """Read a file that only its owner may read.
+
+    Raises `CryptoKeyError` if there is none, if others can read it, or if it has over `MAX_SECRET_FILE` bytes.
+    """
+    return _read_secret(Path(path), MAX_SECRET_FILE)
+
+
+def _read_secret(path: Path, limit: int) -> bytes:
+    return _read(path, limit, forbidden=stat.S_IRWXG | stat.S_IRWXO)
 
 
 def _write(path: Path, content: bytes, mode: int, replace: bool) -> None:
@@ -102,18 +112,27 @@ def _write(path: Path, content: bytes, mode: int, replace: bool) -> None:
         raise CryptoKeyError(f"cannot write key file {path}: {error.strerror}") from None
 
 
-def _read(path: Path, forbidden: int = 0) -> bytes:
+def _read(path: Path, limit: int, forbidden: int = 0) -> bytes:
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        with open(path, "rb", opener=_without_waiting) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise CryptoKeyError(f"{path} is no ordinary file: give the path of a key file")
             if mode & forbidden:
-                raise CryptoKeyError(f"{path} has mode {mode:04o}, so others can read it: chmod 600 {path}")
-            content = file.read(_MAX_KEY_FILE + 1)
+                raise CryptoKeyError(
+                    f"{path} has mode {stat.S_IMODE(mode):04o}, so others can read it: chmod 600 {path}"
+                )
+            content = file.read(limit + 1)
     except OSError as error:
         raise CryptoKeyError(f"cannot read key file {path}: {error.strerror}") from None
-    if len(content) > _MAX_KEY_FILE:
-        raise CryptoKeyError(f"{path} has more than {_MAX_KEY_FILE} bytes: no key file")
+    if len(content) > limit:
+        raise CryptoKeyError(f"{path} has more than {limit} bytes: no key file, give the path of one")
     return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file, without waiting for a writer where it is a named pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _public_entries(public: PublicKey) -> dict[str, Any]:
@@ -129,11 +148,21 @@ def _public_entries(public: PublicKey) -> dict[str, Any]:
 
 def _public_from(entries: Any, insecure_test_key: bool) -> PublicKey:
     if not isinstance(entries, dict):
-        raise CryptoKeyError(f"the public half is {entries!r}: missing or malformed")
+        raise CryptoKeyError(f"the public half is {_shown(entries)}, malformed: get the key file anew")
     if entries.get("alg") != "PAI-GN1":
-        raise CryptoKeyError(f"a key for algorithm {entries.get('alg')!r} is no Paillier key: 'PAI-GN1' is expected")
+        raise CryptoKeyError(
+            f"a key for algorithm {_shown(entries.get('alg'))} is no Paillier key: 'PAI-GN1' is expected"
+        )
     blum = entries.get("blum") is True
     return PublicKey(_decode(entries.get("n")), blum=blum, insecure_test_key=insecure_test_key)
+
+
+def _shown(value: Any) -> str:
+    """A value from a file, in a message: short, and with control characters escaped."""
+    if isinstance(value, (dict, list)):
+        return f"a {type(value).__name__}"  # whose text may be long, or too deep to be made
+    text = ascii(value[: _MAX_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def _encode(number: int) -> str:
@@ -143,23 +172,32 @@ def _encode(number: int) -> str:
 
 
 def _decode(text: Any) -> int:
+    if not isinstance(text, str):
+        raise CryptoKeyError(f"a number of the key is {_shown(text)}, not base64: damaged file, get it anew")
+    if len(text) > _MAX_DIGITS + 4:
+        raise CryptoKeyError(
+            f"a number of the key has {len(text)} characters: at most {_MAX_DIGITS} for {MAX_BITS} bits"
+        )
     try:
         return int.from_bytes(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), "big")
-    except (TypeError, ValueError):
-        raise CryptoKeyError("a number of the key is not base64: damaged file") from None
+    except ValueError:
+        raise CryptoKeyError(f"a number of the key is {_shown(text)}, not base64: damaged file, get it anew") from None
 
 
 def _dump(entries: Any) -> bytes:
-    return json.dumps(entries, sort_keys=True).encode() + b"\n"
+    try:
+        return json.dumps(entries, sort_keys=True).encode() + b"\n"
+    except RecursionError:  # of what was read: writing takes more depth than reading
+        raise CryptoKeyError("the public half holds lists within lists: damaged file, get it anew") from None
 
 
 def _load(path: Path, content: bytes) -> dict[str, Any]:
     try:
         entries = json.loads(content)
-    except ValueError:
-        raise CryptoKeyError(f"{path} is not JSON: damaged or no key file") from None
+    except (ValueError, RecursionError):  # the latter for brackets within brackets
+        raise CryptoKeyError(f"{path} is not JSON: damaged or no key file, get it anew") from None
     if not isinstance(entries, dict):
-        raise CryptoKeyError(f"{path} holds no key")
+        raise CryptoKeyError(f"{path} holds {_shown(entries)}, no key: give the path of a key file")
     return entries
 
 
@@ -173,15 +211,15 @@ def _seal(content: bytes, passphrase: str, authenticated: bytes) -> dict[str, An
 def _open(sealed: Any, passphrase: str, authenticated: bytes) -> bytes:
     expected = {"kdf": "scrypt", **_SCRYPT, "cipher": "AES-256-GCM"}
     if not isinstance(sealed, dict) or {key: sealed.get(key) for key in expected} != expected:
-        raise CryptoKeyError(f"the key is encrypted in an unknown way: {expected} is expected")
+        raise CryptoKeyError(f"the key is encrypted in an unknown way: {expected} is expected, write the file anew")
     try:
         salt, nonce, data = (bytes.fromhex(sealed[name]) for name in ("salt", "nonce", "data"))
         return AESGCM(_derive(passphrase, salt)).decrypt(nonce, data, authenticated)
     except (KeyError, TypeError, ValueError):
-        raise CryptoKeyError("the encrypted part of the key file is malformed: damaged file") from None
+        raise CryptoKeyError("the encrypted part of the key file is malformed: damaged file, get it anew") from None
     except InvalidTag:
-        raise CryptoKeyError("wrong passphrase, or a damaged key file") from None
+        raise CryptoKeyError("wrong passphrase, or a damaged key file: try again, or get the file anew") from None
 
 
 def _derive(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(passphrase.encode())
+    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(passphrase.encode(errors="surrogateescape"))

@@ -11,6 +11,7 @@ itself is agreed upon, whole.
 from __future__ import annotations
 
 import hashlib
+import operator
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,25 +23,38 @@ from gmpy2 import mpz
 
 from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import blum_prime, is_prime
-from fedlearn.errors import CiphertextError, CryptoKeyError
+from fedlearn.errors import CiphertextError, ComputationFault, CryptoKeyError
 
 if TYPE_CHECKING:
     from fedlearn.crypto.codec import FixedPoint
     from fedlearn.crypto.vector import EncryptedVector
 
 MIN_BITS = 2048  # 112-bit security; 3072 bits give 128 (NIST SP 800-57 part 1, table 2)
+MAX_BITS = 16_384  # beyond 256-bit security; larger numbers only keep their reader busy
 FINGERPRINT_BYTES = 16
 _FORMAT = 1
 _HEADER = struct.Struct(">BBH")  # format, flags, bytes of n
 _BLUM = 1
+_FAULT = "a decryption failed its check, so nothing of it is shown: the machine erred, or the key in memory changed"
 
 
 def check_bits(bits: int, insecure_test_key: bool) -> None:
-    """Refuse a modulus below `MIN_BITS`, unless the caller says by name that the key is a toy."""
+    """Refuse a modulus above `MAX_BITS`, or below `MIN_BITS` unless the caller says by name that the key is a toy."""
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)):
+        raise CryptoKeyError(f"a key of {bits!r} bits: give an integer from {MIN_BITS} to {MAX_BITS}, 3072 if unsure")
+    if bits > MAX_BITS:
+        raise CryptoKeyError(f"a {bits}-bit Paillier key is too large: at most {MAX_BITS} bits, 3072 if unsure")
     if bits < MIN_BITS and not insecure_test_key:
         raise CryptoKeyError(
             f"a {bits}-bit Paillier key is too small: at least {MIN_BITS} bits (insecure_test_key=True for tests)"
         )
+
+
+def _integer(number: Any, what: str) -> int:
+    try:
+        return int(operator.index(number))
+    except TypeError:
+        raise CryptoKeyError(f"{what} is a {type(number).__name__}: an integer is needed") from None
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,16 +70,21 @@ class PublicKey:
     insecure_test_key: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", int(self.n))
+        object.__setattr__(self, "n", _integer(self.n, "a modulus"))
         check_bits(self.bits, self.insecure_test_key)
-        if self.n < 15 or self.n % 2 == 0 or gmpy2.is_square(self.n) or is_prime(self.n):
+        # one strong test shows every prime; on a prime of 16,384 bits `is_prime` would spend half a minute
+        if self.n < 15 or self.n % 2 == 0 or gmpy2.is_square(self.n) or gmpy2.is_strong_prp(self.n, 2):
             raise CryptoKeyError(
-                f"the {self.bits}-bit modulus is not a product of two odd primes: damaged or forged key"
+                f"the {self.bits}-bit modulus is not a product of two odd primes: damaged or forged key, get it anew"
             )
         if not self.insecure_test_key and gmpy2.gcd(self.n, gmpy2.primorial(1 << 16)) != 1:
-            raise CryptoKeyError(f"the {self.bits}-bit modulus has a factor below 65536: damaged or forged key")
+            raise CryptoKeyError(
+                f"the {self.bits}-bit modulus has a factor below 65536: damaged or forged key, get it anew"
+            )
         if self.blum and self.n % 4 != 1:
-            raise CryptoKeyError("the modulus is 3 (mod 4), but its flag claims primes that are both 3 (mod 4)")
+            raise CryptoKeyError(
+                "the modulus is 3 (mod 4), but its flag claims primes that are both 3 (mod 4): get the key anew"
+            )
 
     def __repr__(self) -> str:
         return f"<PublicKey of {self.bits} bits, fingerprint {self.fingerprint.hex()}>"
@@ -121,6 +140,8 @@ class PublicKey:
         version, flags, size = _HEADER.unpack_from(data)
         if version != _FORMAT or flags & ~_BLUM:
             raise CryptoKeyError(f"public key of format {version}, flags {flags}: this version reads format {_FORMAT}")
+        if 8 * size > MAX_BITS:
+            raise CryptoKeyError(f"a public key announces {size} bytes of modulus: at most {MAX_BITS // 8} are read")
         if len(data) != _HEADER.size + size + FINGERPRINT_BYTES:
             raise CryptoKeyError(f"a public key of {len(data)} bytes announces {size} bytes of modulus: truncated")
         body = data[_HEADER.size : _HEADER.size + size]
@@ -151,7 +172,8 @@ class PrivateKey:
     __slots__ = ("_p", "_q", "public")
 
     def __init__(self, p: int | mpz, q: int | mpz, *, insecure_test_key: bool = False):
-        self._p, self._q = sorted((mpz(p), mpz(q)))
+        self._p, self._q = sorted(mpz(_integer(prime, "a prime")) for prime in (p, q))
+        check_bits(self._p.bit_length() + self._q.bit_length() - 1, insecure_test_key=True)
         check_bits((self._p * self._q).bit_length(), insecure_test_key)
         if self._p == self._q or not (is_prime(self._p) and is_prime(self._q)):
             raise CryptoKeyError("a Paillier private key needs two different primes: damaged key")
@@ -185,17 +207,55 @@ class PrivateKey:
         return vector.unpack(self.raw_decrypt(vector.ciphertexts))
 
     def raw_decrypt(self, ciphertexts: list[mpz]) -> list[mpz]:
-        """Plaintexts modulo n, by Chinese remaindering (Paillier 1999, section 7)."""
-        halves = [self._decrypt_modulo(prime, ciphertexts) for prime in (self._p, self._q)]
-        p_inverse = gmpy2.invert(self._p, self._q)
-        return [mp + self._p * ((mq - mp) * p_inverse % self._q) for mp, mq in zip(*halves, strict=True)]
+        """Plaintexts modulo n, by Chinese remaindering (Paillier 1999, section 7), checked before any is returned.
 
-    def _decrypt_modulo(self, prime: mpz, ciphertexts: list[mpz]) -> list[mpz]:
+        A plaintext that is right modulo one prime only shows both (Boneh, DeMillo, Lipton, EUROCRYPT 1997). So the
+        product of all ciphertexts is decrypted beside them and must hold the sum of their plaintexts; see `_opened`
+        for what is checked of each.
+
+        Raises `ComputationFault` if the machine erred, `CiphertextError` for what shares a factor with n.
+        """
+        if not ciphertexts:
+            return []
+        n, nsquare = self.public.modulus, self.public.nsquare
+        product = mpz(1)
+        for ciphertext in ciphertexts:
+            product = product * ciphertext % nsquare
+        *plaintexts, total = self._opened([*ciphertexts, product])
+        if (sum(plaintexts) - total) % n:
+            raise ComputationFault(_FAULT)
+        return plaintexts
+
+    def _opened(self, ciphertexts: list[mpz]) -> list[mpz]:
+        """Plaintexts m for which c^(prime - 1) = 1 - m n modulo the square of each prime.
+
+        A power that went wrong is not even 1 modulo its prime, but for a chance of 1 in 2^1023, so that no m fits it;
+        a wrong logarithm or recombination, or a prime that changed in memory, does not fit the right power. What fits
+        is a wrong *base*: the right plaintext of another ciphertext.
+        """
+        n, p = self.public.modulus, self._p
+        raised_p, raised_q = self._powers(p, ciphertexts), self._powers(self._q, ciphertexts)
+        halves = zip(self._logarithms(p, raised_p), self._logarithms(self._q, raised_q), strict=True)
+        p_inverse, q, p_square, q_square = gmpy2.invert(p, self._q), self._q, p * p, self._q * self._q
+        plaintexts = [mp + p * ((mq - mp) * p_inverse % q) for mp, mq in halves]
+        for plaintext, modulo_p, modulo_q in zip(plaintexts, raised_p, raised_q, strict=True):
+            expected = 1 - plaintext * n
+            if (modulo_p - expected) % p_square or (modulo_q - expected) % q_square:
+                if any(gmpy2.gcd(c, n) != 1 for c in ciphertexts):
+                    raise CiphertextError(
+                        "a ciphertext shares a factor with n, so it is no encryption: ask for it anew"
+                    )
+                raise ComputationFault(_FAULT)
+        return plaintexts
+
+    def _powers(self, prime: mpz, ciphertexts: list[mpz]) -> list[mpz]:
         square = prime * prime
-        # (1 + n)^(prime - 1) = 1 + (prime - 1) n = 1 - n (mod prime^2), whose logarithm is -n / prime
+        return powers([c % square for c in ciphertexts], prime - 1, square)
+
+    def _logarithms(self, prime: mpz, raised: list[mpz]) -> list[mpz]:
+        """m modulo the prime. (1 + n)^(prime - 1) = 1 - n (mod prime^2), whose logarithm is -n / prime."""
         scale = gmpy2.invert(-(self.public.modulus // prime), prime)
-        reduced = [c % square for c in ciphertexts]
-        return [(x - 1) // prime * scale % prime for x in powers(reduced, prime - 1, square)]
+        return [(x - 1) // prime * scale % prime for x in raised]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PrivateKey) and self.public == other.public

@@ -21,7 +21,7 @@ def keys() -> None:
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="Folder for public.json and private.json.")],
-    bits: Annotated[int, typer.Option(help="Size of the modulus, at least 2048.")] = 3072,
+    bits: Annotated[int, typer.Option(help="Size of the modulus, 2048 to 16384.")] = 3072,
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Ask for a passphrase (or take FEDLEARN_PASSPHRASE) to encrypt with.")
     ] = False,
@@ -35,15 +35,27 @@ def generate(
     from fedlearn.crypto.keys import check_bits
 
     check_bits(bits, insecure_test_key)
-    for name in (PUBLIC, PRIVATE):
-        if (out / name).exists():
-            raise CryptoKeyError(f"{out / name} exists and is not overwritten: choose another folder")
     passphrase = _passphrase() if encrypt else None
+    _make_folder(out)
     public, private = generate_keypair(bits, insecure_test_key=insecure_test_key)
-    out.mkdir(parents=True, exist_ok=True)
     write_private(out / PRIVATE, private, passphrase)
-    write_public(out / PUBLIC, public)
+    try:
+        write_public(out / PUBLIC, public)
+    except CryptoKeyError:
+        (out / PRIVATE).unlink()  # a private key alone would stand in the way of the next attempt
+        raise
     typer.echo(f"{bits}-bit key {public.fingerprint.hex()} in {out}")
+
+
+def _make_folder(out: Path) -> None:
+    """Before any key is made, which takes a while."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = [path for path in (out / PUBLIC, out / PRIVATE) if path.exists()]
+    except OSError as error:
+        raise CryptoKeyError(f"cannot make folder {out}: {error.strerror}, choose another with --out") from None
+    if taken:
+        raise CryptoKeyError(f"{taken[0]} exists and is not overwritten: choose another folder with --out")
 
 
 def _passphrase() -> str:

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from fedlearn.crypto import keyfiles
+from fedlearn.crypto import PublicKey, keyfiles
 from fedlearn.errors import CryptoKeyError
 
 
@@ -100,7 +100,14 @@ DAMAGE = {
     "truncated": (lambda key: json.dumps(key)[:-9], "not JSON"),
     "a list": (lambda key: "[]", "no key"),
     "no prime": (lambda key: json.dumps({k: v for k, v in key.items() if k != "p"}), "'p' is missing"),
-    "no public half": (change(pub=7), "missing or malformed"),
+    "no public half": (change(pub=7), "public half is 7, malformed"),
+    "no public half at all": (lambda key: json.dumps({k: v for k, v in key.items() if k != "pub"}), "'pub' is missing"),
+    "nested": (lambda key: "[" * 30_000 + "]" * 30_000, "not JSON"),
+    "nested in the public half": (change(pub={"n": json.loads("[" * 900 + "]" * 900)}), "algorithm None"),
+    "not UTF-8": (lambda key: "\udcff", "not JSON"),
+    "large number": (lambda key: '{"p": ' + "9" * 5000 + "}", "not JSON"),
+    "large prime": (change(p="_" * 4000), "4000 characters: at most 2731 for 16384 bits"),
+    "primes too large together": (change(p="_" * 2000, q="_" * 2000), "too large: at most 16384 bits"),
     "prime not base64": (change(q="!!"), "not base64"),
     "prime not text": (change(q=5), "not base64"),
     "prime of another key": (change(p="3" * 171), "two different primes"),
@@ -114,7 +121,7 @@ OTHER = keyfiles._encode((2**1279 - 1) * (2**2203 - 1))
 def test_damaged_private_key_files_are_refused(keys, tmp_path, damage, said):
     path = tmp_path / "private.json"
     keyfiles.write_private(path, keys[1])
-    path.write_text(damage(json.loads(path.read_text())))
+    path.write_text(damage(json.loads(path.read_text())), errors="surrogateescape")
     with pytest.raises(CryptoKeyError, match=said):
         keyfiles.read_private(path)
 
@@ -144,4 +151,48 @@ def test_other_files_are_no_public_keys(tmp_path):
         keyfiles.read_public(path)
     path.write_text('{"alg": "RSA", "n": "AQAB"}')
     with pytest.raises(CryptoKeyError, match="'RSA' is no Paillier key"):
+        keyfiles.read_public(path)
+
+
+def test_what_a_file_says_is_shown_short_and_without_its_control_characters(tmp_path):
+    path = tmp_path / "public.json"
+    for name in ("alg", "n"):
+        path.write_text(json.dumps({"alg": "PAI-GN1", name: "\x1b]0;owned\x07\u202e\n" + "x" * 2000}))
+        with pytest.raises(CryptoKeyError, match=r"\\x1b\]0;owned") as caught:
+            keyfiles.read_public(path)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 200
+
+
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        for read in (keyfiles.read_public, keyfiles.read_private):
+            with pytest.raises(CryptoKeyError, match=r"no ordinary file|cannot read"):
+                read(path)
+
+
+def test_a_large_file_is_not_read_whole(tmp_path):
+    path = tmp_path / "public.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk, and more than there is in memory
+    path.chmod(0o600)
+    for read, most in ((keyfiles.read_public, 65536), (keyfiles.read_private, 65536), (keyfiles.read_secret, 1 << 20)):
+        with pytest.raises(CryptoKeyError, match=f"more than {most} bytes"):
+            read(path)
+
+
+def test_passphrases_may_be_any_bytes_that_an_environment_holds(keys, tmp_path):
+    path = tmp_path / "private.json"
+    keyfiles.write_private(path, keys[1], passphrase="caf\udce9")
+    assert keyfiles.read_private(path, "caf\udce9") == keys[1]
+
+
+def test_a_key_of_the_largest_size_fits_its_file(tmp_path):
+    path = tmp_path / "public.json"
+    n = 2**16383 + 3  # odd, no prime and no square; its small factors pass in a test
+    keyfiles.write_public(path, PublicKey(n, insecure_test_key=True))
+    assert keyfiles.read_public(path, insecure_test_key=True).n == n
+    path.write_text(path.read_text().replace(keyfiles._encode(n), keyfiles._encode(2 * n + 1)))
+    with pytest.raises(CryptoKeyError, match="16385-bit Paillier key is too large: at most 16384"):
         keyfiles.read_public(path)

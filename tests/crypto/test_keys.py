@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 
 import gmpy2
 import numpy as np
@@ -45,6 +46,44 @@ def test_small_keys_are_refused_unless_called_insecure_by_name(toy):
         PublicKey.from_bytes(public.to_bytes())
     with pytest.raises(CryptoKeyError, match="64 bits is the least"):
         generate_keypair(32, insecure_test_key=True)
+
+
+def test_large_keys_are_refused_before_anything_is_computed_with_them(monkeypatch):
+    """A primality test of 131,072 bits takes two minutes, in which no signal is handled."""
+
+    def never(*numbers):
+        raise AssertionError(f"computed with {numbers[0].bit_length()} bits")
+
+    for name in ("is_square", "is_strong_prp", "is_prime", "gcd"):
+        monkeypatch.setattr(gmpy2, name, never)
+    n = (1 << 131_071) + 1
+    for make in (
+        lambda: PublicKey(n),
+        lambda: PublicKey(n, insecure_test_key=True),
+        lambda: PrivateKey(n, 3, insecure_test_key=True),
+        lambda: PrivateKey((1 << 9000) + 1, (1 << 9000) + 3),
+        lambda: generate_keypair(16_385),
+    ):
+        with pytest.raises(CryptoKeyError, match=r"-bit Paillier key is too large: at most 16384 bits"):
+            make()
+    body = bytes([1]) * 16_383
+    header = struct.pack(">BBH", 1, 0, len(body))
+    with pytest.raises(CryptoKeyError, match=r"announces 16383 bytes of modulus: at most 2048"):
+        PublicKey.from_bytes(header + body + hashlib.sha256(body).digest()[:16])
+
+
+@pytest.mark.parametrize("bits", [True, 2048.0, "2048", None])
+def test_sizes_that_are_no_integers_are_refused(bits):
+    with pytest.raises(CryptoKeyError, match="an integer from 2048 to 16384"):
+        generate_keypair(bits)
+
+
+def test_numbers_that_are_no_integers_make_no_key():
+    for make in (lambda: PublicKey("15"), lambda: PublicKey(1.5), lambda: PrivateKey(None, 3)):
+        with pytest.raises(CryptoKeyError, match="an integer is needed"):
+            make()
+    with pytest.raises(CryptoKeyError):
+        PublicKey(-(2**2047) - 1)
 
 
 def test_unfit_moduli_are_refused(keys):

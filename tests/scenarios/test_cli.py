@@ -156,7 +156,11 @@ def test_keys_that_phe_reads_and_others_cannot(tmp_path, capsys, monkeypatch):
     assert fedlearn(*generate, "sealed", "--encrypt") == 0
     assert "p" not in json.loads((tmp_path / "sealed" / "private.json").read_text())
     assert fedlearn("keys", "generate", "--bits", "1024", "--out", "small") == 2
+    assert fedlearn("keys", "generate", "--bits", "16385", "--out", "small") == 2
     assert not (tmp_path / "small").exists()
+    (tmp_path / "file").touch()
+    assert fedlearn(*generate, "file/keys") == 2
+    assert "cannot make folder file/keys" in capsys.readouterr().err
 
 
 def test_attack_on_a_recorded_run(capsys, tmp_path):
