@@ -218,6 +218,8 @@ class PrivateKey:
         if not ciphertexts:
             return []
         n, nsquare = self.public.modulus, self.public.nsquare
+        if self._p * self._q != n:
+            raise ComputationFault(_FAULT)
         product = mpz(1)
         for ciphertext in ciphertexts:
             product = product * ciphertext % nsquare
@@ -230,8 +232,8 @@ class PrivateKey:
         """Plaintexts m for which c^(prime - 1) = 1 - m n modulo the square of each prime.
 
         A power that went wrong is not even 1 modulo its prime, but for a chance of 1 in 2^1023, so that no m fits it;
-        a wrong logarithm or recombination, or a prime that changed in memory, does not fit the right power. What fits
-        is a wrong *base*: the right plaintext of another ciphertext.
+        a wrong logarithm or recombination does not fit the right power. What fits is a wrong *base*: the right
+        plaintext of another ciphertext.
         """
         n, p = self.public.modulus, self._p
         raised_p, raised_q = self._powers(p, ciphertexts), self._powers(self._q, ciphertexts)
