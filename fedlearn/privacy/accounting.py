@@ -20,20 +20,12 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
 from fedlearn.errors import PrivacyError
-from fedlearn.registry import Registry
 
 Adjacency = Literal["zero-out", "replace-one"]
 Sampling = Literal["poisson", "fixed"]
 SMALLEST_DELTA = 1e-9  # below it the rounding errors of a Fourier transform would count
+SMALLEST_NOISE = 0.001  # what is below costs an epsilon of half a million a release
 _CALIBRATED = 1e-5  # relative error of a noise that was searched for, always to the side of more noise
-
-ACCOUNTANTS = Registry(
-    "accountant",
-    {
-        "rdp": ("fedlearn.privacy.rdp:Rdp", "Renyi divergences: quick, and a bound for cohorts of a fixed size"),
-        "pld": ("fedlearn.privacy.pld:Pld", "privacy loss distributions: the tightest epsilon"),
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -55,8 +47,8 @@ class Release:
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1:
             raise PrivacyError(f"the sampling rate is {self.rate:g}, it must be above 0 and at most 1")
-        if not (math.isfinite(self.noise) and self.noise > 0):
-            raise PrivacyError(f"the noise is {self.noise:g}, it must be above 0 and finite: without noise no epsilon")
+        if not SMALLEST_NOISE <= self.noise < math.inf:
+            raise PrivacyError(f"the noise is {self.noise:g}, it must be at least {SMALLEST_NOISE} and finite")
         if self.count < 1:
             raise PrivacyError(f"{self.count} releases are to be accounted for, at least 1 is needed")
         if self.adjacency not in ("zero-out", "replace-one") or self.sampling not in ("poisson", "fixed"):
@@ -110,7 +102,7 @@ class Accountant(ABC):
         while low == high or excess(low) <= 0:
             low, high = low - 1, min(high, low)
             if low < math.log(0.01):
-                raise PrivacyError(f"epsilon {epsilon:g} is reached with noise below 0.01: lower it")
+                raise PrivacyError(f"epsilon {epsilon:g} is reached with noise below 0.01: lower it, or delta")
         root = float(brentq(excess, low, high, xtol=_CALIBRATED / 4, rtol=1e-12))
         while excess(root) > 0:
             root += _CALIBRATED / 2

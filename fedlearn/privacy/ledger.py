@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from typing import Self
 
 from fedlearn.disk import force, line_added
 from fedlearn.errors import LedgerError
-from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
+from fedlearn.privacy.accounting import SMALLEST_NOISE, Accountant, AnalyticGaussian, Release
 
 _HEADER = '{"ledger": "fedlearn privacy", "version": 1}'
 
@@ -43,18 +44,16 @@ class Row:
     count: int
 
     def __post_init__(self) -> None:
-        for name, least in (("round", 0), ("attempt", 0), ("count", 1)):
+        for name, first in (("round", 0), ("attempt", 0), ("count", 1)):
             value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise LedgerError(f"{name} is {value!r}, it must be an integer of {least} or more")
+            if type(value) is not int or value < first:
+                raise LedgerError(f"{name} is {value!r}, it must be an integer of {first} or more")
         if type(self.session) is not str:
             raise LedgerError(f"session is {self.session!r}, it must be text")
-        for name, most in (("q", 1.0), ("noise", math.inf)):
+        for name, least, most in (("q", 5e-324, 1.0), ("noise", SMALLEST_NOISE, sys.float_info.max)):
             value = getattr(self, name)
-            if type(value) not in (int, float) or not (0 < value <= most and math.isfinite(value)):
-                raise LedgerError(
-                    f"{name} is {value!r}, it must be above 0 and {'at most 1' if most == 1 else 'finite'}"
-                )
+            if type(value) not in (int, float) or not least <= value <= most:
+                raise LedgerError(f"{name} is {value!r}, it must be a number from {least:g} to {most:g}")
 
 
 class Ledger:

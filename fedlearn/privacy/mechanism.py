@@ -21,6 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from fedlearn.errors import PrivacyError, ShapeError
+from fedlearn.privacy.accounting import SMALLEST_NOISE
 from fedlearn.privacy.discrete import LARGEST_SIGMA, DiscreteGaussian
 
 MOST_STEPS = 1 << 31  # a sum of squares stays an int64
@@ -50,8 +51,8 @@ class GaussianMechanism:
     honest: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.noise) and self.noise > 0):
-            raise PrivacyError(f"the noise is {self.noise:g}, it must be above 0 and finite")
+        if not SMALLEST_NOISE <= self.noise < math.inf:
+            raise PrivacyError(f"the noise is {self.noise:g}, it must be at least {SMALLEST_NOISE} and finite")
         if not 1 <= self.steps <= MOST_STEPS:
             raise PrivacyError(f"the clip is scaled to {self.steps} steps, it must be 1 to 2^31 of them")
         if not (math.isfinite(self.expected) and self.expected > 0):

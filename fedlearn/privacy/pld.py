@@ -26,6 +26,8 @@ REACH = 10.0  # standard deviations beyond which a draw has probability 1e-23
 TAIL = 1e-15  # probability that is left out of a composed distribution, and added to delta
 MOST_POINTS = 1 << 22  # of a grid: a wider one gets larger steps
 BLOCK = 16  # grid points that a bound takes as one
+FEWEST_POINTS = 1 << 8  # a narrower one gets smaller steps, down to
+SMALLEST_STEP = 1e-6  # under which rounding errors would count
 _SLOPES = np.geomspace(0.01, 1000, 40)
 
 
@@ -33,7 +35,7 @@ class Pld(Accountant):
     """step: of the grid of losses. 1e-4 agrees with finer ones to 1e-5; 1e-3 is ten times quicker, and 0.004 above."""
 
     def __init__(self, step: float = 1e-4):
-        if not 1e-6 <= step <= 0.1:
+        if not SMALLEST_STEP <= step <= 0.1:
             raise PrivacyError(f"the step of the grid is {step:g}, it must be from 1e-6 to 0.1")
         self._step = step
 
@@ -56,7 +58,8 @@ class Pld(Accountant):
         for release in releases:
             pair = kinds[release.rate == 1](release.rate, release.noise)
             counts[pair] = counts.get(pair, 0) + release.count
-        step = max([self._step, *((high - low) / MOST_POINTS for low, high in (pair.losses() for pair in counts))])
+        widest = max(high - low for low, high in (pair.losses() for pair in counts))
+        step = min(max(self._step, widest / MOST_POINTS), max(SMALLEST_STEP, widest / FEWEST_POINTS))
         while True:
             parts = [(Losses.of(pair, step), count) for pair, count in counts.items()]
             first, last = window(parts)
@@ -191,7 +194,10 @@ class Losses:
             middle = (low + high) // 2
             mass, weight = above(middle)
             low, high = (middle, high) if mass - weight > delta else (low, middle)
-        mass, weight = above(high - 1)  # from the grid point before, delta is linear in e^epsilon
+        mass, weight = above(high - 1)
+        if mass <= delta:  # any epsilon will do
+            return 0.0
+        # from the grid point before on, delta is linear in e^epsilon
         return (self.first + high - 1) * self.step + math.log((mass - delta) / weight)
 
 

@@ -16,6 +16,7 @@ import typer
 from fedlearn.errors import BadInput, FedlearnError
 from scenarios.command.data import app as data_app
 from scenarios.command.keys import app as keys_app
+from scenarios.command.privacy import privacy
 
 if TYPE_CHECKING:
     from scenarios.command.options import Outcome
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
+app.command()(privacy)
 
 WHO, LEARN, PROTECT, RUN = "Who takes part", "How they learn", "What hides updates", "How it runs"
 
@@ -143,12 +145,13 @@ def list_names() -> None:
     from fedlearn.attacks import ATTACKS
     from fedlearn.datasets import DATASETS, PARTITIONS, VOCABULARIES
     from fedlearn.models import MODELS
+    from fedlearn.privacy import ACCOUNTANTS
     from fedlearn.secure import PROTECTIONS
     from fedlearn.strategies import STRATEGIES
     from scenarios import BENCHMARKS, SCENARIOS
 
     kinds = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
-    for registry in (*kinds, SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS):
+    for registry in (*kinds, SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS):
         typer.secho(registry.kind, bold=True)
         for name, entry in registry.entries.items():
             typer.echo(f"  {name:<19} {entry.summary}")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from fedlearn.errors import BadInput, PrivacyError
-from fedlearn.privacy.accounting import ACCOUNTANTS, AnalyticGaussian, Release
+from fedlearn.privacy import ACCOUNTANTS
+from fedlearn.privacy.accounting import AnalyticGaussian, Release
 from fedlearn.privacy.pld import Added, Losses, Pld, Removed, Replaced, composed, window
 from fedlearn.privacy.rdp import Rdp, divergences
 
@@ -125,6 +126,13 @@ def test_order_of_bounds(rate, noise, count, delta):
         parts = [Release(rate, noise, count - 1), Release(rate, noise, 1)]
         assert Pld(1e-3).epsilon(parts, delta) == pytest.approx(pld, abs=1e-6)
         assert Rdp().epsilon(parts, delta) == pytest.approx(rdp)
+
+
+@pytest.mark.parametrize("name", ACCOUNTANTS.entries)
+def test_a_delta_that_pays_for_all_leaves_nothing_to_epsilon(name):
+    accountant = ACCOUNTANTS.load(name)()
+    assert accountant.epsilon([Release(0.1, 10.0)], 0.5) == 0
+    assert accountant.epsilon([Release(1.0, 10.0)], 0.5) == 0
 
 
 def test_extreme_noise_gets_a_coarser_grid_and_stays_a_bound():
