@@ -5,11 +5,12 @@ from typing import Any
 
 from fedlearn.lazy import lazy
 
-__all__ = ["Tensor", "Trainer", "grad", "nn", "no_grad", "optim"]
+__all__ = [
+    "Tensor", "Trainer", "enable_grad", "grad", "hessian", "jacobian", "nn", "no_grad", "optim", "value_and_grad",
+]  # fmt: skip
 
-_names = lazy(
-    __name__, {"Tensor": "autograd", "grad": "autograd", "no_grad": "autograd", "Trainer": "training.trainer"}
-)
+ENGINE = ("Tensor", "enable_grad", "grad", "hessian", "jacobian", "no_grad", "value_and_grad")
+_names = lazy(__name__, {**dict.fromkeys(ENGINE, "autograd"), "Trainer": "training.trainer"})
 
 
 def __getattr__(name: str) -> Any:

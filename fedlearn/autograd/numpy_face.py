@@ -85,6 +85,9 @@ def _plain(function: Any, args: Any, kwargs: Any, harmless: bool) -> Any:
             f"np.{name} does not record here, and a tensor among its arguments wants a gradient: "
             "use an op of fedlearn.autograd.ops, or detach() the tensor"
         )
+    outs = kwargs.get("out")
+    if any(isinstance(out, Node) for out in (outs if isinstance(outs, tuple) else (outs,))):
+        raise BadInput("NumPy cannot write into a Tensor: give out= an array, or assign the result to tensor[...]")
     return function(*_arrays(args), **_arrays(kwargs))
 
 

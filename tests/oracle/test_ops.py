@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from fedlearn import Tensor, grad
-from tests.autograd.cases import CASES, COMPOSED, RECURRENT, WINDOW, Case, classes, picks, seeds, shapes
+from tests.autograd.cases import CASES, RECURRENT, WINDOW, Case, classes, picks, seeds, shapes
+from tests.autograd.composed import COMPOSED
 
 torch = pytest.importorskip("torch")
 T = torch.nn.functional

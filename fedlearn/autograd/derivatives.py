@@ -1,0 +1,136 @@
+"""Derivatives of functions: gradients with values, Jacobian and Hessian matrices, and their products with a vector.
+
+Names and results follow torch.autograd.functional. A function takes Tensors and returns one; inputs are arrays or
+Tensors, one or a tuple of them, floating point. Results are Tensors; under `create_graph` they can be differentiated
+again, with respect to inputs that want a gradient themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fedlearn.autograd.mode import enable_grad
+from fedlearn.autograd.node import raw
+from fedlearn.autograd.ops import clone, reshape, stack
+from fedlearn.autograd.tensor import Tensor, grad
+from fedlearn.errors import BadInput, ShapeError
+
+Function = Callable[..., Tensor]
+
+
+def value_and_grad(function: Function, argnum: int = 0) -> Callable[..., tuple[Tensor, Tensor]]:
+    """A function that returns what `function`, of one number, does, and its gradient with respect to one argument."""
+
+    def both(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        with enable_grad():
+            x = _variable(args[argnum], False)
+            value = _tensor(function(*args[:argnum], x, *args[argnum + 1 :], **kwargs))
+            (gradient,) = (
+                grad(value, x, allow_unused=True) if value.requires_grad else (Tensor(np.zeros_like(x._data)),)
+            )
+        return value.detach(), gradient
+
+    return both
+
+
+def vjp(function: Function, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Tensor, Any]:
+    """The result, and the product of `v` (of the result's shape; 1 for one number) with the Jacobian of each input."""
+    with enable_grad():
+        variables = _variables(inputs, create_graph)
+        output = _tensor(function(*variables))
+        products = _gradients(output, variables, v, create_graph)
+    return _done(output, create_graph), _like(inputs, products)
+
+
+def jacobian(function: Function, inputs: Any, create_graph: bool = False) -> Any:
+    """d result / d input for each input, of the result's shape followed by the input's: one pass back a number."""
+    with enable_grad():
+        variables = _variables(inputs, create_graph)
+        output = _tensor(function(*variables))
+        rows = []
+        for place in np.ndindex(output.shape):
+            one = np.zeros(output.shape, output.dtype)
+            one[place] = 1
+            rows.append(_gradients(output, variables, one, create_graph, retain=True))
+        whole = []
+        for i, x in enumerate(variables):
+            shape = (*output.shape, *x.shape)
+            empty = Tensor(np.zeros(shape, x.dtype))
+            whole.append(reshape(stack([row[i] for row in rows]), shape=shape) if rows else empty)
+    return _like(inputs, whole)
+
+
+def hessian(function: Function, inputs: Any, create_graph: bool = False) -> Any:
+    """Second derivatives of a function of one number: for each pair of inputs, the shape of one and that of the other.
+
+    Of a tuple of inputs a tuple of tuples.
+    """
+    several = isinstance(inputs, tuple | list)
+
+    def gradient_of(i: int) -> Function:
+        return lambda *variables: _number_gradients(function, variables)[i]
+
+    rows = [jacobian(gradient_of(i), inputs, create_graph) for i in range(len(inputs) if several else 1)]
+    return tuple(rows) if several else rows[0]
+
+
+def hvp(function: Function, inputs: Any, v: Any, create_graph: bool = False) -> tuple[Tensor, Any]:
+    """The value of a function of one number, and the product of its Hessian with `v`, of the inputs' shapes."""
+    with enable_grad():
+        variables = _variables(inputs, create_graph)
+        directions = list(v) if isinstance(inputs, tuple | list) else [v]
+        if [np.shape(raw(d)) for d in directions] != [x.shape for x in variables]:
+            raise ShapeError(f"hvp needs a direction of the shape of each input: {[x.shape for x in variables]}")
+        value = _tensor(function(*variables))
+        slopes = _gradients(_one(value), variables, None, True)
+        along = [(g * d).sum() for g, d in zip(slopes, directions, strict=True)]
+        total = sum(along[1:], along[0])
+        products = _gradients(total, variables, None, create_graph)
+    return _done(value, create_graph), _like(inputs, products)
+
+
+def _number_gradients(function: Function, variables: Any) -> tuple[Tensor, ...]:
+    return _gradients(_one(_tensor(function(*variables))), list(variables), None, True)
+
+
+def _one(value: Tensor) -> Tensor:
+    if value.size != 1:
+        raise ShapeError(f"a function of one number is needed, its result has the shape {value.shape}: sum it first")
+    return value
+
+
+def _gradients(
+    output: Tensor, variables: list[Tensor], v: Any, create_graph: bool, retain: bool = False
+) -> tuple[Tensor, ...]:
+    """Gradients of all variables, zeros where the output does not depend on one."""
+    if not output.requires_grad:
+        return tuple(Tensor(np.zeros_like(x._data)) for x in variables)
+    return grad(output, variables, v, create_graph, create_graph or retain, allow_unused=True)
+
+
+def _variables(inputs: Any, create_graph: bool) -> list[Tensor]:
+    return [_variable(x, create_graph) for x in (inputs if isinstance(inputs, tuple | list) else [inputs])]
+
+
+def _variable(x: Any, create_graph: bool) -> Tensor:
+    """A tensor of its own to differentiate by; under `create_graph` still connected to the one given."""
+    if create_graph and isinstance(x, Tensor) and x.requires_grad:
+        return clone(x)  # type: ignore[no-any-return]
+    return Tensor(x, requires_grad=True)
+
+
+def _tensor(output: Any) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise BadInput(f"the function returned {type(output).__name__}, not a Tensor: compute it with ops that record")
+    return output
+
+
+def _done(output: Tensor, create_graph: bool) -> Tensor:
+    return output if create_graph else output.detach()
+
+
+def _like(inputs: Any, results: Any) -> Any:
+    return tuple(results) if isinstance(inputs, tuple | list) else results[0]
