@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import math
 import struct
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
+from numbers import Real
 from operator import index
 from typing import Any, Literal
 
 import numpy as np
 
-from fedlearn.errors import CodecError
+from fedlearn.errors import CodecError, ShapeError
 
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
-_OVERFLOW, _ROUNDING = ("refuse", "clip"), ("nearest", "stochastic")
-_BYTES = struct.Struct(">BdIBB")
+MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
+_OVERFLOW: tuple[Literal["refuse"], Literal["clip"]] = ("refuse", "clip")
+_BYTES = struct.Struct(">BdIB")
 CODEC_BYTES = _BYTES.size
 
 
@@ -30,17 +33,19 @@ class FixedPoint:
     """Signed `bits`-bit integers for real values in [-bound, bound], summed over at most `addends` vectors.
 
     overflow: what `encode` does with a value outside the bound: "refuse" it, or "clip" it to the bound.
-    rounding: "nearest" (error <= half a step), or "stochastic" (unbiased, error < one step; needs a
-    generator). Raises `CodecError` for a configuration that cannot be exact.
+    Values are rounded to the nearest step. NumPy's numbers are taken like Python's.
+    Raises `CodecError` for a configuration that cannot be exact.
     """
 
     bits: int
     bound: float
     addends: int
     overflow: Literal["refuse", "clip"] = "refuse"
-    rounding: Literal["nearest", "stochastic"] = "nearest"
 
     def __post_init__(self) -> None:
+        for name in ("bits", "addends"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        object.__setattr__(self, "bound", _real("bound", self.bound))
         if self.bits < 2 or not 1 <= self.addends <= MAX_ADDENDS:
             raise CodecError(
                 f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend, at most {MAX_ADDENDS} addends"
@@ -55,10 +60,13 @@ class FixedPoint:
                 f"bound={self.bound:g} does not fit {self.bits} signed bits: "
                 f"it must be above 0 and at most {self.limit}"
             )
+        if self.fraction_bits > MAX_FRACTION_BITS:
+            raise CodecError(
+                f"bound={self.bound:g} is too small for {self.bits} bits: "
+                f"at least {math.ldexp(self.limit, -MAX_FRACTION_BITS):g} is needed, so raise the bound"
+            )
         if self.overflow not in _OVERFLOW:
             raise CodecError(f"overflow={self.overflow!r}: choose 'refuse' or 'clip'")
-        if self.rounding not in _ROUNDING:
-            raise CodecError(f"rounding={self.rounding!r}: choose 'nearest' or 'stochastic'")
 
     @property
     def limit(self) -> int:
@@ -81,38 +89,33 @@ class FixedPoint:
         """Signed bits that hold the sum of `addends` encoded values."""
         return self.bits + (self.addends - 1).bit_length()
 
-    def encode(
-        self,
-        values: np.ndarray,
-        rng: np.random.Generator | None = None,
-        share: float = 1.0,
-        out: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Round real `values` (any shape, taken as float64) times `share` to int64 multiples of 2^-f.
+    def encode(self, values: np.ndarray, scale: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+        """Round real `values` (any shape, taken as float64) times `scale` to int64 multiples of 2^-f.
 
-        For a weighted mean `share` is w / w_max, so that lanes need not widen for weights. `rng` is drawn from
-        under stochastic rounding only. Raises `CodecError` for NaN or infinity, and for values outside the bound
-        unless overflow="clip". out: an array of their shape to put them in, of int64 or `dtype`.
+        For a weighted mean `scale` is w / w_max, so that lanes need not widen for weights.
+        out: an array to put them in, of int64 or `dtype`, of their shape or one that they broadcast to.
+
+        Raises `CodecError` for NaN or infinity, for values outside the bound unless overflow="clip", and for what is no
+        array of real numbers; `ShapeError` for another shape of `out`.
         """
         # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing, in float32 too.
-        values, factor = np.asarray(values), np.ldexp(np.float64(share), self.fraction_bits)
+        values, factor = np.asarray(values), np.ldexp(np.float64(_real("scale", scale)), self.fraction_bits)
+        if values.dtype.kind not in "fiu":
+            raise CodecError(f"values of type {values.dtype} cannot be encoded: give an array of real numbers")
         bound = np.ldexp(self.bound, self.fraction_bits)
         if not values.size or (-bound <= values.min() * factor and values.max() * factor <= bound):
-            exact = share == 1 and self.fraction_bits < 128 and values.dtype == np.float32
+            exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
             scaled = np.asarray(values * (np.float32(factor) if exact else factor))
         else:  # as with NaN
-            self._check_outside(np.asarray(values, np.float64) * share)
+            self._check_outside(np.asarray(values, np.float64) * scale)
             scaled = np.asarray(np.clip(values * factor, -bound, bound))
-        if self.rounding == "nearest":
-            np.rint(scaled, out=scaled)
-        elif rng is None:
-            raise CodecError("stochastic rounding draws random numbers: pass encode(values, rng=numpy Generator)")
-        else:
-            floor = np.floor(scaled)
-            scaled = floor + (rng.random(scaled.shape) < scaled - floor)
+        np.rint(scaled, out=scaled)
         if out is None:
             return scaled.astype(np.int64)
-        np.copyto(out, scaled, casting="unsafe")
+        try:
+            np.copyto(out, scaled, casting="unsafe")
+        except ValueError:
+            raise ShapeError(f"values of shape {values.shape} do not fit an array of shape {out.shape}") from None
         return out
 
     def _check_outside(self, values: np.ndarray) -> None:
@@ -155,15 +158,14 @@ class FixedPoint:
     ) -> float:
         """The most by which a decoded mean can differ from the true mean, in any component.
 
-        addends * step * max_weight / total_weight, where step is 2^-(f+1) (2^-f under stochastic rounding), so just
-        the step for an unweighted mean. `addends` defaults to the codec's, `total_weight` to `addends`. `clipped` is
-        the sum over addends of the largest |x| - bound that was clipped away; it adds clipped * max_weight /
-        total_weight.
+        addends * step * max_weight / total_weight, where step is 2^-(f+1), so just the step for an unweighted mean.
+        `addends` defaults to the codec's, `total_weight` to `addends`. `clipped` is the sum over addends of the largest
+        |x| - bound that was clipped away; it adds clipped * max_weight / total_weight.
         """
         count = self.addends if addends is None else addends
         weight = count if total_weight is None else total_weight
         self._check_weights(weight, max_weight)
-        step = math.ldexp(1.0, -self.fraction_bits - (self.rounding == "nearest"))
+        step = math.ldexp(1.0, -self.fraction_bits - 1)
         return (count * step + clipped) * max_weight / weight
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,28 +180,38 @@ class FixedPoint:
             raise CodecError(
                 f"codec entries {sorted(config)}: bits, bound and addends are needed, {sorted(known)} known"
             )
-        try:
-            numbers = {name: index(config[name]) for name in ("bits", "addends")} | {"bound": float(config["bound"])}
-        except (TypeError, ValueError) as error:
-            raise CodecError(f"codec {config}: {error}") from None
-        return cls(**{**config, **numbers})
+        return cls(**config)
 
     def to_bytes(self) -> bytes:
         """`CODEC_BYTES` bytes that `from_bytes` reads back."""
-        modes = _OVERFLOW.index(self.overflow), _ROUNDING.index(self.rounding)
-        return _BYTES.pack(self.bits, self.bound, self.addends, *modes)
+        return _BYTES.pack(self.bits, self.bound, self.addends, _OVERFLOW.index(self.overflow))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FixedPoint:
         """Read `to_bytes`; raises `CodecError` for bytes of another length or values that make no codec."""
         if len(data) != CODEC_BYTES:
             raise CodecError(f"a codec takes {CODEC_BYTES} bytes, not {len(data)}")
-        bits, bound, addends, overflow, rounding = _BYTES.unpack(data)
-        if overflow >= len(_OVERFLOW) or rounding >= len(_ROUNDING):
-            raise CodecError(f"codec of unknown modes {overflow}, {rounding}: damaged or of a later version")
-        modes: Any = {"overflow": _OVERFLOW[overflow], "rounding": _ROUNDING[rounding]}
-        return cls(bits, bound, addends, **modes)
+        bits, bound, addends, overflow = _BYTES.unpack(data)
+        if overflow >= len(_OVERFLOW):
+            raise CodecError(f"codec of unknown mode {overflow}: damaged or of a later version")
+        return cls(bits, bound, addends, _OVERFLOW[overflow])
 
     def _check_weights(self, total_weight: float, max_weight: float) -> None:
         if not (math.isfinite(total_weight) and total_weight > 0 and math.isfinite(max_weight) and max_weight > 0):
             raise CodecError(f"total_weight={total_weight}, max_weight={max_weight}: both must be finite and above 0")
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        if not isinstance(value, (bool, np.bool_)):
+            return int(index(value))
+    except TypeError:
+        pass
+    raise CodecError(f"{name} is {value!r}, an integer is needed: leave a fraction or text out")
+
+
+def _real(name: str, value: Any) -> float:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            return float(value)
+    raise CodecError(f"{name} is {value!r}, a real number is needed that float64 holds")

@@ -74,15 +74,24 @@ class EncryptedVector:
         """Bytes of the ciphertexts, without the header."""
         return len(self.ciphertexts) * self.public.ciphertext_bytes
 
+    __array_ufunc__ = None  # or `array + vector` would add an object to every number of the array
+
     def __add__(self, other: EncryptedVector) -> EncryptedVector:
+        if not isinstance(other, EncryptedVector):
+            return NotImplemented
         total = EncryptedVector(self.public, self.codec, self.shape, self.addends, list(self.ciphertexts))
         total += other
         return total
 
     def __iadd__(self, other: EncryptedVector) -> EncryptedVector:
         """Add in place. Raises `CryptoKeyError`, `CodecError` or `ShapeError` if the two do not fit."""
+        if not isinstance(other, EncryptedVector):
+            return NotImplemented
         if self.public != other.public:
-            raise CryptoKeyError("vectors encrypted to different keys cannot be added")
+            raise CryptoKeyError(
+                f"vectors encrypted to keys {self.public.fingerprint.hex()} and {other.public.fingerprint.hex()} "
+                "cannot be added: encrypt both to one"
+            )
         if self.codec != other.codec:
             raise CodecError(f"vectors of different codecs cannot be added: {self.codec} and {other.codec}")
         if self.shape != other.shape:
@@ -96,7 +105,7 @@ class EncryptedVector:
 
     def __radd__(self, start: int) -> EncryptedVector:
         """Let the built-in `sum` start from 0."""
-        return self if start == 0 else NotImplemented
+        return self if isinstance(start, int) and start == 0 else NotImplemented
 
     @classmethod
     def sum(cls, vectors: Iterable[EncryptedVector]) -> EncryptedVector:
@@ -112,8 +121,9 @@ class EncryptedVector:
 
     def __mul__(self, factor: int) -> EncryptedVector:
         """Multiply by a public integer, not 0, and re-randomise; takes |factor| times the addends."""
-        if not isinstance(factor, int):
+        if isinstance(factor, bool) or not isinstance(factor, (int, np.integer)):
             return NotImplemented
+        factor = int(factor)
         if factor == 0:
             raise CodecError("multiplying by 0 leaves nothing to sum: leave the vector out instead")
         addends = self._lanes_for(self.addends * abs(factor))
@@ -130,7 +140,7 @@ class EncryptedVector:
         return EncryptedVector(self.public, self.codec, self.shape, self.addends, fresh)
 
     def slices(self, parts: int) -> list[EncryptedVector]:
-        """1 to `parts` flat vectors of whole ciphertexts, for work side by side; `join` undoes it."""
+        """1 to `parts` flat vectors of whole ciphertexts, for work side by side."""
         if parts < 1:
             raise ShapeError(f"a vector in {parts} slices: at least 1 is needed")
         step = max(1, -(-len(self.ciphertexts) // parts))
@@ -145,18 +155,6 @@ class EncryptedVector:
             )
             for at in range(0, max(1, len(self.ciphertexts)), step)
         ]
-
-    @classmethod
-    def join(cls, slices: list[EncryptedVector], shape: tuple[int, ...]) -> EncryptedVector:
-        """Put `slices` of one vector back together. Raises `ShapeError` if they do not make up `shape`."""
-        first = slices[0]
-        if any(
-            (part.public, part.codec, part.addends) != (first.public, first.codec, first.addends) for part in slices
-        ):
-            raise ShapeError("slices of different keys, codecs or numbers of addends are not of one vector")
-        if sum(len(part) for part in slices) != math.prod(shape):
-            raise ShapeError(f"slices of {[len(part) for part in slices]} values do not make up shape {shape}")
-        return cls(first.public, first.codec, shape, first.addends, [c for part in slices for c in part.ciphertexts])
 
     def unpack(self, plaintexts: list[mpz]) -> np.ndarray:
         """Decrypted plaintexts to int64 values in this vector's shape.

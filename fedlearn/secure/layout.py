@@ -118,11 +118,11 @@ class Layout:
                 relative = np.abs(values * share) / segment.codec.bound
                 clipped = clipped + np.count_nonzero(relative > 1, axis=-1)
                 excess = np.maximum(excess, relative.max(axis=-1, initial=1) - 1)
-            segment.codec.encode(values, share=share, out=lanes[..., at : at + segment.length])
+            segment.codec.encode(values, scale=share, out=lanes[..., at : at + segment.length])
             at += segment.length
         _, loss, integers, *_ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
         lanes[..., at] = weight
-        lanes[..., at + 1] = loss.encode(np.asarray(update.loss), share=share)
+        lanes[..., at + 1] = loss.encode(np.asarray(update.loss), scale=share)
         lanes[..., at + 2] = np.minimum(clipped, integers.limit)
         lanes[..., at + 3] = np.minimum(np.ceil(excess * self._excess_steps), integers.limit)
         lanes[..., at + 4] = update.examples > self.max_weight
@@ -177,10 +177,10 @@ class Layout:
 
 
 def _codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
-    """The codec of a segment: the plan's with a bound of its own; bookkeeping clips and rounds to nearest."""
+    """The codec of a segment: the plan's with a bound of its own; bookkeeping clips."""
     if kind == "vector":
         return replace(codec, bound=bound)
-    return replace(codec, bound=bound, overflow="clip", rounding="nearest")
+    return replace(codec, bound=bound, overflow="clip")
 
 
 def check_max_weight(codec: FixedPoint, max_weight: int) -> None:

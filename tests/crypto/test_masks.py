@@ -11,7 +11,7 @@ from fedlearn.crypto.agreement import AgreementKey
 from fedlearn.crypto.lanes import residues_from_bytes, residues_to_bytes
 from fedlearn.crypto.masks import add_masks, to_signed
 from fedlearn.crypto.neighbours import choose_neighbourhood, neighbours
-from fedlearn.crypto.shamir import join, split
+from fedlearn.crypto.shamir import combine, split
 from fedlearn.errors import CiphertextError, CodecError
 
 SEEDS = [secrets.token_bytes(32) for _ in range(4)]
@@ -88,10 +88,10 @@ def test_a_round_with_dropouts_recovers_the_exact_sum(count):
     stayed = [c for c in clients if c not in gone]
     total = sum(masked[c].astype(np.int64) for c in stayed)
     for c in stayed:
-        opened = join({h: s for h, s in shares[c][0].items() if h not in gone}, plan.threshold)
+        opened = combine({h: s for h, s in shares[c][0].items() if h not in gone}, plan.threshold)
         total = add_masks(total, [], [opened], 21)
     for c in gone:
-        opened = AgreementKey(join({h: s for h, s in shares[c][1].items() if h not in gone}, plan.threshold))
+        opened = AgreementKey(combine({h: s for h, s in shares[c][1].items() if h not in gone}, plan.threshold))
         plus = [opened.agree(pair_keys[o].public, b"mask") for o in graph[c] if o > c and o not in gone]
         minus = [opened.agree(pair_keys[o].public, b"mask") for o in graph[c] if o < c and o not in gone]
         total = add_masks(total, plus, minus, 21)

@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn.crypto.agreement import AgreementKey
 from fedlearn.crypto.lanes import residue_bytes, residues_from_bytes
 from fedlearn.crypto.masks import add_masks, to_signed
-from fedlearn.crypto.shamir import SHARE_BYTES, join
+from fedlearn.crypto.shamir import SHARE_BYTES, combine
 from fedlearn.errors import CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import party_name
 from fedlearn.secure.masks.wire import (
@@ -131,23 +131,23 @@ class MasksServer:
 
     def _seed(self, owner: int) -> bytes:
         """The seed of a survivor's own mask."""
-        seed = self._join(owner)
+        seed = self._secret_of(owner)
         if commitment(seed) != self._commitments[owner]:
             raise _wrong_shares(owner)
         return seed
 
     def _pair_masks(self, owner: int) -> Iterator[tuple[int, bytes]]:
         """The seeds of masks that survivors share with one who vanished, by survivor."""
-        key = AgreementKey(self._join(owner))
+        key = AgreementKey(self._secret_of(owner))
         if key.public != self._keys[owner][MASK_KEY]:
             raise _wrong_shares(owner)
         for other in self._survivors.intersection(self._circle.neighbours[owner]):
             yield other, key.agree(self._keys[other][MASK_KEY], b"masks")
 
-    def _join(self, owner: int) -> bytes:
+    def _secret_of(self, owner: int) -> bytes:
         shares = {holder + 1: share for holder, share in self._revealed[owner].items()}
         try:
-            return join(shares, self._circle.threshold)
+            return combine(shares, self._circle.threshold)
         except CiphertextError:
             raise _wrong_shares(owner) from None
 
