@@ -44,7 +44,7 @@ class Aggregator:
     vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
     folder      where the run is kept: a RunFolder, or the path of a new one (default: nowhere)
-    trackers    told of every round
+    trackers    watch the run, round by round
     faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: no simulated
                 faults)
     stack       whether pools train clients side by side: "auto" (where it is quicker), "on" or "off"; the bits are
@@ -186,9 +186,10 @@ class Aggregator:
 
     def _request(self, state: State) -> TrainRequest:
         """What a cohort is sent: the weights as they are now, and what the strategy broadcasts of its state."""
-        beside = self.strategy.broadcasts(self.model.vector.size).items()
+        weights = self.model.vector
+        beside = self.strategy.broadcasts(weights.size).items()
         vectors = {name: np.asarray(state.get(name, np.zeros(length)), np.float32) for name, length in beside}
-        return TrainRequest(self.model.vector, vectors)
+        return TrainRequest(weights, vectors)
 
     def _round(
         self, session: Session, transcript: Transcript, task: RoundTask, state: State
@@ -244,7 +245,7 @@ class Aggregator:
         return kept.state, History(kept.records)
 
     def _keep(self, transcript: Transcript, state: State, history: History) -> None:
-        """Put the round on disk before anybody is told of it."""
+        """Put the round on disk before anybody hears of it."""
         transcript.flush()
         if self.folder is None:
             return

@@ -30,7 +30,8 @@ class Kind:
 
 def _normal(u: np.ndarray) -> np.ndarray:
     """Box and Muller 1958."""
-    return np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])
+    normal: np.ndarray = np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])
+    return normal
 
 
 KINDS = {

@@ -111,13 +111,15 @@ NETWORKS = Registry(
 
 @dataclass(frozen=True)
 class Simulated:
-    """Many rounds of simulated time. rounds: seconds of each; clients: of each client in each, but for straggling.
+    """Many rounds of simulated time.
 
-    counted: the mean number of updates that a round is closed with.
+    client_seconds  of each client in each round (R, K), without straggling
+    round_seconds   of each round (R,)
+    counted         the mean number of updates that a round is closed with
     """
 
-    clients: np.ndarray
-    rounds: np.ndarray
+    client_seconds: np.ndarray
+    round_seconds: np.ndarray
     counted: float
 
 

@@ -21,7 +21,7 @@ from fedlearn.spec import Key, read_settings, read_value
 class Fates:
     """What a round has in store for its cohort.
 
-    silent   clients that are told to train and whose update never counts, why: nobody needs to train them
+    silent   clients whose update never counts, and why: nobody needs to train them
     crashed  clients whose update arrives, and that are gone after it
     seconds  simulated, until the round closes; None where no time is simulated
     """
@@ -47,7 +47,7 @@ MOST = 100  # times a cohort, over-selected
 class Faults:
     """How often clients fail, and how long the aggregator waits for them. Nobody sleeps: all time is simulated.
 
-    dropout      probability that a client vanishes when it is told to train: it answers nothing from then on. Under
+    dropout      probability that a client vanishes when it is asked to train: it answers nothing from then on. Under
                  masks it has shared its secrets by then, so that its neighbours take its masks off the sum.
     crash        probability that a client vanishes right after its update: that counts, under every protection, and
                  what a later phase wants of the client never comes (masks: its vote and the shares it holds).

@@ -67,7 +67,8 @@ def sample_cohort(seed: int, round: int, population: int, size: int) -> list[int
     """`size` client numbers, uniformly without replacement, in rising order; the same for the same seed."""
     if size == population:
         return list(range(population))
-    return np.sort(stream(seed, "cohort", round).choice(population, size, replace=False)).tolist()
+    chosen: list[int] = np.sort(stream(seed, "cohort", round).choice(population, size, replace=False)).tolist()
+    return chosen
 
 
 class Uniform(Sampler):
@@ -135,7 +136,8 @@ class Weighted(Sampler):
     def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
         with np.errstate(divide="ignore"):
             arrivals = stream(seed, "cohort", round).standard_exponential(population) / self._weights
-        return np.sort(np.argpartition(arrivals, size - 1)[:size]).tolist()
+        chosen: list[int] = np.sort(np.argpartition(arrivals, size - 1)[:size]).tolist()
+        return chosen
 
 
 def lines_of(path: str) -> Iterator[tuple[int, str]]:

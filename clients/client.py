@@ -80,4 +80,5 @@ def _as_array(number: ClientId, values: Any) -> np.ndarray:
 
 def log_name(clients: ClientSource | Mapping[ClientId, Client], number: ClientId) -> str:
     """The one name of a client in logs: its own, where clients are at hand; else its number's."""
-    return clients[number].name if type(clients) in (list, dict) else party_name(number)
+    at_hand = isinstance(clients, list | dict) and type(clients).__module__ == "builtins"
+    return clients[number].name if at_hand else party_name(number)

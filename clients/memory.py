@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 
 from fedlearn.errors import FedlearnError
-from fedlearn.protocol import Message
+from fedlearn.protocol import ClientId, Message
 from fedlearn.strategies.base import State
 
 # The table: by slot the round and the CRC-32 of its state. Four states can be needed (after this round, and after
@@ -46,7 +46,7 @@ class ClientMemory:
                 file.rounds = [FREE if after > round else after for after in file.rounds]
                 file.write_table()
 
-    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
+    def settle(self, notice: bytes, clients: Sequence[ClientId], rounds: Sequence[int]) -> None:
         """The round of `notice`, a message, counted with these clients; see `fedlearn.protocol.Pool.settle`."""
         round = Message.from_bytes(notice).step.round
         for client in clients:
@@ -56,16 +56,16 @@ class ClientMemory:
                 file.rounds = [after if after in needed else FREE for after in file.rounds]
                 file.write_table()
 
-    def recall(self, clients: int | Sequence[int], lengths: Mapping[str, int]) -> State:
+    def recall(self, client_ids: ClientId | Sequence[ClientId], lengths: Mapping[str, int]) -> State:
         """The state of one client, by name float32 (n,), or of several, (K, n); 0 where nothing was kept yet."""
-        whole = np.zeros((*np.shape(clients), sum(lengths.values())), np.float32)
-        for row, client in zip(np.atleast_2d(whole), np.atleast_1d(clients), strict=True):
+        whole = np.zeros((*np.shape(client_ids), sum(lengths.values())), np.float32)
+        for row, client in zip(np.atleast_2d(whole), np.atleast_1d(client_ids), strict=True):
             if os.path.exists(f"{self.folder}/{client}"):
                 with self._opened(client) as file:
                     file.read_newest(row)
         return dict(zip(lengths, np.split(whole, np.cumsum([*lengths.values()])[:-1], axis=-1), strict=True))
 
-    def note(self, clients: Sequence[int], state: State, lengths: Mapping[str, int]) -> None:
+    def note(self, clients: Sequence[ClientId], state: State, lengths: Mapping[str, int]) -> None:
         """What these clients will keep should the round count with them, by name float32 as in `recall`."""
         whole = np.atleast_2d(np.concatenate([state[name] for name in lengths], axis=-1, dtype="<f4"))
         for client, row in zip(clients, whole, strict=True):
@@ -95,7 +95,8 @@ class _File:
         self._path = path
         self._descriptor = descriptor
         table = TABLE.unpack(os.pread(descriptor, TABLE.size, 0).ljust(TABLE.size, b"\0"))
-        self.rounds, self._checks = list(table[:SLOTS]), list(table[SLOTS:])
+        self.rounds: list[int] = list(table[:SLOTS])
+        self._checks: list[int] = list(table[SLOTS:])
 
     def newest(self, latest: int) -> int:
         """The last round up to `latest` whose state is here, or FREE."""

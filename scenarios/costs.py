@@ -22,12 +22,13 @@ import numpy as np
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.costs import NETWORKS, Cost, Network, Simulated, simulate
 from clients import Client, InlinePool
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, load_corpus
 from fedlearn.datasets.bags import encode
 from fedlearn.errors import FedlearnError
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import Answer, Step
-from fedlearn.secure.base import Protection
+from fedlearn.secure.base import MIN_COHORT, Protection
 from fedlearn.seeding import stream
 from scenarios.command.options import Claim, Options, Outcome
 from scenarios.story import telling
@@ -118,15 +119,15 @@ class Federation:
 def run(options: Options) -> Outcome:
     options = options.alone(
         data="sample", model="spam", dim=1, vocabulary="hashed:2048", clients=20, cohort=None, rounds=2,
-        partition="iid", protection=COMPARED, key_bits=3072, insecure_test_key=False, min_cohort=3, codec="",
-        strategy="fedavg", epochs=1, batch_size=8, lr=2.0, faults="none", network=None,
+        partition="iid", protection=COMPARED, key_bits=KEY_BITS, insecure_test_key=False,
+        min_cohort=MIN_COHORT, codec="", strategy="fedavg", epochs=1, batch_size=8, lr=2.0, faults="none", network=None,
     )  # fmt: skip
     networks = networks_of(options.network)
     faults = options.build_faults() or Faults()
     federation = Federation.of(options)
     cohort = options.cohort or len(federation.clients)
     each = {spec: replace(options, protection=spec) for spec in options.protection.split(",")}
-    protections = {spec: its.build_protection(cohort, bound=4.0) for spec, its in each.items()}
+    protections = {spec: its.build_protection(cohort) for spec, its in each.items()}
     costs: Costs = {}
     models = set()
     with telling("costs", options, federation.data_set) as story:
@@ -172,7 +173,7 @@ def table_of_times(times: Times) -> list[str]:
     lines = [f"{'simulated: s':<38}{'a client':>20}{'a round':>30}", f"{'':<28}{heads}"]
     for network, row in times.items():
         for spec, simulated in row.items():
-            cells = [*quantiles(simulated.clients).values(), *quantiles(simulated.rounds).values()]
+            cells = [*quantiles(simulated.client_seconds).values(), *quantiles(simulated.round_seconds).values()]
             figures = "".join(f"{seconds:>10.3g}" for seconds in cells)
             lines.append(f"{network:<12}{spec:<16}{figures}{simulated.counted:>10.1f}")
     return lines
@@ -195,7 +196,7 @@ def claims_of(costs: Costs, times: Times) -> list[Claim]:
         ]
     for network, row in times.items():
         for spec, simulated in row.items():
-            for name, seconds in quantiles(simulated.rounds).items():
+            for name, seconds in quantiles(simulated.round_seconds).items():
                 claims.append(Claim(f"round_{name}_{network}_{name_of(spec)}", seconds, "s"))
     return claims
 
@@ -203,7 +204,7 @@ def claims_of(costs: Costs, times: Times) -> list[Claim]:
 def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
     """In one sentence, on the slowest of the links."""
     network = min(networks, key=lambda name: networks[name].up)
-    typical = {spec: quantiles(simulated.rounds)["median"] for spec, simulated in times[network].items()}
+    typical = {spec: quantiles(simulated.round_seconds)["median"] for spec, simulated in times[network].items()}
     base, *others = sorted(costs, key=lambda spec: (spec != "none", typical[spec]))
     if not others:
         return f"Over {network} links, a round under {base} takes {typical[base]:.2g} s."
@@ -230,7 +231,7 @@ def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
         left.legend()
         width = 0.8 / len(times)
         for number, (network, row) in enumerate(times.items()):
-            found = [quantiles(simulated.rounds) for simulated in row.values()]
+            found = [quantiles(simulated.round_seconds) for simulated in row.values()]
             middle = [values["median"] for values in found]
             above = [values["p99"] - values["median"] for values in found]
             shift = (number - (len(times) - 1) / 2) * width

@@ -67,9 +67,7 @@ def run(options: Options) -> Outcome:
             return class_metrics(model(*exam.inputs).numpy(), exam.targets)
 
     folder = options.folder("digits", {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic})
-    aggregator = options.build_aggregator(
-        model, readers, evaluate, folder, bound=4.0, max_weight=options.examples_per_client
-    )
+    aggregator = options.build_aggregator(model, readers, evaluate, folder, max_weight=options.examples_per_client)
     clients = options.infiltrated(readers, classes=samples.classes)
     history = aggregator.fit(options.build_pool(clients), options.rounds)
 

@@ -19,6 +19,7 @@ from aggregator import Aggregator
 from clients import Client, InlinePool
 from fedlearn.attacks.changed_rows import WordsFound
 from fedlearn.attacks.differencing import Collusion, Differencing
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.errors import BadInput, NothingLearned
 from fedlearn.protocol import Message, PartyView, Step, TrainRequest
 from fedlearn.protocol.pool import Answer
@@ -68,7 +69,7 @@ class Repeating(InlinePool):
 
 def run(options: Options) -> Outcome:
     options = options.alone(
-        data="sample", dim=1, epochs=2, batch_size=4, lr=0.5, key_bits=3072, insecure_test_key=False
+        data="sample", dim=1, epochs=2, batch_size=4, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
     )
     mail = Mail.load(options)
     people = mail.clients(PEOPLE, EACH)

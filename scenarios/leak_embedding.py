@@ -19,12 +19,14 @@ import numpy as np
 from clients import Client
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.two_candidates import guess_candidates
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets import load_corpus, split
 from fedlearn.datasets.bags import Bags, encode_texts
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView
+from fedlearn.secure.base import MIN_COHORT
 from fedlearn.seeding import stream
 from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Painter, laboratory
@@ -42,8 +44,8 @@ Z = 3.2905  # 99.9% two-sided
 
 def run(options: Options) -> Outcome:
     options = options.alone(
-        data="sample", model="spam", dim=1, epochs=1, batch_size=16, lr=1.0, strategy="fedavg", key_bits=3072,
-        insecure_test_key=False, min_cohort=3, max_overlap=None, codec="",
+        data="sample", model="spam", dim=1, epochs=1, batch_size=16, lr=1.0, strategy="fedavg", key_bits=KEY_BITS,
+        insecure_test_key=False, min_cohort=MIN_COHORT, max_overlap=None, codec="",
     )  # fmt: skip
     corpus = load_corpus(options.data)
     private, public = split(corpus, seed=options.seed)
@@ -115,7 +117,7 @@ def federate(lab: Lab, name: str, protection: str, clients: Sequence[Client], wo
     """What the aggregator saw of one round under this protection."""
     options = replace(lab.options, protection=protection)
     model = options.model_class(SpamClassifier)(len(words), options.dim, rng=stream(options.seed, "model"))
-    hidden = options.build_protection(len(clients), bound=4.0)
+    hidden = options.build_protection(len(clients))
     return lab.record(name, model, clients, hidden, options.build_strategy(), words.to_dict())
 
 

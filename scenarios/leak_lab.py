@@ -20,7 +20,7 @@ from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Paillier, Plain
-from fedlearn.secure.base import Protection
+from fedlearn.secure.base import DEFAULT_CODEC, Protection
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg, Strategy
 from scenarios.command.options import Claim, Options, Outcome
@@ -155,4 +155,4 @@ def hidden(options: Options, people: int) -> Protection:
 
 
 def fine_codec(bits: int = 28) -> FixedPoint:
-    return FixedPoint(bits=bits, bound=4.0, addends=100)
+    return replace(DEFAULT_CODEC, bits=bits)

@@ -17,6 +17,7 @@ import numpy as np
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.scores import unmixed
 from fedlearn.attacks.unmix import Unmix
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.seeding import stream
 from scenarios.command.options import Options, Outcome
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
@@ -30,7 +31,7 @@ EACH = 16  # messages of one person
 
 def run(options: Options) -> Outcome:
     options = options.alone(
-        data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, key_bits=3072, insecure_test_key=False
+        data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
     )
     mail = Mail.load(options)
     with laboratory("leak_sum", options, mail.data_set) as lab:

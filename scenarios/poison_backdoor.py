@@ -24,6 +24,7 @@ from clients.behaviours import infiltrate
 from clients.behaviours.backdoor import WORD, planted
 from fedlearn.attacks.observed import Observed
 from fedlearn.autograd import no_grad
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets import load_corpus, split
 from fedlearn.datasets.bags import Bags, encode
 from fedlearn.datasets.corpus import SPAM, Corpus
@@ -55,7 +56,7 @@ OTHERS = {
 
 def run(options: Options) -> Outcome:
     options = options.alone(
-        data="sample", rounds=10, epochs=3, batch_size=8, lr=2.0, key_bits=3072, insecure_test_key=False
+        data="sample", rounds=10, epochs=3, batch_size=8, lr=2.0, key_bits=KEY_BITS, insecure_test_key=False
     )
     corpus = load_corpus(options.data)
     town = Town.of(corpus, options)

@@ -55,7 +55,6 @@ def run(options: Options) -> Outcome:
         clients,
         evaluate,
         folder,
-        bound=4.0,
         vocabulary={"kind": "characters", "characters": alphabet.characters},
     )
     speakers = options.infiltrated(clients, classes=len(alphabet))

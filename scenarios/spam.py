@@ -45,7 +45,7 @@ def run(options: Options) -> Outcome:
             return binary_metrics(model(*exam.inputs).numpy(), exam.targets)
 
     folder = options.folder("spam", {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic})
-    aggregator = options.build_aggregator(model, clients, evaluate, folder, bound=4.0, vocabulary=vocabulary.to_dict())
+    aggregator = options.build_aggregator(model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
     people = options.infiltrated(clients, classes=2, vocabulary=vocabulary)
     history = aggregator.fit(options.build_pool(people), options.rounds)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fedlearn.crypto.codec import FixedPoint
     from fedlearn.crypto.vector import EncryptedVector
 
+KEY_BITS = 3072  # by default
 MIN_BITS = 2048  # 112-bit security; 3072 bits give 128 (NIST SP 800-57 part 1, table 2)
 MAX_BITS = 16_384  # beyond 256-bit security; larger numbers only keep their reader busy
 FINGERPRINT_BYTES = 16
@@ -272,7 +273,7 @@ class PrivateKey:
         raise TypeError("a private key is not pickled, it stays in one process: write it to a key file instead")
 
 
-def generate_keypair(bits: int = 3072, *, insecure_test_key: bool = False) -> tuple[PublicKey, PrivateKey]:
+def generate_keypair(bits: int = KEY_BITS, *, insecure_test_key: bool = False) -> tuple[PublicKey, PrivateKey]:
     """A fresh key of exactly `bits` bits: 3072 for 128-bit security, never below 2048 (`CryptoKeyError`).
 
     `insecure_test_key=True` permits toys of at least 64 bits, for tests.

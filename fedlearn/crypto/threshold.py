@@ -25,7 +25,7 @@ from gmpy2 import mpz
 from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_bits, verify
 from fedlearn.crypto.framing import add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
-from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey, check_bits
+from fedlearn.crypto.keys import FINGERPRINT_BYTES, KEY_BITS, PublicKey, check_bits
 from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import safe_prime
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts
@@ -245,7 +245,7 @@ class KeyShare:
 
 
 def deal(
-    threshold: int, trustees: int, bits: int = 3072, *, insecure_test_key: bool = False
+    threshold: int, trustees: int, bits: int = KEY_BITS, *, insecure_test_key: bool = False
 ) -> tuple[ThresholdKey, list[KeyShare]]:
     """A fresh key and its shares, `threshold` of `trustees` needed; the primes are forgotten on return.
 

@@ -62,7 +62,8 @@ class RunPlan:
             object.__setattr__(self, f.name, _frozen(copy))
 
     def to_bytes(self) -> bytes:
-        return msgpack.packb({f.name: getattr(self, f.name) for f in fields(self)}, default=_plain)
+        data: bytes = msgpack.packb({f.name: getattr(self, f.name) for f in fields(self)}, default=_plain)
+        return data
 
     @cached_property
     def digest(self) -> bytes:

@@ -70,7 +70,8 @@ class Transcript:
             self.bytes_up += len(data) * to.count(AGGREGATOR)
         else:
             self.bytes_down += len(data) * sum(party >= 0 for party in to)
-        self.bytes_openers += len(data) * sum(is_opener(message.sender) or is_opener(party) for party in to)
+        opened = len(to) if is_opener(message.sender) else sum(party < 0 and is_opener(party) for party in to)
+        self.bytes_openers += len(data) * opened
         if self._rows is not None:
             self._write(message, data, to)
         return message

@@ -14,11 +14,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.signed import Signed
 
 DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
-KEY_BITS = 3072  # by default, of n in Paillier: 128-bit security
 MIN_COHORT = 3  # by default, the fewest clients whose sum is opened
 
 

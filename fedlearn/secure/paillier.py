@@ -16,10 +16,10 @@ from typing import Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
-from fedlearn.crypto.keys import check_bits
+from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
-from fedlearn.secure.base import DEFAULT_CODEC, KEY_BITS, MIN_COHORT, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings

@@ -19,11 +19,11 @@ import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.keyfiles import read_secret, write_secret
-from fedlearn.crypto.keys import check_bits
+from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, check_parties, deal
 from fedlearn.errors import BadInput, CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
-from fedlearn.secure.base import DEFAULT_CODEC, KEY_BITS, MIN_COHORT, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import Key, read_settings

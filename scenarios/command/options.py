@@ -20,13 +20,14 @@ from aggregator.sampling import SAMPLERS, Sampler
 from clients import POOLS, ClientSource
 from clients.behaviours import infiltrate
 from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.protocol import Pool
 from fedlearn.secure import PROTECTIONS
-from fedlearn.secure.base import Protection, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, Protection, Settings
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
 
@@ -70,9 +71,9 @@ class Options:
     partition: str | Any = None
     malicious: str | None = None
     protection: str | Any = None
-    key_bits: int = 3072
+    key_bits: int = KEY_BITS
     insecure_test_key: bool = False
-    min_cohort: int = 3
+    min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     codec: str = ""
     strategy: str = "fedavg"
@@ -151,12 +152,13 @@ class Options:
         given = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr, "max_weight": max_weight}
         return parse_strategy(self.strategy, {name: value for name, value in given.items() if value is not None})
 
-    def build_protection(self, cohort: int, bound: float) -> Protection:
+    def build_protection(self, cohort: int, bound: float = DEFAULT_CODEC.bound) -> Protection:
         """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates."""
         faults = self.build_faults()
         sampled = faults.sampled(cohort) if faults else cohort
         most = SAMPLERS.load(self.sampler.partition(":")[0]).limit(sampled)
-        codec = parse_codec(self.codec, bits=24, bound=bound, addends=max(100, most), overflow="refuse")
+        default = replace(DEFAULT_CODEC, bound=bound, addends=max(DEFAULT_CODEC.addends, most))
+        codec = parse_codec(self.codec, **default.to_dict())
         settings = Settings(codec, self.key_bits, self.min_cohort, self.max_overlap, self.insecure_test_key)
         return PROTECTIONS.parse(self.protection or "none", settings)
 
@@ -177,7 +179,7 @@ class Options:
         evaluate: Evaluate,
         folder: RunFolder | None,
         *,
-        bound: float,
+        bound: float = DEFAULT_CODEC.bound,
         max_weight: int | None = None,
         vocabulary: dict[str, Any] | None = None,
     ) -> Aggregator:

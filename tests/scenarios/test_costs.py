@@ -118,24 +118,26 @@ def test_losses_of_the_simulated_rounds_are_counted(capsys):
 def test_a_round_is_travel_computing_adding_and_opening():
     """2 x 5 x 10 ms of latency, a second up, a second down, 3 x 0.5 s of computing; then 0.375 s for the sum."""
     simulated = simulate(COST, LINK, Faults(), cohort=4, rounds=3, seed=0)
-    np.testing.assert_allclose(simulated.clients, np.full((3, 4), 3.6))
-    np.testing.assert_allclose(simulated.rounds, np.full(3, 3.975))
+    np.testing.assert_allclose(simulated.client_seconds, np.full((3, 4), 3.6))
+    np.testing.assert_allclose(simulated.round_seconds, np.full(3, 3.975))
     assert simulated.counted == 4
 
 
 def test_stragglers_and_deadlines_are_those_of_the_fault_model():
     everybody = Distribution("constant", (10.0,))
     late = simulate(COST, LINK, Faults(straggle=1.0, slower=everybody), cohort=4, rounds=2, seed=0)
-    np.testing.assert_allclose(late.rounds, 36.375)
+    np.testing.assert_allclose(late.round_seconds, 36.375)
     cut = simulate(COST, LINK, Faults(straggle=0.5, slower=everybody, deadline=5), cohort=100, rounds=50, seed=0)
-    np.testing.assert_allclose(cut.rounds, 5.375)
+    np.testing.assert_allclose(cut.round_seconds, 5.375)
     assert 47 < cut.counted < 53
 
 
 def test_over_selection_shortens_rounds():
     home = Network.parse("home")
     usual, over = (simulate(COST, home, Faults(over_select=x), 20, 200, seed=1) for x in (0, 0.5))
-    assert np.all(np.quantile(over.rounds, [0.5, 0.9, 0.99]) < np.quantile(usual.rounds, [0.5, 0.9, 0.99]))
+    assert np.all(
+        np.quantile(over.round_seconds, [0.5, 0.9, 0.99]) < np.quantile(usual.round_seconds, [0.5, 0.9, 0.99])
+    )
     assert usual.counted == over.counted == 20
 
 
@@ -143,9 +145,9 @@ def test_devices_are_as_slow_as_their_distribution_says():
     """The slowest of a hundred is at its 99th percentile, or around it."""
     network = Network(1e12, 1e12, 1e-9, Distribution("lognormal", (1.0, 0.5)))
     seconds = simulate(Cost(1, 0, 0, 0, 1.0, 0, 0), network, Faults(), 100, 300, seed=0)
-    assert np.median(seconds.clients) == pytest.approx(math.e, rel=0.02)
-    assert np.quantile(seconds.clients, 0.9) == pytest.approx(math.exp(1 + 0.5 * 1.2816), rel=0.03)
-    assert np.median(seconds.rounds) == pytest.approx(math.exp(1 + 0.5 * 2.46), rel=0.05)
+    assert np.median(seconds.client_seconds) == pytest.approx(math.e, rel=0.02)
+    assert np.quantile(seconds.client_seconds, 0.9) == pytest.approx(math.exp(1 + 0.5 * 1.2816), rel=0.03)
+    assert np.median(seconds.round_seconds) == pytest.approx(math.exp(1 + 0.5 * 2.46), rel=0.05)
 
 
 @given(st.floats(0.001, 1000), st.sampled_from(["up", "down", "latency"]))
