@@ -11,6 +11,7 @@ BENCHMARKS = Registry(
         for name, summary in {
             "crypto": "secure sums: values a second, bytes, error, beside other libraries",
             "simulation": "client updates a second, beside other simulators",
+            "privacy": "exact noise beside OpenDP, and the seconds of an epsilon",
             "engine": "training steps of the engine beside PyTorch, one thread each",
         }.items()
     },

@@ -28,6 +28,7 @@ RELATED = {
     "fedlearn/secure": ["secure", "aggregator", "clients", "attacks"],
     "fedlearn/protocol": ["protocol", "secure", "aggregator", "attacks"],
     "fedlearn/strategies": ["strategies", "aggregator"],
+    "fedlearn/privacy": ["privacy"],
     "fedlearn/training": ["training", "clients", "models"],
     "aggregator": ["aggregator", "integration", "secure"],
     "clients": ["clients", "aggregator", "integration"],
