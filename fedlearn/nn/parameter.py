@@ -22,7 +22,7 @@ class Buffer(Tensor):
     """A tensor that is part of a Module's state but not trained, as running statistics are."""
 
 
-def flatten(parameters: Iterable[Parameter]) -> np.ndarray:
+def flatten(parameters: Iterable[Tensor]) -> np.ndarray:
     """The one contiguous 1-D array that all these parameters, in this order, are views of.
 
     Where they are not yet consecutive views of one array, their numbers are moved into a new one.
@@ -43,7 +43,7 @@ def flatten(parameters: Iterable[Parameter]) -> np.ndarray:
     return whole
 
 
-def consecutive(members: Sequence[Parameter]) -> np.ndarray | None:
+def consecutive(members: Sequence[Tensor]) -> np.ndarray | None:
     """The stretch of memory that these parameters fill without a gap and in this order, if they do."""
     base = members[0]._data.base
     if not isinstance(base, np.ndarray) or base.ndim != 1 or not base.flags.c_contiguous:

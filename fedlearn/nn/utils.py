@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd import ops
+from fedlearn.autograd.node import raw
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.functional.arguments import floats, real
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0) -> float:
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = True,
+) -> float:
     """Scale all gradients so that together their norm is at most `max_norm`; returns the norm they had.
 
-    A row-sparse gradient stays one. Raises `BadInput` where the norm is not finite.
+    A row-sparse gradient stays one. norm_type: 1 or more, infinity (or "inf") for the largest number. Raises `BadInput`
+    where the norm is not finite, unless error_if_nonfinite is False: then they are scaled by it, as PyTorch does.
     """
-    if not max_norm >= 0:
-        raise BadInput(f"max_norm {max_norm} is out of range: give 0 or more")
-    members = [parameters] if isinstance(parameters, Tensor) else parameters
-    gradients = [_numbers(p._grad) for p in members if p._grad is not None]
-    norms = [np.linalg.norm(g.ravel(), norm_type) for g in gradients]
-    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
-    if not np.isfinite(total):
+    real(max_norm, "max_norm", 0)
+    power = math.inf if norm_type in (math.inf, "inf") else real(norm_type, "norm_type", 1)
+    gradients = _gradients(parameters)
+    norms = [np.linalg.norm(g.ravel(), power) for g in gradients if g.size]
+    total = float(np.linalg.norm(norms, power)) if norms else 0.0
+    if error_if_nonfinite and not np.isfinite(total):
         raise BadInput(f"the gradients have the norm {total}: lower the learning rate, or look for a division by 0")
     factor = max_norm / (total + 1e-6)
-    if factor < 1:
+    if not factor >= 1:
         for g in gradients:
             g *= g.dtype.type(factor)
     return total
 
 
-def _numbers(gradient: Any) -> np.ndarray:
-    """The numbers of a gradient that may be other than 0, to read and to change."""
-    return gradient.values if isinstance(gradient, RowSparse) else gradient._data
+def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+    """Hold every number of the gradients between -clip_value and clip_value."""
+    bound = real(clip_value, "clip_value", 0)
+    for g in _gradients(parameters):
+        np.clip(g, -bound, bound, out=g)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Any:
+    """All numbers of some tensors, one after the other (P,): a copy, through which gradients reach the tensors."""
+    members = list(parameters)
+    if not members:
+        raise BadInput("there are no parameters to make a vector of: pass module.parameters()")
+    return ops.concatenate([ops.reshape(p, shape=(p.size,)) for p in members])
+
+
+def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
+    """Write the numbers of a vector (P,) into some tensors, one after the other."""
+    members, numbers = list(parameters), np.asarray(raw(floats(vec, "the vector")))
+    if numbers.shape != (sum(p.size for p in members),):
+        raise ShapeError(f"{sum(p.size for p in members)} numbers go into these parameters, given were {numbers.shape}")
+    start = 0
+    for p in members:
+        p[...] = numbers[start : start + p.size].reshape(p.shape)
+        start += p.size
+
+
+def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[np.ndarray]:
+    """The numbers of all gradients that may be other than 0, to read and to change."""
+    members = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for p in members:
+        if not isinstance(p, Tensor):
+            raise BadInput(f"a {type(p).__name__} has no gradient to clip: pass module.parameters()")
+    return [p._grad.values if isinstance(p._grad, RowSparse) else p._grad._data for p in members if p._grad is not None]

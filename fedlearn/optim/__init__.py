@@ -1,9 +1,9 @@
 """Optimizers under PyTorch's names, each rule applied to all parameters as one flat array."""
 
 from fedlearn.optim import lr_scheduler
-from fedlearn.optim.adam import Adam, AdamW, Yogi
+from fedlearn.optim.adam import Adam, AdamW, NAdam, RAdam, Yogi
 from fedlearn.optim.optimizer import Optimizer
 from fedlearn.optim.scaled import Adagrad, RMSprop
 from fedlearn.optim.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Yogi", "lr_scheduler"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NAdam", "Optimizer", "RAdam", "RMSprop", "Yogi", "lr_scheduler"]

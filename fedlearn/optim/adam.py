@@ -9,11 +9,37 @@ from typing import Any
 import numpy as np
 
 from fedlearn.errors import BadInput
-from fedlearn.optim.optimizer import Group, Optimizer, State, not_negative
+from fedlearn.nn.functional.arguments import real
+from fedlearn.optim.optimizer import Group, Optimizer, State
+from fedlearn.optim.rules import mean_towards, square_by_sign, square_towards
 
 
-class Adam(Optimizer):
-    """Kingma and Ba 2015, with PyTorch's defaults; weight decay is added to the gradient.
+class _Moments(Optimizer):
+    """A mean and a size of past gradients; weight decay enters the gradient, or is decoupled from it."""
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        group["eps"] = real(group["eps"], "eps", 0)
+        betas = tuple(group["betas"]) if isinstance(group["betas"], tuple | list) else ()
+        if len(betas) != 2 or not all(isinstance(b, float | int | np.number) and 0 <= b < 1 for b in betas):
+            raise BadInput(f"betas {group['betas']!r:.60} are out of range: give two numbers in [0, 1)")
+        group["betas"] = (float(betas[0]), float(betas[1]))
+
+    def remember(
+        self, weights: np.ndarray, gradient: np.ndarray, state: State, group: Group
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The gradient with weight decay, the mean and the size with it in them."""
+        gradient = self.decay(weights, gradient, group)
+        mean_towards(state["exp_avg"], gradient, group["betas"][0])
+        square_towards(state["exp_avg_sq"], gradient, group["betas"][1])
+        return gradient, state["exp_avg"], state["exp_avg_sq"]
+
+
+class Adam(_Moments):
+    """Kingma and Ba 2015, with PyTorch's defaults; weight decay is added to the gradient, unless it is decoupled.
 
     m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; both corrected for having begun at 0;
     w -= lr m / (sqrt(v) + eps). With `amsgrad` (Reddi et al. 2018) the largest v so far is used.
@@ -27,22 +53,21 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ):
-        _check(lr, betas, eps, weight_decay)
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+        options = {"weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize}
+        options["decoupled_weight_decay"] = decoupled_weight_decay
+        super().__init__(params, lr=lr, betas=betas, eps=eps, **options)
 
     def slots(self, group: Group) -> dict[str, float]:
-        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
+        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * bool(group["amsgrad"])
         return dict.fromkeys(names, 0.0)
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
-        gradient = self.decay(weights, gradient, group)
+        _, mean, size = self.remember(weights, gradient, state, group)
         first, second = group["betas"]
-        mean, size = state["exp_avg"], state["exp_avg_sq"]
-        mean *= first
-        mean += (1 - first) * gradient
-        size *= second
-        size += (1 - second) * gradient * gradient
         if group["amsgrad"]:
             size = np.maximum(state["max_exp_avg_sq"], size, out=state["max_exp_avg_sq"])
         scale = np.sqrt(size)
@@ -62,15 +87,87 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
-
-    def decay(self, weights: np.ndarray, gradient: np.ndarray, group: Group) -> np.ndarray:
-        weights *= 1 - group["lr"] * group["weight_decay"]
-        return gradient
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
 
 
-class Yogi(Optimizer):
+class NAdam(_Moments):
+    """Adam with Nesterov's momentum (Dozat 2016): the step looks ahead by the next momentum.
+
+    Momentum t is b1 (1 - 0.96^(t momentum_decay) / 2).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        options = {"weight_decay": weight_decay, "momentum_decay": momentum_decay, "maximize": maximize}
+        options["decoupled_weight_decay"] = decoupled_weight_decay
+        super().__init__(params, lr=lr, betas=betas, eps=eps, **options)
+        self._products: dict[tuple[float, float], list[float]] = {}
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        group["momentum_decay"] = real(group["momentum_decay"], "momentum_decay", 0)
+
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+        gradient, mean, size = self.remember(weights, gradient, state, group)
+        first, second = group["betas"]
+        known = self._products.setdefault((first, group["momentum_decay"]), [1.0])
+        while len(known) < step + 2:  # the products of all momenta up to each step
+            known.append(known[-1] * _momentum(len(known), first, group["momentum_decay"]))
+        now, coming = (_momentum(t, first, group["momentum_decay"]) for t in (step, step + 1))
+        scale = np.sqrt(size / (1 - second**step))
+        scale += group["eps"]
+        weights -= group["lr"] * (1 - now) / (1 - known[step]) * gradient / scale
+        weights -= group["lr"] * coming / (1 - known[step + 1]) * mean / scale
+
+
+def _momentum(step: int, beta: float, decay: float) -> float:
+    return float(beta * (1 - 0.5 * 0.96 ** (step * decay)))
+
+
+class RAdam(_Moments):
+    """Adam whose step waits until the size is known well enough (Liu et al. 2020), and is scaled by how well."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        options = {"weight_decay": weight_decay, "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
+        super().__init__(params, lr=lr, betas=betas, eps=eps, **options)
+
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+        _, mean, size = self.remember(weights, gradient, state, group)
+        first, second = group["betas"]
+        move = group["lr"] / (1 - first**step) * mean
+        most = 2 / (1 - second) - 1
+        length = most - 2 * step * second**step / (1 - second**step)  # of the mean of squares, in steps
+        if length > 5:
+            known = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
+            move *= math.sqrt(known * (1 - second**step))
+            move /= np.sqrt(size) + group["eps"]
+        weights -= move
+
+
+class Yogi(_Moments):
     """Zaheer et al. 2018, algorithm 2: as Adam, but v moves by a step of the size of g^2 and no more.
 
     v -= (1 - b2) sign(v - g^2) g^2, begun at `initial_accumulator_value`; w -= lr m / (sqrt(v) + eps).
@@ -84,11 +181,16 @@ class Yogi(Optimizer):
         eps: float = 1e-3,
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 1e-6,
+        *,
+        maximize: bool = False,
     ):
-        _check(lr, betas, eps, weight_decay)
-        not_negative(initial_accumulator_value=initial_accumulator_value)
-        options = {"eps": eps, "weight_decay": weight_decay}
+        options = {"eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, lr=lr, betas=betas, **options, initial_accumulator_value=initial_accumulator_value)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        value = group["initial_accumulator_value"]
+        group["initial_accumulator_value"] = real(value, "initial_accumulator_value", 0)
 
     def slots(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": group["initial_accumulator_value"]}
@@ -97,14 +199,6 @@ class Yogi(Optimizer):
         gradient = self.decay(weights, gradient, group)
         first, second = group["betas"]
         mean, size = state["exp_avg"], state["exp_avg_sq"]
-        mean *= first
-        mean += (1 - first) * gradient
-        square = gradient * gradient
-        size -= (1 - second) * np.sign(size - square) * square
+        mean_towards(mean, gradient, first)
+        square_by_sign(size, gradient, second)
         weights -= group["lr"] * mean / (np.sqrt(size) + group["eps"])
-
-
-def _check(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
-    not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise BadInput(f"betas {betas} are out of range: give two numbers in [0, 1)")

@@ -7,7 +7,7 @@ each unbroken run of memory, its gradients joined in the same order, and applies
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 from fedlearn.autograd import watch
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.autograd.tensor import wrap
+from fedlearn.autograd.tensor import Tensor, wrap
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.functional.arguments import real
 from fedlearn.nn.parameter import Parameter, consecutive, flatten
 
 Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "lr"
@@ -28,7 +29,7 @@ State = dict[str, np.ndarray]  # what the rule remembers of its parameters, by n
 class Run:
     """Parameters that lie one after the other in memory, with equally long histories."""
 
-    members: list[Parameter]
+    members: list[Tensor]
     arrays: list[np.ndarray]  # the members' memory when the run was formed
     weights: np.ndarray  # the same as one array (n,)
     state: State  # (n,) each
@@ -37,36 +38,57 @@ class Run:
 class Optimizer(ABC):
     """Base of the optimizers. A subclass names what it remembers (`slots`) and defines `update`.
 
-    `params` is an iterable of parameters, or of groups: dicts with "params" and options of their own.
-    Parameters without a gradient are left alone. Groups and `state_dict` are laid out as PyTorch's.
+    `params` is an iterable of parameters, or of any leaf tensors that want a gradient, or of (name, parameter), or of
+    groups: dicts with "params", one or several, and options of their own. Tensors without a gradient are left alone.
+    Groups and `state_dict` are laid out as PyTorch's. All options have `maximize`: go uphill.
     """
 
     def __init__(self, params: Iterable[Any], **options: Any):
-        given = list(params) if isinstance(params, Iterable) else [params]
-        groups = given if given and isinstance(given[0], Mapping) else [{"params": given}]
-        self.param_groups: list[Group] = []
-        for group in groups:
-            unknown = set(group) - {"params", *options}
-            if unknown:
-                raise BadInput(
-                    f"unknown options {sorted(unknown)} for {type(self).__name__}: it knows {sorted(options)}"
-                )
-            self.param_groups.append({**options, **group, "params": list(group["params"])})
-            not_negative(lr=self.param_groups[-1]["lr"])
-        members = self._members()
-        other = {type(member).__name__ for member in members if not isinstance(member, Parameter)}
-        if other:
-            raise BadInput(
-                f"{type(self).__name__} was given {', '.join(sorted(other))} to change: pass module.parameters()"
-            )
-        if not members:
+        given: list[Any] = [params] if isinstance(params, Tensor) or not isinstance(params, Iterable) else list(params)
+        if not given:
             raise BadInput(f"{type(self).__name__} was given no parameters: pass module.parameters()")
-        if len({id(p) for p in members}) < len(members):
-            raise BadInput(f"{type(self).__name__} was given one parameter twice: each belongs to one group")
-        if all(p._data.base is None for p in members) and len({p.dtype for p in members}) == 1:
+        self.defaults = options
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self._runs: list[list[Run]] = []
+        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+            self.add_param_group(group)
+        members = self._members()
+        ours = all(isinstance(p, Parameter) and p._data.base is None for p in members)
+        if members and ours and len({p.dtype for p in members}) == 1:
             flatten(members)  # memory that belongs to no model's vector yet may be moved together
-        self.state: dict[Parameter, dict[str, Any]] = {}
-        self._runs: list[list[Run]] = [[] for _ in self.param_groups]
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Have the optimizer change further parameters: a dict with "params", and options of their own."""
+        kind = type(self).__name__
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise BadInput(f'{kind} takes parameters, or groups: dicts with "params"; not {param_group!r:.60}')
+        unknown = set(param_group) - {"params", *self.defaults}
+        if unknown:
+            raise BadInput(f"unknown options {sorted(unknown)} for {kind}: it knows {sorted(self.defaults)}")
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise BadInput(f"{kind} was given a set of parameters, which has no order: pass a list")
+        one = isinstance(params, Tensor) or not isinstance(params, Iterable)
+        members = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in ([params] if one else params)]
+        for p in members:
+            if not isinstance(p, Tensor) or not (isinstance(p, Parameter) or (p.requires_grad and p.is_leaf)):
+                raise BadInput(
+                    f"{kind} was given a {type(p).__name__} to change: pass module.parameters(), or leaf tensors with "
+                    "requires_grad=True"
+                )
+        known = {id(p) for p in self._members()}
+        if len({id(p) for p in members} | known) < len(members) + len(known):
+            raise BadInput(f"{kind} was given one parameter twice: each belongs to one group")
+        group = {**self.defaults, **param_group, "params": members}
+        self.check(group)
+        self.param_groups.append(group)
+        self._runs.append([])
+
+    def check(self, group: Group) -> None:
+        """Make the options of a group plain numbers; raise `BadInput` for those out of range. Subclasses add theirs."""
+        group["lr"] = real(group["lr"], "lr", 0)
+        group["weight_decay"] = real(group["weight_decay"], "weight_decay", 0)
 
     def slots(self, group: Group) -> dict[str, float]:
         """The names of the arrays that the rule keeps for each parameter, and what they begin with."""
@@ -77,15 +99,19 @@ class Optimizer(ABC):
         """Change `weights` (n,) in place by the rule; `step` counts from 1."""
 
     def decay(self, weights: np.ndarray, gradient: np.ndarray, group: Group) -> np.ndarray:
-        """The gradient with weight decay in it."""
+        """The gradient with weight decay in it; decoupled, the weights have shrunk instead."""
+        if group.get("decoupled_weight_decay"):
+            weights *= 1 - group["lr"] * group["weight_decay"]
+            return gradient
         return gradient + group["weight_decay"] * weights if group["weight_decay"] else gradient
 
     def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
         """Apply the rule to the rows of a row-sparse gradient alone, if that is exact; else return False."""
         return False
 
-    def step(self) -> None:
-        """Change every parameter that has a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient; returns what `closure`, which computes them first, returns."""
+        loss = closure() if closure is not None else None
         for group, runs in zip(self.param_groups, self._runs, strict=True):
             dense = []
             for p in group["params"]:
@@ -98,11 +124,13 @@ class Optimizer(ABC):
             for run in runs:
                 for p in run.members:
                     self.state[p]["step"] += 1
-                self.update(run.weights, _gradient(run), run.state, self.state[run.members[0]]["step"], group)
+                gradient = -_gradient(run) if group["maximize"] else _gradient(run)
+                self.update(run.weights, gradient, run.state, self.state[run.members[0]]["step"], group)
         now = next_id()
         for p in self._members():
             if p._grad is not None:
                 watch.announce(p, now)
+        return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""
@@ -128,22 +156,26 @@ class Optimizer(ABC):
         sizes = [len(group["params"]) for group in state_dict["param_groups"]]
         if sizes != [len(group["params"]) for group in self.param_groups]:
             raise ShapeError(f"the optimizer state is for groups of {sizes} parameters, not of these {len(members)}")
-        loaded: dict[Parameter, dict[str, Any]] = {}
+        loaded: dict[Tensor, dict[str, Any]] = {}
         for i, memory in state_dict["state"].items():
             p = members[int(i)]
-            loaded[p] = {name: _loaded(name, value, p) for name, value in memory.items() if value is not None}
+            loaded[p] = {
+                n: _loaded(n, value, p) for n, value in memory.items() if n != "mu_product" and value is not None
+            }
             loaded[p].setdefault("step", 1)
         self.state = loaded
         self._runs = [[] for _ in self.param_groups]
         for group, given in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({name: value for name, value in given.items() if name in group and name != "params"})
+            kept = {*self.defaults, "initial_lr"} & set(given)
+            group.update({name: given[name] for name in kept})
+            self.check(group)
 
-    def _members(self) -> list[Parameter]:
+    def _members(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
 
-    def _form_runs(self, members: Sequence[Parameter], slots: Mapping[str, float]) -> list[Run]:
+    def _form_runs(self, members: Sequence[Tensor], slots: Mapping[str, float]) -> list[Run]:
         """Cut `members` into runs, and lay what is remembered of each run's members end to end."""
-        cut: list[list[Parameter]] = []
+        cut: list[list[Tensor]] = []
         for p in members:
             memory = self.state.setdefault(p, {"step": 0})
             for name, start in slots.items():
@@ -155,7 +187,7 @@ class Optimizer(ABC):
                 cut.append([p])
         return [self._form_run(run, slots) for run in cut]
 
-    def _form_run(self, members: list[Parameter], slots: Iterable[str]) -> Run:
+    def _form_run(self, members: list[Tensor], slots: Iterable[str]) -> Run:
         state = {}
         for name in slots:
             state[name] = np.concatenate([self.state[p][name].ravel() for p in members])
@@ -168,7 +200,7 @@ class Optimizer(ABC):
         return Run(members, [p._data for p in members], weights, state)
 
 
-def _still_holds(runs: Sequence[Run], members: Sequence[Parameter]) -> bool:
+def _still_holds(runs: Sequence[Run], members: Sequence[Tensor]) -> bool:
     """Do the runs consist of just these members, where they were in memory?"""
     i = 0
     for run in runs:
@@ -193,7 +225,7 @@ def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _loaded(name: str, value: Any, p: Parameter) -> Any:
+def _loaded(name: str, value: Any, p: Tensor) -> Any:
     if name == "step":
         return int(value)
     array = np.asarray(value).astype(p.dtype)
@@ -202,10 +234,3 @@ def _loaded(name: str, value: Any, p: Parameter) -> Any:
             f"{name} of shape {array.shape} is remembered for a parameter of shape {p.shape}: another model's"
         )
     return array
-
-
-def not_negative(**options: float) -> None:
-    """Raise `BadInput` for an option below 0 or not a number."""
-    for name, value in options.items():
-        if not value >= 0:
-            raise BadInput(f"{name} {value} is out of range: give 0 or more")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.optim.optimizer import Group, Optimizer, State, not_negative
+from fedlearn.nn.functional.arguments import real
+from fedlearn.optim.optimizer import Group, Optimizer, State
+from fedlearn.optim.rules import mean_towards, square_summed, square_towards
 
 
 class RMSprop(Optimizer):
@@ -25,25 +27,30 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        not_negative(lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
-        options = {"weight_decay": weight_decay, "momentum": momentum, "centered": centered}
+        options = {"weight_decay": weight_decay, "momentum": momentum, "centered": centered, "maximize": maximize}
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, **options)
 
+    def check(self, group: Group) -> None:
+        super().check(group)
+        group["alpha"] = real(group["alpha"], "alpha", 0, 1)
+        for name in ("eps", "momentum"):
+            group[name] = real(group[name], name, 0)
+
     def slots(self, group: Group) -> dict[str, float]:
-        names = ["square_avg"] + ["momentum_buffer"] * bool(group["momentum"]) + ["grad_avg"] * group["centered"]
+        names = ["square_avg"] + ["momentum_buffer"] * bool(group["momentum"]) + ["grad_avg"] * bool(group["centered"])
         return dict.fromkeys(names, 0.0)
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
         gradient = self.decay(weights, gradient, group)
         alpha, size = group["alpha"], state["square_avg"]
-        size *= alpha
-        size += (1 - alpha) * gradient * gradient
+        square_towards(size, gradient, alpha)
         if group["centered"]:
             mean = state["grad_avg"]
-            mean *= alpha
-            mean += (1 - alpha) * gradient
-            size = size - mean * mean
+            mean_towards(mean, gradient, alpha)
+            size = np.maximum(size - mean * mean, 0)  # rounding may leave a variance below 0
         move = gradient / (np.sqrt(size) + group["eps"])
         if group["momentum"]:
             velocity = state["momentum_buffer"]
@@ -64,11 +71,16 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        *,
+        maximize: bool = False,
     ):
-        options = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
-        options["initial_accumulator_value"] = initial_accumulator_value
-        not_negative(**options)
-        super().__init__(params, **options)
+        options = {"lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps, "maximize": maximize}
+        super().__init__(params, lr=lr, **options, initial_accumulator_value=initial_accumulator_value)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        for name in ("lr_decay", "initial_accumulator_value", "eps"):
+            group[name] = real(group[name], name, 0)
 
     def slots(self, group: Group) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
@@ -76,6 +88,6 @@ class Adagrad(Optimizer):
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
         gradient = self.decay(weights, gradient, group)
         total = state["sum"]
-        total += gradient * gradient
+        square_summed(total, gradient)
         rate = group["lr"] / (1 + (step - 1) * group["lr_decay"])
         weights -= rate * gradient / (np.sqrt(total) + group["eps"])

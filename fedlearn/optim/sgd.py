@@ -9,7 +9,8 @@ import numpy as np
 
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput
-from fedlearn.optim.optimizer import Group, Optimizer, State, not_negative
+from fedlearn.nn.functional.arguments import real
+from fedlearn.optim.optimizer import Group, Optimizer, State
 
 
 class SGD(Optimizer):
@@ -28,12 +29,18 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        not_negative(lr=lr, momentum=momentum, weight_decay=weight_decay)
-        if nesterov and (momentum <= 0 or dampening != 0):
+        options = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(params, lr=lr, **options, nesterov=nesterov, maximize=maximize)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        group["momentum"] = real(group["momentum"], "momentum", 0)
+        group["dampening"] = real(group["dampening"], "dampening")
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise BadInput("nesterov needs a momentum above 0 and no dampening")
-        options = {"lr": lr, "momentum": momentum, "dampening": dampening}
-        super().__init__(params, **options, weight_decay=weight_decay, nesterov=nesterov)
 
     def slots(self, group: Group) -> dict[str, float]:
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
@@ -50,6 +57,6 @@ class SGD(Optimizer):
     def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
         if group["momentum"] or group["weight_decay"]:
             return False
-        rows = gradient.rows
-        weights[rows] = weights.take(rows, axis=0) - group["lr"] * gradient.values
+        rows, step = gradient.rows, group["lr"] * gradient.values
+        weights[rows] = weights.take(rows, axis=0) + step if group["maximize"] else weights.take(rows, axis=0) - step
         return True

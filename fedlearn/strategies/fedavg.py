@@ -11,6 +11,7 @@ import numpy as np
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
+from fedlearn.optim.rules import mean_towards, square_towards
 from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State, Strategy
 from fedlearn.training.loop import Shuffles, train_epochs
 
@@ -98,14 +99,16 @@ def sgd(training: FedAvg) -> Rule:
 
 def adam(training: FedAvg) -> Rule:
     """Kingma and Ba 2015, Algorithm 1, with the betas and epsilon that they advise; it begins anew every round."""
-    mean: np.ndarray = np.zeros((), np.float32)
-    size, steps = mean, 0
+    mean = size = np.zeros(0, np.float32)
+    steps = 0
 
     def rule(gradient: np.ndarray) -> np.ndarray:
         nonlocal mean, size, steps
+        if not steps:
+            mean, size = np.zeros_like(gradient), np.zeros_like(gradient)
         steps += 1
-        mean = 0.9 * mean + 0.1 * gradient
-        size = 0.999 * size + 0.001 * gradient * gradient
+        mean_towards(mean, gradient, 0.9)
+        square_towards(size, gradient, 0.999)
         return training.lr / (1 - 0.9**steps) * mean / (np.sqrt(size / (1 - 0.999**steps)) + 1e-8)
 
     return rule

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlearn.errors import BadInput
+from fedlearn.optim.rules import mean_towards, square_by_sign, square_summed, square_towards
 from fedlearn.strategies.base import RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
 
@@ -37,34 +38,35 @@ class FedOpt(FedAvg):
             raise BadInput(f"tau, server_lr are {self.tau}, {self.server_lr}, they must be above 0")
 
     @abstractmethod
-    def second_moment(self, v: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """The new v from the old one and the square of the mean delta."""
+    def remember(self, v: np.ndarray, delta: np.ndarray) -> None:
+        """Bring the second moment up to the mean delta, in place."""
 
     def server_step(
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
         delta = mean["delta"]
-        m = self.beta1 * state.get("m", np.zeros_like(delta)) + (1 - self.beta1) * delta
-        v = self.second_moment(state.get("v", np.zeros_like(delta)), delta**2)
+        m, v = (state[name].copy() if name in state else np.zeros_like(delta) for name in ("m", "v"))
+        mean_towards(m, delta, self.beta1)
+        self.remember(v, delta)
         return (weights + self.server_lr * m / (np.sqrt(v) + self.tau)).astype(np.float32), {"m": m, "v": v}
 
 
 class FedAdagrad(FedOpt):
     name = "fedadagrad"
 
-    def second_moment(self, v: np.ndarray, square: np.ndarray) -> np.ndarray:
-        return v + square
+    def remember(self, v: np.ndarray, delta: np.ndarray) -> None:
+        square_summed(v, delta)
 
 
 class FedAdam(FedOpt):
     name = "fedadam"
 
-    def second_moment(self, v: np.ndarray, square: np.ndarray) -> np.ndarray:
-        return self.beta2 * v + (1 - self.beta2) * square
+    def remember(self, v: np.ndarray, delta: np.ndarray) -> None:
+        square_towards(v, delta, self.beta2)
 
 
 class FedYogi(FedOpt):
     name = "fedyogi"
 
-    def second_moment(self, v: np.ndarray, square: np.ndarray) -> np.ndarray:
-        return v - (1 - self.beta2) * square * np.sign(v - square)
+    def remember(self, v: np.ndarray, delta: np.ndarray) -> None:
+        square_by_sign(v, delta, self.beta2)

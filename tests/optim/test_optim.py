@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlearn import nn, optim
+from fedlearn import Tensor, nn, optim
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.optim import lr_scheduler
 
@@ -22,6 +22,8 @@ KINDS = {
     "adamw": lambda params: optim.AdamW(params, lr=0.1),
     "rmsprop": lambda params: optim.RMSprop(params, lr=0.1, momentum=0.5, centered=True, weight_decay=0.01),
     "adagrad": lambda params: optim.Adagrad(params, lr=0.5, lr_decay=0.001),
+    "nadam": lambda params: optim.NAdam(params, lr=0.1, weight_decay=0.01),
+    "radam": lambda params: optim.RAdam(params, lr=0.1),
     "yogi": lambda params: optim.Yogi(params, lr=0.1),
 }
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -153,6 +155,12 @@ def test_groups_have_options_of_their_own():
     assert (a.item(), b.item()) == (-1.0, -0.1)
 
 
+def sequence(p, milestones, other=None):
+    optimizer = optim.SGD([p])
+    parts = [lr_scheduler.StepLR(other or optimizer, 1) for _ in range(2)]
+    return lr_scheduler.SequentialLR(optimizer, parts, milestones)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -171,6 +179,46 @@ def test_groups_have_options_of_their_own():
         lambda p: optim.SGD([p.numpy()]),
         lambda p: optim.SGD(nn.Linear(2, 1)),
         lambda p: optim.SGD([{"params": [p], "lr": -1.0}]),
+        lambda p: optim.SGD([{"params": [p], "momentum": -1.0}]),
+        lambda p: optim.SGD([p], lr=None),
+        lambda p: optim.SGD([p], lr="0.1"),
+        lambda p: optim.SGD([p], lr=math.inf),
+        lambda p: optim.SGD([p], weight_decay=math.nan),
+        lambda p: optim.Adam([p], betas=(0.9,)),
+        lambda p: optim.Adam([p], betas=0.9),
+        lambda p: optim.Adam([p], betas=(math.nan, 0.9)),
+        lambda p: optim.Adam([p], eps=-1),
+        lambda p: optim.NAdam([p], momentum_decay=-1),
+        lambda p: optim.RMSprop([p], alpha=2),
+        lambda p: optim.RMSprop([p], momentum=-1),
+        lambda p: optim.Yogi([p], initial_accumulator_value=-1),
+        lambda p: optim.SGD({p}) and optim.SGD([{"params": {p}}]),
+        lambda p: optim.SGD([{"lr": 0.1}]),
+        lambda p: optim.SGD([Tensor(np.zeros(2))]),
+        lambda p: optim.SGD([p * 2]),
+        lambda p: optim.SGD(3),
+        lambda p: optim.SGD([p]).add_param_group({"params": [p]}),
+        lambda p: optim.SGD([p]).add_param_group({"params": nn.Parameter(np.zeros(1)), "lr": -1}),
+        lambda p: lr_scheduler.StepLR(optim.SGD([p]), 2.5),
+        lambda p: lr_scheduler.StepLR(optim.SGD([p]), 2, math.nan),
+        lambda p: lr_scheduler.StepLR(p, 2),
+        lambda p: lr_scheduler.StepLR(optim.SGD([p]), 2, last_epoch=3),
+        lambda p: lr_scheduler.LambdaLR(optim.SGD([p]), [abs, abs]),
+        lambda p: lr_scheduler.LambdaLR(optim.SGD([p]), 0.1),
+        lambda p: lr_scheduler.MultiStepLR(optim.SGD([p]), [1.5]),
+        lambda p: lr_scheduler.LinearLR(optim.SGD([p]), start_factor=0.0),
+        lambda p: lr_scheduler.ReduceLROnPlateau(optim.SGD([p]), factor=1.0),
+        lambda p: lr_scheduler.ReduceLROnPlateau(optim.SGD([p]), "best"),
+        lambda p: lr_scheduler.OneCycleLR(optim.SGD([p]), 1.0),
+        lambda p: lr_scheduler.OneCycleLR(optim.Adagrad([p]), 1.0, 10),
+        lambda p: sequence(p, [-1]),
+        lambda p: sequence(p, [2, 1]),
+        lambda p: sequence(nn.Parameter(np.zeros(1)), [1], optim.SGD([p])),
+        lambda p: nn.utils.clip_grad_norm_([p], math.nan),
+        lambda p: nn.utils.clip_grad_norm_([p], 1.0, 0.5),
+        lambda p: nn.utils.clip_grad_value_([p], -1.0),
+        lambda p: nn.utils.clip_grad_value_([3], 1.0),
+        lambda p: nn.utils.parameters_to_vector([]),
     ],
 )
 def test_bad_options_are_refused(make):
@@ -251,3 +299,80 @@ def test_a_step_without_gradients_does_nothing():
     w = nn.Parameter(np.ones(2))
     optim.Adam([w]).step()
     assert w.numpy().tolist() == [1, 1]
+
+
+def test_any_leaf_that_wants_a_gradient_is_stepped_where_it_is():
+    x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    memory = x.data
+    optimizer = optim.SGD([x], lr=0.5)
+    (x * x).sum().backward()
+    optimizer.step()
+    assert x.numpy().tolist() == [0, 0]
+    assert np.shares_memory(memory, x.numpy())
+
+
+def test_parameters_by_name_one_alone_and_groups_added_later():
+    model, late = net(), nn.Parameter(np.ones(2))
+    frozen = model[1].bias.requires_grad_(False)
+    optimizer = optim.SGD(model.named_parameters(), lr=0.1)
+    assert len(optimizer.param_groups[0]["params"]) == 5
+    optimizer.add_param_group({"params": late, "lr": np.float32(0.5)})
+    late.grad = np.ones(2)
+    before = frozen.numpy().copy()
+    train(model, optimizer, 1)
+    late.grad = np.ones(2)
+    optimizer.step()
+    assert late.numpy().tolist() == [0.5, 0.5]
+    assert type(optimizer.param_groups[1]["lr"]) is float
+    np.testing.assert_array_equal(frozen.numpy(), before)
+    assert optim.SGD([{"params": nn.Parameter(np.ones(1))}]).param_groups[0]["lr"] == 0.001
+    assert optim.SGD(nn.Parameter(np.ones(1))).param_groups
+
+
+def test_a_step_may_compute_its_loss():
+    w = nn.Parameter(np.array([3.0]))
+    optimizer = optim.SGD([w], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 9
+    assert w.item() == 0
+    assert optimizer.step() is None
+
+
+def test_schedules_multiply_in_any_order_and_state_of_the_schedule_alone_goes_on():
+    for order in (1, -1):
+        optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+        makers = [lambda o: lr_scheduler.StepLR(o, 1, 0.5), lambda o: lr_scheduler.LambdaLR(o, lambda e: 0.1**e)]
+        schedules = [make(optimizer) for make in makers[::order]]
+        for _ in range(3):
+            for schedule in schedules:
+                schedule.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05**3)
+    alone = lr_scheduler.StepLR(optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0), 1, 0.5)
+    alone.step()
+    fresh = lr_scheduler.StepLR(optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0), 1, 0.5)
+    fresh.load_state_dict(alone.state_dict())
+    fresh.step()
+    assert fresh.get_last_lr() == [0.25]
+
+
+def test_a_cycle_ends():
+    schedule = lr_scheduler.OneCycleLR(optim.Adam([nn.Parameter(np.zeros(1))]), 1.0, 10)
+    assert schedule.optimizer.param_groups[0]["betas"] == (0.95, 0.999)
+    for _ in range(10):
+        schedule.step()
+    with pytest.raises(BadInput, match="10 steps"):
+        schedule.step()
+
+
+def test_a_group_that_a_schedule_does_not_know_is_named():
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))])
+    schedule = lr_scheduler.StepLR(optimizer, 1)
+    optimizer.add_param_group({"params": nn.Parameter(np.zeros(1))})
+    with pytest.raises(BadInput, match="2 groups"):
+        schedule.step()

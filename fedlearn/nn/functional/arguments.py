@@ -79,7 +79,7 @@ def sizes(value: Any, name: str, axes: int = 2, least: int = 0) -> tuple[int, ..
 
 def axis_of(x: Any, dim: Any, name: str) -> int:
     """The axis `dim` of x, counted from the end where it is negative, as one from 0 on."""
-    number, axes = whole(dim, f"dim of {name}"), max(1, x.ndim)
+    number, axes = whole(dim, f"dim of {name}"), max(1, len(x.shape))
     if not -axes <= number < axes:
         raise ShapeError(f"{name} along dim {number}, the input has shape {x.shape}: give {-axes} to {axes - 1}")
     return number % axes

@@ -1,0 +1,33 @@
+"""Learning rates that change: call `scheduler.step()` after each epoch, under PyTorch's names."""
+
+from fedlearn.optim.lr_scheduler.base import LRScheduler
+from fedlearn.optim.lr_scheduler.formulas import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    PolynomialLR,
+    SequentialLR,
+    StepLR,
+)
+from fedlearn.optim.lr_scheduler.onecycle import OneCycleLR
+from fedlearn.optim.lr_scheduler.plateau import ReduceLROnPlateau
+
+__all__ = [
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]

@@ -1,0 +1,88 @@
+"""What all schedules share: a formula for the rate at a step, and what becomes of a rate that others have changed.
+
+A schedule whose rates nobody else touches follows its formula exactly. Where a person or another schedule has set a
+rate in between, the schedule multiplies it by what the formula changes: schedules on one optimizer multiply, in any
+order, and a rate set by hand is the rate from which it goes on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.functional.arguments import whole
+from fedlearn.optim.optimizer import Optimizer
+
+
+class LRScheduler(ABC):
+    """Base of the schedules. A subclass defines `rate(step, base)`.
+
+    last_epoch: the step after which training goes on, of an optimizer whose state was loaded; -1 begins anew.
+    """
+
+    floor = 0.0  # the part of a rate that no factor applies to
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
+        if not isinstance(optimizer, Optimizer):
+            raise BadInput(f"{type(self).__name__} schedules an Optimizer, not a {type(optimizer).__name__}")
+        self.optimizer = optimizer
+        self.last_epoch = whole(last_epoch, "last_epoch", -1)
+        for group in optimizer.param_groups:
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise BadInput(f"last_epoch {last_epoch} goes with an optimizer whose state was loaded: load it first")
+        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
+        self._last_lr = list(self.base_lrs) if last_epoch == -1 else self.rates(self.last_epoch)
+        self.step()
+
+    @abstractmethod
+    def rate(self, step: int, base: float) -> float:
+        """The learning rate after `step` steps of a group that began with `base`."""
+
+    def rates(self, step: int) -> list[float]:
+        """The same for every group."""
+        return [self.rate(step, base) for base in self.base_lrs]
+
+    def step(self) -> None:
+        """Go to the next step: set the rate of every group."""
+        before = self.base_lrs if self.last_epoch < 0 else self.rates(self.last_epoch)
+        self.last_epoch += 1
+        self._set(before, self.rates(self.last_epoch))
+
+    def get_last_lr(self) -> list[float]:
+        """The rate of each group as this schedule set it last."""
+        return list(self._last_lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the schedule remembers. The rates themselves are in the optimizer's state: save and load both."""
+        return {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch, "_last_lr": list(self._last_lr)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        base_lrs = list(state_dict["base_lrs"])
+        if len(base_lrs) != len(self.base_lrs):
+            raise ShapeError(f"the schedule's state is for {len(base_lrs)} groups, not for {len(self.base_lrs)}")
+        untouched = [group["lr"] for group in self.optimizer.param_groups] == self._last_lr
+        self.base_lrs = base_lrs
+        self.last_epoch = whole(state_dict["last_epoch"], "last_epoch", 0)
+        self._last_lr = list(state_dict.get("_last_lr", self.rates(self.last_epoch)))
+        if untouched:  # an optimizer that is as new as this schedule was: its rates go on as well
+            for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+                group["lr"] = rate
+
+    def _set(self, before: list[float], now: list[float]) -> None:
+        groups = self.optimizer.param_groups
+        if len(groups) != len(now):
+            raise BadInput(f"{len(groups)} groups of parameters, and a schedule made for {len(now)}: make a new one")
+        for group, last, old, new in zip(groups, self._last_lr, before, now, strict=True):
+            group["lr"] = new if group["lr"] == last == old else self._carried(group["lr"], old, new)
+        self._last_lr = [group["lr"] for group in groups]
+
+    def _carried(self, rate: float, before: float, now: float) -> float:
+        """What a rate that others have set becomes, where the formula goes from `before` to `now`."""
+        if before == now:
+            return rate
+        if before == self.floor:
+            return rate + now - before
+        return self.floor + (rate - self.floor) * ((now - self.floor) / (before - self.floor))

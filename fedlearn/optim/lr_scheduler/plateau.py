@@ -1,0 +1,87 @@
+"""A rate that falls when training no longer gets on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fedlearn.errors import BadInput
+from fedlearn.nn.functional.arguments import real, whole
+from fedlearn.optim.optimizer import Optimizer
+
+
+class ReduceLROnPlateau:
+    """Times factor when `patience` steps have passed without a better number; call `step(number)`.
+
+    mode                       "min" or "max": which numbers are better
+    threshold, threshold_mode  by how much a number must be better, as a share ("rel") or outright ("abs")
+    cooldown                   steps after a reduction in which none counts
+    min_lr                     where a rate stops, one or one for each group; eps: smaller changes are left out
+    A number that is nan is never better.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ):
+        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
+            raise BadInput(f"mode {mode!r}, threshold_mode {threshold_mode!r}: choose min or max, and rel or abs")
+        if real(factor, "factor", 0) >= 1:
+            raise BadInput(f"factor is {factor}: give a number below 1")
+        groups = len(optimizer.param_groups)
+        lowest = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
+        if len(lowest) != groups:
+            raise BadInput(f"min_lr is {min_lr!r:.60}: give one number, or one for each of {groups} groups")
+        self.optimizer = optimizer
+        self.mode, self.threshold_mode = mode, threshold_mode
+        self.factor, self.threshold = float(factor), real(threshold, "threshold", 0)
+        self.patience, self.cooldown = whole(patience, "patience", 0), whole(cooldown, "cooldown", 0)
+        self.min_lrs = [real(rate, "min_lr", 0) for rate in lowest]
+        self.eps = real(eps, "eps", 0)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+
+    def step(self, metrics: Any) -> None:
+        """What the last step achieved; lowers the rates if that is no longer better."""
+        current = float(metrics)
+        self.last_epoch += 1
+        if self._is_better(current):
+            self.best, self.num_bad_epochs = current, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            for group, lowest in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+                lower = max(group["lr"] * self.factor, lowest)
+                if group["lr"] - lower > self.eps:
+                    group["lr"] = lower
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def get_last_lr(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        unknown = set(state_dict) - set(vars(self)) | ({"optimizer"} & set(state_dict))
+        if unknown:
+            raise BadInput(f"not the state of a ReduceLROnPlateau: it has {', '.join(sorted(map(str, unknown)))}")
+        vars(self).update(state_dict)
+
+    def _is_better(self, current: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "abs":
+            return sign * current < sign * self.best - self.threshold
+        return sign * current < sign * self.best * (1 - sign * self.threshold)
