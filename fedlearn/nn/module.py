@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.node import next_id
+from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
@@ -258,7 +258,7 @@ class Module:
 def _as_numbers(value: Any, name: str) -> np.ndarray:
     """One entry of a state dict as an array."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(raw(value))
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"{name} is no array that NumPy knows ({error}): cast it to float32") from None
     if array.dtype.kind not in "fiub":

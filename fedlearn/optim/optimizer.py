@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
+from fedlearn.autograd.mode import enable_grad
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
@@ -111,7 +112,10 @@ class Optimizer(ABC):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient; returns what `closure`, which computes them first, returns."""
-        loss = closure() if closure is not None else None
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         for group, runs in zip(self.param_groups, self._runs, strict=True):
             dense = []
             for p in group["params"]:
