@@ -75,7 +75,7 @@ def verify(statement: Statement, proof: EqualityProof) -> bool:
     first = gmpy2.powmod(base, response, modulus) * gmpy2.powmod(result, -challenge, modulus) % modulus
     image = gmpy2.powmod(statement.image, -challenge, modulus)
     second = gmpy2.powmod(statement.generator, response, modulus) * image % modulus
-    return challenge == _challenge(statement, seed, first, second)
+    return bool(challenge == _challenge(statement, seed, first, second))
 
 
 def _seed(statement: Statement) -> bytes:
@@ -100,7 +100,7 @@ def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mp
 
 
 def _width(modulus: mpz) -> int:
-    return (modulus.bit_length() + 7) // 8
+    return int(modulus.bit_length() + 7) // 8
 
 
 def multi_power(bases: list[mpz], exponents: list[int], modulus: mpz) -> mpz:

@@ -17,16 +17,17 @@ _MAX_WINDOW = 16
 _OBJECT_BYTES = 48  # what one big integer takes besides its digits
 
 
-def choose_window(exponent_bits: int, modulus_bytes: int, expected: int, memory_limit: int) -> int:
+def choose_window(exponent_bits: int, modulus_bytes: int, expected: int, memory_limit: int, made: int = 0) -> int:
     """The window that costs fewest multiplications, for a table within `memory_limit` bytes and `expected` powers.
 
-    0 says that no table pays: plain exponentiation takes about one multiplication per exponent bit.
+    0 says that no table pays: plain exponentiation takes about one multiplication per exponent bit. made: the window of
+    a table that is there already, which need not be built.
     """
     costs = {0: expected * exponent_bits}
     for window in range(1, _MAX_WINDOW + 1):
         rows = -(-exponent_bits // window)
         if rows * (modulus_bytes + _OBJECT_BYTES) << window <= memory_limit:
-            costs[window] = (rows << window) + rows * expected
+            costs[window] = rows * expected + (rows << window if window != made else 0)
     return min(costs, key=costs.__getitem__)
 
 
@@ -68,7 +69,8 @@ class FixedBase:
     def _random_digits(self, count: int) -> list[list[int]]:
         shape = (count, len(self._rows))
         raw = np.frombuffer(secrets.token_bytes(2 * count * shape[1]), dtype=np.uint16).reshape(shape)
-        return (raw & np.uint16((1 << self.window) - 1)).tolist()
+        digits: list[list[int]] = (raw & np.uint16((1 << self.window) - 1)).tolist()
+        return digits
 
     def _product(self, power: mpz, entries: list[Callable[..., mpz]], digits: list[int]) -> mpz:
         modulus = self.modulus

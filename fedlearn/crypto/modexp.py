@@ -97,7 +97,8 @@ def _workspace(library: ctypes.CDLL, exponent: mpz, modulus: mpz) -> Iterator[tu
 
 def _number(library: ctypes.CDLL, value: mpz) -> int:
     width = (value.bit_length() + 7) // 8
-    return library.BN_lebin2bn(integers_to_bytes([value], width) if width else b"", width, None)
+    number: int = library.BN_lebin2bn(integers_to_bytes([value], width) if width else b"", width, None)
+    return number
 
 
 def _good(answer: int | None) -> None:

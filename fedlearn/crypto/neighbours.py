@@ -141,7 +141,8 @@ def _bounds(
 
 
 def _log_choose(log_factorial: np.ndarray, total: int, chosen: np.ndarray | int) -> np.ndarray:
-    return log_factorial[total] - log_factorial[chosen] - log_factorial[total - chosen]
+    logs: np.ndarray = log_factorial[total] - log_factorial[chosen] - log_factorial[total - chosen]
+    return logs
 
 
 def _tails(log_factorial: np.ndarray, marked: int, draws: int) -> np.ndarray:

@@ -39,7 +39,7 @@ class LanePacking:
     @property
     def lanes(self) -> int:
         """Lanes in one plaintext: two bits of n are left free, so that |plaintext| < n / 2."""
-        return (self.modulus.bit_length() - 2) // self.lane_bits
+        return int(self.modulus.bit_length() - 2) // self.lane_bits
 
     def plaintexts(self, count: int) -> int:
         """Plaintexts that `count` values need."""

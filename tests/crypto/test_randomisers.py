@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from gmpy2 import gcd, is_prime, jacobi, mpz, powmod
 
-from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey
+from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair
 from fedlearn.crypto.fixedbase import FixedBase, choose_window
-from fedlearn.crypto.randomisers import CrtRandomiser, DjnRandomiser, OrdinaryRandomiser, default_randomiser, djn_base
+from fedlearn.crypto.randomisers import (
+    MEMORY_LIMIT,
+    CrtRandomiser,
+    DjnRandomiser,
+    OrdinaryRandomiser,
+    default_randomiser,
+    djn_base,
+)
 from fedlearn.errors import CryptoKeyError
 
 CODEC = FixedPoint(bits=16, bound=1.0, addends=4)
@@ -103,6 +110,20 @@ def test_the_shared_table_is_kept_and_grows_with_demand(other_toy):
     grown = default_randomiser(public, 100_000)
     assert isinstance(grown, DjnRandomiser)
     assert grown.window > first.window
+
+
+@pytest.mark.parametrize("small", [0, 1, 61])
+def test_after_its_first_call_a_large_vector_has_a_table_nearly_as_good_as_the_best(small):
+    """Whatever small calls came before: a second call takes at most a quarter more multiplications than the best."""
+    public = generate_keypair(2048)[0]
+    best = choose_window(1024, public.ciphertext_bytes, 10**9, MEMORY_LIMIT)
+    if small:
+        default_randomiser(public, small)
+    default_randomiser(public, 1516)  # 100,000 values
+    second = default_randomiser(public, 1516)
+    assert isinstance(second, DjnRandomiser)
+    assert -(-1024 // second.window) <= 1.25 * -(-1024 // best)
+    assert default_randomiser(public, 1) is second  # the largest is kept
 
 
 def test_the_shared_tables_of_the_keys_used_last_are_kept():
