@@ -125,7 +125,7 @@ class Aggregator:
             history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
-                self.folder.write_outcome({"state": "done" if history.counted else "failed", **history.summary()})
+                self.folder.write_outcome({**_ending(history), **history.summary()})
         if not history.counted:
             raise NothingLearned(history.why_nothing_counted(), history)
         return history
@@ -250,3 +250,8 @@ class Aggregator:
         if self.folder is None:
             return
         self.folder.keep(history.rounds[-1], self.model.vector, state, self.model.state_dict)
+
+
+def _ending(history: History) -> dict[str, str]:
+    """How a run that went through all its rounds ended, for run.json."""
+    return {"state": "done"} if history.counted else {"state": "failed", "reason": history.why_nothing_counted()}

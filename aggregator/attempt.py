@@ -149,9 +149,10 @@ class Attempt:
         asked = [loss for client, loss in self.lost.items() if client not in self._task.fates.silent]
         if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
             return None
-        reason, trace = asked[0].reason, asked[0].trace
-        where = "" if trace else "; its traceback is in the log of the clients' process"
-        error = FedlearnError(f"all {len(asked)} clients of round {self._task.round} failed alike: {reason}{where}")
+        trace = next((loss.trace for loss in asked if loss.trace), "")
+        kind = asked[0].reason.partition(":")[0]
+        what = asked[0].reason if trace else f"{kind}; its text and traceback are in the log of the clients' process"
+        error = FedlearnError(f"all {len(asked)} clients of round {self._task.round} failed alike: {what}")
         error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
         return error
 

@@ -90,9 +90,12 @@ class LocalSession:
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
+        # A traceback may quote the client's data: under protection it stays in the log here.
+        keep_back = not self._protection.fold_in_worker
         for answer in self._answers(step, broadcast, inboxes):
-            if isinstance(answer, Lost) and answer.trace and not self._protection.fold_in_worker:
-                answer = replace(answer, trace="")  # it may quote the client's data: it is in the log here
+            if isinstance(answer, Lost) and answer.trace:
+                answer = replace(answer, trace="" if keep_back else answer.trace)
+                keep_back = True  # one is enough
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:

@@ -38,7 +38,7 @@ class Lost:
     again    the fault was the pool's (a killed worker), so the step can be tried again with this client
     refused  the client's own input was at fault (a `BadInput`): it would be so again
     trace    the traceback of any other exception in the client's own work, "" where a protection keeps it back;
-             None where there was none
+             or where another client's came along; None where there was none
     """
 
     client: ClientId

@@ -25,7 +25,7 @@ class Epoch:
 
 
 @dataclass
-class History:
+class Epochs:
     """What each epoch was like, and which was the best (the lowest held-out loss, else the lowest loss)."""
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Trainer:
         validation: tuple[np.ndarray, np.ndarray] | None = None,
         patience: int | None = None,
         progress: bool = False,
-    ) -> History:
+    ) -> Epochs:
         """Train on data (N, ...) and target (N, ...) for at most `epochs`; returns what happened.
 
         `loss` gives a mean per example. With `patience`, training ends after that many epochs without a new best
@@ -70,7 +70,7 @@ class Trainer:
         if validation is not None:
             _check_pairs(*validation)
         keep_freed()
-        history, best, waited = History(), self.model.state_dict(), 0
+        history, best, waited = Epochs(), self.model.state_dict(), 0
         for number in _shown(range(1, epochs + 1), progress):
             epoch = Epoch(number, self._epoch(data, target, batch_size, optimizer, loss))
             if validation is not None:
