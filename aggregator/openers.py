@@ -24,9 +24,10 @@ from fedlearn.protocol import (
     Update,
     party_name,
 )
-from fedlearn.registry import Entry
+from fedlearn.registry import find
 from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
 from fedlearn.secure.signed import check_signed
+from fedlearn.travel import packed, unpacked
 
 PATIENCE = 2.0  # seconds that an opener is given to end by itself
 
@@ -74,15 +75,18 @@ class Openers:
 
 
 def _deal(dealer: DealerSpec) -> None:
-    process = get_context("spawn").Process(target=_run_dealer, args=(dealer,), name="dealer", daemon=True)
+    process = get_context("spawn").Process(
+        target=_run_dealer, args=(packed(dealer, [dealer.factory]),), name="dealer", daemon=True
+    )
     start_shielded(process)
     process.join()
     if process.exitcode:
         raise FedlearnError(f"the dealer ended with exit status {process.exitcode}: its error stands above")
 
 
-def _run_dealer(dealer: DealerSpec) -> None:
-    Entry(dealer.factory, "").load()(**dealer.arguments)
+def _run_dealer(data: bytes) -> None:
+    dealer: DealerSpec = unpacked(data)
+    find(dealer.factory)(**dealer.arguments)
 
 
 class _OpenerProcess:
@@ -90,7 +94,9 @@ class _OpenerProcess:
         context = get_context("spawn")
         self._name = party_name(spec.party)
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, spec, session), name=self._name, daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, packed(spec, [spec.factory]), session), name=self._name, daemon=True
+        )
         start_shielded(self._process)
         theirs.close()
 
@@ -117,10 +123,11 @@ class _OpenerProcess:
             self._process.join()
 
 
-def _serve(connection: Connection, spec: OpenerSpec, session: bytes) -> None:
+def _serve(connection: Connection, data: bytes, session: bytes) -> None:
     """An opener's life: show its key, learn the plan, note updates and open sums until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the aggregator's to handle
-    opener: Opener = Entry(spec.factory, "").load()(**spec.arguments)
+    spec: OpenerSpec = unpacked(data)
+    opener: Opener = find(spec.factory)(**spec.arguments)
 
     def say(step: Step, body: OpenerKey | Opened | Refusal) -> None:
         connection.send_bytes(Message(session, step, spec.party, AGGREGATOR, body).to_bytes())

@@ -7,10 +7,10 @@ a hundred out of a hundred thousand are drawn in milliseconds.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -32,7 +32,7 @@ SAMPLERS = Registry(
 )
 
 
-class Sampler(Protocol):
+class Sampler(ABC):
     """One way to choose a round's cohort.
 
     One that is built by name from more than its own parameters has a class method `from_spec(argument, examples)`:
@@ -44,13 +44,12 @@ class Sampler(Protocol):
         """The most clients that a round can have which is to have `size`."""
         return size
 
-    def check(self, population: int, size: int) -> None:
+    def check(self, population: int, size: int) -> None:  # noqa: B027 - most can draw any
         """Raise `BadInput` if it cannot draw so many clients out of so many."""
-        return None
 
+    @abstractmethod
     def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
         """The cohort in rising order; it may be smaller than `size`, and even empty."""
-        ...
 
 
 def check_cohort(cohort: int | None, population: int) -> int:

@@ -29,6 +29,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import Strategy
 from fedlearn.training.flat import check_stack
+from fedlearn.travel import description
 
 ATTEMPTS = 3  # of one round, where workers die under it
 
@@ -108,8 +109,8 @@ class Session:
             roster=roster,
             model=self._model.spec(),
             vocabulary=self._vocabulary,
-            strategy={"name": self._strategy.name, "arguments": self._strategy.arguments()},
-            protection={"name": self._protection.name, "arguments": self._protection.arguments()},
+            strategy=description(self._strategy),
+            protection=description(self._protection),
             keys=keys,
             layout=self._layout.to_dict(),
             sampled=self._sampled,

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from clients.client import Client, ClientSource, as_clients
 from fedlearn.errors import BadInput
+from fedlearn.protocol import AGGREGATOR, Message, RunPlan
+from fedlearn.travel import classes, packed
 
 
 class Shares:
@@ -31,3 +33,10 @@ class Shares:
         for client, inbox in inboxes.items():
             shares.setdefault(client % self.workers, {})[client] = inbox
         return shares
+
+
+def packed_plan(plan: bytes) -> bytes:
+    """A run plan for workers, with the classes that it names and that they cannot import."""
+    message = Message.from_bytes(plan)
+    said = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
+    return packed(plan, set(classes((said.model, said.strategy, said.protection))))

@@ -26,13 +26,14 @@ from threadpoolctl import threadpool_limits
 from clients.client import Client, ClientSource
 from clients.logs import WorkerLogs, send_records
 from clients.memory import ClientMemory
-from clients.placement import Shares
+from clients.placement import Shares, packed_plan
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
 from fedlearn.children import start_shielded
 from fedlearn.errors import FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
+from fedlearn.travel import packed, unpacked
 
 log = logging.getLogger(__name__)
 PATIENCE = 5.0  # seconds that workers are given to end by themselves
@@ -77,8 +78,8 @@ class ProcessPool:
         return [message for worker in self._workers for message in worker.returned()]
 
     def start(self, plan: bytes) -> None:
-        self._plan = plan
-        _have_done(self._workers, "join", plan)
+        self._plan = packed_plan(plan)
+        _have_done(self._workers, "join", self._plan)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         if broadcast:
@@ -148,7 +149,7 @@ class _Worker:
         context = get_context("spawn")
         self._logs = WorkerLogs(context, f"worker-{number}-logs")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, self._logs.queue, self._logs.level, clients, vault, number)
+        arguments = (theirs, self._logs.queue, self._logs.level, packed(clients), vault, number)
         self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
         start_shielded(self.process)
         theirs.close()  # so that the worker's death is the end of the pipe
@@ -196,7 +197,7 @@ def _work(
     connection: Connection,
     queue: Queue[logging.LogRecord],
     level: int,
-    clients: ClientSource | Mapping[int, Client],
+    clients: bytes,
     vault: FileVault,
     number: int,
 ) -> None:
@@ -204,7 +205,7 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threadpool_limits(1)
     send_records(queue, level)
-    session = LocalSession(clients, vault, number)
+    session = LocalSession(unpacked(clients), vault, number)
     with suppress(EOFError, OSError):  # the parent has closed the pipe, or is gone
         while True:
             call, arguments = connection.recv()
@@ -221,6 +222,8 @@ def _done(session: LocalSession, call: str, arguments: tuple[Any, ...]) -> Itera
         step, board, inboxes = arguments
         broadcast = _mapped(board) if board else b""
         return gathered(session.exchange(step, broadcast, inboxes), GATHER)
+    if call == "join":
+        arguments = (unpacked(arguments[0]),)
     return iter([getattr(session, call)(*arguments)])
 
 

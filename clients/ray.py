@@ -22,12 +22,13 @@ import numpy as np
 
 from clients.client import ClientSource
 from clients.memory import ClientMemory
-from clients.placement import Shares
+from clients.placement import Shares, packed_plan
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
+from fedlearn.travel import packed
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,8 @@ class RayPool:
         self._memory: ClientMemory | None = None
         shares, numbers = self._shares, range(self._shares.workers)
         self._connection = Connection(self._address, shares.workers)
-        whole = None if shares.divisible else ray.put(shares.clients)
-        self._data = [whole or ray.put(shares.sent_to(number)) for number in numbers]
+        whole = None if shares.divisible else ray.put(packed(shares.clients))
+        self._data = [whole or ray.put(packed(shares.sent_to(number))) for number in numbers]
         for number in numbers:
             self._workers.append(self._place(number))
         for number in numbers:
@@ -136,8 +137,8 @@ class RayPool:
         return [message for messages in self._all(calls) for message in messages]
 
     def start(self, plan: bytes) -> None:
-        self._plan = plan
-        self._all([worker.handle.join.remote(plan, self._keeper) for worker in self._workers])
+        self._plan = packed_plan(plan)
+        self._all([worker.handle.join.remote(self._plan, self._keeper) for worker in self._workers])
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         import ray

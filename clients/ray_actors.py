@@ -13,11 +13,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from clients.client import Client, ClientSource
 from clients.session import LocalSession, gathered
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
+from fedlearn.travel import unpacked
 
 T = TypeVar("T")
 GATHER = 0.02  # seconds of work whose answers a worker sends together
@@ -26,7 +26,7 @@ GATHER = 0.02  # seconds of work whose answers a worker sends together
 class RayWorker:
     """The clients of one actor. Every call gives its value and the log records made since the last one."""
 
-    def __init__(self, number: int, clients: ClientSource | Mapping[int, Client], level: int):
+    def __init__(self, number: int, clients: bytes, level: int):
         threadpool_limits(1)
         mark_records()
         self._records: SimpleQueue[logging.LogRecord] = SimpleQueue()
@@ -34,7 +34,7 @@ class RayWorker:
         root.handlers = [QueueHandler(self._records)]
         root.setLevel(level)
         self._number = number
-        self._session = LocalSession(clients, None, number)
+        self._session = LocalSession(unpacked(clients), None, number)
 
     def where(self) -> tuple[tuple[str, int], list[logging.LogRecord]]:
         """Node and process."""
@@ -50,7 +50,7 @@ class RayWorker:
         """Agree to the plan. keeper: None where clients do not sign."""
         if keeper is not None:
             self._session.vault = _KeeperVault(keeper, self._number)
-        self._session.join(plan)
+        self._session.join(unpacked(plan))
         return self._with_records(None)
 
     def remember(self, folder: Path) -> tuple[None, list[logging.LogRecord]]:

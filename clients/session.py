@@ -41,9 +41,9 @@ from fedlearn.protocol import (
     TrainRequest,
     Update,
 )
-from fedlearn.secure import PROTECTIONS
-from fedlearn.secure.base import ClientHalf
+from fedlearn.secure.base import ClientHalf, Protection
 from fedlearn.secure.signed import Signed, model_digest, sign
+from fedlearn.travel import rebuilt
 
 B = TypeVar("B", bound=Body)
 
@@ -78,8 +78,7 @@ class LocalSession:
         self._session = first.session
         self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
         self._training = LocalTraining(self._plan, self._clients)
-        protection = self._plan.protection
-        self._protection = PROTECTIONS.load(protection["name"]).rebuild(protection["arguments"])
+        self._protection = rebuilt(self._plan.protection, Protection)
         if self._protection.signed and not self._signing and self.vault is not None:  # in the place of a dead worker
             secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)
             self._signing = {client: SigningKey(secret) for client, secret in secrets.items()}

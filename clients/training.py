@@ -34,11 +34,11 @@ from fedlearn.nn.stackable import unstackable
 from fedlearn.protocol import ClientId, Lost, RunPlan, TrainRequest
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
-from fedlearn.strategies import STRATEGIES
 from fedlearn.strategies.base import LocalUpdate, State, Strategy
 from fedlearn.training.flat import FlatModel, stack_size
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
 from fedlearn.training.stacks import batch_shape, stack
+from fedlearn.travel import rebuilt
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class LocalTraining:
         self._model = FlatModel(model)
         self._size = model.vector.size
         self._draws = any(hasattr(module, "rng") for module in model.modules())
-        self._strategy: Strategy = STRATEGIES.load(plan.strategy["name"])(**plan.strategy["arguments"])
+        self._strategy = rebuilt(plan.strategy, Strategy)
         self.layout = Layout.of_plan(plan)
         self._block = max(1, ENCODED_AT_ONCE // self._size)
         self._stack_size = stack_size(model, plan.kernels["stack"])

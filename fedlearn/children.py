@@ -1,22 +1,36 @@
-"""Child processes that leave Ctrl-C to their parent."""
+"""Child processes that leave Ctrl-C to their parent, and do not run the user's script again."""
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
+from types import ModuleType
+
+from fedlearn.errors import BadInput
 
 
 def start_shielded(process: BaseProcess) -> None:
     """Start a process that Ctrl-C, which a terminal sends to all of them, never reaches, not even while it starts.
 
     Where signals cannot be blocked (Windows) it is reached until it ignores them by itself.
+
+    The child does not import the parent's main module, so a script needs no `if __name__ == "__main__"`. What the
+    process is given must therefore be known without it: see `fedlearn.travel.packed`. Raises `BadInput` in a daemonic
+    process, which may have no children.
     """
+    if multiprocessing.current_process().daemon:
+        raise BadInput(
+            f"{process.name} must be a process of its own, and this one is daemonic, which may start none: "
+            "start yours with daemon=False"
+        )
     resource_tracker.ensure_running()  # starting it by and by would unblock the signal
-    with _interrupt_later():
+    with _interrupt_later(), _main_hidden():
         if not hasattr(signal, "pthread_sigmask"):
             process.start()
             return
@@ -25,6 +39,21 @@ def start_shielded(process: BaseProcess) -> None:
             process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Meanwhile multiprocessing finds no script that a child should run to have its names."""
+    with _hiding:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+_hiding = threading.Lock()  # two threads may start children
 
 
 @contextmanager

@@ -8,7 +8,9 @@ group `fedlearn.KIND` (for example `fedlearn.strategy`) names one in an installe
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,12 +20,16 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from fedlearn.errors import BadInput
 from fedlearn.spec import construct, did_you_mean
 
 OURS = ("fedlearn", "clients", "aggregator", "scenarios")
-_FILES = "fedlearn_file_"  # how the names of modules begin that were read from a user's file
+FILES = "fedlearn_file_"  # how the names of modules begin that were read from a user's file
+_known: WeakValueDictionary[str, Any] = WeakValueDictionary()  # classes that were asked for their place
+_brought: dict[str, Any] = {}  # classes that came from the parent process
+_may_import: ContextVar[bool] = ContextVar("may_import", default=True)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,15 @@ def find(target: str) -> Any:
 
     The code there is run: give only what you trust. Raises `BadInput` where it cannot be found or imported.
     """
+    if target in _brought:
+        return _brought[target]
     place, _, name = target.rpartition(":")
+    if "<locals>" in name and target in _known:
+        return _known[target]
+    if not _may_import.get() and not _is_loaded(place):
+        raise BadInput(
+            f"{target!r} is named by a file of others, and code of theirs is not run: import it first yourself"
+        )
     try:
         found: Any = _module_of_file(Path(place)) if place.endswith(".py") else import_module(place)
         for part in name.split("."):
@@ -116,9 +130,30 @@ def find(target: str) -> Any:
 def target_of(kind: type) -> str:
     """Where a class is found again, as `find` reads it; in `__main__` for classes of a script or a notebook."""
     module = sys.modules.get(kind.__module__)
-    if kind.__module__.startswith(_FILES) and module is not None:
-        return f"{module.__file__}:{kind.__qualname__}"
-    return f"{kind.__module__}:{kind.__qualname__}"
+    place = module.__file__ if kind.__module__.startswith(FILES) and module is not None else kind.__module__
+    target = f"{place}:{kind.__qualname__}"
+    _known[target] = kind
+    return target
+
+
+def bring(target: str, thing: Any) -> None:
+    """Have `find` give this for `target` from now on: a class that came from the parent process."""
+    _brought[target] = thing
+
+
+@contextmanager
+def importing_nothing() -> Iterator[None]:
+    """Meanwhile `find` imports nothing but our own packages: for names that stand in a file of others."""
+    token = _may_import.set(False)
+    try:
+        yield
+    finally:
+        _may_import.reset(token)
+
+
+def _is_loaded(place: str) -> bool:
+    """Whether finding something there runs no code but ours: files are looked at when they are read."""
+    return place in sys.modules or place.partition(".")[0] in OURS or place.endswith(".py")
 
 
 def _is_place(name: str) -> bool:
@@ -133,9 +168,11 @@ def _module_of_file(path: Path) -> ModuleType:
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}): give a Python file, as in file.py:Class") from None
     path = path.resolve()
-    name = f"{_FILES}{sha256(bytes(path) + text).hexdigest()[:16]}_{path.stem}"
+    name = f"{FILES}{sha256(bytes(path) + text).hexdigest()[:16]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
+    if not _may_import.get():
+        raise BadInput(f"{path} is named by a file of others, and code of theirs is not run: import it first yourself")
     spec = spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -40,7 +39,7 @@ class Crew:
     vocabulary: Vocabulary | None
 
 
-class Behaviour(Protocol):
+class Behaviour:
     """What a malicious client does at two places; as it stands here, nothing. Picklable.
 
     For --malicious one is built by a class method `of(crew, ...)`, or without it as `cls(...)`. The other parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,12 +38,11 @@ class Finding(ABC):
         """The finding in words, for the terminal."""
 
 
-class Attack(Protocol):
+class Attack(ABC):
     """One way to read a transcript. `name` is its name in the registry; its configuration are its attributes."""
 
-    @property
-    def name(self) -> str: ...
+    name: ClassVar[str]
 
+    @abstractmethod
     def run(self, view: PartyView) -> Sequence[Finding]:
         """Findings from one party's view, and from nothing else; raises `NotReadable` where it supports none."""
-        ...

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from fedlearn.attacks.base import NotReadable
+from fedlearn.attacks.base import Attack, NotReadable
 from fedlearn.attacks.changed_rows import WordsFound, moved_words
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.two_candidates import replayed
@@ -22,7 +22,7 @@ from fedlearn.protocol import PartyView
 
 
 @dataclass(frozen=True)
-class Collusion:
+class Collusion(Attack):
     """The words of whoever is in the first opened sum beside the colluders.
 
     known: the colluders' own data, by client number
@@ -43,7 +43,7 @@ class Collusion:
 
 
 @dataclass(frozen=True)
-class Differencing:
+class Differencing(Attack):
     """The words of whoever is in the first opened sum of the view and not in that of `without`.
 
     without: the same party's view of another session, from the same model and seed

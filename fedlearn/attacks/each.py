@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Generic, TypeVar
 
-from fedlearn.attacks.base import Finding, NotReadable
+from fedlearn.attacks.base import Attack, Finding, NotReadable
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.protocol import PartyView
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Finding)
 
 
-class EachVector(ABC, Generic[F]):
+class EachVector(Attack, Generic[F]):
     """An attack that reads each plain update and each opened sum of a view by itself."""
 
     def run(self, view: PartyView) -> list[F]:

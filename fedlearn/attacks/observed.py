@@ -17,11 +17,12 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import FedlearnError
 from fedlearn.models.base import Model
 from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, party_name
-from fedlearn.secure import PROTECTIONS
+from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.signed import check_signed
-from fedlearn.strategies import STRATEGIES, Strategy
+from fedlearn.strategies import Strategy
+from fedlearn.travel import rebuilt
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,13 @@ class Observed:
     @cached_property
     def model(self) -> Model:
         """The public architecture, with weights of no meaning."""
-        return nn.build(self.plan.model)
+        with importing_nothing():
+            model = nn.build(self.plan.model)
+        if not isinstance(model, Model):
+            raise NotReadable(
+                f"the run's model is a {type(model).__name__}, which says no loss: nothing can be read of it"
+            )
+        return model
 
     @cached_property
     def weights(self) -> dict[int, np.ndarray]:
@@ -81,7 +88,8 @@ class Observed:
     @cached_property
     def strategy(self) -> Strategy:
         """The algorithm, as every client runs it; raises `NotReadable` where its clients keep state of their own."""
-        strategy: Strategy = STRATEGIES.load(self.plan.strategy["name"])(**self.training)
+        with importing_nothing():  # the plan is a file of others
+            strategy = rebuilt(self.plan.strategy, Strategy)
         if strategy.keeps(1):
             raise NotReadable(f"clients of {strategy.name} keep state of their own: their training cannot be replayed")
         return strategy
@@ -177,8 +185,8 @@ class Observed:
 
     @cached_property
     def _protection(self) -> Protection:
-        named = self.plan.protection
-        return PROTECTIONS.load(named["name"]).rebuild(named["arguments"])
+        with importing_nothing():
+            return rebuilt(self.plan.protection, Protection)
 
     def _updates(self) -> Iterator[tuple[Step, int, bytes]]:
         for message, update in self.view.bodies(Update):

@@ -7,9 +7,9 @@ generator, and returns one ascending int64 index array a client.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -18,27 +18,33 @@ from fedlearn.errors import BadInput
 MIN_ALPHA, MAX_ALPHA = 1e-6, 1e6
 
 
-class Partitioner(Protocol):
+class Partitioner(ABC):
     """One way to deal a data set's examples to clients."""
 
+    @abstractmethod
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
-    ) -> list[np.ndarray]: ...
+    ) -> list[np.ndarray]:
+        """The numbers of the examples that each client gets, ascending, int64: every example once.
+
+        labels: the class of each example (n,). users: whose each is, where that is known. clients: how many; None
+        where the partition finds out by itself. Raises `BadInput` for a number of clients that it cannot deal to.
+        """
 
 
 @dataclass(frozen=True)
-class IID:
+class IID(Partitioner):
     """A shuffled deal into parts whose sizes differ by at most one."""
 
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
-        count = _checked(clients, len(labels), "iid")
-        return _ascending(np.array_split(rng.permutation(len(labels)), count))
+        count = checked_clients(clients, len(labels), "iid")
+        return ascending(np.array_split(rng.permutation(len(labels)), count))
 
 
 @dataclass(frozen=True)
-class Dirichlet:
+class Dirichlet(Partitioner):
     """Clients of equal size whose class shares q ~ Dirichlet(alpha * p), with p the shares of the whole.
 
     After Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
@@ -56,7 +62,7 @@ class Dirichlet:
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
-        count = _checked(clients, len(labels), "dirichlet")
+        count = checked_clients(clients, len(labels), "dirichlet")
         order = rng.permutation(len(labels))
         _, classes, totals = np.unique(labels[order], return_inverse=True, return_counts=True)
         stock = [order[classes == c] for c in range(len(totals))]
@@ -67,11 +73,11 @@ class Dirichlet:
             taken = _draw(size, shares, left, rng)
             parts.append(np.concatenate([s[n - t : n] for s, n, t in zip(stock, left, taken, strict=True)]))
             left -= taken
-        return _ascending(parts)
+        return ascending(parts)
 
 
 @dataclass(frozen=True)
-class Shards:
+class Shards(Partitioner):
     """Label-sorted examples cut into equal shards, `per_client` random shards to each client.
 
     McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data" (2017),
@@ -87,7 +93,7 @@ class Shards:
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
-        count = _checked(clients, len(labels), "shards")
+        count = checked_clients(clients, len(labels), "shards")
         total = count * self.per_client
         if total > len(labels):
             raise BadInput(
@@ -97,11 +103,11 @@ class Shards:
         order = rng.permutation(len(labels))
         shards = np.array_split(order[np.argsort(labels[order], kind="stable")], total)
         dealt = rng.permutation(total).reshape(count, self.per_client)
-        return _ascending([np.concatenate([shards[s] for s in chosen]) for chosen in dealt])
+        return ascending([np.concatenate([shards[s] for s in chosen]) for chosen in dealt])
 
 
 @dataclass(frozen=True)
-class Natural:
+class Natural(Partitioner):
     """Each user is a client, in alphabetical order; with fewer clients, users share one.
 
     Users are then dealt whole, largest first, each to the client with the fewest examples so far.
@@ -113,14 +119,15 @@ class Natural:
         if users is None:
             raise BadInput("partition natural: the data names no users: choose iid, dirichlet or shards")
         _, owner, sizes = np.unique(np.asarray(users), return_inverse=True, return_counts=True)
-        count = _checked(len(sizes) if clients is None else clients, len(labels), "natural")
+        count = checked_clients(len(sizes) if clients is None else clients, len(labels), "natural")
         if count > len(sizes):
             raise BadInput(f"{count} clients of {len(sizes)} users (natural): give at most {len(sizes)} clients")
         home = np.arange(len(sizes)) if count == len(sizes) else _balanced(sizes, count)
         return [np.flatnonzero(home[owner] == client) for client in range(count)]
 
 
-def _checked(clients: int | None, examples: int, partition: str) -> int:
+def checked_clients(clients: int | None, examples: int, partition: str) -> int:
+    """The number of clients; raises `BadInput` where none was given, or where they cannot each have an example."""
     if clients is None:
         raise BadInput(f"partition {partition} needs the number of clients: give --clients N")
     if not 1 <= clients <= examples:
@@ -150,5 +157,6 @@ def _balanced(sizes: np.ndarray, clients: int) -> np.ndarray:
     return home
 
 
-def _ascending(parts: list[np.ndarray]) -> list[np.ndarray]:
+def ascending(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each client's examples in rising order, int64."""
     return [np.sort(part).astype(np.int64, copy=False) for part in parts]

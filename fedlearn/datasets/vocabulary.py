@@ -10,12 +10,13 @@ All parties must number words alike, and agreeing must not itself give texts awa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,18 +26,19 @@ from fedlearn.errors import BadInput
 MAX_SIZE = 2**24
 
 
-class Vocabulary(Protocol):
+class Vocabulary(ABC):
     """A numbering of words 0 .. len - 1, the same for every party of a run."""
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """The distinct ids of `tokens`, ascending, int32 of shape (k,): a message as a set of words."""
-        ...
 
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain values from which `vocabulary_from_dict` makes an equal vocabulary at another party."""
-        ...
+        """Plain values that say all about it, for the run plan."""
 
 
 @lru_cache(maxsize=2**16)
@@ -46,7 +48,7 @@ def bucket(token: str, buckets: int) -> int:
     return int.from_bytes(digest, "little") % buckets
 
 
-class HashedVocabulary:
+class HashedVocabulary(Vocabulary):
     """Every word has a row, found by hashing; words that share a bucket share the row."""
 
     def __init__(self, buckets: int = 2**14):
@@ -71,7 +73,7 @@ class HashedVocabulary:
         return {"kind": "hashed", "buckets": self.buckets}
 
 
-class ExplicitVocabulary:
+class ExplicitVocabulary(Vocabulary):
     """A public list of words; others are dropped."""
 
     def __init__(self, words: Iterable[str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
@@ -33,7 +34,7 @@ class Trainable(Protocol):
         ...
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """A module that knows its own loss, so that one training loop serves every model.
 
     stackable  `forward` and `loss` work on trailing axes: with a leading axis of clients before all inputs,
@@ -45,9 +46,9 @@ class Model(nn.Module):
     stackable: ClassVar[bool] = False
     vocabulary: ClassVar[str | None] = None
 
+    @abstractmethod
     def loss(self, batch: Examples) -> Tensor:
         """Mean loss per example of a batch, a scalar Tensor in nats; (K,) of K stacked clients' batches."""
-        raise NotImplementedError(f"{type(self).__name__} defines no loss()")
 
     def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
         return flat_gradient(self, list(self.parameters()), batch)

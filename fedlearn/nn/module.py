@@ -12,6 +12,7 @@ from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
+from fedlearn.registry import target_of
 
 
 class IncompatibleKeys(NamedTuple):
@@ -228,7 +229,7 @@ class Module:
         args, kwargs = self._arguments
         kind = type(self)
         spec = {
-            "class": f"{kind.__module__}:{kind.__qualname__}",
+            "class": target_of(kind),
             "args": [_plain(value, kind) for value in args],
             "kwargs": {name: _plain(value, kind) for name, value in kwargs.items() if name != "rng"},
         }

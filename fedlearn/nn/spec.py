@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator, Mapping
 from functools import partial
-from importlib import import_module
 from inspect import signature
 from typing import Any
 
@@ -15,6 +14,7 @@ from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
+from fedlearn.registry import find
 
 
 def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> Any:
@@ -52,12 +52,9 @@ def _freeze(module: Module, names: Any) -> None:
 
 
 def _module_class(path: Any) -> type[Module]:
-    module_name, _, name = str(path).partition(":")
     try:
-        kind: Any = import_module(module_name)
-        for part in name.split("."):
-            kind = getattr(kind, part)
-    except (ImportError, AttributeError, ValueError) as error:
+        kind = find(str(path))
+    except BadInput as error:
         raise BadInput(f"no class {path!r} to build a model from: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Module)):
         raise BadInput(f"{path!r} is not a Module: a model description names subclasses of fedlearn.nn.Module only")

@@ -4,7 +4,6 @@ opener that counts for itself what it is asked to open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,17 +14,14 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import RunPlan, Step, party_name
-from fedlearn.secure.base import Configuration
+from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.signed import Signed
 
 
-class EncryptedSums(Configuration):
+class EncryptedSums(Protection):
     """What such a protection is to a session: one exchange, in which clients train, encrypt and sign."""
 
-    phases: tuple[str, ...] = ("update",)
-    training_phase = "update"
     signed = True
-    fold_in_worker = False
 
 
 def check_min_cohort(min_cohort: int) -> None:
@@ -39,7 +35,7 @@ def _randomiser(public: PublicKey, ciphertexts: int) -> Randomiser:
     return DjnRandomiser(public, ciphertexts) if public.blum else OrdinaryRandomiser(public)
 
 
-class EncryptingClient:
+class EncryptingClient(ClientHalf):
     """Holds the public key only. updates: how many the run will encrypt, which decides how large a table pays."""
 
     def __init__(self, public: PublicKey, codec: FixedPoint, updates: int):
@@ -54,7 +50,7 @@ class EncryptingClient:
         return self._public.encrypt(vector, self._codec, randomiser).to_bytes()
 
 
-class AddingServer:
+class AddingServer(ServerHalf):
     """Adds ciphertexts as they arrive: memory of one vector, whatever the cohort.
 
     codec, length: of every client's vector, as the plan has them.
@@ -65,9 +61,6 @@ class AddingServer:
         self._codec = codec
         self._length = length
         self._total: EncryptedVector | None = None
-
-    def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
-        return dict.fromkeys(cohort, b"")
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         vector = EncryptedVector.from_bytes(payload, self._public)
@@ -94,7 +87,7 @@ class AddingServer:
         return self._total
 
 
-class CountingOpener:
+class CountingOpener(Opener):
     """An opener's own account of a round: the product of the signed ciphertexts, and whose they are.
 
     Key holder and trustee add what they do with a sum that may be opened.

@@ -19,7 +19,7 @@ from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
-from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings
@@ -64,9 +64,6 @@ class Paillier(EncryptedSums):
 
     def _public_key(self, plan: RunPlan) -> PublicKey:
         return _read_key(plan.keys[KEY_HOLDER], self.insecure_test_key)
-
-    def dealer(self, vault: Path) -> DealerSpec | None:
-        return None
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
         arguments = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import PartialSum, RunPlan, Step
-from fedlearn.secure.base import DEFAULT_CODEC, Configuration, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, ClientHalf, FoldingHalf, Protection, Settings
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings
 
@@ -20,7 +19,7 @@ PHASES: tuple[str, ...] = ("update",)
 
 
 @dataclass(frozen=True)
-class Plain(Configuration):
+class Plain(Protection):
     """Updates travel as the codec's integers, readable by the aggregator and whoever listens.
 
     codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
@@ -29,9 +28,6 @@ class Plain(Configuration):
     codec: FixedPoint = DEFAULT_CODEC
 
     name = "none"
-    phases = PHASES
-    training_phase = "update"
-    signed = False
     fold_in_worker = True
     min_cohort = 1
 
@@ -46,14 +42,8 @@ class Plain(Configuration):
     def server(self, plan: RunPlan, step: Step) -> PlainServer:
         return PlainServer(self.codec.dtype, lanes(plan))
 
-    def dealer(self, vault: Path) -> DealerSpec | None:
-        return None
 
-    def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
-        return ()
-
-
-class PlainClient:
+class PlainClient(ClientHalf):
     def __init__(self, dtype: np.dtype):
         self._dtype = dtype
 
@@ -62,16 +52,17 @@ class PlainClient:
         return vector.astype(self._dtype).tobytes()
 
 
-class PlainServer:
+class PlainServer(FoldingHalf):
     """Adds integers as they arrive. length: of every client's vector, as the plan has it."""
 
     def __init__(self, dtype: np.dtype, length: int):
         self._dtype = dtype
         self._total = np.zeros(length, np.int64)
-        self.addends = 0
+        self._addends = 0
 
-    def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
-        return dict.fromkeys(cohort, b"")
+    @property
+    def addends(self) -> int:
+        return self._addends
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         wanted = self.would_take(len(self._total))
@@ -80,7 +71,7 @@ class PlainServer:
                 f"its update has {len(payload)} bytes, the plan says {wanted}: its model is another one"
             )
         self._total += np.frombuffer(payload, self._dtype)
-        self.addends += 1
+        self._addends += 1
 
     def receive_sum(self, partial: PartialSum) -> None:
         if partial.total.shape != self._total.shape:
@@ -89,13 +80,10 @@ class PlainServer:
                 "its model is another one"
             )
         self._total += partial.total
-        self.addends += len(partial.clients)
+        self._addends += len(partial.clients)
 
     def would_take(self, lanes: int) -> int:
         return lanes * self._dtype.itemsize
-
-    def requests(self) -> dict[int, bytes]:
-        return {}
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         if not self.addends:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from fedlearn.datasets.examples import Examples
+from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.training.loop import Shuffles
 
@@ -77,47 +79,61 @@ class Output:
     bound: float | None = None
 
 
-class Strategy(Protocol):
-    """Configuration of one federated algorithm; `arguments()` rebuilds it on the other side of the wire.
+class Strategy(ABC):
+    """One federated algorithm, both halves of it: what clients do, and what the server does with the mean.
 
-    name        its name in the registry
-    max_weight  public limit of a client's weight in the mean; larger counts are capped, and counted
-    leaves_untouched_weights  a weight whose gradient is always 0 keeps its value, and every output is 0 there:
-                local training may leave such weights out. Not for one that broadcasts or keeps vectors
+    Least of all a subclass defines `local_update` and `server_step`. Where it is a dataclass its fields are its
+    arguments; any other class defines `arguments`.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For people; the class in small letters, if a subclass says nothing else."""
+        return type(self).__name__.lower()
 
     @property
-    def max_weight(self) -> int: ...
+    def max_weight(self) -> int:
+        """Public limit of a client's weight in the mean. Larger numbers of examples are capped, and counted."""
+        return 4096
 
     @property
-    def leaves_untouched_weights(self) -> bool: ...
+    def leaves_untouched_weights(self) -> bool:
+        """True if a weight with zero gradient in every step does not change, and all outputs are 0 at it.
 
-    def arguments(self) -> dict[str, Any]: ...
+        Training may then skip such weights. Must be False if `broadcasts` or `keeps` is not empty, or if an output is
+        a sum over all weights: without the zeros it is added up in another order.
+        """
+        return False
+
+    def arguments(self) -> Mapping[str, Any]:
+        """Plain data (numbers, strings, lists, dicts) from which `Class(**arguments)` makes the same strategy."""
+        if not is_dataclass(self):
+            raise BadInput(f"strategy {type(self).__name__} says no arguments: make it a dataclass, or define them")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:
-        """The vectors in each `LocalUpdate` by name, for a model of so many parameters."""
-        ...
+        """The vectors in each `LocalUpdate` by name, for a model of so many parameters; one is "delta"."""
+        return {"delta": Output(parameters)}
 
     def broadcasts(self, parameters: int) -> Mapping[str, int]:
-        """What goes down with the weights: vectors of the server's state by name, with lengths; 0 at first."""
+        """The vectors of the server's state that go to clients with the weights: names and lengths. All 0 at first."""
         return {}
 
     def keeps(self, parameters: int) -> Mapping[str, int]:
-        """What a client keeps between rounds: vectors by name, with lengths; 0 at first."""
+        """The vectors that a client keeps between rounds: names and lengths. All 0 at first."""
         return {}
 
+    @abstractmethod
     def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
         """Train `model`, which holds the global weights, on one client's examples.
 
-        state: by name, float32, what the server broadcasts, (n,), and what the client has kept, (n,) or (K, n).
+        state: by name, float32: what the server broadcasts, (n,), and what the client has kept, (n,) or (K, n).
 
-        Or K stacked clients' at once: the model is then a `StackedModel`, the examples are a `Stack`, and there is
-        an axis of clients in front. Code on trailing axes need not know.
+        With K stacked clients the model is a `FlatModel` with K copies, the examples are a `Stack`, and every array
+        has an axis of clients in front. Code that works on trailing axes serves both.
         """
-        ...
 
+    @abstractmethod
     def server_step(
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext
     ) -> tuple[np.ndarray, State]:
@@ -125,4 +141,3 @@ class Strategy(Protocol):
 
         weights, mean and state are not to be written to. context: the round that the means are of.
         """
-        ...

@@ -17,6 +17,7 @@ from fedlearn.secure.base import Opener, Protection
 from fedlearn.secure.layout import Layout, Segment
 from fedlearn.secure.signed import Signed
 from fedlearn.testing.toys import plain_data
+from fedlearn.travel import description
 
 CLIENTS, LENGTH = 5, 9
 
@@ -125,7 +126,7 @@ def _attempt(protection: Protection, vault: Path) -> Iterator[_Attempt]:
         model={},
         vocabulary={},
         strategy={},
-        protection={"name": protection.name, "arguments": protection.arguments()},
+        protection=description(protection),
         keys={party: opener.public_key() for party, opener in openers.items()},
         layout=Layout((Segment("delta", LENGTH, protection.codec),), max_weight=1).to_dict(),
         sampled=CLIENTS,

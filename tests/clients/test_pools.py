@@ -29,6 +29,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.signed import check_signed, model_digest
+from fedlearn.travel import description
 from tests.toys import (
     TOY_BITS,
     FailingBags,
@@ -52,8 +53,8 @@ def plan(**changes) -> bytes:
         "roster": {},
         "model": model.spec(),
         "vocabulary": {},
-        "strategy": {"name": strategy.name, "arguments": strategy.arguments()},
-        "protection": {"name": protection.name, "arguments": protection.arguments()},
+        "strategy": description(strategy),
+        "protection": description(protection),
         "keys": {},
         "layout": layout.to_dict(),
         "sampled": 3,
@@ -153,8 +154,8 @@ def test_a_request_that_does_not_fit_the_plan_is_refused(make_pool):
 
 @pytest.mark.parametrize("pool", [InlinePool(toy_clients(1)), ProcessPool(toy_clients(1), 1)])
 def test_a_plan_that_cannot_be_followed_fails_at_the_start(pool):
-    with pytest.raises(BadInput, match="unknown strategy 'nosuch'"):
-        started(pool, strategy={"name": "nosuch", "arguments": {}})
+    with pytest.raises(BadInput, match="no 'NoSuch' at 'nowhere'"):
+        started(pool, strategy={"class": "nowhere:NoSuch", "name": "nosuch", "arguments": {}})
     pool.close()
 
 
@@ -258,7 +259,7 @@ def test_a_client_signs_with_the_same_key_after_its_worker_was_killed():
     pool = ProcessPool(toy_clients(2), workers=1)
     pool.open()
     messages = [Message.from_bytes(data) for data in pool.enrol(SESSION)]
-    about = {"name": "paillier", "arguments": protection.arguments()}
+    about = description(protection)
     agreed = plan(roster={m.sender: m.body.payload for m in messages}, protection=about,
                   keys={FIRST_OPENER: public.to_bytes()})  # fmt: skip
     pool.start(agreed)

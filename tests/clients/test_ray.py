@@ -94,8 +94,8 @@ def test_faults_of_clients_show_their_traceback_and_name_here(make_pool, caplog)
 
 
 def test_a_plan_that_cannot_be_followed_fails_at_the_start(make_pool):
-    with pytest.raises(BadInput, match="unknown strategy 'nosuch'"):
-        started(make_pool(toy_clients(1)), strategy={"name": "nosuch", "arguments": {}})
+    with pytest.raises(BadInput, match="no 'NoSuch' at 'nowhere'"):
+        started(make_pool(toy_clients(1)), strategy={"class": "nowhere:NoSuch", "name": "nosuch", "arguments": {}})
 
 
 def test_a_killed_actor_is_replaced_and_its_clients_are_to_be_tried_again(tmp_path, make_pool):

@@ -31,6 +31,7 @@ from fedlearn.strategies.fedprox import FedProx
 from fedlearn.training.flat import FlatModel, stack_size
 from fedlearn.training.narrow import NarrowModel, Support
 from fedlearn.training.stacks import Stack, stack
+from fedlearn.travel import description
 from tests.toys import FailingBags, toy_bags, toy_model, toy_plain
 
 STRATEGIES = (FedAvg, FedProx, FedNova)
@@ -50,8 +51,8 @@ def plan(model: Model, strategy: FedAvg, **kernels) -> RunPlan:
     layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
     return RunPlan(
         session=bytes(16), roster={}, model=model.spec(), vocabulary={},
-        strategy={"name": strategy.name, "arguments": strategy.arguments()},
-        protection={"name": protection.name, "arguments": protection.arguments()},
+        strategy=description(strategy),
+        protection=description(protection),
         keys={}, layout=layout.to_dict(), sampled=4, rounds=1,
         kernels={"stack": "auto", "fold": False, "recurrent": KernelPlan().to_dict()} | kernels, seed=3,
     )  # fmt: skip

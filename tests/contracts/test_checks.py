@@ -10,12 +10,12 @@ import pytest
 
 from clients.behaviours.base import Behaviour
 from fedlearn.datasets.partitions import IID
-from fedlearn.errors import RoundVoid
+from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.secure import Plain
 from fedlearn.secure.plain import PlainServer
-from fedlearn.strategies.base import LocalUpdate, Output
+from fedlearn.strategies.base import LocalUpdate, Output, Strategy
 from fedlearn.strategies.fedavg import FedAvg
 from fedlearn.strategies.fedavgm import FedAvgM
 from fedlearn.testing import (
@@ -266,3 +266,42 @@ class Forgetful(Plain):
 def test_a_federation_that_misses_a_round():
     with pytest.raises(AssertionError, match="forgotten"):
         check_federation(FedAvg(batch_size=2), protection=Forgetful(toy_codec()))
+
+
+def half_done():
+    """Each seam's class with nothing of its own."""
+    from aggregator.sampling import Sampler
+    from fedlearn.attacks.base import Attack
+    from fedlearn.datasets.partitions import Partitioner
+    from fedlearn.datasets.vocabulary import Vocabulary
+    from fedlearn.models.base import Model
+    from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
+    from fedlearn.strategies.base import Strategy
+
+    return (Strategy, Sampler, Attack, Partitioner, Vocabulary, Model, Protection, ClientHalf, ServerHalf, Opener)
+
+
+@pytest.mark.parametrize("seam", half_done(), ids=lambda seam: seam.__name__)
+def test_what_is_half_done_is_refused_when_it_is_made(seam):
+    with pytest.raises(TypeError, match=r"Can't instantiate abstract class Half with.* abstract method"):
+        type("Half", (seam,), {})()
+
+
+class Least(Strategy):
+    """No more than must be."""
+
+    def local_update(self, model, data, state, rng):
+        start = model.vector.copy()
+        loss, gradient = model.gradient(data)
+        model.vector[...] -= np.float32(0.1) * gradient
+        return LocalUpdate({"delta": model.vector - start}, len(data), loss)
+
+    def server_step(self, weights, mean, state, context):
+        return (weights + mean["delta"]).astype(np.float32), state
+
+
+def test_the_least_strategy_says_how_it_is_sent():
+    with pytest.raises(BadInput, match="strategy Least says no arguments: make it a dataclass, or define them"):
+        check_strategy(Least())
+    check_strategy(dataclass(frozen=True)(type("Least", (Least,), {}))())
+    assert Least().name == "least"

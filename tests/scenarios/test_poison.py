@@ -87,7 +87,7 @@ def test_spam_with_malicious_people_is_announced(spec, capsys):
         (["spam", "--malicious", "nosuch:1"], "unknown behaviour 'nosuch'"),
         (["spam", "--malicious", "sign-flip:4"], "4 of 3 clients"),
         (["digits", "--malicious", "backdoor:0.1"], "hold no messages"),
-        (["shakespeare", "--data", "sample_play", "--malicious", "alie:2,z=x"], "z='x'"),
+        (["shakespeare", "--data", "sample_play", "--malicious", "alie:2,z=x"], "z is 'x'"),
     ],
 )
 def test_a_spec_that_cannot_be_used_leaves_no_folder(arguments, says, capsys, tmp_path):

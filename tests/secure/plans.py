@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fedlearn.protocol import RunPlan
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout, Segment
+from fedlearn.travel import description
 
 
 def plan_of(protection: Protection, length: int, keys: Mapping[int, bytes] | None = None, cohort: int = 3) -> RunPlan:
@@ -17,7 +18,7 @@ def plan_of(protection: Protection, length: int, keys: Mapping[int, bytes] | Non
         model={},
         vocabulary={},
         strategy={},
-        protection={"name": protection.name, "arguments": protection.arguments()},
+        protection=description(protection),
         keys=dict(keys or {}),
         layout=Layout((Segment("delta", length, protection.codec),), max_weight=1).to_dict(),
         sampled=cohort,

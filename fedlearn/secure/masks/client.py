@@ -18,6 +18,7 @@ from fedlearn.crypto.masks import SEED_BYTES, add_masks
 from fedlearn.crypto.shamir import split
 from fedlearn.errors import CiphertextError, ProtocolError
 from fedlearn.protocol import AGGREGATOR, party_name
+from fedlearn.secure.base import ClientHalf
 from fedlearn.secure.masks.wire import (
     KEY_SHARE,
     LETTER_BYTES,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from fedlearn.secure.masks import Masks
 
 
-class MasksClient:
+class MasksClient(ClientHalf):
     """One client in one attempt. Where it refuses, it raises `ProtocolError` and has sent nothing."""
 
     _circle: Circle

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Self
 
 from fedlearn.crypto import FixedPoint
@@ -30,7 +29,7 @@ from fedlearn.crypto.neighbours import (
 )
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
-from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, Configuration, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, Protection, Settings
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.masks.client import MasksClient
 from fedlearn.secure.masks.server import MasksServer
@@ -39,7 +38,7 @@ from fedlearn.spec import Key, read_settings
 
 
 @dataclass(frozen=True)
-class Masks(Configuration):
+class Masks(Protection):
     """Pairwise masks with recovery from dropouts; exact, as sums of integers modulo 2^lane_bits are.
 
     codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
@@ -58,9 +57,6 @@ class Masks(Configuration):
 
     name = "masks"
     phases = PHASES
-    training_phase = "update"
-    signed = False
-    fold_in_worker = False
 
     def __post_init__(self) -> None:
         if self.min_cohort < 3:
@@ -91,12 +87,6 @@ class Masks(Configuration):
 
     def server(self, plan: RunPlan, step: Step) -> MasksServer:
         return MasksServer(self, lanes(plan))
-
-    def dealer(self, vault: Path) -> DealerSpec | None:
-        return None
-
-    def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
-        return ()
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from fedlearn.crypto.masks import add_masks, to_signed
 from fedlearn.crypto.shamir import SHARE_BYTES, combine
 from fedlearn.errors import CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import party_name
+from fedlearn.secure.base import ServerHalf
 from fedlearn.secure.masks.wire import (
     DIGEST_BYTES,
     KEYS_BYTES,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fedlearn.secure.masks import Masks
 
 
-class MasksServer:
+class MasksServer(ServerHalf):
     """The aggregator in one attempt. length: of the vectors. Memory of one vector, and of every letter."""
 
     _circle: Circle
@@ -89,9 +90,6 @@ class MasksServer:
     @property
     def addends(self) -> int:
         return len(self._commitments)
-
-    def requests(self) -> dict[int, bytes]:
-        return {}
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         self._check_holders({holder for shares in self._revealed.values() for holder in shares})

@@ -1,0 +1,196 @@
+"""What a user brings is what runs: classes of a script without a guard, of a notebook cell, of a file, everywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.errors import BadInput
+from fedlearn.models.mlp import MLP
+from fedlearn.protocol import Message, RunPlan
+from fedlearn.registry import find, importing_nothing
+from fedlearn.strategies import FedAvg
+from fedlearn.strategies.base import Strategy
+from fedlearn.testing.toys import dense_examples, dense_model
+from fedlearn.travel import description, packed, rebuilt, unpacked
+from tests.toys import toy_codec, toy_paillier, toy_plain
+
+SCRIPT = """
+import sys
+from dataclasses import dataclass
+import numpy as np
+from aggregator import Aggregator
+from clients import Client, InlinePool, ProcessPool
+from clients.behaviours.base import Behaviour
+from fedlearn.crypto import FixedPoint
+from fedlearn.datasets.examples import Arrays
+from fedlearn.models.mlp import MLP
+from fedlearn.secure import Paillier, Plain
+from fedlearn.strategies import FedAvg
+from fedlearn.testing.toys import dense_examples
+
+print("imported")
+
+@dataclass(frozen=True)
+class Halved(FedAvg):
+    factor: float = 0.5
+
+    def adjusted(self, gradient, weights, start):
+        return self.factor * gradient
+
+class Scaled(MLP):
+    def forward(self, features):
+        return super().forward(2 * np.asarray(features))
+
+class Own(Arrays):
+    pass
+
+class Flips(Behaviour):
+    def update(self, update, honest):
+        return update
+
+codec = FixedPoint(24, 8.0, 16)
+protections = [Plain(codec), Paillier(512, codec, insecure_test_key=True)]
+people = [Client(f"c{i}", Own(*vars(dense_examples(4, i)).values())) for i in range(3)]
+people.append(Client("m", dense_examples(4, 9), Flips()))
+seen = set()
+for pool in (InlinePool(people), ProcessPool(people, workers=2)):
+    for protection in protections:
+        model = Scaled((6, 5, 3), rng=np.random.default_rng(0))
+        Aggregator(model, Halved(batch_size=2), protection, seed=1).fit(pool, 2)
+        seen.add(model.vector.tobytes())
+plain = MLP((6, 5, 3), rng=np.random.default_rng(0))
+Aggregator(plain, FedAvg(batch_size=2), protections[0], seed=1).fit(InlinePool(people), 2)
+print(len(seen), plain.vector.tobytes() in seen)
+"""
+
+
+def run(*command: str, script: str | None = None) -> str:
+    done = subprocess.run([sys.executable, *command], input=script, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("how", ["a file", "standard input", "-c", "a cell"])
+def test_a_script_needs_no_guard_and_its_classes_run_in_every_process(tmp_path, how):
+    if how == "a file":
+        (tmp_path / "script.py").write_text(SCRIPT)
+        said = run(str(tmp_path / "script.py"))
+    elif how == "standard input":
+        said = run("-", script=SCRIPT)
+    elif how == "-c":
+        said = run("-c", SCRIPT)
+    else:  # as a notebook does: the text of a cell is run in the module that is __main__
+        said = run("-c", f"exec(compile({SCRIPT!r}, 'cell 1', 'exec'), globals())")
+    assert said.splitlines() == ["imported", "1 False"]  # no child ran it again; one model, and not FedAvg's
+
+
+@dataclass(frozen=True)
+class Quarter(FedAvg):
+    """Importable, and in no registry."""
+
+    def adjusted(self, gradient, weights, start):
+        return gradient / 4
+
+
+def trained(strategy, pool=InlinePool, protection=None, model=None) -> bytes:
+    model = model or dense_model()
+    people = [Client(f"c{i}", dense_examples(4, i)) for i in range(3)]
+    Aggregator(model, strategy, protection or toy_plain(), seed=1).fit(pool(people), 2)
+    return model.vector.tobytes()
+
+
+@pytest.mark.parametrize("protection", [toy_plain(), toy_paillier()], ids=["none", "paillier"])
+def test_a_subclass_trains_as_itself_not_as_what_it_inherits_a_name_from(protection):
+    own = {trained(Quarter(batch_size=2), pool, protection) for pool in (InlinePool, ProcessPool)}
+    assert len(own) == 1
+    assert own != {trained(FedAvg(batch_size=2))}
+
+
+def test_a_class_of_a_function_and_one_of_a_file_go_along(tmp_path):
+    class Local(FedAvg):
+        def adjusted(self, gradient, weights, start):
+            return gradient / 4
+
+    file = tmp_path / "own.py"
+    file.write_text(
+        textwrap.dedent("""
+        from fedlearn.strategies import FedAvg
+
+        class Filed(FedAvg):
+            def adjusted(self, gradient, weights, start):
+                return gradient / 4
+    """)
+    )
+    expected = {trained(Quarter(batch_size=2))}
+    for kind in (Local, find(f"{file}:Filed")):
+        assert {trained(kind(batch_size=2), pool) for pool in (InlinePool, ProcessPool)} == expected
+    file.unlink()  # workers were given the class, not the file
+
+
+def test_a_description_rebuilds_the_same_through_bytes():
+    for strategy in (Quarter(epochs=3), FedAvg(lr=0.25)):
+        assert rebuilt(description(strategy), Strategy) == strategy
+        assert unpacked(packed(strategy)) == strategy
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({}, "not a description"),
+        ({"class": "fedlearn.models.mlp:MLP", "arguments": {}}, "is no Strategy"),
+        ({"class": "fedlearn.strategies.fedavg:FedAvg", "arguments": {"wings": 2}}, "cannot be built"),
+        ({"class": "fedlearn.strategies.fedavg:FedAvg", "arguments": {"lr": -1}}, "learning rate"),
+        ({"class": "nowhere:Class", "arguments": {}}, "no 'Class' at 'nowhere'"),
+        ({"class": 7, "arguments": {}}, "is no Strategy"),
+    ],
+)
+def test_damaged_descriptions_are_bad_input(said, says):
+    with pytest.raises(BadInput, match=says):
+        rebuilt(said, Strategy)
+
+
+def test_numbers_of_numpy_travel_as_numbers_and_arrays_not_at_all():
+    said = description(FedAvg(epochs=np.int64(2), lr=np.float64(0.5)))
+    assert [type(said["arguments"][name]) for name in ("epochs", "lr")] == [int, float]
+
+    class Holds(FedAvg):
+        def arguments(self):
+            return {"table": np.ones(3)}
+
+    with pytest.raises(BadInput, match="Holds's table is a ndarray"):
+        Aggregator(dense_model(), Holds(), toy_plain()).fit(InlinePool([Client("c", dense_examples(3, 0))]), 1)
+
+
+def test_names_in_a_file_of_others_import_nothing(tmp_path):
+    (tmp_path / "trap.py").write_text("raise SystemExit('it ran')")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        for target in ("trap:Class", f"{tmp_path}/trap.py:Class", "antigravity:Class"):
+            with importing_nothing(), pytest.raises(BadInput, match="is named by a file of others"):
+                find(target)
+    finally:
+        sys.path.remove(str(tmp_path))
+    with importing_nothing():
+        assert find("fedlearn.models.mlp:MLP") is MLP
+
+
+def test_the_plan_names_the_class():
+    seen = []
+
+    class Spying(InlinePool):
+        def start(self, plan):
+            message = Message.from_bytes(plan)
+            seen.append(message.expect(RunPlan, session=message.session))
+            super().start(plan)
+
+    trained(Quarter(batch_size=2), Spying)
+    assert seen[0].strategy["class"] == f"{__name__}:Quarter"
+    assert toy_codec() is not None
