@@ -13,7 +13,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from scipy.optimize import brentq
@@ -94,13 +93,13 @@ class Accountant(ABC):
             found = self.epsilon(releases(math.exp(log_noise)), delta)
             return math.log(max(found, 1e-12) / epsilon)
 
-        low = high = 0.0
+        low, high = -1.0, 0.0
         while excess(high) > 0:
             low, high = high, high + 1
             if high > math.log(1e6):
                 raise PrivacyError(f"epsilon {epsilon:g} takes noise above 1e6: raise epsilon, or release less")
-        while low == high or excess(low) <= 0:
-            low, high = low - 1, min(high, low)
+        while excess(low) <= 0:
+            low, high = low - 1, low
             if low < math.log(0.01):
                 raise PrivacyError(f"epsilon {epsilon:g} is reached with noise below 0.01: lower it, or delta")
         root = float(brentq(excess, low, high, xtol=_CALIBRATED / 4, rtol=1e-12))
@@ -139,10 +138,5 @@ class AnalyticGaussian:
             return math.inf
         if self.delta(0.0) <= delta:
             return 0.0
-        high = self._beyond
+        high = self.mu**2 / 2 + 7 * self.mu  # 7 standard deviations out: its delta is below all that are asked for
         return float(brentq(lambda e: self.delta(e) - delta, 0.0, high, xtol=1e-10, rtol=1e-14))
-
-    @cached_property
-    def _beyond(self) -> float:
-        """An epsilon whose delta is below every one that is asked for: 7 standard deviations out."""
-        return self.mu**2 / 2 + 7 * self.mu

@@ -135,9 +135,20 @@ def _digest(before: str, body: str) -> str:
 
 
 def epsilon(rows: Sequence[Row], delta: float, accountant: Accountant) -> float:
-    """For whoever sees the models alone, and does not know the coins: under zero-out, amplified by sampling."""
-    kinds = Counter((row.q, row.noise) for row in rows)
+    """For whoever sees the models alone, and does not know the coins: under zero-out, amplified by sampling.
+
+    Openings of one round share its coins, by which they are one release with less noise, and cost more than two rounds.
+    """
+    rounds: dict[int, list[Row]] = {}
+    for row in rows:
+        rounds.setdefault(row.round, []).append(row)
+    kinds = Counter((max(row.q for row in same), _together(same)) for same in rounds.values())
     return accountant.epsilon([Release(q, noise, count) for (q, noise), count in kinds.items()], delta)
+
+
+def _together(rows: Sequence[Row]) -> float:
+    """The noise of one release that tells as much as several with the same client in them."""
+    return rows[0].noise if len(rows) == 1 else math.fsum(1 / row.noise**2 for row in rows) ** -0.5
 
 
 def epsilon_aggregator(rows: Sequence[Row], delta: float, sees_sums: bool = False) -> float:

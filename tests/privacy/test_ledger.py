@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedlearn.errors import LedgerError
 from fedlearn.privacy.accounting import AnalyticGaussian, Release
@@ -42,6 +46,21 @@ def test_rows_come_back_and_a_loaded_ledger_goes_on(path):
     again.charge(charged[2])
     assert path.read_bytes().startswith(before)
     assert Ledger.load(path).rows == again.rows == tuple(charged)
+
+
+whole = st.integers(0, 2**40)
+any_row = st.builds(
+    Row, st.text(max_size=8), whole, whole, st.floats(1e-9, 1.0), st.floats(0.001, 1e9), st.integers(1, 2**40)
+)
+
+
+@given(st.lists(any_row, max_size=5))
+def test_any_rows_come_back_to_the_last_bit(charged):
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger.create(Path(folder) / "ledger.jsonl")
+        for one in charged:
+            ledger.charge(one)
+        assert Ledger.load(ledger.path, len(charged)).rows == tuple(charged)
 
 
 def test_a_row_is_forced_to_the_disk_before_it_counts(path, monkeypatch):
@@ -207,4 +226,13 @@ def test_a_round_that_was_opened_twice_is_charged_twice():
     spent = [row(1), row(2, count=2), row(2, attempt=1, count=2, session="resumed")]
     assert most_sums(spent) == 3
     assert epsilon_aggregator(spent, 1e-5) == AnalyticGaussian(math.sqrt(3)).epsilon(1e-5)
-    assert epsilon(spent, 1e-5, Pld()) == Pld().epsilon([Release(0.1, 1.0, 3)], 1e-5)
+
+
+def test_openings_of_one_round_share_its_coins():
+    """Whoever is in one is in both: one release with half the variance, which is more than two rounds cost."""
+    spent = [row(1), row(2, noise=2.0), row(2, attempt=2, noise=2.0)]
+    paid = Pld().epsilon([Release(0.1, 1.0), Release(0.1, math.sqrt(2))], 1e-5)
+    assert epsilon(spent, 1e-5, Pld()) == pytest.approx(paid, abs=1e-9)
+    assert paid > Pld().epsilon([Release(0.1, 1.0), Release(0.1, 2.0, 2)], 1e-5)
+    unamplified = [row(1, q=1.0), row(1, attempt=2, q=0.1)]
+    assert epsilon(unamplified, 1e-5, Pld()) == pytest.approx(AnalyticGaussian(math.sqrt(2)).epsilon(1e-5))

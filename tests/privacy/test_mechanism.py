@@ -104,6 +104,17 @@ def test_the_noise_in_a_sum_is_the_stated_one_and_its_mean_is_decoded_by_the_exp
     )
 
 
+def test_from_updates_to_an_epsilon_through_the_public_face():
+    from fedlearn import privacy
+
+    mechanism = privacy.GaussianMechanism(noise=1.0, steps=2**16, expected=60, min_cohort=57, honest=0.5)
+    updates = np.random.default_rng(4).normal(0, 0.01, (60, 100))
+    mean = mechanism.decode(sum(mechanism.encode(update, clip=0.3) for update in updates), clip=0.3)
+    assert np.abs(mean - updates.mean(axis=0)).max() < 6 * 0.3 * math.sqrt(2 * 60 / 57) / 60
+    spent = privacy.Pld().epsilon([privacy.Release(rate=0.1, noise=mechanism.charged, count=60)], delta=1e-5)
+    assert spent == pytest.approx(5.5727, abs=0.01)
+
+
 def test_noise_is_fresh_each_time_and_for_each_client():
     both, x = mechanism(16), np.zeros((2, 100))
     first, second = both.encode(x, 1.0), both.encode(x, 1.0)
