@@ -26,6 +26,8 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ):
         channels = whole(num_features, "num_features", 1)
         if not real(eps, "eps", 0):
@@ -33,7 +35,7 @@ class _BatchNorm(Module):
         self.eps = eps
         self.momentum = None if momentum is None else real(momentum, "momentum", 0, 1)
         self.weight = Parameter(np.ones(channels, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(channels, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(channels, np.float32)) if affine and bias else None
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
             self.running_mean = Buffer(np.zeros(channels, np.float32))
@@ -92,14 +94,16 @@ class LayerNorm(Module):
 class GroupNorm(Module):
     """Each example's channels (N, C, ...) normalised in groups (Wu and He 2018): no running statistics."""
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
+    ):
         groups, channels = whole(num_groups, "num_groups", 1), whole(num_channels, "num_channels", 1)
         if channels % groups:
             raise BadInput(f"{channels} channels are no multiple of {groups} groups: change one")
         self.num_groups = groups
         self.eps = real(eps, "eps", 0)
         self.weight = Parameter(np.ones(channels, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(channels, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(channels, np.float32)) if affine and bias else None
 
     def forward(self, input: Any) -> Any:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

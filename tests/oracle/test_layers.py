@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -61,7 +63,51 @@ LAYERS = [
     ("LayerNorm", (5,), {}, (2, 4, 5)),
     ("LayerNorm", ((4, 5),), {"bias": False}, (2, 4, 5)),
     ("LayerNorm", (5,), {"elementwise_affine": False}, (2, 5)),
+    ("Conv2d", (4, 6, (3, 2)), {"groups": 2, "padding": "same"}, (2, 4, 5, 6)),
+    ("Conv2d", (4, 2, 3, 1, 1, 1, 2), {}, (2, 4, 5, 6)),
+    ("Conv2d", (2, 3, 3), {"padding": (1, 2), "padding_mode": "reflect"}, (2, 2, 5, 6)),
+    ("Conv2d", (2, 3, np.int64(3)), {"padding": 1, "padding_mode": "circular", "stride": (2,)}, (2, 2, 5, 6)),
+    ("Conv2d", (2, 3, 3), {}, (2, 5, 6)),
+    ("Conv2d", (2, 3, 3), {}, (0, 2, 5, 6)),
+    ("Conv1d", (3, 4, 3), {"stride": 2, "padding": 1, "dilation": 2}, (2, 3, 9)),
+    ("Conv1d", (3, 6, 3), {"groups": 3, "padding": 2, "padding_mode": "replicate", "bias": False}, (3, 9)),
+    ("ConvTranspose2d", (3, 4, 3), {"stride": 2, "padding": 1, "output_padding": 1}, (2, 3, 4, 5)),
+    ("ConvTranspose2d", (4, 6, (2, 3)), {"groups": 2, "dilation": 2, "bias": False}, (4, 4, 5)),
+    ("MaxPool2d", (3,), {"stride": 2, "ceil_mode": True}, (2, 3, 6, 6)),
+    ("MaxPool2d", (2,), {}, (0, 3, 6, 6)),
+    ("AvgPool2d", (3,), {"stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}, (2, 3, 6, 5)),
+    ("AvgPool2d", (2,), {"divisor_override": 3}, (3, 6, 5)),
+    ("AdaptiveAvgPool2d", ((3, None),), {}, (2, 3, 5, 7)),
+    ("AdaptiveAvgPool2d", (1,), {}, (2, 3, 5, 7)),
+    ("BatchNorm1d", (4,), {"momentum": None}, (5, 4)),
+    ("BatchNorm1d", (4,), {}, (0, 4)),
+    ("LayerNorm", (np.int64(5),), {}, (0, 5)),
+    ("GroupNorm", (2, 4), {}, (3, 4, 5)),
+    ("GroupNorm", (2, 4), {"bias": False}, (3, 4, 5)),
+    ("BatchNorm2d", (4,), {"bias": False}, (3, 4, 5, 2)),
+    ("GroupNorm", (4, 4), {"affine": False, "eps": 0.1}, (3, 4, 2, 2)),
     ("Flatten", (), {}, (2, 3, 4)),
+    ("Flatten", (), {}, (0, 3, 4)),
+    ("Flatten", (0, 1), {}, (2, 3, 4)),
+    ("Flatten", (-2,), {"end_dim": -1}, (2, 3, 4)),
+    ("Identity", (), {}, (2, 3)),
+    ("ReLU6", (), {}, (3, 4)),
+    ("ELU", (0.5,), {}, (3, 4)),
+    ("CELU", (0.5,), {}, (3, 4)),
+    ("SELU", (), {}, (3, 4)),
+    ("SiLU", (), {}, (3, 4)),
+    ("Mish", (), {}, (3, 4)),
+    ("LogSigmoid", (), {}, (3, 4)),
+    ("Hardtanh", (-0.5, 0.7), {}, (3, 4)),
+    ("Hardswish", (), {}, (3, 4)),
+    ("Softsign", (), {}, (3, 4)),
+    ("Tanhshrink", (), {}, (3, 4)),
+    ("PReLU", (), {}, (3, 4)),
+    ("PReLU", (4,), {"init": 0.1}, (3, 4, 2)),
+    ("Softmin", (), {}, (3, 4)),
+    ("Softmax", (), {}, (2, 3, 4)),
+    ("LogSoftmax", (), {}, (3, 4)),
+    ("GELU", ("tanh",), {}, (3, 4)),
     ("Sigmoid", (), {}, (3, 4)),
     ("Tanh", (), {}, (3, 4)),
     ("ReLU", (), {}, (3, 4)),
@@ -114,6 +160,11 @@ SHARES = np.random.default_rng(2).uniform(0, 1, (6, 4))
 
 LOSSES = [
     ("MSELoss", {}, LOGITS, SHARES),
+    ("L1Loss", {}, LOGITS, SHARES),
+    ("SmoothL1Loss", {"beta": 0.3}, LOGITS, SHARES),
+    ("HuberLoss", {"delta": 2.0}, LOGITS, SHARES),
+    ("KLDivLoss", {}, np.log(SHARES), SHARES[::-1].copy()),
+    ("KLDivLoss", {"log_target": True}, np.log(SHARES), np.log(SHARES[::-1])),
     ("BCEWithLogitsLoss", {}, LOGITS, SHARES),
     ("BCEWithLogitsLoss", {"pos_weight": CLASS_WEIGHTS, "weight": CLASS_WEIGHTS}, LOGITS, SHARES),
     ("BCELoss", {}, 1 / (1 + np.exp(-LOGITS)), SHARES),
@@ -146,6 +197,26 @@ def test_losses(name, options, given, target, reduction, dtype, tolerance):
     y.sum().backward()
     z.sum().backward()
     close(mine.grad.numpy(), other.grad, tolerance)
+
+
+def test_every_layer_and_loss_stands_beside_pytorchs_under_its_arguments():
+    left_out = {"inplace", "device", "dtype", "size_average", "reduce", "return_indices", "proj_size"}
+    left_out |= {"max_norm", "norm_type", "scale_grad_by_freq", "sparse"}
+    of_no_name = {"ConvTranspose2d": {"padding_mode"}, "Embedding": {"_weight", "_freeze"}, "EmbeddingBag": {"_weight"}}
+    containers = {"Module", "ModuleDict", "ModuleList", "ParameterList", "Sequential", "Dropout", "Embedding"}
+    compared = {name for name, *_ in [*LAYERS, *LOSSES]} | containers
+    compared |= {"Hardsigmoid", "EmbeddingBag", "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"}
+    for name in nn.__all__:
+        kind = getattr(nn, name)
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+            continue
+        assert name in compared, name
+        if name in containers - {"Dropout", "Embedding"} or name in ("LSTM", "GRU", "RNN"):  # PyTorch's take *args
+            continue
+        theirs = (
+            set(inspect.signature(getattr(torch.nn, name).__init__).parameters) - left_out - of_no_name.get(name, set())
+        )
+        assert set(inspect.signature(kind.__init__).parameters) - {"rng"} == theirs, name
 
 
 # Recurrent layers
@@ -192,6 +263,9 @@ def run_both(ours, theirs, x, state, tolerance):
         ("GRU", {"bias": False}),
         ("RNN", {}),
         ("RNN", {"num_layers": 2, "nonlinearity": "relu"}),
+        ("LSTM", {"num_layers": 2, "bidirectional": True}),
+        ("GRU", {"bidirectional": True, "bias": False, "batch_first": True}),
+        ("RNN", {"num_layers": 2, "bidirectional": True}),
     ],
 )
 @DTYPES
@@ -204,7 +278,8 @@ def test_recurrent_layers(name, options, length, dtype, tolerance):
         ours.load_state_dict(theirs.state_dict())
     rng = np.random.default_rng(0)
     shape = (4, length, 3) if options.get("batch_first") else (length, 4, 3)
-    states = [rng.standard_normal((options.get("num_layers", 1), 4, 5)).astype(dtype) for _ in range(ours.states)]
+    layers = options.get("num_layers", 1) * (1 + options.get("bidirectional", False))
+    states = [rng.standard_normal((layers, 4, 5)).astype(dtype) for _ in range(ours.states)]
     run_both(ours, theirs, rng.standard_normal(shape).astype(dtype), states, tolerance)
 
 
@@ -217,6 +292,88 @@ def test_recurrent_layers_of_every_length_up_to_64(name):
         run_both(ours, theirs, rng.standard_normal((length, 2, 3)), states, 1e-10)
         ours.zero_grad()
         theirs.zero_grad()
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_sequences_of_different_lengths(name, batch_first, bidirectional, with_state):
+    options = {"num_layers": 2, "batch_first": batch_first, "bidirectional": bidirectional}
+    ours, theirs = twins(name, (3, 5), options, np.float64)
+    rng = np.random.default_rng(0)
+    lengths = np.array([6, 1, 4, 3])
+    x = rng.standard_normal((4, 6, 3) if batch_first else (6, 4, 3))
+    beyond = np.arange(6)[:, None] >= lengths
+    x[beyond.T if batch_first else beyond] = np.nan  # what stands there is not read
+    state = tuple(rng.standard_normal((4 if bidirectional else 2, 4, 5)) for _ in range(ours.states))
+    given = (state if ours.states > 1 else state[0]) if with_state else None
+    others = tuple(map(torch.tensor, state)) if ours.states > 1 else torch.tensor(state[0])
+    mine, other = Tensor(x, requires_grad=True), torch.tensor(np.nan_to_num(x), requires_grad=True)
+    y, last = ours(mine, given, lengths)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(other, torch.tensor(lengths), batch_first, enforce_sorted=False)
+    z, their_last = theirs(packed, others if with_state else None)
+    z, _ = torch.nn.utils.rnn.pad_packed_sequence(z, batch_first)
+    total, their_total = 0.0, 0.0
+    pairs = [(y, z), *zip(last, their_last, strict=True)] if ours.states > 1 else [(y, z), (last, their_last)]
+    for a, b in pairs:
+        close(a.numpy(), b, 1e-10)
+        weights = rng.standard_normal(a.shape)
+        total, their_total = total + (a * weights).sum(), their_total + (b * torch.tensor(weights)).sum()
+    total.backward()
+    their_total.backward()
+    close(mine.grad.numpy(), other.grad, 1e-10)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(p.grad.numpy(), q.grad, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("words", [4, 50])
+def test_words_in_sequences_of_different_lengths_both_ways(name, words):
+    ours = getattr(nn, name)(3, 5, bidirectional=True).double()
+    rng = np.random.default_rng(0)
+    ids, lengths, table = rng.integers(0, words, (6, 4)), np.array([6, 1, 4, 3]), rng.standard_normal((words, 3))
+    results = []
+    for run in (lambda w: ours.embedded(ids, w, None, lengths), lambda w: ours(w[ids], None, lengths)):
+        ours.zero_grad()
+        weight = Tensor(table, requires_grad=True)
+        y, last = run(weight)
+        (y * y).sum().backward()
+        parts = last if isinstance(last, tuple) else (last,)
+        gradients = [p.grad.numpy() for p in ours.parameters()]
+        results.append([y.numpy(), *(part.numpy() for part in parts), weight.grad.numpy(), *gradients])
+    for a, b in zip(*results, strict=True):
+        close(a, b, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_one_sequence_without_a_batch_and_a_batch_without_sequences(name, batch_first):
+    ours, theirs = twins(name, (3, 5), {"num_layers": 2, "batch_first": batch_first}, np.float64)
+    rng = np.random.default_rng(0)
+    states = [rng.standard_normal((2, 5)) for _ in range(ours.states)]
+    run_both(ours, theirs, rng.standard_normal((6, 3)), states, 1e-10)
+    ours.zero_grad()
+    y, last = ours(np.zeros((0, 4, 3) if batch_first else (4, 0, 3)))
+    assert y.shape == ((0, 4, 5) if batch_first else (4, 0, 5))
+    assert all(part.shape == (2, 0, 5) for part in (last if isinstance(last, tuple) else (last,)))
+    y.sum().backward()
+    assert all(not p.grad.numpy().any() for p in ours.parameters())
+    cell = getattr(nn, f"{name}Cell")(3, 5)
+    end = cell(np.zeros((0, 3), np.float32))
+    assert (end[0] if isinstance(end, tuple) else end).shape == (0, 5)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell", "RNNCell"])
+def test_cells_without_a_batch(name, dtype, tolerance):
+    ours, theirs = twins(name, (3, 5), {}, dtype)
+    x = np.random.default_rng(0).standard_normal(3).astype(dtype)
+    state = [np.random.default_rng(i).standard_normal(5).astype(dtype) for i in range(ours.states)]
+    y = ours(x, tuple(state) if ours.states > 1 else state[0])
+    z = theirs(torch.tensor(x), tuple(map(torch.tensor, state)) if ours.states > 1 else torch.tensor(state[0]))
+    for a, b in zip(y if ours.states > 1 else [y], z if ours.states > 1 else [z], strict=True):
+        close(a.numpy(), b, tolerance)
 
 
 @pytest.mark.parametrize("plan", [recurrent.KernelPlan(cut=False), recurrent.KernelPlan(cut=True)])
