@@ -10,6 +10,8 @@ import numpy as np
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, ShapeError
 
+NUMBERS = "?bBhHiIlLqQefd"  # the dtypes, by their characters, whatever their byte order
+
 
 def array_of(data: Any) -> np.ndarray:
     """A new array of what is given: Python numbers and lists become float32, arrays keep their precision.
@@ -34,7 +36,7 @@ def plain_dtype(dtype: np.dtype) -> np.dtype:
 
 def refuse_other_than_numbers(array: np.ndarray) -> None:
     """Raise `BadInput` for an array of objects, text, dates, complex or extended-precision numbers."""
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+    if array.dtype.char not in NUMBERS:
         raise BadInput(
             f"a tensor holds float16 to float64, whole numbers or bools, not {array.dtype}: convert it with astype"
         )
@@ -62,6 +64,9 @@ def as_float(value: Any, half: bool = True) -> Any:
 
 def operand(x: Any) -> Any:
     """What stands beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
-    if isinstance(x, np.ndarray | float | int):
+    if isinstance(x, np.ndarray):
+        refuse_other_than_numbers(x)
+        return x
+    if isinstance(x, float | int):
         return x
     return x.item() if isinstance(x, np.generic) else array_of(x)

@@ -15,6 +15,7 @@ from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softplus, take
 from fedlearn.autograd.rows import RowSparse, renumbered
 from fedlearn.autograd.sparse import add_to_rows, sum_rows
+from fedlearn.errors import ShapeError
 
 # Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their means over the last axis.
 
@@ -32,8 +33,7 @@ def _cross_entropy(
     top = flat.T.copy().max(axis=0)  # the largest of each of many short rows: quicker this way
     rows = flat - top[:, None]
     places = _first_places(target.shape, classes) + target
-    loss = rows.reshape(-1).take(places)
-    np.negative(loss, out=loss)
+    loss = np.asarray(-rows.reshape(-1).take(places))
     if smoothing:
         loss = (1 - smoothing) * loss - smoothing * rows.mean(axis=-1).reshape(loss.shape)
     np.exp(rows, out=rows)
@@ -77,14 +77,13 @@ cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cr
 
 def _bce_with_logits(x: np.ndarray, target: np.ndarray, average: int = 0) -> tuple[Any, Any]:
     """log(1 + exp(-|x|)) + x (h - t), with h = 1 for x >= 0, else 0: nothing cancels at either end."""
-    z = np.abs(x)
-    np.negative(z, out=z)
-    np.exp(z, out=z)
+    if x.shape != target.shape:
+        raise ShapeError(f"bce_with_logits takes logits and targets of one shape, not {x.shape} and {target.shape}")
+    z = np.exp(-np.abs(x))
     excess = (x >= 0) - target  # -t or 1 - t: what the slope would be if x were infinite
-    losses = np.log1p(z)
-    losses += x * excess
+    losses = np.log1p(z) + x * excess
     if average:
-        losses = losses.reshape(*losses.shape[:-average], -1)
+        losses = losses.reshape(*losses.shape[:-average], prod(losses.shape[-average:]))
         losses = losses.sum(axis=-1) / losses.dtype.type(losses.shape[-1])
     return losses, (z, excess)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.arrays import as_float, is_half, operand, refuse_other_than_numbers, widens
+from fedlearn.autograd.arrays import NUMBERS, as_float, is_half, operand, refuse_other_than_numbers, widens
 from fedlearn.autograd.mode import mode, plainly
 from fedlearn.autograd.node import FREED, Node, next_id, raw
 from fedlearn.autograd.rows import RowSparse
@@ -40,6 +40,7 @@ class Op:
     linear: the vjps use the shapes of their arguments but not their values.
     view: the result may show the memory of the first Tensor among the inputs.
     floats: forward needs floating-point numbers; whole numbers and bools are made float32 first.
+    as_is: the result has the precision that forward gives it, not that of the inputs.
 
     Called with arrays only, an op computes and returns an array; with a Tensor, it returns a Tensor. Raises
     `ShapeError` for shapes and indices that do not fit, `BadInput` for values that it cannot take.
@@ -56,6 +57,7 @@ class Op:
         linear: bool = False,
         view: bool = False,
         floats: bool = False,
+        as_is: bool = False,
     ):
         self.name = name
         self.forward = forward
@@ -64,6 +66,7 @@ class Op:
         self.linear = linear
         self.view = view
         self.floats = floats
+        self.as_is = as_is
         OPS[name] = self
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
@@ -75,7 +78,9 @@ class Op:
                 wanted = wanted or x.requires_grad
                 values.append(x._data)
             else:
-                odd = odd or type(x) not in PLAIN
+                kind = type(x)
+                if kind not in PLAIN or (kind is np.ndarray and x.dtype.char not in NUMBERS):
+                    odd = True
                 values.append(x)
         if odd and tensors:
             inputs = tuple([x if isinstance(x, Node) else operand(x) for x in inputs])
@@ -92,7 +97,7 @@ class Op:
             return result
         if type(result) is not np.ndarray:
             result = np.asarray(result)
-        if result.dtype.char != "f":
+        if result.dtype.char != "f" and not self.as_is:
             values, result, kept = self._settle(values, params, result, kept)
         out = Node.computed.__new__(Node.computed)
         out._data = result
@@ -121,9 +126,11 @@ class Op:
             half = any(is_half(value) for value in values)
             values = [as_float(value, half=False) for value in values]
             result = kept = mode.quietly(self.forward, *values, **params)
+            if self.fused:
+                result, kept = result
             result = np.asarray(result).astype(np.float16 if half else np.float32)
-        elif char in "LQ" and not any(isinstance(v, np.ndarray) and v.dtype.char in "LQ" for v in values):
-            result = result.astype(np.int64)  # sums of small unsigned numbers
+        elif char in "bLQ" and not any(isinstance(v, np.ndarray) and v.dtype.char == char for v in values):
+            result = result.astype(np.int64)  # sums of small unsigned numbers, squares of bools
         refuse_other_than_numbers(result)
         return values, result, kept
 
@@ -162,8 +169,9 @@ class Fused(Op):
         joint: Callable[..., Sequence[Any]] | None,
         composed: Callable[..., Any],
         *vjps: Callable[..., Any] | None,
+        floats: bool = True,
     ):
-        super().__init__(name, forward, *vjps, joint=joint, floats=True)
+        super().__init__(name, forward, *vjps, joint=joint, floats=floats)
         self.composed = composed
 
     def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:

@@ -54,11 +54,18 @@ def write(target: Any, index: Any, value: Any) -> None:
     if target._data.dtype.kind != "f":
         raise BadInput(f"a value that wants a gradient is written into a {target._data.dtype} tensor: make it float32")
     if isinstance(value, Node):
-        room = target._data[index].ndim
+        room = _at(target, index).ndim
         if value._data.ndim > room:  # leading axes of 1 do not count
             value = reshape(value, shape=value._data.shape[value._data.ndim - room :])
     before = _twin(target)
     _go_on_as(target, before, setitem(before, value, index=index))
+
+
+def _at(target: Any, index: Any) -> Any:
+    try:
+        return target._data[index]
+    except (IndexError, ValueError) as error:
+        raise ShapeError(f"[{index}] is no place in a tensor of shape {target._data.shape}: {error}") from error
 
 
 def wants_gradient(value: Any) -> bool:

@@ -150,8 +150,7 @@ class Operators(Node):
     @typed
     def sort(self, axis: int = -1, descending: bool = False) -> Any:
         """The numbers along an axis in order, and the places where they were (as PyTorch)."""
-        places = ops.argsort(self, axis, descending)
-        return ops.gather(self, axis, places), places
+        return ops.sort(self, axis, descending), ops.argsort(self, axis, descending)
 
     @typed
     def norm(self, p: Any = None, axis: Any = None, keepdims: bool = False, *, ord: Any = None) -> Any:

@@ -121,7 +121,7 @@ def alike(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
 
 def picks(x: Any, count: int = 5) -> np.ndarray:
     """Whole numbers below len(x), with repeats."""
-    return np.arange(count) * 7 % len(x)
+    return np.arange(count) * 7 % max(1, len(x) if x.ndim else 1)
 
 
 def add_rows(x: Any, source: Any) -> Any:
@@ -138,7 +138,7 @@ def logits(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]
 
 def classes(x: Any) -> np.ndarray:
     """A target for each row of logits."""
-    return np.arange(int(np.prod(x.shape[:-1]))).reshape(x.shape[:-1]) % x.shape[-1]
+    return np.arange(int(np.prod(x.shape[:-1]))).reshape(x.shape[:-1]) % max(1, (x.shape or (1,))[-1])
 
 
 def logits_and_shares(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.arrays import refuse_other_than_numbers
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.select import masked, where
@@ -58,4 +59,10 @@ ceil = Op("ceil", np.ceil, _flat)
 floor_divide = Op("floor_divide", np.floor_divide, _flat, _flat)
 round_ = Op("round", lambda x, decimals=0: np.round(x, decimals), lambda g, y, x, decimals=0: masked(False, g))
 
-astype = Op("astype", lambda x, dtype: x.astype(dtype), lambda g, y, x, dtype: g.astype(x.dtype), linear=True)
+
+def _astype(x: np.ndarray, dtype: Any) -> np.ndarray:
+    refuse_other_than_numbers(np.empty(0, dtype))
+    return x.astype(dtype)
+
+
+astype = Op("astype", _astype, lambda g, y, x, dtype: g.astype(x.dtype), linear=True, as_is=True)

@@ -12,7 +12,7 @@ from fedlearn.autograd.graph import Fused, Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.select import masked
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 
 
 def _repeats(index: Any) -> bool:
@@ -48,7 +48,7 @@ def gather(x: Any, axis: int, index: Any) -> Any:
     `index` has as many axes as `x`, and in the other ones is no longer than it (PyTorch's gather).
     """
     places = np.asarray(raw(index))
-    if places.ndim != x.ndim or places.dtype.kind not in "iu":
+    if not x.ndim or places.ndim != x.ndim or places.dtype.kind not in "iu":
         raise BadInput(f"gather takes whole numbers of {x.ndim} axes, not {places.dtype} of shape {places.shape}")
     mesh: list[Any] = list(np.ogrid[tuple(slice(n) for n in places.shape)])
     mesh[axis] = places
@@ -109,6 +109,12 @@ place: Op = Op("place", _place, lambda g, y, x, index, length: pick(g, index=ind
 """The way back: zeros (..., length) with one number in each row."""
 
 
+def _take(weight: np.ndarray, indices: np.ndarray) -> tuple[Any, None]:
+    if not weight.ndim:
+        raise ShapeError("take from a number: rows are taken from an array of at least one axis")
+    return weight.take(indices, axis=0), None
+
+
 def _take_joint(g: np.ndarray, kept: None, weight: np.ndarray, indices: np.ndarray) -> list[Any]:
     rows = g.reshape(indices.size, *weight.shape[1:])
     return [RowSparse.gather(indices.ravel(), rows, weight.shape)]
@@ -116,8 +122,9 @@ def _take_joint(g: np.ndarray, kept: None, weight: np.ndarray, indices: np.ndarr
 
 take = Fused(
     "take",
-    lambda weight, indices: (weight.take(indices, axis=0), None),
+    _take,
     _take_joint,
     lambda weight, indices: weight[indices],
+    floats=False,
 )
 """Rows of a matrix, (V, ...)[indices] -> (*indices.shape, ...), whose gradient is carried as rows."""

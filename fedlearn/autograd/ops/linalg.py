@@ -23,7 +23,7 @@ def _t(x: Any) -> Any:
 
 def _rows(x: Any) -> Any:
     """(..., n) as one matrix of rows."""
-    return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
+    return x if x.ndim == 2 else x.reshape((prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
@@ -105,7 +105,22 @@ def einsum(spec: str, *operands: Any) -> Any:
     """Sums of products by letters, as `numpy.einsum`; a letter repeated within an operand takes its diagonal."""
     letters, result = _explicit(spec.replace(" ", ""), operands)
     singles = [_without_repeats(mine, x) for mine, x in zip(letters, operands, strict=True)]
+    singles = _broadcast([mine for mine, _ in singles], [x for _, x in singles])
     return _einsum(*(x for _, x in singles), spec=",".join(mine for mine, _ in singles) + "->" + result)
+
+
+def _broadcast(letters: list[str], operands: list[Any]) -> list[tuple[str, Any]]:
+    """Operands as long along a letter's axis as the others, where they have the length 1."""
+    sizes: dict[str, int] = {}
+    for mine, x in zip(letters, operands, strict=True):
+        for letter, n in zip(mine, np.shape(raw(x)), strict=True):
+            sizes[letter] = n if sizes.get(letter, 1) == 1 else sizes[letter]
+    shapes = [tuple(sizes[letter] for letter in mine) for mine in letters]
+    whole = [
+        x if np.shape(raw(x)) == shape else broadcast_to(x, shape=shape)
+        for x, shape in zip(operands, shapes, strict=True)
+    ]
+    return list(zip(letters, whole, strict=True))
 
 
 def _without_repeats(letters: str, x: Any) -> tuple[str, Any]:

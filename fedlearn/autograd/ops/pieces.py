@@ -108,13 +108,13 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 @function
 def tril(x: Any, diagonal: int = 0) -> Any:
     """The last two axes' lower triangle, the rest 0."""
-    return where(np.tri(*_matrix(x, "tril"), diagonal, dtype=bool), x, 0)
+    return where(np.tri(*_matrix(x, "tril"), diagonal, dtype=bool), x, np.zeros((), x.dtype))
 
 
 @function
 def triu(x: Any, diagonal: int = 0) -> Any:
     """The last two axes' upper triangle, the rest 0."""
-    return where(np.tri(*_matrix(x, "triu"), diagonal - 1, dtype=bool), 0, x)
+    return where(np.tri(*_matrix(x, "triu"), diagonal - 1, dtype=bool), np.zeros((), x.dtype), x)
 
 
 def _matrix(x: Any, name: str) -> tuple[int, int]:

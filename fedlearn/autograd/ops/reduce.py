@@ -13,7 +13,7 @@ from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.elementwise import abs_, exp, power
 from fedlearn.autograd.ops.order import along, amax, amin
 from fedlearn.autograd.ops.select import masked, where
-from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, flip, moveaxis, unsqueeze
+from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, flip, moveaxis, reshape, unsqueeze
 from fedlearn.errors import BadInput
 
 
@@ -66,7 +66,7 @@ std = Op(
 )
 cumsum: Op = Op(
     "cumsum",
-    lambda x, axis: np.cumsum(x, axis=axis),
+    lambda x, axis: np.cumsum(x, axis=axis).reshape(x.shape),
     lambda g, y, x, axis: _from_end(g, axis),
     linear=True,
 )
@@ -78,15 +78,20 @@ def _others(x: Any, axis: int) -> Any:
     return where(np.eye(rows.shape[-1], dtype=bool), 1.0, rows)
 
 
+def _divides(products: Any, x: Any) -> bool:
+    """Whether a factor can be divided out of the products: none is 0, and none has overflowed."""
+    return bool((raw(x) != 0).all() and (raw(products) != 0).all() and np.isfinite(raw(products)).all())
+
+
 def _prod_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The product of all others: y / x, and where some x is 0, each product by itself."""
+    """The product of all others: y / x, or where that has no digits each product by itself."""
     g = along(g, x, axis, keepdims)
-    if (raw(x) != 0).all():
-        return g * along(y, x, axis, keepdims) / x
+    if _divides(y, x):
+        return g * (along(y, x, axis, keepdims) / x)
     axes = axes_of(axis, x.ndim)
     last = tuple(range(-len(axes), 0))
     lined = moveaxis(x, axes, last)
-    flat = lined.reshape((*lined.shape[: x.ndim - len(axes)], -1))
+    flat = reshape(lined, shape=(*lined.shape[: x.ndim - len(axes)], _count(x, axis)))
     products = prod(_others(flat, -1), axis=-1).reshape(lined.shape)
     return g * moveaxis(products, last, axes)
 
@@ -95,30 +100,30 @@ prod: Op = Op("prod", lambda x, axis=None, keepdims=False: x.prod(axis=axis, kee
 
 
 def _cumprod_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
-    if (raw(x) != 0).all():
+    if _divides(y, x):
         return _from_end(g * y, axis) / x
     products = cumprod(_others(x, axis), axis=-1)
     reached = np.tri(products.shape[-1], dtype=bool).T  # the product up to k holds number i <= k
-    return moveaxis((masked(reached, products) * unsqueeze(moveaxis(g, axis, -1), -2)).sum(axis=-1), -1, axis)
+    return moveaxis(masked(reached, products * unsqueeze(moveaxis(g, axis, -1), -2)).sum(axis=-1), -1, axis)
 
 
 def _from_end(x: Any, axis: int) -> Any:
     """Cumulative sums that begin at the end."""
-    return flip(cumsum(flip(x, axis=axis), axis=axis), axis=axis)
+    return x if not x.ndim else flip(cumsum(flip(x, axis=axis), axis=axis), axis=axis)
 
 
-cumprod: Op = Op("cumprod", lambda x, axis: np.cumprod(x, axis=axis), _cumprod_vjp)
+cumprod: Op = Op("cumprod", lambda x, axis: np.cumprod(x, axis=axis).reshape(x.shape), _cumprod_vjp)
 
 
 def _logsumexp(x: np.ndarray, axis: int = -1, keepdims: bool = False) -> Any:
-    top = x.max(axis=axis, keepdims=True)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)  # a row of -inf has the sum 0, not nan
     result = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     return result if keepdims else result.squeeze(axis)
 
 
 def _softmax(x: np.ndarray, axis: int = -1) -> Any:
-    weights = np.exp(x - x.max(axis=axis, keepdims=True))
+    weights = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
     weights /= weights.sum(axis=axis, keepdims=True)
     return weights
 
@@ -129,15 +134,24 @@ logsumexp = Op(
     lambda g, y, x, axis=-1, keepdims=False: along(g, x, axis, keepdims) * exp(x - along(y, x, axis, keepdims)),
     floats=True,
 )
+
+
+def _log_softmax(x: np.ndarray, axis: int = -1) -> Any:
+    below = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+    return below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
+
+
 softmax = Op(
     "softmax",
     _softmax,
     lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)),
     floats=True,
 )
+
+
 log_softmax = Op(
     "log_softmax",
-    lambda x, axis=-1: x - _logsumexp(x, axis, keepdims=True),
+    _log_softmax,
     lambda g, y, x, axis=-1: g - exp(y) * g.sum(axis=axis, keepdims=True),
     floats=True,
 )

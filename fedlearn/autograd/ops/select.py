@@ -8,7 +8,8 @@ import numpy as np
 
 from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
-from fedlearn.autograd.node import raw
+from fedlearn.autograd.node import Node, raw
+from fedlearn.errors import BadInput
 
 ZERO = np.zeros((), np.float16)  # as narrow as any float, so that it widens none; quicker than Python's 0
 
@@ -37,8 +38,13 @@ where: Op = Op(
 
 
 @function
-def masked_fill(x: Any, mask: Any, value: float) -> Any:
-    """`value` where the mask holds, else `x`."""
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """`value` where the mask holds, else `x`, in the precision of `x`."""
+    if not isinstance(value, Node):
+        plain = np.asarray(value)
+        if not np.can_cast(plain.dtype, x.dtype, "same_kind"):
+            raise BadInput(f"masked_fill with {value!r} does not go into {x.dtype}: convert one of them")
+        value = plain.astype(x.dtype)
     return where(mask, value, x)
 
 

@@ -63,13 +63,13 @@ def silu(x: Any) -> Any:
 def _erf(x: np.ndarray) -> np.ndarray:
     from scipy.special import erf
 
-    return erf(x)  # type: ignore[no-any-return]
+    return np.asarray(erf(x), x.dtype)
 
 
 def _normal_cdf(x: np.ndarray) -> np.ndarray:
     from scipy.special import ndtr
 
-    return ndtr(x)  # type: ignore[no-any-return]
+    return np.asarray(ndtr(x), x.dtype)
 
 
 erf = Op("erf", _erf, lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), floats=True)
