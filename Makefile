@@ -4,7 +4,7 @@ EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large down
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint fuzz clean
 
 demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then what an attack reads of such updates
 	$(BIN)/fedlearn run spam
@@ -18,6 +18,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+COUNT ?= 100000# of damaged inputs of each reader
+SEED ?= 0
+fuzz: $(INSTALLED)  ## every reader of others' bytes, for long: make fuzz COUNT=1000 SEED=7
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 # A second call reuses the environment; other extras, a changed project file or constraint renew it.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -78,7 +78,8 @@ class RunPlan:
         except ProtocolError:
             raise
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-            raise ProtocolError(f"the run plan cannot be read: {error}; all parties must run one version") from None
+            text = ascii(str(error))[1:-1]  # which may quote what was sent
+            raise ProtocolError(f"the run plan cannot be read: {text}; all parties must run one version") from None
 
 
 KINDS: dict[str, type] = {"bytes": bytes, "int": int, "Mapping": Mapping}  # by annotation
