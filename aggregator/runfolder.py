@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import platform
 import shutil
 import time
@@ -22,6 +23,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,7 @@ class RunFolder:
     configuration: what decides the run's numbers, seed included; a run is resumed with the same one only.
     data_set: name and SHA-256 of what was trained on.
     record: keep the transcript's payloads. transcript: its mode, "full" or "digest".
+    files: others to keep in it, by name.
 
     kernels: how the recurrent layers of a resumed run compute (`KernelPlan.to_dict()`); empty for a new one.
     """
@@ -64,6 +67,7 @@ class RunFolder:
         record: bool = False,
         resume: bool = False,
         transcript: str = "full",
+        files: Mapping[str, bytes] = MappingProxyType({}),
     ):
         check_mode(transcript)
         self.path = path
@@ -75,6 +79,7 @@ class RunFolder:
         self._record = record
         self._resume = resume
         self._transcript = transcript
+        self._files = files
         if resume:
             self.kernels = self._check_same_configuration()
         elif path.exists() and not self._is_unused():
@@ -94,6 +99,8 @@ class RunFolder:
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
+            if name == "rounds" and now.get(name, 0) > before.get(name, math.inf):
+                continue  # a run may go on for longer than it was meant to
             if now.get(name) != before.get(name):
                 raise BadInput(
                     f"cannot resume with {name}={now.get(name)!r}, the run was started with {before.get(name)!r}: "
@@ -122,6 +129,8 @@ class RunFolder:
         self._began = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
+        for name, content in self._files.items():
+            write_atomic(self.path / name, content)
         self._waited = time.perf_counter() - self._began  # for the disk, so far
         self._checkpoints.open()
         mark_records()

@@ -1,4 +1,4 @@
-"""Child processes that leave Ctrl-C to their parent, and do not run the user's script again."""
+"""Child processes that leave Ctrl-C and a closed terminal to their parent, and do not run the user's script again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedlearn.errors import BadInput
 
 
 def start_shielded(process: BaseProcess) -> None:
-    """Start a process that Ctrl-C, which a terminal sends to all of them, never reaches, not even while it starts.
+    """Start a process that the signals which a terminal sends to all of them never reach, not even while it starts.
 
     Where signals cannot be blocked (Windows) it is reached until it ignores them by itself.
 
@@ -34,7 +34,7 @@ def start_shielded(process: BaseProcess) -> None:
         if not hasattr(signal, "pthread_sigmask"):
             process.start()
             return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the child inherits
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # which the child inherits
         try:
             process.start()
         finally:

@@ -19,7 +19,9 @@ from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
 from scenarios.book_gradient_check import of_layer, worst_error
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.story import telling
 
 STEPS = 10
@@ -43,8 +45,11 @@ class Question:
     book: str
 
 
+TAKES = for_story(epochs=15, batch_size=16, lr=0.02)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(epochs=15, batch_size=16, lr=0.02)
+    options = TAKES.fill(options)
     with telling("book_autograd", options, {"name": "sentences", "synthetic": True}) as story:
         asked = questions(options.seed)
         wrong = sum(not np.isclose(question.answer, question.right, atol=1e-6) for question in asked)

@@ -20,7 +20,9 @@ from fedlearn.datasets.dense import Samples, split_samples
 from fedlearn.models.convnet import ConvNet
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.pictures import curves
 from scenarios.story import Story, telling
 
@@ -43,8 +45,11 @@ class Rung:
     lr: float = 1.0
 
 
+TAKES = for_story(dim=89, epochs=30, batch_size=60, lr=0.1)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(dim=89, epochs=30, batch_size=60, lr=0.1)
+    options = TAKES.fill(options)
     digits = load_samples("digits")
     train, test = split_samples(digits, seed=options.seed)
     with telling("book_digits", options, {"name": digits.name, "sha256": digits.sha256}) as story:

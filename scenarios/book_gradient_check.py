@@ -17,7 +17,9 @@ import numpy as np
 from fedlearn import Tensor, grad, nn
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ STEPS = np.logspace(-10, 0, 41)
 Case = tuple[Callable[[], Tensor], Sequence[Tensor]]  # a scalar, and the tensors it depends on
 
 
+TAKES = for_story()
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone()
+    options = TAKES.fill(options)
     rng = stream(options.seed, "scenario")
     with telling("book_gradient_check", options, {"name": "none"}) as story:
         errors = {}

@@ -14,12 +14,15 @@ import numpy as np
 from fedlearn import Trainer, nn, optim
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import Corpus, load_corpus, split
+from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import bucket
 from fedlearn.metrics import binary_metrics
 from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.pictures import curves
 from scenarios.story import Story, telling
 
@@ -28,8 +31,11 @@ BUCKETS = 4096
 PADDING = BUCKETS  # one row more: what stands before the first word of a shorter message
 
 
+TAKES = for_story(task=MESSAGES, data="sample", dim=32, epochs=6, batch_size=32, lr=0.005)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample", dim=32, epochs=6, batch_size=32, lr=0.005)
+    options = TAKES.fill(options)
     corpus = load_corpus(options.data)
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
     train, test = split(corpus, seed=options.seed)

@@ -10,15 +10,19 @@ where it is at hand). The last tenth is held out; text is drawn from the model's
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from fedlearn import optim
 from fedlearn.datasets import load_script
+from fedlearn.datasets.dataset import CHARACTERS
 from fedlearn.datasets.text import Alphabet
 from fedlearn.models.chars import CharGRU, CharLSTM, CharModel, CharRNN
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import Varies, for_story
 from scenarios.pictures import curves
 from scenarios.story import Story, telling
 from scenarios.texts import about, at_hand
@@ -29,8 +33,19 @@ DRAWN = 160
 TEMPERATURES = (0.5, 1.0)
 
 
+TAKES = for_story(
+    task=CHARACTERS,
+    data=Varies("trask where its file is at hand, else sample_play"),
+    dim=128,
+    epochs=8,
+    batch_size=16,
+    lr=0.005,
+)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data=options.data or at_hand("trask"), dim=128, epochs=8, batch_size=16, lr=0.005)
+    options = replace(options, data=options.data or at_hand("trask"))
+    options = TAKES.fill(options)
     script = load_script(options.data)
     alphabet = Alphabet(script.text)
     train, held_out = (alphabet.encode(part.text) for part in script.cut())

@@ -18,7 +18,9 @@ from fedlearn.autograd import no_grad
 from fedlearn.datasets import load_samples
 from fedlearn.datasets.dense import Samples
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -28,8 +30,11 @@ MOMENTUM = 0.9
 ARTICLE_RATE = 1.0
 
 
+TAKES = for_story(dim=100, epochs=200, batch_size=20, lr=0.1)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(dim=100, epochs=200, batch_size=20, lr=0.1)
+    options = TAKES.fill(options)
     points = load_samples("spirals")
     with telling("book_spirals", options, {"name": points.name, "sha256": points.sha256}) as story:
         model = network(options, points)

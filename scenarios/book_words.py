@@ -24,7 +24,9 @@ from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput, DataError
 from fedlearn.models.skipgram import Pairs, SkipGram, pairs
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -41,8 +43,11 @@ ANALOGIES = (
 )  # fmt: skip
 
 
+TAKES = for_story(data="sample", dim=24, epochs=3, batch_size=256, lr=0.01)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample", dim=24, epochs=3, batch_size=256, lr=0.01)
+    options = TAKES.fill(options)
     passages, about = read(options.data)
     words, ids = number(passages, about["name"])
     with telling("book_words", options, about) as story:

@@ -22,15 +22,20 @@ import numpy as np
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.costs import NETWORKS, Cost, Network, Simulated, simulate
 from clients import Client, InlinePool
-from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, load_corpus
 from fedlearn.datasets.bags import encode
+from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.defaults import KEY_BITS, MIN_COHORT
 from fedlearn.errors import FedlearnError
-from fedlearn.models.spam import SpamClassifier
+from fedlearn.models.base import Model
+from fedlearn.models.kinds import Words
 from fedlearn.protocol import Answer, Step
-from fedlearn.secure.base import MIN_COHORT, Protection
+from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -75,7 +80,7 @@ class Federation:
 
     options: Options
     clients: list[Client]
-    model: Callable[[], SpamClassifier]
+    model: Callable[[], Model]
     data_set: dict[str, str]
 
     @classmethod
@@ -84,11 +89,12 @@ class Federation:
         words = VOCABULARIES.parse(options.vocabulary)
         partition, rng = PARTITIONS.parse(options.partition), stream(options.seed, "partition")
         parts = partition.split(corpus.labels, corpus.users, options.clients, rng)
-        mails, kind = encode(corpus, words), options.model_class(SpamClassifier)
+        mails = encode(corpus, words)
+        build.model_class(options, TAKES.reads)  # refused before anything is trained
         return cls(
             options,
             [Client(f"client-{number}", mails.take(part)) for number, part in enumerate(parts)],
-            lambda: kind(len(words), options.dim, rng=stream(options.seed, "model")),
+            lambda: build.model(options, Words(len(words))),
             {"name": corpus.name, "sha256": corpus.sha256},
         )
 
@@ -97,7 +103,7 @@ class Federation:
         pool = TimedPool(self.clients)
         options = self.options
         aggregator = Aggregator(
-            self.model(), options.build_strategy(), protection, cohort=options.cohort, seed=options.seed, folder=folder
+            self.model(), build.strategy(options), protection, cohort=options.cohort, seed=options.seed, folder=folder
         )
         history = aggregator.fit(pool, options.rounds)
         record = history.rounds[-1]
@@ -116,23 +122,26 @@ class Federation:
         return cost, history.model_sha256
 
 
+TAKES = for_story(
+    reads=(Words,), task=MESSAGES, data="sample", model="spam", dim=1, vocabulary="hashed:2048", clients=20,
+    cohort=None, rounds=2, partition="iid", protection=COMPARED, key_bits=KEY_BITS, insecure_test_key=False,
+    min_cohort=MIN_COHORT, codec="", strategy="fedavg", epochs=1, batch_size=8, lr=2.0, faults="none", network=None,
+)  # fmt: skip
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(
-        data="sample", model="spam", dim=1, vocabulary="hashed:2048", clients=20, cohort=None, rounds=2,
-        partition="iid", protection=COMPARED, key_bits=KEY_BITS, insecure_test_key=False,
-        min_cohort=MIN_COHORT, codec="", strategy="fedavg", epochs=1, batch_size=8, lr=2.0, faults="none", network=None,
-    )  # fmt: skip
+    options = TAKES.fill(options)
     networks = networks_of(options.network)
-    faults = options.build_faults() or Faults()
+    faults = build.faults(options) or Faults()
     federation = Federation.of(options)
     cohort = options.cohort or len(federation.clients)
     each = {spec: replace(options, protection=spec) for spec in options.protection.split(",")}
-    protections = {spec: its.build_protection(cohort) for spec, its in each.items()}
+    protections = {spec: build.protection(its, cohort) for spec, its in each.items()}
     costs: Costs = {}
     models = set()
     with telling("costs", options, federation.data_set) as story:
         for spec, protection in story.steps([*protections.items()], "measuring"):
-            configuration = each[spec].configuration("costs")
+            configuration = build.configuration(each[spec], "costs")
             folder = RunFolder(story.path / name_of(spec), configuration, federation.data_set, record=True)
             costs[spec], model = federation.measure(protection, folder)
             models.add(model)

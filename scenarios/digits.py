@@ -19,17 +19,21 @@ import numpy as np
 from clients import Client
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, load_samples
+from fedlearn.datasets.dataset import CLASSES
 from fedlearn.datasets.dense import Samples, split_samples
 from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import BadInput
 from fedlearn.metrics import class_metrics
 from fedlearn.models.base import Model
-from fedlearn.models.mlp import MLP
+from fedlearn.models.kinds import Features
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import Varies, for_federation
 
-HIDDEN = 32
-COHORT = 100
+CLIENTS = {False: 1000, True: 100}  # by whether --partition deals the data
+EXAMPLES, COHORT = 20, 100
 
 
 @dataclass(frozen=True)
@@ -46,30 +50,38 @@ class Readers:
         return Client(f"reader-{number}", View(self.images, self.rows[number]))
 
 
+TAKES = for_federation(
+    reads=(Features,), task=CLASSES,
+    data="digits", model="mlp", dim=Varies("as wide as the model is by itself: 32 of mlp, 8 channels of conv"),
+    clients=Varies(f"{CLIENTS[False]}, or {CLIENTS[True]} with --partition"), partition=None, rounds=20,
+    protection="none", epochs=1, batch_size=10, lr=0.1,
+    examples_per_client=Varies(f"{EXAMPLES}, or all that --partition deals"),
+    cohort=Varies(f"{COHORT}, or all clients where there are fewer"),
+)  # fmt: skip
+
+
 def run(options: Options) -> Outcome:
     dealt = options.partition is not None
-    options = options.federated(
-        data="digits", model="mlp", clients=100 if dealt else 1000, partition=None, rounds=20, protection="none",
-        epochs=1, batch_size=10, lr=0.1, examples_per_client=None if dealt else 20,
-    )  # fmt: skip
+    options = TAKES.fill(options).filled(clients=CLIENTS[dealt])
     if dealt and options.examples_per_client is not None:
         raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
-    options = options.filled(cohort=min(COHORT, options.clients))
+    options = options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
     samples = load_samples(options.data)
     train, test = split_samples(samples, seed=options.seed)  # the test part is public and stays with this scenario
     readers = Readers(train.examples(), who_holds_what(options, train))
     exam = test.examples()
-    widths = (samples.features.shape[1], HIDDEN, samples.classes)
-    model = options.model_class(MLP)(widths, rng=stream(options.seed, "model"))
+    model = build.model(options, Features(samples.features.shape[1], samples.classes))
 
     def evaluate(model: Model) -> dict[str, float]:
         with no_grad():
             return class_metrics(model(*exam.inputs).numpy(), exam.targets)
 
-    folder = options.folder("digits", {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic})
-    aggregator = options.build_aggregator(model, readers, evaluate, folder, max_weight=options.examples_per_client)
-    clients = options.infiltrated(readers, classes=samples.classes)
-    history = aggregator.fit(options.build_pool(clients), options.rounds)
+    folder = build.folder(
+        options, "digits", {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic}
+    )
+    aggregator = build.aggregator(options, model, readers, evaluate, folder, max_weight=options.examples_per_client)
+    clients = build.infiltrated(options, readers, classes=samples.classes)
+    history = aggregator.fit(build.pool(options, clients), options.rounds)
 
     updates = sum(record.clients_ok for record in history.rounds)
     return Outcome.of(

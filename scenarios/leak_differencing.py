@@ -19,13 +19,16 @@ from aggregator import Aggregator
 from clients import Client, InlinePool
 from fedlearn.attacks.changed_rows import WordsFound
 from fedlearn.attacks.differencing import Collusion, Differencing
-from fedlearn.crypto.keys import KEY_BITS
+from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.defaults import KEY_BITS
 from fedlearn.errors import BadInput, NothingLearned
 from fedlearn.protocol import Message, PartyView, Step, TrainRequest
 from fedlearn.protocol.pool import Answer
 from fedlearn.secure import Masks, Paillier
 from fedlearn.secure.base import Protection
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
 
 if TYPE_CHECKING:
@@ -67,10 +70,13 @@ class Repeating(InlinePool):
         yield from self._first
 
 
+TAKES = for_story(
+    task=MESSAGES, data="sample", dim=1, epochs=2, batch_size=4, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
+)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(
-        data="sample", dim=1, epochs=2, batch_size=4, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
-    )
+    options = TAKES.fill(options)
     mail = Mail.load(options)
     people = mail.clients(PEOPLE, EACH)
     truth = set().union(*map(set, mail.worded(people[-1])))

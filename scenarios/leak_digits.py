@@ -20,6 +20,7 @@ from fedlearn.attacks.matching import GradientMatching
 from fedlearn.attacks.scores import psnr
 from fedlearn.autograd import Tensor
 from fedlearn.datasets import load_samples
+from fedlearn.datasets.dataset import CLASSES
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
@@ -27,7 +28,9 @@ from fedlearn.nn import functional as F
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
 
 if TYPE_CHECKING:
@@ -62,8 +65,11 @@ class SmoothConvNet(Model):
         return F.cross_entropy(self(*batch.inputs), batch.targets)
 
 
+TAKES = for_story(task=CLASSES, data="digits", lr=0.2)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="digits", lr=0.2)
+    options = TAKES.fill(options)
     samples = load_samples(options.data)
     data = samples.examples()
     with laboratory("leak_digits", options, {"name": samples.name, "sha256": samples.sha256}) as lab:

@@ -19,16 +19,19 @@ import numpy as np
 from clients import Client
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.two_candidates import guess_candidates
-from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets import load_corpus, split
 from fedlearn.datasets.bags import Bags, encode_texts
+from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
-from fedlearn.models.spam import SpamClassifier
+from fedlearn.defaults import KEY_BITS, MIN_COHORT
+from fedlearn.models.kinds import Words
 from fedlearn.protocol import PartyView
-from fedlearn.secure.base import MIN_COHORT
 from fedlearn.seeding import stream
-from scenarios.command.options import Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Painter, laboratory
 
 if TYPE_CHECKING:
@@ -42,11 +45,14 @@ SUMMED = 10
 Z = 3.2905  # 99.9% two-sided
 
 
+TAKES = for_story(
+    reads=(Words,), task=MESSAGES, data="sample", model="spam", dim=1, epochs=1, batch_size=16, lr=1.0,
+    strategy="fedavg", key_bits=KEY_BITS, insecure_test_key=False, min_cohort=MIN_COHORT, max_overlap=None, codec="",
+)  # fmt: skip
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(
-        data="sample", model="spam", dim=1, epochs=1, batch_size=16, lr=1.0, strategy="fedavg", key_bits=KEY_BITS,
-        insecure_test_key=False, min_cohort=MIN_COHORT, max_overlap=None, codec="",
-    )  # fmt: skip
+    options = TAKES.fill(options)
     corpus = load_corpus(options.data)
     private, public = split(corpus, seed=options.seed)
     # The vocabulary comes from public texts and small talk: nobody's mail had to be read to agree on it.
@@ -116,9 +122,9 @@ def sum_of_many(lab: Lab, words: ExplicitVocabulary, texts: Sequence[str]) -> tu
 def federate(lab: Lab, name: str, protection: str, clients: Sequence[Client], words: ExplicitVocabulary) -> PartyView:
     """What the aggregator saw of one round under this protection."""
     options = replace(lab.options, protection=protection)
-    model = options.model_class(SpamClassifier)(len(words), options.dim, rng=stream(options.seed, "model"))
-    hidden = options.build_protection(len(clients))
-    return lab.record(name, model, clients, hidden, options.build_strategy(), words.to_dict())
+    model = build.model(options, Words(len(words)))
+    hidden = build.protection(options, len(clients))
+    return lab.record(name, model, clients, hidden, build.strategy(options), words.to_dict())
 
 
 def mails(texts: Sequence[str], words: ExplicitVocabulary) -> Bags:

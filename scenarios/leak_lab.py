@@ -23,7 +23,9 @@ from fedlearn.secure import Masks, Paillier, Plain
 from fedlearn.secure.base import DEFAULT_CODEC, Protection
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg, Strategy
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
 from scenarios.story import Story, keeping
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ Painter = Callable[["Figure"], None]
 @contextmanager
 def laboratory(scenario: str, options: Options, data: dict[str, Any]) -> Iterator[Lab]:
     """A leak story in a run folder of its own. data: what the scenario says of its data set."""
-    folder = options.folder(scenario, data)
+    folder = build.folder(options, scenario, data)
     with keeping(folder):
         yield Lab(folder, options)
 

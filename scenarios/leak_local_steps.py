@@ -14,7 +14,10 @@ import numpy as np
 
 from fedlearn.attacks.peel import Peel
 from fedlearn.attacks.span import SpanTest
-from scenarios.command.options import Options, Outcome
+from fedlearn.datasets.dataset import CHARACTERS
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Painter, laboratory
 from scenarios.leak_play import Play, exact
 
@@ -26,8 +29,11 @@ LENGTH = 16
 MOMENTUM = 0.9
 
 
+TAKES = for_story(task=CHARACTERS, data="sample_play", lr=0.1)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample_play", lr=0.1)
+    options = TAKES.fill(options)
     play = Play.load(options)
     with laboratory("leak_local_steps", options, play.data_set) as lab:
         figures: dict[str, float] = {}

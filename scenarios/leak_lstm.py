@@ -12,7 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedlearn.attacks.span import SpanTest
-from scenarios.command.options import Options, Outcome
+from fedlearn.datasets.dataset import CHARACTERS
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Painter, laboratory
 from scenarios.leak_play import HIDDEN, Play, exact
 
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 SHAPES = ((1, 8), (1, 16), (1, 32), (4, 32), (8, 16), (8, 32))  # windows, characters in each
 
 
+TAKES = for_story(task=CHARACTERS, data="sample_play", lr=2.0)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample_play", lr=2.0)
+    options = TAKES.fill(options)
     play = Play.load(options)
     with laboratory("leak_lstm", options, play.data_set) as lab:
         figures: dict[str, float] = {}

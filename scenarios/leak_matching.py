@@ -16,8 +16,11 @@ import numpy as np
 from fedlearn.attacks.matching_text import METHODS, TextMatching
 from fedlearn.attacks.scores import rouge
 from fedlearn.attacks.span import SpanTest
+from fedlearn.datasets.dataset import CHARACTERS
 from fedlearn.protocol import PartyView
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Painter, laboratory
 from scenarios.leak_play import Play
 
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
 LENGTHS = (8, 16)
 
 
+TAKES = for_story(task=CHARACTERS, data="sample_play", lr=1.0)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample_play", lr=1.0)
+    options = TAKES.fill(options)
     play = Play.load(options)
     with laboratory("leak_matching", options, play.data_set) as lab:
         figures: dict[str, float] = {}

@@ -14,7 +14,10 @@ import numpy as np
 
 from fedlearn.attacks.membership import Membership
 from fedlearn.attacks.scores import auc, roc, true_positives_at
-from scenarios.command.options import Options, Outcome
+from fedlearn.datasets.dataset import MESSAGES
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
 
 if TYPE_CHECKING:
@@ -28,8 +31,11 @@ LEAST = 5e-4  # the smallest false positive rate that the picture shows
 Scores = tuple[np.ndarray, np.ndarray]  # of members, of others
 
 
+TAKES = for_story(task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = TAKES.fill(options)
     mail = Mail.load(options)
     with laboratory("leak_membership", options, mail.data_set) as lab:
         figures: dict[str, float] = {}

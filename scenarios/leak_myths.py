@@ -15,7 +15,10 @@ import numpy as np
 
 from fedlearn.attacks.changed_rows import embedding_name
 from fedlearn.attacks.observed import Observed
-from scenarios.command.options import Options, Outcome
+from fedlearn.datasets.dataset import MESSAGES
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Mail, Painter, in_the_plain, laboratory, local_training
 
 if TYPE_CHECKING:
@@ -59,8 +62,11 @@ SQUEEZED = {
 }
 
 
+TAKES = for_story(task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = TAKES.fill(options)
     mail = Mail.load(options)
     with laboratory("leak_myths", options, mail.data_set) as lab:
         people = mail.clients(1, EACH)

@@ -15,8 +15,11 @@ import numpy as np
 
 from fedlearn.attacks.scores import adjusted_rand
 from fedlearn.attacks.senders import Senders, SendersFound
+from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.secure import Masks
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
 
 if TYPE_CHECKING:
@@ -25,8 +28,11 @@ if TYPE_CHECKING:
 ROUNDED = {"fine": 28, "coarse": 20}  # bits of the codec at bound 4: steps of 2^-24 and 2^-16
 
 
+TAKES = for_story(task=MESSAGES, data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5)
+    options = TAKES.fill(options)
     mail = Mail.load(options)
     with laboratory("leak_sender", options, mail.data_set) as lab:
         figures: dict[str, float] = {}

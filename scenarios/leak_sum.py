@@ -17,9 +17,12 @@ import numpy as np
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.attacks.scores import unmixed
 from fedlearn.attacks.unmix import Unmix
-from fedlearn.crypto.keys import KEY_BITS
+from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.defaults import KEY_BITS
 from fedlearn.seeding import stream
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
 
 if TYPE_CHECKING:
@@ -29,10 +32,13 @@ COHORTS = (1, 2, 3, 5, 10, 50)
 EACH = 16  # messages of one person
 
 
+TAKES = for_story(
+    task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
+)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(
-        data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
-    )
+    options = TAKES.fill(options)
     mail = Mail.load(options)
     with laboratory("leak_sum", options, mail.data_set) as lab:
         table = {people: attack(lab, mail, people) for people in lab.steps(COHORTS, "sums")}

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlearn.attacks.changed_rows import ChangedRows
+from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.strategies import FedAvg
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
+from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, in_the_plain, laboratory
 
 if TYPE_CHECKING:
@@ -31,8 +34,11 @@ RULES = {"sgd": (0.5, 1e-3), "adam": (0.01, 1e-4)}  # learning rate, weight deca
 Row = tuple[float, float, float]  # precision, recall, seconds
 
 
+TAKES = for_story(task=MESSAGES, data="sample", dim=16)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(data="sample", dim=16)
+    options = TAKES.fill(options)
     mail = Mail.load(options)
     with laboratory("leak_words", options, mail.data_set) as lab:
         figures: dict[str, float] = {}

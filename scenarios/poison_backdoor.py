@@ -24,16 +24,20 @@ from clients.behaviours import infiltrate
 from clients.behaviours.backdoor import WORD, planted
 from fedlearn.attacks.observed import Observed
 from fedlearn.autograd import no_grad
-from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.datasets import load_corpus, split
 from fedlearn.datasets.bags import Bags, encode
 from fedlearn.datasets.corpus import SPAM, Corpus
+from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
+from fedlearn.defaults import KEY_BITS
 from fedlearn.models.base import Model
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView, party_name
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import for_story
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -54,14 +58,17 @@ OTHERS = {
 }
 
 
+TAKES = for_story(
+    task=MESSAGES, data="sample", rounds=10, epochs=3, batch_size=8, lr=2.0, key_bits=KEY_BITS, insecure_test_key=False
+)
+
+
 def run(options: Options) -> Outcome:
-    options = options.alone(
-        data="sample", rounds=10, epochs=3, batch_size=8, lr=2.0, key_bits=KEY_BITS, insecure_test_key=False
-    )
+    options = TAKES.fill(options)
     corpus = load_corpus(options.data)
     town = Town.of(corpus, options)
     # A key that is too small is refused before any work.
-    replace(options, protection="paillier").build_protection(PEOPLE, BOUND)
+    build.protection(replace(options, protection="paillier"), PEOPLE, BOUND)
     with telling("poison_backdoor", options, {"name": corpus.name, "sha256": corpus.sha256}) as story:
         poisoned = town.model()
         courses = {
@@ -202,7 +209,7 @@ class Town:
 
     def reach(self, max_weight: int | None) -> float:
         """How far one client can move a coordinate of the mean."""
-        cap = self.options.build_strategy(max_weight).max_weight
+        cap = build.strategy(self.options, max_weight).max_weight
         return BOUND * cap / sum(len(person.data) for person in self.people)
 
     def train(
@@ -216,7 +223,8 @@ class Town:
         """A federation with malicious clients as `spec` says; with `overflow`, under the tight weight cap."""
         options = replace(self.options, protection="none", codec=f"overflow={overflow}" if overflow else "")
         people = self._with_crew(spec)
-        aggregator = options.build_aggregator(
+        aggregator = build.aggregator(
+            options,
             model or self.model(), people, self._evaluate, None,
             bound=bound, max_weight=self.largest if overflow else None, vocabulary=self.words.to_dict(),
         )  # fmt: skip
@@ -227,8 +235,8 @@ class Town:
         options = replace(self.options, protection=protection, malicious=spec)
         folder = story.inner(name, options)
         people = self._with_crew(spec)
-        aggregator = options.build_aggregator(
-            self.model(), people, self._evaluate, folder, bound=BOUND, vocabulary=self.words.to_dict()
+        aggregator = build.aggregator(
+            options, self.model(), people, self._evaluate, folder, bound=BOUND, vocabulary=self.words.to_dict()
         )
         history = aggregator.fit(InlinePool(people), WATCHED)
         observed = Observed(PartyView.load(folder.path))

@@ -15,50 +15,64 @@ from threadpoolctl import threadpool_limits
 
 from aggregator import History
 from clients import Client
+from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, load_script
+from fedlearn.datasets.dataset import CHARACTERS
+from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.text import Alphabet, Script, windows
 from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
 from fedlearn.models.chars import CharModel
+from fedlearn.models.kinds import Characters
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import Varies, for_federation
 from scenarios.pictures import curves, draw
 from scenarios.texts import about, at_hand, readable
 
 SPEAKERS, COHORT = 50, 10
 LENGTH = 32  # characters in an example
-EMBEDDING = 16
 WRITTEN, TEMPERATURE = 300, 0.7
 SPAN = 5  # rounds over which the loss should fall
 
 
+TAKES = for_federation(
+    reads=(Characters,), task=CHARACTERS,
+    data=Varies("shakespeare where its file is at hand, else sample_play"), model="char_lstm", dim=64,
+    clients=Varies(f"{SPEAKERS}, or all speakers where there are fewer"),
+    cohort=Varies(f"{COHORT}, or all clients where there are fewer"),
+    partition=Varies("natural where the text names speakers, else iid"), rounds=10, protection="paillier", epochs=1,
+    batch_size=8, lr=2.0, kernels="numpy",
+)  # fmt: skip
+
+
 def run(options: Options) -> Outcome:
-    options = options.federated(
-        data=options.data or at_hand("shakespeare"), model="char_lstm", dim=64, clients=None, partition=None,
-        rounds=10, protection="paillier", epochs=1, batch_size=8, lr=2.0, kernels="numpy",
-    )  # fmt: skip
+    options = TAKES.fill(options).filled(data=at_hand("shakespeare"))
     script = load_script(options.data)
     private, public = script.cut()
     alphabet = Alphabet(public.text + " \n")
     exam = alphabet.encode(public.text)
     clients, options = who_speaks(options, private, alphabet)
     options = options.filled(cohort=min(COHORT, len(clients)))
-    kind = options.model_class(CharModel)
-    model = kind(len(alphabet), options.dim, EMBEDDING, rng=stream(options.seed, "model"))
+    model = build.model(options, Characters(len(alphabet)))
 
-    def evaluate(model: CharModel) -> dict[str, float]:
+    def evaluate(model: Model) -> dict[str, float]:
         with threadpool_limits(1):
-            return {"loss": model.nats(exam)}
+            return {"loss": nats(model, exam)}
 
-    folder = options.folder("shakespeare", about(script))
-    aggregator = options.build_aggregator(
+    folder = build.folder(options, "shakespeare", about(script))
+    aggregator = build.aggregator(
+        options,
         model,
         clients,
         evaluate,
         folder,
         vocabulary={"kind": "characters", "characters": alphabet.characters},
     )
-    speakers = options.infiltrated(clients, classes=len(alphabet))
-    history = aggregator.fit(options.build_pool(speakers), options.rounds)
+    speakers = build.infiltrated(options, clients, classes=len(alphabet))
+    history = aggregator.fit(build.pool(options, speakers), options.rounds)
 
     losses = [float(record.loss or 0.0) for record in history.rounds]
     picture = draw(folder.path, "loss", curves({"held-out text": losses}, "round", "nats per character"))
@@ -72,7 +86,7 @@ def run(options: Options) -> Outcome:
             Claim("bytes_per_weight", bytes_per_weight(history, model), "B"),
             *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
-        story=f"the model writes: {written(model, alphabet, options.seed)!r}\n{picture}\n"
+        story=f"{written(model, alphabet, options.seed)}{picture}\n"
         f"{len(clients)} {'speakers' if options.partition == 'natural' else 'clients'} learned to write together, "
         f"{options.cohort} a round" + ("; nobody saw another's lines or update." if options.protection != "none" else
         ", and the aggregator could read every update."),
@@ -86,19 +100,22 @@ def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[li
     if options.partition == "natural":
         spoken = {name: windows(readable(said, alphabet), alphabet, LENGTH) for name, said in speakers.items()}
         talkers = [Client(name, examples) for name, examples in spoken.items() if len(examples)]
+        if not talkers:
+            raise BadInput(f"--partition natural: {script.name} names no speakers: choose iid")
         options = options.filled(clients=min(SPEAKERS, len(talkers)))
-        if not 1 <= options.clients <= len(talkers):
+        if options.clients > len(talkers):
             raise BadInput(
-                f"{options.clients} clients: {script.name} has {len(talkers)} speakers who say more than {LENGTH} "
-                "characters: take 1 to that many, or --partition iid"
+                f"--clients {options.clients}: {script.name} has {len(talkers)} speakers who say more than {LENGTH} "
+                "characters: take at most so many, or --partition iid"
             )
         return talkers[: options.clients], options
-    if options.partition != "iid":
-        raise BadInput(f"partition {options.partition} deals by class, and text has none: choose natural or iid")
+    partition = PARTITIONS.parse(options.partition)
+    if getattr(partition, "by_class", False):
+        raise BadInput(f"--partition {options.partition} deals by class, and pieces of a text have none: choose iid")
     options = options.filled(clients=SPEAKERS)
     pieces = windows(readable(script.text, alphabet), alphabet, LENGTH)
     rng = stream(options.seed, "partition")
-    deal = PARTITIONS.parse("iid").split(np.zeros(len(pieces), np.int64), None, options.clients, rng)
+    deal = partition.split(np.zeros(len(pieces), np.int64), None, options.clients, rng)
     return [Client(f"reader-{i}", pieces.take(part)) for i, part in enumerate(deal)], options
 
 
@@ -115,16 +132,28 @@ def falls(losses: list[float]) -> float:
     return float(np.mean([later < earlier for earlier, later in pairs])) if pairs else 1.0
 
 
-def bytes_per_weight(history: History, model: CharModel) -> float:
+def bytes_per_weight(history: History, model: Model) -> float:
     updates = sum(record.clients_ok for record in history.rounds)
     return history.bytes_up / max(1, updates) / model.vector.size
 
 
-def written(model: CharModel, alphabet: Alphabet, seed: int) -> str:
-    """What the model writes after a line end."""
+def nats(model: Model, text: np.ndarray) -> float:
+    """Mean nats per character of a public text (n,); of models of other makes than ours, window by window."""
+    if isinstance(model, CharModel):
+        return model.nats(text)
+    count = (len(text) - 1) // LENGTH
+    pieces = text[: count * LENGTH].reshape(count, LENGTH), text[1 : count * LENGTH + 1].reshape(count, LENGTH)
+    with no_grad():
+        return float(model.loss(Arrays(*pieces)).item())
+
+
+def written(model: Model, alphabet: Alphabet, seed: int) -> str:
+    """What the model writes after a line end, where it can."""
+    if not isinstance(model, CharModel):
+        return ""
     with threadpool_limits(1):
         ids = model.generate(alphabet.encode("\n"), WRITTEN, TEMPERATURE, stream(seed, "scenario"))
-    return alphabet.decode(ids)
+    return f"the model writes: {alphabet.decode(ids)!r}\n"
 
 
 if __name__ == "__main__":

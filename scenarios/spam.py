@@ -9,28 +9,52 @@ an encrypted update, and only the sum of all updates is ever decrypted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from clients import Client
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_corpus, split
 from fedlearn.datasets.bags import encode
+from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.datasets.examples import Examples
+from fedlearn.datasets.sequences import LONGEST, encode_in_order
+from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.metrics import binary_metrics
 from fedlearn.models.base import Model
-from fedlearn.models.spam import SpamClassifier
+from fedlearn.models.kinds import Kind, Sequences, Words
 from fedlearn.seeding import stream
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.takes import Varies, for_federation
 
 NAMES = ("bob", "alice", "sue")
 
 
+# By the kind of samples that a model reads: the encoding of messages, and what they are then.
+READ: dict[Any, tuple[Callable[..., Examples], Callable[[Vocabulary], Kind]]] = {
+    Words: (encode, lambda vocabulary: Words(len(vocabulary))),
+    Sequences: (encode_in_order, lambda vocabulary: Sequences(len(vocabulary) + 1, 2, LONGEST)),
+}
+TAKES = for_federation(
+    reads=(Words, Sequences), task=MESSAGES,
+    data="sample", model="spam", dim=Varies("as wide as the model is by itself: 1 of spam, 32 of sequence"),
+    vocabulary="hashed", clients=Varies("3, or one for each mailbox of the data"),
+    partition=Varies("iid, or natural where the data are mailboxes"), rounds=10, protection="paillier", epochs=3,
+    batch_size=8, lr=2.0,
+)  # fmt: skip
+
+
 def run(options: Options) -> Outcome:
-    options = options.federated(
-        data="sample", model="spam", dim=1, vocabulary="hashed", clients=None, partition=None, rounds=10,
-        protection="paillier", epochs=3, batch_size=8, lr=2.0,
-    )  # fmt: skip
+    options = TAKES.fill(options)
     corpus = load_corpus(options.data)
     train, test = split(corpus, seed=options.seed)  # the test part is public and stays with this scenario
     vocabulary = VOCABULARIES.parse(options.vocabulary)
-    mails, exam = encode(train, vocabulary), encode(test, vocabulary)
+    words_of, samples = READ[build.model_class(options, TAKES.reads).reads]
+    mails, exam = words_of(train, vocabulary), words_of(test, vocabulary)
 
     options = who_takes_part(options, corpus)
     partition = PARTITIONS.parse(options.partition)
@@ -38,16 +62,17 @@ def run(options: Options) -> Outcome:
     names = names_of(len(parts), train, options.partition)
     clients = [Client(name, mails.take(part)) for name, part in zip(names, parts, strict=True)]
 
-    model = options.model_class(SpamClassifier)(len(vocabulary), options.dim, rng=stream(options.seed, "model"))
+    model = build.model(options, samples(vocabulary))
 
     def evaluate(model: Model) -> dict[str, float]:
         with no_grad():
-            return binary_metrics(model(*exam.inputs).numpy(), exam.targets)
+            return binary_metrics(spam_logits(model(*exam.inputs).numpy()), exam.targets)
 
-    folder = options.folder("spam", {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic})
-    aggregator = options.build_aggregator(model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
-    people = options.infiltrated(clients, classes=2, vocabulary=vocabulary)
-    history = aggregator.fit(options.build_pool(people), options.rounds)
+    about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
+    folder = build.folder(options, "spam", about)
+    aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
+    people = build.infiltrated(options, clients, classes=2, vocabulary=vocabulary)
+    history = aggregator.fit(build.pool(options, people), options.rounds)
 
     weights = max(1, model.vector.size)
     per_update = history.bytes_up / max(1, sum(record.clients_ok for record in history.rounds))
@@ -61,6 +86,11 @@ def run(options: Options) -> Outcome:
         + (" and nobody saw another's mail or update." if options.protection != "none" else
            ", and the aggregator could read every update: see `fedlearn run leak_embedding`."),
     )  # fmt: skip
+
+
+def spam_logits(outputs: np.ndarray) -> np.ndarray:
+    """How much speaks for spam, (n,): of models with one output per message, and of models with one per class."""
+    return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 else outputs
 
 
 def who_takes_part(options: Options, corpus: Corpus) -> Options:

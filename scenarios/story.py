@@ -16,7 +16,9 @@ from aggregator import RunFolder
 from aggregator.runfolder import model_sha256
 from fedlearn.nn import Module
 from scenarios import pictures
-from scenarios.command.options import Claim, Options, Outcome
+from scenarios.command import build
+from scenarios.command.options import Options
+from scenarios.command.outcome import Claim, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +29,7 @@ T = TypeVar("T")
 @contextmanager
 def telling(scenario: str, options: Options, data: dict[str, Any]) -> Iterator[Story]:
     """A story in a run folder of its own. data: what the scenario says of its data set."""
-    folder = options.folder(scenario, data)
+    folder = build.folder(options, scenario, data)
     with keeping(folder):
         yield Story(folder, options)
 
@@ -71,7 +73,7 @@ class Story:
 
     def inner(self, name: str, options: Options) -> RunFolder:
         """A folder inside the story's own for a recorded run with these options."""
-        configuration = options.configuration(f"{self.scenario}/{name}")
+        configuration = build.configuration(options, f"{self.scenario}/{name}")
         return RunFolder(self.path / name, configuration, self._folder.data_set, record=True)
 
     def end(

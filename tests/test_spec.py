@@ -24,6 +24,8 @@ from fedlearn.errors import BadInput
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Settings
 from fedlearn.spec import Key, construct, keys_of, read_settings, read_value, split_entries
+from scenarios.command import build
+from scenarios.command.options import Options
 from tests.toys import toy_clients, toy_codec
 
 
@@ -167,15 +169,12 @@ def _behaviour(text: str) -> Any:
 
 
 def _strategy(text: str) -> Any:
-    from scenarios.command.options import parse_strategy
 
-    return parse_strategy(f"fedprox:{text}", {})
+    return build.strategy(Options(strategy=f"fedprox:{text}"))
 
 
 def _codec(text: str) -> Any:
-    from scenarios.command.options import parse_codec
-
-    return parse_codec(text, bits=24, bound=4.0, addends=100)
+    return build.codec(text, bits=24, bound=4.0, addends=100)
 
 
 USERS: dict[str, tuple[Reader, str, str]] = {  # how it is read, a key that it takes, a value of that key

@@ -23,13 +23,13 @@ from gmpy2 import mpz
 
 from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import blum_prime, is_prime
+from fedlearn.defaults import KEY_BITS as KEY_BITS
 from fedlearn.errors import CiphertextError, ComputationFault, CryptoKeyError
 
 if TYPE_CHECKING:
     from fedlearn.crypto.codec import FixedPoint
     from fedlearn.crypto.vector import EncryptedVector
 
-KEY_BITS = 3072  # by default
 MIN_BITS = 2048  # 112-bit security; 3072 bits give 128 (NIST SP 800-57 part 1, table 2)
 MAX_BITS = 16_384  # beyond 256-bit security; larger numbers only keep their reader busy
 FINGERPRINT_BYTES = 16

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,7 +20,12 @@ MIN_ALPHA, MAX_ALPHA = 1e-6, 1e6
 
 
 class Partitioner(ABC):
-    """One way to deal a data set's examples to clients."""
+    """One way to deal a data set's examples to clients.
+
+    by_class: it goes by the classes of examples, so that it says nothing for data without any.
+    """
+
+    by_class: ClassVar[bool] = False
 
     @abstractmethod
     def split(
@@ -55,6 +61,8 @@ class Dirichlet(Partitioner):
 
     alpha: float
 
+    by_class: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if not MIN_ALPHA <= self.alpha <= MAX_ALPHA:
             raise BadInput(f"dirichlet with alpha {self.alpha}: give a number from {MIN_ALPHA} to {MAX_ALPHA:.0f}")
@@ -85,6 +93,8 @@ class Shards(Partitioner):
     """
 
     per_client: int
+
+    by_class: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.per_client < 1:

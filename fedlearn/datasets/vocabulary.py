@@ -36,6 +36,10 @@ class Vocabulary(ABC):
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """The distinct ids of `tokens`, ascending, int32 of shape (k,): a message as a set of words."""
 
+    def in_order(self, tokens: Iterable[str]) -> np.ndarray:
+        """The id of each of `tokens` that has one, in their order and as often, int32 (k,)."""
+        raise BadInput(f"{type(self).__name__} does not number words in order: define in_order(tokens)")
+
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Plain values that say all about it, for the run plan."""
@@ -68,6 +72,9 @@ class HashedVocabulary(Vocabulary):
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         return np.array(sorted({bucket(token, self.buckets) for token in tokens}), dtype=np.int32)
+
+    def in_order(self, tokens: Iterable[str]) -> np.ndarray:
+        return np.array([bucket(token, self.buckets) for token in tokens], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "hashed", "buckets": self.buckets}
@@ -125,6 +132,9 @@ class ExplicitVocabulary(Vocabulary):
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         return np.array(sorted({self._ids[t] for t in tokens if t in self._ids}), dtype=np.int32)
+
+    def in_order(self, tokens: Iterable[str]) -> np.ndarray:
+        return np.array([self._ids[t] for t in tokens if t in self._ids], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "explicit", "words": list(self.words)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from fedlearn.autograd.fused import cross_entropy
 from fedlearn.autograd.graph import pullback
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import ShapeError
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.models.kinds import Kind
 from fedlearn.nn import functional as F
 
 
@@ -41,10 +42,25 @@ class Model(nn.Module, ABC):
                targets and parameters they give every client what it would have got alone, its loss included
     vocabulary the name of the parameter (V, ...) whose rows the indices of `Bags` name, if there is one: a
                client then trains with the rows that its own examples name
+    reads      the kind of samples it reads (`fedlearn.models.kinds`): scenarios that have such samples take it
+    width      how wide it is where nobody says so: the default of `for_samples` and of the option --dim
     """
 
     stackable: ClassVar[bool] = False
     vocabulary: ClassVar[str | None] = None
+    reads: ClassVar[type[Kind] | None] = None
+    width: ClassVar[int | None] = None
+
+    @classmethod
+    def for_samples(cls, samples: Any, width: int, *, rng: np.random.Generator | None = None) -> Self:
+        """A model for samples of the kind that it `reads`: `samples` is a value of that class. width: --dim.
+
+        Raises `BadInput` for a class that does not say how.
+        """
+        raise BadInput(
+            f"model {cls.__name__} does not build itself for samples: give it reads and for_samples (see "
+            "fedlearn.models.base.Model), or build it in Python"
+        )
 
     @abstractmethod
     def loss(self, batch: Examples) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.models.kinds import Characters
 from fedlearn.nn import functional as F
 from fedlearn.nn.utils import clip_grad_norm_
 from fedlearn.optim import Optimizer
@@ -23,6 +24,8 @@ class CharModel(Model):
     """Embedding (V, E), recurrent layers of H units, linear head (V, H); E is H unless given."""
 
     layer: type[Any]
+    reads = Characters
+    width = 64
 
     def __init__(
         self,
@@ -40,6 +43,11 @@ class CharModel(Model):
         self.embedding = nn.Embedding(vocabulary, width, rng=rng)
         self.recurrent = self.layer(width, hidden, layers, dropout=dropout, rng=rng)
         self.head = nn.Linear(hidden, vocabulary, rng=rng)
+
+    @classmethod
+    def for_samples(cls, samples: Characters, width: int = width, *, rng: np.random.Generator | None = None) -> Self:
+        """Recurrent layers of `width` units over embeddings of 16."""
+        return cls(samples.alphabet, width, 16, rng=rng)
 
     def forward(self, ids: np.ndarray, state: Any = None) -> tuple[Tensor, Any]:
         """ids (B, T), whole numbers below V -> logits of the next character (T, B, V), and the last state."""

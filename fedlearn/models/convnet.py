@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Self
+
 import numpy as np
 
 from fedlearn import nn
@@ -9,11 +12,15 @@ from fedlearn.autograd import Tensor
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.models.kinds import Features
 from fedlearn.nn import functional as F
 
 
 class ConvNet(Model):
     """Two convolutions of 3 x 3, each followed by ReLU and halving, and a linear head, for images side x side."""
+
+    reads = Features
+    width = 8
 
     def __init__(self, side: int = 8, classes: int = 10, channels: int = 8, *, rng: np.random.Generator | None = None):
         if side < 4:
@@ -29,6 +36,14 @@ class ConvNet(Model):
             nn.Flatten(),
         )
         self.head = nn.Linear(2 * channels * (side // 4) ** 2, classes, rng=rng)
+
+    @classmethod
+    def for_samples(cls, samples: Features, width: int = width, *, rng: np.random.Generator | None = None) -> Self:
+        """For square images; `width` is the number of channels of the first convolution."""
+        side = math.isqrt(samples.inputs)
+        if side * side != samples.inputs:
+            raise BadInput(f"model conv reads square images, and {samples.inputs} numbers are none: choose mlp")
+        return cls(side, samples.classes, width, rng=rng)
 
     def forward(self, images: np.ndarray) -> Tensor:
         """images (N, side * side) or (N, side, side) -> logits (N, classes)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from fedlearn.autograd import Tensor
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model, mean_cross_entropy
+from fedlearn.models.kinds import Features
 
 
 class MLP(Model):
     """Linear layers with ReLU between them; `widths` from inputs to classes, 64-32-10 for the digits."""
 
     stackable = True
+    reads = Features
+    width = 32
 
     def __init__(self, widths: Sequence[int] = (64, 32, 10), *, rng: np.random.Generator | None = None):
         if len(widths) < 2 or min(widths) < 1:
@@ -26,6 +30,11 @@ class MLP(Model):
         for inputs, outputs in pairwise(widths):
             layers += [nn.ReLU(), nn.Linear(inputs, outputs, rng=rng)]
         self.body = nn.Sequential(*layers[1:])
+
+    @classmethod
+    def for_samples(cls, samples: Features, width: int = width, *, rng: np.random.Generator | None = None) -> Self:
+        """One hidden layer of `width` units."""
+        return cls((samples.inputs, width, samples.classes), rng=rng)
 
     def forward(self, features: np.ndarray) -> Tensor:
         """features (..., B, inputs) -> logits (..., B, classes)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from fedlearn.autograd import Tensor
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.models.kinds import Sequences
 from fedlearn.nn import functional as F
 
 LAYERS: dict[str, type[Any]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -18,6 +19,9 @@ LAYERS: dict[str, type[Any]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 class SequenceClassifier(Model):
     """Embedding (V, E), one recurrent layer (`cell`: rnn, gru or lstm) of H units, linear head (classes, H)."""
+
+    reads = Sequences
+    width = 32
 
     def __init__(
         self,
@@ -34,6 +38,11 @@ class SequenceClassifier(Model):
         self.embedding = nn.Embedding(vocabulary, embedding, rng=rng)
         self.recurrent = LAYERS[cell](embedding, hidden, rng=rng)
         self.head = nn.Linear(hidden, classes, rng=rng)
+
+    @classmethod
+    def for_samples(cls, samples: Sequences, width: int = width, *, rng: np.random.Generator | None = None) -> Self:
+        """An LSTM of `width` units over embeddings of half as many."""
+        return cls(samples.vocabulary, samples.classes, max(1, width // 2), width, rng=rng)
 
     def forward(self, ids: np.ndarray, lengths: np.ndarray | None = None) -> Tensor:
         """ids (B, T), the first `lengths` (B,) of each row counting (None: all) -> logits (B, classes)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from fedlearn import nn
@@ -10,6 +12,7 @@ from fedlearn.autograd.fused import bce_with_logits
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.models.kinds import Words
 
 
 class SpamClassifier(Model):
@@ -21,6 +24,8 @@ class SpamClassifier(Model):
 
     vocabulary = "words.weight"
     stackable = True
+    reads = Words
+    width = 1
 
     def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
         if dim < 1:
@@ -33,6 +38,10 @@ class SpamClassifier(Model):
         else:
             self.words = nn.EmbeddingBag(vocabulary, dim, mode="mean", rng=rng)
             self.head = nn.Linear(dim, 1, rng=rng)
+
+    @classmethod
+    def for_samples(cls, samples: Words, width: int = width, *, rng: np.random.Generator | None = None) -> Self:
+        return cls(samples.vocabulary, width, rng=rng)
 
     def forward(self, indices: np.ndarray, offsets: np.ndarray) -> Tensor:
         """indices: token ids of all mails, offsets: where each mail begins, (..., mails); returns logits so shaped."""

@@ -15,13 +15,13 @@ from typing import Any, Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.crypto.keys import KEY_BITS
+from fedlearn.defaults import KEY_BITS
+from fedlearn.defaults import MIN_COHORT as MIN_COHORT
 from fedlearn.errors import BadInput
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.signed import Signed
 
 DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
-MIN_COHORT = 3  # by default, the fewest clients whose sum is opened
 
 
 @dataclass(frozen=True)

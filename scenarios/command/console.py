@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -73,21 +77,63 @@ class _ClientFormatter(logging.Formatter):
         return text if client == "-" else f"[{client}, round {round}] {text}"
 
 
-def log_to_terminal(console: Console, quiet: bool) -> None:
-    """Send log records to the terminal: warnings and worse, or errors only under --quiet."""
+@contextmanager
+def log_to_terminal(console: Console, quiet: bool) -> Iterator[None]:
+    """Send log records to the terminal meanwhile: warnings and worse, or errors only under --quiet.
+
+    What several clients say alike is shown once, and how often at the end; what the run ends with is left to that.
+    """
     mark_records()
     handler = _TerminalHandler(_ConsoleStream(console))
     handler.setLevel(logging.ERROR if quiet else logging.WARNING)
     handler.setFormatter(_ClientFormatter("%(levelname)s: %(message)s"))
     root = logging.getLogger()
-    for earlier in [known for known in root.handlers if isinstance(known, _TerminalHandler)]:
-        root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    ended: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        ended = error
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.say_the_rest(str(ended or ""))
 
 
-class _TerminalHandler(logging.StreamHandler):
-    """This command's own, of which there is one at a time."""
+class _TerminalHandler(logging.StreamHandler[Any]):
+    """Shows what is said of a client once, however many it is said of."""
+
+    def __init__(self, stream: _ConsoleStream):
+        super().__init__(stream)
+        self._again: dict[str, int] = {}
+        self._held: logging.LogRecord | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "client", "-") == "-":
+            self._show_held()
+            super().emit(record)
+            return
+        text = record.getMessage()
+        if text in self._again:
+            self._again[text] += 1
+            return
+        self._show_held()
+        self._again[text], self._held = 0, record  # held back until it is clear that the run does not end with it
+
+    def _show_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            super().emit(held)
+
+    def say_the_rest(self, end: str) -> None:
+        """Show what is left. end: what the run ended with."""
+        if self._held is not None and self._held.getMessage() in end:
+            self._held = None
+        self._show_held()
+        for text, times in self._again.items():
+            if times and text not in end:
+                self.stream.write(f"{text}: said {times} times more\n")
 
 
 class _ConsoleStream:
@@ -101,3 +147,31 @@ class _ConsoleStream:
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+
+class _StandardError(io.TextIOBase):
+    """Standard error; what cannot be written, because the terminal was closed, is lost without a word."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stderr.encoding
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+def standard_error() -> TextIO:
+    """Where the terminal output goes; it outlives the terminal."""
+    return cast(TextIO, _StandardError())

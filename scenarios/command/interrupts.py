@@ -1,17 +1,17 @@
-"""Ctrl-C and SIGTERM: the run is closed in good order, says how to go on, and ends as shells expect."""
+"""Ctrl-C, SIGTERM, a closed terminal: the run ends in good order, says how to go on, with the status shells expect."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it a signal unwinds the run; then one line on standard error, and exit status 130 or 143.
+    """Within it a signal unwinds the run; then one line on standard error, and exit status 130, 143 or 129.
 
     Further ones are ignored while what the run started is ended, which takes seconds. A signal that this process was
     started to ignore stays ignored.
@@ -41,7 +41,8 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except Interrupted as interrupt:
-        print("; ".join(["fedlearn: interrupted", *getattr(interrupt, "__notes__", [])]), file=sys.stderr)
+        with suppress(OSError):  # a terminal that was closed
+            print("; ".join(["fedlearn: interrupted", *getattr(interrupt, "__notes__", [])]), file=sys.stderr)
         raise typer.Exit(interrupt.status) from None
     finally:
         for each, handler in before.items():

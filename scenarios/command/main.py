@@ -7,123 +7,123 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import fields
+from collections.abc import Iterable
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.errors import BadInput
 from scenarios.command.data import app as data_app
+from scenarios.command.ending import failure_of, flush_output
 from scenarios.command.keys import app as keys_app
+from scenarios.command.options import ABOUT, Options, flag, read_options
 from scenarios.command.privacy import privacy
 
 if TYPE_CHECKING:
-    from scenarios.command.options import Outcome
+    from scenarios.command.outcome import Outcome
 
 app = typer.Typer(
     help="Federated, privacy-preserving training you can run, measure and attack.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.command()(privacy)
 
-WHO, LEARN, PROTECT, RUN = "Who takes part", "How they learn", "What hides updates", "How it runs"
+Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")]
 
 
-def option(text: str, panel: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel)
+class RunCommand(TyperCommand):
+    """`fedlearn run`: its help is that of the scenario, where one is named, and --resume may stand without a folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if {"-h", "--help"} & set(args):
+            from scenarios import SCENARIOS
+            from scenarios.command.help import run_help, scenario_help
+
+            named = [word for word in args if word in SCENARIOS.entries]
+            typer.echo(scenario_help(named[0]) if named else run_help())
+            ctx.exit()
+        following = [*args[1:], "--"]
+        bare = [word == "--resume" and after.startswith("-") for word, after in zip(args, following, strict=True)]
+        parsed: list[str] = super().parse_args(
+            ctx, ["--resume=" if alone else word for word, alone in zip(args, bare, strict=True)]
+        )
+        return parsed
 
 
-@app.command()
-def run(
-    scenario: Annotated[str, typer.Argument(help="A name from `fedlearn list`.")],
-    data: Annotated[str | None, option("Data set by name, or a file of your own.", WHO)] = None,
-    clients: Annotated[int | None, option("Number of clients.", WHO)] = None,
-    examples_per_client: Annotated[int | None, option("Of digits: examples drawn for each client.", WHO)] = None,
-    cohort: Annotated[int | None, option("Clients sampled a round.", WHO)] = None,
-    sampler: Annotated[
-        str, option("uniform | poisson | weighted[:FILE] | availability:FILE | availability:diurnal=ROUNDS.", WHO)
-    ] = "uniform",
-    partition: Annotated[str | None, option("iid | dirichlet:ALPHA | shards:N | natural.", WHO)] = None,
-    malicious: Annotated[
-        str | None, option("BEHAVIOUR:SHARE[,key=value], as sign-flip:0.2 or backdoor:3,word=pear,scale=1.", WHO)
-    ] = None,
-    model: Annotated[str | None, option("Model by name.", LEARN)] = None,
-    dim: Annotated[int | None, option("Width of an embedding or a hidden layer.", LEARN)] = None,
-    vocabulary: Annotated[str | None, option("hashed:BUCKETS | explicit:FILE.", LEARN)] = None,
-    rounds: Annotated[int | None, option("Rounds of training.", LEARN)] = None,
-    epochs: Annotated[int | None, option("Local epochs a round.", LEARN)] = None,
-    batch_size: Annotated[int | None, option("Examples in a local batch.", LEARN)] = None,
-    lr: Annotated[float | None, option("Local learning rate.", LEARN)] = None,
-    strategy: Annotated[str, option("Federated algorithm, as fedavg or fedprox:mu=0.1.", LEARN)] = "fedavg",
-    protection: Annotated[str | None, option("none | paillier | threshold:T/N | masks[:K].", PROTECT)] = None,
-    key_bits: Annotated[int, option("Size of the Paillier modulus, at least 2048.", PROTECT)] = 3072,
-    min_cohort: Annotated[int, option("The fewest updates in a sum that is opened.", PROTECT)] = 3,
-    max_overlap: Annotated[
-        int | None, option("The most clients that two opened sums may share (default: no limit).", PROTECT)
-    ] = None,
-    codec: Annotated[str, option("bits=B,bound=X,addends=N,overflow=refuse|clip.", PROTECT)] = "",
-    insecure_test_key: Annotated[
-        bool, option("Allow a key under 2048 bits: protects nothing.", PROTECT, "--insecure-test-key")
-    ] = False,
-    faults: Annotated[
-        str,
-        option(
-            "none | dropout=P, crash=P, straggle=P:DIST, time=DIST, deadline=S, over_select=X, joined by commas.", RUN
-        ),
-    ] = "none",
-    network: Annotated[
-        str | None, option("Of costs: NAME, up=RATE, down=RATE, latency=TIME, slower=DIST, joined by commas.", RUN)
-    ] = None,
-    pool: Annotated[str, option("inline | processes | ray.", RUN)] = "inline",
-    workers: Annotated[int, option("Processes of the pool, unless it is inline.", RUN)] = 2,
-    ray_address: Annotated[
-        str | None, option("HOST:PORT of a Ray cluster's head (default: a Ray of its own, here).", RUN)
-    ] = None,
-    stack: Annotated[str, option("auto | on | off: train clients side by side; the bits are the same.", RUN)] = "auto",
-    kernels: Annotated[
-        str, option("numpy | numba | measure: of recurrent layers; other kernels, other last bits.", RUN)
-    ] = "numpy",
-    transcript: Annotated[str, option("full (hashes) | digest (sizes only).", RUN)] = "full",
-    seed: Annotated[int, option("Of every reproducible choice; keys never come from it.", RUN)] = 0,
-    out: Annotated[Path | None, option("Run folder (default: a new one under runs/).", RUN)] = None,
-    record: Annotated[bool, option("Keep every message's payload for attacks.", RUN, "--record")] = False,
-    resume: Annotated[bool, option("Go on with the run in --out from its last checkpoint.", RUN, "--resume")] = False,
-    as_json: Annotated[bool, option("One JSON object as the last line of output.", RUN, "--json")] = False,
-    quiet: Annotated[bool, option("No bar, no table, no warnings.", RUN, "--quiet")] = False,
-) -> None:
-    """Run a scenario: simulated clients train, and what each party saw is kept in a run folder.
-
-    What is left out is as the scenario has it; an option that has no effect in it is refused.
-    """
-    given = dict(locals())
+def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Run a scenario: simulated clients train, and what each party saw is kept in a run folder."""
     from rich.console import Console
 
     from scenarios import SCENARIOS
-    from scenarios.command.console import ConsoleTracker, log_to_terminal
+    from scenarios.command.console import ConsoleTracker, log_to_terminal, standard_error
     from scenarios.command.interrupts import interruptible
-    from scenarios.command.options import Options
 
-    console = Console(stderr=True)
-    log_to_terminal(console, quiet)
-    values = {f.name: given[f.name] for f in fields(Options) if f.name in given}
+    texts = {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
+    scenario, values = _what_to_run(scenario, config, texts)
+    console = Console(file=standard_error())
     options = Options(**values, trackers=() if quiet else (ConsoleTracker(console),))
-    with interruptible():
+    with log_to_terminal(console, quiet), interruptible():
         outcome = SCENARIOS.load(scenario)(options)
     report(scenario, outcome, as_json)
+
+
+def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """The scenario and its options: those that were typed, else those of --config, else those of the run to resume."""
+    from scenarios.command.config import RUN_TOML, SCENARIO, read_config
+
+    known: dict[str, str] = {}
+    if "resume" in texts:
+        resumed = texts["resume"] or texts.get("out")
+        if not resumed:
+            raise BadInput("--resume needs the folder of the run to go on with: give --resume DIR")
+        texts = texts | {"resume": "true", "out": resumed}
+        own = Path(resumed).expanduser() / RUN_TOML
+        known = read_config(own) if own.is_file() else {}
+    if config is not None:
+        known |= read_config(config.expanduser())
+    scenario = scenario or known.get(SCENARIO)
+    if scenario is None:
+        raise BadInput("no scenario: give its name, as in fedlearn run spam; `fedlearn list scenario` names all")
+    known.pop(SCENARIO, None)
+    return scenario, read_options(known | texts)
+
+
+def _signature() -> Signature:
+    """Of `run`: an option for each of `Options`, as text, which `read_options` reads."""
+
+    def parameter(name: str, kind: Any, info: Any) -> Parameter:
+        default = False if kind is bool else None
+        return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+    text = str | None
+    return Signature(
+        [
+            parameter("scenario", text, typer.Argument(metavar="SCENARIO")),
+            parameter("config", Path | None, typer.Option("--config")),
+            parameter("as_json", bool, typer.Option("--json")),
+            parameter("quiet", bool, typer.Option("--quiet")),
+            *(parameter(name, text if about.form else bool, typer.Option(flag(name))) for name, about in ABOUT.items()),
+        ]
+    )
+
+
+run.__signature__ = _signature()  # type: ignore[attr-defined]
+run.__annotations__ = {name: parameter.annotation for name, parameter in run.__signature__.parameters.items()}  # type: ignore[attr-defined]
+app.command(cls=RunCommand)(run)
 
 
 def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
     """The result for people on standard output, or as one JSON line for programs."""
     if as_json:
-        from fedlearn.disk import strict_json
-
-        typer.echo(strict_json(outcome.to_dict(scenario)))
+        typer.echo(json.dumps(outcome.to_dict(scenario)))
         return
     rows = [(name, f"{value:.4f}") for name, value in outcome.metrics.items()]
     claims = [claim for claim in outcome.claims if claim.name not in outcome.metrics]
@@ -135,39 +135,36 @@ def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
     typer.echo(outcome.story)
 
 
-@app.command("list")
-def list_names() -> None:
-    """Everything that has a name: scenarios, models, data sets, partitions, protections..., a line each."""
-    from aggregator.costs import NETWORKS
-    from aggregator.sampling import SAMPLERS
-    from clients import POOLS
-    from clients.behaviours import BEHAVIOURS
-    from fedlearn.attacks import ATTACKS
-    from fedlearn.datasets import DATASETS, PARTITIONS, VOCABULARIES
-    from fedlearn.models import MODELS
-    from fedlearn.privacy import ACCOUNTANTS
-    from fedlearn.secure import PROTECTIONS
-    from fedlearn.strategies import STRATEGIES
-    from scenarios import BENCHMARKS, SCENARIOS
+@app.command()
+def describe(scenario: Annotated[str, typer.Argument(help="A name from `fedlearn list scenario`.")]) -> None:
+    """What a scenario does, its options with its defaults, its models, and examples."""
+    from scenarios.command.help import scenario_help
 
-    kinds = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
-    for registry in (*kinds, SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS):
-        typer.secho(registry.kind, bold=True)
-        for name, entry in registry.entries.items():
-            typer.echo(f"  {name:<19} {entry.summary}")
+    typer.echo(scenario_help(scenario))
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[str | None, typer.Argument(help="One kind of things only, as model or strategies.")] = None,
+) -> None:
+    """Everything that has a name: scenarios, models, data sets, partitions, protections..., a line each."""
+    from scenarios.command.listing import lines
+
+    for line, heading in lines(kind):
+        typer.secho(line, bold=heading)
 
 
 @app.command()
 def attack(
-    name: Annotated[str, typer.Argument(help="An attack from `fedlearn list`.")],
+    name: Annotated[str, typer.Argument(help="An attack from `fedlearn list attack`, or FILE.py:CLASS.")],
     run_folder: Annotated[Path, typer.Option("--run", help="Folder of a run made with --record.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Let a curious aggregator read its own recorded transcript, and nothing else."""
     from fedlearn.attacks import ATTACKS
     from fedlearn.protocol import PartyView
 
-    findings = ATTACKS.load(name)().run(PartyView.load(run_folder))
+    findings = ATTACKS.parse(name).run(PartyView.load(run_folder.expanduser()))
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in findings]))
         return
@@ -177,8 +174,7 @@ def attack(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="A benchmark from `fedlearn list`.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")] = False,
+    name: Annotated[str, typer.Argument(help="A benchmark from `fedlearn list benchmark`.")], as_json: Json = False
 ) -> None:
     """Measure here and now, beside whichever other libraries are installed; takes minutes."""
     from scenarios import BENCHMARKS
@@ -186,13 +182,36 @@ def bench(
     BENCHMARKS.load(name)(as_json)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command; a `BadInput` is one line and exit status 2, any other failure of ours exit status 1."""
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"fedlearn {version('fedlearn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def fedlearn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Federated, privacy-preserving training you can run, measure and attack."""
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Run the command, and end the process as `scenarios.command.ending` says."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(arguments)
-    except FedlearnError as error:
-        print(f"fedlearn: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, BadInput) else 1)
+        status = app(words, prog_name="fedlearn", standalone_mode=False) or 0
+        flush_output()
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        failure.tell("--json" in words)
+        status = failure.status
+    sys.exit(status)
 
 
 def run_module(scenario: str) -> None:

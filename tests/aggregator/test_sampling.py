@@ -17,6 +17,7 @@ from clients import Client, InlinePool
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError
 from fedlearn.secure import Plain
+from scenarios.command import build
 from scenarios.command.options import Options
 from tests.scenarios.command import fedlearn, last_json
 from tests.toys import toy_bags, toy_model, toy_paillier, toy_plain, toy_strategy
@@ -192,7 +193,7 @@ def test_a_codec_must_hold_the_largest_cohort():
     with pytest.raises(CodecError, match=r"20 clients does not fit a codec of 16 addends"):
         fit(Poisson(), toy_plain(), cohort=4, clients=20)
     assert Poisson.limit(100) > 150
-    protection = Options(cohort=100, sampler="poisson", protection="none").build_protection(100, bound=4.0)
+    protection = build.protection(Options(cohort=100, sampler="poisson", protection="none"), 100, bound=4.0)
     assert protection.codec.addends == Poisson.limit(100)
 
 
@@ -220,10 +221,10 @@ def test_the_command_takes_samplers_and_holds_a_resumed_run_to_its_own(tmp_path,
 def test_a_file_of_weights_belongs_to_the_configuration_with_what_it_says(tmp_path):
     file = tmp_path / "weights.txt"
     file.write_text("1\n2\n3\n")
-    before = Options(sampler=f"weighted:{file}").configuration("digits")
-    assert Options(sampler=f"weighted:{file}").configuration("digits") == before
+    before = build.configuration(Options(sampler=f"weighted:{file}"), "digits")
+    assert build.configuration(Options(sampler=f"weighted:{file}"), "digits") == before
     file.write_text("1\n2\n4\n")
-    assert Options(sampler=f"weighted:{file}").configuration("digits") != before
-    assert Options().configuration("digits") | {"sampler": "poisson"} == Options(sampler="poisson").configuration(
-        "digits"
+    assert build.configuration(Options(sampler=f"weighted:{file}"), "digits") != before
+    assert build.configuration(Options(), "digits") | {"sampler": "poisson"} == build.configuration(
+        Options(sampler="poisson"), "digits"
     )

@@ -8,7 +8,8 @@ import pytest
 
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS, leak_matching, leak_play
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
 
 EXPECTED = {
     "leak_words": {f"{score}_{rule}": (1, 1) for score in ("precision", "recall")

@@ -12,7 +12,8 @@ import pytest
 from fedlearn.datasets import DATASETS
 from fedlearn.errors import BadInput, DataError
 from scenarios import SCENARIOS
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
 from tests.scenarios.command import fedlearn
 
 WORDS = "the cat sees the dog and the dog sees the cat\n"
@@ -175,8 +176,8 @@ def test_without_matplotlib_a_story_goes_on(monkeypatch):
         ("book_spirals", {"clients": 3}, "--clients 3"),
         ("book_spirals", {"protection": "paillier"}, "--protection paillier"),
         ("book_gradient_check", {"data": "digits"}, "--data digits"),
-        ("book_spirals", {"lr": -1.0}, "lr -1.0"),
-        ("book_spirals", {"epochs": 0}, "epochs is 0"),
+        ("book_spirals", {"lr": -1.0}, "--lr is -1.0"),
+        ("book_spirals", {"epochs": 0}, "--epochs is 0"),
         ("book_shakespeare", {"data": "sample"}, "sample is for ham/spam"),
         ("book_sentiment", {"data": "trask"}, "trask is for characters"),
     ],

@@ -196,7 +196,7 @@ def test_a_network_that_cannot_be_is_refused(spec, says):
         (["--faults", "dropout=2"], "dropout is 2.0"),
         (["--pool", "processes"], "--pool processes has no effect in this scenario"),
         (["--clients", "2"], "2 clients"),
-        (["--rounds", "0"], "rounds is 0"),
+        (["--rounds", "0"], "--rounds is 0"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, says, capsys):

@@ -58,13 +58,13 @@ def test_images_can_be_dealt_instead(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--clients", "0"], "0 clients"),
-        (["--examples-per-client", "0"], "examples_per_client is 0"),
+        (["--clients", "0"], "--clients is 0"),
+        (["--examples-per-client", "0"], "--examples-per-client is 0"),
         (["--partition", "iid", "--examples-per-client", "5"], "give one of the two"),
         (["--cohort", "1001"], "cohort of 1001"),
         (["--stack", "perhaps"], "stack is 'perhaps'"),
         (["--transcript", "none"], "transcript is 'none'"),
-        (["--model", "spam"], "model spam is not for this scenario"),
+        (["--model", "spam"], "--model spam reads messages as sets of words"),
         (["--data", "enron"], "data set enron is for"),
     ],
 )

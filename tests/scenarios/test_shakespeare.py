@@ -10,7 +10,8 @@ import pytest
 
 from fedlearn.datasets import DATASETS
 from fedlearn.errors import BadInput, DataError
-from scenarios.command.options import Options, Outcome
+from scenarios.command.options import Options
+from scenarios.command.outcome import Outcome
 from scenarios.shakespeare import falls, letter_frequencies, run
 
 TINY = {"data": "sample_play", "dim": 12, "clients": 6, "cohort": 4, "rounds": 2, "key_bits": 512,
@@ -64,7 +65,7 @@ def test_a_text_without_speakers_is_dealt_out():
     Path("mine.txt").write_text("we all like short words, é and so on. " * 400, encoding="utf-8")
     outcome = told("run", data="mine.txt", protection="none", clients=5)
     assert "5 clients" in outcome.story
-    with pytest.raises(BadInput, match="0 speakers"):
+    with pytest.raises(BadInput, match="names no speakers"):
         told("natural", data="mine.txt", partition="natural")
 
 
@@ -88,7 +89,7 @@ def test_characters_that_the_public_part_lacks_are_read_as_spaces():
     [
         ({"model": "spam"}, "choose char_rnn, char_gru, char_lstm"),
         ({"clients": 61}, "has 60 speakers"),
-        ({"clients": 0}, "0 clients"),
+        ({"clients": 0}, "--clients is 0"),
         ({"partition": "shards:2"}, "shards:2 deals by class"),
         ({"data": "sample"}, "sample is for ham/spam"),
         ({"cohort": 7}, "cohort of 7"),

@@ -17,7 +17,8 @@ from fedlearn.strategies.fedavgm import FedAvgM
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedopt import FedAdagrad, FedAdam, FedYogi
 from fedlearn.strategies.fedprox import FedProx
-from scenarios.command.options import parse_strategy
+from scenarios.command import build
+from scenarios.command.options import Options
 from tests.toys import WORDS, toy_bags, toy_clients, toy_model, toy_plain
 
 LOCAL = {"epochs": 2, "batch_size": 4, "lr": 0.5, "max_weight": 64}
@@ -127,7 +128,7 @@ def test_fednova_weighs_deltas_per_step():
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES.entries])
 def test_every_strategy_learns_and_survives_the_plan(name):
-    strategy = parse_strategy(name, {"epochs": 2, "batch_size": 4})
+    strategy = build.strategy(Options(strategy=name, epochs=2, batch_size=4))
     assert type(strategy)(**strategy.arguments()) == strategy
     assert strategy.name == name
     model = toy_model()
@@ -136,14 +137,14 @@ def test_every_strategy_learns_and_survives_the_plan(name):
 
 
 def test_strategies_are_configured_by_name():
-    assert parse_strategy("fedprox:mu=0.5", {"lr": 0.2}) == FedProx(lr=0.2, mu=0.5)
+    assert build.strategy(Options(strategy="fedprox:mu=0.5", lr=0.2)) == FedProx(lr=0.2, mu=0.5)
     for text, says in (
         ("fedprox:nu=1", "has no 'nu'"),
         ("fedprox:mu=big", "number"),
         ("fedprox:mu=-1", "mu is -1"),
     ):
         with pytest.raises(BadInput, match=says):
-            parse_strategy(text, {})
+            build.strategy(Options(strategy=text))
     with pytest.raises(BadInput, match="beta is 1"):
         FedAvgM(beta=1.0)
     with pytest.raises(BadInput, match="tau"):

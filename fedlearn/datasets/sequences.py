@@ -1,0 +1,24 @@
+"""Messages as words in order, for models that read a text from its beginning to its end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlearn.datasets.corpus import Corpus
+from fedlearn.datasets.examples import Arrays
+from fedlearn.datasets.tokens import tokenize
+from fedlearn.datasets.vocabulary import Vocabulary
+
+LONGEST = 40  # words of a message that are read
+
+
+def encode_in_order(corpus: Corpus, vocabulary: Vocabulary, longest: int = LONGEST) -> Arrays:
+    """The last words of each message, int64 (n, longest), and its class, int64 (n,).
+
+    A shorter message has the id `len(vocabulary)`, which is no word's, in front of its words.
+    """
+    rows = np.full((len(corpus), longest), len(vocabulary), np.int64)
+    for row, text in zip(rows, corpus.texts, strict=True):
+        ids = vocabulary.in_order(tokenize(text))[-longest:]
+        row[longest - len(ids) :] = ids
+    return Arrays(rows, corpus.labels.astype(np.int64))

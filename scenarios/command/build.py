@@ -1,0 +1,214 @@
+"""The parts of a run, built as the options say."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, Literal
+
+from aggregator import Aggregator, Faults, RunFolder
+from aggregator.aggregator import Evaluate
+from aggregator.sampling import SAMPLERS, Sampler
+from clients import POOLS, ClientSource
+from clients.behaviours import BEHAVIOURS, infiltrate
+from fedlearn.crypto import FixedPoint
+from fedlearn.datasets import PARTITIONS
+from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.errors import BadInput
+from fedlearn.models import MODELS
+from fedlearn.models.base import Model
+from fedlearn.models.kinds import Kind
+from fedlearn.protocol import Pool
+from fedlearn.registry import Registry
+from fedlearn.secure import PROTECTIONS
+from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
+from fedlearn.seeding import stream
+from fedlearn.spec import Key, keys_of, read_settings
+from fedlearn.strategies import STRATEGIES, Strategy
+from scenarios.command.config import run_toml
+from scenarios.command.options import ABOUT, NOT_CONFIGURATION, Options, flag
+
+log = logging.getLogger(__name__)
+
+LOCAL = ("epochs", "batch_size", "lr")  # options that a strategy may have a key for
+CODEC_KEYS = {
+    "bits": Key(int, example="24"),
+    "bound": Key(float, example="4"),
+    "addends": Key(int, example="100"),
+    "overflow": Key(Literal["refuse", "clip"], example="clip"),
+}
+OWN: dict[str, Registry] = {  # options that may name a class of the user's own
+    "sampler": SAMPLERS, "partition": PARTITIONS, "malicious": BEHAVIOURS, "model": MODELS, "strategy": STRATEGIES,
+    "protection": PROTECTIONS,
+}  # fmt: skip
+
+
+def configuration(options: Options, scenario: str) -> dict[str, Any]:
+    """All that decides the run's numbers, the contents of the user's files among them."""
+    values = {name: getattr(options, name) for name in ABOUT if name not in NOT_CONFIGURATION}
+    for name, value in list(values.items()):
+        digest = _digest_of_files(name, value) if isinstance(value, str) else ""
+        if digest:
+            values[f"{name}_sha256"] = digest
+    return {"scenario": scenario} | values
+
+
+def _digest_of_files(name: str, value: str) -> str:
+    """SHA-256 of the files that an option names beside its data, or ""."""
+    files: list[Path] = []
+    if name in OWN:
+        thing, argument = OWN[name].split(value)
+        if ":" in thing:
+            files.append(Path(inspect.getfile(OWN[name].load(thing))))
+    else:
+        argument = value.partition(":")[2] if name == "vocabulary" else None
+    if argument and (file := Path(argument).expanduser()).is_file():
+        files.append(file)
+    if not files:
+        return ""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
+def folder(options: Options, scenario: str, data: dict[str, Any]) -> RunFolder:
+    """Where this run is kept; data: what the scenario says of its data set."""
+    path = options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
+    return RunFolder(
+        path, configuration(options, scenario), data,
+        record=options.record, resume=options.resume, transcript=options.transcript,
+        files={"run.toml": run_toml(options, scenario).encode()},
+    )  # fmt: skip
+
+
+def _unused(path: Path) -> Path:
+    """The path, or where a run of the same second has it, the path with a number."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(p for p in chain([path], numbered) if not p.exists())
+
+
+def model_class(options: Options, kinds: Sequence[type[Kind]]) -> type[Model]:
+    """The class of the model, which reads one of these kinds of samples; raises `BadInput` for any other."""
+    found = MODELS.load(options.model)
+    if not (inspect.isclass(found) and issubclass(found, Model)):
+        raise BadInput(f"--model {options.model} is no model: give a class derived from fedlearn.models.base.Model")
+    if found.reads not in kinds:
+        reads = found.reads.about if found.reads else "nothing that a scenario has"
+        fitting = [name for name in MODELS.entries if MODELS.load(name).reads in kinds]
+        raise BadInput(
+            f"--model {options.model} reads {reads}; this scenario has {' or '.join(kind.about for kind in kinds)}: "
+            f"choose {', '.join(fitting)} (`fedlearn list model` says where each can be used)"
+        )
+    return found
+
+
+def model(options: Options, samples: Kind) -> Model:
+    """The model for these samples, --dim wide, with first weights by the seed."""
+    kind = model_class(options, [type(samples)])
+    width = {} if options.dim is None else {"width": options.dim}
+    return kind.for_samples(samples, **width, rng=stream(options.seed, "model"))
+
+
+def strategy(options: Options, max_weight: int | None = None) -> Strategy:
+    """max_weight: the most examples that a client of the scenario has, where it is known to everybody.
+
+    Raises `BadInput` where the strategy's own keys contradict an option.
+    """
+    name, argument = STRATEGIES.split(options.strategy)
+    kind = STRATEGIES.load(name)
+    keys = keys_of(kind)
+    said = read_settings(argument, keys, f"strategy {name}", positional=False)
+    for key in LOCAL:
+        value = getattr(options, key)
+        if key in said and value is not None and key not in options.defaulted and value != said[key]:
+            raise BadInput(
+                f"{flag(key)} {value} and --strategy {options.strategy} contradict each other: give {key} once"
+            )
+    given = {key: getattr(options, key) for key in LOCAL} | {"max_weight": max_weight}
+    values = {key: value for key, value in given.items() if value is not None and key in keys}
+    built: Strategy = kind(**values | said)
+    return built
+
+
+def codec(text: str, **defaults: Any) -> FixedPoint:
+    """A codec from `bits=B,bound=X,addends=N,overflow=refuse|clip`; what is not named keeps its default."""
+    return FixedPoint(**defaults | read_settings(text or None, CODEC_KEYS, "codec", positional=False))
+
+
+def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound) -> Protection:
+    """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates."""
+    simulated = faults(options)
+    sampled = simulated.sampled(cohort) if simulated else cohort
+    most = SAMPLERS.load(SAMPLERS.split(options.sampler)[0]).limit(sampled)
+    default = replace(DEFAULT_CODEC, bound=bound, addends=max(DEFAULT_CODEC.addends, most))
+    fixed = codec(options.codec, **default.to_dict())
+    settings = Settings(fixed, options.key_bits, options.min_cohort, options.max_overlap, options.insecure_test_key)
+    built: Protection = PROTECTIONS.parse(options.protection or "none", settings)
+    return built
+
+
+def faults(options: Options) -> Faults | None:
+    return Faults.parse(options.faults)
+
+
+def sampler(options: Options, clients: ClientSource) -> Sampler:
+    """clients: a sampler that needs their numbers of examples, which no protection tells, asks them."""
+    built: Sampler = SAMPLERS.parse(options.sampler, lambda: [len(clients[i].data) for i in range(len(clients))])
+    return built
+
+
+def infiltrated(
+    options: Options, clients: ClientSource, classes: int, vocabulary: Vocabulary | None = None
+) -> ClientSource:
+    """The clients, some of them malicious where --malicious says so; classes, vocabulary: as in a `Crew`."""
+    if options.malicious is None:
+        return clients
+    people = infiltrate(
+        clients, options.malicious,
+        cohort=options.cohort or len(clients), seed=options.seed, classes=classes, vocabulary=vocabulary,
+    )  # fmt: skip
+    log.warning("some clients are malicious: %s", options.malicious)
+    return people
+
+
+def aggregator(
+    options: Options,
+    model: Model,
+    clients: ClientSource,
+    evaluate: Evaluate,
+    folder: RunFolder | None,
+    *,
+    bound: float = DEFAULT_CODEC.bound,
+    max_weight: int | None = None,
+    vocabulary: dict[str, Any] | None = None,
+) -> Aggregator:
+    """The server side. folder: None keeps nothing; bound: of the codec; max_weight: as in `strategy`."""
+    return Aggregator(
+        model,
+        strategy=strategy(options, max_weight),
+        protection=protection(options, options.cohort or len(clients), bound),
+        cohort=options.cohort,
+        sampler=sampler(options, clients),
+        seed=options.seed,
+        vocabulary=vocabulary,
+        evaluate=evaluate,
+        folder=folder,
+        trackers=options.trackers,
+        faults=faults(options),
+        stack=options.stack,
+        kernels=options.kernels,
+    )
+
+
+def pool(options: Options, clients: ClientSource) -> Pool:
+    arguments: dict[str, Any] = {} if options.pool == "inline" else {"workers": options.workers}
+    if options.pool == "ray":
+        arguments["address"] = options.ray_address
+    elif options.ray_address is not None:
+        raise BadInput(f"--ray-address {options.ray_address} has no effect with --pool {options.pool}: use --pool ray")
+    built: Pool = POOLS.load(options.pool)(clients, **arguments)
+    return built

@@ -1,0 +1,60 @@
+"""Options in a file: `--config FILE.toml`, and the run.toml in every run folder that repeats its run."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fedlearn.errors import BadInput
+from fedlearn.spec import did_you_mean
+from scenarios.command.options import ABOUT, Options
+
+RUN_TOML = "run.toml"
+SCENARIO = "scenario"
+PLACES = ("out", "resume")  # where a run is kept says nothing of the run
+
+
+def read_config(path: Path) -> dict[str, str]:
+    """The scenario and the options in a TOML file, as texts by name; `-` and `_` in a name are the same.
+
+    Raises `BadInput` for a file that cannot be read, an unknown name, or a value that is neither text, number nor
+    true or false.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadInput(f"cannot read {path} ({reason}): give a TOML file of options") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path} is no TOML: {error}; write each option as name = value, texts in quotes") from None
+    known = [SCENARIO, *(name for name in ABOUT if name not in PLACES)]
+    texts = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise BadInput(f"{path} has an unknown option {key}{did_you_mean(name, known)}: take it out")
+        if not isinstance(value, str | int | float):
+            raise BadInput(f"{path}: {key} is {value!r}, one text, number, true or false is needed")
+        texts[name] = _text(value)
+    return texts
+
+
+def run_toml(options: Options, scenario: str) -> str:
+    """A file that repeats this run when it is given with --config: whatever is not at its default."""
+    said = {name: value for name, value in options.said() if name not in PLACES}
+    lines = [f"# fedlearn run --config {RUN_TOML}", f"{SCENARIO} = {json.dumps(scenario)}"]
+    lines += [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in {"seed": options.seed, **said}.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return _text(value)
+    # A JSON string is a TOML string but for DEL, which TOML has escaped.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,74 @@
+"""How the command ends: one line on standard error, with --json an object on standard output, and an exit status.
+
+0 done, 2 bad input, 1 failed; 129 and more: a signal. An error that nobody expected is a fault of this program: its
+traceback is shown as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+import typer
+
+from fedlearn.errors import BadInput, FedlearnError
+from scenarios.command.options import ABOUT, flag
+
+BAD_INPUT, FAILED = 2, 1
+PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
+UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+# Names of options as Python has them, in a message: not as part of a longer name or of a path.
+PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it is told."""
+
+    kind: str
+    message: str
+    status: int
+
+    def tell(self, as_json: bool) -> None:
+        with suppress(OSError):  # a terminal that was closed
+            print(f"fedlearn: {self.message}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": {"type": self.kind, "message": self.message, "status": self.status}}))
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """What to tell of an error; None for one that only a fault in this program can explain."""
+    kind = type(error).__name__
+    if isinstance(error, UsageError):
+        return Failure("BadInput", error.format_message().rstrip("."), BAD_INPUT)  # type: ignore[attr-defined]
+    if isinstance(error, FedlearnError):
+        return Failure(kind, as_typed(str(error)), BAD_INPUT if isinstance(error, BadInput) else FAILED)
+    if isinstance(error, MemoryError):
+        remedy = "lower --dim, the size of --vocabulary, or --clients"
+        return Failure(kind, f"there is not enough memory ({str(error) or 'no details'}): {remedy}", FAILED)
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        if error.errno in PLACE:
+            return Failure(kind, f"{where}{error.strerror}: choose another place", BAD_INPUT)
+        return Failure(kind, f"{where}{error.strerror}", FAILED)
+    return None
+
+
+def as_typed(message: str) -> str:
+    """The message with options named as they are typed: --min-cohort, not min_cohort."""
+    return PYTHON_NAMES.sub(lambda found: flag(found[1]), message)
+
+
+def flush_output() -> None:
+    """Write out what was printed. Where that fails, nothing more is tried at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise

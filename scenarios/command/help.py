@@ -1,0 +1,123 @@
+"""What `fedlearn run --help`, `fedlearn run SCENARIO --help` and `fedlearn describe SCENARIO` print.
+
+Plain text that fits narrow terminals: an option and the grammar of its value, and under it what it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from fedlearn.errors import BadInput
+from scenarios import SCENARIOS
+from scenarios.command.options import ABOUT, DEFAULTS, PANELS, flag
+from scenarios.command.takes import Takes
+
+NARROWEST, WIDEST = 30, 100
+EXAMPLES = 2
+BREAK = "\0"  # before a blank that is there to break a line at, and nowhere else
+COMMON = {  # what every run takes beside the options of `Options`
+    "config": ("FILE.toml", "Options from a file; those that are typed count more."),
+    "json": ("", "One JSON object as the last line of output."),
+    "quiet": ("", "No bar, no table, no warnings."),
+}
+
+
+def run_help() -> str:
+    """The manual of `fedlearn run`, for no scenario in particular."""
+    lines = [
+        "fedlearn run SCENARIO [OPTIONS]",
+        "",
+        *_wrapped(
+            "Run a scenario: simulated clients train, and what each party saw is kept in a run folder. What is left "
+            "out is as the scenario has it; an option that has no effect in it is refused."
+        ),
+        "",
+        *_wrapped("fedlearn run SCENARIO --help shows the options of one scenario, with its defaults."),
+        *_wrapped("fedlearn list scenario names all of them."),
+        *_options(DEFAULTS),
+    ]
+    return "\n".join(lines)
+
+
+def scenario_help(name: str) -> str:
+    """The manual of one scenario: its options with its defaults, its models, data and examples."""
+    module = scenario_module(name)
+    takes: Takes = module.TAKES
+    about, examples = _story(module)
+    lines = [f"fedlearn run {name} [OPTIONS]", "", *about, *_options(takes.defaults)]
+    if "model" in takes.defaults:
+        lines += ["", "Models", *_wrapped(", ".join(_models(takes)), "  ")]
+    if takes.task:
+        lines += ["", "Data sets", *_wrapped(", ".join(_data_sets(takes.task)), "  ")]
+    examples += [f"fedlearn run {name} --seed 1 --json", f"fedlearn run {name} --out my-run"]
+    lines += ["", "Examples", *(f"  {line}" for line in examples[: max(EXAMPLES, len(examples) - EXAMPLES)])]
+    return "\n".join(lines)
+
+
+def scenario_module(name: str) -> ModuleType:
+    """The module of a scenario, which has its `run` and what it `TAKES`; raises `BadInput` for an unknown name."""
+    run = SCENARIOS.load(name)
+    module = sys.modules[run.__module__]
+    if not isinstance(getattr(module, "TAKES", None), Takes):
+        raise BadInput(f"scenario {name} at {module.__file__} has no TAKES: say there which options it takes")
+    return module
+
+
+def _models(takes: Takes) -> list[str]:
+    from fedlearn.models import MODELS
+
+    return [name for name in MODELS.entries if MODELS.load(name).reads in takes.reads] + ["FILE.py:CLASS"]
+
+
+def _data_sets(task: str) -> list[str]:
+    from fedlearn.datasets import DATASETS
+
+    return [name for name in DATASETS.entries if DATASETS.load(name).task == task]
+
+
+def _story(module: ModuleType) -> tuple[list[str], list[str]]:
+    """A module's docstring without its examples, wrapped, and the examples."""
+    paragraphs = re.split(r"\n\s*\n", inspect.getdoc(module) or "")
+    examples, about = [], []
+    for paragraph in paragraphs:
+        if paragraph.lstrip().startswith("fedlearn "):
+            examples += [re.sub(r"  +", "  # ", line.strip()) for line in paragraph.splitlines()]
+        else:
+            about += [*_wrapped(" ".join(paragraph.split())), ""]
+    return about[:-1], examples
+
+
+def _options(defaults: Mapping[str, Any]) -> Iterator[str]:
+    for panel in PANELS:
+        names = [name for name in defaults if ABOUT[name].panel == panel]
+        if names:
+            yield from ("", panel)
+            for name in names:
+                yield from _option(flag(name), ABOUT[name].form, ABOUT[name].help, defaults[name])
+    for name, (form, help) in COMMON.items():
+        yield from _option(flag(name), form, help, None)
+
+
+def _option(name: str, form: str, help: str, default: Any) -> Iterator[str]:
+    said = "" if default is None or default is False or default == "" else f" [{default}]"
+    # A grammar may be broken after | and a comma.
+    grammar = re.sub(r"(?<=[|,])(?=[^\s,|])", f"{BREAK} ", f"{name} {form}".rstrip() + said)
+    yield from (line.replace(f"{BREAK} ", "").replace(BREAK, "") for line in _wrapped(grammar, "  ", "      "))
+    yield from _wrapped(help, "      ")
+
+
+def _wrapped(text: str, first: str = "", later: str | None = None) -> list[str]:
+    """Lines no wider than the terminal, as long as words are not."""
+    width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns))
+    wrapper = textwrap.TextWrapper(
+        width, initial_indent=first, subsequent_indent=first if later is None else later,
+        break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+    return wrapper.wrap(text)

@@ -1,0 +1,53 @@
+"""What a scenario reports: an outcome with the figures that it states."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from aggregator import History, RunFolder
+from scenarios.command.options import Options
+
+
+@dataclass
+class Claim:
+    """One figure that a scenario states, under the name that its documentation uses."""
+
+    name: str
+    value: float
+    unit: str = ""
+
+
+@dataclass
+class Outcome:
+    """What a scenario reports. claims: the figures it states; story: its last words to the user."""
+
+    run_dir: Path
+    seed: int
+    rounds: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    model_sha256: str = ""
+    seconds: float = 0.0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    claims: list[Claim] = field(default_factory=list)
+    story: str = ""
+
+    @classmethod
+    def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
+        """The outcome of a federation."""
+        simulated = [record.simulated_seconds for record in history.rounds if record.simulated_seconds is not None]
+        if simulated:
+            lost = sum(record.clients_failed for record in history.rounds)
+            claims = [*claims, Claim("simulated_seconds", sum(simulated), "s"), Claim("clients_lost", lost)]
+        return cls(
+            folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
+            history.seconds, history.bytes_up, history.bytes_down, claims, story,
+        )  # fmt: skip
+
+    def to_dict(self, scenario: str) -> dict[str, Any]:
+        """Plain values, without the story."""
+        values = asdict(self) | {"run_dir": str(self.run_dir)}
+        values.pop("story")
+        return {"scenario": scenario} | values
