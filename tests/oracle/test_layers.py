@@ -200,7 +200,17 @@ def test_losses(name, options, given, target, reduction, dtype, tolerance):
 
 
 def test_every_layer_and_loss_stands_beside_pytorchs_under_its_arguments():
-    left_out = {"inplace", "device", "dtype", "size_average", "reduce", "return_indices", "proj_size"}
+    left_out = {
+        "inplace",
+        "device",
+        "dtype",
+        "size_average",
+        "reduce",
+        "return_indices",
+        "proj_size",
+        "min_value",
+        "max_value",
+    }
     left_out |= {"max_norm", "norm_type", "scale_grad_by_freq", "sparse"}
     of_no_name = {"ConvTranspose2d": {"padding_mode"}, "Embedding": {"_weight", "_freeze"}, "EmbeddingBag": {"_weight"}}
     containers = {"Module", "ModuleDict", "ModuleList", "ParameterList", "Sequential", "Dropout", "Embedding"}
