@@ -62,6 +62,15 @@ def test_rounded_floats_fail_the_same_property(x, bits):
     assert longest(mechanism(bits).quantise(x, 1.0)) <= 4**bits
 
 
+def test_where_rounding_to_the_nearest_would_not_end_the_rest_is_cut_off(monkeypatch):
+    monkeypatch.setattr("fedlearn.privacy.mechanism._ROUNDINGS", 0)
+    for n, bits in ((16_384, 8), (16_384, 16), (3, 31)):
+        x = np.random.default_rng(n).uniform(0.5, 1, n)
+        q = mechanism(bits).quantise(x, 1.0)
+        assert longest(q) <= 4**bits
+        assert longest(q) > 0.1 * 4**bits
+
+
 @given(st.integers(1, 3000), st.integers(0, 100), st.sampled_from([0.01, 0.5, 0.999, 1.0, 3.0]))
 def test_what_is_within_the_clip_is_rounded_to_the_nearest_and_what_is_longer_keeps_its_direction(n, seed, norm):
     x = np.random.default_rng(seed).normal(size=n)
