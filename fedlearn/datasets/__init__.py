@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from fedlearn.datasets.corpus import Corpus, split
 from fedlearn.datasets.dataset import CHARACTERS, CLASSES, MESSAGES, DataSet
 from fedlearn.errors import BadInput, DataError
 from fedlearn.registry import Registry
+from fedlearn.spec import did_you_mean
 
 if TYPE_CHECKING:
     from fedlearn.datasets.dense import Samples
@@ -22,6 +22,7 @@ __all__ = [
     "PARTITIONS",
     "VOCABULARIES",
     "Corpus",
+    "load",
     "load_corpus",
     "load_samples",
     "load_script",
@@ -71,41 +72,57 @@ VOCABULARIES = Registry(
 
 
 def load_corpus(name_or_file: str) -> Corpus:
-    """The messages of a named data set, or of a user's own tab-separated file.
+    """The messages of a named data set, of a user's own tab-separated file, or of one made by a Python file.
 
     Raises `DataError` for a file that is missing, malformed or not the pinned one, and `BadInput` for a
     named data set of another kind.
     """
     from fedlearn.datasets.messages import parse_messages
 
-    corpus: Corpus = _load(name_or_file, MESSAGES, parse_messages)
+    corpus: Corpus = load(name_or_file, MESSAGES, Corpus, parse_messages)
     return corpus
 
 
 def load_script(name_or_file: str) -> Script:
     """The text of a named data set, or of a user's own file; raises as `load_corpus` does."""
-    from fedlearn.datasets.text import parse_script
+    from fedlearn.datasets.text import Script, parse_script
 
-    script: Script = _load(name_or_file, CHARACTERS, parse_script)
+    script: Script = load(name_or_file, CHARACTERS, Script, parse_script)
     return script
 
 
-def load_samples(name: str) -> Samples:
-    """A named data set of numbers in classes; raises `BadInput` for any other."""
-    found: DataSet = DATASETS.load(name)
-    samples: Samples = _of_task(found, CLASSES).load()
-    return samples
+def load_samples(name_or_file: str) -> Samples:
+    """Numbers in classes: of a named data set, or made by a Python file; raises as `load_corpus` does.
+
+    What a Python file makes may be a pair of arrays too: features (n, ...) and classes (n,).
+    """
+    from fedlearn.datasets.dense import Samples
+
+    found = load(name_or_file, CLASSES, (Samples, tuple))
+    return found if isinstance(found, Samples) else Samples.of(name_or_file, *found, source=f"made by {name_or_file}")
 
 
-def _load(name_or_file: str, task: str, parse: Callable[[bytes, str, str], Any]) -> Any:
-    if name_or_file in DATASETS.entries:
-        return _of_task(DATASETS.load(name_or_file), task).load()
-    if not os.path.exists(name_or_file):  # unlike Path.exists, false also for a path that cannot be
-        near = get_close_matches(name_or_file, DATASETS.entries, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+def load(
+    name_or_file: str,
+    task: str,
+    kinds: type | tuple[type, ...],
+    parse: Callable[[bytes, str, str], Any] | None = None,
+) -> Any:
+    """The data of a named data set for this task, of a user's own file, or of `file.py:NAME`; an instance of `kinds`.
+
+    NAME is a `DataSet`, a class of such, or a function without arguments that returns the data.
+    parse: reads a file from its bytes, name and origin; None where no file can be read.
+    """
+    name, argument = DATASETS.split(name_or_file)
+    if name in DATASETS.entries and argument is None:
+        return _of_task(DATASETS.load(name), task).load()
+    if ":" in name:
+        return _made_by(name_or_file, task, kinds)
+    if parse is None or not os.path.exists(name_or_file):  # unlike Path.exists, false also for a path that cannot be
+        own = "file.py:NAME" if parse is None else "the path of a file of your own, file.py:NAME"
         raise DataError(
-            f"{name_or_file!r} is neither a file nor a data set{hint}: give the path of a file of your own, "
-            f"or one of {', '.join(_names(task))}"
+            f"{name_or_file!r} is neither a file nor a data set{did_you_mean(name_or_file, DATASETS.entries)}: "
+            f"give {own}, or one of {', '.join(names_for(task))}"
         )
     path = Path(name_or_file)
     try:
@@ -115,11 +132,28 @@ def _load(name_or_file: str, task: str, parse: Callable[[bytes, str, str], Any])
     return parse(data, str(path), f"file {path}")
 
 
+def names_for(task: str) -> list[str]:
+    """The named data sets of a kind."""
+    return [name for name in DATASETS.entries if DATASETS.load(name).task == task]
+
+
+def _made_by(place: str, task: str, kinds: type | tuple[type, ...]) -> Any:
+    found = DATASETS.load(place)
+    if isinstance(found, type) and issubclass(found, DataSet):
+        made: Any = found  # with fields that all have defaults
+        found = made()
+    make = _of_task(found, task).load if isinstance(found, DataSet) else found
+    data = make() if callable(make) else make
+    if not isinstance(data, kinds) or (isinstance(data, tuple) and len(data) != 2):
+        raise BadInput(f"{place} makes a {type(data).__name__}: make data for {task}, {_named(kinds)}")
+    return data
+
+
+def _named(kinds: type | tuple[type, ...]) -> str:
+    return " or ".join(f"a {kind.__name__}" for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+
+
 def _of_task(found: DataSet, task: str) -> DataSet:
     if found.task != task:
-        raise BadInput(f"data set {found.name} is for {found.task}, not {task}: choose {', '.join(_names(task))}")
+        raise BadInput(f"data set {found.name} is for {found.task}, not {task}: choose {', '.join(names_for(task))}")
     return found
-
-
-def _names(task: str) -> list[str]:
-    return [name for name in DATASETS.entries if DATASETS.load(name).task == task]

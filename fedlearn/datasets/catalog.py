@@ -10,7 +10,6 @@ from typing import Any
 from fedlearn.datasets import DATASETS, load_corpus
 from fedlearn.datasets.corpus import SPAM, Corpus
 from fedlearn.datasets.dataset import DataSet
-from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Alphabet, Script
 from fedlearn.datasets.tokens import tokenize
 
@@ -56,7 +55,8 @@ def show(name_or_file: str) -> Description:
 
 @singledispatch
 def _facts(data: Any) -> dict[str, str]:
-    raise TypeError(f"no description of a {type(data).__name__}: register one beside those below")
+    facts: dict[str, str] = data.facts() if hasattr(data, "facts") else {"examples": f"{len(data):,}"}
+    return facts
 
 
 @_facts.register
@@ -80,15 +80,6 @@ def _(data: Script) -> dict[str, str]:
     return {
         "characters": f"{len(data):,}, {len(Alphabet(data.text))} distinct",
         "speakers": f"{len(speakers):,}" + (f", the most by {', '.join(largest)}" if largest else ""),
-    }
-
-
-@_facts.register
-def _(data: Samples) -> dict[str, str]:
-    counts = Counter(data.labels.tolist())
-    return {
-        "examples": f"{len(data):,} of {data.features.shape[1]} features",
-        "classes": ", ".join(f"{label}: {counts[label]}" for label in range(data.classes)),
     }
 
 

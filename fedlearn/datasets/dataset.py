@@ -17,15 +17,16 @@ from fedlearn.errors import DataError
 
 FOLDER_VARIABLE = "FEDLEARN_DATA"
 MESSAGES, CHARACTERS, CLASSES = "ham/spam", "characters", "classes"
-ALTERNATIVES = {
-    MESSAGES: "use --data sample",
-    CHARACTERS: "use --data sample_play or a text of your own with --data FILE",
-}
 
 
 @dataclass(frozen=True)
 class DataSet(ABC):
-    """A data set by name: `task` says what it is for, `clients` who its natural clients are."""
+    """A data set by name: `task` says what it is for, `clients` who its natural clients are.
+
+    A data set for a new task stands in a file of its own: it names the task by a word, loads data of a type of its
+    own, and that type may say by `facts()` what `fedlearn data show` prints (a text by name), by `users` whose each
+    example is. `instead` says what to use where the data are not at hand.
+    """
 
     name: str
     task: str
@@ -35,6 +36,7 @@ class DataSet(ABC):
     origin: str
     private: bool = False
     """Real people's words: never printed."""
+    instead: str = ""
 
     @abstractmethod
     def load(self) -> Any:
@@ -111,7 +113,7 @@ class FileSet(DataSet):
             remedy = f"make it (no public download of exactly this file; {self.origin})"
         return DataError(
             f"data set {self.name} needs the file {self.filename} ({looked}): set {FOLDER_VARIABLE} to the "
-            f"folder that holds it, {remedy}, or {ALTERNATIVES[self.task]}"
+            f"folder that holds it, {remedy}, or {self.instead or 'choose other data with --data'}"
         )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -28,17 +31,61 @@ class Samples:
     synthetic: bool
     sha256: str
     source: str
+    users: tuple[str, ...] | None = None
+    """Whose each row is, (n,), where that is known: the clients of --partition natural."""
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.labels):
             raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        features: np.ndarray,
+        labels: np.ndarray,
+        *,
+        source: str,
+        synthetic: bool = False,
+        users: Sequence[str] | None = None,
+    ) -> Self:
+        """From features (n, ...), which become rows, and whole numbers from 0 as classes (n,).
+
+        Raises `DataError` for other labels, or features that are not finite numbers.
+        """
+        try:
+            rows = np.asarray(features, np.float32)
+            classes = np.asarray(labels)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name}: features are no numbers ({error}): give an array (n, d)") from None
+        rows = np.ascontiguousarray(rows.reshape(len(rows), -1) if rows.ndim else rows[None, None])
+        whole = classes.dtype.kind in "iuf" and np.array_equal(classes, np.floor(classes))
+        if not whole or classes.shape != (len(rows),) or not len(rows) or classes.min() < 0:
+            raise DataError(f"{name}: {len(rows)} rows, labels {classes.shape}: give each row a whole number from 0")
+        if not np.isfinite(rows).all():
+            raise DataError(f"{name}: a feature is not finite: take such rows out")
+        classes = classes.astype(np.int64)
+        digest = sha256(rows.tobytes() + classes.tobytes()).hexdigest()
+        whose = None if users is None else tuple(users)
+        return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
+
     def __len__(self) -> int:
         return len(self.labels)
 
+    def facts(self) -> dict[str, str]:
+        """What `fedlearn data show` prints."""
+        counts = Counter(self.labels.tolist())
+        users = {} if self.users is None else {"users": f"{len(set(self.users)):,}"}
+        return {
+            "examples": f"{len(self):,} of {self.features.shape[1]} features",
+            "classes": ", ".join(f"{label}: {counts[label]}" for label in range(self.classes)),
+            **users,
+        }
+
     def take(self, indices: np.ndarray) -> Samples:
         """The rows at `indices`, in that order."""
-        return replace(self, features=self.features[indices], labels=self.labels[indices])
+        users = None if self.users is None else tuple(self.users[int(index)] for index in indices)
+        return replace(self, features=self.features[indices], labels=self.labels[indices], users=users)
 
     def examples(self) -> Arrays:
         """Features and classes as a model takes them; views."""
@@ -61,7 +108,7 @@ def load_digits() -> Samples:
         raise DataError("data set digits needs scikit-learn: pip install 'fedlearn[datasets]'")
     with gzip.open(Path(library.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), "rt") as file:
         table = np.loadtxt(file, delimiter=",")
-    return _samples("digits", table[:, :-1] / 16.0, table[:, -1], synthetic=False, source=DIGITS.origin)
+    return Samples.of("digits", table[:, :-1] / 16.0, table[:, -1], source=DIGITS.origin)
 
 
 def spirals(per_arm: int, arms: int, turns: float, noise: float, rng: np.random.Generator) -> Samples:
@@ -76,14 +123,7 @@ def spirals(per_arm: int, arms: int, turns: float, noise: float, rng: np.random.
     radius = np.tile(np.linspace(0.05, 1.0, per_arm), arms)
     angle = 2.0 * np.pi * (labels / arms + turns * radius) + noise * rng.standard_normal(len(labels))
     features = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    return _samples("spirals", features, labels, synthetic=True, source=SPIRALS.origin)
-
-
-def _samples(name: str, features: np.ndarray, labels: np.ndarray, synthetic: bool, source: str) -> Samples:
-    features = np.ascontiguousarray(features, dtype=np.float32)
-    labels = labels.astype(np.int64)
-    digest = sha256(features.tobytes() + labels.tobytes()).hexdigest()
-    return Samples(name, features, labels, int(labels.max()) + 1, synthetic, digest, source)
+    return Samples.of("spirals", features, labels, synthetic=True, source=SPIRALS.origin)
 
 
 DIGITS = GeneratedSet(

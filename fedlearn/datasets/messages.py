@@ -94,6 +94,7 @@ def _label(value: str, name: str, number: int) -> int:
 SMS_SPAM = FileSet(
     name="sms_spam",
     task=MESSAGES,
+    instead="use --data sample",
     records="5,574 SMS",
     clients="none",
     licence="CC BY 4.0",
@@ -108,6 +109,7 @@ SMS_SPAM = FileSet(
 ENRON = FileSet(
     name="enron",
     task=MESSAGES,
+    instead="use --data sample",
     records="6,000 e-mails",
     clients="6 mailboxes",
     licence="none stated; published for research",

@@ -77,9 +77,9 @@ def _models(takes: Takes) -> list[str]:
 
 
 def _data_sets(task: str) -> list[str]:
-    from fedlearn.datasets import DATASETS
+    from fedlearn.datasets import names_for
 
-    return [name for name in DATASETS.entries if DATASETS.load(name).task == task]
+    return [*names_for(task), "FILE.py:NAME"]
 
 
 def _story(module: ModuleType) -> tuple[list[str], list[str]]:
