@@ -77,7 +77,7 @@ class Aggregator:
         self.strategy = given.as_strategy(strategy)
         self.protection = given.as_protection(protection)
         self._protection_given = protection
-        self.cohort = None if cohort is None else given.whole_number("cohort", cohort, 1)
+        self.cohort = None if cohort is None else given.whole_number("cohort", cohort)
         self.sampler = given.as_sampler(sampler)
         self.seed = given.whole_number("seed", seed, 0, given.LARGEST_SEED)
         self.vocabulary = vocabulary or {}

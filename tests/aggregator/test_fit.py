@@ -173,7 +173,7 @@ def test_nan_in_every_update_ends_the_run_with_the_reason():
     [
         ({"rounds": 0}, "rounds is 0"),
         ({"cohort": 4}, "cohort of 4 cannot be sampled from 3"),
-        ({"cohort": 0}, "cohort is 0"),
+        ({"cohort": 0}, "cohort of 0"),
         ({"cohort": 2, "protection": toy_paillier()}, "cohort of 2 clients is under the minimum of 3"),
     ],
 )

@@ -93,11 +93,10 @@ def test_seeds_of_64_bits_work(seed):
      ({"sampler": "weighted"}, "give Weighted(numbers)"), ({"sampler": 5}, "sampler is 5; give"),
      ({"faults": 0.1}, "faults is 0.1; give"), ({"folder": 3}, "folder is 3; give"),
      ({"evaluate": 0.5}, "evaluate is 0.5; give a function"),
-     ({"seed": None}, "seed is None, a whole number from 0 to 18446744073709551615 is needed"),
+     ({"seed": None}, "seed is None, a whole number is needed"),
      ({"seed": -1}, "seed is -1, it must be from 0"), ({"seed": 2**64}, "seed is 18446744073709551616, it must be"),
      ({"seed": True}, "seed is True"), ({"seed": 1.0}, "seed is 1.0"), ({"seed": float("nan")}, "seed is nan"),
-     ({"seed": "3"}, "seed is '3'"), ({"cohort": 2.5}, "cohort is 2.5"), ({"cohort": True}, "cohort is True"),
-     ({"cohort": -3}, "cohort is -3")],
+     ({"seed": "3"}, "seed is '3'"), ({"cohort": 2.5}, "cohort is 2.5"), ({"cohort": True}, "cohort is True")],
 )  # fmt: skip
 def test_anything_else_is_refused_with_what_was_expected(change, says):
     with pytest.raises(BadInput, match=re.escape(says)):
