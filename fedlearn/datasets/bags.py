@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,9 +71,12 @@ def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:
 
 def encode_texts(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary) -> Bags:
     """As `encode`, for texts with a label each (n,)."""
-    rows = [vocabulary.ids(tokenize(text)) for text in texts]
-    indices = np.concatenate([np.empty(0, dtype=np.int32), *rows])
-    return Bags(indices, _offsets(np.array([len(row) for row in rows])), labels.astype(np.float32))
+    indices, lengths = array("i"), array("q")
+    for text in texts:
+        row = vocabulary.row(tokenize(text))
+        indices.extend(row)
+        lengths.append(len(row))
+    return Bags(np.array(indices, np.int32), _offsets(np.array(lengths, np.int64)), labels.astype(np.float32))
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

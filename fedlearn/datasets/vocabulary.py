@@ -13,7 +13,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput
 
 MAX_SIZE = 2**24
+REMEMBERED = 2**20  # tokens whose bucket is not computed again
 
 
 class Vocabulary(ABC):
@@ -32,9 +32,16 @@ class Vocabulary(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    @abstractmethod
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
-        """The distinct ids of `tokens`, ascending, int32 of shape (k,): a message as a set of words."""
+        """The distinct ids of `tokens`, ascending, int32 of shape (k,): a message as a set of words.
+
+        Raises `BadInput` for a text where a list of its tokens is meant.
+        """
+        return np.array(self.row(_listed(tokens, "tokens")), dtype=np.int32)
+
+    @abstractmethod
+    def row(self, tokens: Iterable[str]) -> list[int]:
+        """As `ids`, unchecked and as a list: what is done to each of many messages."""
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
         """The id of each of `tokens` that has one, in their order and as often, int32 (k,)."""
@@ -45,11 +52,26 @@ class Vocabulary(ABC):
         """Plain values that say all about it, for the run plan."""
 
 
-@lru_cache(maxsize=2**16)
 def bucket(token: str, buckets: int) -> int:
     """BLAKE2b (RFC 7693, 8-byte digest, little-endian) of the token's UTF-8 bytes, modulo `buckets`."""
     digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") % buckets
+
+
+class _Buckets(dict[str, int]):
+    """The bucket of every token that was asked for, of the last million or so."""
+
+    def __init__(self, buckets: int):
+        self.buckets = buckets
+
+    def __missing__(self, token: str) -> int:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        self[token] = found = bucket(token, self.buckets)
+        return found
+
+    def __reduce__(self) -> tuple[type[_Buckets], tuple[int]]:
+        return _Buckets, (self.buckets,)
 
 
 class HashedVocabulary(Vocabulary):
@@ -59,6 +81,7 @@ class HashedVocabulary(Vocabulary):
         if not 1 <= buckets <= MAX_SIZE:
             raise BadInput(f"{buckets} hash buckets: give from 1 to {MAX_SIZE}")
         self.buckets = buckets
+        self._bucket_of = _Buckets(buckets)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HashedVocabulary:
@@ -70,8 +93,8 @@ class HashedVocabulary(Vocabulary):
     def __len__(self) -> int:
         return self.buckets
 
-    def ids(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array(sorted({bucket(token, self.buckets) for token in tokens}), dtype=np.int32)
+    def row(self, tokens: Iterable[str]) -> list[int]:
+        return sorted(set(map(self._bucket_of.__getitem__, tokens)))
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
         return np.array([bucket(token, self.buckets) for token in tokens], dtype=np.int32)
@@ -81,16 +104,17 @@ class HashedVocabulary(Vocabulary):
 
 
 class ExplicitVocabulary(Vocabulary):
-    """A public list of words; others are dropped."""
+    """A public list of words, each as `tokenize` gives it; others are dropped."""
 
     def __init__(self, words: Iterable[str]):
-        self.words = tuple(words)
+        self.words = tuple(_listed(words, "words"))
         self._ids = {word: index for index, word in enumerate(self.words)}
         if not 1 <= len(self.words) <= MAX_SIZE:
             raise BadInput(f"vocabulary of {len(self.words)} words: give from 1 to {MAX_SIZE}")
         if len(self._ids) < len(self.words):
             word, count = Counter(self.words).most_common(1)[0]
             raise BadInput(f"vocabulary names the word {word!r} {count} times: give each word once")
+        _refuse_what_no_text_gives(self.words)
 
     @classmethod
     def from_spec(cls, argument: str | None) -> ExplicitVocabulary:
@@ -117,7 +141,7 @@ class ExplicitVocabulary(Vocabulary):
         """
         if size < 1:
             raise BadInput(f"vocabulary of {size} words: give at least 1")
-        counts = Counter(word for text in texts for word in set(tokenize(text)))
+        counts = Counter(word for text in _listed(texts, "texts") for word in set(tokenize(text)))
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(ranked[:size])
 
@@ -130,14 +154,33 @@ class ExplicitVocabulary(Vocabulary):
             raise BadInput(f"word {index} of a vocabulary of {len(self.words)}: give 0 to {len(self.words) - 1}")
         return self.words[index]
 
-    def ids(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array(sorted({self._ids[t] for t in tokens if t in self._ids}), dtype=np.int32)
+    def row(self, tokens: Iterable[str]) -> list[int]:
+        return sorted({self._ids[t] for t in tokens if t in self._ids})
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
         return np.array([self._ids[t] for t in tokens if t in self._ids], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "explicit", "words": list(self.words)}
+
+
+def _listed(strings: Iterable[str], what: str) -> Iterable[str]:
+    """The strings; raises `BadInput` for a single one, whose characters would be taken for them."""
+    if isinstance(strings, str | bytes):
+        raise BadInput(f"{strings[:40]!r} where a list of {what} is meant: give a list, as from tokenize(text)")
+    return strings
+
+
+def _refuse_what_no_text_gives(words: tuple[str, ...]) -> None:
+    lost = [word for word in words if tokenize(word) != [word]]
+    if lost:
+        tokens = tokenize(lost[0])
+        gives = f"it is read as {', '.join(map(repr, tokens[:4]))}" if tokens else "nothing of it is a token"
+        others = f" (and {len(lost) - 1} more like it)" if len(lost) > 1 else ""
+        raise BadInput(
+            f"vocabulary word {lost[0][:40]!r}{others} can be in no text, since {gives}: "
+            "write each word as fedlearn.datasets.tokens.tokenize gives it"
+        )
 
 
 def vocabulary_from_dict(values: Mapping[str, Any]) -> Vocabulary:

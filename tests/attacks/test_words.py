@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from fedlearn.strategies import FedAvg
 from scenarios.command.options import Options
 
 VOCABULARY = 2000
-WORDS = ExplicitVocabulary([f"w{i}" for i in range(VOCABULARY)])
+WORDS = ExplicitVocabulary(map("".join, islice(product("abcdefghij", repeat=4), VOCABULARY)))
 CODEC = FixedPoint(bits=28, bound=4.0, addends=100)
 real = pytest.mark.skipif(
     not (Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "SMSSpamCollection.tsv").exists(),
@@ -60,7 +61,7 @@ def recorded(folder: Path, held: list[list[np.ndarray]], strategy: FedAvg, prote
 
 
 def worded(rows: list[np.ndarray]) -> list[set[str]]:
-    return [{f"w{i}" for i in row} for row in rows]
+    return [{WORDS.word(i) for i in row} for row in rows]
 
 
 TRAINING = FedAvg(lr=0.5, max_weight=64)

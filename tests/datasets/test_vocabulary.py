@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from hashlib import blake2b
 
 import numpy as np
@@ -11,7 +12,7 @@ from fedlearn.datasets import VOCABULARIES
 from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary, vocabulary_from_dict
 from fedlearn.errors import BadInput
 
-WORDS = st.lists(st.text(min_size=1), min_size=1, unique=True)
+WORDS = st.lists(st.from_regex("[a-zäж]{1,6}|[0-9]{1,3}|[$!]", fullmatch=True), min_size=1, unique=True)
 
 
 @given(st.lists(st.text()), st.integers(1, 2**20))
@@ -21,6 +22,7 @@ def test_hashed_ids_are_distinct_ascending_and_in_range(tokens, buckets):
     assert np.all(np.diff(ids) > 0)
     assert np.all((ids >= 0) & (ids < buckets))
     expected = {int.from_bytes(blake2b(t.encode(), digest_size=8).digest(), "little") % buckets for t in tokens}
+    assert HashedVocabulary(buckets).ids(tokens).tolist() == ids.tolist()
     assert set(ids.tolist()) == expected
 
 
@@ -107,3 +109,34 @@ def test_a_repeated_word_is_named():
 def test_a_word_outside_the_vocabulary_is_refused(index):
     with pytest.raises(BadInput, match="give 0 to 1"):
         ExplicitVocabulary(["a", "b"]).word(index)
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("credit card", "read as 'credit', 'card'"), ("Pizza", "read as 'pizza'"), ("2nd", "'2', 'nd'"), ("-", "nothing")],
+)
+def test_a_word_that_no_text_can_hold_is_refused_by_name(tmp_path, word, reason):
+    with pytest.raises(BadInput, match=rf"word '{word}' .*{reason}"):
+        ExplicitVocabulary(["pizza", word])
+    (tmp_path / "words").write_text("pizza\nWin\nFREE\n")
+    with pytest.raises(BadInput, match=r"'Win' \(and 1 more like it\)"):
+        VOCABULARIES.parse(f"explicit:{tmp_path / 'words'}")
+
+
+def test_a_text_is_no_list_of_tokens():
+    for vocabulary in (HashedVocabulary(), ExplicitVocabulary(["a"])):
+        with pytest.raises(BadInput, match="'a prize' where a list of tokens is meant"):
+            vocabulary.ids("a prize")
+    with pytest.raises(BadInput, match="list of words"):
+        ExplicitVocabulary("abc")
+    with pytest.raises(BadInput, match="list of texts"):
+        ExplicitVocabulary.from_public_texts("win a prize", 3)
+
+
+def test_a_vocabulary_travels_without_the_tokens_that_it_has_met():
+    vocabulary = HashedVocabulary()
+    before = len(pickle.dumps(vocabulary))
+    ids = vocabulary.ids(["pizza", "password"])
+    twin = pickle.loads(pickle.dumps(vocabulary))
+    assert len(pickle.dumps(vocabulary)) == before
+    assert np.array_equal(twin.ids(["pizza", "password"]), ids)
