@@ -2,13 +2,15 @@
 
 Each question has an answer that can be worked out by hand or measured; a small engine goes wrong where a node is
 used twice, where a gradient comes in from above, or where time steps are many. The last toy stands in for bAbI,
-which is not at hand: the same kind of sentence ("mary moved to the kitchen"), written by this program.
+which is not at hand: the same kind of sentence ("mary moved to the kitchen"), written by this program. The first
+question is the usual example of automatic differentiation, y = sin(x1) + x1 x2, with its value and both slopes.
 
     fedlearn run book_autograd
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,7 +82,13 @@ def questions(seed: int) -> list[Question]:
     shared = Tensor(x, requires_grad=True)
     left, right = rng.standard_normal((4, 2)), rng.standard_normal((4, 2))
     confident = Tensor([[1000.0, 0.0]])
+    x1, x2 = Tensor(2.0, requires_grad=True), Tensor(5.0, requires_grad=True)
+    y = x1.sin() + x1 * x2
+    by_x1, by_x2 = grad(y, [x1, x2])
     return [
+        Question("sin_x1_plus_x1_x2", "y = sin(x1) + x1 x2 at (2, 5)", y.item(), math.sin(2) + 10, "-"),
+        Question("slope_by_x1", "its slope by x1, cos(x1) + x2", by_x1.item(), math.cos(2) + 5, "-"),
+        Question("slope_by_x2", "its slope by x2, x1", by_x2.item(), 2, "-"),
         Question("slope_of_4a_plus_4a", "slope of 4a + 4a", slope(lambda a: a * 4 + a * 4), 8, "12 (Weidman)"),
         Question("slope_of_product", "slope of (4a + 3)(a + 2) at 3", slope(lambda a: (a * 4 + 3) * (a + 2)), 35, "-"),
         Question("slope_of_a_plus_number", "slope of a + 1", slope(lambda a: a + 1), 1, "graph lost (Trask)"),

@@ -78,8 +78,8 @@ class Op:
                 wanted = wanted or x.requires_grad
                 values.append(x._data)
             else:
-                kind = type(x)
-                if kind not in PLAIN or (kind is np.ndarray and x.dtype.char not in NUMBERS):
+                given = type(x)
+                if given not in PLAIN or (given is np.ndarray and x.dtype.char not in NUMBERS):
                     odd = True
                 values.append(x)
         if odd and tensors:
@@ -99,7 +99,8 @@ class Op:
             result = np.asarray(result)
         if result.dtype.char != "f" and not self.as_is:
             values, result, kept = self._settle(values, params, result, kept)
-        out = Node.computed.__new__(Node.computed)
+        kind = Node.computed
+        out = kind.__new__(kind)
         out._data = result
         out._id = next_id()
         if self.view and result.base is not None:

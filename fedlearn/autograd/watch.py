@@ -26,7 +26,9 @@ def announce(tensor: Node, now: int) -> None:
     """The tensor's numbers have just been changed."""
     global latest
     latest = now
-    memory = memory_of(tensor)
+    memory = tensor._memory
+    if memory is None or memory.array is not tensor._data:
+        memory = memory_of(tensor)
     memory.changed = now
     memory.seen = None
 

@@ -45,6 +45,8 @@ def assert_pictures(outcome: Outcome, *names: str) -> None:
 
 def test_autograd_answers_every_question_and_its_toys_learn():
     found = claims(run("book_autograd", epochs=6))
+    assert found["sin_x1_plus_x1_x2"] == pytest.approx(10.9092974)
+    assert (found["slope_by_x1"], found["slope_by_x2"]) == (pytest.approx(4.5838532), 2)
     assert found["slope_of_4a_plus_4a"] == 8
     assert found["slope_of_product"] == 35
     assert found["row_selected_twice"] == 2
