@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.nn import functional as F
-from fedlearn.nn.functional.arguments import real, whole
+from fedlearn.nn.functional.arguments import real, shaped, whole
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 
@@ -144,7 +144,7 @@ class PReLU(Module):
     """A leaky ReLU whose slope is trained: one, or one for each channel of (N, C, ...)."""
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25):
-        count = whole(num_parameters, "num_parameters", 1)
+        (count,) = shaped((whole(num_parameters, "num_parameters", 1),), "num_parameters")
         self.weight = Parameter(np.full(count, real(init, "init"), np.float32))
 
     def forward(self, input: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn.autograd import ops
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
-from fedlearn.nn.functional.arguments import axis_of, numbers, real, whole
+from fedlearn.nn.functional.arguments import axis_of, numbers, real, shaped, whole
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 
@@ -58,7 +58,7 @@ class Dropout(Module):
 
 def empty(*shape: int) -> Any:
     """A parameter of zeros, to be filled."""
-    return Parameter(np.zeros([whole(size, f"a size of a parameter {shape}", 0) for size in shape], np.float32))
+    return Parameter(np.zeros(shaped(shape, "a parameter"), np.float32))
 
 
 def drawn(fan_in: int, rng: np.random.Generator | None, *shape: int) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
-from fedlearn.nn.functional.arguments import floats, real, whole
+from fedlearn.nn.functional.arguments import floats, real, shaped, whole
 from fedlearn.nn.functional.normalization import normalized
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Buffer, Parameter
@@ -29,7 +29,7 @@ class _BatchNorm(Module):
         *,
         bias: bool = True,
     ):
-        channels = whole(num_features, "num_features", 1)
+        (channels,) = shaped((whole(num_features, "num_features", 1),), "num_features")
         if not real(eps, "eps", 0):
             raise BadInput("eps is 0, and a channel may have variance 0: give a number above 0")
         self.eps = eps
@@ -81,7 +81,7 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ):
-        shape = normalized(normalized_shape)
+        shape = shaped(normalized(normalized_shape), "normalized_shape")
         self.normalized_shape = shape
         self.eps = real(eps, "eps", 0)
         self.weight = Parameter(np.ones(shape, np.float32)) if elementwise_affine else None
@@ -98,6 +98,7 @@ class GroupNorm(Module):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
     ):
         groups, channels = whole(num_groups, "num_groups", 1), whole(num_channels, "num_channels", 1)
+        shaped((channels,), "num_channels")
         if channels % groups:
             raise BadInput(f"{channels} channels are no multiple of {groups} groups: change one")
         self.num_groups = groups

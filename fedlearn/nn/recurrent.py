@@ -32,7 +32,7 @@ class _Layers(Recurrent):
         rng: np.random.Generator | None = None,
     ):
         self._set_sizes(input_size, hidden_size)
-        self.num_layers = whole(num_layers, "num_layers", 1)
+        self.num_layers = whole(num_layers, "num_layers", 1, 1000)
         self.batch_first = batch_first
         self.dropout = real(dropout, "dropout", 0, 1)
         self.bidirectional = bidirectional

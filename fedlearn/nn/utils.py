@@ -36,8 +36,9 @@ def clip_grad_norm_(
         raise BadInput(f"the gradients have the norm {total}: lower the learning rate, or look for a division by 0")
     factor = max_norm / (total + 1e-6)
     if not factor >= 1:
-        for g in gradients:
-            g *= g.dtype.type(factor)
+        with np.errstate(all="ignore"):
+            for g in gradients:
+                g *= g.dtype.type(factor)
     return total
 
 

@@ -116,6 +116,11 @@ class Optimizer(ABC):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        with np.errstate(all="ignore"):  # what is not finite shows in the weights
+            self._step()
+        return loss
+
+    def _step(self) -> None:
         for group, runs in zip(self.param_groups, self._runs, strict=True):
             dense = []
             for p in group["params"]:
@@ -134,7 +139,6 @@ class Optimizer(ABC):
         for p in self._members():
             if p._grad is not None:
                 watch.announce(p, now)
-        return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""

@@ -130,7 +130,9 @@ def tanhshrink(input: Any) -> Any:
 def prelu(input: Any, weight: Any) -> Any:
     """x where it is above 0, else weight x; weight (1,), or (C,) for the channels of (N, C, ...) (He et al. 2015)."""
     x, slope = floats(input, "prelu's input"), floats(weight, "prelu's weight")
-    if slope.shape not in ((), (1,)):
+    if slope.shape in ((), (1,)):
+        slope = ops.reshape(slope, shape=())
+    else:
         has_shape(slope, x.shape[1:2], "prelu's weight, one number or one a channel,")
         slope = ops.reshape(slope, shape=(-1, *(1,) * (x.ndim - 2)))
     return ops.where(raw(x) > 0, x, slope * x)

@@ -14,6 +14,9 @@ from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
 
+MOST = 2**62  # whole numbers that NumPy can count with
+LARGEST = 2**34  # numbers in one array: what is larger is a mistake, and fits no machine that this runs on
+
 Size = int | Sequence[int]  # one number for every axis, or one for each
 
 
@@ -43,24 +46,26 @@ def constants(x: Any, name: str) -> np.ndarray:
     return np.asarray(raw(x))
 
 
-def whole(value: Any, name: str, least: int | None = None) -> int:
-    """A whole number, Python's or NumPy's, not below `least`."""
+def whole(value: Any, name: str, least: int | None = None, most: int = MOST) -> int:
+    """A whole number, Python's or NumPy's, not below `least` nor above `most`."""
     try:
         number = int(operator.index(value))
     except TypeError:
         raise BadInput(f"{name} is {value!r:.60}: give a whole number") from None
     if least is not None and number < least:
         raise BadInput(f"{name} is {number}: give {least} or more")
+    if number > most:
+        raise BadInput(f"{name} is {number}: give {most:,} or less")
     return number
 
 
-def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite number from `low` to `high`, both allowed."""
+def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf, finite: bool = True) -> float:
+    """A number from `low` to `high`, both allowed; finite, unless it need not be."""
     try:
         number = float(value) if not isinstance(value, str) else math.nan
     except (TypeError, ValueError):
         number = math.nan
-    if not (low <= number <= high and math.isfinite(number)):
+    if not (low <= number <= high) or (finite and math.isinf(number)):
         limits = [f"{low:g} or more"] * (low > -math.inf) + [f"{high:g} or less"] * (high < math.inf)
         raise BadInput(f"{name} is {value!r:.60}: give a finite number" + ", ".join(["", *limits]))
     return number
@@ -133,3 +138,11 @@ def check_range(numbers: np.ndarray, count: int, name: str) -> None:
 def all_below(numbers: np.ndarray, count: int) -> bool:
     """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
     return bool(numbers.view(f"u{numbers.itemsize}").max() < count)
+
+
+def shaped(shape: Sequence[Any], name: str) -> tuple[int, ...]:
+    """The sizes of an array to be made, whole numbers that are not negative, and not more than fit a machine."""
+    found = tuple(whole(size, f"a size of {name} {tuple(shape)!r:.60}", 0) for size in shape)
+    if math.prod(found) > LARGEST:
+        raise BadInput(f"{name} of shape {found!r:.60} has more than {LARGEST:,} numbers: give smaller sizes")
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedlearn.autograd import ops
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import Size, floats, has_shape, numbers, sizes, whole
+from fedlearn.nn.functional.arguments import Size, floats, has_shape, numbers, real, shaped, sizes, whole
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # PyTorch's names, and NumPy's
 
@@ -21,6 +21,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     mode: "constant" (`value`, by default 0; a negative size cuts off), "reflect", "replicate" or "circular".
     """
     x = numbers(input, "pad's input")
+    if not isinstance(pad, tuple | list | np.ndarray):
+        raise BadInput(f"pad is {pad!r:.60}: give two whole numbers an axis, the last axis first")
     widths = tuple(whole(width, "pad") for width in pad)
     if len(widths) % 2 or len(widths) > 2 * x.ndim:
         raise ShapeError(f"pad {widths} of an input of shape {x.shape}: give two sizes an axis, the last axis first")
@@ -32,10 +34,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     for axis, (before, after) in enumerate(ends):
         if x.shape[axis] + min(before, 0) + min(after, 0) < 0:
             raise ShapeError(f"pad {widths} cuts off more than an input of shape {x.shape} has: cut less")
+    shaped([n + a + b for n, (a, b) in zip(x.shape, ends, strict=True)], "the padded input")
     if mode != "constant":
         return _pad_with_its_own(x, ends, mode)
     x = x[tuple(slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape, ends, strict=True))]
-    fill = 0.0 if value is None else value
+    fill = 0.0 if value is None else real(value, "pad's value", finite=False)
     return ops.pad(x, widths=tuple((max(0, a), max(0, b)) for a, b in ends), value=fill)
 
 

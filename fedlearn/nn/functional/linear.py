@@ -21,6 +21,7 @@ from fedlearn.nn.functional.arguments import (
     indices,
     numbers,
     real,
+    shaped,
     whole,
 )
 
@@ -32,11 +33,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """
     x, weight = numbers(input, "linear's input"), numbers(weight, "linear's weight")
     if bias is None:
-        return ops.linear(x, weight) if weight.ndim > 1 else x @ weight
+        return ops.linear(x, weight) if weight.ndim > 1 else ops.matmul(x, weight)
     bias = numbers(bias, "linear's bias")
     if bias.ndim == weight.ndim - 1 and weight.ndim > 1:
         return ops.linear(x, weight, bias)
-    return linear(x, weight) + bias
+    return ops.add(linear(x, weight), bias)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
@@ -47,7 +48,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
             raise ShapeError(f"one_hot of shape {numbers.shape} has no largest class: give num_classes")
         num_classes = int(numbers.max()) + 1
     classes = whole(num_classes, "num_classes", 1)
-    return Tensor(np.eye(classes, dtype=np.int64)[checked_indices(numbers, classes, "one_hot class")])
+    hot = np.zeros(shaped((*numbers.shape, classes), "one_hot"), np.int64)
+    np.put_along_axis(hot, checked_indices(numbers, classes, "one_hot class")[..., None], 1, axis=-1)
+    return Tensor(hot)
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:

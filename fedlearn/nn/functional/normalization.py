@@ -10,7 +10,7 @@ import numpy as np
 from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import axis_of, floats, has_shape, real, sizes, whole
+from fedlearn.nn.functional.arguments import axis_of, floats, has_shape, numbers, real, sizes, whole
 
 
 def batch_norm(
@@ -102,7 +102,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
         raise ShapeError(f"cosine_similarity: {a.shape} and {b.shape} do not broadcast: reshape one of them") from None
     a, b = (ops.broadcast_to(x, shape=shape) if x.shape != shape else x for x in (a, b))
     axis, eps = axis_of(a, dim, "cosine_similarity"), _positive(eps, "cosine_similarity's eps")
-    return ((a / _norm(a, 2, axis, eps)) * (b / _norm(b, 2, axis, eps))).sum(axis=axis)
+    return ops.sum_(ops.mul(ops.div(a, _norm(a, 2, axis, eps)), ops.div(b, _norm(b, 2, axis, eps))), axis=axis)
 
 
 def normalized(shape: Any) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ def _norm(x: Any, p: Any, axis: int, least: float) -> Any:
         norm = sizes.sum(axis=axis, keepdims=True)
     else:  # scaled by the largest, so that no power overflows
         scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(x.dtype)
-        powers = ((sizes / scale) ** p).sum(axis=axis, keepdims=True)
+        powers = ops.sum_(ops.power(ops.div(sizes, scale), p), axis=axis, keepdims=True)
         norm = scale * ops.where(top == 0, 1.0, powers) ** (1 / p)
     return ops.where((raw(norm) <= least) | (top == 0), least, norm)
 
@@ -151,5 +151,5 @@ def _mix_in(running: Any, batch: np.ndarray, momentum: float) -> None:
 
 def _affine(x: Any, weight: Any, bias: Any, shape: Any) -> Any:
     if weight is not None:
-        x = x * ops.reshape(weight, shape=shape)
-    return x if bias is None else x + ops.reshape(bias, shape=shape)
+        x = x * ops.reshape(numbers(weight, "the weight"), shape=shape)
+    return x if bias is None else x + ops.reshape(numbers(bias, "the bias"), shape=shape)

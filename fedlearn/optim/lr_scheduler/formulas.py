@@ -51,6 +51,8 @@ class MultiStepLR(LRScheduler):
     """Times gamma at each of the milestones."""
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
+        if not isinstance(milestones, Iterable) or isinstance(milestones, str):
+            raise BadInput(f"milestones are {milestones!r:.60}: give a list of whole numbers")
         self.milestones = sorted(whole(milestone, "a milestone", 0) for milestone in milestones)
         self.gamma = real(gamma, "gamma", 0)
         super().__init__(optimizer, last_epoch)
