@@ -34,11 +34,15 @@ from aggregator.history import RoundRecord
 from fedlearn.disk import beside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
+from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
 from fedlearn.protocol.transcript import check_mode
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [client %(client)s, round %(round)s] %(message)s"
 SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
+
+
+_log = logging.getLogger(__name__)
 
 
 class _RunLog(logging.FileHandler):
@@ -74,6 +78,7 @@ class RunFolder:
         self.configuration = configuration
         self.data_set = data_set
         self.kernels: Mapping[str, Any] = {}
+        self._machines: list[Mapping[str, Any]] = []
         self._run_json = path / "run.json"
         self._checkpoints = Checkpoints(path / "checkpoint", path / "metrics.jsonl")
         self._record = record
@@ -95,6 +100,7 @@ class RunFolder:
             run = json.loads(self._run_json.read_text(encoding="utf-8"))
             before = run["configuration"] | {"data_set": run["data_set"]}
             kernels: Mapping[str, Any] = run.get("kernels", {})
+            self._machines = [machine for machine in run.get("numerics", []) if isinstance(machine, Mapping)]
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
@@ -128,6 +134,7 @@ class RunFolder:
         self.kernels = kernels or self.kernels
         self._began = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
+        changes = self._enter_machine()
         self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
         for name, content in self._files.items():
             write_atomic(self.path / name, content)
@@ -137,6 +144,8 @@ class RunFolder:
         run_log = _RunLog(self.path / "run.log", encoding="utf-8")
         run_log.setFormatter(logging.Formatter(LOG_FORMAT))
         logging.getLogger().addHandler(run_log)
+        if changes:
+            _log.warning("bits may change with this session, which computes otherwise: %s", "; ".join(changes))
         error: BaseException | None = None
         try:
             transcript = Transcript(self.path, self._record, self._transcript)
@@ -157,6 +166,14 @@ class RunFolder:
                     run_log.close()
                 self._say_how_it_ended(error)
 
+    def _enter_machine(self) -> list[str]:
+        """Record what decides the bits of this session; returns what differs from the session before."""
+        here = environment()
+        changes = differences(here, self._machines[-1]) if self._machines else []
+        if changes or not self._machines:
+            self._machines.append(here)
+        return changes
+
     def _say_how_it_ended(self, error: BaseException | None) -> None:
         if isinstance(error, BadInput) and not self._resume and not self.resumable:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -171,6 +188,7 @@ class RunFolder:
             "seed": self.configuration.get("seed"),
             "data_set": self.data_set,
             "versions": _versions(),
+            "numerics": self._machines,
             "kernels": self.kernels,
             "outcome": outcome,
         }

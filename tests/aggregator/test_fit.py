@@ -18,6 +18,7 @@ from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
 from fedlearn.errors import BadInput, CodecError, FedlearnError, NothingLearned
+from fedlearn.numerics import environment
 from fedlearn.protocol import FIRST_OPENER, Opened, OpenRequest, PartyView, RunPlan, TrainRequest, Update
 from fedlearn.secure import Plain
 from fedlearn.seeding import local_random
@@ -253,6 +254,28 @@ def test_a_run_folder_holds_the_whole_run(tmp_path):
         "round-000002.safetensors", "round-000003.safetensors",
     }  # fmt: skip
     assert not list(folder.path.rglob("*.tmp"))
+
+
+def test_a_session_on_a_machine_that_computes_otherwise_says_so(tmp_path):
+    folder = run_folder(tmp_path / "run")
+    train(folder=folder, rounds=1)
+    record = folder.path / "run.json"
+    run = json.loads(record.read_text())
+    assert run["numerics"] == [environment()]
+    log = folder.path / "run.log"
+    train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
+    assert json.loads(record.read_text())["numerics"] == [environment()]
+    assert "bits may change" not in log.read_text()
+    run["numerics"][0]["bits"]["libc"] = "musl 1.2"
+    record.write_text(json.dumps(run))
+    train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
+    assert len(json.loads(record.read_text())["numerics"]) == 2
+    assert "bits may change with this session" in log.read_text()
+    assert "musl 1.2 there" in log.read_text()
+    for damage in ("[]", '"what"', "[7]", '[{"bits": "what"}]'):
+        run["numerics"] = json.loads(damage)
+        record.write_text(json.dumps(run))
+        train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
 
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path):
