@@ -28,9 +28,7 @@ def value_and_grad(function: Function, argnum: int = 0) -> Callable[..., tuple[T
         with enable_grad():
             x = _variable(args[argnum], False)
             value = _tensor(function(*args[:argnum], x, *args[argnum + 1 :], **kwargs))
-            (gradient,) = (
-                grad(value, x, allow_unused=True) if value.requires_grad else (Tensor(np.zeros_like(x._data)),)
-            )
+            (gradient,) = _gradients(value, [x], None, False)
         return value.detach(), gradient
 
     return both

@@ -75,7 +75,7 @@ class Op:
         for x in inputs:
             if isinstance(x, Node):
                 tensors = True
-                wanted = wanted or x.requires_grad
+                wanted = wanted or x._wanted
                 values.append(x._data)
             else:
                 given = type(x)
@@ -106,7 +106,7 @@ class Op:
         if self.view and result.base is not None:
             watch.share(out, inputs[0] if isinstance(inputs[0], Node) else next(filter(is_node, inputs)))
         if wanted and mode.recording:
-            out.requires_grad = True
+            out._wanted = True
             out._made = (self, inputs, values, params, kept)
         return out
 
@@ -142,11 +142,11 @@ class Op:
             values, kept = inputs, y
         if self.joint is not None:
             for x, gx in zip(inputs, self.joint(g, kept, *values, **params), strict=True):
-                if isinstance(x, Node) and x.requires_grad:
+                if isinstance(x, Node) and x._wanted:
                     yield x, gx
             return
         for x, vjp in zip(inputs, self.vjps, strict=False):
-            if vjp is not None and isinstance(x, Node) and x.requires_grad and (useful is None or x._id in useful):
+            if vjp is not None and isinstance(x, Node) and x._wanted and (useful is None or x._id in useful):
                 yield x, vjp(g, kept, *values, **params)
 
     def __repr__(self) -> str:
@@ -179,7 +179,7 @@ class Fused(Op):
         if not create_graph:
             return super().pull(g, y, False, useful)
         _, inputs, _, params, _ = y._made
-        wanted = [x for x in inputs if isinstance(x, Node) and x.requires_grad]
+        wanted = [x for x in inputs if isinstance(x, Node) and x._wanted]
         return pullback(self.composed(*inputs, **params), g, wanted, create_graph=True, stop=True)
 
 
@@ -262,7 +262,7 @@ def _newest_first(output: Node, boundary: Iterable[int]) -> list[Node]:
         if y._made is None or y._id in boundary:
             continue
         for x in y._made[1]:
-            if isinstance(x, Node) and x.requires_grad:
+            if isinstance(x, Node) and x._wanted:
                 if x._id > y._id:
                     y._made = (y._made[0], tuple([_as_of(x, y._id) for x in y._made[1]]), *y._made[2:])
                     stack.append(y)  # once more, with its inputs as they were

@@ -22,8 +22,8 @@ from fedlearn.errors import BadInput, GraphError, ShapeError
 
 def update(target: Any, op: Op, other: Any) -> Any:
     """`target op= other`; the shape and the precision of `target` stay."""
-    recorded = mode.recording and (target.requires_grad or wants_gradient(other))
-    if recorded and target.requires_grad and target._made is None:
+    recorded = mode.recording and (target._wanted or wants_gradient(other))
+    if recorded and target._wanted and target._made is None:
         raise GraphError(
             f"a {target._data.shape} tensor with requires_grad=True is changed in place while operations are recorded: "
             "do it within no_grad()"
@@ -46,7 +46,7 @@ def write(target: Any, index: Any, value: Any) -> None:
     if not (mode.recording and (wants_gradient(value) or target._made is not None)):
         _overwrite(target, index, raw(value))
         return
-    if target.requires_grad and target._made is None:
+    if target._wanted and target._made is None:
         raise GraphError(
             f"a computed value is written into a {target._data.shape} tensor with requires_grad=True: "
             "it cannot be both what is differentiated and a result"
@@ -71,7 +71,7 @@ def _at(target: Any, index: Any) -> Any:
 def wants_gradient(value: Any) -> bool:
     """Whether a Tensor, or one within nested lists, wants a gradient."""
     if isinstance(value, Node):
-        return value.requires_grad
+        return value._wanted
     return isinstance(value, list | tuple) and any(wants_gradient(part) for part in value)
 
 

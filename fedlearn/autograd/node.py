@@ -37,7 +37,7 @@ class Node:
     _past: Node | None = None  # what it was before a recorded change in place
     _grad: Any = None
     _memory: Memory | None = None  # shared by all tensors that show the same memory; None where nobody asked yet
-    requires_grad = False
+    _wanted = False  # whether a gradient of it is: `requires_grad`, as users see it
 
 
 def raw(x: Any) -> Any:

@@ -93,7 +93,7 @@ def _plain(function: Any, args: Any, kwargs: Any, harmless: bool) -> Any:
 
 def _wants_gradient(value: Any) -> bool:
     if isinstance(value, Node):
-        return value.requires_grad
+        return value._wanted
     if isinstance(value, dict):
         value = value.values()
     return isinstance(value, list | tuple | type({}.values())) and any(_wants_gradient(part) for part in value)

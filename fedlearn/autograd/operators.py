@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn.autograd import ops
 from fedlearn.autograd.face import method, typed
-from fedlearn.autograd.inplace import update
+from fedlearn.autograd.inplace import update, write
 from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.ops.shape import axes_of
 from fedlearn.errors import BadInput, ShapeError
@@ -129,6 +129,21 @@ class Operators(Node):
     pow, matmul, remainder, floor_divide = __pow__, __matmul__, __mod__, __floordiv__
     atan2, maximum, minimum = _forward(ops.atan2), _forward(ops.maximum), _forward(ops.minimum)
     logaddexp, masked_fill = _forward(ops.logaddexp), ops.masked_fill
+
+    add_, sub_, mul_, div_ = __iadd__, __isub__, __imul__, __itruediv__
+
+    def copy_(self, source: Any) -> Any:
+        """The numbers of `source`, broadcast, written into this tensor, as by `tensor[...] = source`."""
+        write(self, ..., source)
+        return self
+
+    def fill_(self, value: Any) -> Any:
+        """One number written everywhere."""
+        return self.copy_(value)
+
+    def zero_(self) -> Any:
+        """Zeros written everywhere, as into a gradient before the next pass."""
+        return self.copy_(0)
 
     @typed
     def clip(self, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None) -> Any:

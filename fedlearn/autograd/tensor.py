@@ -38,13 +38,22 @@ class Tensor(Operators):
         if requires_grad:
             self.requires_grad_()
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether what is computed from it is recorded."""
+        return self._wanted
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for a gradient, or no longer; only of a leaf, and only of floating-point numbers."""
         if requires_grad and self.dtype.kind != "f":
             raise BadInput(f"a {self.dtype} tensor can have no gradient: make it floating point, as float32")
         if self._made is not None and not requires_grad:
             raise GraphError("a computed tensor cannot drop its gradient: detach() gives one without")
-        self.requires_grad = requires_grad
+        self._wanted = bool(requires_grad)
         return self
 
     # What it holds
@@ -148,7 +157,7 @@ class Tensor(Operators):
             raise GraphError("a computed tensor cannot be copied with its history: detach() it first")
         copy = type(self).__new__(type(self))
         memo[id(self)] = copy
-        copy._data, copy._id, copy.requires_grad = self._data.copy(), next_id(), self.requires_grad
+        copy._data, copy._id, copy._wanted = self._data.copy(), next_id(), self._wanted
         return copy
 
     def __reduce__(self) -> Any:
@@ -167,9 +176,15 @@ class Tensor(Operators):
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is not None and np.shape(raw(value)) != self.shape:
-            raise ShapeError(f"a gradient of shape {np.shape(raw(value))} does not fit a tensor of {self.shape}")
-        self._grad = value if value is None or isinstance(value, Tensor) else Tensor(value)
+        if value is None:
+            self._grad = None
+            return
+        gradient = value if isinstance(value, Tensor) else Tensor(value)
+        if gradient.shape != self.shape:
+            raise ShapeError(f"a gradient of shape {gradient.shape} does not fit a tensor of {self.shape}")
+        if gradient.dtype.kind != "f":
+            raise BadInput(f"a gradient is floating point, not {gradient.dtype}: give it as {self.dtype}")
+        self._grad = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
 
     def backward(self, gradient: Any = None, create_graph: bool = False, retain_graph: bool | None = None) -> None:
         """Add d self / d leaf to the `.grad` of every leaf, weighted by `gradient` (of self's shape; 1 for one number).

@@ -190,6 +190,9 @@ def test_backward_frees_the_memory():
         lambda: copy.deepcopy(leaf(1) * 2),
         lambda: pickle.dumps(leaf(1) * 2),
         lambda: setattr(leaf(1, 2), "grad", np.ones(3)),
+        lambda: setattr(leaf(1, 2), "grad", np.ones(2, int)),
+        lambda: setattr(Tensor(np.arange(2)), "requires_grad", True),
+        lambda: setattr(leaf(1) * 2, "requires_grad", False),
     ],
 )
 def test_misuse_is_refused_in_one_line(run):

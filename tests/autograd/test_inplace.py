@@ -109,6 +109,20 @@ def test_a_gradient_is_changed_in_place():
     assert x.grad.numpy().tolist() == [0, 0]
 
 
+def test_pytorchs_methods_that_end_in_an_underscore():
+    x = leaf(1.0, 2.0)
+    (x * x).sum().backward()
+    with no_grad():
+        assert x.sub_(0.5 * x.grad) is x
+    assert x.numpy().tolist() == [0, 0]
+    x.grad.zero_()
+    assert x.grad.numpy().tolist() == [0, 0]
+    y = Tensor(np.zeros(2)).add_(x + 1).mul_(3).copy_([4.0, 5.0]).fill_(2).div_(4)
+    assert y.numpy().tolist() == [0.5, 0.5]
+    with pytest.raises(GraphError, match="no_grad"):
+        x.add_(1)
+
+
 def test_what_does_not_fit_is_refused_and_nothing_is_changed():
     x = Tensor(np.array([1.0, 2.0]))
     with pytest.raises(ShapeError):
