@@ -75,7 +75,7 @@ class Sequential(_Row):
             self._keep(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        for module in self.children():
+        for module in self._items():
             input = module(input)
         return input
 

@@ -14,6 +14,8 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 from fedlearn.registry import target_of
 
+CONTAINERS = (list, tuple, dict, set, frozenset)
+
 
 class IncompatibleKeys(NamedTuple):
     """The names that a loaded state dict lacked, and those that it had too many."""
@@ -118,7 +120,7 @@ class Module:
         """Its attributes by name. Within lists, tuples and dicts, as "layers.0", those that are no attribute too."""
         attributes = self.__dict__
         for name, value in attributes.items():
-            if isinstance(value, list | tuple | dict | set | frozenset) and name != "_arguments":
+            if isinstance(value, CONTAINERS) and name != "_arguments":
                 own = {id(part) for part in attributes.values()}
                 yield from ((inner, part) for inner, part in _within(name, value) if id(part) not in own)
             else:

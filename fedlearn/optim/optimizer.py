@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.mode import enable_grad
+from fedlearn.autograd.mode import enable_grad, mode
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
@@ -116,8 +116,7 @@ class Optimizer(ABC):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with np.errstate(all="ignore"):  # what is not finite shows in the weights
-            self._step()
+        mode.quietly(self._step)  # what is not finite shows in the weights
         return loss
 
     def _step(self) -> None:

@@ -48,7 +48,7 @@ def cross_entropy(
     shape are probabilities of the classes. Raises `BadInput` for a target or a share out of range.
     """
     check_reduction(reduction)
-    smoothing = real(label_smoothing, "label_smoothing", 0, 1)
+    smoothing = 0.0 if label_smoothing == 0.0 else real(label_smoothing, "label_smoothing", 0, 1)
     logits = floats(input, "cross_entropy's input")
     if np.asarray(raw(target)).dtype.kind == "f":
         return _against_probabilities(logits, floats(target, "target"), weight, reduction, smoothing)

@@ -31,11 +31,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
     Of K stacked clients, input (K, ..., in), weight (K, out, in) and bias (K, out).
     """
+    if isinstance(weight, Tensor) and isinstance(bias, Tensor) and bias.ndim == weight.ndim - 1 >= 1:
+        return ops.linear(input, weight, bias)
     x, weight = numbers(input, "linear's input"), numbers(weight, "linear's weight")
     if bias is None:
         return ops.linear(x, weight) if weight.ndim > 1 else ops.matmul(x, weight)
     bias = numbers(bias, "linear's bias")
-    if bias.ndim == weight.ndim - 1 and weight.ndim > 1:
+    if bias.ndim == weight.ndim - 1 >= 1:
         return ops.linear(x, weight, bias)
     return ops.add(linear(x, weight), bias)
 
