@@ -144,14 +144,13 @@ class Aggregator:
             yield
         except KeyboardInterrupt as interrupt:
             if self.folder is not None:
-                interrupt.add_note(f"go on with the same options and --resume --out {self.folder.path}")
+                interrupt.add_note(f"go on with --resume {self.folder.path}")
             raise
         except OSError as error:
-            if self.folder is None:
+            if self.folder is None or not self.folder.begun:
                 raise
             raise FedlearnError(
-                f"the run cannot go on: {error}; mend that, then give the same options and "
-                f"--resume --out {self.folder.path}"
+                f"the run cannot go on: {error}; mend that, then go on with --resume {self.folder.path}"
             ) from error
 
     def _rounds(

@@ -87,12 +87,14 @@ class RunFolder:
         self._files = files
         if resume:
             self.kernels = self._check_same_configuration()
+        elif path.exists() and not path.is_dir():
+            raise BadInput(f"run folder {path} is a file: give another one")
         elif path.exists() and not self._is_unused():
             raise BadInput(f"run folder {path} is not empty: give another one, or --resume to go on with that run")
 
     def _is_unused(self) -> bool:
         """Whether nothing is in it but what a process left that died before its run began."""
-        return self.path.is_dir() and all(file == beside(self._run_json) for file in self.path.iterdir())
+        return all(file == beside(self._run_json) for file in self.path.iterdir())
 
     def _check_same_configuration(self) -> Mapping[str, Any]:
         """Raise `BadInput` unless the run was started as it is resumed; returns its kernels."""
@@ -113,6 +115,11 @@ class RunFolder:
                     "give the options of the first start"
                 )
         return kernels
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run in it that could be resumed."""
+        return self._run_json.exists()
 
     @property
     def client_states(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -114,12 +115,12 @@ class _TerminalHandler(logging.StreamHandler[Any]):
             self._show_held()
             super().emit(record)
             return
-        text = record.getMessage()
-        if text in self._again:
-            self._again[text] += 1
+        alike = _without_numbers(record.getMessage())
+        if alike in self._again:
+            self._again[alike] += 1
             return
         self._show_held()
-        self._again[text], self._held = 0, record  # held back until it is clear that the run does not end with it
+        self._again[alike], self._held = 0, record  # held back until it is clear that the run does not end with it
 
     def _show_held(self) -> None:
         held, self._held = self._held, None
@@ -128,12 +129,18 @@ class _TerminalHandler(logging.StreamHandler[Any]):
 
     def say_the_rest(self, end: str) -> None:
         """Show what is left. end: what the run ended with."""
-        if self._held is not None and self._held.getMessage() in end:
+        end = _without_numbers(end)
+        if self._held is not None and _without_numbers(self._held.getMessage()) in end:
             self._held = None
         self._show_held()
-        for text, times in self._again.items():
-            if times and text not in end:
-                self.stream.write(f"{text}: said {times} times more\n")
+        for alike, times in self._again.items():
+            if times and alike not in end:
+                self.stream.write(f"and {times} times more: {alike}\n")
+
+
+def _without_numbers(text: str) -> str:
+    """What clients say alike, whatever their numbers are."""
+    return re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?", "N", text)
 
 
 class _ConsoleStream:
@@ -150,26 +157,32 @@ class _ConsoleStream:
 
 
 class _StandardError(io.TextIOBase):
-    """Standard error; what cannot be written, because the terminal was closed, is lost without a word."""
+    """Standard error as it is now; what cannot be written, because the terminal was closed, is lost without a word.
+
+    A progress bar puts something of its own in the place of `sys.stderr`, which writes here.
+    """
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return sys.stderr.encoding
+        return self._stream.encoding
 
     def isatty(self) -> bool:
-        return sys.stderr.isatty()
+        return self._stream.isatty()
 
     def fileno(self) -> int:
-        return sys.stderr.fileno()
+        return self._stream.fileno()
 
     def write(self, text: str) -> int:
         with suppress(OSError):
-            sys.stderr.write(text)
+            self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         with suppress(OSError):
-            sys.stderr.flush()
+            self._stream.flush()
 
 
 def standard_error() -> TextIO:

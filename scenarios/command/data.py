@@ -47,10 +47,12 @@ def fetch(
     folder: Annotated[Path | None, typer.Option("--folder", help="Where to (default: FEDLEARN_DATA).")] = None,
 ) -> None:
     """Download a data set, verify its SHA-256, and put it where `--data` will find it."""
-    from fedlearn.datasets.dataset import FOLDER_VARIABLE
+    from fedlearn.datasets import DATASETS
+    from fedlearn.datasets.dataset import FOLDER_VARIABLE, FileSet
     from fedlearn.datasets.fetch import fetch
 
-    where = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
-    if where is None:
+    known = os.environ.get(FOLDER_VARIABLE)
+    where = folder.expanduser() if folder else Path(known) if known else None
+    if where is None and isinstance(DATASETS.load(name), FileSet):
         raise BadInput(f"no folder to download into: set {FOLDER_VARIABLE}, or give --folder DIR")
-    typer.echo(fetch(name, where))
+    typer.echo(fetch(name, where or Path()))

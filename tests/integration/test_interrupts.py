@@ -84,7 +84,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process_behind(pool, tmp_path, w
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everybody in the group gets it
     shown, said = process.communicate()
     assert process.returncode == 130
-    assert said == f"fedlearn: interrupted; go on with the same options and --resume --out {folder}\n"
+    assert said == f"fedlearn: interrupted; go on with --resume {folder}\n"
     assert shown == ""
     assert left_alone(process.pid)
     assert json.loads((folder / "run.json").read_text())["outcome"] == {"state": "interrupted"}

@@ -1,0 +1,148 @@
+"""What people type wrongly: one line that names the value as it was typed, the limit and the remedy, and status 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.command import fedlearn, last_json
+
+RUN = [sys.executable, "-m", "fedlearn"]
+FAST = ["--protection", "none", "--rounds", "1", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").write_text("something")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        # numbers
+        (["run", "spam", "--dim", "100000000"], "--dim is 100000000, a number from 1 to 65536 is needed"),
+        (["run", "spam", "--seed", "99999999999999999999999"], "--seed is 99999999999999999999999, a number from 0 to"),
+        (["run", "spam", "--seed", "1e5"], "--seed is '1e5', a whole number is needed, as in --seed 3"),
+        (["run", "spam", "--seed", "0,1,2"], "--seed is '0,1,2', a whole number is needed"),
+        (["run", "spam", "--clients", "3.5"], "--clients is '3.5', a whole number is needed"),
+        (["run", "spam", "--clients", "100000000"], "--clients is 100000000, a number from 1 to 10000000"),
+        (["run", "spam", "--lr", "0,5"], "--lr is '0,5', a number is needed, as in --lr 0.1"),
+        (["run", "spam", "--lr", "nan"], "--lr is 'nan', a number is needed"),
+        (["run", "spam", "--lr", "inf"], "--lr is inf, a number above 0 is needed"),
+        (["run", "spam", "--key-bits", "4096000"], "--key-bits is 4096000, a number from"),
+        (["run", "spam", "--min-cohort", "0"], "--min-cohort is 0, a number from 1"),
+        (["run", "spam", "--min-cohort", "1"], "--min-cohort is 1"),
+        (["run", "spam", "--batch-size", "0"], "--batch-size is 0, a number from 1"),
+        (["run", "spam", "--workers", "0"], "--workers is 0"),
+        (["run", "spam", "--strategy", "fedavg:lr=0.1", "--lr", "2"], "contradict each other: give lr once"),
+        # names
+        (["run", "spam", "--strategy", "fedavg,fedprox"], "unknown strategy 'fedavg,fedprox'"),
+        (["run", "spma"], "unknown scenario 'spma' (did you mean 'spam'?)"),
+        (["run"], "no scenario"),
+        (["run", "spam", "--colour", "red"], "No such option: --colour"),
+        (["lst"], "No such command 'lst'"),
+        (["list", "modles"], "nothing of the kind 'modles' (did you mean 'models'?)"),
+        (["describe", "nosuch"], "unknown scenario 'nosuch'"),
+        (["run", "spam", "--kernels", "fast"], "has no effect in this scenario"),
+        (["run", "digits", "--data", "iris"], "'iris' is neither a file nor a data set"),
+        (["run", "spam", "--malicious", "flip:0.2"], "unknown behaviour 'flip'"),
+        (["run", "shakespeare", "--data", "sample_play", "--partition", "shards:2"], "pieces of a text have none"),
+        (["run", "spam", "--codec", "bits=8", *FAST], "bits"),
+        # files and folders
+        (["run", "spam", "--data", "~/nofile.tsv"], "nofile.tsv"),
+        (["run", "spam", "--out", "file", *FAST], "run folder file is a file: give another one"),
+        (["run", "spam", "--out", "/proc/x", *FAST], "/proc/x: "),
+        (["run", "book_spirals", "--out", "/proc/x", "--quiet"], "/proc/x: "),
+        (["run", "spam", "--config", "nofile.toml"], "cannot read nofile.toml"),
+        (["run", "--config", "file"], "file is no TOML"),
+        (["run", "--resume", "nothing"], "no scenario"),
+        (["run", "spam", "--resume", "nothing"], "nothing holds no run to resume"),
+        (["keys", "generate", "--out", "/proc/k", "--bits", "2048"], "/proc/k"),
+        (["keys", "generate", "--out", "k", "--bits", "4096000"], "4096000"),
+        (["data", "fetch", "sample"], "built in: there is nothing to download"),
+        (["attack", "changed_rows", "--run", "nothing"], "nothing"),
+        (["attack", "nosuch", "--run", "nothing"], "unknown attack 'nosuch'"),
+        (["bench", "nosuch"], "unknown benchmark 'nosuch'"),
+    ],
+)  # fmt: skip
+def test_one_line_names_what_was_typed(arguments, says, capsys, tmp_path):
+    status = fedlearn(*arguments, *(["--json"] if arguments[0] in ("run", "attack", "bench") else []))
+    shown = capsys.readouterr()
+    lines = [line for line in shown.err.splitlines() if line.startswith("fedlearn: ")]
+    assert (status, len(lines)) == (2, 1), shown.err
+    assert says in lines[0]
+    assert "Traceback" not in shown.err
+    assert "malicious: " not in shown.err
+    if shown.out:
+        error = json.loads(shown.out.splitlines()[-1])["error"]
+        assert (error["message"], error["status"]) == (lines[0].removeprefix("fedlearn: "), 2)
+    else:
+        assert arguments[0] in ("keys", "data", "list", "describe", "lst")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["file"]
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_home_is_expanded(tmp_path, capsys):
+    assert fedlearn("run", "spam", *FAST, "--json", "--out", "~/there") == 0
+    assert last_json(capsys)["run_dir"] == str(tmp_path / "there")
+
+
+def test_what_every_client_says_is_shown_once(capsys):
+    pytest.importorskip("sklearn", reason="pip install 'fedlearn[datasets]'")
+    assert fedlearn("run", "digits", "--lr", "1e9", "--rounds", "1", "--quiet") == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert "outside the bound" in told
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["list"], 1), (["describe", "spam"], 1), (["--version"], 1)])
+def test_a_full_disk_behind_standard_output_is_one_line(arguments, status):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*RUN, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=_environment())
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "No space left on device" in done.stderr
+
+
+def test_a_reader_that_closes_early_costs_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*RUN, "list"], stdout=writer, stderr=subprocess.PIPE, text=True, env=_environment())
+    os.close(writer)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_terminal_ends_a_run_in_good_order(tmp_path):
+    master, slave = pty.openpty()
+    run = subprocess.Popen(
+        [*RUN, "run", "digits", "--rounds", "100000", "--out", "run", "--pool", "processes"],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=tmp_path, env=_environment(),
+    )  # fmt: skip
+    os.close(slave)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    limit = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size) and run.poll() is None and time.monotonic() < limit:
+        if select.select([master], [], [], 0.5)[0]:
+            os.read(master, 1 << 16)
+    os.close(master)
+    run.send_signal(signal.SIGHUP)
+    assert run.wait(timeout=60) == 128 + signal.SIGHUP
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["state"] == "interrupted"
+
+
+def _environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[2])
+    return os.environ | {"PYTHONPATH": root}
