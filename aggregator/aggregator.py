@@ -20,6 +20,7 @@ from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.sampling import Sampler, check_cohort
 from aggregator.session import Session
 from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.configured import whole_number
 from fedlearn.errors import FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
@@ -77,9 +78,9 @@ class Aggregator:
         self.strategy = given.as_strategy(strategy)
         self.protection = given.as_protection(protection)
         self._protection_given = protection
-        self.cohort = None if cohort is None else given.whole_number("cohort", cohort)
+        self.cohort = None if cohort is None else whole_number("cohort", cohort)
         self.sampler = given.as_sampler(sampler)
-        self.seed = given.whole_number("seed", seed, 0, given.LARGEST_SEED)
+        self.seed = whole_number("seed", seed, 0, given.LARGEST_SEED)
         self.vocabulary = vocabulary or {}
         self.evaluate = evaluate
         self.trackers = trackers
@@ -106,7 +107,7 @@ class Aggregator:
         cannot work, and where every client of a round refuses it; `FedlearnError` where every client of a round
         fails alike, with the exception's traceback as its cause; `NothingLearned` where no round counts.
         """
-        rounds = given.whole_number("rounds", rounds, 1, given.MOST_ROUNDS)
+        rounds = whole_number("rounds", rounds, 1, given.MOST_ROUNDS)
         pool = given.as_pool(clients)
         size = check_cohort(self.cohort, len(pool))
         sampled = self.faults.sampled(size, len(pool)) if self.faults else size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import index
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -24,19 +23,6 @@ from fedlearn.strategies.base import Strategy
 LARGEST_SEED = 2**64 - 1
 MOST_ROUNDS = 2**32 - 1  # a message's header holds the number of its round
 AS_POOL = "clients.inline:as_pool"  # by name, since this side of the wire knows no client
-
-
-def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
-    """`value` as an int, NumPy's integers too; raises `BadInput` for any other kind and outside of least..most."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = index(value)
-    except TypeError:
-        raise BadInput(f"{name} is {value!r:.80}, a whole number is needed") from None
-    if (least is not None and number < least) or (most is not None and number > most):
-        raise BadInput(f"{name} is {number}, it must be from {least} to {most}")
-    return number
 
 
 def as_model(given: Any) -> Model:

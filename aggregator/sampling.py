@@ -33,7 +33,7 @@ SAMPLERS = Registry(
 
 
 class Sampler(ABC):
-    """One way to choose a round's cohort.
+    """One way to choose a round's cohort. A new one defines `sample`.
 
     One that is built by name from more than its own parameters has a class method `from_spec(argument, examples)`:
     argument is what stands after its name, or None; examples says how many each client has, and asks only then.

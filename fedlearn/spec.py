@@ -30,6 +30,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from fedlearn.configured import check_complete
 from fedlearn.errors import BadInput
 
 MISSING: Any = inspect.Parameter.empty
@@ -60,8 +61,9 @@ def construct(kind: Callable[..., Any], argument: str | None, what: str, *contex
     """Call a class or a function with what a user wrote: `kind(*context, **given, **settings)`.
 
     given: other arguments, which the user may overrule. Raises `BadInput` for a key that `kind` does not have, or
-    lacks. what: names the thing in errors, as in "partition dirichlet".
+    lacks, and for a class that lacks methods. what: names the thing in errors, as in "partition dirichlet".
     """
+    check_complete(kind)
     keys = dict(list(keys_of(kind).items())[len(context) :])
     values = given | read_settings(argument, keys, what)
     for name, key in keys.items():

@@ -40,7 +40,7 @@ class Crew:
 
 
 class Behaviour:
-    """What a malicious client does at two places; as it stands here, nothing. Picklable.
+    """What a malicious client does at two places; as it stands here, nothing. A new one defines one of them or both.
 
     For --malicious one is built by a class method `of(crew, ...)`, or without it as `cls(...)`. The other parameters
     are what a user may set, read by their annotations (`fedlearn.spec`). `of` raises `BadInput` where that crew
@@ -57,8 +57,20 @@ class Behaviour:
 
 
 def with_delta(update: LocalUpdate, delta: np.ndarray) -> LocalUpdate:
-    """The update with another delta (P,); what else a strategy sends beside it stays."""
-    return replace(update, vectors=update.vectors | {"delta": delta.astype(np.float32)})
+    """The update with another delta (P,). What else the strategy sends stays honest: see `with_vectors`."""
+    return with_vectors(update, delta=delta)
+
+
+def with_vectors(update: LocalUpdate, **vectors: np.ndarray) -> LocalUpdate:
+    """The update with other vectors, by name, in the place of those that the strategy sends.
+
+    SCAFFOLD's delta_c, for example. Raises `BadInput` for a name that the update does not have.
+    """
+    unknown = sorted(set(vectors) - set(update.vectors))
+    if unknown:
+        raise BadInput(f"the update has no vector {unknown[0]!r}: it has {', '.join(update.vectors)}")
+    changed = {name: np.asarray(vector, np.float32) for name, vector in vectors.items()}
+    return replace(update, vectors=update.vectors | changed)
 
 
 def check_positive(behaviour: str, setting: str, value: float, usual: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from fedlearn.configured import Named
 from fedlearn.errors import BadInput
 from fedlearn.protocol import PartyView
 
@@ -38,10 +39,11 @@ class Finding(ABC):
         """The finding in words, for the terminal."""
 
 
-class Attack(ABC):
-    """One way to read a transcript. `name` is its name in the registry; its configuration are its attributes."""
+class Attack(Named, ABC):
+    """One way to read a transcript; its configuration are its attributes. A new one defines `run`.
 
-    name: ClassVar[str]
+    name: in the registry and in findings; by default the class's name in lower case.
+    """
 
     @abstractmethod
     def run(self, view: PartyView) -> Sequence[Finding]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from fedlearn.configured import Named, arguments_of
 from fedlearn.crypto import FixedPoint
 from fedlearn.defaults import KEY_BITS
 from fedlearn.defaults import MIN_COHORT as MIN_COHORT
-from fedlearn.errors import BadInput
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.signed import Signed
+from fedlearn.spec import construct, keys_of
 
 DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
 
@@ -68,10 +69,15 @@ class ClientHalf(ABC):
 
 
 class ServerHalf(ABC):
-    """The aggregator in one attempt of one round."""
+    """The aggregator in one attempt of one round.
+
+    addends: clients whose vectors are in the sum so far.
+    """
+
+    addends: int = 0
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
-        """What each client still in the cohort is sent at the start of a phase; nothing, if not defined otherwise.
+        """What each client still in the cohort is told at the start of a phase; by default nothing.
 
         Raises `RoundVoid` where those that are left cannot complete the attempt.
         """
@@ -81,13 +87,8 @@ class ServerHalf(ABC):
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         """Take one client's payload; raises a `BadInput` naming what is wrong with it."""
 
-    @property
-    @abstractmethod
-    def addends(self) -> int:
-        """Clients whose vectors are in the sum so far."""
-
     def requests(self) -> dict[int, bytes]:
-        """What each opener is asked; nothing where the aggregator can read the sum by itself."""
+        """What each opener is asked; nobody where the aggregator can read the sum by itself."""
         return {}
 
     @abstractmethod
@@ -113,12 +114,14 @@ class FoldingHalf(ServerHalf):
 class Opener(ABC):
     """A key holder or trustee, alone in its process, in one session."""
 
+    plan: RunPlan
+
     @abstractmethod
     def public_key(self) -> bytes: ...
 
-    @abstractmethod
     def join(self, plan: RunPlan) -> None:
         """Learn what all parties agreed on."""
+        self.plan = plan
 
     @abstractmethod
     def submit(self, step: Step, client: int, signed: Signed) -> None:
@@ -133,9 +136,13 @@ class Opener(ABC):
         """Open a sum, or raise `OpeningRefused` with the rule that forbids it."""
 
 
-class Protection(ABC):
-    """One way to hide updates: configuration only, no secrets. Its halves stand beside it.
+class Protection(Named, ABC):
+    """Configuration of one way to hide updates, and its halves. A new one defines `client` and `server`.
 
+    A dataclass needs no more: its fields are its arguments. Another class keeps each parameter of `__init__` as an
+    attribute, or defines `arguments` and `rebuild`.
+
+    name            how messages and records call it; by default the class's name in lower case
     phases          message exchanges of one attempt, in order
     training_phase  the one in which clients train and hand over their vector
     codec           fixed-point codec of the updates
@@ -150,46 +157,41 @@ class Protection(ABC):
     phases: tuple[str, ...] = ("update",)
     training_phase: str = "update"
     codec: FixedPoint = DEFAULT_CODEC
-    min_cohort: int = 3
+    min_cohort: int = MIN_COHORT
     signed: bool = False
     fold_in_worker: bool = False
 
-    @property
-    def name(self) -> str:
-        """For people; the class in small letters, if a subclass says nothing else."""
-        return type(self).__name__.lower()
-
     def arguments(self) -> dict[str, Any]:
-        """Plain data from which `rebuild` makes the same configuration on the other side of the wire."""
-        if not is_dataclass(self):
-            raise BadInput(f"protection {type(self).__name__} says no arguments: make it a dataclass, or define them")
-        return asdict(self)
+        """What `rebuild` makes it of again: plain values, a codec as a dict."""
+        values = arguments_of(self)
+        return {name: asdict(v) if isinstance(v, FixedPoint) else v for name, v in values.items()}
 
     @classmethod
     def rebuild(cls, arguments: Mapping[str, Any]) -> Self:
-        """The configuration that has these `arguments()`."""
+        """The same configuration on the other side of the wire, from `arguments()`."""
         codec = {"codec": FixedPoint.from_dict(arguments["codec"])} if "codec" in arguments else {}
         return cls(**{**arguments, **codec})
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
-        """Build it from what stands after its name and a colon, and from the settings that its fields name."""
-        if argument is not None:
-            raise BadInput(f"protection {cls.__name__.lower()} takes no argument, got {argument!r}: leave it out")
-        wanted: set[str] = {f.name for f in fields(cls)} if is_dataclass(cls) else set()
-        return cls(**{f.name: getattr(settings, f.name) for f in fields(settings) if f.name in wanted})
+        """From what the command line says: `key=value,...`, and of the settings those that it has parameters for."""
+        keys = keys_of(cls)
+        shared = {name: value for name, value in vars(settings).items() if name in keys}
+        made: Self = construct(cls, argument, f"protection {cls.name}", **shared)
+        return made
 
     @abstractmethod
-    def client(self, plan: RunPlan, client: int) -> ClientHalf: ...
+    def client(self, plan: RunPlan, client: int) -> ClientHalf:
+        """What client number so-and-so does in an attempt."""
 
     @abstractmethod
     def server(self, plan: RunPlan, step: Step) -> ServerHalf:
-        """For one attempt: `step` gives its round and attempt."""
+        """What the aggregator does in one attempt: `step` gives its round and attempt."""
 
     def dealer(self, vault: Path) -> DealerSpec | None:
-        """Who deals the openers' shares; nobody, by default. vault: a folder that only this user can read."""
+        """Who deals the openers' shares, if anybody. vault: a folder that only this user can read."""
         return None
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
-        """Key holder or trustees; none where the aggregator can read the sum by itself."""
+        """Who opens sums; nobody where the aggregator reads them."""
         return ()

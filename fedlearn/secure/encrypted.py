@@ -13,7 +13,7 @@ from fedlearn.crypto.keys import Randomiser
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
-from fedlearn.protocol import RunPlan, Step, party_name
+from fedlearn.protocol import Step, party_name
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.signed import Signed
 
@@ -77,7 +77,7 @@ class AddingServer(ServerHalf):
             self._total += vector
 
     @property
-    def addends(self) -> int:
+    def addends(self) -> int:  # type: ignore[override]
         return 0 if self._total is None else self._total.addends
 
     @property
@@ -104,9 +104,6 @@ class CountingOpener(Opener):
         self._max_overlap = max_overlap
         self._opened: dict[int, frozenset[int]] = {}
         self._begin(Step(0))
-
-    def join(self, plan: RunPlan) -> None:
-        self.plan = plan
 
     def _begin(self, step: Step) -> None:
         self._step = (step.round, step.attempt)

@@ -15,8 +15,6 @@ from fedlearn.secure.base import DEFAULT_CODEC, ClientHalf, FoldingHalf, Protect
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings
 
-PHASES: tuple[str, ...] = ("update",)
-
 
 @dataclass(frozen=True)
 class Plain(Protection):
@@ -58,11 +56,6 @@ class PlainServer(FoldingHalf):
     def __init__(self, dtype: np.dtype, length: int):
         self._dtype = dtype
         self._total = np.zeros(length, np.int64)
-        self._addends = 0
-
-    @property
-    def addends(self) -> int:
-        return self._addends
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         wanted = self.would_take(len(self._total))
@@ -71,7 +64,7 @@ class PlainServer(FoldingHalf):
                 f"its update has {len(payload)} bytes, the plan says {wanted}: its model is another one"
             )
         self._total += np.frombuffer(payload, self._dtype)
-        self._addends += 1
+        self.addends += 1
 
     def receive_sum(self, partial: PartialSum) -> None:
         if partial.total.shape != self._total.shape:
@@ -80,7 +73,7 @@ class PlainServer(FoldingHalf):
                 "its model is another one"
             )
         self._total += partial.total
-        self._addends += len(partial.clients)
+        self.addends += len(partial.clients)
 
     def would_take(self, lanes: int) -> int:
         return lanes * self._dtype.itemsize

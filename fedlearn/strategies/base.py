@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
+from fedlearn.configured import Named, arguments_of
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.training.loop import Shuffles
 
@@ -79,37 +79,33 @@ class Output:
     bound: float | None = None
 
 
-class Strategy(ABC):
+class Strategy(Named, ABC):
     """One federated algorithm, both halves of it: what clients do, and what the server does with the mean.
 
-    Least of all a subclass defines `local_update` and `server_step`. Where it is a dataclass its fields are its
-    arguments; any other class defines `arguments`.
+    A new one defines `local_update` and `server_step`, and `outputs` where clients send more than a delta. A dataclass
+    needs no more: its fields are its arguments. Another class keeps each parameter of `__init__` as an attribute, or
+    defines `arguments`.
+
+    name        how messages and records call it; by default the class's name in lower case
+    max_weight  public limit of a client's weight in the mean; larger counts are capped, and counted
+    leaves_untouched_weights  True if a weight with zero gradient in every step does not change, and all outputs are
+                0 at it: training may then leave such weights out. Must be False if `broadcasts` or `keeps` is not
+                empty, or if an output is a sum over all weights: without the zeros it is added up in another order. A
+                class with local training of its own does not inherit it
     """
 
-    @property
-    def name(self) -> str:
-        """For people; the class in small letters, if a subclass says nothing else."""
-        return type(self).__name__.lower()
+    max_weight: int = 4096
+    leaves_untouched_weights: bool = False
 
-    @property
-    def max_weight(self) -> int:
-        """Public limit of a client's weight in the mean. Larger numbers of examples are capped, and counted."""
-        return 4096
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if "leaves_untouched_weights" not in own and {"outputs", "local_update", "adjusted"} & set(own):
+            cls.leaves_untouched_weights = False
 
-    @property
-    def leaves_untouched_weights(self) -> bool:
-        """True if a weight with zero gradient in every step does not change, and all outputs are 0 at it.
-
-        Training may then skip such weights. Must be False if `broadcasts` or `keeps` is not empty, or if an output is
-        a sum over all weights: without the zeros it is added up in another order.
-        """
-        return False
-
-    def arguments(self) -> Mapping[str, Any]:
-        """Plain data (numbers, strings, lists, dicts) from which `Class(**arguments)` makes the same strategy."""
-        if not is_dataclass(self):
-            raise BadInput(f"strategy {type(self).__name__} says no arguments: make it a dataclass, or define them")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+    def arguments(self) -> dict[str, Any]:
+        """What constructs it again: numbers, text, or lists and dicts of them, by parameter."""
+        return arguments_of(self)
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         """The vectors in each `LocalUpdate` by name, for a model of so many parameters; one is "delta"."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
@@ -39,24 +40,21 @@ class FedAvg(Strategy):
     local_optimizers: ClassVar[tuple[str, ...]] = ("sgd", "adam")
 
     def __post_init__(self) -> None:
-        for what, least in (("epochs", 1), ("batch_size", 1), ("max_weight", 1)):
-            if getattr(self, what) < least:
-                raise BadInput(f"{what} is {getattr(self, what)}, at least {least} is needed: raise it")
-        if not 0 < self.lr < float("inf"):
-            raise BadInput(f"learning rate is {self.lr}, it must be positive and finite: 0.1 is a usual start")
+        for what in ("epochs", "batch_size", "max_weight"):
+            make_whole(self, what, least=1)
+        make_real(self, "lr", above=0, usual="0.1 is a usual start")
+        make_real(self, "momentum", least=0, below=1, usual="0.9 is usual, 0 is none")
+        make_real(self, "weight_decay", least=0, usual="0 is none")
         if self.optimizer not in self.local_optimizers:
             raise BadInput(f"{self.name} optimizer {self.optimizer!r}: choose {' or '.join(self.local_optimizers)}")
         if self.optimizer == "adam" and self.momentum:
             raise BadInput(f"momentum {self.momentum} has no effect under adam, which has its own: leave it out")
 
-    def arguments(self) -> dict[str, Any]:
-        return asdict(self)
-
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         return {"delta": Output(parameters)}
 
     @property
-    def leaves_untouched_weights(self) -> bool:
+    def leaves_untouched_weights(self) -> bool:  # type: ignore[override]
         return self.weight_decay == 0
 
     def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.errors import BadInput
+from fedlearn.configured import make_real
 from fedlearn.strategies.base import RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
 
@@ -26,8 +26,8 @@ class FedAvgM(FedAvg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.beta < 1:
-            raise BadInput(f"fedavgm beta is {self.beta}, it must be at least 0 and under 1: 0.9 is usual")
+        make_real(self, "beta", least=0, below=1, usual="0.9 is usual")
+        make_real(self, "server_lr", above=0, usual="1.0 is usual")
 
     def server_step(
         self, weights: np.ndarray, mean: Mapping[str, np.ndarray], state: State, context: RoundContext

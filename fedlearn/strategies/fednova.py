@@ -27,6 +27,7 @@ class FedNova(FedAvg):
     """
 
     name = "fednova"
+    leaves_untouched_weights = FedAvg.leaves_untouched_weights
     local_optimizers: ClassVar[tuple[str, ...]] = ("sgd",)  # the a_i below count its steps
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.errors import BadInput
+from fedlearn.configured import make_real
 from fedlearn.optim.rules import mean_towards, square_by_sign, square_summed, square_towards
 from fedlearn.strategies.base import RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
@@ -32,10 +32,10 @@ class FedOpt(FedAvg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise BadInput(f"beta1, beta2 are {self.beta1}, {self.beta2}, they must be at least 0 and under 1")
-        if not (self.tau > 0 and self.server_lr > 0):
-            raise BadInput(f"tau, server_lr are {self.tau}, {self.server_lr}, they must be above 0")
+        make_real(self, "server_lr", above=0, usual="0.1 is a usual start")
+        make_real(self, "beta1", least=0, below=1, usual="0.9 is usual")
+        make_real(self, "beta2", least=0, below=1, usual="0.99 is usual")
+        make_real(self, "tau", above=0, usual="0.001 is usual")
 
     @abstractmethod
     def remember(self, v: np.ndarray, delta: np.ndarray) -> None:

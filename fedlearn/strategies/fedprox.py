@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.errors import BadInput
+from fedlearn.configured import make_real
 from fedlearn.strategies.fedavg import FedAvg
 
 
@@ -20,11 +20,11 @@ class FedProx(FedAvg):
     mu: float = 0.01
 
     name = "fedprox"
+    leaves_untouched_weights = FedAvg.leaves_untouched_weights
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.mu < float("inf"):
-            raise BadInput(f"fedprox mu is {self.mu}, it must be 0 or more and finite: 0.01 is a usual start")
+        make_real(self, "mu", least=0, usual="0.01 is a usual start")
 
     def adjusted(self, gradient: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
         return gradient + self.mu * (weights - start)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State, Strategy
-from fedlearn.strategies.fedavg import FedAvg
 from fedlearn.training.loop import Shuffles, train_epochs
 
 
@@ -34,19 +32,13 @@ class Scaffold(Strategy):
     server_lr: float = 1.0
 
     name = "scaffold"
-    leaves_untouched_weights = False  # c moves every weight
+    max_weight = 1
 
     def __post_init__(self) -> None:
-        FedAvg(self.epochs, self.batch_size, self.lr)  # refuses what no local SGD can work with
-        if not 0 < self.server_lr < float("inf"):
-            raise BadInput(f"scaffold server_lr is {self.server_lr}, it must be positive and finite: 1.0 is usual")
-
-    @property
-    def max_weight(self) -> int:
-        return 1
-
-    def arguments(self) -> dict[str, Any]:
-        return asdict(self)
+        make_whole(self, "epochs", least=1)
+        make_whole(self, "batch_size", least=1)
+        make_real(self, "lr", above=0, usual="0.1 is a usual start")
+        make_real(self, "server_lr", above=0, usual="1.0 is usual")
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:
         return {"delta": Output(parameters), "delta_c": Output(parameters)}

@@ -147,7 +147,7 @@ def test_a_description_rebuilds_the_same_through_bytes():
         ({}, "not a description"),
         ({"class": "fedlearn.models.mlp:MLP", "arguments": {}}, "is no Strategy"),
         ({"class": "fedlearn.strategies.fedavg:FedAvg", "arguments": {"wings": 2}}, "cannot be built"),
-        ({"class": "fedlearn.strategies.fedavg:FedAvg", "arguments": {"lr": -1}}, "learning rate"),
+        ({"class": "fedlearn.strategies.fedavg:FedAvg", "arguments": {"lr": -1}}, "lr is -1"),
         ({"class": "nowhere:Class", "arguments": {}}, "no 'Class' at 'nowhere'"),
         ({"class": 7, "arguments": {}}, "is no Strategy"),
     ],

@@ -150,7 +150,7 @@ def test_the_first_round_is_fedavg_of_equal_clients_with_a_server_step():
 
 def test_what_no_training_can_use_is_refused():
     for arguments, says in (
-        ({"lr": 0.0}, "learning rate is 0"),
+        ({"lr": 0.0}, "lr is 0"),
         ({"epochs": 0}, "epochs is 0"),
         ({"server_lr": 0.0}, "server_lr is 0"),
     ):

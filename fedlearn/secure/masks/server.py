@@ -88,7 +88,7 @@ class MasksServer(ServerHalf):
                     self._revealed.setdefault(owner, {})[client] = share
 
     @property
-    def addends(self) -> int:
+    def addends(self) -> int:  # type: ignore[override]
         return len(self._commitments)
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:

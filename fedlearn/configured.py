@@ -1,0 +1,92 @@
+"""Objects that are made of plain arguments: what these are, and whether their values can be used.
+
+A strategy or a protection is described to other processes by its class and its arguments. These are the parameters of
+its constructor, each kept as an attribute of the same name, as a dataclass does by itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from operator import index
+from typing import Any, ClassVar
+
+from fedlearn.errors import BadInput
+
+
+class Named:
+    """A class whose `name` is its own in lower case, unless it says another."""
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls) and "name" not in vars(cls).get("__annotations__", {}):
+            cls.name = cls.__name__.lower()
+
+
+def check_complete(kind: Any) -> None:
+    """Raise `BadInput` for a class that lacks methods which every class of its kind must have."""
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
+    if missing:
+        raise BadInput(f"class {kind.__name__} lacks {', '.join(missing)}: define them")
+
+
+def arguments_of(thing: Any) -> dict[str, Any]:
+    """The arguments that construct `thing` again: its constructor's parameters, read from attributes of these names.
+
+    Raises `BadInput` where there is no such attribute.
+    """
+    kind = type(thing)
+    named = [p for p in inspect.signature(kind).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    missing = [p.name for p in named if not hasattr(thing, p.name)]
+    if missing:
+        raise BadInput(
+            f"{kind.__name__} does not keep its argument {missing[0]}: set self.{missing[0]} in __init__, "
+            "or define arguments()"
+        )
+    return {p.name: getattr(thing, p.name) for p in named}
+
+
+def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """`value` as an int, NumPy's integers too; raises `BadInput` for any other kind and outside of least..most."""
+    limits = f"at least {least}" if most is None else f"from {least} to {most}"
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        raise BadInput(f"{name} is {value!r:.80}, a whole number is needed") from None
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise BadInput(f"{name} is {number}, it must be {limits}")
+    return number
+
+
+def real_number(
+    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf, usual: str
+) -> float:
+    """`value` as a finite float with least <= value, above < value < below, NumPy's numbers too; else `BadInput`.
+
+    usual: what to take instead, for the message.
+    """
+    limits = [f"at least {least:g}"] * (least > -math.inf) + [f"above {above:g}"] * (above > -math.inf)
+    limits += [f"under {below:g}" if below < math.inf else "finite"]
+    try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BadInput(f"{name} is {value!r:.80}, a number is needed: {usual}") from None
+    if not (math.isfinite(number) and least <= number and above < number < below):
+        raise BadInput(f"{name} is {number:g}, it must be {' and '.join(limits)}: {usual}")
+    return number
+
+
+def make_whole(thing: Any, name: str, least: int, most: int | None = None) -> None:
+    """Check an attribute by `whole_number` and put the int in its place, in a frozen dataclass too."""
+    object.__setattr__(thing, name, whole_number(name, getattr(thing, name), least, most))
+
+
+def make_real(thing: Any, name: str, **limits: Any) -> None:
+    """Check an attribute by `real_number` and put the float in its place, in a frozen dataclass too."""
+    object.__setattr__(thing, name, real_number(f"{thing.name} {name}", getattr(thing, name), **limits))
