@@ -179,6 +179,8 @@ REFUSED = {
     "bits of floats": lambda x: x & 1,
     "not of floats": lambda x: ~x,
     "bool minus": lambda x: Tensor(np.array([True])) - Tensor(np.array([True])),
+    "whole numbers by 0": lambda x: Tensor(np.array([2, 3])) // 0,
+    "remainder of whole numbers by 0": lambda x: Tensor(np.array([2, 3])) % np.array([1, 0]),
     "norm": lambda x: x.norm("nuc"),
     "expand": lambda x: x.expand(2, 3, 5),
     "einsum": lambda x: ops.einsum("iij", x),

@@ -11,6 +11,7 @@ from fedlearn.autograd.arrays import refuse_other_than_numbers
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.select import masked, where
+from fedlearn.errors import BadInput
 
 # In every vjp: g is the gradient of the result, y the result, then the inputs, then the parameters.
 
@@ -21,7 +22,26 @@ div = Op("div", np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y /
 neg = Op("neg", np.negative, lambda g, y, x: -g, linear=True)
 clone = Op("clone", np.positive, lambda g, y, x: g, linear=True)
 square = Op("square", np.square, lambda g, y, x: g * (2 * x))
-remainder = Op("remainder", np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(raw(a), raw(b)))
+
+
+def _whole(ufunc: np.ufunc) -> Any:
+    """A division that whole numbers by 0 fail, where NumPy's gives 0."""
+
+    def divided(a: Any, b: Any) -> Any:
+        result = ufunc(a, b)
+        if result.dtype.kind != "f" and not np.all(b):
+            raise BadInput(f"{ufunc.__name__} of whole numbers by 0: only floats have inf and nan")
+        return result
+
+    return divided
+
+
+remainder = Op(
+    "remainder",
+    _whole(np.remainder),
+    lambda g, y, a, b: g,
+    lambda g, y, a, b: -g * np.floor_divide(raw(a), raw(b)),
+)
 
 
 def _power_vjp_base(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -56,7 +76,7 @@ _flat = lambda g, y, *inputs: masked(False, g)  # noqa: E731
 sign = Op("sign", np.sign, _flat)
 floor = Op("floor", np.floor, _flat)
 ceil = Op("ceil", np.ceil, _flat)
-floor_divide = Op("floor_divide", np.floor_divide, _flat, _flat)
+floor_divide = Op("floor_divide", _whole(np.floor_divide), _flat, _flat)
 round_ = Op("round", lambda x, decimals=0: np.round(x, decimals), lambda g, y, x, decimals=0: masked(False, g))
 
 
