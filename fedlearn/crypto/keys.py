@@ -174,7 +174,10 @@ class PrivateKey:
 
     def __init__(self, p: int | mpz, q: int | mpz, *, insecure_test_key: bool = False):
         self._p, self._q = sorted(mpz(_integer(prime, "a prime")) for prime in (p, q))
-        check_bits(self._p.bit_length() + self._q.bit_length() - 1, insecure_test_key=True)
+        if self._q.bit_length() > MAX_BITS // 2:  # before it is tested, which takes seconds for twice the length
+            raise CryptoKeyError(
+                f"a prime of {self._q.bit_length()} bits is too large: at most {MAX_BITS // 2}, half of the largest key"
+            )
         check_bits((self._p * self._q).bit_length(), insecure_test_key)
         if self._p == self._q or not (is_prime(self._p) and is_prime(self._q)):
             raise CryptoKeyError("a Paillier private key needs two different primes: damaged key")

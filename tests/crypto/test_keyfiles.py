@@ -107,7 +107,7 @@ DAMAGE = {
     "not UTF-8": (lambda key: "\udcff", "not JSON"),
     "large number": (lambda key: '{"p": ' + "9" * 5000 + "}", "not JSON"),
     "large prime": (change(p="_" * 4000), "4000 characters: at most 2731 for 16384 bits"),
-    "primes too large together": (change(p="_" * 2000, q="_" * 2000), "too large: at most 16384 bits"),
+    "primes too large together": (change(p="_" * 2000, q="_" * 2000), "prime of 12000 bits is too large: at most 8192"),
     "prime not base64": (change(q="!!"), "not base64"),
     "prime not text": (change(q=5), "not base64"),
     "prime of another key": (change(p="3" * 171), "two different primes"),
