@@ -130,7 +130,7 @@ class Attempt:
                 raise self._too_few(len(alive))
             seconds[phase] = time.perf_counter() - began
         began = time.perf_counter()
-        total = self._open(self._step("open"))
+        total = self._open()
         seconds["open"] = time.perf_counter() - began
         aggregate = parties.layout.decode(total, half.addends)
         context = RoundContext(
@@ -219,26 +219,35 @@ class Attempt:
             raise ProtocolError(f"{party_name(message.sender)} added up other clients than it says: send it again")
         half.receive_sum(partial)
 
-    def _open(self, step: Step) -> np.ndarray:
+    def _open(self) -> np.ndarray:
         """Have the openers open the sum; a refusal makes the round void, too few openers end the run."""
+        replies: dict[int, bytes] = {}
+        refusals: list[str] = []
+        try:
+            for phase in self._half.opening:
+                replies = self._ask(self._step(phase), self._half.requests(phase, replies), refusals)
+            return self._half.finish(replies)
+        except RoundVoid as void:
+            gone = self._parties.openers.gone
+            if gone:
+                raise FedlearnError(
+                    f"{void}; {'; '.join(gone.values())}, and its secrets with it: "
+                    "start the run again, or go on from its last checkpoint with --resume"
+                ) from None
+            raise RoundVoid("; ".join([str(void), *refusals])) from None
+
+    def _ask(self, step: Step, payloads: dict[int, bytes], refusals: list[str]) -> dict[int, bytes]:
+        """The openers' answers to a request each; whoever refuses is entered in `refusals`."""
         parties = self._parties
         requests = {}
-        for party, payload in self._half.requests().items():
+        for party, payload in payloads.items():
             requests[party] = parties.message(step, party, OpenRequest(payload))
             parties.transcript.saw(requests[party])
-        replies, refusals = {}, []
+        replies = {}
         for party, data in parties.openers.ask(requests).items():
             message = parties.transcript.saw(data)
             if isinstance(message.body, Refusal):
                 refusals.append(f"{party_name(party)} refused: {message.body.reason}")
             else:
                 replies[party] = message.expect(Opened, session=parties.plan.session, step=step, sender=party).payload
-        try:
-            return self._half.finish(replies)
-        except RoundVoid as void:
-            if parties.openers.gone:
-                raise FedlearnError(
-                    f"{void}; {'; '.join(parties.openers.gone.values())}, and its secrets with it: "
-                    "start the run again, or go on from its last checkpoint with --resume"
-                ) from None
-            raise RoundVoid("; ".join([str(void), *refusals])) from None
+        return replies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +29,8 @@ from fedlearn.registry import find
 from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
 from fedlearn.secure.signed import check_signed
 from fedlearn.travel import packed, unpacked
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds that an opener is given to end by itself
 
@@ -158,5 +161,8 @@ def _answer(opener: Opener, party: int, plan: RunPlan, message: Message) -> Open
         if plan.keys.get(party) != opener.public_key():
             raise OpeningRefused("the run plan names another key than this opener's")
         return Opened(opener.open(message.step, request.payload))
-    except (OpeningRefused, ProtocolError) as error:
+    except FedlearnError as error:
         return Refusal(str(error))
+    except Exception as error:  # whatever it is: an opener that ends would take its key along
+        log.exception("%s could not open a sum", party_name(party))
+        return Refusal(f"failed ({type(error).__name__}): see this opener's own log")

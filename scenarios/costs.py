@@ -41,7 +41,7 @@ from scenarios.story import telling
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COMPARED = "none,masks,paillier,threshold:3/5"
+COMPARED = "none,masks,paillier,threshold:4/5"
 SIMULATED = 300  # rounds
 SIZE = (11.0, 4.5)  # of the picture, in inches
 QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}
@@ -162,7 +162,7 @@ def networks_of(spec: str | None) -> dict[str, Network]:
 
 
 def name_of(spec: str) -> str:
-    """A protection's name in claims and folders: threshold:3/5 is threshold_3_of_5."""
+    """A protection's name in claims and folders: threshold:4/5 is threshold_4_of_5."""
     return spec.replace(":", "_").replace("/", "_of_")
 
 

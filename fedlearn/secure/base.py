@@ -71,10 +71,11 @@ class ClientHalf(ABC):
 class ServerHalf(ABC):
     """The aggregator in one attempt of one round.
 
-    addends: clients whose vectors are in the sum so far.
+    addends: clients whose vectors are in the sum so far. opening: the exchanges with the openers, in order.
     """
 
     addends: int = 0
+    opening: tuple[str, ...] = ("open",)
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
         """What each client still in the cohort is told at the start of a phase; by default nothing.
@@ -87,13 +88,16 @@ class ServerHalf(ABC):
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         """Take one client's payload; raises a `BadInput` naming what is wrong with it."""
 
-    def requests(self) -> dict[int, bytes]:
-        """What each opener is asked; nobody where the aggregator can read the sum by itself."""
+    def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
+        """What each opener is asked in a phase of the opening; nothing where the aggregator can read the sum by itself.
+
+        replies: the openers' in the phase before. Raises `RoundVoid` where these do not allow to go on.
+        """
         return {}
 
     @abstractmethod
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
-        """The sum of all vectors received, int64 (n,), from the openers' replies.
+        """The sum of all vectors received, int64 (n,), from the openers' replies in the last phase.
 
         Raises `RoundVoid` where too few openers replied, or wrongly.
         """

@@ -14,6 +14,7 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import Step, party_name
+from fedlearn.secure.audit import CohortAudit
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.signed import Signed
 
@@ -96,6 +97,10 @@ class CountingOpener(Opener):
     max_overlap  the most clients that the cohorts of two opened rounds may share, None for no limit: rounds
                  whose cohorts differ by one client give away that client's update, but for what the others
                  changed in between
+
+    Rounds are opened in rising order, each once, from 1 to as many as the plan says. Of rounds that trained the very
+    same model no combination of sums may be of fewer than `min_cohort` clients (`CohortAudit`); with `max_overlap` this
+    holds of all rounds.
     """
 
     def __init__(self, public: PublicKey, min_cohort: int, max_overlap: int | None):
@@ -103,6 +108,7 @@ class CountingOpener(Opener):
         self._min_cohort = min_cohort
         self._max_overlap = max_overlap
         self._opened: dict[int, frozenset[int]] = {}
+        self._audits: dict[bytes, CohortAudit] = {}  # by model; all rounds under one key where overlaps are limited
         self._begin(Step(0))
 
     def _begin(self, step: Step) -> None:
@@ -114,7 +120,9 @@ class CountingOpener(Opener):
 
     def submit(self, step: Step, client: int, signed: Signed) -> None:
         """Enter one client's signed update. What is wrong with it is kept, and said at the opening."""
-        if (step.round, step.attempt) != self._step:
+        if (step.round, step.attempt) < self._step:
+            return  # of an attempt that is over: it is in no sum
+        if (step.round, step.attempt) > self._step:
             self._begin(step)
         try:
             self._enter(client, signed)
@@ -143,8 +151,7 @@ class CountingOpener(Opener):
 
         request: the aggregator's own sum, which must be the product of what the clients signed.
         """
-        if step.round in self._opened:
-            raise OpeningRefused(f"a sum of round {step.round} was opened before: one opening a session and round")
+        self._check_round(step.round)
         if self._complaint:
             raise OpeningRefused(self._complaint)
         if (step.round, step.attempt) != self._step or self._total is None:
@@ -152,6 +159,8 @@ class CountingOpener(Opener):
         if len(self._senders) < self._min_cohort:
             raise OpeningRefused(f"{len(self._senders)} clients signed, at least {self._min_cohort} are required")
         self._check_overlap()
+        audit = self._audits.setdefault(self._lineage, CohortAudit(self._min_cohort))
+        audit.check(self._senders)
         try:
             asked = EncryptedVector.from_bytes(request, self._public)
         except FedlearnError as error:
@@ -160,8 +169,23 @@ class CountingOpener(Opener):
             raise OpeningRefused(
                 "the sum is not the product of the updates that clients signed: scaled, dropped, or replaced"
             )
+        audit.enter(self._senders)
         self._opened[step.round] = frozenset(self._senders)
         return self._total
+
+    def _check_round(self, round: int) -> None:
+        last = max(self._opened, default=0)
+        if round in self._opened:
+            raise OpeningRefused(f"a sum of round {round} was opened before: one opening a session and round")
+        if not last < round <= self.plan.rounds:
+            raise OpeningRefused(
+                f"round {round} is asked for after round {last}: the plan has rounds 1 to {self.plan.rounds}, in order"
+            )
+
+    @property
+    def _lineage(self) -> bytes:
+        """Which opened rounds can be combined: those of the same model; all of them where overlaps are limited."""
+        return (self._model or b"") if self._max_overlap is None else b"all"
 
     def _check_overlap(self) -> None:
         for round, cohort in self._opened.items():

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import CodecError, ShapeError
+from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
 from fedlearn.protocol import RunPlan
 from fedlearn.strategies.base import LocalUpdate, Output
 
@@ -141,10 +141,41 @@ class Layout:
         first, *others = self.segments
         return Layout((replace(first, length=length), *others), self.max_weight)
 
-    def decode(self, total: np.ndarray, addends: int) -> Aggregate:
-        """Means and totals from the opened sum, int64 (n,), of `addends` clients' vectors."""
+    def check(self, total: np.ndarray, addends: int) -> None:
+        """Raise `ProtocolError` for an int64 sum (n,) to which no vectors of `addends` honest clients add up."""
         if total.shape != (len(self),):
-            raise ShapeError(f"opened sum has shape {total.shape}, the layout needs ({len(self)},)")
+            raise ShapeError(f"a sum of shape {total.shape}, the layout needs ({len(self)},)")
+        at = 0
+        for segment in self.segments:
+            part, at = total[at : at + segment.length], at + segment.length
+            least, most = self._possible(segment, addends)
+            if part.size and not (least <= part.min() and part.max() <= most):
+                worst = part.min() if part.min() < least else part.max()
+                raise ProtocolError(
+                    f"lane {segment.name!r} holds {worst}, of {addends} honest clients it is {least} to {most}"
+                )
+
+    def _possible(self, segment: Segment, addends: int) -> tuple[int, int]:
+        """The least and the largest sum of one lane."""
+        most = addends * segment.codec.limit
+        match segment.name if segment.kind == "count" else segment.kind:
+            case "weight":
+                return addends, addends * self.max_weight
+            case "capped":
+                return 0, addends
+            case "clipped" | "excess":
+                return 0, most
+        return -most, most
+
+    def decode(self, total: np.ndarray, addends: int) -> Aggregate:
+        """Means and totals from the opened sum, int64 (n,), of `addends` clients' vectors.
+
+        Raises `RoundVoid` for a sum that `check` refuses: nothing of it is used.
+        """
+        try:
+            self.check(total, addends)
+        except ProtocolError as error:
+            raise RoundVoid(f"the opened sum cannot be one of updates, so it is not used: {error}") from None
         bounds = np.cumsum([segment.length for segment in self.segments])[:-1]
         sums = dict(zip((s.name for s in self.segments), np.split(total, bounds), strict=True))
         weight, excess = int(sums["weight"][0]), int(sums["excess"][0])

@@ -84,7 +84,7 @@ def _read_key(data: bytes, insecure_test_key: bool) -> PublicKey:
 class PaillierServer(AddingServer):
     """The aggregator's half."""
 
-    def requests(self) -> dict[int, bytes]:
+    def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
         return {KEY_HOLDER: self.total.to_bytes()}
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:

@@ -12,7 +12,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, ClientHalf, FoldingHalf, Protection, Settings
-from fedlearn.secure.layout import lanes
+from fedlearn.secure.layout import Layout
 from fedlearn.spec import read_settings
 
 
@@ -38,7 +38,7 @@ class Plain(Protection):
         return PlainClient(self.codec.dtype)
 
     def server(self, plan: RunPlan, step: Step) -> PlainServer:
-        return PlainServer(self.codec.dtype, lanes(plan))
+        return PlainServer(self.codec.dtype, Layout.of_plan(plan))
 
 
 class PlainClient(ClientHalf):
@@ -51,11 +51,12 @@ class PlainClient(ClientHalf):
 
 
 class PlainServer(FoldingHalf):
-    """Adds integers as they arrive. length: of every client's vector, as the plan has it."""
+    """Adds integers as they arrive, each client's within the range that an honest one's has. layout: the plan's."""
 
-    def __init__(self, dtype: np.dtype, length: int):
+    def __init__(self, dtype: np.dtype, layout: Layout):
         self._dtype = dtype
-        self._total = np.zeros(length, np.int64)
+        self._layout = layout
+        self._total = np.zeros(len(layout), np.int64)
 
     def receive(self, phase: str, client: int, payload: bytes) -> None:
         wanted = self.would_take(len(self._total))
@@ -63,7 +64,9 @@ class PlainServer(FoldingHalf):
             raise ProtocolError(
                 f"its update has {len(payload)} bytes, the plan says {wanted}: its model is another one"
             )
-        self._total += np.frombuffer(payload, self._dtype)
+        vector = np.frombuffer(payload, self._dtype)
+        self._layout.check(vector, 1)
+        self._total += vector
         self.addends += 1
 
     def receive_sum(self, partial: PartialSum) -> None:
@@ -72,6 +75,7 @@ class PlainServer(FoldingHalf):
                 f"the worker's sum has shape {partial.total.shape}, the plan says {self._total.shape}: "
                 "its model is another one"
             )
+        self._layout.check(partial.total, len(partial.clients))
         self._total += partial.total
         self.addends += len(partial.clients)
 

@@ -4,12 +4,19 @@ A dealer, a process that ends before the session starts, makes the key and leave
 of mode 0600. Trustees check signatures and count clients as a key holder does; each proves that its partial
 decryption is right, and the aggregator combines t of them. It needs no trust in any one trustee, only in the dealer
 to have forgotten the primes, and in fewer than t trustees colluding.
+
+An opening takes two exchanges. First each trustee signs, once a round, which sum it saw (an echo); it decrypts only
+when shown the echoes of t trustees for that very sum. Any two sets of t share more than `colluding` trustees where
+2t > n + colluding, so that an honest one is in both, and no two sums of one round can be opened (quorums that
+intersect: Malkhi and Reiter 1998, "Byzantine quorum systems").
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +24,12 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 
-from fedlearn.crypto import FixedPoint
+from fedlearn.crypto import EncryptedVector, FixedPoint
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.keys import KEY_BITS, check_bits
+from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, check_parties, deal
-from fedlearn.errors import BadInput, CiphertextError, ProtocolError, RoundVoid
+from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
@@ -30,16 +38,22 @@ from fedlearn.spec import Key, read_settings
 
 log = logging.getLogger(__name__)
 KEY_FILE = "threshold.key"
+ECHO = "echo"  # the phase in which trustees say which sum they saw
+PUBLIC_BYTES = 32  # of the key that a trustee's echoes are checked with
+ECHO_RECORD = struct.Struct(f">i{SIGNATURE_BYTES}s")
 
 
 @dataclass(frozen=True)
 class Threshold(EncryptedSums):
     """Paillier's encryption under a key shared among `trustees`, `threshold` of whom open a sum.
 
-    threshold, trustees: t and n, 2 <= t <= n. The rest is as in `Paillier`.
+    threshold, trustees: t and n, 2 <= t <= n and n < 2t. The rest is as in `Paillier`.
+
+    With up to `colluding` = 2t - n - 1 trustees that help the aggregator to cheat, a round still has one opening; t of
+    them open anything. Up to n - t may be absent.
     """
 
-    threshold: int = 3
+    threshold: int = 4
     trustees: int = 5
     key_bits: int = KEY_BITS
     codec: FixedPoint = DEFAULT_CODEC
@@ -51,18 +65,28 @@ class Threshold(EncryptedSums):
 
     def __post_init__(self) -> None:
         check_parties(self.threshold, self.trustees)
+        if 2 * self.threshold <= self.trustees:
+            raise BadInput(
+                f"threshold {self.threshold}/{self.trustees}: two sets of trustees could each open another sum of one "
+                f"round; at least {self.trustees // 2 + 1} of {self.trustees} are needed"
+            )
         check_min_cohort(self.min_cohort)
         check_bits(self.key_bits, self.insecure_test_key)
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
-        """`threshold:T/N`, 3/5 where nothing is said."""
-        parties = {"T/N": Key(Annotated[Any, _parties], example="3/5")}
-        threshold, trustees = read_settings(argument or "3/5", parties, "protection threshold")["T/N"]
+        """`threshold:T/N`, 4/5 where nothing is said."""
+        parties = {"T/N": Key(Annotated[Any, _parties], example="4/5")}
+        threshold, trustees = read_settings(argument or "4/5", parties, "protection threshold")["T/N"]
         return cls(
             threshold, trustees, settings.key_bits, settings.codec, settings.min_cohort,
             settings.max_overlap, settings.insecure_test_key,
         )  # fmt: skip
+
+    @property
+    def colluding(self) -> int:
+        """How many trustees may help the aggregator without there being two openings of one round."""
+        return 2 * self.threshold - self.trustees - 1
 
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
         return EncryptingClient(self._key(plan).public, self.codec, plan.sampled * plan.rounds)
@@ -72,7 +96,7 @@ class Threshold(EncryptedSums):
 
     def _key(self, plan: RunPlan) -> ThresholdKey:
         """The key that all trustees name."""
-        named = set(plan.keys.values())
+        named = {key[PUBLIC_BYTES:] for key in plan.keys.values()}
         if len(named) != 1:
             raise ProtocolError(
                 f"the trustees name {len(named)} different keys in the plan, all must hold shares of one"
@@ -114,7 +138,7 @@ def _share_file(vault: Path, trustee: int) -> Path:
 def _parties(text: str) -> tuple[int, int]:
     threshold, _, trustees = (part.strip() for part in text.partition("/"))
     if not (threshold.isdecimal() and trustees.isdecimal()):
-        raise BadInput(f"protection threshold with {text!r}: two whole numbers are needed, as in threshold:3/5")
+        raise BadInput(f"protection threshold with {text!r}: two whole numbers are needed, as in threshold:4/5")
     return int(threshold), int(trustees)
 
 
@@ -138,14 +162,55 @@ class Trustee(CountingOpener):
     def __init__(self, key: Path, share: Path, min_cohort: int, max_overlap: int | None, insecure_test_key: bool):
         self._key = ThresholdKey.from_bytes(key.read_bytes(), insecure_test_key=insecure_test_key)
         self._share = KeyShare.from_bytes(read_secret(share), self._key)
+        share.unlink()  # it is needed nowhere else, and a file is easier to take than memory
+        self._signing = SigningKey()
+        self._promised: EncryptedVector | None = None  # the sum of this attempt, once it was authorised
         super().__init__(self._key.public, min_cohort, max_overlap)
 
     def public_key(self) -> bytes:
-        return self._key.to_bytes()
+        """What its echoes are checked with, and the key of which it holds a share."""
+        return self._signing.public + self._key.to_bytes()
 
     def open(self, step: Step, request: bytes) -> bytes:
-        total = self.authorise(step, request)
+        """In phase echo the signature of a sum, if it may be opened; in phase open its partial decryption."""
+        if step.phase == ECHO:
+            self._promised = None
+            self._promised = self.authorise(step, request)
+            return self._signing.sign(*_echo(self.plan, step, self._promised))
+        if self._promised is None or (step.round, step.attempt) != self._step:
+            raise OpeningRefused(f"no sum of {step} was authorised: trustees echo before they open")
+        self._check_echoes(step, self._promised, request)
+        total, self._promised = self._promised, None
         return self._share.partial_decrypt(total, _context(self.plan, step)).to_bytes(self._key)
+
+    def _check_echoes(self, step: Step, total: EncryptedVector, request: bytes) -> None:
+        """Raise `OpeningRefused` unless enough trustees signed this very sum."""
+        echoes = {party: signature for party, signature in _read_echoes(request)}
+        right = sum(_echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
+        if right < self._key.threshold:
+            raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
+
+
+def _echo(plan: RunPlan, step: Step, total: EncryptedVector) -> tuple[bytes, ...]:
+    """What a trustee signs: that it saw this sum of this attempt, and no other of this round."""
+    where = f"{step.round}/{step.attempt}".encode()
+    return (b"echo", plan.digest, where, hashlib.sha256(total.to_bytes()).digest())
+
+
+def _echoed(plan: RunPlan, step: Step, total: EncryptedVector, party: int, signature: bytes) -> bool:
+    """Whether this is the trustee's signature of the sum."""
+    try:
+        check_signature(plan.keys[party][:PUBLIC_BYTES], signature, *_echo(plan, step, total))
+    except (ProtocolError, CryptoKeyError, KeyError):
+        return False
+    return True
+
+
+def _read_echoes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(party, signature) of each; raises `OpeningRefused` for bytes that are none."""
+    if len(data) % ECHO_RECORD.size:
+        raise OpeningRefused(f"{len(data)} bytes are no list of echoes")
+    yield from ECHO_RECORD.iter_unpack(data)
 
 
 def _context(plan: RunPlan, step: Step) -> bytes:
@@ -156,14 +221,30 @@ def _context(plan: RunPlan, step: Step) -> bytes:
 class ThresholdServer(AddingServer):
     """The aggregator's half: asks every trustee, and combines t partial decryptions whose proofs are right."""
 
+    opening = (ECHO, "open")
+
     def __init__(self, key: ThresholdKey, codec: FixedPoint, plan: RunPlan, step: Step):
         super().__init__(key.public, codec, lanes(plan))
         self._key = key
+        self._plan = plan
+        self._step = step
         self._context = _context(plan, step)
 
-    def requests(self) -> dict[int, bytes]:
-        request = self.total.to_bytes()
-        return {_party(i): request for i in range(1, self._key.trustees + 1)}
+    def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
+        """First the sum, to be echoed; then the echoes, to whoever gave one."""
+        if phase == ECHO:
+            request = self.total.to_bytes()
+            return {_party(i): request for i in range(1, self._key.trustees + 1)}
+        right = {}
+        for party, echo in replies.items():
+            if _echoed(self._plan, self._step, self.total, party, echo):
+                right[party] = echo
+            else:
+                log.warning("%s signed another sum, or nothing", party_name(party))
+        if len(right) < self._key.threshold:
+            raise RoundVoid(f"{len(right)} trustees signed the sum, {self._key.threshold} are needed")
+        echoes = b"".join(ECHO_RECORD.pack(party, echo) for party, echo in right.items())
+        return dict.fromkeys(right, echoes)
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         partials = []

@@ -109,8 +109,11 @@ class _Attempt:
                         opener.submit(step, client, Signed(bytes(32), payload))
             if max(len(alive), server.addends) < protection.min_cohort:
                 raise RoundVoid("too few clients are left")
-        requests = server.requests()
-        return server.finish({party: self._openers[party].open(Step(1, 0, "open"), r) for party, r in requests.items()})
+        replies: dict[int, bytes] = {}
+        for phase in server.opening:
+            step, requests = Step(1, 0, phase), server.requests(phase, replies)
+            replies = {party: self._openers[party].open(step, request) for party, request in requests.items()}
+        return server.finish(replies)
 
 
 @contextmanager

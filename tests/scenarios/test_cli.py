@@ -73,7 +73,7 @@ def test_python_m_is_the_same_command(tmp_path):
         (["spam", "--clients", "2", "--protection", "paillier"], "cohort of 2"),
         (["spam", "--protection", "threshold:1/5"], "threshold 1 of 5"),
         (["spam", "--protection", "threshold:6/5"], "threshold 6 of 5"),
-        (["spam", "--protection", "threshold:three"], "threshold:3/5"),
+        (["spam", "--protection", "threshold:three"], "threshold:4/5"),
         (["spam", "--cohort", "9"], "cohort of 9"),
         (["spam", "--rounds", "0"], "--rounds is 0, a number from 1 to 1000000 is needed"),
         (["spam", "--lr", "-1"], "--lr is -1.0, a number above 0"),

@@ -53,7 +53,7 @@ def test_all_protections_side_by_side(capsys):
     weights = BUCKETS + 1  # a weight a bucket and a bias
     assert claims["bytes_up_none"] == HEADER.size + 4 * (weights + 5)  # and five lanes of bookkeeping
     assert claims["bytes_down_none"] == HEADER.size + 4 + 4 * weights  # after how many vectors of state there are
-    for name in ("none", "masks", "paillier", "threshold_3_of_5"):
+    for name in ("none", "masks", "paillier", "threshold_4_of_5"):
         assert (
             claims[f"bytes_up_{name}"],
             claims[f"bytes_down_{name}"],
@@ -64,7 +64,7 @@ def test_all_protections_side_by_side(capsys):
             middle, p90, p99 = (claims[f"round_{quantile}_{network}_{name}"] for quantile in ("median", "p90", "p99"))
             assert claims[f"client_seconds_{name}"] / 2 < middle <= p90 <= p99
     assert claims["bytes_openers_none"] == claims["bytes_openers_masks"] == 0
-    assert claims["bytes_openers_threshold_3_of_5"] > 4 * claims["bytes_openers_paillier"] > 0
+    assert claims["bytes_openers_threshold_4_of_5"] > 4 * claims["bytes_openers_paillier"] > 0
     assert claims["different_models"] == 1
     assert json.loads(Path("run/run.json").read_text())["outcome"]["state"] == "done"
     assert Path("run/costs.png").stat().st_size > 1000

@@ -10,8 +10,10 @@ from fedlearn.secure.layout import Layout, Segment
 from fedlearn.travel import description
 
 
-def plan_of(protection: Protection, length: int, keys: Mapping[int, bytes] | None = None, cohort: int = 3) -> RunPlan:
-    """One round of vectors of `length` integers; keys: the openers'."""
+def plan_of(
+    protection: Protection, length: int, keys: Mapping[int, bytes] | None = None, cohort: int = 3, rounds: int = 1
+) -> RunPlan:
+    """So many rounds of vectors of `length` integers; keys: the openers'."""
     return RunPlan(
         session=bytes(16),
         roster={},
@@ -22,7 +24,7 @@ def plan_of(protection: Protection, length: int, keys: Mapping[int, bytes] | Non
         keys=dict(keys or {}),
         layout=Layout((Segment("delta", length, protection.codec),), max_weight=1).to_dict(),
         sampled=cohort,
-        rounds=1,
+        rounds=rounds,
         kernels={},
         seed=0,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import CodecError, ShapeError
+from fedlearn.errors import CodecError, RoundVoid, ShapeError
 from fedlearn.secure.layout import LOSS_BOUND, Layout
 from fedlearn.strategies.base import LocalUpdate, Output
 
@@ -101,7 +101,7 @@ def test_a_diverged_loss_is_refused_and_a_large_one_saturates():
 def test_a_model_that_grew_is_refused():
     with pytest.raises(ShapeError, match=r"\(5,\), the plan says \(4,\)"):
         layout().encode(update([0] * 5))
-    with pytest.raises(ShapeError, match="opened sum"):
+    with pytest.raises(ShapeError, match="a sum of shape"):
         layout().decode(np.zeros(5, np.int64), 1)
 
 
@@ -116,3 +116,40 @@ def test_a_layout_survives_the_plan():
     spec = layout(overflow="clip")
     assert Layout.from_dict(spec.to_dict(), spec.codec) == spec
     assert len(spec) == 4 + 5  # delta, then weight, loss, clipped, excess, capped
+
+
+HOSTILE = {
+    "delta": [2**23, -(2**23), 2**40, -(2**60)],
+    "weight": [0, 2, -1, 3 * 64 + 1, 2**31],
+    "loss": [3 * 2**23, -3 * 2**23],
+    "clipped": [-1, 3 * 2**23],
+    "excess": [-1, 3 * 2**23],
+    "capped": [-1, 4],
+}
+
+
+@pytest.mark.parametrize(("lane", "value"), [(lane, value) for lane, values in HOSTILE.items() for value in values])
+def test_a_sum_that_no_honest_clients_have_is_not_used(lane, value):
+    layout = Layout.of({"delta": Output(3)}, FixedPoint(24, 4.0, 16), max_weight=64)
+    honest = sum(
+        layout.encode(LocalUpdate({"delta": np.full(3, 0.5, np.float32)}, 10, 0.25)).astype(np.int64) for _ in range(3)
+    )
+    assert layout.decode(honest, 3).weight == 30
+    damaged = honest.copy()
+    at = 0
+    for segment in layout.segments:
+        if segment.name == lane:
+            damaged[at] = value if lane != "delta" else value * 3 + (1 if value > 0 else -1)
+        at += segment.length
+    with pytest.raises(RoundVoid, match=f"cannot be one of updates, so it is not used: lane '{lane}' holds"):
+        layout.decode(damaged, 3)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=8), st.floats(-5, 5), st.sampled_from(["refuse", "clip"]))
+def test_every_honest_sum_is_possible(examples, value, overflow):
+    layout = Layout.of({"delta": Output(2)}, FixedPoint(16, 4.0, 16, overflow), max_weight=64)
+    value = value if overflow == "clip" else value * 0.8
+    sent = [
+        layout.encode(LocalUpdate({"delta": np.full(2, value)}, count, 99.0)).astype(np.int64) for count in examples
+    ]
+    assert layout.decode(np.sum(sent, axis=0), len(sent)).addends == len(sent)

@@ -17,7 +17,10 @@ from fedlearn.secure.signed import Signed
 from tests.secure.plans import plan_of
 from tests.toys import TOY_BITS, toy_codec, toy_paillier
 
-MODEL = bytes(32)
+
+def model_of(step: Step) -> bytes:
+    """The hash of the global model of a round: another one in each."""
+    return step.round.to_bytes(32, "big")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,9 @@ def holder() -> KeyHolder:
 
 def key_holder(**changes) -> KeyHolder:
     defaults = {"key_bits": TOY_BITS, "min_cohort": 3, "max_overlap": None, "insecure_test_key": True}
-    return KeyHolder(**defaults | changes)
+    holder = KeyHolder(**defaults | changes)
+    holder.join(plan_of(toy_paillier(), 5, rounds=10**9))
+    return holder
 
 
 def public_of(holder: KeyHolder) -> PublicKey:
@@ -55,8 +60,8 @@ def test_opened_sum_equals_the_plain_integer_sum_bit_for_bit(holder, length, bit
             payload = protection.client(plan, client).step("update", b"", vector)
             server.receive("update", client, payload)
             if keys:
-                holder.submit(step, client, Signed(MODEL, payload))
-        replies = {party: holder.open(step, request) for party, request in server.requests().items()}
+                holder.submit(step, client, Signed(model_of(step), payload))
+        replies = {party: holder.open(step, request) for party, request in server.requests("open", {}).items()}
         totals.append(server.finish(replies))
         assert server.addends == len(sent)
     assert totals[0].tolist() == sent.sum(axis=0).tolist()
@@ -66,11 +71,11 @@ def test_opened_sum_equals_the_plain_integer_sum_bit_for_bit(holder, length, bit
 class Round:
     """A round as an aggregator plays it with a key holder; `total` is what it will ask for."""
 
-    def __init__(self, holder: KeyHolder, step: Step, clients, value: int = 1):
+    def __init__(self, holder: KeyHolder, step: Step, clients, value: int = 1, model: bytes | None = None):
         self.holder, self.step = holder, step
         self.vectors = {i: public_of(holder).encrypt(np.full(5, value + i), toy_codec()) for i in clients}
         for client, vector in self.vectors.items():
-            holder.submit(step, client, Signed(MODEL, vector.to_bytes()))
+            holder.submit(step, client, Signed(model or model_of(step), vector.to_bytes()))
         self.total = EncryptedVector.sum(self.vectors.values())
 
     def open(self, total=None) -> list[int]:
@@ -97,7 +102,7 @@ def test_addends_are_counted_and_not_claimed():
     with pytest.raises(OpeningRefused, match="2 clients signed"):
         two.open(two.total + two.vectors[0])  # claims three addends
     again = Round(holder, Step(1, attempt=1), range(2))
-    holder.submit(again.step, 1, Signed(MODEL, again.vectors[1].to_bytes()))
+    holder.submit(again.step, 1, Signed(model_of(again.step), again.vectors[1].to_bytes()))
     with pytest.raises(OpeningRefused, match=r"client:1: a second update"):
         again.open()
     assert Round(holder, Step(1, attempt=2), range(3)).open() == [6] * 5  # a refusal does not use up the round
@@ -135,7 +140,7 @@ def test_a_client_counts_once_whatever_its_ciphertext_claims():
     holder = key_holder()
     played = Round(holder, Step(1), range(3))
     double = played.vectors[0] + played.vectors[1]
-    holder.submit(Step(1), 3, Signed(MODEL, double.to_bytes()))
+    holder.submit(Step(1), 3, Signed(model_of(Step(1)), double.to_bytes()))
     with pytest.raises(OpeningRefused, match="claims 2 addends"):
         played.open(played.total + double)
 
@@ -145,7 +150,37 @@ def test_cohorts_may_overlap_as_much_as_is_allowed():
     assert Round(holder, Step(1), range(4)).open() == [10] * 5
     with pytest.raises(OpeningRefused, match="shares 4 clients with that of round 1, at most 3"):
         Round(holder, Step(2), range(5)).open()
-    assert Round(holder, Step(3), range(1, 5)).open() == [14] * 5
+    with pytest.raises(OpeningRefused, match="would tell the sum of fewer than 3 clients"):
+        Round(holder, Step(3), range(1, 5)).open()  # which shares no more than 3, and differs by two clients
+    assert Round(holder, Step(4), range(2, 6)).open() == [18] * 5
+
+
+def test_sums_of_one_model_are_audited_even_where_cohorts_may_overlap():
+    holder, same = key_holder(), bytes(range(32))
+    lines = [(0, 1, 2), (0, 3, 4), (0, 5, 6), (1, 3, 5), (1, 4, 6), (2, 3, 6), (2, 4, 5)]  # any two share one client
+    opened = []
+    for round, line in enumerate(lines, 1):
+        try:
+            Round(holder, Step(round), line, model=same).open()
+            opened.append(line)
+        except OpeningRefused as refused:
+            assert "fewer than 3 clients" in str(refused)  # noqa: PT017
+    assert 1 < len(opened) < 7
+    assert Round(holder, Step(9), lines[-1]).open() is not None  # of another model
+
+
+def test_rounds_are_opened_in_rising_order_and_as_many_as_the_plan_has():
+    holder = key_holder()
+    holder.join(plan_of(toy_paillier(), 5, rounds=7))
+    Round(holder, Step(3), range(3)).open()
+    for round in (8, 4_000_000_000):
+        with pytest.raises(OpeningRefused, match=f"round {round} is asked for after round 3.*rounds 1 to 7"):
+            Round(holder, Step(round), range(3)).open()
+    fresh = key_holder()
+    fresh.join(plan_of(toy_paillier(), 5, rounds=7))
+    Round(fresh, Step(3), range(3)).open()
+    with pytest.raises(OpeningRefused, match="round 2 is asked for after round 3"):
+        Round(fresh, Step(2), range(3)).open()
 
 
 def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holder):
@@ -157,7 +192,7 @@ def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holde
     foreign = EncryptedVector.sum(other.encrypt(np.arange(5), toy_codec()) for _ in range(3))
     with pytest.raises(OpeningRefused, match="key"):
         played.open(foreign)
-    holder.submit(Step(10**8, 1), 0, Signed(MODEL, foreign.to_bytes()))
+    holder.submit(Step(10**8, 1), 0, Signed(model_of(step), foreign.to_bytes()))
     with pytest.raises(OpeningRefused, match="client:0"):
         holder.open(Step(10**8, 1), foreign.to_bytes())
 

@@ -26,9 +26,9 @@ def payload(plain, *values):
 def test_the_sum_is_that_of_clients_and_of_workers_sums(plain):
     server = plain.server(plan_of(plain, LENGTH), Step(1))
     server.receive("update", 3, payload(plain, 1, -2, 3, -4, 5))
-    server.receive_sum(PartialSum((1, 2), np.full(LENGTH, 2**40)))
+    server.receive_sum(PartialSum((1, 2), np.full(LENGTH, 2**23)))
     assert server.addends == 3
-    assert server.finish({}).tolist() == [2**40 + x for x in (1, -2, 3, -4, 5)]
+    assert server.finish({}).tolist() == [2**23 + x for x in (1, -2, 3, -4, 5)]
 
 
 def test_an_update_that_the_plan_does_not_describe_is_refused_even_if_it_comes_first(plain):
@@ -42,3 +42,19 @@ def test_an_update_that_the_plan_does_not_describe_is_refused_even_if_it_comes_f
         server.finish({})
     server.receive("update", 1, payload(plain, *range(5)))
     assert server.finish({}).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_vector_out_of_range_is_its_senders_loss(plain):
+    server = plain.server(plan_of(plain, LENGTH), Step(1))
+    limit = plain.codec.limit
+    for value in (limit + 1, -limit - 1):
+        with pytest.raises(ProtocolError, match=f"lane 'delta' holds {value}, of 1 honest clients"):
+            server.receive("update", 0, payload(plain, 0, value, 0, 0, 0))
+        with pytest.raises(ProtocolError, match="of 2 honest clients"):
+            server.receive_sum(
+                PartialSum((0, 1), np.full(LENGTH, 2 * limit + np.sign(value)))
+                if value > 0
+                else PartialSum((0, 1), np.full(LENGTH, -2 * limit - 1))
+            )
+    server.receive("update", 1, payload(plain, limit, -limit, 0, 0, 0))
+    assert server.finish({}).tolist() == [limit, -limit, 0, 0, 0]
