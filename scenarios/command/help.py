@@ -51,7 +51,7 @@ def scenario_help(name: str) -> str:
     module = scenario_module(name)
     takes: Takes = module.TAKES
     about, examples = _story(module)
-    lines = [f"fedlearn run {name} [OPTIONS]", "", *about, *_options(takes.defaults)]
+    lines = [*_wrapped(f"fedlearn run {name} [OPTIONS]", "", "  "), "", *about, *_options(takes.defaults)]
     if "model" in takes.defaults:
         lines += ["", "Models", *_wrapped(", ".join(_models(takes)), "  ")]
     if takes.task:
