@@ -27,6 +27,7 @@ from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.secure.base import Protection
 from fedlearn.strategies.base import State, Strategy
+from fedlearn.training.flat import frozen_weights
 
 log = logging.getLogger(__name__)
 Evaluate = Callable[[Any], dict[str, float]]
@@ -206,7 +207,8 @@ class Aggregator:
         else:
             mean, context = collected.aggregate.mean, collected.context
             weights, state = self.strategy.server_step(task.request.weights, mean, state, context)
-            self.model.vector[:] = weights
+            still = frozen_weights(self.model)
+            self.model.vector[:] = weights if still is None else np.where(still, self.model.vector, weights)
             session.settle(collected, self.folder.resumable if self.folder else ())
             self._describe(record, collected)
         record.clients_failed = len(task.cohort) - record.clients_ok

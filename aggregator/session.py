@@ -15,6 +15,7 @@ from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, RoundVoid
 from fedlearn.models.base import Model
+from fedlearn.nn.spec import build, module_differences
 from fedlearn.protocol import (
     EVERYBODY,
     Counted,
@@ -58,6 +59,7 @@ class Session:
     ):
         _check_cohort_fits(protection, cohort, sampled)
         _check_no_running_statistics(model)
+        _check_built_alike(model)
         check_stack(model, stack)
         self._pool = pool
         self._model = model
@@ -167,6 +169,19 @@ def _check_cohort_fits(protection: Protection, cohort: int, sampled: int) -> Non
         raise BadInput(
             f"a cohort of {cohort} clients is under the minimum of {protection.min_cohort} that protection "
             f"{protection.name} opens a sum for: sample more clients, or lower min_cohort knowingly"
+        )
+
+
+def _check_built_alike(model: Model) -> None:
+    """Clients build the model of its description: refuse one that has become another since it was constructed."""
+    if all(not parameter.requires_grad for parameter in model.parameters()):
+        raise BadInput(f"all parameters of the {type(model).__name__} are frozen: at least one must want a gradient")
+    differences = module_differences(model, build(model.spec()))
+    if differences:
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise BadInput(
+            f"clients would build another {type(model).__name__}: {'; '.join(differences[:3])}{more}; "
+            "make that an argument of its constructor, or a class of its own"
         )
 
 

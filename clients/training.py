@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import islice
 from typing import TypeVar, cast
@@ -36,6 +36,7 @@ from fedlearn.secure.layout import Layout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, State, Strategy
 from fedlearn.training.flat import FlatModel, stack_size
+from fedlearn.training.loop import Shuffles
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
 from fedlearn.training.stacks import batch_shape, stack
 from fedlearn.travel import rebuilt
@@ -138,7 +139,7 @@ class LocalTraining:
         examples = stack([client.data for client in group.values()])
         numbers = list(group)
         draws = LocalRandom(self._seed, task.round, numbers)
-        return self._strategy.local_update(self._stack, examples, self._state(numbers, task), draws)
+        return self._trained(self._stack, examples, self._state(numbers, task), draws)
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """What the strategy is given beside the weights, for one client or for K stacked ones."""
@@ -167,7 +168,15 @@ class LocalTraining:
         self._model.load(task.weights)
         if self._draws:
             self._model.model.use_rng(rng.generator)
-        return self._strategy.local_update(self._model, data, self._state(number, task), rng)
+        return self._trained(self._model, data, self._state(number, task), rng)
+
+    def _trained(self, model: FlatModel, data: Examples, state: State, draws: Shuffles) -> LocalUpdate:
+        """The strategy's own update; its delta is 0 for frozen weights, whatever the strategy does to weights."""
+        update = self._strategy.local_update(model, data, state, draws)
+        if model.frozen is None:
+            return update
+        delta = np.where(model.frozen, np.float32(0), update.vectors["delta"])
+        return replace(update, vectors={**update.vectors, "delta": delta})
 
     def _narrowed(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with equally many messages, each on the rows that its own words name."""
@@ -191,7 +200,7 @@ class LocalTraining:
         numbers = list(own)
         try:
             examples, support = narrow.narrow(task.weights, list(own.values()))
-            update = self._strategy.local_update(narrow, examples, {}, LocalRandom(self._seed, task.round, numbers))
+            update = self._trained(narrow, examples, {}, LocalRandom(self._seed, task.round, numbers))
         except Exception as error:  # the fault of one, as above
             if len(own) == 1:
                 yield lost(numbers[0], self._name(numbers[0]), task.round, error)

@@ -18,6 +18,7 @@ from fedlearn.crypto import EncryptedVector, PublicKey
 from fedlearn.datasets.examples import Examples
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import local_random
+from fedlearn.training.flat import FlatModel
 
 
 def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[int, int]:
@@ -37,8 +38,8 @@ def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[in
 
 def replayed(observed: Observed, weights: np.ndarray, round: int, client: int, data: Examples) -> np.ndarray:
     """The very integers that the client would have sent, had it held `data`, int64 (n,)."""
-    model = observed.model
-    model.vector[:] = weights
+    model = FlatModel(observed.model)
+    model.load(weights)
     update = observed.strategy.local_update(model, data, {}, local_random(observed.plan.seed, round, client))
     return observed.layout.encode(update).astype(np.int64)
 

@@ -45,7 +45,7 @@ def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> An
 def _freeze(module: Module, names: Any) -> None:
     """Have these parameters, and no others, want no gradient."""
     parameters = dict(module.named_parameters())
-    if not isinstance(names, list) or not set(map(str, names)) <= set(parameters):
+    if not isinstance(names, list | tuple) or not set(map(str, names)) <= set(parameters):
         raise BadInput(f"the description freezes {names!r:.80}: a {type(module).__name__} has not all of these")
     for name, parameter in parameters.items():
         parameter.requires_grad_(name not in names)
@@ -128,6 +128,8 @@ def _same(a: Any, b: Any, listed: bool = True, seen: frozenset[tuple[int, int]] 
         return True
     if isinstance(a, np.random.Generator) or isinstance(b, np.random.Generator):
         return True
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):  # a description gives lists for both
+        return len(a) == len(b) and all(_same(x, y, listed, seen) for x, y in zip(a, b, strict=True))
     if type(a) is not type(b):
         return False
     seen |= {(id(a), id(b))}
@@ -139,8 +141,6 @@ def _same(a: Any, b: Any, listed: bool = True, seen: frozenset[tuple[int, int]] 
         return a.requires_grad == b.requires_grad and _same_array(a._data, b._data)
     if isinstance(a, np.ndarray):
         return _same_array(a, b)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(_same(x, y, listed, seen) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
         return list(a) == list(b) and all(_same(a[key], b[key], listed, seen) for key in a)
     if isinstance(a, types.FunctionType):

@@ -16,10 +16,10 @@ def unstackable(module: Module) -> list[str]:
 
 
 def _says_so(kind: type[Module]) -> bool:
-    """What a class says of itself: one that has a `forward` or `loss` of its own does not inherit `stackable`."""
+    """What a class says of itself: one with a `forward`, `loss` or `gradient` of its own inherits no `stackable`."""
     for base in kind.__mro__:
         if "stackable" in vars(base):
             return bool(vars(base)["stackable"])
-        if "forward" in vars(base) or "loss" in vars(base):
+        if {"forward", "loss", "gradient"} & set(vars(base)):
             return False
     return False

@@ -8,13 +8,15 @@ the same bits as alone: every product is the same call to BLAS, every sum runs o
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model, flat_gradient
+from fedlearn.nn.parameter import Parameter
 from fedlearn.nn.stackable import unstackable
 
 CHOICES = ("auto", "on", "off")
@@ -25,13 +27,17 @@ FEWEST = 4  # copies in a stack: fewer gain nothing
 class FlatModel:
     """A copy of `model` whose parameters are views of `vector`, float32 (P,); with `copies` K of them, (K, P).
 
-    As `Model` itself, but what is asked in every step, where its parameters are, has been found out once.
+    Same as `Model`, but it looks its parameters up once instead of in every step. Frozen parameters, which want no
+    gradient, have the gradient 0; whatever a step does to them is undone before the next one.
+
+    frozen: which weights these are, bool (P,), or None if there are none.
     """
 
     def __init__(self, model: Model, copies: int | None = None):
         self.model = copy.deepcopy(model)
         self._parameters = list(self.model.parameters())
         self._shapes = [parameter.shape for parameter in self._parameters]
+        self._own_gradient = type(model).gradient is not Model.gradient
         self.copies = copies
         vector = np.concatenate([parameter.numpy().ravel() for parameter in self._parameters])
         self._hold(vector if copies is None else np.tile(vector, (copies, 1)))
@@ -39,9 +45,24 @@ class FlatModel:
     def load(self, weights: np.ndarray) -> None:
         """Have the model, or every copy, hold these weights, float32 (P,)."""
         self.vector[...] = weights
+        self._note_frozen()
 
     def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
-        return flat_gradient(self.model, self._parameters, batch)
+        self.restore_frozen()
+        if not self._own_gradient:
+            return flat_gradient(self.model, self._parameters, batch)
+        loss, gradient = (np.asarray(part, np.float32) for part in self.model.gradient(batch))
+        if gradient.shape != self.vector.shape:
+            raise ShapeError(
+                f"{type(self.model).__name__}.gradient gives an array {gradient.shape}, "
+                f"the model's weights are {self.vector.shape}: give a number for each weight"
+            )
+        return loss, gradient if self.frozen is None else np.where(self.frozen, np.float32(0), gradient)
+
+    def restore_frozen(self) -> None:
+        """Give frozen weights the values that were loaded."""
+        if self.frozen is not None:
+            self.vector[..., self.frozen] = self._kept
 
     def _hold(self, vector: np.ndarray) -> None:
         """Make the parameters views of `vector`."""
@@ -51,6 +72,25 @@ class FlatModel:
             stop = start + prod(shape)
             parameter._data = vector[..., start:stop].reshape((*vector.shape[:-1], *shape))
             start = stop
+        self.frozen = _mask(self._parameters, self._shapes)
+        self._note_frozen()
+
+    def _note_frozen(self) -> None:
+        if self.frozen is not None:
+            self._kept = self.vector[..., self.frozen]
+
+
+def frozen_weights(model: Model) -> np.ndarray | None:
+    """Which of the model's weights want no gradient, bool (P,); None where all of them want one."""
+    parameters = list(model.parameters())
+    return _mask(parameters, [parameter.shape for parameter in parameters])
+
+
+def _mask(parameters: Sequence[Parameter], shapes: Sequence[tuple[int, ...]]) -> np.ndarray | None:
+    if all(parameter.requires_grad for parameter in parameters):
+        return None
+    still = [np.full(prod(shape), not p.requires_grad) for p, shape in zip(parameters, shapes, strict=True)]
+    return np.concatenate(still)
 
 
 def check_stack(model: Model, choice: str) -> None:

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fedlearn.datasets.examples import Examples
+from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
+from fedlearn.training.flat import FlatModel
 
 
 class Shuffles(Protocol):
@@ -27,8 +29,11 @@ def train_epochs(
 ) -> float | np.ndarray:
     """Train in place, each epoch in a fresh order drawn from `rng`; returns the mean loss per example.
 
-    `step` is called with the gradient of each batch's mean loss, and changes `model.vector`.
+    `step` is called with the gradient of each batch's mean loss, and changes `model.vector`. Frozen weights end as
+    they began. Raises `BadInput` where there are no examples.
     """
+    if not len(data):
+        raise BadInput("the client has no examples: at least 1 is needed, so leave it out or give it some")
     total: Any = 0.0
     for _ in range(epochs):
         shuffled = data.take(rng.permutation(len(data)))
@@ -37,4 +42,6 @@ def train_epochs(
             losses, gradient = model.gradient(batch)
             step(gradient)
             total = total + losses.astype(np.float64) * len(batch)
+    if isinstance(model, FlatModel):
+        model.restore_frozen()
     return total / (epochs * len(data))
