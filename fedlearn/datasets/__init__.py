@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlearn.datasets.corpus import Corpus, split
 from fedlearn.datasets.dataset import CHARACTERS, CLASSES, MESSAGES, DataSet
+from fedlearn.datasets.files.reading import STANDARD_INPUT, Reading
 from fedlearn.errors import BadInput, DataError
 from fedlearn.registry import Registry
 from fedlearn.spec import did_you_mean
@@ -22,6 +22,7 @@ __all__ = [
     "PARTITIONS",
     "VOCABULARIES",
     "Corpus",
+    "Reading",
     "load",
     "load_corpus",
     "load_samples",
@@ -71,23 +72,24 @@ VOCABULARIES = Registry(
 )
 
 
-def load_corpus(name_or_file: str) -> Corpus:
-    """The messages of a named data set, of a user's own tab-separated file, or of one made by a Python file.
+def load_corpus(name_or_file: str, how: Reading | None = None) -> Corpus:
+    """The messages of a named data set, of files of a user's own in any form, or made by a Python file.
 
-    Raises `DataError` for a file that is missing, malformed or not the pinned one, and `BadInput` for a
-    named data set of another kind.
+    how: what the user says of files (`fedlearn.datasets.files`); - is standard input. Raises `DataError` for a file
+    that is missing, malformed or not the pinned one, and `BadInput` for a named data set of another kind.
     """
-    from fedlearn.datasets.messages import parse_messages
+    from fedlearn.datasets.files import read_messages
 
-    corpus: Corpus = load(name_or_file, MESSAGES, Corpus, parse_messages)
+    corpus: Corpus = load(name_or_file, MESSAGES, Corpus, read_messages, how)
     return corpus
 
 
-def load_script(name_or_file: str) -> Script:
-    """The text of a named data set, or of a user's own file; raises as `load_corpus` does."""
-    from fedlearn.datasets.text import Script, parse_script
+def load_script(name_or_file: str, how: Reading | None = None) -> Script:
+    """The text of a named data set, or of a user's own file; how, and what is raised: as of `load_corpus`."""
+    from fedlearn.datasets.files.plays import read_script
+    from fedlearn.datasets.text import Script
 
-    script: Script = load(name_or_file, CHARACTERS, Script, parse_script)
+    script: Script = load(name_or_file, CHARACTERS, Script, read_script, how)
     return script
 
 
@@ -106,30 +108,33 @@ def load(
     name_or_file: str,
     task: str,
     kinds: type | tuple[type, ...],
-    parse: Callable[[bytes, str, str], Any] | None = None,
+    read: Callable[[str, Reading | None], Any] | None = None,
+    how: Reading | None = None,
 ) -> Any:
     """The data of a named data set for this task, of a user's own file, or of `file.py:NAME`; an instance of `kinds`.
 
     NAME is a `DataSet`, a class of such, or a function without arguments that returns the data.
-    parse: reads a file from its bytes, name and origin; None where no file can be read.
+    read: reads what stands at a path, as `how` says; None where no file can be read.
     """
+    if read is not None and (name_or_file == STANDARD_INPUT or _is_path(name_or_file)):
+        return read(name_or_file, how)
+    if how is not None and how != Reading():
+        raise BadInput(f"{name_or_file} is no file of yours: leave out the options that say how to read one")
     name, argument = DATASETS.split(name_or_file)
     if name in DATASETS.entries and argument is None:
         return _of_task(DATASETS.load(name), task).load()
     if ":" in name:
         return _made_by(name_or_file, task, kinds)
-    if parse is None or not os.path.exists(name_or_file):  # unlike Path.exists, false also for a path that cannot be
-        own = "file.py:NAME" if parse is None else "the path of a file of your own, file.py:NAME"
-        raise DataError(
-            f"{name_or_file!r} is neither a file nor a data set{did_you_mean(name_or_file, DATASETS.entries)}: "
-            f"give {own}, or one of {', '.join(names_for(task))}"
-        )
-    path = Path(name_or_file)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}): give a file that can be read") from None
-    return parse(data, str(path), f"file {path}")
+    own = "file.py:NAME" if read is None else "the path of a file of your own, file.py:NAME"
+    raise DataError(
+        f"{name_or_file!r} is neither a file nor a data set{did_you_mean(name_or_file, DATASETS.entries)}: "
+        f"give {own}, or one of {', '.join(names_for(task))}"
+    )
+
+
+def _is_path(name_or_file: str) -> bool:
+    """Whether something stands there; a named data set comes before a file of that name in this folder."""
+    return name_or_file not in DATASETS.entries and os.path.exists(os.path.expanduser(name_or_file))
 
 
 def names_for(task: str) -> list[str]:

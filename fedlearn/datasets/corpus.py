@@ -19,6 +19,7 @@ class Corpus:
 
     `labels` is int8 of shape (n,): 0 ham, 1 spam. `sha256` is that of the bytes the corpus was read from
     (or, for a generated one, of its tab-separated form) and stays the same in every part taken from it.
+    `classes` names the labels 0, 1, ...; `notes` says what was guessed or lost while it was read.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Corpus:
     synthetic: bool
     sha256: str
     source: str
+    classes: tuple[str, ...] = ("ham", "spam")
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.texts):
@@ -65,10 +68,10 @@ def split(corpus: Corpus, test_fraction: float = 0.2, seed: int = 0) -> tuple[Co
     corpus = corpus.without_duplicates()
     parts = [corpus.take(part) for part in cut_stratified(_strata(corpus), test_fraction, stream(seed, "split"))]
     for part in parts:
-        if len(np.unique(part.labels)) < 2:
+        if len(np.unique(part.labels)) < len(corpus.classes):
             raise DataError(
-                f"{corpus.name}: {len(corpus)} distinct messages at test fraction {test_fraction} leave a "
-                "part without ham or without spam: give more messages of the rarer class or another fraction"
+                f"{corpus.name}: {len(corpus)} distinct messages at test fraction {test_fraction} leave a part without "
+                f"{' or without '.join(corpus.classes)}: give more messages of the rarer class or another fraction"
             )
     return parts[0], parts[1]
 
@@ -91,5 +94,5 @@ def _strata(corpus: Corpus) -> np.ndarray:
     """A number for each (label, user), labels apart before users."""
     if corpus.users is None:
         return corpus.labels
-    _, user = np.unique(np.array(corpus.users), return_inverse=True)
-    return corpus.labels.astype(np.int64) * (user.max(initial=0) + 1) + user
+    number = {user: i for i, user in enumerate(sorted(set(corpus.users)))}
+    return corpus.labels.astype(np.int64) * len(number) + np.array([number[user] for user in corpus.users], np.int64)

@@ -1,94 +1,16 @@
-"""Reading labelled messages: the two public spam collections and a user's own tab-separated file.
-
-The format is one message a line, fields parted by tabs, lines by LF (CR LF in users' files): no quoting,
-and no other line break counts, since messages hold stray quotes and control characters.
-"""
+"""The two public collections of spam and ham; what files of users look like is in `fedlearn.datasets.files`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import sha256
-
-import numpy as np
-
-from fedlearn.datasets.corpus import HAM, SPAM, Corpus
-from fedlearn.datasets.dataset import MESSAGES, FileSet, text_in
-from fedlearn.errors import DataError
-
-LABELS = {"ham": HAM, "0": HAM, "spam": SPAM, "1": SPAM}
+from fedlearn.datasets.corpus import Corpus
+from fedlearn.datasets.dataset import MESSAGES, FileSet
+from fedlearn.datasets.files import messages_of
+from fedlearn.datasets.files.opening import unpacked
 
 
 def parse_messages(data: bytes, name: str, source: str) -> Corpus:
-    """Read a tab-separated file of messages.
-
-    With a first line that names the columns `label` and `text` (and optionally `user`; others are
-    ignored) every line must have the columns it names; without one a line is `label TAB text`. Labels are
-    ham and spam, or 0 and 1, in any case. Raises `DataError` naming the line, the value and the remedy.
-    """
-    lines = _lines(data, name)
-    header = [column.strip().lower() for column in lines[0].split("\t")]
-    named = {"label", "text"} <= set(header)
-    records = _columns(lines, header, name) if named else _pairs(lines, name)
-    labels, texts, users = zip(*records, strict=True)
-    if len(set(labels)) < 2:
-        missing = "spam" if labels[0] == HAM else "ham"
-        raise DataError(f"{name}: all {len(labels)} messages have one label: add messages labelled {missing}")
-    return Corpus(
-        name=name,
-        texts=texts,
-        labels=np.array(labels, dtype=np.int8),
-        users=users if named and "user" in header else None,
-        synthetic=False,
-        sha256=sha256(data).hexdigest(),
-        source=source,
-    )
-
-
-def _lines(data: bytes, name: str) -> list[str]:
-    text = text_in(data, name, "one message a line, as label TAB text")
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-
-
-def _pairs(lines: list[str], name: str) -> Iterator[tuple[int, str, str | None]]:
-    for number, line in enumerate(lines, start=1):
-        label, tab, text = line.partition("\t")
-        if not tab:
-            raise DataError(f"{name}, line {number}: no tab in {line[:40]!r}: write it as label TAB text")
-        yield _label(label, name, number), text, None
-
-
-def _columns(lines: list[str], header: list[str], name: str) -> Iterator[tuple[int, str, str | None]]:
-    for column in ("label", "text", "user"):
-        if header.count(column) > 1:
-            raise DataError(f"{name}, line 1: {header.count(column)} columns named {column}: keep one")
-    if len(lines) == 1:
-        raise DataError(f"{name} has a header line and no message: add one message a line")
-    label, text = header.index("label"), header.index("text")
-    user = header.index("user") if "user" in header else None
-    for number, line in enumerate(lines[1:], start=2):
-        fields = line.split("\t")
-        if len(fields) != len(header):
-            raise DataError(
-                f"{name}, line {number}: {len(fields)} fields where line 1 names {len(header)} columns: "
-                "part fields by one tab each and replace tabs inside a text by spaces"
-            )
-        if user is not None and not fields[user].strip():
-            raise DataError(f"{name}, line {number}: empty user: name one on each line or drop the column")
-        yield (
-            _label(fields[label], name, number),
-            fields[text],
-            None if user is None else fields[user].strip(),
-        )
-
-
-def _label(value: str, name: str, number: int) -> int:
-    try:
-        return LABELS[value.strip().lower()]
-    except KeyError:
-        raise DataError(
-            f"{name}, line {number}: label {value[:40]!r} is none of ham, spam, 0, 1: mend the line, or name "
-            "the columns label and text in a first line"
-        ) from None
+    """The messages in the bytes of a file of any form that `fedlearn.datasets.files` knows; raises as that does."""
+    return messages_of(unpacked(name, data), source)
 
 
 SMS_SPAM = FileSet(

@@ -1,0 +1,78 @@
+"""From bytes to text: the encoding that a user names, a byte order mark, UTF-8, or what Western Windows programs write.
+
+A guess that is not UTF-8 is said aloud. Trial is enough here: text in another encoding is hardly ever valid UTF-8, and
+which of the many one-byte encodings it is in, no detector knows for sure; the user does.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from fedlearn.errors import BadInput, DataError
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+LOOKED_AT = 2**16  # bytes, to see whether they are text at all
+CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+BINARY = 0.02  # share of control characters that no text has
+
+
+def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
+    """The text without a byte order mark, and the encoding that it was in.
+
+    encoding: as the user names it; None to find out. Raises `DataError` for bytes that are no text, or none in this
+    encoding, and `BadInput` for an encoding that Python does not know.
+    """
+    if encoding is not None:
+        return _in(data, known(encoding), name), encoding
+    marked = next((codec for mark, codec in MARKS.items() if data.startswith(mark)), None) or _unmarked_16(data)
+    if marked:
+        return _in(data, marked, name), marked.removesuffix("-sig")
+    head = data[:LOOKED_AT]
+    controls = len(head) - len(head.translate(None, CONTROLS))
+    if controls > BINARY * len(head) or b"\0" in head:
+        raise DataError(f"{name} is not text ({controls} control characters at its beginning): give a file of texts")
+    try:
+        return data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"
+
+
+def known(encoding: str) -> str:
+    """Python's name of a text encoding; `BadInput` for any other."""
+    try:
+        found = codecs.lookup(encoding)
+    except (LookupError, ValueError):
+        raise BadInput(f"--encoding {encoding} is unknown: give for example utf-8, cp1252, utf-16 or koi8-r") from None
+    if not found._is_text_encoding:
+        raise BadInput(f"--encoding {encoding} is none of texts: give for example utf-8, cp1252, utf-16 or koi8-r")
+    return "utf-8-sig" if found.name == "utf-8" else found.name
+
+
+def _in(data: bytes, codec: str, name: str) -> str:
+    try:
+        return data.decode(codec).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not {codec.removesuffix('-sig')}: "
+            "give its encoding with --encoding NAME"
+        ) from None
+
+
+def _unmarked_16(data: bytes) -> str | None:
+    """UTF-16 without a mark, known by every other byte being 0, as it is of mostly Latin letters."""
+    head = data[:LOOKED_AT]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if len(head) < 20 or max(even, odd) < 0.3 * len(head) / 2 or min(even, odd) > 0.05 * len(head) / 2:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"

@@ -1,0 +1,81 @@
+"""From the words that people write for a label to classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedlearn.datasets.corpus import HAM, SPAM
+from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.errors import DataError
+
+MEANINGS = {
+    **dict.fromkeys(("ham", "0", "0.0", "no", "n", "false", "f", "legit", "legitimate", "good", "normal"), HAM),
+    **dict.fromkeys(("not spam", "notspam", "not_spam", "not-spam", "non spam", "nonspam", "non-spam", "no spam"), HAM),
+    **dict.fromkeys(("spam", "1", "1.0", "yes", "y", "true", "t", "junk"), SPAM),
+}
+ENOUGH = 3  # messages with a label that no list knows, from which on it is no slip of the pen
+QUOTED = 6
+
+
+def plain(value: str) -> str:
+    """A label without what does not matter in it: case, and white space around."""
+    return value.strip().casefold()
+
+
+def known(value: str) -> bool:
+    return plain(value) in MEANINGS
+
+
+def numbered(found: Found, name: str, how: Reading) -> tuple[Found, np.ndarray]:
+    """The messages and the class of each, int8 (n,); those with a bad label are left out and go among the bad rows.
+
+    Raises `DataError` where the labels are words of a user's own, and asks for --spam-label.
+    """
+    counts = Counter(map(plain, found.labels))
+    numbers = _meanings(counts, found, name, how)
+    bad = {w: f"label {v[:40]!r} is none of {_allowed(how)}" for w, v in _pairs(found) if plain(v) not in numbers}
+    found = found.without(bad) if bad else found
+    return found, np.array([numbers[plain(value)] for value in found.labels], dtype=np.int8)
+
+
+def _pairs(found: Found) -> zip[tuple[int | str, str]]:
+    return zip(found.where, found.labels, strict=True)
+
+
+def _allowed(how: Reading) -> str:
+    return ", ".join(how.labels) if how.labels else "ham, spam, 0, 1"
+
+
+def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Mapping[str, int]:
+    if how.labels is not None:
+        return {plain(value): number for number, value in enumerate(how.labels)}
+    if how.spam_label is not None:
+        spam = plain(how.spam_label)
+        if spam not in counts:
+            raise DataError(
+                f"{name}: no message is labelled {how.spam_label!r}: --spam-label is one of {_some(counts)}"
+            )
+        return {value: SPAM if value == spam else HAM for value in counts if value}
+    if "ham" in plain(found.column) and "spam" not in plain(found.column):
+        raise DataError(
+            f"{name}: column {found.column!r} may say what is ham: give its value of spam with --spam-label VALUE"
+        )
+    unknown = [value for value, number in counts.items() if value and value not in MEANINGS and number >= ENOUGH]
+    meant = {value: MEANINGS[value] for value in counts if value in MEANINGS}
+    if unknown and set(meant.values()) == {SPAM} and len(unknown) == 1:
+        found.notes.append(f"label {unknown[0]!r} taken for ham")
+        return meant | {unknown[0]: HAM}
+    if unknown and sum(counts[value] for value in unknown) > 0.2 * counts.total():
+        raise DataError(
+            f"{name}: labels {_some(counts)} are not ham and spam: name the one of spam with --spam-label VALUE, or "
+            "all of more classes with --labels A,B,C"
+        )
+    return MEANINGS
+
+
+def _some(counts: Counter[str]) -> str:
+    values = [repr(value[:40]) for value, _ in counts.most_common(QUOTED)]
+    return ", ".join(values) + (f" and {len(counts) - QUOTED} more" if len(counts) > QUOTED else "")

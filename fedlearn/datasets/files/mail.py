@@ -1,0 +1,146 @@
+"""From the bytes of one message to its subject and text, as RFC 5322, 2045 to 2047 and 2231 say, and to its label."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.errors import HeaderParseError, MessageError
+from email.header import decode_header
+from email.message import Message
+from email.utils import getaddresses
+
+from fedlearn.datasets.files.markup import text_of
+
+# Headers that a message has; one of them alone may begin a plain text as well.
+HEADERS = {
+    b"from", b"to", b"subject", b"date", b"received", b"return-path", b"message-id", b"delivered-to", b"mime-version",
+    b"content-type", b"content-transfer-encoding", b"reply-to", b"sender", b"cc", b"envelope-to", b"x-mailer",
+}  # fmt: skip
+HEADER = re.compile(rb"([!-9;-~]+):[^\n]*\n(?:[ \t][^\n]*\n)*")
+STARTS = re.compile(rb"(?:>?From [^\n]*\n)?(?=[!-9;-~]+:)")
+DEEPEST = 30  # parts in parts
+JUNK = re.compile(r"\b(?:spam|junk)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A message: its text, subject first; spam, where a filter or the user marked it; the address that received it."""
+
+    text: str
+    spam: bool | None
+    receiver: str
+
+
+class Losses(Counter[str]):
+    """What of messages was not read as it should be, and how often: attachments, unknown charsets, damaged parts."""
+
+
+def is_mail(data: bytes) -> bool:
+    """Whether bytes begin with the headers of a message, two of which are well known."""
+    start = STARTS.match(data[:2000].replace(b"\r\n", b"\n"))
+    if not start:
+        return False
+    head, names, at = data[:20_000].replace(b"\r\n", b"\n"), set(), start.end()
+    while found := HEADER.match(head, at):
+        names.add(found[1].lower())
+        at = found.end()
+    return len(names & HEADERS) >= 2
+
+
+def read_mail(data: bytes, losses: Losses, receiver_header: str | None = None) -> Mail:
+    """The message in `data`; what cannot be read of it goes into `losses`.
+
+    A text without headers is a message too. receiver_header: the header with the user; None for Delivered-To, else To.
+    """
+    if not is_mail(data):
+        return Mail(_decoded(data, None, losses).removeprefix("Subject:").strip(), None, "")
+    message = message_from_bytes(data)
+    subject = header_text(message, "Subject", losses)
+    text = _text(message, losses, 0)
+    return Mail("\n".join(filter(None, (subject, text))), _marked(message, losses), _receiver(message, receiver_header))
+
+
+def header_text(message: Message, name: str, losses: Losses) -> str:
+    """A header in plain characters, encoded words (RFC 2047) decoded."""
+    value = message.get(name)
+    if value is None:
+        return ""
+    try:
+        pieces = decode_header(value)
+    except (HeaderParseError, ValueError):
+        losses["damaged headers"] += 1
+        return str(value)
+    decoded = (p if isinstance(p, str) else _decoded(p, charset, losses) for p, charset in pieces)
+    return " ".join("".join(decoded).split())
+
+
+def _text(part: Message, losses: Losses, depth: int) -> str:
+    if depth > DEEPEST:
+        losses["parts nested too deep"] += 1
+        return ""
+    if part.is_multipart():
+        inner = part.get_payload()
+        parts = [piece for piece in inner if isinstance(piece, Message)] if isinstance(inner, list) else []
+        if part.get_content_type() == "multipart/alternative":
+            parts = _best(parts)
+        return "\n".join(filter(None, (_text(piece, losses, depth + 1) for piece in parts)))
+    if part.get_content_maintype() != "text" or part.get_content_disposition() == "attachment":
+        losses["attachments skipped"] += 1
+        return ""
+    payload = part.get_payload(decode=True)
+    text = _decoded(payload if isinstance(payload, bytes) else b"", _charset(part), losses)
+    return text_of(text) if part.get_content_subtype() == "html" else text.replace("\r\n", "\n").strip()
+
+
+def _best(parts: list[Message]) -> list[Message]:
+    """Of parts that say the same, the plain text, unless it is empty, else the last."""
+    plain = [part for part in parts if part.get_content_type() == "text/plain" and part.get_payload(decode=True)]
+    return plain[:1] or [part for part in parts if part.get_content_maintype() in ("text", "multipart")][-1:]
+
+
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except (MessageError, LookupError, ValueError):
+        return "damaged"
+
+
+def _decoded(data: bytes, charset: str | None, losses: Losses) -> str:
+    """By the declared charset, else as UTF-8, else as Western Windows programs write."""
+    if charset in ("us-ascii", "ascii", "iso-8859-1", "latin-1", "unknown-8bit"):  # what is often said, and not so
+        charset = None
+    if charset is not None:
+        try:
+            return data.decode(charset, "strict")
+        except UnicodeDecodeError:
+            losses["texts in another charset than declared"] += 1
+        except (LookupError, ValueError):
+            losses["unknown charsets"] += 1
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _marked(message: Message, losses: Losses) -> bool | None:
+    """What a filter, or the user who sorted it, said; None where nobody said anything."""
+    flag = str(message.get("X-Spam-Flag") or message.get("X-Spam") or "").strip().casefold()
+    if flag in ("yes", "true", "no", "false"):
+        return flag in ("yes", "true")
+    status = str(message.get("X-Spam-Status") or "").strip().casefold()
+    if status.startswith(("yes", "no")):
+        return status.startswith("yes")
+    if message.get("X-Gmail-Labels") is not None:
+        return bool(JUNK.search(header_text(message, "X-Gmail-Labels", losses)))
+    return None
+
+
+def _receiver(message: Message, header: str | None) -> str:
+    names = [header] if header else ["Delivered-To", "X-Original-To", "To"]
+    for name in names:
+        for _, address in getaddresses([str(value) for value in message.get_all(name, [])]):
+            if address:
+                return address.strip().casefold()
+    return ""

@@ -1,0 +1,112 @@
+"""Mailboxes and folders of mail: mbox, Maildir, and messages sorted in folders of ham and spam."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedlearn.datasets.files.mail import Losses, Mail, is_mail, read_mail
+from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.errors import DataError
+
+# The line before each message of an mbox; in a text, a line that begins so has a > before it.
+FROM = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n")
+QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+SPAM_FOLDER = re.compile(r"\.?(?:spam|junk)(?:[-_ ]?(?:e-?mails?|mails?|messages?|folder|\d+))*")
+HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|legit)(?:[-_ ]?(?:e-?mails?|mails?|\d+))*")
+INNER = re.compile(r"cur|new|tmp|maildir|mail|inbox|\..*")  # folders inside of one person's mail
+PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A message, the folders and file that it lies in, and the mailbox that says whose it is."""
+
+    path: str
+    mail: Mail
+    spam: bool | None
+    box: str
+
+
+def is_mbox(data: bytes) -> bool:
+    """Whether bytes begin as an mbox does, with its line before a message that has headers."""
+    start = FROM.match(data[:2000])
+    return start is not None and is_mail(data[start.end() : start.end() + 20_000])
+
+
+def mbox_messages(data: bytes) -> list[bytes]:
+    """The messages of an mbox, `>From` in their texts unquoted."""
+    starts = [(match.start(), match.end()) for match in FROM.finditer(data)]
+    ends = [start for start, _ in starts[1:]] + [len(data)]
+    return [QUOTED_FROM.sub(rb"\1", data[begin:end]) for (_, begin), end in zip(starts, ends, strict=True)]
+
+
+def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -> Found:
+    """The messages of files, (path, bytes): of each mbox, or each file one message. Raises `DataError` without labels.
+
+    A message is spam or ham by the nearest folder that says so, else by what its headers say; where some folders are
+    of spam, or some headers say so, the rest is ham.
+    """
+    losses = Losses()
+    placed = [one for path, data in members for one in _placed(path, data, losses, how)]
+    if not placed:
+        raise DataError(f"{name} holds no message: give mbox files, a Maildir, or folders spam/ and ham/ of messages")
+    found = Found(unit="message", column="")
+    known = [one.mail.spam if one.spam is None else one.spam for one in placed]
+    if True not in known:
+        raise DataError(
+            f"{name}: nothing says which of its {len(placed):,} messages are spam: sort them into folders or "
+            "mbox files named spam and ham"
+        )
+    unsaid = known.count(None)
+    if unsaid:
+        found.notes.append(f"{unsaid:,} messages outside of spam folders taken for ham")
+    found.labels = ["spam" if spam else "ham" for spam in known]
+    found.texts = [one.mail.text for one in placed]
+    found.where = [one.path for one in placed]
+    found.users = _users(placed, how)
+    found.notes += [f"{number:,} {what}" for what, number in sorted(losses.items())]
+    return found if how.user_column is None else found.without_userless(f"no {how.user_column} header")
+
+
+def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:
+    folders = path.split("/")
+    if data.count(b"\0", 0, 1000):
+        losses["files that are no text"] += 1
+        return []
+    if is_mbox(data) and len(boxed := mbox_messages(data)) > 1:
+        stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")
+        spam = _sorted_as([*folders[:-1], stem])
+        box = stem if _sorted_as([stem]) is None else "/".join(folders[:-1])
+        mails = [read_mail(one, losses, how.user_column) for one in boxed]
+        return [_Placed(f"{path} message {i}", mail, spam, box) for i, mail in enumerate(mails, 1)]
+    if not data.strip():
+        losses["empty files"] += 1
+        return []
+    owner = [folder for folder in folders[:-1] if _sorted_as([folder]) is None and not INNER.fullmatch(folder.lower())]
+    return [_Placed(path, read_mail(data, losses, how.user_column), _sorted_as(folders), "/".join(owner))]
+
+
+def _sorted_as(path: Sequence[str]) -> bool | None:
+    """Whether the innermost folder (or Enron-Spam's file name) that says so is one of spam; None if none does."""
+    for folder in reversed([part.casefold() for part in path]):
+        if SPAM_FOLDER.fullmatch(folder) or folder.endswith(".spam.txt"):
+            return True
+        if HAM_FOLDER.fullmatch(folder) or folder.endswith(".ham.txt"):
+            return False
+    return None
+
+
+def _users(placed: Sequence[_Placed], how: Reading) -> list[str] | None:
+    """Whose each message is: of mailboxes or folders where there are several, else who received it."""
+    receivers = [one.mail.receiver for one in placed]
+    if how.user_column is not None:
+        return receivers
+    boxes = [one.box for one in placed]
+    if len(set(boxes)) > 1 and all(boxes):
+        shared = len(os.path.commonpath(boxes))
+        return [box[shared:].strip("/") or box for box in boxes]
+    users = len(set(receivers))
+    return receivers if 2 <= users <= len(placed) / PER_USER and all(receivers) else None

@@ -1,0 +1,57 @@
+"""From HTML to the text that a reader sees."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+UNSEEN = {"script", "style", "template", "title", "head"}
+BLOCKS = {
+    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "fieldset", "footer", "form", "h1",
+    "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table", "td", "th",
+    "tr", "ul",
+}  # fmt: skip
+LONGEST = 2**20  # characters of markup that are read
+DECLARATION = re.compile(r"<[!?][^<>]{0,4000}>")
+NO_TAG = re.compile(r"<(?![/a-zA-Z][^<>]{0,4000}>)")
+
+
+def text_of(markup: str) -> str:
+    """The text, a line a block; entities are characters, white space is single."""
+    reader = _Reader()
+    reader.feed(NO_TAG.sub("&lt;", DECLARATION.sub("", _without_comments(markup[:LONGEST]))))
+    reader.close()
+    lines = (" ".join(line.split()) for line in "".join(reader.parts).split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _without_comments(markup: str) -> str:
+    """Comments go here, and what opens a tag that is never closed is a character: on many of these, Python's parser
+    takes a time that grows with the square of their number, which spam could use to hold a reader up."""
+    first, *others = markup.split("<!--")
+    return first + "".join(piece.partition("-->")[2] for piece in others)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.unseen = ""  # the outermost open element whose text nobody sees
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "body":  # a head that was never closed ends here
+            self.unseen = ""
+        elif not self.unseen and tag in UNSEEN:
+            self.unseen = tag
+        if tag in BLOCKS:
+            self.parts.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self.unseen:
+            self.unseen = ""
+        if tag in BLOCKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self.unseen:
+            self.parts.append(re.sub(r"\s+", " ", data))

@@ -1,0 +1,67 @@
+"""Reading plays and other running text: plain files, Project Gutenberg's books, LEAF's JSON of Shakespeare."""
+
+from __future__ import annotations
+
+import re
+
+from fedlearn.datasets.files import records
+from fedlearn.datasets.files.encoding import decoded
+from fedlearn.datasets.files.opening import opened
+from fedlearn.datasets.files.reading import Reading
+from fedlearn.datasets.text import Script
+from fedlearn.errors import BadInput, DataError
+
+# What Project Gutenberg puts around a book.
+BEGIN = re.compile(r"^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG E.*?\*\*\*[^\n]*\n", re.MULTILINE | re.DOTALL)
+END = re.compile(r"^(?:\*\*\* ?)?END OF TH(?:E|IS) PROJECT GUTENBERG E", re.MULTILINE)
+
+
+def read_script(path: str, how: Reading | None = None) -> Script:
+    """The text at `path`, whatever it is packed in; - is standard input; of `how`, the encoding matters.
+
+    Raises `DataError` for what is no text, or is many.
+    """
+    how = how or Reading()
+    if how != Reading(encoding=how.encoding):
+        raise BadInput(f"{path} is read as one text: leave out what says how to read messages")
+    source = opened(path)
+    name = source.name
+    if source.members is not None:
+        raise DataError(f"{name} holds {len(source.members):,} files: give one text, for example all of them joined")
+    text, encoding = decoded(source.data, how.encoding, name)
+    notes = [] if encoding == "utf-8" else [f"read as {encoding}"]
+    if records.is_json(text):
+        text = _leaf_text(text, name)
+        notes.append("LEAF's users as speakers")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text, cut = without_gutenberg(text)
+    notes += ["Project Gutenberg's head and tail left out"] if cut else []
+    if not text.strip():
+        raise DataError(f"{name} is empty: give a text of some thousand characters")
+    return Script(name, text, source.sha256, f"file {name}", tuple(notes))
+
+
+def without_gutenberg(text: str) -> tuple[str, bool]:
+    """The book itself, and whether something was left out around it."""
+    begin, end = BEGIN.search(text), END.search(text)
+    start = begin.end() if begin else 0
+    stop = end.start() if end and end.start() > start else len(text)
+    book = text[start:stop]
+    return (book.strip("\n") + "\n", True) if begin or end else (text, False)
+
+
+def _leaf_text(text: str, name: str) -> str:
+    """What each user of LEAF's shakespeare says, as a play: x are windows of it, y the character after each."""
+    value = records.json_in(text, name)
+    if not records.is_leaf(value):
+        raise DataError(f"{name} is JSON, and not LEAF's with users, x and y: give a text")
+    spoken: dict[str, list[str]] = {}
+    window = ""
+    for user, x, y in records.leaf_examples(value, name):
+        if not isinstance(x, str) or not isinstance(y, str):
+            raise DataError(f"{name}: x and y of user {user[:40]!r} are no texts: give LEAF's shakespeare, or a text")
+        said = spoken.setdefault(user, [])
+        said.append(y if said and x == window else ("\n" if said else "") + x + y)
+        window = x[1:] + y
+    people = ((re.sub(r"[:\s]+", " ", user).strip()[:80], "".join(said)) for user, said in spoken.items())
+    return "\n\n".join(f"{user}:\n" + re.sub(r"\n\s*\n", "\n", said).strip("\n") for user, said in people) + "\n"

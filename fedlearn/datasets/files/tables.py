@@ -1,0 +1,115 @@
+"""From a text to rows of fields: CSV in any dialect, and tab-separated lines."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import StringIO
+
+from fedlearn.errors import DataError
+
+DELIMITERS = ",;|"
+SAMPLE, SAMPLE_ROWS = 2**16, 60  # characters and rows that a delimiter is guessed from
+LAST = "\x1a"  # a line that shows whether all quotes before it are closed
+MOST_COLUMNS = 16_384  # as many as a spreadsheet has
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of fields, and the line on which each begins. header: names of the columns where they are known by now.
+
+    unit: what `lines` count. plain: tab-separated lines, in which quotes mean nothing, so that a text may hold a tab.
+    """
+
+    rows: list[list[str]]
+    lines: Sequence[int]
+    header: list[str] | None = None
+    unit: str = "line"
+    plain: bool = False
+
+
+def table_in(text: str, name: str) -> Table:
+    """Rows of `text` without blank ones; raises `DataError` for a quote that is never closed or too many columns."""
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as on a Mac of old
+    with _fields_of_any_length():
+        return _tabbed(text) if _has_tabs(text) else _separated(text, name)
+
+
+def _has_tabs(text: str) -> bool:
+    lines = [line for line in text[:SAMPLE].split("\n")[:SAMPLE_ROWS] if line.strip()]
+    return sum("\t" in line for line in lines) > 0.6 * len(lines)
+
+
+def _tabbed(text: str) -> Table:
+    """Lines end at line feeds alone, and a quote is a character like any other, unless all quotes are as in CSV."""
+    if text.startswith('"') or '\t"' in text or '\n"' in text:
+        with suppress(_StrayQuote):
+            quoted = _parsed(text, "\t", strict=True)
+            if len(set(map(len, quoted.rows))) == 1 and not _swallowed(quoted.rows):
+                return quoted
+    numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line and not line.isspace()]
+    rows = [line.removesuffix("\r").split("\t") for _, line in numbered]
+    return Table(rows, [number for number, _ in numbered], plain=True)
+
+
+def _swallowed(rows: list[list[str]]) -> bool:
+    """Whether a stray quote took the lines up to the next one for one field."""
+    return any("\n" in field and "\t" in field for row in rows for field in row)
+
+
+def _separated(text: str, name: str) -> Table:
+    delimiter = max(DELIMITERS, key=lambda sign: _fits(text, sign))
+    try:
+        return _parsed(text, delimiter, strict=True)
+    except _StrayQuote as stray:
+        table = _parsed(f"{text}\n{LAST}", delimiter, strict=False)
+        if table.rows[-1] != [LAST]:
+            raise DataError(
+                f"{name}, line {stray.line}: a quote is opened and not closed: close it, or double it inside a text"
+            ) from None
+        return Table(table.rows[:-1], table.lines[:-1])
+
+
+def _fits(text: str, delimiter: str) -> float:
+    """How sure it is that `delimiter` parts the fields: the share of rows with the commonest number of columns."""
+    cut = len(text) > SAMPLE
+    reader = csv.reader(StringIO(text[:SAMPLE], newline=""), delimiter=delimiter)
+    widths = [len(row) for row, _ in zip(reader, range(SAMPLE_ROWS), strict=False) if row]
+    widths = widths[:-1] if cut and len(widths) > 1 else widths
+    counts = Counter(width for width in widths if width > 1)
+    return max(counts.values(), default=0) / max(1, len(widths))
+
+
+def _parsed(text: str, delimiter: str, strict: bool) -> Table:
+    """Rows as `csv` reads them; raises `_StrayQuote` where quotes are not as they should be and that is `strict`."""
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=strict)
+    rows, lines, line = [], [], 1
+    try:
+        for row in reader:
+            if row and (len(row) > 1 or row[0].strip()):
+                rows.append(row)
+                lines.append(line)
+            line = reader.line_num + 1
+    except csv.Error:
+        raise _StrayQuote(line) from None
+    return Table(rows, lines)
+
+
+class _StrayQuote(Exception):
+    def __init__(self, line: int):
+        super().__init__(line)
+        self.line = line
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """The limit of `csv` is 128 kB, and one for the whole process."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,238 @@
+"""Mail as mail servers and programs keep it."""
+
+from __future__ import annotations
+
+import mailbox
+import tarfile
+import zipfile
+from email.message import EmailMessage
+from email.mime.application import MIMEApplication
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlearn.datasets import Reading, load_corpus
+from fedlearn.datasets.files.mail import Losses, read_mail
+from fedlearn.datasets.files.markup import text_of
+from fedlearn.errors import DataError
+
+
+def message(text: str, subject: str = "hi", to: str = "", **headers: str) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "a@mail.example", subject
+    if to:
+        mail["To"] = to
+    for name, value in headers.items():
+        mail[name.replace("_", "-")] = value
+    mail.set_content(text)
+    return mail
+
+
+def text_in(data: bytes, losses: Losses | None = None) -> str:
+    return read_mail(data, Losses() if losses is None else losses).text
+
+
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64", "8bit"])
+@pytest.mark.parametrize("charset", ["utf-8", "cp1252", "koi8-r", "iso-2022-jp"])
+def test_texts_and_subjects_in_every_charset_and_transfer_encoding(encoding, charset):
+    text = {"koi8-r": "Скидка 50%", "iso-2022-jp": "無料です"}.get(charset, "Für 5 Euro \u2013 schöne Grüße")
+    mail = message("")
+    mail.set_content(text, charset=charset, cte="base64" if charset == "iso-2022-jp" else encoding)
+    mail.replace_header("Subject", text)
+    assert text_in(mail.as_bytes()) == f"{text}\n{text}"
+
+
+def test_encoded_words_in_pieces_raw_bytes_and_damaged_ones():
+    head = b"From: a@b.example\r\nDate: now\r\nSubject: "
+    assert text_in(head + b"=?utf-8?q?gr=C3=BC?=\r\n =?iso-8859-1?b?3w==?= you\r\n\r\n") == "grüß you"
+    assert text_in(head + "größe".encode() + b"\r\n\r\n") == "größe"
+    assert text_in(head + "größe".encode("cp1252") + b"\r\n\r\n") == "größe"
+    losses = Losses()
+    assert text_in(head + b"=?klingon?q?caf=E9?= =?utf-8?b?abc?=\r\n\r\n", losses).startswith("café")
+    assert losses["unknown charsets"] == 1
+
+
+def test_parts_are_read_alternatives_once_and_attachments_counted():
+    both = MIMEMultipart("alternative", _subparts=[MIMEText("plain words"), MIMEText("<b>html words</b>", "html")])
+    mail = MIMEMultipart(_subparts=[both, MIMEText("and a footer"), MIMEApplication(b"\0\1")])
+    mail["From"], mail["Subject"] = "a@b.example", "parts"
+    mail.attach(MIMEText("name,price", "csv"))
+    mail.get_payload()[-1]["Content-Disposition"] = "attachment; filename*=utf-8''pr%C3%A4mie.csv"
+    losses = Losses()
+    assert text_in(mail.as_bytes(), losses) == "parts\nplain words\nand a footer"
+    assert losses == {"attachments skipped": 2}
+    html = MIMEMultipart("alternative", _subparts=[MIMEText("", "plain"), MIMEText("<p>only<p>html", "html")])
+    html["From"], html["Subject"] = "a@b.example", "x"
+    assert text_in(html.as_bytes()) == "x\nonly\nhtml"
+
+
+def test_a_wrong_or_unknown_charset_falls_back_and_is_counted():
+    losses = Losses()
+    head = b"From: a@b.example\nSubject: x\nContent-Type: text/plain; charset=%s\n\n"
+    assert text_in(head % b"utf-8" + "Grüße".encode("cp1252"), losses) == "x\nGrüße"
+    assert text_in(head % b"x-unknown" + "Grüße".encode(), losses) == "x\nGrüße"
+    assert text_in(head % b"us-ascii" + "Grüße".encode(), losses) == "x\nGrüße"
+    assert losses == {"unknown charsets": 1, "texts in another charset than declared": 1}
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<p>Free&nbsp;&amp; easy&#33;</p><p>now", "Free & easy!\nnow"),
+        ("fr<b>ee</b> <i>pills</i><br>here", "free pills\nhere"),
+        ("<head><title>no</title><style>p{}</style></head><body>yes<script>if (a<b) no()</script></body>", "yes"),
+        ("<style>never closed", ""),
+        ("<head><meta x><body>a head that is not closed", "a head that is not closed"),
+        ("<ul><li>one<li>two</ul><table><tr><td>a<td>b</table>", "one\ntwo\na\nb"),
+        ("<!-- no <b> <!-- no --><![if gte mso 9]>a<![endif]> < b <c", "a < b <c"),
+        ("<a href='x?a=1&b=2' title=z>link</a>s", "links"),
+    ],
+)
+def test_markup_gives_what_a_reader_sees(markup, text):
+    assert text_of(markup) == text
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"From: a\nTo: b\n", b"From: a\nSubject: =?", b"From: a\nDate: b\nContent-Type: "]),
+)
+def test_any_bytes_are_a_message_of_some_text(data, head):
+    assert isinstance(text_in(head + data), str)
+
+
+def test_markup_of_any_size_is_read_in_time():
+    for piece in ("<", "<a ", "<!", "</", "&", "<!--", "<a b='", "<a>", "<![", "<?", "&#", "-->", "<script>"):
+        assert isinstance(text_of(piece * 20_000), str)
+        assert isinstance(text_of("<a " + piece * 20_000 + ">"), str)
+
+
+@pytest.fixture
+def people() -> dict[str, list[tuple[str, bool]]]:
+    return {
+        user: [(f"{user} message {i}\nFrom here on", i % 3 == 0) for i in range(12)] for user in ("bob", "sue", "ida")
+    }
+
+
+def fingerprints(people):
+    return sorted((text, user, spam) for user, mails in people.items() for text, spam in mails)
+
+
+def found(corpus, users=None):
+    texts = (text.removeprefix("hi\n") for text in corpus.texts)
+    names = (user.partition("@")[0] for user in corpus.users)
+    return sorted(zip(texts, names, map(bool, corpus.labels), strict=True))
+
+
+def test_mbox_files_are_people(tmp_path, people):
+    for user, mails in people.items():
+        box = mailbox.mbox(tmp_path / f"{user}.mbox")
+        for text, spam in mails:
+            box.add(message(text, X_Spam_Flag="YES" if spam else "NO"))
+        box.close()
+    assert found(load_corpus(str(tmp_path))) == fingerprints(people)
+
+
+def test_two_mbox_files_named_ham_and_spam_with_people_by_header(tmp_path, people):
+    for name, wanted in (("Spam", True), ("ham.mbox", False)):
+        box = mailbox.mbox(tmp_path / name)
+        for user, mails in people.items():
+            for text, spam in mails:
+                if spam == wanted:
+                    box.add(message(text, to=f"{user.title()} <{user}@home.example>, x@y.example"))
+        box.close()
+    assert found(load_corpus(str(tmp_path))) == fingerprints(people)
+
+
+def test_one_mbox_with_labels_of_a_mail_service(tmp_path, people):
+    box = mailbox.mbox(tmp_path / "takeout.mbox")
+    for user, mails in people.items():
+        for text, spam in mails:
+            label = "Spam,Ungelesen" if spam else "=?utf-8?q?Posteingang,Ge=C3=B6ffnet?="
+            box.add(message(text, Delivered_To=f"{user}@home.example", to="list@x.example", X_Gmail_Labels=label))
+    box.close()
+    assert found(load_corpus(str(tmp_path / "takeout.mbox"))) == fingerprints(people)
+
+
+def test_maildirs_with_a_junk_folder(tmp_path, people):
+    for user, mails in people.items():
+        (tmp_path / user).mkdir()
+        inbox = mailbox.Maildir(tmp_path / user / "Maildir")
+        junk = inbox.add_folder("Junk")
+        for i, (text, spam) in enumerate(mails):
+            mail = mailbox.MaildirMessage(message(text))
+            mail.set_subdir("cur" if i % 2 else "new")
+            (junk if spam else inbox).add(mail)
+        (tmp_path / user / "Maildir" / "tmp" / "half").write_bytes(b"From: a\nTo")
+        (tmp_path / user / "Maildir" / "dovecot.index").write_bytes(b"\0\1")
+    corpus = load_corpus(str(tmp_path))
+    assert found(corpus) == fingerprints(people)
+    assert corpus.notes == ("24 messages outside of spam folders taken for ham",)
+    with tarfile.open(tmp_path.with_suffix(".tar.gz"), "w:gz") as archive:
+        archive.add(tmp_path, "backup")
+    assert found(load_corpus(str(tmp_path.with_suffix(".tar.gz")))) == fingerprints(people)
+
+
+@pytest.mark.parametrize(
+    "layout", ["enron{n}/{kind}/{i}.1999-12-10.{user}.{kind}.txt", "{user}/{spamassassin}/{i}.abc"]
+)
+def test_plain_messages_sorted_in_folders(tmp_path, people, layout):
+    names = {"bob": 1, "sue": 2, "ida": 3}
+    for user, mails in people.items():
+        for i, (text, spam) in enumerate(mails):
+            kind, other = ("spam", "spam_2") if spam else ("ham", "hard_ham")
+            path = tmp_path / layout.format(n=names[user], user=user, kind=kind, spamassassin=other, i=i)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"Subject: {text}")
+    corpus = load_corpus(str(tmp_path))
+    assert len(set(corpus.users)) == 3
+    assert sorted(corpus.texts) == sorted(text for text, _, _ in fingerprints(people))
+    assert int(corpus.labels.sum()) == 12
+
+
+def test_folders_of_messages_in_a_zip_with_litter(tmp_path):
+    with zipfile.ZipFile(tmp_path / "mail.zip", "w") as archive:
+        for i in range(4):
+            archive.writestr(f"corpus/{'spam' if i % 2 else 'ham'}/{i}.eml", message(f"text {i}").as_bytes())
+            archive.writestr(f"__MACOSX/corpus/ham/._{i}.eml", b"\0\5\26\7")
+        archive.writestr("corpus/ham/cmds", b"mv 1 2")
+        archive.writestr("corpus/ham/logo.png", b"\x89PNG\r\n\0\0\0")
+        archive.writestr("corpus/ham/empty.eml", b"")
+    corpus = load_corpus(str(tmp_path / "mail.zip"))
+    assert sorted(corpus.texts) == [f"hi\ntext {i}" for i in range(4)]
+    assert corpus.notes == ("1 empty files", "1 files that are no text")
+
+
+def test_a_header_of_the_users_choice_says_whose_a_message_is(tmp_path):
+    for i in range(6):
+        path = tmp_path / ("spam" if i % 2 else "ham") / f"{i}.eml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(message(f"text {i}", X_Owner=f"user{i % 3}@x.example").as_bytes())
+    assert load_corpus(str(tmp_path)).users is None
+    assert sorted(set(load_corpus(str(tmp_path), Reading(user_column="X-Owner")).users)) == [
+        f"user{i}@x.example" for i in range(3)
+    ]
+    with pytest.raises(DataError, match=r"6 of 6 rows cannot be read \(ham/0.eml: no X-Other header"):
+        load_corpus(str(tmp_path), Reading(user_column="X-Other"))
+
+
+def test_mail_that_nobody_sorted_is_asked_about(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.eml").write_bytes(message(f"text {i}").as_bytes())
+    with pytest.raises(
+        DataError, match="nothing says which of its 3 messages are spam: sort them into folders or mbox"
+    ):
+        load_corpus(str(tmp_path))
+    one = message("text").as_bytes()
+    (tmp_path / "1").write_bytes(one)
+    with pytest.raises(DataError, match="nothing says which of its 1 messages"):
+        load_corpus(str(tmp_path / "1"))
+
+
+def test_folders_of_pictures_hold_no_message(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(b"\x89PNG\r\n\0\0\0")
+    with pytest.raises(DataError, match="holds no message: give mbox files, a Maildir, or folders spam/ and ham/"):
+        load_corpus(str(tmp_path))

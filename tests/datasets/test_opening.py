@@ -1,0 +1,140 @@
+"""What cannot be opened is refused in one line, before it fills the memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import threading
+import zipfile
+
+import pytest
+
+from fedlearn.datasets import load_corpus
+from fedlearn.datasets.files import opening
+from fedlearn.errors import DataError
+
+CSV = b"label,text\n" + b"ham,hello there\nspam,buy now\n" * 50
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+BOMB = gzip.compress(bytes(opening.SMALL + 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(CSV)[:-20], "is damaged or cut off"),
+        (zip_of({"a.csv": CSV})[:-10], "is damaged or cut off"),
+        (b"\x1f\x8b" + CSV, "is damaged or cut off"),
+        (b"BZh9" + CSV, "is damaged or cut off"),
+        (b"\xfd7zXZ\x00" + CSV, "is damaged or cut off"),
+        (tar_of({"a.csv": CSV, "b": CSV})[:3000], "is damaged or cut off"),
+        (BOMB, "gives more than 64 MiB: the limit is 1,024 MiB, and 200 times the size of a packed file"),
+        (zip_of({"a": bytes(opening.SMALL // 2), "b": bytes(opening.SMALL // 2 + 1)}), "gives more than 64 MiB"),
+        (gzip.compress(BOMB), "gives more than 64 MiB"),
+        (zip_of({}), "is an archive without a file in it"),
+        (zip_of({"folder/": b""}), "is an archive without a file in it"),
+        (tar_of({}), "is empty|is an archive without|is not text"),
+        (gzip.compress(b""), "is empty"),
+        (zip_of({"xl/workbook.xml": b"", "b": b""}), "is an Excel workbook: save it as CSV UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "is a PNG image: give a file of texts or numbers"),
+        (b"\xff\xd8\xff\xe0", "is a JPEG image"),
+        (b"%PDF-1.7", "is a PDF document"),
+        (b"\x28\xb5\x2f\xfd..", "is packed by zstd: unpack it and give that"),
+        (b"SQLite format 3\0", "is an SQLite database: export a table as CSV"),
+        (bytes(range(256)) * 4, "is not text"),
+        (b"\x7fELF\2", "is a program"),
+    ],
+)
+def test_what_is_no_file_of_messages_is_refused_by_name(tmp_path, data, message):
+    path = tmp_path / "mine"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=message) as caught:
+        load_corpus(str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_locked_archive(tmp_path):
+    data = bytearray(zip_of({"a.csv": CSV}))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match="is locked by a password"):
+        load_corpus(str(tmp_path / "a.zip"))
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path):
+    path = tmp_path / "growing.csv"
+    path.write_bytes(CSV * 2000)
+    stop = threading.Event()
+
+    def touch() -> None:
+        while not stop.is_set():
+            os.utime(path)
+
+    writer = threading.Thread(target=touch)
+    writer.start()
+    try:
+        found = [opened_error(str(path)) for _ in range(20)]
+    finally:
+        stop.set()
+        writer.join()
+    assert any("changed while it was read: wait until it is written, or give a copy" in error for error in found)
+
+
+def opened_error(path: str) -> str:
+    try:
+        opening.opened(path)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def test_folders_without_files_devices_and_files_that_may_not_be_read(tmp_path):
+    with pytest.raises(DataError, match=r"folder .* holds no file: give one with messages"):
+        load_corpus(str(tmp_path))
+    with pytest.raises(DataError, match="/dev/zero is a device"):
+        load_corpus("/dev/zero")
+    path = tmp_path / "mine"
+    path.write_bytes(CSV)
+    path.chmod(0)
+    if os.geteuid():
+        with pytest.raises(DataError, match="cannot read"):
+            load_corpus(str(path))
+
+
+def test_a_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine: all.csv").write_bytes(CSV)
+    assert len(load_corpus("~/mine: all.csv")) == 100
+
+
+def test_the_hash_is_that_of_the_bytes_on_the_disk_and_of_a_folder_that_of_its_files(tmp_path):
+    for folder in ("a", "b"):
+        for kind in ("spam", "ham"):
+            (tmp_path / folder / kind).mkdir(parents=True)
+            (tmp_path / folder / kind / "1.eml").write_text(f"From: a\nSubject: {kind}\n\ntext")
+    one, two = (load_corpus(str(tmp_path / folder)).sha256 for folder in ("a", "b"))
+    assert one == two
+    (tmp_path / "b" / "ham" / "2.eml").write_text("From: a\nSubject: x\n\ntext")
+    assert load_corpus(str(tmp_path / "b")).sha256 != one
