@@ -22,6 +22,7 @@ from fedlearn.datasets import PARTITIONS, load_samples
 from fedlearn.datasets.dataset import CLASSES
 from fedlearn.datasets.dense import Samples, split_samples
 from fedlearn.datasets.examples import Arrays, View
+from fedlearn.datasets.partitions import Partitioner
 from fedlearn.errors import BadInput
 from fedlearn.metrics import class_metrics
 from fedlearn.models.base import Model
@@ -100,7 +101,8 @@ def who_holds_what(options: Options, train: Samples) -> np.ndarray | Sequence[np
     """The rows of the training part that each client holds."""
     rng = stream(options.seed, "partition")
     if options.partition is not None:
-        return PARTITIONS.parse(options.partition).split(train.labels, train.users, options.clients, rng)
+        partition: Partitioner = PARTITIONS.parse(options.partition)
+        return partition.split(train.labels, train.users, options.clients, rng)
     return rng.integers(len(train), size=(max(0, options.clients), options.examples_per_client), dtype=np.int32)
 
 

@@ -112,7 +112,7 @@ def test_sigterm_ends_a_run_in_good_order(tmp_path, whole, capsys):
     process.terminate()  # the run alone, as a service manager does
     _, said = process.communicate()
     assert process.returncode == 143
-    assert f"--resume --out {folder}" in said
+    assert f"--resume {folder}" in said
     assert left_alone(process.pid)
     assert resumed(arguments, folder, capsys) == whole
 
@@ -146,7 +146,7 @@ def stopped_by_the_disk(folder: Path, said: str, status: int, reason: str) -> li
     assert status == 1
     assert said.count("\n") == 1, said
     assert reason in said
-    assert f"--resume --out {folder}" in said
+    assert f"--resume {folder}" in said
     assert not list(folder.rglob("*.tmp"))
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept = sorted(folder.glob("checkpoint/round-*.safetensors"))
