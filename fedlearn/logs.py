@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+TOLD = 25  # the level of what a user should know and that is no warning, as what was read of a file
+logging.addLevelName(TOLD, "note")
+
 _about: ContextVar[tuple[str, str]] = ContextVar("fedlearn_about", default=("-", "-"))
 
 

@@ -9,6 +9,7 @@ an encrypted update, and only the sum of all updates is ever decrypted.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,44 +17,53 @@ import numpy as np
 
 from clients import Client
 from fedlearn.autograd import no_grad
-from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_corpus, split
+from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus
 from fedlearn.datasets.bags import encode
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.sequences import LONGEST, encode_in_order
 from fedlearn.datasets.vocabulary import Vocabulary
-from fedlearn.metrics import binary_metrics
+from fedlearn.errors import BadInput
+from fedlearn.logs import TOLD
+from fedlearn.metrics import binary_metrics, class_metrics
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind, Sequences, Words
 from fedlearn.seeding import stream
-from scenarios.command import build
+from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import Varies, for_federation
+
+log = logging.getLogger(__name__)
 
 NAMES = ("bob", "alice", "sue")
 
 
 # By the kind of samples that a model reads: the encoding of messages, and what they are then.
-READ: dict[Any, tuple[Callable[..., Examples], Callable[[Vocabulary], Kind]]] = {
-    Words: (encode, lambda vocabulary: Words(len(vocabulary))),
-    Sequences: (encode_in_order, lambda vocabulary: Sequences(len(vocabulary) + 1, 2, LONGEST)),
+READ: dict[Any, tuple[Callable[..., Examples], Callable[[Vocabulary, int], Kind]]] = {
+    Words: (encode, lambda vocabulary, _: Words(len(vocabulary))),
+    Sequences: (encode_in_order, lambda vocabulary, classes: Sequences(len(vocabulary) + 1, classes, LONGEST)),
 }
 TAKES = for_federation(
     reads=(Words, Sequences), task=MESSAGES,
     data="sample", model="spam", dim=Varies("as wide as the model is by itself: 1 of spam, 32 of sequence"),
     vocabulary="hashed", clients=Varies("3, or one for each mailbox of the data"),
     partition=Varies("iid, or natural where the data are mailboxes"), rounds=10, protection="paillier", epochs=3,
-    batch_size=8, lr=2.0,
+    batch_size=8, lr=2.0, **{**reading.MESSAGES, "test_fraction": Varies(f"{reading.HELD_OUT}, or --test-data")},
 )  # fmt: skip
 
 
 def run(options: Options) -> Outcome:
     options = TAKES.fill(options)
-    corpus = load_corpus(options.data)
-    train, test = split(corpus, seed=options.seed)  # the test part is public and stays with this scenario
+    corpus, train, test = reading.messages(options)  # the test part is public and stays with this scenario
     vocabulary = VOCABULARIES.parse(options.vocabulary)
-    words_of, samples = READ[build.model_class(options, TAKES.reads).reads]
+    kind = build.model_class(options, TAKES.reads).reads
+    words_of, samples = READ[kind]
+    classes = len(corpus.classes)
+    if classes > 2 and kind is Words:
+        raise BadInput(
+            f"--labels of {classes} classes, and model {options.model} tells two apart: take --model sequence"
+        )
     mails, exam = words_of(train, vocabulary), words_of(test, vocabulary)
 
     options = who_takes_part(options, corpus)
@@ -62,16 +72,20 @@ def run(options: Options) -> Outcome:
     names = names_of(len(parts), train, options.partition)
     clients = [Client(name, mails.take(part)) for name, part in zip(names, parts, strict=True)]
 
-    model = build.model(options, samples(vocabulary))
+    model = build.model(options, samples(vocabulary, classes))
 
     def evaluate(model: Model) -> dict[str, float]:
         with no_grad():
-            return binary_metrics(spam_logits(model(*exam.inputs).numpy()), exam.targets)
+            outputs = model(*exam.inputs).numpy()
+        return (
+            class_metrics(outputs, exam.targets) if classes > 2 else binary_metrics(spam_logits(outputs), exam.targets)
+        )
 
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
+    about |= {} if options.test_data is None else {"test_sha256": test.sha256}
     folder = build.folder(options, "spam", about)
     aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
-    people = build.infiltrated(options, clients, classes=2, vocabulary=vocabulary)
+    people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people), options.rounds)
 
     weights = max(1, model.vector.size)
@@ -82,7 +96,8 @@ def run(options: Options) -> Outcome:
             Claim("bytes_per_weight", per_update / weights, "B"),
             *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
-        story=f"{', '.join(names[:6])}{'...' if len(names) > 6 else ''} trained one spam filter"
+        story=f"{', '.join(names[:6])}{'...' if len(names) > 6 else ''} trained one "
+        + ("spam filter" if corpus.classes == ("ham", "spam") else "filter")
         + (" and nobody saw another's mail or update." if options.protection != "none" else
            ", and the aggregator could read every update: see `fedlearn run leak_embedding`."),
     )  # fmt: skip
@@ -97,7 +112,10 @@ def who_takes_part(options: Options, corpus: Corpus) -> Options:
     """Real mailboxes are clients by themselves; anything else is dealt to bob, alice and sue, or --clients."""
     mailboxes = len(set(corpus.users)) if corpus.users and not corpus.synthetic else 0
     if options.partition is None and mailboxes and options.clients in (None, mailboxes):
-        options = options.filled(partition="natural")
+        if mailboxes >= options.min_cohort:
+            options = options.filled(partition="natural")
+        else:
+            log.log(TOLD, "%d users are fewer than --min-cohort %d: messages are dealt", mailboxes, options.min_cohort)
     options = options.filled(partition="iid")
     return options if options.partition == "natural" else options.filled(clients=len(NAMES))
 

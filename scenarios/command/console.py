@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aggregator import RoundRecord
-from fedlearn.logs import mark_records
+from fedlearn.logs import TOLD, mark_records
 
 COLUMNS = ("round", "loss", "accuracy", "f1", "clients", "lost", "up kB", "down kB", "seconds")
 WIDTHS = (7, 9, 9, 9, 8, 6, 11, 11, 9)
@@ -80,13 +80,13 @@ class _ClientFormatter(logging.Formatter):
 
 @contextmanager
 def log_to_terminal(console: Console, quiet: bool) -> Iterator[None]:
-    """Send log records to the terminal meanwhile: warnings and worse, or errors only under --quiet.
+    """Send log records to the terminal meanwhile: notes and worse, or errors only under --quiet.
 
     What several clients say alike is shown once, and how often at the end; what the run ends with is left to that.
     """
     mark_records()
     handler = _TerminalHandler(_ConsoleStream(console))
-    handler.setLevel(logging.ERROR if quiet else logging.WARNING)
+    handler.setLevel(logging.ERROR if quiet else TOLD)
     handler.setFormatter(_ClientFormatter("%(levelname)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

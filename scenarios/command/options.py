@@ -17,8 +17,11 @@ from fedlearn.defaults import KEY_BITS, MIN_COHORT
 from fedlearn.errors import BadInput
 from fedlearn.spec import Key, did_you_mean, read_value
 
-WHO, LEARN, PROTECT, RUN = "Who takes part", "How they learn", "What hides updates", "How it runs"
-PANELS = (WHO, LEARN, PROTECT, RUN)
+WHO, READ, LEARN, PROTECT, RUN = (
+    "Who takes part", "How data are read", "How they learn", "What hides updates", "How it runs",
+)  # fmt: skip
+PANELS = (WHO, READ, LEARN, PROTECT, RUN)
+COLUMN = "NAME|NUMBER"
 MOST_SEED, MOST_CLIENTS, MOST_DIM, MOST_KEY_BITS = 2**63 - 1, 10**7, 2**16, 2**14
 # These change where and how a run is computed or shown, and no number in it.
 NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "ray_address", "record", "stack", "transcript")
@@ -61,9 +64,9 @@ class Options:
     data: Annotated[
         str | Any,
         About(
-            "Data set by name, a file of your own, or a data set that your Python file makes.",
+            "Data set by name, files of your own, - for standard input, or a data set that your Python file makes.",
             WHO,
-            "NAME|FILE|FILE.py:NAME",
+            "NAME|FILE|FOLDER|-|FILE.py:NAME",
         ),
     ] = None
     clients: Annotated[int | Any, About("Number of clients.", WHO, "N", least=1, most=MOST_CLIENTS)] = None
@@ -103,6 +106,21 @@ class Options:
             "BEHAVIOUR:SHARE[,KEY=VALUE...]",
         ),
     ] = None
+    text_column: Annotated[str | None, About("Column of the texts; without it a guess.", READ, COLUMN)] = None
+    label_column: Annotated[str | None, About("Column of the labels; without it a guess.", READ, COLUMN)] = None
+    user_column: Annotated[
+        str | None, About("Column, or header of mail, that says whose each message is.", READ, COLUMN)
+    ] = None
+    spam_label: Annotated[str | None, About("The label that means spam; all others mean ham.", READ, "VALUE")] = None
+    labels: Annotated[str | None, About("All labels, of more classes than ham and spam.", READ, "A,B,C...")] = None
+    encoding: Annotated[
+        str | None, About("Of your files, as cp1252; without it UTF-8, or a guess that is told.", READ, "NAME")
+    ] = None
+    skip_bad: Annotated[bool, About("Leave out rows that cannot be read.", READ, "")] = False
+    test_fraction: Annotated[
+        float | Any, About("Part of the data that is held out, to measure with.", READ, "X", above=0, most=0.9)
+    ] = None
+    test_data: Annotated[str | None, About("Your own held-out data, instead of a part.", READ, "FILE|FOLDER")] = None
     model: Annotated[str | Any, About("Model by name, or your own.", LEARN, "NAME|FILE.py:CLASS")] = None
     dim: Annotated[
         int | Any,

@@ -220,7 +220,7 @@ def test_guesses_are_said_aloud(tmp_path):
     notes = read(tmp_path, data.encode("cp1252")).notes
     assert "label in column sortiert, text in Inhalt" in notes
     assert "label 'gut' taken for ham" in notes
-    assert "read as cp1252, a guess; --encoding NAME says better" in notes
+    assert "read as cp1252, a guess: give --encoding if letters are wrong" in notes
     assert not read(tmp_path, table()).notes
 
 

@@ -16,9 +16,20 @@ FEDERATION = ALWAYS | TRAINING | KEY | {
     "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript",
     "record", "resume",
 }  # fmt: skip
+READING = {
+    "text_column",
+    "label_column",
+    "user_column",
+    "spam_label",
+    "labels",
+    "encoding",
+    "skip_bad",
+    "test_fraction",
+    "test_data",
+}
 TEXT = {"data", "dim"} | TRAINING
 TAKEN = {
-    "spam": FEDERATION | {"dim", "vocabulary"},
+    "spam": FEDERATION | READING | {"dim", "vocabulary"},
     "digits": FEDERATION | {"dim", "examples_per_client"},
     "shakespeare": FEDERATION | {"dim", "kernels"},
     "costs": TEXT | KEY | {
@@ -52,6 +63,8 @@ GIVEN = {
     "malicious": "sign-flip:1", "protection": "paillier", "key_bits": 4096, "insecure_test_key": True,
     "min_cohort": 2, "max_overlap": 1, "codec": "bits=20", "strategy": "scaffold", "faults": "dropout=0.1",
     "network": "home", "pool": "processes", "workers": 3, "ray_address": "localhost:1", "stack": "off",
+    "text_column": "a", "label_column": "b", "user_column": "c", "spam_label": "d", "labels": "e,f",
+    "encoding": "utf-8", "skip_bad": True, "test_fraction": 0.5, "test_data": "sample",
     "kernels": "measure", "transcript": "digest", "seed": 1, "record": True, "out": None, "resume": True,
 }  # fmt: skip
 

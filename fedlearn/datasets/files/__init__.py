@@ -55,7 +55,7 @@ def _found(source: Source, how: Reading) -> Found:
         raise DataError(f"{name} is empty: give one message a line, as label TAB text, or a table with a header")
     found = _in_text(text, name, how)
     if encoding != "utf-8":
-        doubt = "" if encoding.startswith("utf") or how.encoding else ", a guess; --encoding NAME says better"
+        doubt = "" if encoding.startswith("utf") or how.encoding else ", a guess: give --encoding if letters are wrong"
         found.notes.append(f"read as {encoding}{doubt}")
     return found
 

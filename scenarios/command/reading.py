@@ -1,0 +1,69 @@
+"""The data of a run: how they are read, what of them is held out, and the line that says what was found."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fedlearn.datasets import Corpus, Reading, load_corpus, split
+from fedlearn.errors import BadInput
+from fedlearn.logs import TOLD
+from scenarios.command.options import Options
+
+log = logging.getLogger(__name__)
+
+HELD_OUT = 0.2
+# The options of scenarios that read messages, with their defaults.
+MESSAGES: dict[str, Any] = dict.fromkeys(
+    ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "test_data")
+) | {"skip_bad": False, "test_fraction": None}
+
+
+def how(options: Options) -> Reading:
+    """What the user says of files."""
+    return Reading(
+        options.text_column, options.label_column, options.user_column, options.spam_label,
+        None if options.labels is None else tuple(label.strip() for label in options.labels.split(",")),
+        options.encoding, options.skip_bad,
+    )  # fmt: skip
+
+
+def messages(options: Options) -> tuple[Corpus, Corpus, Corpus]:
+    """(all, train, test); one line says what was read. Of the test data nothing is trained on.
+
+    Raises `BadInput` for --test-fraction beside --test-data.
+    """
+    whole = load_corpus(options.data, how(options))
+    if options.test_data is None:
+        train, test = split(whole, HELD_OUT if options.test_fraction is None else options.test_fraction, options.seed)
+        notes, distinct = whole.notes, len(train) + len(test)
+    else:
+        test = load_corpus(options.test_data, how(options)).without_duplicates()
+        train = _without(whole, test, options)
+        notes, distinct = (*whole.notes, *test.notes), len(whole.without_duplicates())
+    sizes = f"{len(train):,} to train, {len(test):,} to test"
+    log.log(TOLD, "%s", "; ".join([_told(whole, distinct), sizes, *notes]))
+    return whole, train, test
+
+
+def _without(whole: Corpus, test: Corpus, options: Options) -> Corpus:
+    """What to train on where test data are a file of their own: what is not in both."""
+    if options.test_fraction is not None:
+        raise BadInput("--test-data and --test-fraction both say what is held out: give one of the two")
+    distinct, known = whole.without_duplicates(), set(test.texts)
+    train = distinct.take(i for i, text in enumerate(distinct.texts) if text not in known)
+    if len(set(train.labels.tolist())) < len(whole.classes):
+        raise BadInput(f"{whole.name}: without what is in {test.name} too, a label is missing: give other data")
+    return train
+
+
+def _told(corpus: Corpus, distinct: int) -> str:
+    repeats = f", {len(corpus) - distinct:,} repeats dropped" if distinct < len(corpus) else ""
+    users = f", {len(set(corpus.users)):,} users" if corpus.users else ""
+    return f"{corpus.name}: {len(corpus):,} messages, {_shares(corpus)}{users}{repeats}"
+
+
+def _shares(corpus: Corpus) -> str:
+    counts = [int((corpus.labels == number).sum()) for number in range(len(corpus.classes))]
+    named = list(zip(corpus.classes, counts, strict=True))
+    return ", ".join(f"{count / len(corpus):.0%} {name}" for name, count in (named[1:] if len(named) == 2 else named))
