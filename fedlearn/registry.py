@@ -112,12 +112,10 @@ def find(target: str) -> Any:
     if target in _brought:
         return _brought[target]
     place, _, name = target.rpartition(":")
-    if "<locals>" in name and target in _known:
-        return _known[target]
+    if target in _known and ("<locals>" in name or place == "__main__"):
+        return _known[target]  # a notebook may have another class of that name by now
     if not _may_import.get() and not _is_loaded(place):
-        raise BadInput(
-            f"{target!r} is named by a file of others, and code of theirs is not run: import it first yourself"
-        )
+        raise _not_trusted(place)
     try:
         found: Any = _module_of_file(Path(place)) if place.endswith(".py") else import_module(place)
         for part in name.split("."):
@@ -151,6 +149,24 @@ def importing_nothing() -> Iterator[None]:
         _may_import.reset(token)
 
 
+def trust(place: str) -> None:
+    """Import a module or `file.py` of the user's own, so that a file of others may name classes in it.
+
+    Raises `BadInput` where it cannot be imported.
+    """
+    try:
+        _module_of_file(Path(place).expanduser()) if place.endswith(".py") else import_module(place)
+    except (ImportError, ValueError) as error:
+        raise BadInput(f"{place} cannot be imported: {error}; give package.module or file.py") from None
+
+
+def _not_trusted(place: str) -> BadInput:
+    return BadInput(
+        f"{place} is named by a file of others, and no code is run because of that: "
+        f"import it first yourself, or where it is yours give --trust {place}"
+    )
+
+
 def _is_loaded(place: str) -> bool:
     """Whether finding something there runs no code but ours: files are looked at when they are read."""
     return place in sys.modules or place.partition(".")[0] in OURS or place.endswith(".py")
@@ -172,7 +188,7 @@ def _module_of_file(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if not _may_import.get():
-        raise BadInput(f"{path} is named by a file of others, and code of theirs is not run: import it first yourself")
+        raise _not_trusted(str(path))
     spec = spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,11 +33,21 @@ class Described(Protocol):
 def description(thing: Described) -> dict[str, Any]:
     """A strategy or a protection as plain data: "class", "name" and "arguments".
 
-    Raises `BadInput` naming an argument that is no plain data, as an array is not.
+    Raises `BadInput` naming an argument that is no plain data, as an array is not, or an attribute that is none.
     """
     kind = type(thing)
     arguments = {name: _plain(value, f"{kind.__name__}'s {name}") for name, value in thing.arguments().items()}
-    return {"class": target_of(kind), "name": thing.name, "arguments": arguments}
+    target = target_of(kind)
+    said = {"class": target, "name": thing.name, "arguments": arguments}
+    if find(target) is not kind:
+        raise BadInput(f"{target} is another class now than that of the object given: make the object anew")
+    lost = sorted(set(getattr(thing, "__dict__", ())) - set(getattr(rebuilt(said, kind), "__dict__", ())))
+    lost = [name for name in lost if not isinstance(getattr(kind, name, None), cached_property)]
+    if lost:
+        raise BadInput(
+            f"{kind.__name__}.{lost[0]} was set after construction, and clients would lack it: make it a field"
+        )
+    return said
 
 
 def rebuilt(description: Mapping[str, Any], base: type[T]) -> T:
@@ -45,8 +56,8 @@ def rebuilt(description: Mapping[str, Any], base: type[T]) -> T:
     The class builds it: by `rebuild(arguments)` where it has that, else as `Class(**arguments)`.
     """
     try:
-        target, arguments = description["class"], dict(description["arguments"])
-    except (KeyError, TypeError, ValueError):
+        target, arguments = description["class"], {n: _thawed(v) for n, v in description["arguments"].items()}
+    except (KeyError, TypeError, AttributeError):
         raise BadInput(f"not a description of a {base.__name__}: {description!r:.80}") from None
     kind = find(target) if isinstance(target, str) else None
     if not (isinstance(kind, type) and issubclass(kind, base)):
@@ -76,6 +87,13 @@ def _plain(value: Any, what: str) -> Any:
     raise BadInput(
         f"{what} is a {type(value).__name__}: give numbers, strings, lists or dicts of them, which can be sent"
     )
+
+
+def _thawed(value: Any) -> Any:
+    """The same, with dicts in the place of a run plan's mappings; its lists stay tuples."""
+    if isinstance(value, Mapping):
+        return {name: _thawed(item) for name, item in value.items()}
+    return tuple(map(_thawed, value)) if isinstance(value, list | tuple) else value
 
 
 def classes(described: Any) -> Iterator[str]:

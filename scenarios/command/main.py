@@ -158,12 +158,19 @@ def list_names(
 def attack(
     name: Annotated[str, typer.Argument(help="An attack from `fedlearn list attack`, or FILE.py:CLASS.")],
     run_folder: Annotated[Path, typer.Option("--run", help="Folder of a run made with --record.")],
+    trusted: Annotated[
+        list[str] | None,
+        typer.Option("--trust", help="FILE.py or module of your own that the run's strategy or model comes from."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Let a curious aggregator read its own recorded transcript, and nothing else."""
     from fedlearn.attacks import ATTACKS
     from fedlearn.protocol import PartyView
+    from fedlearn.registry import trust
 
+    for place in trusted or ():
+        trust(place)
     findings = ATTACKS.parse(name).run(PartyView.load(run_folder.expanduser()))
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in findings]))

@@ -169,6 +169,47 @@ def test_numbers_of_numpy_travel_as_numbers_and_arrays_not_at_all():
         Aggregator(dense_model(), Holds(), toy_plain()).fit(InlinePool([Client("c", dense_examples(3, 0))]), 1)
 
 
+class Plainest(FedAvg):
+    """A class of its own constructor, which is neither frozen nor hashable."""
+
+    __hash__ = None
+
+    def __init__(self, lr, schedule=(1, 2), more=None):
+        object.__setattr__(self, "schedule", schedule)
+        object.__setattr__(self, "more", more)
+        super().__init__(lr=lr, batch_size=2)
+
+    def arguments(self):
+        return {"lr": self.lr, "schedule": self.schedule, "more": self.more}
+
+
+def test_a_plain_class_with_nested_arguments_gets_them_back():
+    strategy = Plainest(0.5, (1, (2, 3)), {"a": {"b": [1]}})
+    assert trained(strategy) == trained(strategy, ProcessPool) == trained(FedAvg(lr=0.5, batch_size=2))
+    seen = rebuilt(RunPlan(**plan_with(description(strategy))).strategy, Strategy)
+    assert seen.schedule == (1, (2, 3))
+    assert type(seen.more) is type(seen.more["a"]) is dict
+
+
+def plan_with(strategy):
+    empty = {key: {} for key in ("roster", "model", "vocabulary", "protection", "keys", "layout", "kernels")}
+    return {**empty, "session": bytes(16), "strategy": strategy, "sampled": 1, "rounds": 1, "seed": 0}
+
+
+def test_what_arguments_do_not_say_is_refused_by_name():
+    strategy = Plainest(0.5)
+    object.__setattr__(strategy, "scale", 3)
+    with pytest.raises(BadInput, match=r"Plainest\.scale was set after construction"):
+        trained(strategy)
+
+
+def test_an_object_of_a_class_that_was_defined_anew_since_is_refused(monkeypatch):
+    strategy = Quarter()
+    monkeypatch.setattr(sys.modules[__name__], "Quarter", type("Quarter", (FedAvg,), {"__module__": __name__}))
+    with pytest.raises(BadInput, match="Quarter is another class now"):
+        trained(strategy)
+
+
 def test_names_in_a_file_of_others_import_nothing(tmp_path):
     (tmp_path / "trap.py").write_text("raise SystemExit('it ran')")
     sys.path.insert(0, str(tmp_path))
