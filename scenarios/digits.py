@@ -18,9 +18,9 @@ import numpy as np
 
 from clients import Client
 from fedlearn.autograd import no_grad
-from fedlearn.datasets import PARTITIONS, load_samples
+from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.dataset import CLASSES
-from fedlearn.datasets.dense import Samples, split_samples
+from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import Arrays, View
 from fedlearn.datasets.partitions import Partitioner
 from fedlearn.errors import BadInput
@@ -28,7 +28,7 @@ from fedlearn.metrics import class_metrics
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features
 from fedlearn.seeding import stream
-from scenarios.command import build
+from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import Varies, for_federation
@@ -57,7 +57,7 @@ TAKES = for_federation(
     clients=Varies(f"{CLIENTS[False]}, or {CLIENTS[True]} with --partition"), partition=None, rounds=20,
     protection="none", epochs=1, batch_size=10, lr=0.1,
     examples_per_client=Varies(f"{EXAMPLES}, or all that --partition deals"),
-    cohort=Varies(f"{COHORT}, or all clients where there are fewer"),
+    cohort=Varies(f"{COHORT}, or all clients where there are fewer"), **reading.NUMBERS,
 )  # fmt: skip
 
 
@@ -67,8 +67,7 @@ def run(options: Options) -> Outcome:
     if dealt and options.examples_per_client is not None:
         raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
     options = options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
-    samples = load_samples(options.data)
-    train, test = split_samples(samples, seed=options.seed)  # the test part is public and stays with this scenario
+    samples, train, test = reading.samples(options)  # the test part is public and stays with this scenario
     readers = Readers(train.examples(), who_holds_what(options, train))
     exam = test.examples()
     model = build.model(options, Features(samples.features.shape[1], samples.classes))

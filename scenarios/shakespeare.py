@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from aggregator import History
 from clients import Client
 from fedlearn.autograd import no_grad
-from fedlearn.datasets import PARTITIONS, load_script
+from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.dataset import CHARACTERS
 from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.text import Alphabet, Script, windows
@@ -25,7 +25,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.chars import CharModel
 from fedlearn.models.kinds import Characters
 from fedlearn.seeding import stream
-from scenarios.command import build
+from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import Varies, for_federation
@@ -44,14 +44,13 @@ TAKES = for_federation(
     clients=Varies(f"{SPEAKERS}, or all speakers where there are fewer"),
     cohort=Varies(f"{COHORT}, or all clients where there are fewer"),
     partition=Varies("natural where the text names speakers, else iid"), rounds=10, protection="paillier", epochs=1,
-    batch_size=8, lr=2.0, kernels="numpy",
+    batch_size=8, lr=2.0, kernels="numpy", **reading.TEXT,
 )  # fmt: skip
 
 
 def run(options: Options) -> Outcome:
     options = TAKES.fill(options).filled(data=at_hand("shakespeare"))
-    script = load_script(options.data)
-    private, public = script.cut()
+    script, private, public = reading.text(options)
     alphabet = Alphabet(public.text + " \n")
     exam = alphabet.encode(public.text)
     clients, options = who_speaks(options, private, alphabet)

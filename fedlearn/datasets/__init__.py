@@ -43,6 +43,9 @@ DATASETS = Registry(
         "shakespeare": ("fedlearn.datasets.text:SHAKESPEARE", "40,000 lines of plays, speakers as clients"),
         "trask": ("fedlearn.datasets.text:TRASK", "the text of Grokking Deep Learning ch. 14, machine-made"),
         "digits": ("fedlearn.datasets.dense:DIGITS", "scikit-learn's 1,797 images of digits, 8 x 8"),
+        "iris": ("fedlearn.datasets.dense:IRIS", "scikit-learn's 150 flowers of three kinds"),
+        "wine": ("fedlearn.datasets.dense:WINE", "scikit-learn's 178 wines of three growers"),
+        "breast_cancer": ("fedlearn.datasets.dense:BREAST_CANCER", "scikit-learn's 569 samples, benign or not"),
         "spirals": ("fedlearn.datasets.dense:SPIRALS", "300 points on three noisy spirals: synthetic"),
     },
 )
@@ -93,14 +96,17 @@ def load_script(name_or_file: str, how: Reading | None = None) -> Script:
     return script
 
 
-def load_samples(name_or_file: str) -> Samples:
-    """Numbers in classes: of a named data set, or made by a Python file; raises as `load_corpus` does.
+def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
+    """Numbers in classes: of a named data set, of a user's own table or arrays, or made by a Python file.
+
+    how, and what is raised: as of `load_corpus`.
 
     What a Python file makes may be a pair of arrays too: features (n, ...) and classes (n,).
     """
     from fedlearn.datasets.dense import Samples
+    from fedlearn.datasets.files.arrays import read_samples
 
-    found = load(name_or_file, CLASSES, (Samples, tuple))
+    found = load(name_or_file, CLASSES, (Samples, tuple), read_samples, how)
     return found if isinstance(found, Samples) else Samples.of(name_or_file, *found, source=f"made by {name_or_file}")
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
-from fedlearn.datasets import DATASETS, load_corpus
-from fedlearn.datasets.corpus import SPAM, Corpus
+from fedlearn.datasets import DATASETS, Reading, load_corpus, load_samples, load_script
+from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dataset import DataSet
+from fedlearn.datasets.files.reading import NoLabels
 from fedlearn.datasets.text import Alphabet, Script
 from fedlearn.datasets.tokens import tokenize
+from fedlearn.errors import BadInput, DataError
 
+USERS = 20  # users shown, each with a line
 QUOTED = 3  # messages or lines shown of data that may be shown
 
 
@@ -45,12 +49,31 @@ class Description:
     first: tuple[str, ...]
 
 
-def show(name_or_file: str) -> Description:
-    """Describe a named data set of any kind, or a user's own file of messages; raises as loading it does."""
+def show(name_or_file: str, how: Reading | None = None) -> Description:
+    """Describe a named data set or files of a user's own, of any kind; raises as loading it does. how: of files."""
     named: DataSet | None = DATASETS.load(name_or_file) if name_or_file in DATASETS.entries else None
-    data = named.load() if named else load_corpus(name_or_file)
+    data = named.load() if named and how in (None, Reading()) else _loaded(name_or_file, how)
     first = () if named and named.private else tuple(_first(data))
-    return Description(data.name, data.source, data.sha256, _facts(data), first)
+    facts = _facts(data)
+    notes = getattr(data, "notes", ())
+    return Description(
+        data.name, data.source, data.sha256, facts | ({"notes": "; ".join(notes)} if notes else {}), first
+    )
+
+
+def _loaded(name_or_file: str, how: Reading | None) -> Any:
+    """Messages if the files hold such, else numbers in classes, else a text."""
+    try:
+        return load_corpus(name_or_file, how)
+    except DataError as no_messages:
+        for load, forms in ((load_samples, DataError), (load_script, BadInput)):
+            if load is load_script and not isinstance(no_messages, NoLabels):
+                break
+            try:
+                return load(name_or_file, how)
+            except forms:
+                continue
+        raise
 
 
 @singledispatch
@@ -62,14 +85,25 @@ def _facts(data: Any) -> dict[str, str]:
 @_facts.register
 def _(data: Corpus) -> dict[str, str]:
     words = Counter(token for text in data.texts for token in tokenize(text))
-    classes = Counter(zip(data.users or ("",) * len(data), data.labels.tolist(), strict=True))
-    spam = int(data.labels.sum())
-    users = sorted(set(data.users or ()))
+    counts = Counter(zip(data.users or ("",) * len(data), data.labels.tolist(), strict=True))
+    users = Counter(data.users or ())
+    shown = sorted(user for user, _ in users.most_common(USERS))
+
+    def shares(of: Iterable[str]) -> str:
+        of = list(of)
+        numbers = (sum(counts[user, number] for user in of) for number in range(len(data.classes)))
+        return ", ".join(f"{n:,} {name}" for n, name in zip(numbers, data.classes, strict=True))
+
     return {
         "messages": f"{len(data):,}, {len(data.without_duplicates()):,} distinct",
-        "classes": f"{len(data) - spam:,} ham, {spam:,} spam",
+        "classes": shares(users or [""]),
         "words": f"{words.total():,}, {len(words):,} distinct",
-        **{f"user {user}": f"{classes[user, 0]:,} ham, {classes[user, SPAM]:,} spam" for user in users},
+        **(
+            {"users": f"{len(users):,}, of whom the {USERS} with the most messages are shown"}
+            if len(users) > USERS
+            else {}
+        ),
+        **{f"user {user}": shares([user]) for user in shown},
     }
 
 

@@ -6,6 +6,7 @@ import gzip
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +34,10 @@ class Samples:
     source: str
     users: tuple[str, ...] | None = None
     """Whose each row is, (n,), where that is known: the clients of --partition natural."""
+    scaled: bool = True
+    """Whether the features are of a size that models learn from, or as they stood in a user's file."""
+    notes: tuple[str, ...] = ()
+    """What was guessed or left out while they were read."""
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.labels):
@@ -69,6 +74,19 @@ class Samples:
         whose = None if users is None else tuple(users)
         return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
 
+    def read_from(self, digest: str, classes: int, notes: tuple[str, ...]) -> Samples:
+        """The same, as they stood in a user's file of this SHA-256: unscaled."""
+        return replace(self, sha256=digest, classes=classes, scaled=False, notes=notes)
+
+    def scaled_by(self, public: Samples) -> Samples:
+        """Each feature less its mean over `public` and divided by its deviation there; one that is constant by 1.
+
+        The public examples stand for all, since nobody may see the clients'.
+        """
+        mean, deviation = public.features.mean(axis=0), public.features.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, np.float32(1.0))
+        return replace(self, features=(self.features - mean) / deviation, scaled=True)
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -103,12 +121,23 @@ def load_digits() -> Samples:
 
     UCI's "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998), its test part.
     """
-    library = find_spec("sklearn")  # importing it would take a second and a hundred megabytes
-    if library is None or not library.submodule_search_locations:
-        raise DataError("data set digits needs scikit-learn: pip install 'fedlearn[datasets]'")
-    with gzip.open(Path(library.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), "rt") as file:
+    with gzip.open(_bundled("digits", "digits.csv.gz"), "rt") as file:
         table = np.loadtxt(file, delimiter=",")
     return Samples.of("digits", table[:, :-1] / 16.0, table[:, -1], source=DIGITS.origin)
+
+
+def _load_table(name: str, filename: str) -> Samples:
+    """A table of scikit-learn's, its columns brought to mean 0 and deviation 1."""
+    table = np.loadtxt(_bundled(name, filename), delimiter=",", skiprows=1)
+    features = (table[:, :-1] - table[:, :-1].mean(axis=0)) / table[:, :-1].std(axis=0)
+    return Samples.of(name, features, table[:, -1], source=f"UCI, as packaged in scikit-learn ({filename})")
+
+
+def _bundled(name: str, filename: str) -> Path:
+    library = find_spec("sklearn")  # importing it would take a second and a hundred megabytes
+    if library is None or not library.submodule_search_locations:
+        raise DataError(f"data set {name} needs scikit-learn: pip install 'fedlearn[datasets]'")
+    return Path(library.submodule_search_locations[0], "datasets", "data", filename)
 
 
 def spirals(per_arm: int, arms: int, turns: float, noise: float, rng: np.random.Generator) -> Samples:
@@ -144,4 +173,21 @@ SPIRALS = GeneratedSet(
     licence="that of this program",
     origin="three noisy spirals from a fixed seed",
     generate=lambda: spirals(per_arm=100, arms=3, turns=0.65, noise=0.2, rng=np.random.default_rng(0)),
+)
+
+IRIS, WINE, BREAST_CANCER = (
+    GeneratedSet(
+        name=name,
+        task=CLASSES,
+        records=records,
+        clients="none",
+        licence="CC BY 4.0",
+        origin=origin,
+        generate=partial(_load_table, name, filename),
+    )
+    for name, filename, records, origin in (
+        ("iris", "iris.csv", "150 flowers, 4 features", "UCI data set 53, R. A. Fisher, 1936"),
+        ("wine", "wine_data.csv", "178 wines, 13 features", "UCI data set 109, M. Forina, 1991"),
+        ("breast_cancer", "breast_cancer.csv", "569 samples, 30 features", "UCI data set 17, W. H. Wolberg, 1995"),
+    )
 )

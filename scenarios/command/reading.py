@@ -5,18 +5,25 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fedlearn.datasets import Corpus, Reading, load_corpus, split
+from fedlearn.datasets import Corpus, Reading, load_corpus, load_samples, load_script, split
+from fedlearn.datasets.dense import Samples, split_samples
+from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
 from scenarios.command.options import Options
+from scenarios.command.takes import Varies
 
 log = logging.getLogger(__name__)
 
-HELD_OUT = 0.2
-# The options of scenarios that read messages, with their defaults.
+HELD_OUT, HELD_OUT_OF_TEXT = 0.2, 0.1
+# The options of scenarios that read messages, numbers or a text, with their defaults.
 MESSAGES: dict[str, Any] = dict.fromkeys(
     ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "test_data")
-) | {"skip_bad": False, "test_fraction": None}
+) | {"skip_bad": False, "test_fraction": Varies(f"{HELD_OUT}, or --test-data")}
+NUMBERS: dict[str, Any] = dict.fromkeys(("label_column", "user_column", "labels", "encoding")) | {
+    "skip_bad": False, "test_fraction": HELD_OUT,
+}  # fmt: skip
+TEXT: dict[str, Any] = {"encoding": None, "test_fraction": HELD_OUT_OF_TEXT}
 
 
 def how(options: Options) -> Reading:
@@ -44,6 +51,29 @@ def messages(options: Options) -> tuple[Corpus, Corpus, Corpus]:
     sizes = f"{len(train):,} to train, {len(test):,} to test"
     log.log(TOLD, "%s", "; ".join([_told(whole, distinct), sizes, *notes]))
     return whole, train, test
+
+
+def samples(options: Options) -> tuple[Samples, Samples, Samples]:
+    """(all, train, test) of numbers in classes; those of a user's file scaled as the public test part says."""
+    whole = load_samples(options.data, how(options))
+    train, test = split_samples(whole, options.test_fraction, options.seed)
+    notes = list(whole.notes)
+    if not whole.scaled:
+        train, test = train.scaled_by(test), test.scaled_by(test)
+        notes.append("columns scaled to mean 0 and deviation 1 of the test part")
+    sizes = f"{len(train):,} to train, {len(test):,} to test"
+    of = f"{len(whole):,} rows of {whole.features.shape[1]} features in {whole.classes} classes"
+    log.log(TOLD, "%s: %s", whole.name, "; ".join([of, sizes, *notes]))
+    return whole, train, test
+
+
+def text(options: Options) -> tuple[Script, Script, Script]:
+    """(all, private, public) of a text, the end of which is public."""
+    script = load_script(options.data, how(options))
+    private, public = script.cut(options.test_fraction)
+    sizes = f"{len(private):,} to train, {len(public):,} to test"
+    log.log(TOLD, "%s: %s", script.name, "; ".join([f"{len(script):,} characters", sizes, *script.notes]))
+    return script, private, public
 
 
 def _without(whole: Corpus, test: Corpus, options: Options) -> Corpus:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from fedlearn.datasets import DATASETS
+import pytest
+
+from fedlearn.datasets import DATASETS, Reading
 from fedlearn.datasets.catalog import rows, show
+from fedlearn.errors import DataError
 
 
 def test_the_list_says_what_is_there_and_where(monkeypatch, tmp_path):
@@ -50,3 +53,30 @@ def test_real_mail_is_counted_and_never_quoted(real):
     assert found.facts["classes"] == "2,973 ham, 3,027 spam"
     assert found.facts["user lokay-m"] == "250 ham, 750 spam"
     assert found.first == ()
+
+
+def test_any_file_is_described_as_what_it_holds(tmp_path):
+    path = tmp_path / "mine"
+    path.write_text("a,b,class\n1,2.5,x\n2,3.5,y\n3,4.5,x\n")
+    assert show(str(path)).facts == {
+        "examples": "3 of 2 features",
+        "classes": "0: 2, 1: 1",
+        "notes": "classes x, y",
+    }
+    path.write_text("BOB:\nHello there.\n\nSUE:\nHo!\n")
+    assert show(str(path)).facts["speakers"] == "2, the most by BOB (12), SUE (4)"
+    path.write_text("label,text\nham,a\neggs,b\nspam,c\n")
+    with pytest.raises(DataError, match="1 of 3 rows cannot be read"):
+        show(str(path))
+    assert show(str(path), Reading(skip_bad=True)).facts["classes"] == "1 ham, 1 spam"
+    path.write_text("label,text\nnews,a\nsport,b\nmusic,c\n")
+    assert show(str(path), Reading(labels=("news", "sport", "music"))).facts["classes"] == "1 news, 1 sport, 1 music"
+
+
+def test_of_many_users_the_largest_are_shown(tmp_path):
+    path = tmp_path / "mine"
+    rows = [f"{'spam' if i % 2 else 'ham'},{i} {user},user{user}" for user in range(30) for i in range(user + 2)]
+    path.write_text("label,text,user\n" + "\n".join(rows))
+    facts = show(str(path)).facts
+    assert facts["users"] == "30, of whom the 20 with the most messages are shown"
+    assert [name for name in facts if name.startswith("user ")] == sorted(f"user user{user}" for user in range(10, 30))

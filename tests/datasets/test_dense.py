@@ -63,10 +63,13 @@ def test_examples_are_views():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(BadInput, match="data set sample is for ham/spam, not classes: choose digits, spirals"):
+    with pytest.raises(
+        BadInput,
+        match="data set sample is for ham/spam, not classes: choose digits, iris, wine, breast_cancer, spirals",
+    ):
         load_samples("sample")
     with pytest.raises(BadInput, match="neither a file nor a data set"):
-        load_samples("iris")
+        load_samples("irises")
     with pytest.raises(BadInput, match="1 spirals of 10 points"):
         spirals(10, 1, 1.0, 0.0, np.random.default_rng(0))
     with pytest.raises(BadInput, match="test fraction"):

@@ -27,11 +27,12 @@ READING = {
     "test_fraction",
     "test_data",
 }
+NUMBERS = READING - {"text_column", "spam_label", "test_data"}
 TEXT = {"data", "dim"} | TRAINING
 TAKEN = {
     "spam": FEDERATION | READING | {"dim", "vocabulary"},
-    "digits": FEDERATION | {"dim", "examples_per_client"},
-    "shakespeare": FEDERATION | {"dim", "kernels"},
+    "digits": FEDERATION | NUMBERS | {"dim", "examples_per_client"},
+    "shakespeare": FEDERATION | {"encoding", "test_fraction", "dim", "kernels"},
     "costs": TEXT | KEY | {
         "model", "vocabulary", "clients", "cohort", "partition", "rounds", "strategy", "protection", "min_cohort",
         "codec", "faults", "network",

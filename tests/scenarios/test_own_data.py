@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedlearn.datasets import load_corpus
 from scenarios.command.main import main
+from scenarios.command.options import ABOUT
 
 FORMATS = Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "formats"
 HAM = ("see you at nine", "mum says hello", "the bakery is shut", "thanks for the lift")
@@ -125,3 +128,70 @@ def test_standard_input_of_a_real_process(mine, tmp_path):
     options = ["--protection", "none", "--out", str(tmp_path / "run")]
     done = subprocess.run([*command, *options], input=table().encode(), capture_output=True, check=True)
     assert b"note: standard input: 60 messages" in done.stderr
+
+
+@pytest.fixture
+def data(capsys):
+    def go(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["data", *map(str, arguments)])
+        return ended.value.code, *capsys.readouterr()
+
+    return go
+
+
+def test_data_show_tells_what_is_in_a_file(data, mine):
+    status, out, _ = data("show", mine)
+    assert status == 0
+    for part in ("60, 60 distinct", "40 ham, 20 spam", "user ida", "| "):
+        assert part in out
+    mine.write_text(table() + "egg,x,bob\n")
+    assert data("show", mine)[0] == 2
+    assert "1 bad rows left out" in data("show", mine, "--skip-bad")[1]
+
+
+def test_data_convert_writes_a_table_that_is_read_back(data, mine, tmp_path):
+    mine.write_text('text,kind,user\n"say ""hi""\nto\tmum",letter,bob\n"""quoted""",rubbish,sue\nthe end,letter,bob\n')
+    target = tmp_path / "out.tsv"
+    assert data("convert", mine, target, "--spam-label", "rubbish", "--label-column", "kind")[0] == 0
+    corpus = load_corpus(str(target))
+    assert corpus.texts == ('say "hi" to mum', '"quoted"', "the end")
+    assert corpus.labels.tolist() == [0, 1, 0]
+    assert corpus.users == ("bob", "sue", "bob")
+    status, _, err = data("convert", mine, target, "--spam-label", "rubbish", "--label-column", "kind")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "exists" in err
+    assert data("convert", mine, tmp_path / "no" / "where", "--label-column", "kind", "--spam-label", "rubbish")[0] == 2
+
+
+def test_numbers_and_texts_have_their_options(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = [f"{'ab'[i % 2]},{rng.normal(300 * (i % 2), 50)},{rng.normal()}" for i in range(80)]
+    Path("numbers.csv").write_text("kind,x,y\n" + "\n".join(rows))
+    arguments = ["--data", "numbers.csv", "--label-column", "kind", "--clients", "8", "--rounds", "5", "--json"]
+    with pytest.raises(SystemExit):
+        main(["run", "digits", *arguments, "--test-fraction", "0.25"])
+    out, err = capsys.readouterr()
+    assert "80 rows of 2 features in 2 classes; 60 to train, 20 to test; classes a, b; columns scaled" in err
+    assert json.loads(out)["metrics"]["accuracy"] > 0.9
+    Path("play.txt").write_bytes(b"BOB:\nGr\xfc\xdf dich\n\nSUE:\nGr\xfc\xdf Gott\n\n" * 60)
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["run", "shakespeare", "--data", "play.txt", "--encoding", "latin-1", "--test-fraction", "0.3",
+             "--rounds", "1", "--protection", "none", "--dim", "4"]
+        )  # fmt: skip
+    assert ended.value.code == 0
+    assert "1,920 characters; 1,344 to train, 576 to test; read as latin-1" in capsys.readouterr().err
+
+
+def test_the_page_on_own_data_is_true(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "your-own-data.md").read_text(encoding="utf-8")
+    program = page.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    Path("mail.csv").write_text(table(spam="junk"))
+    found: dict = {}
+    exec(program, found)
+    assert (len(found["train"]), len(found["test"])) == (45, 15)
+    for option in set(re.findall(r"`--([a-z-]+)", page)):
+        assert option.replace("-", "_") in ABOUT

@@ -11,6 +11,10 @@ STANDARD_INPUT = "-"
 SHOWN = 3  # bad rows that an error quotes
 
 
+class NoLabels(DataError):
+    """A file of lines without any columns: a text, and no messages."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a user says of a file; what is None is guessed.

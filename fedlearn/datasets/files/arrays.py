@@ -1,0 +1,177 @@
+"""Reading numbers in classes: .npz and .npy of NumPy, and tables whose columns are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+
+from fedlearn.datasets.dense import Samples
+from fedlearn.datasets.files import columns, labels, records, tables
+from fedlearn.datasets.files.encoding import decoded
+from fedlearn.datasets.files.opening import Source, opened
+from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.errors import DataError
+from fedlearn.spec import did_you_mean
+
+NPY = b"\x93NUMPY"
+FEATURES = ("x", "features", "data", "images", "inputs", "x_train")
+CLASSES = ("y", "labels", "label", "target", "targets", "classes", "y_train")
+MORE_LABELS = ("species", "diagnosis", "outcome", "result")  # names of columns, beside those of messages
+MOST_COLUMNS, MOST_CLASSES = 2**17, 1000
+
+
+def read_samples(path: str, how: Reading | None = None) -> Samples:
+    """The numbers in classes at `path`, unscaled; - is standard input.
+
+    Of `how`, `label_column` names the column or the array of the classes (else a known name, else the last column),
+    `labels` their order, `user_column` whose each row is. Raises `DataError` in one line for what cannot be read.
+    """
+    how = how or Reading()
+    source = opened(path)
+    if source.members is not None or source.data.startswith(NPY):
+        return _of_arrays(source, how)
+    return _of_table(source, how)
+
+
+def _of_arrays(source: Source, how: Reading) -> Samples:
+    members = source.members or (("", source.data),)
+    arrays = {name.removesuffix(".npy"): _array(data, source.name) for name, data in members if data.startswith(NPY)}
+    if len(arrays) < len(members):
+        raise DataError(f"{source.name} holds other files than arrays: give one table, .npz or .npy")
+    if len(arrays) == 1:
+        (table,) = arrays.values()
+        if table.ndim != 2 or table.shape[1] < 2 or not table.size:
+            raise DataError(f"{source.name}: an array {table.shape} of one file must be (n, d), a column of it classes")
+        number = _column(how.label_column, [], table.shape[1], source.name)
+        number = table.shape[1] - 1 if number is None else number
+        notes = [] if how.label_column else ["the last column taken for the classes"]
+        return _samples(source, np.delete(table, number, axis=1), table[:, number], how, notes)
+    lower = {name.lower(): name for name in arrays}
+    x = next((lower[name] for name in FEATURES if name in lower), None)
+    said = how.label_column
+    if said is not None and said not in arrays:
+        raise DataError(f"{source.name}: no array {said!r}{did_you_mean(said, arrays)}: it has {', '.join(arrays)}")
+    y = said or next((lower[name] for name in CLASSES if name in lower), None)
+    if x is None or y is None:
+        raise DataError(f"{source.name} has the arrays {', '.join(arrays)}: name them X and y")
+    left = sorted(set(arrays) - {x, y})
+    return _samples(source, arrays[x], arrays[y], how, [f"left out: {', '.join(left)}"] if left else [])
+
+
+def _array(data: bytes, name: str) -> np.ndarray:
+    """One array, never a pickle, and no larger than its bytes."""
+    try:
+        file = BytesIO(data)
+        read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read_header[np.lib.format.read_magic(file)[0]](file)
+        if dtype.hasobject or dtype.itemsize * int(np.prod(shape, dtype=object)) != len(data) - file.tell():
+            raise ValueError("objects, or another size than it says")
+        return np.load(BytesIO(data), allow_pickle=False)
+    except (ValueError, KeyError, EOFError, OSError) as error:
+        raise DataError(f"{name} holds an array that cannot be read ({str(error)[:60]}): save it once more") from None
+
+
+def _of_table(source: Source, how: Reading) -> Samples:
+    name = source.name
+    if source.data.startswith(records.PARQUET):
+        table, notes = records.parquet_in(source.data, name), []
+    else:
+        text, encoding = decoded(source.data, how.encoding, name)
+        notes = [] if encoding == "utf-8" else [f"read as {encoding}"]
+        is_json = records.is_json(text)
+        table = records.table_of(records.json_in(text, name), name, Found()) if is_json else tables.table_in(text, name)
+    widest = max(map(len, table.rows), default=0)
+    if not 2 <= widest <= MOST_COLUMNS:
+        raise DataError(f"{name} has {widest:,} columns: from 2 to {MOST_COLUMNS:,} are read, numbers and a class")
+    header = table.header
+    if header is None and not any(_number(value) is not None for value in table.rows[0][:-1]):
+        header, table = table.rows[0], tables.Table(table.rows[1:], table.lines[1:], unit=table.unit)
+    return _of_rows(source, table, [labels.plain(name) for name in header or ()], how, notes)
+
+
+def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading, notes: list[str]) -> Samples:
+    name, width = source.name, len(names) or max(map(len, table.rows))
+    known = [names.index(label) for label in (*columns.LABELS, *MORE_LABELS) if label in names]
+    label = _column(how.label_column, names, width, name)
+    if label is None:
+        label = known[0] if known else width - 1
+        notes = notes if known else [*notes, "the last column taken for the classes"]
+    users = [names.index(user) for user in columns.USERS if user in names]
+    user = _column(how.user_column, names, width, name) if how.user_column else (users[0] if users else None)
+    apart = {label, user} - {None}
+    numbers = [i for i in range(width) if i not in apart]
+    found, rows, kept = Found(unit=table.unit), [], []
+    for row, line in zip(table.rows, table.lines, strict=True):
+        values = [_number(row[i]) for i in numbers] if len(row) == width else []
+        if len(row) != width:
+            found.bad[line] = f"{len(row)} fields where most have {width}"
+        elif None in values:
+            wrong = numbers[values.index(None)]
+            found.bad[line] = f"column {names[wrong] if names else wrong + 1} is {row[wrong][:20]!r}, no number"
+        else:
+            rows.append(values)
+            kept.append(row)
+    found.texts = [row[label] for row in kept]
+    found.settle(name, how)
+    if not rows:
+        raise DataError(f"{name} holds no row of numbers: give one")
+    whose = None if user is None else [row[user].strip() for row in kept]
+    features = np.array(rows, np.float32)
+    return _samples(source, features, np.array(found.texts), how, [*notes, *found.notes], whose)
+
+
+def _column(said: str | None, names: Sequence[str], width: int, name: str) -> int | None:
+    """The number of the column that the user named, by its name or its number from 1."""
+    if said is None:
+        return None
+    plain = labels.plain(said)
+    if plain in names:
+        return names.index(plain)
+    if said.isdecimal() and 1 <= int(said) <= width:
+        return int(said) - 1
+    listed = ", ".join(names[-8:]) if names else f"1 to {width}"
+    raise DataError(f"{name}: no column {said!r}{did_you_mean(plain, names)}: the last ones are {listed}")
+
+
+def _number(text: str) -> float | None:
+    """A finite number, with a decimal point or comma."""
+    try:
+        value = float(text)
+    except ValueError:
+        try:
+            value = float(text.replace(",", "."))
+        except ValueError:
+            return None
+    return value if np.isfinite(value) else None
+
+
+def _samples(
+    source: Source, features: np.ndarray, values: np.ndarray, how: Reading, notes: list[str], users: object = None
+) -> Samples:
+    """Classes are numbered in the order of --labels, else of their values."""
+    if features.ndim < 1 or len(features) != len(values) or values.ndim != 1 or features.dtype.kind not in "biuf":
+        raise DataError(
+            f"{source.name}: features {features.shape} and classes {values.shape}: give rows with a class each"
+        )
+    found = sorted({str(value).strip() for value in values.tolist()}, key=_in_order)
+    names = list(how.labels) if how.labels else found
+    if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
+        raise DataError(f"{source.name}: the column of the classes has {len(found):,} values: give --label-column NAME")
+    number = {name: i for i, name in enumerate(names)}
+    odd = next((value for value in found if value not in number), None)
+    if odd is not None or len(found) < 2:
+        raise DataError(
+            f"{source.name}: class {odd or found[0]!r} " + ("is not in --labels" if odd else "is the only one")
+        )
+    classes = np.array([number[str(value).strip()] for value in values.tolist()], np.int64)
+    if names != [str(i) for i in range(len(names))]:
+        notes = [*notes, f"classes {', '.join(names[:6])}{'...' if len(names) > 6 else ''}"]
+    samples = Samples.of(source.name, features, classes, source=f"file {source.name}", users=users)  # type: ignore[arg-type]
+    return samples.read_from(source.sha256, len(names), tuple(notes))
+
+
+def _in_order(value: str) -> tuple[float, str]:
+    number = _number(value)
+    return (float("inf") if number is None else number, value)

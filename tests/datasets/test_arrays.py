@@ -1,0 +1,153 @@
+"""Numbers in classes from the files that people have."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedlearn.datasets import Reading, load_samples
+from fedlearn.errors import BadInput, DataError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(40, 3)).astype(np.float32)
+Y = np.arange(40) % 3
+SPAMBASE = Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "spambase.csv"
+
+
+def table(
+    separator: str = ",", header: str = "a,b,c,class", names: tuple[str, ...] = ("0", "1", "2"), point: str = "."
+) -> str:
+    lines = [header.replace(",", separator)] if header else []
+    lines += [
+        separator.join([*(f"{v:.6f}".replace(".", point) for v in row), names[y]]) for row, y in zip(X, Y, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def read(folder: Path, data: bytes | str, how: Reading | None = None):
+    path = folder / "mine"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return load_samples(str(path), how)
+
+
+def saved(**arrays: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+def one(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def check(samples) -> None:
+    assert np.allclose(samples.features, X, atol=1e-6)
+    assert samples.features.dtype == np.float32
+    assert samples.labels.tolist() == Y.tolist()
+    assert (samples.classes, samples.scaled) == (3, False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        table(), table(";", point=","), table("\t"), table(header=""), table(names=("a", "b", "c")),
+        saved(X=X, y=Y), saved(features=X.reshape(40, 1, 3), labels=Y), one(np.c_[X, Y]),
+        saved(x_train=X, y_train=Y, x_test=X),
+    ],
+)  # fmt: skip
+def test_tables_and_arrays(tmp_path, data):
+    check(read(tmp_path, data))
+
+
+def test_which_column_is_the_class_can_be_said_and_a_guess_is_told(tmp_path):
+    first = "kind,a,b,c\n" + "".join(
+        f"{'xyz'[y]},{','.join(map(repr, row.tolist()))}\n" for row, y in zip(X, Y, strict=True)
+    )
+    for said in ("kind", "Kind", "1"):
+        samples = read(tmp_path, first, Reading(label_column=said))
+        check(samples)
+        assert samples.notes == ("classes x, y, z",)
+    assert read(tmp_path, first, Reading(label_column="1", labels=("z", "y", "x"))).labels[:3].tolist() == [2, 1, 0]
+    assert "the last column taken for the classes" in read(tmp_path, table(header="a,b,c,d")).notes
+    assert read(tmp_path, saved(x_train=X, y_train=Y, x_test=X)).notes == ("left out: x_test",)
+    check(read(tmp_path, saved(X=X, kinds=Y), Reading(label_column="kinds")))
+
+
+def test_users_are_clients(tmp_path):
+    rows = [f"{row[0]},{y},{'ab'[i % 2]}" for i, (row, y) in enumerate(zip(X, Y, strict=True))]
+    samples = read(tmp_path, "x,label,user\n" + "\n".join(rows))
+    assert samples.users == ("a", "b") * 20
+    assert samples.features.shape == (40, 1)
+
+
+def test_bad_rows_are_counted(tmp_path):
+    data = table() + "1,2,oops,0\n1,2,nan,0\n1,2\n"
+    with pytest.raises(
+        DataError, match=r"3 of 43 rows cannot be read \(line 42: column c is 'oops', no number; line 43"
+    ):
+        read(tmp_path, data)
+    check(read(tmp_path, data, Reading(skip_bad=True)))
+
+
+def test_public_examples_say_how_all_are_scaled(tmp_path):
+    samples = read(tmp_path, saved(X=np.c_[X * 1000 + 5, np.ones(40)], y=Y))
+    public, private = samples.take(np.arange(10)), samples.take(np.arange(10, 40))
+    scaled = public.scaled_by(public)
+    assert scaled.scaled
+    assert np.allclose(scaled.features[:, :3].mean(axis=0), 0, atol=1e-5)
+    assert np.allclose(scaled.features[:, :3].std(axis=0), 1, atol=1e-5)
+    expected = (private.features[:, 0] - public.features[:, 0].mean()) / public.features[:, 0].std()
+    assert np.allclose(private.scaled_by(public).features[:, 0], expected)
+
+
+LYING = one(X).replace(b"(40, 3)", b"(9000000000, 3)".ljust(7))
+
+
+@pytest.mark.parametrize(
+    ("data", "how", "message"),
+    [
+        (one(X[:, 0]), None, r"an array \(40,\) of one file must be"),
+        (saved(a=X, b=Y), None, "has the arrays a, b: name them X and y"),
+        (saved(X=X, y=Y), Reading(label_column="z"), "no array 'z'"),
+        (saved(X=X, y=Y[:-1]), None, "give rows with a class each"),
+        (saved(X=X, y=X), None, "give rows with a class each"),
+        (saved(X=np.array([{}] * 40, object), y=Y), None, "holds an array that cannot be read"),
+        (LYING, None, "holds an array that cannot be read"),
+        (one(X)[:-8], None, "holds an array that cannot be read"),
+        (table(), Reading(label_column="kind"), "no column 'kind'"),
+        (table(), Reading(labels=("0", "1")), "class '2' is not in --labels"),
+        (table(names=("1", "1", "1")), None, "class '1' is the only one"),
+        ("a,b\n" + "".join(f"{i}.5,{i}.25\n" for i in range(60)), None, "has 60 values: give --label-column NAME"),
+        ("just words\nand more\n", None, "has 1 columns"),
+        ("", None, "has 0 columns|is empty"),
+        (b"\x89PNG", None, "is a PNG image"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, data, how, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        read(tmp_path, data, how)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"), [("iris", (150, 4), 3), ("wine", (178, 13), 3), ("breast_cancer", (569, 30), 2)]
+)
+def test_sets_of_scikit_learn(name, shape, classes):
+    sklearn = pytest.importorskip("sklearn.datasets")
+    samples, theirs = load_samples(name), getattr(sklearn, f"load_{name}")()
+    assert (samples.features.shape, samples.classes) == (shape, classes)
+    assert samples.labels.tolist() == theirs.target.tolist()
+    expected = (theirs.data - theirs.data.mean(axis=0)) / theirs.data.std(axis=0)
+    assert np.allclose(samples.features, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not SPAMBASE.is_file(), reason="needs spambase.csv under FEDLEARN_DATA")
+def test_spambase():
+    samples = load_samples(str(SPAMBASE))
+    assert (samples.features.shape, samples.classes, int(samples.labels.sum())) == ((4601, 57), 2, 1813)
