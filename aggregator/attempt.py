@@ -5,6 +5,7 @@ Read `Attempt.run` from top to bottom to follow a number.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,9 +41,10 @@ from fedlearn.protocol import (
 from fedlearn.protocol.messages import HEADER
 from fedlearn.secure.base import FoldingHalf, Protection
 from fedlearn.secure.layout import Aggregate, Layout
-from fedlearn.secure.signed import check_signed
+from fedlearn.secure.signed import check_signed, model_digest
 from fedlearn.strategies.base import RoundContext
 
+log = logging.getLogger(__name__)
 B = TypeVar("B", bound=Body)
 
 
@@ -62,8 +64,12 @@ class Parties:
         return Message(self.plan.session, step, AGGREGATOR, recipient, body).to_bytes()
 
     def read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
-        """Enter a message to the aggregator in the transcript, and read it; raises `ProtocolError`."""
-        return self.transcript.saw(data).expect(kind, session=self.plan.session, step=step, sender=sender)
+        """Read a message to the aggregator; raises `ProtocolError` for one that is not what this party may say now.
+
+        Nothing is entered in the transcript yet: a message is what its sender says it is only where that was checked.
+        """
+        message = Message.from_bytes(data)
+        return message.expect(kind, session=self.plan.session, step=step, sender=sender, recipient=AGGREGATOR)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class Attempt:
         self._task = task
         self._number = number
         self._half = parties.protection.server(parties.plan, self._step())
+        self._model = model_digest(task.request) if parties.protection.signed else b""
         self.lost: dict[ClientId, Lost] = {}
 
     def _step(self, phase: str = "") -> Step:
@@ -176,7 +183,12 @@ class Attempt:
             if payload:
                 parties.transcript.saw(inboxes[client])
         died = None
+        answered: set[ClientId] = set()
         for answer in self._answers(step, broadcast, inboxes):
+            if not answered.isdisjoint(answer.clients):
+                log.warning("%s answered twice in %s: its first answer counts", party_name(answer.clients[0]), step)
+                continue
+            answered.update(answer.clients)
             if isinstance(answer, Lost):
                 self.lost[answer.client] = answer
                 died = answer.reason if answer.again else died
@@ -188,8 +200,15 @@ class Attempt:
                     self._take(step, answer.client, answer.data)
             except BadInput as error:
                 self.lost.update((client, Lost(client, str(error))) for client in answer.clients)
-        if died:
+        if died and not self._readable(step):
             raise WorkerDied(died)
+
+    def _readable(self, step: Step) -> bool:
+        """Whether the sum may be readable by now: then the round goes on with the answers that came, or is void.
+
+        Tried again with other clients, it would give away the difference of two sums (Bonawitz et al. 2017, section 6).
+        """
+        return step.phase == self._parties.protection.reveals
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: dict[ClientId, bytes]) -> Iterator[Answer]:
         """What comes back from the clients of `inboxes`; those that vanish by the fault model are not asked."""
@@ -203,9 +222,14 @@ class Attempt:
         parties = self._parties
         payload = parties.read(data, Update, step, client).payload
         if not parties.protection.signed or step.phase != parties.protection.training_phase:
+            parties.transcript.saw(data)
             self._half.receive(step.phase, client, payload)
             return
-        self._half.receive(step.phase, client, check_signed(parties.plan, step, client, payload).payload)
+        signed = check_signed(parties.plan, step, client, payload)
+        parties.transcript.saw(data)
+        if signed.model != self._model:
+            raise ProtocolError("it trained another model than the one it was sent: its update does not count")
+        self._half.receive(step.phase, client, signed.payload)
         parties.transcript.saw(data, recipients=parties.plan.keys)
         parties.openers.tell(data)
 
@@ -213,10 +237,11 @@ class Attempt:
         """Hand over what a worker added up of its clients' vectors; counted as the traffic that theirs would be."""
         parties, half = self._parties, cast(FoldingHalf, self._half)
         each = HEADER.size + half.would_take(len(parties.layout))
-        message = parties.transcript.saw(answer.data, traffic=each * len(answer.clients))
-        partial = message.expect(PartialSum, session=parties.plan.session, step=step)
+        message = Message.from_bytes(answer.data)
+        partial = message.expect(PartialSum, session=parties.plan.session, step=step, recipient=AGGREGATOR)
         if partial.clients != answer.clients:
             raise ProtocolError(f"{party_name(message.sender)} added up other clients than it says: send it again")
+        parties.transcript.saw(answer.data, traffic=each * len(answer.clients))
         half.receive_sum(partial)
 
     def _open(self) -> np.ndarray:
@@ -245,9 +270,14 @@ class Attempt:
             parties.transcript.saw(requests[party])
         replies = {}
         for party, data in parties.openers.ask(requests).items():
-            message = parties.transcript.saw(data)
-            if isinstance(message.body, Refusal):
-                refusals.append(f"{party_name(party)} refused: {message.body.reason}")
+            try:
+                if isinstance(Message.from_bytes(data).body, Refusal):
+                    refusals.append(f"{party_name(party)} refused: {parties.read(data, Refusal, step, party).reason}")
+                else:
+                    replies[party] = parties.read(data, Opened, step, party).payload
+            except ProtocolError as error:
+                log.warning("%s gave no answer to %s: %s", party_name(party), step, error)
+                refusals.append(f"{party_name(party)} gave no answer: {error}")
             else:
-                replies[party] = message.expect(Opened, session=parties.plan.session, step=step, sender=party).payload
+                parties.transcript.saw(data)
         return replies

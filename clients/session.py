@@ -22,7 +22,7 @@ from clients.memory import ClientMemory
 from clients.training import LocalTraining, Task, guarded
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.protocol import (
     AGGREGATOR,
     FIRST_WORKER,
@@ -62,6 +62,7 @@ class LocalSession:
         self._signing: dict[int, SigningKey] = {}
         self._attempt: tuple[int, int] | None = None
         self._halves: dict[int, ClientHalf] = {}
+        self._revealed: dict[int, tuple[int, int]] = {}  # by client: the attempt in which it last gave shares away
         self._memory: ClientMemory | None = None
 
     def enrol(self, session: bytes, numbers: Iterable[int]) -> list[bytes]:
@@ -144,7 +145,10 @@ class LocalSession:
     ) -> Reply:
         """What one client's half of the protection makes of its inbox and, in the training phase, its vector."""
         letter = self._read(inbox, Inbox, step).payload if inbox else b""
-        payload = self._half(client, step).step(step.phase, letter, vector)
+        half = self._half(client, step)
+        if step.phase == self._protection.reveals:
+            self._revealed[client] = (step.round, step.attempt)  # before it answers
+        payload = half.step(step.phase, letter, vector)
         if self._protection.signed and vector is not None:
             payload = sign(self._signing[client], self._plan, step, client, Signed(model, payload))
         return Reply(client, Message(self._session, step, client, AGGREGATOR, Update(payload)).to_bytes())
@@ -156,6 +160,11 @@ class LocalSession:
         """The client's half of the protection; it lives for one attempt."""
         if self._attempt != (step.round, step.attempt):
             self._attempt, self._halves = (step.round, step.attempt), {}
+        round, attempt = self._revealed.get(client, (step.round, step.attempt))
+        if round == step.round and attempt != step.attempt:
+            raise ProtocolError(
+                f"round {round} may have been opened in attempt {attempt}: this client takes part in no other attempt"
+            )
         if client not in self._halves:
             self._halves[client] = self._protection.client(self._plan, client)
         return self._halves[client]

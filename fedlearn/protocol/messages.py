@@ -291,9 +291,20 @@ class Message:
             step = Step(round, attempt, phase.rstrip(b"\0").decode("ascii"))
         except UnicodeDecodeError:
             raise ProtocolError(f"message phase {phase!r} is not ASCII: send it again") from None
+        for party in (sender, recipient):
+            if FIRST_OPENER < party < EVERYBODY:
+                raise ProtocolError(f"message from or to party {party}, which there is not")
         return cls(session, step, sender, recipient, BODIES[kind].from_bytes(data[HEADER.size :]))
 
-    def expect(self, kind: type[B], *, session: bytes, step: Step | None = None, sender: int | None = None) -> B:
+    def expect(
+        self,
+        kind: type[B],
+        *,
+        session: bytes,
+        step: Step | None = None,
+        sender: int | None = None,
+        recipient: int | None = None,
+    ) -> B:
         """The body, if the message is what the receiver waits for; `ProtocolError` says what differs."""
         if not isinstance(self.body, kind):
             raise ProtocolError(f"got {type(self.body).__name__}, expected {kind.__name__}")
@@ -303,4 +314,6 @@ class Message:
             raise ProtocolError(f"message of {self.step}, expected {step}: a replay?")
         if sender is not None and self.sender != sender:
             raise ProtocolError(f"message from {party_name(self.sender)}, expected {party_name(sender)}")
+        if recipient is not None and self.recipient != recipient:
+            raise ProtocolError(f"message to {party_name(self.recipient)}, expected {party_name(recipient)}")
         return self.body

@@ -152,6 +152,8 @@ class Protection(Named, ABC):
     codec           fixed-point codec of the updates
     min_cohort      the fewest addends a sum may have to be opened
     signed          clients sign what they send, and openers see it
+    reveals         the phase from which on the aggregator may be able to read the sum, so that the round is never tried
+                    again with other clients; "" where only openers can, who open a round once
     fold_in_worker  whoever runs clients may add their vectors: only where the aggregator can read each of them anyway
 
     A subclass defines `client` and `server`. Where it is a dataclass its fields are its arguments, and its codec one of
@@ -163,6 +165,7 @@ class Protection(Named, ABC):
     codec: FixedPoint = DEFAULT_CODEC
     min_cohort: int = MIN_COHORT
     signed: bool = False
+    reveals: str = ""
     fold_in_worker: bool = False
 
     def arguments(self) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Masks(Protection):
 
     name = "masks"
     phases = PHASES
+    reveals = "unmask"
 
     def __post_init__(self) -> None:
         if self.min_cohort < 3:
