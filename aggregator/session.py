@@ -73,6 +73,7 @@ class Session:
         self._kernels = kernels or KernelPlan()
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
+        self._described = description(strategy), description(protection)
         self._cleanup = ExitStack()
 
     def start(self, transcript: Transcript, client_states: Path | None) -> None:
@@ -111,8 +112,8 @@ class Session:
             roster=roster,
             model=self._model.spec(),
             vocabulary=self._vocabulary,
-            strategy=description(self._strategy),
-            protection=description(self._protection),
+            strategy=self._described[0],
+            protection=self._described[1],
             keys=keys,
             layout=self._layout.to_dict(),
             sampled=self._sampled,

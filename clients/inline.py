@@ -8,6 +8,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource, as_clients
 from clients.memory import ClientMemory
 from clients.session import LocalSession
@@ -39,6 +40,7 @@ class InlinePool:
         return self._session.enrol(session, range(len(self._clients)))
 
     def start(self, plan: bytes) -> None:
+        warn_of_lone_examples(plan, self._clients)
         self._session.join(plan)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from threadpoolctl import threadpool_limits
 
+from clients.batches import warn_of_lone_examples
 from clients.client import Client, ClientSource
 from clients.logs import WorkerLogs, send_records
 from clients.memory import ClientMemory
@@ -78,6 +79,7 @@ class ProcessPool:
         return [message for worker in self._workers for message in worker.returned()]
 
     def start(self, plan: bytes) -> None:
+        warn_of_lone_examples(plan, self._shares.clients)
         self._plan = packed_plan(plan)
         _have_done(self._workers, "join", self._plan)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource
 from clients.memory import ClientMemory
 from clients.placement import Shares, packed_plan
@@ -137,6 +138,7 @@ class RayPool:
         return [message for messages in self._all(calls) for message in messages]
 
     def start(self, plan: bytes) -> None:
+        warn_of_lone_examples(plan, self._shares.clients)
         self._plan = packed_plan(plan)
         self._all([worker.handle.join.remote(self._plan, self._keeper) for worker in self._workers])
 

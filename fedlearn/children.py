@@ -27,7 +27,7 @@ def start_shielded(process: BaseProcess) -> None:
     if multiprocessing.current_process().daemon:
         raise BadInput(
             f"{process.name} must be a process of its own, and this one is daemonic, which may start none: "
-            "start yours with daemon=False"
+            "start yours with daemon=False, or take protection none or masks in an InlinePool, which need no other"
         )
     resource_tracker.ensure_running()  # starting it by and by would unblock the signal
     with _interrupt_later(), _main_hidden():

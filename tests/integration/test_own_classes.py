@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 import textwrap
@@ -92,6 +93,46 @@ def test_a_script_needs_no_guard_and_its_classes_run_in_every_process(tmp_path, 
     assert said.splitlines() == ["imported", "1 False"]  # no child ran it again; one model, and not FedAvg's
 
 
+PROTECTED = """
+from dataclasses import dataclass
+from aggregator import Aggregator
+from clients import Client, ProcessPool
+from fedlearn.crypto import FixedPoint
+from fedlearn.secure import Paillier
+from fedlearn.secure.base import OpenerSpec
+from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
+from fedlearn.strategies import FedAvg
+from fedlearn.testing.toys import dense_examples, dense_model
+
+class Holder(KeyHolder):
+    def open(self, step, request):
+        print("opened by my own", flush=True)
+        return super().open(step, request)
+
+@dataclass(frozen=True)
+class Own(Paillier):
+    def openers(self, vault):
+        (spec,) = super().openers(vault)
+        return (OpenerSpec(KEY_HOLDER, "__main__:Holder", spec.arguments),)
+
+class Source:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        return Client(f"made-{number}", dense_examples(3, number))
+
+protection = Own(512, FixedPoint(24, 8.0, 16), insecure_test_key=True)
+history = Aggregator(dense_model(), FedAvg(), protection).fit(ProcessPool(Source(), workers=2), 1)
+print(history.counted, protection.name)
+"""
+
+
+def test_an_opener_and_a_source_of_clients_of_a_script_run_in_their_processes(tmp_path):
+    (tmp_path / "script.py").write_text(PROTECTED)
+    assert run(str(tmp_path / "script.py")).split("\n")[:2] == ["opened by my own", "1 own"]
+
+
 @dataclass(frozen=True)
 class Quarter(FedAvg):
     """Importable, and in no registry."""
@@ -165,8 +206,29 @@ def test_numbers_of_numpy_travel_as_numbers_and_arrays_not_at_all():
         def arguments(self):
             return {"table": np.ones(3)}
 
+    pool = InlinePool([Client("c", dense_examples(3, 0))])
+    pool.open = lambda: pytest.fail("it was started")
     with pytest.raises(BadInput, match="Holds's table is a ndarray"):
-        Aggregator(dense_model(), Holds(), toy_plain()).fit(InlinePool([Client("c", dense_examples(3, 0))]), 1)
+        Aggregator(dense_model(), Holds(), toy_plain()).fit(pool, 1)
+
+
+def test_who_needs_a_process_of_its_own_is_said_in_a_daemonic_one():
+    """As under multiprocessing.Pool, whose processes may have no children."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        said = pool.apply(fit_and_say)
+    assert said.startswith("BadInput: opener:0 ")
+    assert "must be a process of its own, and this one is daemonic" in said
+    assert "daemon=False" in said
+    assert "\n" not in said
+
+
+def fit_and_say() -> str:
+    people = [Client(f"c{i}", dense_examples(3, i)) for i in range(3)]
+    try:
+        Aggregator(dense_model(), FedAvg(), toy_paillier()).fit(InlinePool(people), 1)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "it ran"
 
 
 class Plainest(FedAvg):
