@@ -132,14 +132,17 @@ def test_a_closed_terminal_ends_a_run_in_good_order(tmp_path):
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=tmp_path, env=_environment(),
     )  # fmt: skip
     os.close(slave)
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    limit = time.monotonic() + 120
-    while not (metrics.exists() and metrics.stat().st_size) and run.poll() is None and time.monotonic() < limit:
-        if select.select([master], [], [], 0.5)[0]:
-            os.read(master, 1 << 16)
-    os.close(master)
-    run.send_signal(signal.SIGHUP)
-    assert run.wait(timeout=60) == 128 + signal.SIGHUP
+    try:
+        metrics = tmp_path / "run" / "metrics.jsonl"
+        limit = time.monotonic() + 240
+        while not (metrics.exists() and metrics.stat().st_size) and run.poll() is None and time.monotonic() < limit:
+            if select.select([master], [], [], 0.5)[0]:
+                os.read(master, 1 << 16)
+        os.close(master)
+        run.send_signal(signal.SIGHUP)
+        assert run.wait(timeout=240) == 128 + signal.SIGHUP
+    finally:
+        run.kill()  # a run that did not end would go on for hours
     assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["state"] == "interrupted"
 
 
