@@ -6,11 +6,12 @@ from typing import Any
 from fedlearn.lazy import lazy
 
 __all__ = [
-    "Tensor", "Trainer", "enable_grad", "grad", "hessian", "jacobian", "nn", "no_grad", "optim", "value_and_grad",
+    "Tensor", "Trainer", "enable_grad", "grad", "hessian", "jacobian", "load", "nn", "no_grad", "optim",
+    "value_and_grad",
 ]  # fmt: skip
 
 ENGINE = ("Tensor", "enable_grad", "grad", "hessian", "jacobian", "no_grad", "value_and_grad")
-_names = lazy(__name__, {**dict.fromkeys(ENGINE, "autograd"), "Trainer": "training.trainer"})
+_names = lazy(__name__, {**dict.fromkeys(ENGINE, "autograd"), "Trainer": "training.trainer", "load": "trained"})
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.chars import CharModel
 from fedlearn.models.kinds import Characters
 from fedlearn.seeding import stream
+from fedlearn.trained import described
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -61,14 +62,15 @@ def run(options: Options) -> Outcome:
         with threadpool_limits(1):
             return {"loss": nats(model, exam)}
 
-    folder = build.folder(options, "shakespeare", about(script))
+    characters = {"kind": "characters", "characters": alphabet.characters}
+    folder = build.folder(options, "shakespeare", about(script), described("shakespeare", model, characters, ()))
     aggregator = build.aggregator(
         options,
         model,
         clients,
         evaluate,
         folder,
-        vocabulary={"kind": "characters", "characters": alphabet.characters},
+        vocabulary=characters,
     )
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
     history = aggregator.fit(build.pool(options, speakers), options.rounds)

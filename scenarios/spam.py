@@ -29,6 +29,7 @@ from fedlearn.metrics import binary_metrics, class_metrics
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind, Sequences, Words
 from fedlearn.seeding import stream
+from fedlearn.trained import described
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -83,7 +84,7 @@ def run(options: Options) -> Outcome:
 
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
-    folder = build.folder(options, "spam", about)
+    folder = build.folder(options, "spam", about, described("spam", model, vocabulary.to_dict(), corpus.classes))
     aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people), options.rounds)

@@ -31,6 +31,7 @@ from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
+from fedlearn.trained import DESCRIPTION
 from scenarios.command.config import run_toml
 from scenarios.command.options import ABOUT, NOT_CONFIGURATION, Options, flag
 
@@ -75,13 +76,13 @@ def _digest_of_files(name: str, value: str) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
-def folder(options: Options, scenario: str, data: dict[str, Any]) -> RunFolder:
-    """Where this run is kept; data: what the scenario says of its data set."""
+def folder(options: Options, scenario: str, data: dict[str, Any], described: bytes = b"") -> RunFolder:
+    """Where this run is kept; data: what the scenario says of its data set; described: what model.json says."""
     path = options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
     return RunFolder(
         path, configuration(options, scenario), data,
         record=options.record, resume=options.resume, transcript=options.transcript,
-        files={"run.toml": run_toml(options, scenario).encode()},
+        files={"run.toml": run_toml(options, scenario).encode()} | ({DESCRIPTION: described} if described else {}),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from fedlearn.errors import BadInput
+from scenarios.command.asking import evaluate, generate, predict
 from scenarios.command.data import app as data_app
 from scenarios.command.ending import failure_of, flush_output
 from scenarios.command.keys import app as keys_app
@@ -35,6 +36,9 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.command()(privacy)
+app.command()(predict)
+app.command()(evaluate)
+app.command()(generate)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")]
 

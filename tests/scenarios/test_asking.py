@@ -1,0 +1,155 @@
+"""A run's model answers: loaded from its folder, and by the commands."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fedlearn
+from fedlearn.datasets import load_corpus
+from fedlearn.errors import BadInput
+from fedlearn.trained import DESCRIPTION, WEIGHTS
+from scenarios.command.main import main
+
+
+def command(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    where = tmp_path_factory.mktemp("runs") / "spam"
+    assert command("run", "spam", "--protection", "none", "--quiet", "--out", where) == 0
+    return where
+
+
+@pytest.fixture
+def copy(folder, tmp_path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def test_a_run_is_loaded_and_judges_texts_as_it_was_measured(folder):
+    trained = fedlearn.load(folder)
+    sample = load_corpus("sample")
+    odds = trained.predict_proba(sample.texts)
+    assert odds.shape == (len(sample), 2)
+    assert np.allclose(odds.sum(axis=1), 1)
+    assert trained.predict(sample.texts) == [trained.classes[n] for n in odds.argmax(axis=1)]
+    measured = trained.evaluate(sample)
+    assert measured["accuracy"] == float((odds.argmax(axis=1) == sample.labels).mean()) > 0.9
+    assert trained.predict([]) == []
+    assert np.array_equal(
+        fedlearn.load(str(folder / WEIGHTS)).predict_proba(["win a prize"]), trained.predict_proba(["win a prize"])
+    )
+
+
+def test_the_hash_of_a_run_is_that_of_its_weights_alone(folder):
+    outcome = json.loads((folder / "run.json").read_text())["outcome"]
+    assert outcome["model_sha256"] == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def test_an_explanation_is_what_each_word_adds(folder):
+    trained = fedlearn.load(folder)
+    text = "prize money for mum"
+    words = dict(trained.explain(text))
+    assert set(words) == {"prize", "money", "for", "mum"}
+    bias = trained._logits([""])[0, 1]
+    assert np.isclose(sum(words.values()) + bias, trained._logits([text])[0, 1], atol=1e-4)  # a linear model
+    assert list(words.values()) == sorted(words.values(), reverse=True)
+
+
+@pytest.mark.parametrize("options", [["--model", "sequence", "--vocabulary", "hashed:64"], ["--dim", "4"]])
+def test_other_models_answer_too(tmp_path, options):
+    assert (
+        command("run", "spam", "--protection", "none", "--rounds", "1", "--quiet", "--out", tmp_path / "r", *options)
+        == 0
+    )
+    trained = fedlearn.load(tmp_path / "r")
+    assert trained.predict_proba(["hello", ""]).shape == (2, 2)
+    assert len(trained.explain("win a prize")) == 3
+
+
+def test_a_model_of_characters_writes(tmp_path, capsys):
+    arguments = ["--data", "sample_play", "--protection", "none", "--rounds", "1", "--clients", "3", "--dim", "4"]
+    assert command("run", "shakespeare", *arguments, "--quiet", "--out", tmp_path / "r") == 0
+    capsys.readouterr()
+    assert command("generate", "--run", tmp_path / "r", "--prompt", "The ", "--length", "20") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("The ")
+    assert len(said) == len("The ") + 20 + 1
+    with pytest.raises(BadInput, match="does not judge texts"):
+        fedlearn.load(tmp_path / "r").predict(["a"])
+    assert command("generate", "--run", tmp_path / "r", "--prompt", "\u0416") == 2
+
+
+def test_texts_are_asked_about_as_arguments_in_a_file_and_on_standard_input(folder, tmp_path, capsys, monkeypatch):
+    texts = ["win a prize now", "see you at nine"]
+    (tmp_path / "texts").write_bytes("\r\n".join(texts).encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(texts).encode() + b"\n")))
+    said = []
+    for given in (texts, ["--file", tmp_path / "texts"], []):
+        assert command("predict", "--run", folder, *given) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2]
+    assert [line.split("\t")[0] for line in said[0].splitlines()] == fedlearn.load(folder).predict(texts)
+    assert command("predict", "--run", folder, "win a prize now", "--json", "--explain") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"label", "probability", "text", "words"}
+    assert command("predict", "--run", folder, "a", "--file", tmp_path / "texts") == 2
+
+
+def test_a_run_is_measured_on_other_messages(folder, tmp_path, capsys):
+    (tmp_path / "mail.csv").write_text("label,text,user\nspam,win a prize now,bob\nham,see you at nine,sue\n")
+    assert command("evaluate", "--run", folder, "--data", tmp_path / "mail.csv", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"messages", "loss", "accuracy", "f1", "accuracy of bob", "accuracy of sue"}
+    assert command("evaluate", "--run", folder, "--data", "sample") == 0
+    assert "accuracy of bob" in capsys.readouterr().out
+
+
+def changed(folder: Path, **values: object) -> None:
+    about = json.loads((folder / DESCRIPTION).read_text()) | values
+    (folder / DESCRIPTION).write_text(json.dumps({name: value for name, value in about.items() if value is not None}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / DESCRIPTION).unlink(), "cannot read .*model.json .No such file"),
+        (lambda f: (f / WEIGHTS).unlink(), "cannot read .*model.safetensors .No such file"),
+        (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), "no whole safetensors file"),
+        (lambda f: (f / WEIGHTS).write_bytes(b"\x80\x04\x95cos\nsystem\n"), "no whole safetensors file"),
+        (lambda f: (f / DESCRIPTION).write_text("{"), "cannot read .*model.json"),
+        (lambda f: changed(f, classes=None), "something is missing in it"),
+        (lambda f: changed(f, format=2), "is of format 2, this program reads 1"),
+        (lambda f: changed(f, tokens=1), "words were made by rules 1, this program has 2: train once more"),
+        (
+            lambda f: changed(f, vocabulary={"kind": "hashed", "buckets": 7}),
+            "vocabulary of 7 words, its model one of 16384",
+        ),
+        (lambda f: changed(f, model={"class": "os:system", "args": ["true"], "kwargs": {}}), "os"),
+        (lambda f: changed(f, model={"class": "fedlearn.nn:Linear", "args": [2, 2], "kwargs": {}}), "is no model"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(copy, damage, message, capsys):
+    damage(copy)
+    with pytest.raises(BadInput, match=message):
+        fedlearn.load(copy)
+    assert command("predict", "--run", copy, "hello") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_text_where_a_list_is_meant_is_refused(folder):
+    with pytest.raises(BadInput, match="a list of texts is meant"):
+        fedlearn.load(folder).predict("win")
+    with pytest.raises(BadInput, match="does not write"):
+        fedlearn.load(folder).generate("a")
