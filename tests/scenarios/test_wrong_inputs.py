@@ -55,7 +55,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["list", "modles"], "nothing of the kind 'modles' (did you mean 'models'?)"),
         (["describe", "nosuch"], "unknown scenario 'nosuch'"),
         (["run", "spam", "--kernels", "fast"], "has no effect in this scenario"),
-        (["run", "digits", "--data", "iris"], "'iris' is neither a file nor a data set"),
+        (["run", "digits", "--data", "irises"], "'irises' is neither a file nor a data set"),
         (["run", "spam", "--malicious", "flip:0.2"], "unknown behaviour 'flip'"),
         (["run", "shakespeare", "--data", "sample_play", "--partition", "shards:2"], "pieces of a text have none"),
         (["run", "spam", "--codec", "bits=8", *FAST], "bits"),
