@@ -11,8 +11,20 @@ if TYPE_CHECKING:
     from aggregator.faults import Faults
     from aggregator.history import History, RoundRecord, Tracker
     from aggregator.runfolder import RunFolder
+    from aggregator.sampling import Poisson, Sampler, Uniform, Weighted
 
-__all__ = ["Aggregator", "Faults", "History", "RoundRecord", "RunFolder", "Tracker"]
+__all__ = [
+    "Aggregator",
+    "Faults",
+    "History",
+    "Poisson",
+    "RoundRecord",
+    "RunFolder",
+    "Sampler",
+    "Tracker",
+    "Uniform",
+    "Weighted",
+]
 __getattr__ = lazy(
     __name__,
     {
@@ -22,5 +34,6 @@ __getattr__ = lazy(
         "RoundRecord": "history",
         "RunFolder": "runfolder",
         "Tracker": "history",
+        **dict.fromkeys(("Poisson", "Sampler", "Uniform", "Weighted"), "sampling"),
     },
 )

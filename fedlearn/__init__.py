@@ -1,9 +1,15 @@
 """fedlearn: federated, privacy-preserving training you can run, measure and attack."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedlearn.lazy import lazy
+
+if TYPE_CHECKING:
+    from fedlearn import nn, optim
+    from fedlearn.autograd import Tensor, enable_grad, grad, hessian, jacobian, no_grad, value_and_grad
+    from fedlearn.trained import load
+    from fedlearn.training.trainer import Trainer
 
 __all__ = [
     "Tensor", "Trainer", "enable_grad", "grad", "hessian", "jacobian", "load", "nn", "no_grad", "optim",
@@ -11,7 +17,8 @@ __all__ = [
 ]  # fmt: skip
 
 ENGINE = ("Tensor", "enable_grad", "grad", "hessian", "jacobian", "no_grad", "value_and_grad")
-_names = lazy(__name__, {**dict.fromkeys(ENGINE, "autograd"), "Trainer": "training.trainer", "load": "trained"})
+_homes = {**dict.fromkeys(ENGINE, "autograd"), "Trainer": "training.trainer", "load": "trained", "nn": "", "optim": ""}
+_names = lazy(__name__, _homes)
 
 
 def __getattr__(name: str) -> Any:

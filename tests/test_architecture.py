@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,28 @@ def test_the_public_face():
     crypto = "from fedlearn.crypto import generate_keypair, FixedPoint, EncryptedVector"
     rest = "from fedlearn.secure import Plain, Paillier; from fedlearn.strategies import FedAvg"
     assert "numpy" in loaded_by(f"from fedlearn import {names}; {parties}; {crypto}; {rest}")
+
+
+def test_every_face_shows_its_names_and_has_them():
+    faces = (
+        "fedlearn", "aggregator", "clients", "clients.behaviours", "fedlearn.datasets", "fedlearn.models",
+        "fedlearn.privacy", "fedlearn.secure", "fedlearn.strategies", "fedlearn.testing",
+    )  # fmt: skip
+    script = (
+        f"from importlib import import_module; faces = [import_module(name) for name in {faces}];"
+        "print([(f.__name__, n) for f in faces for n in f.__all__ if n not in dir(f) or getattr(f, n) is None])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0].replace("Paillier()", "Paillier(2048)")
+    (tmp_path / "example.py").write_text(example)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "example.py"], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy 0." in done.stdout

@@ -10,25 +10,44 @@ from fedlearn.datasets.corpus import Corpus, split
 from fedlearn.datasets.dataset import CHARACTERS, CLASSES, MESSAGES, DataSet
 from fedlearn.datasets.files.reading import STANDARD_INPUT, Reading
 from fedlearn.errors import BadInput, DataError
+from fedlearn.lazy import lazy
 from fedlearn.registry import Registry
 from fedlearn.spec import did_you_mean
 
 if TYPE_CHECKING:
+    from fedlearn.datasets.bags import Bags, encode
     from fedlearn.datasets.dense import Samples
+    from fedlearn.datasets.examples import Arrays, Examples
     from fedlearn.datasets.text import Script
+    from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary
 
 __all__ = [
     "DATASETS",
     "PARTITIONS",
     "VOCABULARIES",
+    "Arrays",
+    "Bags",
     "Corpus",
+    "Examples",
+    "ExplicitVocabulary",
+    "HashedVocabulary",
     "Reading",
+    "encode",
     "load",
     "load_corpus",
     "load_samples",
     "load_script",
     "split",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        **dict.fromkeys(("Bags", "encode"), "bags"),
+        **dict.fromkeys(("Arrays", "Examples"), "examples"),
+        **dict.fromkeys(("ExplicitVocabulary", "HashedVocabulary"), "vocabulary"),
+    },
+)
 
 DATASETS = Registry(
     "data set",

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from fedlearn.lazy import lazy
 from fedlearn.registry import Registry
+
+if TYPE_CHECKING:
+    from fedlearn.models.base import Model
+    from fedlearn.models.chars import CharGRU, CharLSTM, CharRNN
+    from fedlearn.models.convnet import ConvNet
+    from fedlearn.models.mlp import MLP
+    from fedlearn.models.sequence import SequenceClassifier
+    from fedlearn.models.skipgram import SkipGram
+    from fedlearn.models.spam import SpamClassifier
 
 MODELS = Registry(
     "model",
@@ -15,5 +27,22 @@ MODELS = Registry(
         "char_rnn": ("fedlearn.models.chars:CharRNN", "the next character, by a plain recurrent network"),
         "char_gru": ("fedlearn.models.chars:CharGRU", "the next character, by gated recurrent units"),
         "char_lstm": ("fedlearn.models.chars:CharLSTM", "the next character, by long short-term memory"),
+    },
+)
+
+__all__ = [
+    "MLP", "MODELS", "CharGRU", "CharLSTM", "CharRNN", "ConvNet", "Model", "SequenceClassifier", "SkipGram",
+    "SpamClassifier",
+]  # fmt: skip
+__getattr__ = lazy(
+    __name__,
+    {
+        "MLP": "mlp",
+        **dict.fromkeys(("CharGRU", "CharLSTM", "CharRNN"), "chars"),
+        "ConvNet": "convnet",
+        "Model": "base",
+        "SequenceClassifier": "sequence",
+        "SkipGram": "skipgram",
+        "SpamClassifier": "spam",
     },
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from fedlearn.datasets.examples import Examples
+from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.seeding import LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, RoundContext, State, Strategy
@@ -16,12 +17,13 @@ from fedlearn.training.narrow import NarrowModel
 from fedlearn.training.stacks import stack
 
 CLIENTS, SEED = 5, 11
+DAMAGED: tuple[object, ...] = (float("nan"), float("-inf"), -1, 10**400, "what", None, [1], {})
 
 
 def check_strategy(strategy: Strategy) -> None:
     """Raise `AssertionError` unless `strategy` keeps the promises of the seam.
 
-    * Its arguments rebuild it, through the bytes of a run plan.
+    * Its arguments rebuild it, through the bytes of a run plan; a damaged one of them is refused by `BadInput`.
     * A client gets the same update, bit for bit, trained alone, stacked among others, and, on a word model,
       narrowed to its own words where `leaves_untouched_weights` allows that.
     * Its updates have the vectors, lengths and state that `outputs` and `keeps` announce.
@@ -44,6 +46,23 @@ def _check_arguments(strategy: Strategy) -> None:
         f"{kind.__name__} built again from its arguments() has others: {again.arguments()}, before {arguments}"
     )
     assert int(strategy.max_weight) >= 1, f"max_weight is {strategy.max_weight}, at least 1 is needed"
+    _check_damaged(kind, arguments)
+
+
+def _check_damaged(kind: type[Strategy], arguments: Mapping[str, object]) -> None:
+    """No value, however odd, has the class fail in another way than by a `BadInput`, and NaN is never taken."""
+    for name in arguments:
+        for value in DAMAGED:
+            try:
+                kind(**{**arguments, name: value})
+            except BadInput:
+                continue
+            except Exception as error:
+                raise AssertionError(
+                    f"{kind.__name__}({name}={value!r}) raises {type(error).__name__}: {error}; "
+                    "raise BadInput that names the value and the limit"
+                ) from error
+            assert value == value, f"{kind.__name__}({name}=nan) is taken: refuse it by BadInput"
 
 
 def state_of(strategy: Strategy, parameters: int, seed: int = SEED) -> tuple[State, State]:

@@ -10,7 +10,7 @@ import pytest
 
 from clients.behaviours.base import Behaviour
 from fedlearn.datasets.partitions import IID
-from fedlearn.errors import RoundVoid
+from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.secure import Plain
@@ -90,9 +90,29 @@ class Forgets(FedAvg):
         return {name: value for name, value in super().arguments().items() if name != "mu"} | {"lr": self.lr + self.mu}
 
 
+@dataclass(frozen=True)
+class Trusting(FedAvg):
+    mu: float = 0.5
+
+    def __post_init__(self):
+        pass
+
+
+@dataclass(frozen=True)
+class Careless(FedAvg):
+    mu: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.mu < 0:
+            raise BadInput("mu")
+
+
 @pytest.mark.parametrize(
     ("strategy", "says"),
     [
+        (Trusting(), r"nan\) is taken"),
+        (Careless(), r"Careless\(mu="),
         (Norms(), "vector 'norm' of client . differs between the whole model and its own words"),
         (Centred(), "vector 'delta' of client . .*differs from the same client's trained alone"),
         (Undeclared(), "outputs.. announces"),
