@@ -87,10 +87,10 @@ def run(options: Options) -> Outcome:
         figures = graded("collusion", collusion, truth) | graded("differencing", difference, truth)
         guards = {
             "min_cohort": refused_cohort(lab, mail, people),
-            "max_overlap": void(lab, mail, people, paillier(lab, max_overlap=1), InlinePool, rounds=2),
-            "model_hash": void(lab, mail, people, paillier(lab), TwoFaced),
-            "model_hash_masks": void(lab, mail, people, Masks(fine_codec()), TwoFaced),
-            "replay": void(lab, mail, people, paillier(lab), Repeating, rounds=2),
+            "max_overlap": stopped(lab, mail, people, paillier(lab, max_overlap=1), InlinePool, rounds=2),
+            "model_hash": stopped(lab, mail, people, paillier(lab), TwoFaced),
+            "model_hash_masks": stopped(lab, mail, people, Masks(fine_codec()), TwoFaced),
+            "replay": stopped(lab, mail, people, paillier(lab), Repeating, rounds=2),
         }
         figures |= {f"stopped_{name}": float(bool(reason)) for name, reason in guards.items()}
         lines = [
@@ -128,19 +128,20 @@ def refused_cohort(lab: Lab, mail: Mail, people: Sequence[Client]) -> str:
     return ""
 
 
-def void(
+def stopped(
     lab: Lab, mail: Mail, people: Sequence[Client], protection: Protection, pool: type[InlinePool], rounds: int = 1
 ) -> str:
-    """Why the last round was void; nothing where it was not."""
+    """Why the last round was void, or why some of its updates did not count; nothing where all went well."""
     aggregator = Aggregator(
         mail.model(lab.options.dim), local_training(lab.options, EACH), protection, seed=lab.options.seed
     )
     try:
-        return aggregator.fit(pool(people), rounds).rounds[-1].void or ""
+        last = aggregator.fit(pool(people), rounds).rounds[-1]
     except NothingLearned as failed:
-        return failed.history.rounds[-1].void or ""
+        last = failed.history.rounds[-1]
     except BadInput as error:
         return str(error)
+    return last.void or "; ".join(sorted(set(last.lost.values())))
 
 
 def graded(name: str, found: WordsFound, truth: set[str]) -> dict[str, float]:

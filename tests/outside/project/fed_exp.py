@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedlearn.errors import BadInput
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import LocalUpdate, Output
 
@@ -16,6 +17,11 @@ class FedExP(FedAvg):
     """
 
     eps: float = 1e-3
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (isinstance(self.eps, float) and 0 < self.eps < float("inf")):
+            raise BadInput(f"eps is {self.eps!r}, it must be above 0 and finite: 0.001 is usual")
 
     def outputs(self, parameters):
         return {"delta": Output(parameters), "square": Output(1, bound=64.0)}
