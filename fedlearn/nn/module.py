@@ -54,7 +54,8 @@ class Module:
         super().__setattr__(name, value)
 
     def forward(self, *inputs: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} defines no forward()")
+        """What the module computes from its inputs: for a subclass to define; `BadInput` where it did not."""
+        raise BadInput(f"{type(self).__name__} has no forward(): define it in the class, or call one of its parts")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.forward(*inputs, **options)
