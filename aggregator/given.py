@@ -26,9 +26,9 @@ AS_POOL = "clients.inline:as_pool"  # by name, since this side of the wire knows
 
 
 def as_model(given: Any) -> Model:
-    if not _offers(given, "vector", "gradient", "spec", "named_parameters"):
-        raise _refused("model", given, "a model, as fedlearn.models.spam.SpamClassifier(1000)")
-    return cast(Model, given)
+    if not isinstance(given, Model):
+        raise _refused("model", given, "a model, as fedlearn.models.SpamClassifier(1000)")
+    return given
 
 
 def as_strategy(given: Any) -> Strategy:
@@ -37,9 +37,9 @@ def as_strategy(given: Any) -> Strategy:
         return FedAvg()
     if isinstance(given, str):
         return cast(Strategy, STRATEGIES.parse(given))
-    if not _offers(given, "local_update", "server_step", "outputs", "arguments"):
+    if not isinstance(given, Strategy):
         raise _refused("strategy", given, "a strategy, as FedAvg(lr=0.1), or its name, as 'fedprox:mu=0.1'")
-    return cast(Strategy, given)
+    return given
 
 
 def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends) -> Protection:
@@ -52,9 +52,9 @@ def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends) -> Protectio
         return Paillier(codec=codec)
     if isinstance(given, str):
         return cast(Protection, PROTECTIONS.parse(given, Settings(codec)))
-    if not _offers(given, "client", "server", "openers", "arguments", "codec"):
+    if not isinstance(given, Protection):
         raise _refused("protection", given, "a protection, as Plain() or Paillier(), or its name, as 'masks:20'")
-    return cast(Protection, given)
+    return given
 
 
 def as_sampler(given: Any) -> Sampler:
@@ -63,9 +63,9 @@ def as_sampler(given: Any) -> Sampler:
         return Uniform()
     if isinstance(given, str):
         return cast(Sampler, SAMPLERS.parse(given, _unknown))
-    if not _offers(given, "sample", "limit", "check"):
+    if not isinstance(given, Sampler):
         raise _refused("sampler", given, "a sampler, as Poisson(), or its name, as 'poisson'")
-    return cast(Sampler, given)
+    return given
 
 
 def _unknown() -> Sequence[float]:
@@ -95,7 +95,7 @@ def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:
 
 def as_pool(given: Any) -> Pool:
     """given: a pool, or the clients themselves, which then run in this process (`clients.InlinePool`)."""
-    if _offers(given, "open", "enrol", "start", "exchange", "close"):
+    if not isinstance(given, type) and all(hasattr(given, name) for name in ("open", "enrol", "start", "exchange")):
         return cast(Pool, given)
     return cast(Pool, find(AS_POOL)(given))
 
@@ -103,10 +103,6 @@ def as_pool(given: Any) -> Pool:
 def check_evaluate(given: Any) -> None:
     if given is not None and not callable(given):
         raise _refused("evaluate", given, "a function from the model to its metrics by name")
-
-
-def _offers(given: Any, *names: str) -> bool:
-    return not isinstance(given, type) and all(hasattr(given, name) for name in names)
 
 
 def _refused(name: str, given: Any, expected: str) -> BadInput:

@@ -41,12 +41,11 @@ class CohortAudit:
         self._rows: list[np.ndarray] = []  # reduced: 1 at their own pivot, 0 at every other
         self._pivots: list[int] = []
 
-    def check(self, cohort: Iterable[int]) -> None:
-        """Raise `OpeningRefused` where this cohort's sum, with those before it, would tell too much."""
-        self._reduced_with(cohort)
-
     def enter(self, cohort: Iterable[int]) -> None:
-        """The sum of this cohort was opened; raises as `check` does, and changes nothing then."""
+        """Count this cohort's sum among those that were opened.
+
+        Raises `OpeningRefused`, and changes nothing, where it would tell too much together with those before it.
+        """
         self._clients, self._rows, self._pivots = self._reduced_with(cohort)
 
     def _reduced_with(self, cohort: Iterable[int]) -> tuple[dict[int, int], list[np.ndarray], list[int]]:

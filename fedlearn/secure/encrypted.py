@@ -159,8 +159,6 @@ class CountingOpener(Opener):
         if len(self._senders) < self._min_cohort:
             raise OpeningRefused(f"{len(self._senders)} clients signed, at least {self._min_cohort} are required")
         self._check_overlap()
-        audit = self._audits.setdefault(self._lineage, CohortAudit(self._min_cohort))
-        audit.check(self._senders)
         try:
             asked = EncryptedVector.from_bytes(request, self._public)
         except FedlearnError as error:
@@ -169,7 +167,9 @@ class CountingOpener(Opener):
             raise OpeningRefused(
                 "the sum is not the product of the updates that clients signed: scaled, dropped, or replaced"
             )
-        audit.enter(self._senders)
+        if self._lineage not in self._audits:
+            self._audits[self._lineage] = CohortAudit(self._min_cohort)
+        self._audits[self._lineage].enter(self._senders)
         self._opened[step.round] = frozenset(self._senders)
         return self._total
 
