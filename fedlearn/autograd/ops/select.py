@@ -12,16 +12,37 @@ from fedlearn.autograd.node import Node, raw
 from fedlearn.errors import BadInput
 
 ZERO = np.zeros((), np.float16)  # as narrow as any float, so that it widens none; quicker than Python's 0
+WORDS = {"f": np.int32, "d": np.int64}  # whole numbers as wide as a float
+MANY = 2048  # numbers from which on it pays to select them by their bits
 
 
 def masked(mask: Any, g: Any) -> Any:
     """`g` where the mask holds, else 0."""
-    return np.where(mask, g, ZERO) if type(g) is np.ndarray else where(mask, g, 0)
+    if type(g) is not np.ndarray:
+        return where(mask, g, 0)
+    return _and(g, -_word(mask, g)) if _is_many(mask, g) else np.where(mask, g, ZERO)
 
 
 def unmasked(mask: Any, g: Any) -> Any:
     """0 where the mask holds, else `g`."""
-    return np.where(mask, ZERO, g) if type(g) is np.ndarray else where(mask, 0, g)
+    if type(g) is not np.ndarray:
+        return where(mask, 0, g)
+    return _and(g, _word(mask, g) - 1) if _is_many(mask, g) else np.where(mask, ZERO, g)
+
+
+def _is_many(mask: Any, g: np.ndarray) -> bool:
+    """Whether to select by bits: NumPy's selection takes ten times as long where it cannot guess what comes next."""
+    return g.size >= MANY and g.dtype.char in WORDS and type(mask) is np.ndarray
+
+
+def _word(mask: np.ndarray, g: np.ndarray) -> Any:
+    """1 or 0, as wide as the numbers of `g`."""
+    return mask.astype(WORDS[g.dtype.char])
+
+
+def _and(g: np.ndarray, word: np.ndarray) -> Any:
+    """`g` where all bits of the word are set, 0 where none is."""
+    return (g.view(word.dtype) & word).view(g.dtype)
 
 
 def _mask(condition: Any) -> np.ndarray:
