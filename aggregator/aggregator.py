@@ -162,6 +162,7 @@ class Aggregator:
         state, history = self._resume()
         first = len(history.rounds) + 1
         session.remember(first - 1)
+        frozen = frozen_weights(self.model)
         for tracker in self.trackers:
             tracker.begin(rounds, first)
         try:
@@ -170,7 +171,7 @@ class Aggregator:
                 wanted = size if sampled > size else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
                 task = RoundTask(round, tuple(cohort), self._request(state), fates)
-                record, state = self._round(session, transcript, task, state)
+                record, state = self._round(session, transcript, task, state, frozen)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
                 self._keep(transcript, state, history)
@@ -193,8 +194,9 @@ class Aggregator:
         return TrainRequest(weights, vectors)
 
     def _round(
-        self, session: Session, transcript: Transcript, task: RoundTask, state: State
+        self, session: Session, transcript: Transcript, task: RoundTask, state: State, frozen: np.ndarray | None
     ) -> tuple[RoundRecord, State]:
+        """Run one round. frozen: which weights stay as they are, bool (P,); None where all are trained."""
         record = RoundRecord(task.round, simulated_seconds=task.fates.seconds)
         up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
         try:
@@ -207,8 +209,8 @@ class Aggregator:
         else:
             mean, context = collected.aggregate.mean, collected.context
             weights, state = self.strategy.server_step(task.request.weights, mean, state, context)
-            still = frozen_weights(self.model)
-            self.model.vector[:] = weights if still is None else np.where(still, self.model.vector, weights)
+            vector = self.model.vector
+            vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
             session.settle(collected, self.folder.resumable if self.folder else ())
             self._describe(record, collected)
         record.clients_failed = len(task.cohort) - record.clients_ok

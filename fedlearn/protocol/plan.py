@@ -70,6 +70,9 @@ class RunPlan:
         """SHA-256 of the plan: whoever signs it has agreed to all of it."""
         return hashlib.sha256(self.to_bytes()).digest()
 
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -87,10 +88,11 @@ class Layout:
             segments.append(Segment(name, 1, _codec_of(kind, bounds[kind], codec), kind))
         return cls(tuple(segments), max_weight)
 
-    @classmethod
-    def of_plan(cls, plan: RunPlan) -> Self:
-        """What the plan's layout and codec say."""
-        return cls.from_dict(plan.layout, FixedPoint.from_dict(plan.protection["arguments"]["codec"]))
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def of_plan(plan: RunPlan) -> Layout:
+        """What the plan's layout and codec say; asked for in every round, so one object serves a plan and process."""
+        return Layout.from_dict(plan.layout, FixedPoint.from_dict(plan.protection["arguments"]["codec"]))
 
     def __len__(self) -> int:
         return sum(segment.length for segment in self.segments)
@@ -149,8 +151,12 @@ class Layout:
         for segment in self.segments:
             part, at = total[at : at + segment.length], at + segment.length
             least, most = self._possible(segment, addends)
-            if part.size and not (least <= part.min() and part.max() <= most):
-                worst = part.min() if part.min() < least else part.max()
+            if segment.length == 1:  # as most segments are: no reduction
+                low = high = int(part[0])
+            else:
+                low, high = int(part.min(initial=most)), int(part.max(initial=least))
+            if not (least <= low and high <= most):
+                worst = low if low < least else high
                 raise ProtocolError(
                     f"lane {segment.name!r} holds {worst}, of {addends} honest clients it is {least} to {most}"
                 )
