@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -13,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator import Aggregator, RoundRecord, RunFolder
+from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
 from fedlearn.errors import BadInput, CodecError, FedlearnError, NothingLearned
-from fedlearn.numerics import environment
 from fedlearn.protocol import FIRST_OPENER, Opened, OpenRequest, PartyView, RunPlan, TrainRequest, Update
 from fedlearn.secure import Plain
 from fedlearn.seeding import local_random
@@ -236,89 +234,6 @@ def test_a_worker_that_dies_every_time_makes_the_round_void(tmp_path):
     assert weights.tobytes() == toy_model().vector.tobytes()
 
 
-def test_a_run_folder_holds_the_whole_run(tmp_path):
-    folder = run_folder(tmp_path / "run", record=True)
-    _, history = train(toy_paillier(), folder=folder, evaluate=lambda model: {"accuracy": 0.5})
-    run = json.loads((folder.path / "run.json").read_text())
-    assert run["seed"] == 5
-    assert run["data_set"] == {"name": "toy"}
-    assert run["outcome"]["state"] == "done"
-    assert run["outcome"]["model_sha256"] == history.model_sha256
-    assert run["versions"]["numpy"] == np.__version__
-    model = (folder.path / "model.safetensors").read_bytes()
-    assert hashlib.sha256(model).hexdigest() == history.model_sha256
-    rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
-    assert [RoundRecord.from_dict(row) for row in rows] == history.rounds
-    assert rows[0]["accuracy"] == 0.5
-    assert {p.name for p in (folder.path / "checkpoint").iterdir()} == {
-        "round-000002.safetensors", "round-000003.safetensors",
-    }  # fmt: skip
-    assert not list(folder.path.rglob("*.tmp"))
-
-
-def test_a_session_on_a_machine_that_computes_otherwise_says_so(tmp_path):
-    folder = run_folder(tmp_path / "run")
-    train(folder=folder, rounds=1)
-    record = folder.path / "run.json"
-    run = json.loads(record.read_text())
-    assert run["numerics"] == [environment()]
-    log = folder.path / "run.log"
-    train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
-    assert json.loads(record.read_text())["numerics"] == [environment()]
-    assert "bits may change" not in log.read_text()
-    run["numerics"][0]["bits"]["libc"] = "musl 1.2"
-    record.write_text(json.dumps(run))
-    train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
-    assert len(json.loads(record.read_text())["numerics"]) == 2
-    assert "bits may change with this session" in log.read_text()
-    assert "musl 1.2 there" in log.read_text()
-    for damage in ("[]", '"what"', "[7]", '[{"bits": "what"}]'):
-        run["numerics"] = json.loads(damage)
-        record.write_text(json.dumps(run))
-        train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
-
-
-def test_a_folder_that_is_not_empty_is_refused(tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(BadInput, match="not empty"):
-        run_folder(tmp_path)
-    assert (tmp_path / "thesis.txt").read_text() == "mine"
-
-
-def test_resuming_gives_the_model_and_the_records_of_an_uninterrupted_run(tmp_path):
-    whole, uninterrupted = train(rounds=4)
-    _, before = train(rounds=2, folder=run_folder(tmp_path / "run"))
-    weights, history = train(rounds=4, folder=run_folder(tmp_path / "run", resume=True))
-    assert weights.tobytes() == whole.tobytes()
-    assert history.model_sha256 == uninterrupted.model_sha256
-    assert history.rounds[:2] == before.rounds
-    assert [record.train_loss for record in history.rounds] == [record.train_loss for record in uninterrupted.rounds]
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [RoundRecord.from_dict(row) for row in rows] == history.rounds
-
-
-def test_resuming_skips_a_damaged_checkpoint(tmp_path):
-    whole, _ = train(rounds=4)
-    train(rounds=3, folder=run_folder(tmp_path / "run"))
-    newest = tmp_path / "run" / "checkpoint" / "round-000003.safetensors"
-    newest.write_bytes(newest.read_bytes()[:100])
-    weights, _ = train(rounds=4, folder=run_folder(tmp_path / "run", resume=True))
-    assert weights.tobytes() == whole.tobytes()
-
-
-def test_resuming_with_another_configuration_is_refused(tmp_path):
-    train(folder=run_folder(tmp_path / "run"))
-    with pytest.raises(BadInput, match=r"cannot resume with seed=6, the run was started with 5"):
-        RunFolder(tmp_path / "run", {"seed": 6}, {"name": "toy"}, resume=True)
-    with pytest.raises(BadInput, match=r"cannot resume with seed=None, the run was started with 5"):
-        RunFolder(tmp_path / "run", {}, {"name": "toy"}, resume=True)
-    with pytest.raises(BadInput, match="no run to resume"):
-        RunFolder(tmp_path / "nothing", {"seed": 6}, {"name": "toy"}, resume=True)
-    (tmp_path / "run" / "run.json").write_text("[]")
-    with pytest.raises(BadInput, match="no run to resume"):
-        run_folder(tmp_path / "run", resume=True)
-
-
 @pytest.mark.parametrize(
     ("found", "says"),
     [({"clients_ok": 1.0}, "'clients_ok', which is a field"), ({"metrics": 1.0}, "'metrics', which"),
@@ -332,17 +247,6 @@ def test_a_metric_that_a_record_cannot_hold_ends_the_run_at_its_first_evaluation
     with pytest.raises(BadInput, match=re.escape(says)):
         aggregator.fit(InlinePool(toy_clients()), rounds=2)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_resumed_run_that_cannot_work_says_so_and_keeps_its_folder(tmp_path):
-    folder = run_folder(tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt), folder.opened():
-        raise KeyboardInterrupt  # before its first round
-    with pytest.raises(BadInput, match=r"outside the bound 0.0001"):
-        train(Plain(FixedPoint(bits=24, bound=1e-4, addends=16)), folder=run_folder(folder.path, resume=True))
-    outcome = json.loads((folder.path / "run.json").read_text())["outcome"]
-    assert outcome["state"] == "failed"
-    assert "outside the bound 0.0001" in outcome["reason"]
 
 
 def test_under_encryption_nobody_but_the_key_holder_can_read_an_update(tmp_path):
