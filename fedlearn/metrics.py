@@ -26,3 +26,10 @@ def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     logits = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
     return {"loss": float(losses.mean()), "accuracy": float((logits.argmax(axis=1) == labels).mean())}
+
+
+def confusion(said: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """How many of class i (rows) were taken for class j (columns), int64 (classes, classes). Arguments (n,)."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.asarray(labels).astype(np.int64), np.asarray(said)), 1)
+    return counts

@@ -1,14 +1,9 @@
-"""A trained model that answers: `fedlearn.load(RUN)` reads a run folder, or the model file in one.
-
-Beside model.safetensors, whose bytes are the weights alone, stands model.json, which says what they are: the model's
-class and arguments, its vocabulary, the names of its classes, and the version of the rules that make words of texts.
-"""
+"""A trained model that answers: `fedlearn.load(RUN)` reads a run folder, or the model file in one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,100 +13,141 @@ from fedlearn.autograd import no_grad
 from fedlearn.datasets import tokens
 from fedlearn.datasets.bags import encode_texts
 from fedlearn.datasets.corpus import Corpus
+from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.sequences import encode_in_order
-from fedlearn.datasets.text import Alphabet
-from fedlearn.datasets.vocabulary import Vocabulary, vocabulary_from_dict
-from fedlearn.errors import BadInput, FedlearnError
-from fedlearn.metrics import binary_metrics, class_metrics
-from fedlearn.models.base import Model
-from fedlearn.models.kinds import Characters, Sequences, Words
-from fedlearn.nn.spec import build
-from fedlearn.registry import importing_nothing
+from fedlearn.datasets.text import Alphabet, Script
+from fedlearn.errors import BadInput
+from fedlearn.metrics import binary_metrics, class_metrics, confusion
+from fedlearn.modelfile import Described, read_model
+from fedlearn.models.kinds import Characters, Features, Sequences, Words
 
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
-FORMAT = 1
-AT_ONCE = 4096  # texts
+AT_ONCE = 4096  # texts, or rows of numbers
 
 
-def described(scenario: str, model: Model, vocabulary: Mapping[str, Any], classes: Sequence[str]) -> bytes:
-    """The content of model.json. vocabulary: as for the run plan. classes: names of what the model tells apart."""
-    about = {
-        "format": FORMAT, "scenario": scenario, "model": model.spec(), "vocabulary": dict(vocabulary),
-        "classes": list(classes), "tokens": tokens.VERSION,
-    }  # fmt: skip
-    return (json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode()
-
-
-@dataclass(frozen=True, eq=False)
 class Trained:
-    """A model with its vocabulary. classes: what it tells apart, ham before spam. characters: those that it writes."""
+    """A model with what goes into it and what comes out. classes: what it tells apart, ham before spam."""
 
-    model: Model
-    classes: tuple[str, ...]
-    vocabulary: Vocabulary | None
-    characters: str
-    scenario: str
+    def __init__(self, about: Described):
+        self.about = about
+        self.model = about.model
+        self.classes = about.classes
+        self.scenario = about.scenario
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The name of the likeliest class of each text."""
-        return [self.classes[number] for number in self.predict_proba(texts).argmax(axis=1).tolist()]
+    def __repr__(self) -> str:
+        classes = f", tells apart {', '.join(self.classes)}" if self.classes else ""
+        return f"<Trained: {type(self.model).__name__} of {self.model.vector.size:,} weights{classes}>"
 
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+    def predict(self, inputs: Sequence[str] | np.ndarray) -> list[str]:
+        """The name of the likeliest class of each text, or of each row of numbers (n, d) as they stand in a file."""
+        return [self.classes[number] for number in self.predict_proba(inputs).argmax(axis=1).tolist()]
+
+    def predict_proba(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         """The probability of each class, float64 (n, classes), as the model estimates it."""
-        logits = self._logits(texts)
+        logits = self.logits(inputs)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
+
+    def logits(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
+        """float64 (n, classes): what `predict_proba` makes probabilities of. Of ham and spam the first is 0."""
+        if isinstance(inputs, str):
+            raise BadInput(f"{inputs[:40]!r} where a list of texts is meant: give [text]")
+        return self._judged(self._scaled(inputs) if self.model.reads is Features else inputs)
 
     def explain(self, text: str) -> list[tuple[str, float]]:
         """What each word of `text` adds to the logit of the last class, spam, most first: by leaving it out."""
         words = list(dict.fromkeys(tokens.tokenize(text)))
         without = [" ".join(token for token in tokens.tokenize(text) if token != word) for word in words]
-        logits = self._logits([text, *without])
+        logits = self._judged([text, *without])
         margins = logits[:, -1] - logits[:, :-1].max(axis=1)
         return sorted(zip(words, (margins[0] - margins[1:]).tolist(), strict=True), key=lambda pair: -pair[1])
 
-    def evaluate(self, corpus: Corpus) -> dict[str, float]:
-        """Loss in nats, accuracy and, of two classes, F1 on labelled messages; `BadInput` for other classes."""
-        if corpus.classes != self.classes:
-            raise BadInput(
-                f"{corpus.name} has classes {', '.join(corpus.classes)}, the model {', '.join(self.classes)}"
-            )
-        logits = self._logits(corpus.texts)
-        if len(self.classes) > 2:
-            return class_metrics(logits, corpus.labels)
-        return binary_metrics(logits[:, 1] - logits[:, 0], corpus.labels)
+    def evaluate(self, data: Corpus | Samples | Script) -> dict[str, Any]:
+        """How good it is on labelled messages or rows of numbers, or on a text: plain values by name.
+
+        `examples`, `loss` in nats, `accuracy` and, of two classes, `f1`; `confusion`, how many of each class (outer) it
+        took for each (inner); `users`, the same figures for each user, where they are known. Of a text `characters`,
+        `loss` in nats per character and `perplexity`. Raises `BadInput` for data of another kind or other classes.
+        """
+        if isinstance(data, Script):
+            return self._evaluated_text(data)
+        names = data.classes if isinstance(data, Corpus) else data.class_names
+        if names != self.classes:
+            raise BadInput(f"{data.name} has classes {', '.join(names)}, the model {', '.join(self.classes)}")
+        logits = self._of_samples(data) if isinstance(data, Samples) else self.logits(data.texts)
+        counts = confusion(logits.argmax(axis=1), data.labels, len(names)).tolist()
+        found = self._measured(logits, data.labels)
+        found["confusion"] = {of: dict(zip(names, row, strict=True)) for of, row in zip(names, counts, strict=True)}
+        if data.users is not None:
+            whose = np.array(data.users, object)
+            rows = {user: whose == user for user in sorted(set(data.users))}
+            found["users"] = {user: self._measured(logits[of], data.labels[of]) for user, of in rows.items()}
+        return found
 
     def generate(self, prompt: str, length: int = 300, temperature: float = 0.7, seed: int = 0) -> str:
         """What a character model writes after `prompt`; `BadInput` for other models and unknown characters."""
-        if self.model.reads is not Characters:
-            raise BadInput(f"a model of {self.scenario} does not write: take a run of shakespeare")
-        alphabet = Alphabet(self.characters)
-        model: Any = self.model
+        alphabet, model = self._writer("generate")
         return alphabet.decode(
             model.generate(alphabet.encode(prompt), length, temperature, np.random.default_rng(seed))
         )
 
-    def _logits(self, texts: Sequence[str]) -> np.ndarray:
-        """float64 (n, classes)."""
-        if isinstance(texts, str):
-            raise BadInput(f"{texts[:40]!r} where a list of texts is meant: give [text]")
-        if self.vocabulary is None or self.model.reads not in (Words, Sequences):
-            raise BadInput(f"a model of {self.scenario} does not judge texts: take a run of spam")
+    def _evaluated_text(self, script: Script) -> dict[str, Any]:
+        alphabet, model = self._writer("nats")
+        text = script.text.translate(dict.fromkeys(map(ord, set(script.text) - set(alphabet.characters))))
+        loss = float(model.nats(alphabet.encode(text)))
+        return {
+            "characters": len(text), "unknown characters": len(script.text) - len(text), "loss": loss,
+            "perplexity": math.exp(loss),
+        }  # fmt: skip
+
+    def _writer(self, needed: str) -> tuple[Alphabet, Any]:
+        if self.model.reads is not Characters or not hasattr(self.model, needed):
+            raise BadInput(f"a model of {self.scenario} does not write: take a run of shakespeare")
+        return Alphabet(self.about.characters), self.model
+
+    def _measured(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        two = len(self.classes) == 2
+        metrics = binary_metrics(logits[:, 1] - logits[:, 0], labels) if two else class_metrics(logits, labels)
+        return {"examples": len(labels), **metrics}
+
+    def _scaled(self, rows: Sequence[Any] | np.ndarray) -> np.ndarray:
+        """Rows of numbers as they stand in a file, as the model was given them; float32 (n, d)."""
+        try:
+            features = np.asarray(rows, np.float32)
+        except (TypeError, ValueError):
+            raise BadInput(f"a model of {self.scenario} judges rows of numbers: give an array (n, features)") from None
+        features = features.reshape(len(features), -1) if features.ndim else features[None, None]
+        scale = self.about.scale
+        if scale is None or not len(features):
+            return features
+        if features.shape[1] != len(scale.mean):
+            raise BadInput(f"rows of {features.shape[1]} numbers, the model reads {len(scale.mean)}: give those")
+        return scale.applied(features)
+
+    def _of_samples(self, samples: Samples) -> np.ndarray:
+        return self._judged(samples.features if samples.scaled else self._scaled(samples.features))
+
+    def _judged(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
+        """The logits of texts, or of rows that are scaled."""
         self.model.eval()
-        parts = [self._logits_of(texts[at : at + AT_ONCE]) for at in range(0, len(texts), AT_ONCE)]
+        parts = [self._outputs(inputs[at : at + AT_ONCE]) for at in range(0, len(inputs), AT_ONCE)]
         return np.concatenate([np.empty((0, len(self.classes))), *parts])
 
-    def _logits_of(self, texts: Sequence[str]) -> np.ndarray:
-        assert self.vocabulary is not None
-        unknown = np.zeros(len(texts), np.int8)
-        if self.model.reads is Words:
-            inputs: tuple[np.ndarray, ...] = encode_texts(texts, unknown, self.vocabulary).inputs
-        else:
-            corpus = Corpus("texts", tuple(texts), unknown, None, False, "", "")
-            inputs = encode_in_order(corpus, self.vocabulary).inputs
+    def _outputs(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         with no_grad():
-            outputs = self.model(*inputs).numpy().astype(np.float64)
-        return outputs if outputs.ndim == 2 else np.stack([np.zeros(len(texts)), outputs], axis=1)
+            outputs = self.model(*self._arrays(inputs)).numpy().astype(np.float64)
+        return outputs if outputs.ndim == 2 else np.stack([np.zeros(len(inputs)), outputs], axis=1)
+
+    def _arrays(self, inputs: Any) -> tuple[np.ndarray, ...]:
+        """What goes into the model."""
+        reads, vocabulary = self.model.reads, self.about.vocabulary
+        if reads is Features:
+            return (inputs,)
+        if vocabulary is None or reads not in (Words, Sequences):
+            raise BadInput(f"a model of {self.scenario} does not judge texts: take a run of spam")
+        unknown = np.zeros(len(inputs), np.int8)
+        if reads is Words:
+            return encode_texts(inputs, unknown, vocabulary).inputs
+        return encode_in_order(Corpus("texts", tuple(inputs), unknown, None, False, "", ""), vocabulary).inputs
 
 
 def load(run: str | Path) -> Trained:
@@ -120,51 +156,4 @@ def load(run: str | Path) -> Trained:
     A class of your own must have been imported before (`fedlearn.registry.trust`): nothing else is imported, and
     nothing is unpickled. Raises `BadInput` for files that are missing, damaged, of another version, or do not fit.
     """
-    path = Path(run).expanduser()
-    weights = path / WEIGHTS if path.is_dir() else path
-    about = _described_in(weights.with_name(DESCRIPTION))
-    with importing_nothing():
-        model = build(about["model"])
-    if not isinstance(model, Model):
-        raise BadInput(f"{weights.with_name(DESCRIPTION)} names {about['model']['class']}, which is no model")
-    model.load_state_dict(_weights_in(weights))
-    words = about["vocabulary"]
-    is_text = words.get("kind") == "characters"
-    vocabulary = None if is_text or not words else vocabulary_from_dict(words)
-    if vocabulary is not None and model.reads is Words and model.vocabulary is not None:
-        rows = dict(model.named_parameters())[model.vocabulary].shape[0]
-        if rows != len(vocabulary):
-            raise BadInput(
-                f"{path}: a vocabulary of {len(vocabulary)} words, its model one of {rows}: copy it once more"
-            )
-    return Trained(model, tuple(about["classes"]), vocabulary, words.get("characters", ""), str(about["scenario"]))
-
-
-def _described_in(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int}
-        if not isinstance(about, dict) or not all(isinstance(about.get(name), kind) for name, kind in kinds.items()):
-            raise ValueError("something is missing in it")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
-        raise BadInput(f"cannot read {path} ({reason}): give the folder of a finished run") from None
-    if about["format"] != FORMAT:
-        raise BadInput(f"{path} is of format {about['format']}, this program reads {FORMAT}: use the one that wrote it")
-    if about["tokens"] != tokens.VERSION:
-        raise BadInput(
-            f"{path}: words were made by rules {about['tokens']}, this program has {tokens.VERSION}: train once more"
-        )
-    return about
-
-
-def _weights_in(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as arrays_in
-
-    try:
-        return arrays_in(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"cannot read {path} ({error.strerror}): give the folder of a finished run") from None
-    except (SafetensorError, FedlearnError, ValueError, KeyError) as error:
-        raise BadInput(f"{path} is no whole safetensors file ({str(error)[:60]}): copy it once more") from None
+    return Trained(read_model(run))

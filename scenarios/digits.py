@@ -25,6 +25,7 @@ from fedlearn.datasets.examples import Arrays, View
 from fedlearn.datasets.partitions import Partitioner
 from fedlearn.errors import BadInput
 from fedlearn.metrics import class_metrics
+from fedlearn.modelfile import described
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features
 from fedlearn.seeding import stream
@@ -67,7 +68,7 @@ def run(options: Options) -> Outcome:
     if dealt and options.examples_per_client is not None:
         raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
     options = options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
-    samples, train, test = reading.samples(options)  # the test part is public and stays with this scenario
+    samples, train, test, scale = reading.samples(options)  # the test part is public and stays with this scenario
     readers = Readers(train.examples(), who_holds_what(options, train))
     exam = test.examples()
     model = build.model(options, Features(samples.features.shape[1], samples.classes))
@@ -76,9 +77,9 @@ def run(options: Options) -> Outcome:
         with no_grad():
             return class_metrics(model(*exam.inputs).numpy(), exam.targets)
 
-    folder = build.folder(
-        options, "digits", {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic}
-    )
+    about = {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic}
+    about |= {} if options.test_data is None else {"test_sha256": test.sha256}
+    folder = build.folder(options, "digits", about, described("digits", model, {}, samples.class_names, scale))
     aggregator = build.aggregator(options, model, readers, evaluate, folder, max_weight=options.examples_per_client)
     clients = build.infiltrated(options, readers, classes=samples.classes)
     history = aggregator.fit(build.pool(options, clients), options.rounds)

@@ -21,11 +21,11 @@ from fedlearn.datasets.dataset import CHARACTERS
 from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.text import Alphabet, Script, windows
 from fedlearn.errors import BadInput
+from fedlearn.modelfile import described
 from fedlearn.models.base import Model
 from fedlearn.models.chars import CharModel
 from fedlearn.models.kinds import Characters
 from fedlearn.seeding import stream
-from fedlearn.trained import described
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome

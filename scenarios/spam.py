@@ -26,10 +26,10 @@ from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
 from fedlearn.metrics import binary_metrics, class_metrics
+from fedlearn.modelfile import described
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind, Sequences, Words
 from fedlearn.seeding import stream
-from fedlearn.trained import described
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome

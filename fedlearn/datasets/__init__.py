@@ -141,7 +141,7 @@ def load(
     NAME is a `DataSet`, a class of such, or a function without arguments that returns the data.
     read: reads what stands at a path, as `how` says; None where no file can be read.
     """
-    if read is not None and (name_or_file == STANDARD_INPUT or _is_path(name_or_file)):
+    if read is not None and is_path(name_or_file):
         return read(name_or_file, how)
     if how is not None and how != Reading():
         raise BadInput(f"{name_or_file} is no file of yours: leave out the options that say how to read one")
@@ -157,9 +157,10 @@ def load(
     )
 
 
-def _is_path(name_or_file: str) -> bool:
-    """Whether something stands there; a named data set comes before a file of that name in this folder."""
-    return name_or_file not in DATASETS.entries and os.path.exists(os.path.expanduser(name_or_file))
+def is_path(name_or_file: str) -> bool:
+    """Whether files of the user's are meant; a named data set comes before a file of that name in this folder."""
+    there = name_or_file == STANDARD_INPUT or os.path.exists(os.path.expanduser(name_or_file))
+    return there and name_or_file not in DATASETS.entries
 
 
 def names_for(task: str) -> list[str]:

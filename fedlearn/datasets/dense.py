@@ -22,6 +22,24 @@ from fedlearn.seeding import stream
 
 
 @dataclass(frozen=True, eq=False)
+class Scale:
+    """How columns of numbers are brought to one size: less `mean` and divided by `deviation`, float32 (d,) each."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, public: np.ndarray) -> Self:
+        """That of PUBLIC rows (n, d), since nobody may see the clients'; a column that is constant is divided by 1."""
+        mean, deviation = public.mean(axis=0), public.std(axis=0)
+        return cls(mean, np.where(deviation > 0, deviation, np.float32(1.0)))
+
+    def applied(self, features: np.ndarray) -> np.ndarray:
+        """The rows (n, d), scaled."""
+        return (features - self.mean) / self.deviation
+
+
+@dataclass(frozen=True, eq=False)
 class Samples:
     """`features` float32 (n, d) with a class each, `labels` int64 (n,) in 0 .. classes - 1."""
 
@@ -36,6 +54,8 @@ class Samples:
     """Whose each row is, (n,), where that is known: the clients of --partition natural."""
     scaled: bool = True
     """Whether the features are of a size that models learn from, or as they stood in a user's file."""
+    named: tuple[str, ...] = ()
+    """What the classes are called, where they are not called 0, 1, ..."""
     notes: tuple[str, ...] = ()
     """What was guessed or left out while they were read."""
 
@@ -74,18 +94,18 @@ class Samples:
         whose = None if users is None else tuple(users)
         return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
 
-    def read_from(self, digest: str, classes: int, notes: tuple[str, ...]) -> Samples:
-        """The same, as they stood in a user's file of this SHA-256: unscaled."""
-        return replace(self, sha256=digest, classes=classes, scaled=False, notes=notes)
+    def read_from(self, digest: str, named: Sequence[str], notes: tuple[str, ...]) -> Samples:
+        """The same, as they stood in a user's file of this SHA-256: unscaled, with classes of these names."""
+        return replace(self, sha256=digest, classes=len(named), named=tuple(named), scaled=False, notes=notes)
 
-    def scaled_by(self, public: Samples) -> Samples:
-        """Each feature less its mean over `public` and divided by its deviation there; one that is constant by 1.
+    def scaled_as(self, scale: Scale) -> Samples:
+        """The same, with features brought to one size."""
+        return replace(self, features=scale.applied(self.features), scaled=True)
 
-        The public examples stand for all, since nobody may see the clients'.
-        """
-        mean, deviation = public.features.mean(axis=0), public.features.std(axis=0)
-        deviation = np.where(deviation > 0, deviation, np.float32(1.0))
-        return replace(self, features=(self.features - mean) / deviation, scaled=True)
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes 0, 1, ... are called."""
+        return self.named or tuple(map(str, range(self.classes)))
 
     def __len__(self) -> int:
         return len(self.labels)

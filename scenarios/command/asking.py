@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedlearn.errors import BadInput
+from scenarios.command.files import reads_a_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fedlearn.datasets import Reading
+    from fedlearn.trained import Trained
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of a finished run, or its model.safetensors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Trust = Annotated[
+    list[str] | None, typer.Option("--trust", help="FILE.py or module of your own that the run's model comes from.")
+]
 SHOWN = 3  # words of an explanation
 
 
@@ -23,16 +34,15 @@ def predict(
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A text a line, instead.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Which words spoke most for it.")] = False,
+    trusted: Trust = None,
     as_json: Json = False,
 ) -> None:
-    """What a trained filter says of texts: its class and how probable that is, a line a text."""
-    from fedlearn.trained import load
-
+    """What a trained model says of texts, or of rows of numbers: the class and how probable it is, a line each."""
     if texts and file is not None:
         raise BadInput(f"texts and --file {file}: give one of the two")
-    trained = load(run)
+    trained = _loaded(run, trusted)
     asked = list(texts) if texts else _lines(file)
-    odds = trained.predict_proba(asked)
+    odds = trained.predict_proba(asked if trained.about.vocabulary is not None else _rows(asked))
     lines = []
     for text, row in zip(asked, odds, strict=True):
         number = int(row.argmax())
@@ -43,30 +53,25 @@ def predict(
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
+@reads_a_file
 def evaluate(
     run: Run,
-    data: Annotated[str, typer.Option("--data", help="Labelled messages: a name, or files of your own.")],
+    data: Annotated[
+        str, typer.Option("--data", help="What to measure it on: a data set by name, or files of your own.")
+    ],
+    how: Reading,
+    trusted: Trust = None,
     as_json: Json = False,
 ) -> None:
-    """How good a trained filter is on labelled messages, and for each user where they are known."""
-    import numpy as np
+    """How good a trained model is on labelled data: what it takes for what, and for whom, where users are known."""
+    from scenarios.command.evaluation import data_for, notes, tables
 
-    from fedlearn.datasets import Reading, load_corpus
-    from fedlearn.trained import load
-
-    trained = load(run)
-    own = () if trained.classes == ("ham", "spam") else trained.classes
-    corpus = load_corpus(data, Reading(labels=own) if own else None)
-    found: dict[str, Any] = {"messages": len(corpus), **trained.evaluate(corpus)}
-    right = np.array(trained.predict(corpus.texts)) == np.array(corpus.classes)[corpus.labels]
-    for user in sorted(set(corpus.users or ())):
-        found[f"accuracy of {user}"] = float(right[np.array(corpus.users, object) == user].mean())
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    width = max(map(len, found))
-    for name, value in found.items():
-        typer.echo(f"{name:>{width}}  {value:,}" if isinstance(value, int) else f"{name:>{width}}  {value:.4f}")
+    trained = _loaded(run, trusted)
+    measured_on = data_for(trained, data, how)
+    for note in notes(run, measured_on):
+        typer.echo(f"note: {note}", err=True)
+    found = trained.evaluate(measured_on)
+    typer.echo(json.dumps(found) if as_json else "\n".join(tables(found)))
 
 
 def generate(
@@ -75,11 +80,20 @@ def generate(
     length: Annotated[int, typer.Option(help="Characters.", min=1, max=10**6)] = 300,
     temperature: Annotated[float, typer.Option(help="Near 0 the likeliest, above 1 wild.")] = 0.7,
     seed: Annotated[int, typer.Option(help="Of the draws.", min=0)] = 0,
+    trusted: Trust = None,
 ) -> None:
     """What a trained character model writes."""
+    typer.echo(prompt.lstrip("\n") + _loaded(run, trusted).generate(prompt, length, temperature, seed))
+
+
+def _loaded(run: Path, trusted: list[str] | None) -> Trained:
+    """The model; trusted: modules and files that it may be of."""
+    from fedlearn.registry import trust
     from fedlearn.trained import load
 
-    typer.echo(prompt.lstrip("\n") + load(run).generate(prompt, length, temperature, seed))
+    for place in trusted or ():
+        trust(place)
+    return load(run)
 
 
 def _lines(file: Path | None) -> list[str]:
@@ -88,6 +102,20 @@ def _lines(file: Path | None) -> list[str]:
 
     source = opened("-" if file is None else str(file))
     return decoded(source.data, None, source.name)[0].replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def _rows(lines: list[str]) -> np.ndarray:
+    """Numbers, with commas, semicolons or blanks between them; float64 (n, d)."""
+    import numpy as np
+
+    rows = [[number for number in re.split(r"[,;\s]+", line.strip()) if number] for line in lines]
+    odd = next((row for row in rows if len(row) != len(rows[0])), None)
+    if odd is not None:
+        raise BadInput(f"a row of {len(odd)} numbers, the first one has {len(rows[0])}: give each as many")
+    try:
+        return np.array([[float(number) for number in row] for row in rows])
+    except ValueError as error:
+        raise BadInput(f"{error}: give rows of numbers, as 5.1,3.5,1.4,0.2") from None
 
 
 def _words(explained: list[tuple[str, float]], number: int) -> list[str]:

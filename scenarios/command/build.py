@@ -21,6 +21,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
+from fedlearn.modelfile import DESCRIPTION
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind
@@ -31,7 +32,6 @@ from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
-from fedlearn.trained import DESCRIPTION
 from scenarios.command.config import run_toml
 from scenarios.command.options import ABOUT, NOT_CONFIGURATION, Options, flag
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedlearn.errors import BadInput
-from scenarios.command.options import ABOUT, flag
+from scenarios.command.files import reads_a_file
 
 if TYPE_CHECKING:
     from fedlearn.datasets import Reading
 
-SAID = ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "skip_bad")
 SHOWN = 300  # characters of a text
 
 app = typer.Typer(help="Data sets: what there is, what is in them, how to get them.", no_args_is_help=True)
-
-
-def _option(name: str) -> Any:
-    return typer.Option(flag(name), help=ABOUT[name].help)
 
 
 @app.command("list")
@@ -36,20 +31,15 @@ def list_sets() -> None:
 
 
 @app.command()
+@reads_a_file
 def show(
     name: Annotated[str, typer.Argument(help="A data set by name, or files of your own; - is standard input.")],
-    text_column: Annotated[str | None, _option("text_column")] = None,
-    label_column: Annotated[str | None, _option("label_column")] = None,
-    user_column: Annotated[str | None, _option("user_column")] = None,
-    spam_label: Annotated[str | None, _option("spam_label")] = None,
-    labels: Annotated[str | None, _option("labels")] = None,
-    encoding: Annotated[str | None, _option("encoding")] = None,
-    skip_bad: Annotated[bool, _option("skip_bad")] = False,
+    how: Reading,
 ) -> None:
     """What is in a data set: counts by class and user, words; texts only where they are not private."""
     from fedlearn.datasets.catalog import show
 
-    about = show(name, _how(locals()))
+    about = show(name, how)
     typer.secho(about.name, bold=True)
     typer.echo(f"  {about.source}")
     typer.echo(f"  sha256 {about.sha256}")
@@ -60,32 +50,19 @@ def show(
 
 
 @app.command()
+@reads_a_file
 def convert(
     source: Annotated[str, typer.Argument(help="Messages of your own in any form; - is standard input.")],
     target: Annotated[Path, typer.Argument(help="A new file: a table with tabs, label, text and user.")],
-    text_column: Annotated[str | None, _option("text_column")] = None,
-    label_column: Annotated[str | None, _option("label_column")] = None,
-    user_column: Annotated[str | None, _option("user_column")] = None,
-    spam_label: Annotated[str | None, _option("spam_label")] = None,
-    labels: Annotated[str | None, _option("labels")] = None,
-    encoding: Annotated[str | None, _option("encoding")] = None,
-    skip_bad: Annotated[bool, _option("skip_bad")] = False,
+    how: Reading,
 ) -> None:
     """Write messages as one table, a line a message, that every program reads."""
     from fedlearn.datasets import load_corpus
     from fedlearn.datasets.files.writing import write_table
 
-    corpus = load_corpus(source, _how(locals()))
+    corpus = load_corpus(source, how)
     write_table(corpus, target)
     typer.echo("; ".join([f"{target}: {len(corpus):,} messages", *corpus.notes]))
-
-
-def _how(given: dict[str, Any]) -> Reading:
-    """What was said of the file."""
-    from scenarios.command.options import Options
-    from scenarios.command.reading import how
-
-    return how(Options(**{name: value for name, value in given.items() if name in SAID}))
 
 
 def _one_line(text: str) -> str:

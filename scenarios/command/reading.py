@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from fedlearn.datasets import Corpus, Reading, load_corpus, load_samples, load_script, split
-from fedlearn.datasets.dense import Samples, split_samples
+from fedlearn.datasets.dense import Samples, Scale, split_samples
 from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
@@ -20,8 +21,8 @@ HELD_OUT, HELD_OUT_OF_TEXT = 0.2, 0.1
 MESSAGES: dict[str, Any] = dict.fromkeys(
     ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "test_data")
 ) | {"skip_bad": False, "test_fraction": Varies(f"{HELD_OUT}, or --test-data")}
-NUMBERS: dict[str, Any] = dict.fromkeys(("label_column", "user_column", "labels", "encoding")) | {
-    "skip_bad": False, "test_fraction": HELD_OUT,
+NUMBERS: dict[str, Any] = dict.fromkeys(("label_column", "user_column", "labels", "encoding", "test_data")) | {
+    "skip_bad": False, "test_fraction": Varies(f"{HELD_OUT}, or --test-data"),
 }  # fmt: skip
 TEXT: dict[str, Any] = {"encoding": None, "test_fraction": HELD_OUT_OF_TEXT}
 
@@ -53,18 +54,41 @@ def messages(options: Options) -> tuple[Corpus, Corpus, Corpus]:
     return whole, train, test
 
 
-def samples(options: Options) -> tuple[Samples, Samples, Samples]:
-    """(all, train, test) of numbers in classes; those of a user's file scaled as the public test part says."""
+def samples(options: Options) -> tuple[Samples, Samples, Samples, Scale | None]:
+    """(all, train, test) of numbers in classes, and how they are scaled: those of a user's file as the test part says.
+
+    Raises `BadInput` for --test-fraction beside --test-data.
+    """
     whole = load_samples(options.data, how(options))
-    train, test = split_samples(whole, options.test_fraction, options.seed)
-    notes = list(whole.notes)
+    if options.test_data is None:
+        fraction = HELD_OUT if options.test_fraction is None else options.test_fraction
+        train, test = split_samples(whole, fraction, options.seed)
+    else:
+        train, test = whole, _own_test_samples(whole, options)
+    notes, scale = list(whole.notes), None
     if not whole.scaled:
-        train, test = train.scaled_by(test), test.scaled_by(test)
+        scale = Scale.of(test.features)
+        train, test = train.scaled_as(scale), test.scaled_as(scale)
         notes.append("columns scaled to mean 0 and deviation 1 of the test part")
     sizes = f"{len(train):,} to train, {len(test):,} to test"
     of = f"{len(whole):,} rows of {whole.features.shape[1]} features in {whole.classes} classes"
     log.log(TOLD, "%s: %s", whole.name, "; ".join([of, sizes, *notes]))
-    return whole, train, test
+    return whole, train, test, scale
+
+
+def _own_test_samples(whole: Samples, options: Options) -> Samples:
+    """Rows of a file of their own, with the classes of the others; none of them may be among those to train on."""
+    _check_held_out_once(options)
+    test = load_samples(str(options.test_data), replace(how(options), labels=whole.class_names))
+    if test.features.shape[1] != whole.features.shape[1]:
+        raise BadInput(
+            f"{test.name} has {test.features.shape[1]} features and {whole.name} {whole.features.shape[1]}: "
+            "give the same columns"
+        )
+    both = {row.tobytes() for row in whole.features} & {row.tobytes() for row in test.features}
+    if both:
+        raise BadInput(f"{len(both):,} rows of {test.name} are in {whole.name} too: take them out of one of the two")
+    return test
 
 
 def text(options: Options) -> tuple[Script, Script, Script]:
@@ -78,13 +102,17 @@ def text(options: Options) -> tuple[Script, Script, Script]:
 
 def _without(whole: Corpus, test: Corpus, options: Options) -> Corpus:
     """What to train on where test data are a file of their own: what is not in both."""
-    if options.test_fraction is not None:
-        raise BadInput("--test-data and --test-fraction both say what is held out: give one of the two")
+    _check_held_out_once(options)
     distinct, known = whole.without_duplicates(), set(test.texts)
     train = distinct.take(i for i, text in enumerate(distinct.texts) if text not in known)
     if len(set(train.labels.tolist())) < len(whole.classes):
         raise BadInput(f"{whole.name}: without what is in {test.name} too, a label is missing: give other data")
     return train
+
+
+def _check_held_out_once(options: Options) -> None:
+    if options.test_fraction is not None:
+        raise BadInput("--test-data and --test-fraction both say what is held out: give one of the two")
 
 
 def _told(corpus: Corpus, distinct: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fedlearn.datasets import Reading, load_samples
+from fedlearn.datasets.dense import Scale
 from fedlearn.errors import BadInput, DataError
 
 RNG = np.random.default_rng(0)
@@ -98,12 +99,13 @@ def test_bad_rows_are_counted(tmp_path):
 def test_public_examples_say_how_all_are_scaled(tmp_path):
     samples = read(tmp_path, saved(X=np.c_[X * 1000 + 5, np.ones(40)], y=Y))
     public, private = samples.take(np.arange(10)), samples.take(np.arange(10, 40))
-    scaled = public.scaled_by(public)
+    scale = Scale.of(public.features)
+    scaled = public.scaled_as(scale)
     assert scaled.scaled
     assert np.allclose(scaled.features[:, :3].mean(axis=0), 0, atol=1e-5)
     assert np.allclose(scaled.features[:, :3].std(axis=0), 1, atol=1e-5)
     expected = (private.features[:, 0] - public.features[:, 0].mean()) / public.features[:, 0].std()
-    assert np.allclose(private.scaled_by(public).features[:, 0], expected)
+    assert np.allclose(private.scaled_as(scale).features[:, 0], expected)
 
 
 LYING = one(X).replace(b"(40, 3)", b"(9000000000, 3)".ljust(7))

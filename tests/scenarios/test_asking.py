@@ -15,7 +15,7 @@ import pytest
 import fedlearn
 from fedlearn.datasets import load_corpus
 from fedlearn.errors import BadInput
-from fedlearn.trained import DESCRIPTION, WEIGHTS
+from fedlearn.modelfile import DESCRIPTION, WEIGHTS
 from scenarios.command.main import main
 
 
@@ -62,8 +62,8 @@ def test_an_explanation_is_what_each_word_adds(folder):
     text = "prize money for mum"
     words = dict(trained.explain(text))
     assert set(words) == {"prize", "money", "for", "mum"}
-    bias = trained._logits([""])[0, 1]
-    assert np.isclose(sum(words.values()) + bias, trained._logits([text])[0, 1], atol=1e-4)  # a linear model
+    bias = trained.logits([""])[0, 1]
+    assert np.isclose(sum(words.values()) + bias, trained.logits([text])[0, 1], atol=1e-4)  # a linear model
     assert list(words.values()) == sorted(words.values(), reverse=True)
 
 
@@ -105,15 +105,6 @@ def test_texts_are_asked_about_as_arguments_in_a_file_and_on_standard_input(fold
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"label", "probability", "text", "words"}
     assert command("predict", "--run", folder, "a", "--file", tmp_path / "texts") == 2
-
-
-def test_a_run_is_measured_on_other_messages(folder, tmp_path, capsys):
-    (tmp_path / "mail.csv").write_text("label,text,user\nspam,win a prize now,bob\nham,see you at nine,sue\n")
-    assert command("evaluate", "--run", folder, "--data", tmp_path / "mail.csv", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"messages", "loss", "accuracy", "f1", "accuracy of bob", "accuracy of sue"}
-    assert command("evaluate", "--run", folder, "--data", "sample") == 0
-    assert "accuracy of bob" in capsys.readouterr().out
 
 
 def changed(folder: Path, **values: object) -> None:

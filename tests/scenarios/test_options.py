@@ -27,7 +27,7 @@ READING = {
     "test_fraction",
     "test_data",
 }
-NUMBERS = READING - {"text_column", "spam_label", "test_data"}
+NUMBERS = READING - {"text_column", "spam_label"}
 TEXT = {"data", "dim"} | TRAINING
 TAKEN = {
     "spam": FEDERATION | READING | {"dim", "vocabulary"},

@@ -169,7 +169,7 @@ def _samples(
     if names != [str(i) for i in range(len(names))]:
         notes = [*notes, f"classes {', '.join(names[:6])}{'...' if len(names) > 6 else ''}"]
     samples = Samples.of(source.name, features, classes, source=f"file {source.name}", users=users)  # type: ignore[arg-type]
-    return samples.read_from(source.sha256, len(names), tuple(notes))
+    return samples.read_from(source.sha256, names, tuple(notes))
 
 
 def _in_order(value: str) -> tuple[float, str]:

@@ -1,0 +1,137 @@
+"""A model on disk that says what it is: model.safetensors holds the weights alone, model.json beside it the rest.
+
+model.json names the model's class and its arguments, its vocabulary, its classes, how columns of numbers are scaled,
+and the version of the rules that make words of texts. So `model_sha256`, the hash of model.safetensors, is that of the
+weights. Nothing in either file is run or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlearn.datasets import tokens
+from fedlearn.datasets.dense import Scale
+from fedlearn.datasets.vocabulary import Vocabulary, vocabulary_from_dict
+from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.models.base import Model
+from fedlearn.nn.spec import build
+from fedlearn.registry import importing_nothing
+
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+FORMAT = 1
+LARGEST = 2**26  # bytes of a description: it holds a word list at most
+CHARACTERS = "characters"  # the kind of a vocabulary that is an alphabet
+
+
+def described(
+    scenario: str, model: Model, vocabulary: Mapping[str, Any], classes: Sequence[str], scale: Scale | None = None
+) -> bytes:
+    """The content of model.json. vocabulary: as for the run plan. classes: names of what the model tells apart."""
+    about: dict[str, Any] = {
+        "format": FORMAT, "scenario": scenario, "model": model.spec(), "vocabulary": dict(vocabulary),
+        "classes": list(classes), "tokens": tokens.VERSION,
+    }  # fmt: skip
+    if scale is not None:
+        about["scale"] = {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}
+    return (json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a model file says, checked: the model with its weights, and what goes into it and comes out.
+
+    characters: the alphabet of a model of characters, else "". scale: of models that read columns of numbers.
+    """
+
+    scenario: str
+    model: Model
+    classes: tuple[str, ...]
+    vocabulary: Vocabulary | None
+    characters: str
+    scale: Scale | None
+
+
+def read_model(run: str | Path) -> Described:
+    """The model of a run folder, or of a model.safetensors with its model.json beside it.
+
+    Raises `BadInput` for files that are missing, damaged, of another version, or do not fit one another.
+    """
+    path = Path(run).expanduser()
+    weights = path / WEIGHTS if path.is_dir() else path
+    beside = weights.with_name(DESCRIPTION)
+    about = _described_in(beside)
+    with importing_nothing():
+        model = build(about["model"])
+    if not isinstance(model, Model):
+        raise BadInput(f"{beside} names {about['model']['class']}, which is no model")
+    model.load_state_dict(weights_in(weights))
+    words = about["vocabulary"]
+    is_text = words.get("kind") == CHARACTERS
+    vocabulary = None if is_text or not words else vocabulary_from_dict(words)
+    _check_rows(model, vocabulary, path)
+    characters = str(words.get("characters", "")) if is_text else ""
+    return Described(
+        about["scenario"], model, tuple(map(str, about["classes"])), vocabulary, characters, _scale_in(about, beside)
+    )
+
+
+def weights_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file by name; `BadInput` for one that is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}): give the folder of a finished run") from None
+    except (SafetensorError, FedlearnError, ValueError, KeyError) as error:
+        raise BadInput(f"{path} is no whole safetensors file ({str(error)[:60]}): copy it once more") from None
+
+
+def _described_in(path: Path) -> dict[str, Any]:
+    kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int}
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"more than {LARGEST >> 20} MiB")
+        about: dict[str, Any] = json.loads(content)
+        if not isinstance(about, dict) or not all(isinstance(about.get(name), kind) for name, kind in kinds.items()):
+            raise ValueError("something is missing in it")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
+        raise BadInput(f"cannot read {path} ({reason}): give the folder of a finished run") from None
+    if about["format"] != FORMAT:
+        raise BadInput(f"{path} is of format {about['format']}, this program reads {FORMAT}: use the one that wrote it")
+    if about["tokens"] != tokens.VERSION:
+        raise BadInput(
+            f"{path}: words were made by rules {about['tokens']}, this program has {tokens.VERSION}: train once more"
+        )
+    return about
+
+
+def _check_rows(model: Model, vocabulary: Vocabulary | None, path: Path) -> None:
+    if vocabulary is None or model.vocabulary is None:
+        return
+    rows = dict(model.named_parameters())[model.vocabulary].shape[0]
+    if rows != len(vocabulary):
+        raise BadInput(f"{path}: a vocabulary of {len(vocabulary)} words, its model one of {rows}: copy it once more")
+
+
+def _scale_in(about: Mapping[str, Any], path: Path) -> Scale | None:
+    if "scale" not in about:
+        return None
+    try:
+        mean, deviation = (np.array(about["scale"][name], np.float32) for name in ("mean", "deviation"))
+    except (TypeError, KeyError, ValueError):
+        mean = deviation = np.zeros(0, np.float32)
+    fits = mean.ndim == 1 and mean.shape == deviation.shape and np.isfinite(mean).all() and (deviation > 0).all()
+    if not len(mean) or not fits:
+        raise BadInput(f"{path}: its scale is no mean and deviation of each column: copy it once more")
+    return Scale(mean, deviation)
