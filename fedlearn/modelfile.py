@@ -62,8 +62,9 @@ def read_model(run: str | Path) -> Described:
 
     Raises `BadInput` for files that are missing, damaged, of another version, or do not fit one another.
     """
-    path = Path(run).expanduser()
-    weights = path / WEIGHTS if path.is_dir() else path
+    weights = weights_file(run)
+    if not Path(run).expanduser().exists():
+        raise BadInput(f"{run} does not exist: give the folder of a finished run, or its {WEIGHTS}")
     beside = weights.with_name(DESCRIPTION)
     about = _described_in(beside)
     with importing_nothing():
@@ -74,11 +75,17 @@ def read_model(run: str | Path) -> Described:
     words = about["vocabulary"]
     is_text = words.get("kind") == CHARACTERS
     vocabulary = None if is_text or not words else vocabulary_from_dict(words)
-    _check_rows(model, vocabulary, path)
+    _check_rows(model, vocabulary, beside)
     characters = str(words.get("characters", "")) if is_text else ""
     return Described(
         about["scenario"], model, tuple(map(str, about["classes"])), vocabulary, characters, _scale_in(about, beside)
     )
+
+
+def weights_file(run: str | Path) -> Path:
+    """Where the weights are: in a run folder, or the file that is named."""
+    path = Path(run).expanduser()
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def weights_in(path: Path) -> dict[str, np.ndarray]:

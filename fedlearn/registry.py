@@ -163,7 +163,7 @@ def trust(place: str) -> None:
 def _not_trusted(place: str) -> BadInput:
     return BadInput(
         f"{place} is named by a file of others, and no code is run because of that: "
-        f"import it first yourself, or where it is yours give --trust {place}"
+        f"import it first yourself, or where it is yours give --trust {place}, and to a run --model {place}:CLASS"
     )
 
 

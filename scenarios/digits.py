@@ -32,6 +32,7 @@ from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 
 CLIENTS = {False: 1000, True: 100}  # by whether --partition deals the data
@@ -68,10 +69,13 @@ def run(options: Options) -> Outcome:
     if dealt and options.examples_per_client is not None:
         raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
     options = options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
-    samples, train, test, scale = reading.samples(options)  # the test part is public and stays with this scenario
+    begun = start(options, TAKES.reads)
+    samples, train, test, scale = reading.samples(
+        options, begun.classes, begun.scale
+    )  # the test part is public and stays with this scenario
     readers = Readers(train.examples(), who_holds_what(options, train))
     exam = test.examples()
-    model = build.model(options, Features(samples.features.shape[1], samples.classes))
+    model = begun.model(Features(samples.features.shape[1], samples.classes), samples.class_names)
 
     def evaluate(model: Model) -> dict[str, float]:
         with no_grad():

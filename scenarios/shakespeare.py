@@ -29,6 +29,7 @@ from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 from scenarios.pictures import curves, draw
 from scenarios.texts import about, at_hand, readable
@@ -52,11 +53,12 @@ TAKES = for_federation(
 def run(options: Options) -> Outcome:
     options = TAKES.fill(options).filled(data=at_hand("shakespeare"))
     script, private, public = reading.text(options)
-    alphabet = Alphabet(public.text + " \n")
-    exam = alphabet.encode(public.text)
+    begun = start(options, TAKES.reads)
+    alphabet = Alphabet((begun.characters or public.text) + " \n")
+    exam = alphabet.encode(readable(public.text, alphabet))
     clients, options = who_speaks(options, private, alphabet)
     options = options.filled(cohort=min(COHORT, len(clients)))
-    model = build.model(options, Characters(len(alphabet)))
+    model = begun.model(Characters(len(alphabet)))
 
     def evaluate(model: Model) -> dict[str, float]:
         with threadpool_limits(1):

@@ -17,7 +17,7 @@ import numpy as np
 
 from clients import Client
 from fedlearn.autograd import no_grad
-from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus
+from fedlearn.datasets import PARTITIONS, Corpus
 from fedlearn.datasets.bags import encode
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.datasets.examples import Examples
@@ -33,6 +33,7 @@ from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,12 @@ TAKES = for_federation(
 
 def run(options: Options) -> Outcome:
     options = TAKES.fill(options)
-    corpus, train, test = reading.messages(options)  # the test part is public and stays with this scenario
-    vocabulary = VOCABULARIES.parse(options.vocabulary)
-    kind = build.model_class(options, TAKES.reads).reads
-    words_of, samples = READ[kind]
+    begun = start(options, TAKES.reads)
+    corpus, train, test = reading.messages(options, begun.classes)  # the test part is public and stays here
+    vocabulary = begun.vocabulary()
+    words_of, samples = READ[begun.reads]
     classes = len(corpus.classes)
-    if classes > 2 and kind is Words:
+    if classes > 2 and begun.reads is Words:
         raise BadInput(
             f"--labels of {classes} classes, and model {options.model} tells two apart: take --model sequence"
         )
@@ -73,7 +74,7 @@ def run(options: Options) -> Outcome:
     names = names_of(len(parts), train, options.partition)
     clients = [Client(name, mails.take(part)) for name, part in zip(names, parts, strict=True)]
 
-    model = build.model(options, samples(vocabulary, classes))
+    model = begun.model(samples(vocabulary, classes), corpus.classes)
 
     def evaluate(model: Model) -> dict[str, float]:
         with no_grad():

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -21,7 +21,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
-from fedlearn.modelfile import DESCRIPTION
+from fedlearn.modelfile import DESCRIPTION, weights_file
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind
@@ -50,25 +50,31 @@ OWN: dict[str, Registry] = {  # options that may name a class of the user's own
 }  # fmt: skip
 
 
+NAMES_FILE: dict[str, Callable[[str], str]] = {  # options that may name another file: which, or ""
+    "vocabulary": lambda value: value.partition(":")[2], "from_": lambda value: str(weights_file(value)),
+}  # fmt: skip
+
+
 def configuration(options: Options, scenario: str) -> dict[str, Any]:
     """All that decides the run's numbers, the contents of the user's files among them."""
-    values = {name: getattr(options, name) for name in ABOUT if name not in NOT_CONFIGURATION}
-    for name, value in list(values.items()):
-        digest = _digest_of_files(name, value) if isinstance(value, str) else ""
-        if digest:
-            values[f"{name}_sha256"] = digest
-    return {"scenario": scenario} | values
+    values: dict[str, Any] = {"scenario": scenario}
+    for name in ABOUT:
+        if name not in NOT_CONFIGURATION:
+            value, key = getattr(options, name), name.rstrip("_")
+            values[key] = value
+            digest = _digest_of_files(name, value) if isinstance(value, str) else ""
+            values |= {f"{key}_sha256": digest} if digest else {}
+    return values
 
 
 def _digest_of_files(name: str, value: str) -> str:
     """SHA-256 of the files that an option names beside its data, or ""."""
     files: list[Path] = []
+    argument: str | None = NAMES_FILE[name](value) if name in NAMES_FILE else None
     if name in OWN:
         thing, argument = OWN[name].split(value)
         if ":" in thing:
             files.append(Path(inspect.getfile(OWN[name].load(thing))))
-    else:
-        argument = value.partition(":")[2] if name == "vocabulary" else None
     if argument and (file := Path(argument).expanduser()).is_file():
         files.append(file)
     if not files:

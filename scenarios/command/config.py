@@ -9,7 +9,7 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 from fedlearn.spec import did_you_mean
-from scenarios.command.options import ABOUT, Options
+from scenarios.command.options import ABOUT, Options, flag
 
 RUN_TOML = "run.toml"
 SCENARIO = "scenario"
@@ -29,15 +29,15 @@ def read_config(path: Path) -> dict[str, str]:
         raise BadInput(f"cannot read {path} ({reason}): give a TOML file of options") from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is no TOML: {error}; write each option as name = value, texts in quotes") from None
-    known = [SCENARIO, *(name for name in ABOUT if name not in PLACES)]
+    known = {SCENARIO: SCENARIO} | {_key(name): name for name in ABOUT if name not in PLACES}
     texts = {}
     for key, value in values.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            raise BadInput(f"{path} has an unknown option {key}{did_you_mean(name, known)}: take it out")
+        typed = key.replace("_", "-")
+        if typed not in known:
+            raise BadInput(f"{path} has an unknown option {key}{did_you_mean(typed, known)}: take it out")
         if not isinstance(value, str | int | float):
             raise BadInput(f"{path}: {key} is {value!r}, one text, number, true or false is needed")
-        texts[name] = _text(value)
+        texts[known[typed]] = _text(value)
     return texts
 
 
@@ -45,8 +45,13 @@ def run_toml(options: Options, scenario: str) -> str:
     """A file that repeats this run when it is given with --config: whatever is not at its default."""
     said = {name: value for name, value in options.said() if name not in PLACES}
     lines = [f"# fedlearn run --config {RUN_TOML}", f"{SCENARIO} = {json.dumps(scenario)}"]
-    lines += [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in {"seed": options.seed, **said}.items()]
+    lines += [f"{_key(name)} = {_toml(value)}" for name, value in {"seed": options.seed, **said}.items()]
     return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """An option in a file: as it is typed, without the dashes."""
+    return flag(name).removeprefix("--")
 
 
 def _text(value: str | int | float) -> str:

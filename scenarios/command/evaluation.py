@@ -13,15 +13,14 @@ from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Script
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
-
-SPAM_OR_HAM = ("ham", "spam")
+from scenarios.command.reading import SPAM_OR_HAM
 
 
 def data_for(trained: Trained, data: str, how: Reading) -> Corpus | Samples | Script:
     """The data of this name or path, of the kind that the model reads, with its classes in their order."""
     if trained.model.reads is Characters:
         return load_script(data, how)
-    own = how.labels is None and trained.classes != SPAM_OR_HAM and is_path(data)
+    own = (how.labels, how.spam_label) == (None, None) and trained.classes != SPAM_OR_HAM and is_path(data)
     how = replace(how, labels=trained.classes) if own else how
     return load_samples(data, how) if trained.model.reads is Features else load_corpus(data, how)
 

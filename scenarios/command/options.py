@@ -52,8 +52,8 @@ class About:
 
 
 def flag(name: str) -> str:
-    """An option as it is typed."""
-    return f"--{name.replace('_', '-')}"
+    """An option as it is typed. Words that mean something in Python, as `from_`, end with a `_` there."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,10 @@ class Options:
         float | Any, About("Part of the data that is held out, to measure with.", READ, "X", above=0, most=0.9)
     ] = None
     test_data: Annotated[str | None, About("Your own held-out data, instead of a part.", READ, "FILE|FOLDER")] = None
+    from_: Annotated[
+        str | None,
+        About("Trained model to go on from, with its vocabulary and classes.", LEARN, "DIR|MODEL.safetensors"),
+    ] = None
     model: Annotated[str | Any, About("Model by name, or your own.", LEARN, "NAME|FILE.py:CLASS")] = None
     dim: Annotated[
         int | Any,

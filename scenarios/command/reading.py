@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from fedlearn.datasets import Corpus, Reading, load_corpus, load_samples, load_script, split
+from fedlearn.datasets import Corpus, Reading, is_path, load_corpus, load_samples, load_script, split
 from fedlearn.datasets.dense import Samples, Scale, split_samples
 from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput
@@ -16,6 +16,7 @@ from scenarios.command.takes import Varies
 
 log = logging.getLogger(__name__)
 
+SPAM_OR_HAM = ("ham", "spam")
 HELD_OUT, HELD_OUT_OF_TEXT = 0.2, 0.1
 # The options of scenarios that read messages, numbers or a text, with their defaults.
 MESSAGES: dict[str, Any] = dict.fromkeys(
@@ -27,8 +28,14 @@ NUMBERS: dict[str, Any] = dict.fromkeys(("label_column", "user_column", "labels"
 TEXT: dict[str, Any] = {"encoding": None, "test_fraction": HELD_OUT_OF_TEXT}
 
 
-def how(options: Options) -> Reading:
-    """What the user says of files."""
+def how(options: Options, data: str = "", classes: tuple[str, ...] | None = None) -> Reading:
+    """What the user says of files. classes: the labels of files at `data`, where a trained model says them."""
+    said = _said(options)
+    own = said.labels is None and said.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
+    return replace(said, labels=classes) if own else said
+
+
+def _said(options: Options) -> Reading:
     return Reading(
         options.text_column, options.label_column, options.user_column, options.spam_label,
         None if options.labels is None else tuple(label.strip() for label in options.labels.split(",")),
@@ -36,17 +43,17 @@ def how(options: Options) -> Reading:
     )  # fmt: skip
 
 
-def messages(options: Options) -> tuple[Corpus, Corpus, Corpus]:
+def messages(options: Options, classes: tuple[str, ...] | None = None) -> tuple[Corpus, Corpus, Corpus]:
     """(all, train, test); one line says what was read. Of the test data nothing is trained on.
 
-    Raises `BadInput` for --test-fraction beside --test-data.
+    classes: the labels, where a trained model says them. Raises `BadInput` for --test-fraction beside --test-data.
     """
-    whole = load_corpus(options.data, how(options))
+    whole = load_corpus(options.data, how(options, options.data, classes))
     if options.test_data is None:
         train, test = split(whole, HELD_OUT if options.test_fraction is None else options.test_fraction, options.seed)
         notes, distinct = whole.notes, len(train) + len(test)
     else:
-        test = load_corpus(options.test_data, how(options)).without_duplicates()
+        test = load_corpus(options.test_data, how(options, options.test_data, classes)).without_duplicates()
         train = _without(whole, test, options)
         notes, distinct = (*whole.notes, *test.notes), len(whole.without_duplicates())
     sizes = f"{len(train):,} to train, {len(test):,} to test"
@@ -54,22 +61,24 @@ def messages(options: Options) -> tuple[Corpus, Corpus, Corpus]:
     return whole, train, test
 
 
-def samples(options: Options) -> tuple[Samples, Samples, Samples, Scale | None]:
+def samples(
+    options: Options, classes: tuple[str, ...] | None = None, scale: Scale | None = None
+) -> tuple[Samples, Samples, Samples, Scale | None]:
     """(all, train, test) of numbers in classes, and how they are scaled: those of a user's file as the test part says.
 
-    Raises `BadInput` for --test-fraction beside --test-data.
+    classes, scale: where a trained model says them. Raises `BadInput` for --test-fraction beside --test-data.
     """
-    whole = load_samples(options.data, how(options))
+    whole = load_samples(options.data, how(options, options.data, classes))
     if options.test_data is None:
         fraction = HELD_OUT if options.test_fraction is None else options.test_fraction
         train, test = split_samples(whole, fraction, options.seed)
     else:
         train, test = whole, _own_test_samples(whole, options)
-    notes, scale = list(whole.notes), None
+    notes = list(whole.notes)
     if not whole.scaled:
-        scale = Scale.of(test.features)
+        notes.append(f"columns scaled {'as before' if scale else 'to mean 0 and deviation 1 of the test part'}")
+        scale = scale or Scale.of(test.features)
         train, test = train.scaled_as(scale), test.scaled_as(scale)
-        notes.append("columns scaled to mean 0 and deviation 1 of the test part")
     sizes = f"{len(train):,} to train, {len(test):,} to test"
     of = f"{len(whole):,} rows of {whole.features.shape[1]} features in {whole.classes} classes"
     log.log(TOLD, "%s: %s", whole.name, "; ".join([of, sizes, *notes]))

@@ -12,9 +12,10 @@ from scenarios.command.options import DEFAULTS, Options, flag
 
 EVERYBODY = ("seed", "out")
 FEDERATION = (
-    "cohort", "sampler", "malicious", "strategy", "key_bits", "insecure_test_key", "min_cohort", "max_overlap", "codec",
-    "faults", "pool", "workers", "ray_address", "stack", "transcript", "record", "resume",
+    "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "min_cohort", "max_overlap",
+    "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript", "record", "resume",
 )  # fmt: skip
+OF_THE_MODEL = ("model", "dim", "vocabulary")  # what a trained model says by itself, where it is gone on from
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Takes:
     task: str = ""
 
     def fill(self, options: Options) -> Options:
-        """The options with the defaults of the scenario; what `Varies` stays None, for the scenario itself to fill.
+        """The options with the defaults of the scenario; what `Varies` stays None, for the scenario itself to fill, and
+        so does what a trained model says by itself, where training goes on from one.
 
         Raises `BadInput` for an option that was given and that the scenario does not take: it would have no effect.
         """
@@ -49,7 +51,10 @@ class Takes:
                 raise BadInput(
                     f"{given} has no effect in this scenario: leave it out, or see `fedlearn run SCENARIO --help`"
                 )
-        return options.filled(**{name: v for name, v in self.defaults.items() if not isinstance(v, Varies)})
+        left = OF_THE_MODEL if options.from_ is not None else ()
+        return options.filled(
+            **{name: v for name, v in self.defaults.items() if not isinstance(v, Varies) and name not in left}
+        )
 
 
 def for_story(*, reads: tuple[type[Kind], ...] = (), task: str = "", **defaults: Any) -> Takes:

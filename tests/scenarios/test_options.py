@@ -6,7 +6,7 @@ import pytest
 
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS
-from scenarios.command.options import ABOUT, Options
+from scenarios.command.options import ABOUT, Options, flag
 
 ALWAYS = {"seed", "out"}
 TRAINING = {"epochs", "batch_size", "lr"}
@@ -14,7 +14,7 @@ KEY = {"key_bits", "insecure_test_key"}
 FEDERATION = ALWAYS | TRAINING | KEY | {
     "data", "model", "clients", "cohort", "sampler", "partition", "malicious", "rounds", "strategy", "protection",
     "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript",
-    "record", "resume",
+    "record", "resume", "from_",
 }  # fmt: skip
 READING = {
     "text_column",
@@ -66,6 +66,7 @@ GIVEN = {
     "network": "home", "pool": "processes", "workers": 3, "ray_address": "localhost:1", "stack": "off",
     "text_column": "a", "label_column": "b", "user_column": "c", "spam_label": "d", "labels": "e,f",
     "encoding": "utf-8", "skip_bad": True, "test_fraction": 0.5, "test_data": "sample",
+    "from_": "nowhere",
     "kernels": "measure", "transcript": "digest", "seed": 1, "record": True, "out": None, "resume": True,
 }  # fmt: skip
 
@@ -80,7 +81,7 @@ def test_what_a_scenario_cannot_use_is_refused_and_nothing_else(scenario, tmp_pa
     (tmp_path / "kept").touch()  # a folder that is in use ends a run before there is any work
     run, taken = SCENARIOS.load(scenario), TAKEN[scenario] | ALWAYS
     for name in GIVEN.keys() - taken:
-        with pytest.raises(BadInput, match=f"^--{name.replace('_', '-')} .*has no effect in this scenario"):
+        with pytest.raises(BadInput, match=f"^{flag(name)} .*has no effect in this scenario"):
             run(Options(**{"out": tmp_path, name: GIVEN[name]}))
     with pytest.raises(BadInput) as refused:
         run(Options(**{name: GIVEN[name] for name in taken} | {"out": tmp_path}))

@@ -163,7 +163,7 @@ def _samples(
     odd = next((value for value in found if value not in number), None)
     if odd is not None or len(found) < 2:
         raise DataError(
-            f"{source.name}: class {odd or found[0]!r} " + ("is not in --labels" if odd else "is the only one")
+            f"{source.name}: class {odd or found[0]!r} is " + (f"none of {', '.join(names)}" if odd else "the only one")
         )
     classes = np.array([number[str(value).strip()] for value in values.tolist()], np.int64)
     if names != [str(i) for i in range(len(names))]:
