@@ -170,11 +170,12 @@ class Aggregator:
                 cohort = self.sampler.sample(self.seed, round, population, sampled)
                 wanted = size if sampled > size else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
-                task = RoundTask(round, tuple(cohort), self._request(state), fates)
+                vector = self.model.vector
+                task = RoundTask(round, tuple(cohort), self._request(vector, state), fates)
                 record, state = self._round(session, transcript, task, state, frozen)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
-                self._keep(transcript, state, history)
+                self._keep(transcript, vector, state, history)
                 for tracker in self.trackers:
                     tracker.round(record)
         finally:
@@ -186,9 +187,8 @@ class Aggregator:
         history.seconds = time.perf_counter() - began
         return history
 
-    def _request(self, state: State) -> TrainRequest:
-        """What a cohort is sent: the weights as they are now, and what the strategy broadcasts of its state."""
-        weights = self.model.vector
+    def _request(self, weights: np.ndarray, state: State) -> TrainRequest:
+        """What a cohort is sent: the model's own vector, and what the strategy broadcasts of its state."""
         beside = self.strategy.broadcasts(weights.size).items()
         vectors = {name: np.asarray(state.get(name, np.zeros(length)), np.float32) for name, length in beside}
         return TrainRequest(weights, vectors)
@@ -209,7 +209,7 @@ class Aggregator:
         else:
             mean, context = collected.aggregate.mean, collected.context
             weights, state = self.strategy.server_step(task.request.weights, mean, state, context)
-            vector = self.model.vector
+            vector = task.request.weights  # the model's memory
             vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
             session.settle(collected, self.folder.resumable if self.folder else ())
             self._describe(record, collected)
@@ -248,12 +248,12 @@ class Aggregator:
         self.model.vector[:] = kept.weights
         return kept.state, History(kept.records)
 
-    def _keep(self, transcript: Transcript, state: State, history: History) -> None:
+    def _keep(self, transcript: Transcript, weights: np.ndarray, state: State, history: History) -> None:
         """Put the round on disk before anybody hears of it."""
         transcript.flush()
         if self.folder is None:
             return
-        self.folder.keep(history.rounds[-1], self.model.vector, state, self.model.state_dict)
+        self.folder.keep(history.rounds[-1], weights, state, self.model.state_dict)
 
 
 def _ending(history: History) -> dict[str, str]:

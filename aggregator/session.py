@@ -15,6 +15,7 @@ from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, RoundVoid
 from fedlearn.models.base import Model
+from fedlearn.nn import init
 from fedlearn.nn.spec import build, module_differences
 from fedlearn.protocol import (
     EVERYBODY,
@@ -177,7 +178,8 @@ def _check_built_alike(model: Model) -> None:
     """Clients build the model of its description: refuse one that has become another since it was constructed."""
     if all(not parameter.requires_grad for parameter in model.parameters()):
         raise BadInput(f"all parameters of the {type(model).__name__} are frozen: at least one must want a gradient")
-    differences = module_differences(model, build(model.spec()))
+    with init.left_blank():
+        differences = module_differences(model, build(model.spec()))
     if differences:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise BadInput(

@@ -23,7 +23,9 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
     if not isinstance(clients, list) or not isinstance(size, int) or size < 1:
         return
     lone = [client.name for client in clients if _last_batch(client, size) == 1]
-    if lone and any(isinstance(module, nn.BatchNorm1d) for module in nn.build(said.model).modules()):
+    with nn.init.left_blank():
+        modules = nn.build(said.model).modules() if lone else ()
+    if any(isinstance(module, nn.BatchNorm1d) for module in modules):
         log.warning(
             "%d of %d clients, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
             "normalise: they will be lost in every round; change the batch size, or take LayerNorm",

@@ -77,7 +77,8 @@ class LocalTraining:
         self._clients = clients
         self._seed = plan.seed
         keep_freed()
-        model: Model = nn.build(plan.model).train()
+        with nn.init.left_blank():  # every request brings the weights
+            model: Model = nn.build(plan.model).train()
         self._model = FlatModel(model)
         self._size = model.vector.size
         self._draws = any(hasattr(module, "rng") for module in model.modules())

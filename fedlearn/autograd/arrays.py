@@ -70,3 +70,13 @@ def operand(x: Any) -> Any:
     if isinstance(x, float | int):
         return x
     return x.item() if isinstance(x, np.generic) else array_of(x)
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum the gradient of a broadcast array back to the `shape` it was broadcast from."""
+    extra = g.ndim - len(shape)
+    stretched = (i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
+    axes = (*range(extra), *stretched)
+    if axes:
+        g = g.sum(axis=axes)
+    return g.reshape(shape)

@@ -20,13 +20,23 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.arrays import NUMBERS, as_float, is_half, operand, refuse_other_than_numbers, widens
+from fedlearn.autograd.arrays import (
+    NUMBERS,
+    as_float,
+    is_half,
+    operand,
+    refuse_other_than_numbers,
+    unbroadcast,
+    widens,
+)
 from fedlearn.autograd.mode import mode, plainly
 from fedlearn.autograd.node import FREED, Node, next_id, raw
+from fedlearn.autograd.replay import Plans
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 OPS: dict[str, Op] = {}  # the one table: a name, and how it is computed and differentiated
+new = object.__new__
 PLAIN = {np.ndarray, float, int, bool}  # what needs no look before it is computed with
 
 
@@ -67,6 +77,7 @@ class Op:
         self.view = view
         self.floats = floats
         self.as_is = as_is
+        self.plans = Plans()  # for backward passes from its results
         OPS[name] = self
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
@@ -85,8 +96,11 @@ class Op:
         if odd and tensors:
             inputs = tuple([x if isinstance(x, Node) else operand(x) for x in inputs])
             values = [raw(x) for x in inputs]
-        if self.floats and not all([type(x) is np.ndarray and x.dtype.char in "fde" for x in values]):
-            values = [as_float(value) for value in values]
+        if self.floats:
+            for value in values:
+                if type(value) is not np.ndarray or value.dtype.char not in "fde":
+                    values = [as_float(value) for value in values]
+                    break
         try:
             result = kept = mode.quietly(self.forward, *values, **params)
         except Exception as error:
@@ -99,8 +113,7 @@ class Op:
             result = np.asarray(result)
         if result.dtype.char != "f" and not self.as_is:
             values, result, kept = self._settle(values, params, result, kept)
-        kind = Node.computed
-        out = kind.__new__(kind)
+        out: Node = new(Node.computed)
         out._data = result
         out._id = next_id()
         if self.view and result.base is not None:
@@ -190,23 +203,34 @@ def pullback(
     create_graph: bool = False,
     retain_graph: bool = True,
     stop: bool = False,
+    own: bool = True,
 ) -> list[tuple[Node, Any]]:
     """Gradients of `output`, weighted by `g`: of those `wanted` that it depends on, or of every leaf.
 
-    With `stop` the wanted tensors are taken as independent variables even where one was made from another.
+    With `stop` the wanted tensors are taken as independent variables even where one was made from another. Without
+    `own` a leaf's gradient may share memory with others, and is only to be read.
     They come as arrays or `RowSparse`, or as Tensors under `create_graph`.
     """
-    targets = None if wanted is None else {x._id for x in wanted}
-    order = _newest_first(output, targets if stop and targets else set())
+    planned = None
+    if wanted is None and not create_graph and output._made not in (None, FREED):
+        planned = output._made[0].plans.find(output)
     recording, quietly = mode.recording, mode.quietly
     mode.recording, mode.quietly = create_graph, plainly
     try:
-        found: list[tuple[Node, Any]] = quietly(_walk, order, {output._id: g}, targets, create_graph, stop)
+        if planned is not None:
+            plan, order = planned
+            found: list[tuple[Node, Any]] = quietly(plan.run, order, g, own)
+        else:
+            targets = None if wanted is None else {x._id for x in wanted}
+            order = _newest_first(output, targets if stop and targets else set())
+            if wanted is None and not create_graph and output._made is not None:
+                output._made[0].plans.learn(order)
+            found = quietly(_walk, order, {output._id: g}, targets, create_graph, stop)
     finally:
         mode.recording, mode.quietly = recording, quietly
     if not retain_graph:
         for y in order:
-            if y._made is not None:
+            if y is not None and y._made is not None:
                 y._made, y._past = FREED, None
     return found
 
@@ -287,16 +311,6 @@ def _leading_to(targets: set[int], newest_first: Sequence[Node]) -> set[int]:
         if y._made is not None and any(isinstance(x, Node) and x._id in useful for x in y._made[1]):
             useful.add(y._id)
     return useful
-
-
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum the gradient of a broadcast array back to the `shape` it was broadcast from."""
-    extra = g.ndim - len(shape)
-    stretched = (i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
-    axes = (*range(extra), *stretched)
-    if axes:
-        g = g.sum(axis=axes)
-    return g.reshape(shape)
 
 
 def is_node(x: Any) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 class _Mode(threading.local):
     recording = True
+    replaying = True
 
     def __init__(self) -> None:
         # 1/0 is inf and 0/0 is nan without a warning, as in PyTorch. NumPy keeps its settings in a context variable;
@@ -56,3 +57,17 @@ class enable_grad(_Recording):  # noqa: N801 (PyTorch's name)
     """Within it operations are recorded again, as outside of any `no_grad`."""
 
     recording = True
+
+
+class no_replay(ContextDecorator):  # noqa: N801 (as no_grad)
+    """Within it every backward pass is found out anew: the same bits, slower. A `with` block or a decorator."""
+
+    def __init__(self) -> None:
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.before.append(mode.replaying)
+        mode.replaying = False
+
+    def __exit__(self, *_: Any) -> None:
+        mode.replaying = self.before.pop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
+
+from fedlearn.autograd.sparse import add_to_rows
 
 
 class RowSparse:
@@ -39,6 +42,16 @@ class RowSparse:
         whole = np.zeros(self.shape, self.values.dtype)
         whole[self.rows] = self.values
         return whole
+
+    def add_into(self, table: np.ndarray, factor: float) -> None:
+        """table += factor * self, in place and in these rows alone; table (V, ...)."""
+        step = factor * self.values
+        if table.flags.c_contiguous and table.dtype == step.dtype and table.shape == self.shape:
+            width = prod(self.shape[1:])
+            bounds = np.arange(len(self.rows) + 1)
+            add_to_rows(table.reshape(len(table), width), self.rows, bounds, step.reshape(len(step), width))
+        else:
+            table[self.rows] += step
 
     def __add__(self, other: RowSparse | np.ndarray) -> RowSparse | np.ndarray:
         if isinstance(other, RowSparse):

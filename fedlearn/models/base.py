@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -76,9 +77,15 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
     No client's loss depends on another's weights, so that one pass backward from their sum serves them all.
     """
     loss = model.loss(batch)
-    found = {leaf._id: g for leaf, g in pullback(loss, np.ones(loss.shape, loss.dtype), retain_graph=False)}
+    leaves = pullback(loss, _ones(loss.shape, loss.dtype), retain_graph=False, own=False)
+    found = {leaf._id: g for leaf, g in leaves}
     parts = [_dense(found.get(parameter._id), parameter).reshape((*loss.shape, -1)) for parameter in parameters]
     return loss.numpy(), np.concatenate(parts, axis=-1)
+
+
+@lru_cache(maxsize=64)
+def _ones(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.ones(shape, dtype)
 
 
 def _dense(gradient: np.ndarray | RowSparse | None, parameter: nn.Parameter) -> np.ndarray:

@@ -6,22 +6,51 @@ Random ones draw from `rng`; None draws from fresh entropy, as PyTorch does with
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.parameter import Parameter
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 GAINS = {"linear": 1.0, **dict.fromkeys(CONVOLUTIONS, 1.0), "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
 GAINS["selu"] = 3 / 4
 
 
+class _Blank(threading.local):
+    wanted = False
+
+
+_blank = _Blank()
+
+
+@contextmanager
+def left_blank() -> Iterator[None]:
+    """Within it parameters get no random numbers of fresh entropy: for a model whose weights will be loaded.
+
+    Numbers that a generator was given for are drawn as ever, since what else it draws may matter.
+    """
+    before, _blank.wanted = _blank.wanted, True
+    try:
+        yield
+    finally:
+        _blank.wanted = before
+
+
+def _left_blank(tensor: Tensor, rng: np.random.Generator | None) -> bool:
+    return _blank.wanted and rng is None and isinstance(tensor, Parameter)
+
+
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Evenly from [a, b)."""
     if not a <= b:
         raise BadInput(f"uniform_ from {a} to {b}: the first is the smaller")
-    tensor[...] = _rng(rng).uniform(a, b, tensor.shape)
+    if not _left_blank(tensor, rng):
+        tensor[...] = _rng(rng).uniform(a, b, tensor.shape)
     return tensor
 
 
@@ -29,7 +58,8 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: np.random.
     """From the normal distribution of this mean and standard deviation."""
     if not std >= 0:
         raise BadInput(f"normal_ with std {std}: give 0 or more")
-    tensor[...] = _rng(rng).normal(mean, std, tensor.shape)
+    if not _left_blank(tensor, rng):
+        tensor[...] = _rng(rng).normal(mean, std, tensor.shape)
     return tensor
 
 
@@ -82,7 +112,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | No
     """Saxe et al. 2013: rows (or columns, if they are fewer) orthonormal, times gain."""
     if tensor.ndim < 2:
         raise ShapeError(f"a tensor of shape {tensor.shape} has no rows to make orthogonal: give one of 2 axes or more")
-    if not tensor.size:
+    if not tensor.size or _left_blank(tensor, rng):
         return tensor
     rows, columns = len(tensor), tensor.size // len(tensor)
     q, r = np.linalg.qr(_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))

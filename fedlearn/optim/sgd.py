@@ -57,6 +57,5 @@ class SGD(Optimizer):
     def update_rows(self, weights: np.ndarray, gradient: RowSparse, group: Group) -> bool:
         if group["momentum"] or group["weight_decay"]:
             return False
-        rows, step = gradient.rows, group["lr"] * gradient.values
-        weights[rows] = weights.take(rows, axis=0) + step if group["maximize"] else weights.take(rows, axis=0) - step
+        gradient.add_into(weights, group["lr"] if group["maximize"] else -group["lr"])
         return True

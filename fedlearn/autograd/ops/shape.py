@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.arrays import unbroadcast
 from fedlearn.autograd.face import function
-from fedlearn.autograd.graph import Op, unbroadcast
+from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
 from fedlearn.errors import ShapeError
 
