@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fedlearn.children import start_shielded
-from fedlearn.errors import FedlearnError, OpeningRefused, ProtocolError
+from fedlearn.errors import CryptoKeyError, FedlearnError, OpeningRefused, ProtocolError
 from fedlearn.protocol import (
     AGGREGATOR,
     Message,
@@ -47,16 +47,24 @@ class Openers:
         dealer = protection.dealer(vault)
         if dealer is not None:
             _deal(dealer)
-        self._processes = {spec.party: _OpenerProcess(spec, session) for spec in protection.openers(vault)}
+        self._processes: dict[int, _OpenerProcess] = {}
+        self._keys: dict[int, bytes] = {}
         self.gone: dict[int, str] = {}
+        try:
+            for spec in protection.openers(vault):
+                if spec.asks:
+                    self.keys()  # one after another: they share a terminal
+                self._processes[spec.party] = _OpenerProcess(spec, session)
+        except BaseException:
+            self.close()
+            raise
 
     def keys(self) -> dict[int, bytes]:
-        """The first message of each: an `OpenerKey`."""
-        keys = {party: process.receive() for party, process in self._processes.items()}
-        for party, key in keys.items():
-            if key is None:
-                raise FedlearnError(f"{self._processes[party].ended()} before it had a key: its error stands above")
-        return {party: key for party, key in keys.items() if key is not None}
+        """The first message of each: an `OpenerKey`. Raises `CryptoKeyError` with the reason of one that has no key."""
+        for party, process in self._processes.items():
+            if party not in self._keys:
+                self._keys[party] = _checked(process, process.receive())
+        return self._keys
 
     def tell(self, message: bytes) -> None:
         """Send all of them a message that needs no answer: the plan, a client's signed update."""
@@ -75,6 +83,16 @@ class Openers:
         for process in self._processes.values():
             process.close()
         self._vault.cleanup()
+
+
+def _checked(process: _OpenerProcess, message: bytes | None) -> bytes:
+    """The message that shows an opener's key."""
+    if message is None:
+        raise FedlearnError(f"{process.ended()} before it had a key: its error stands above")
+    body = Message.from_bytes(message).body
+    if isinstance(body, Refusal):
+        raise CryptoKeyError(body.reason)
+    return message
 
 
 def _deal(dealer: DealerSpec) -> None:
@@ -130,11 +148,15 @@ def _serve(connection: Connection, data: bytes, session: bytes) -> None:
     """An opener's life: show its key, learn the plan, note updates and open sums until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the aggregator's to handle
     spec: OpenerSpec = unpacked(data)
-    opener: Opener = find(spec.factory)(**spec.arguments)
 
     def say(step: Step, body: OpenerKey | Opened | Refusal) -> None:
         connection.send_bytes(Message(session, step, spec.party, AGGREGATOR, body).to_bytes())
 
+    try:
+        opener: Opener = find(spec.factory)(**spec.arguments)
+    except CryptoKeyError as error:
+        say(Step(0), Refusal(str(error)))
+        return
     with suppress(EOFError, OSError):
         say(Step(0), OpenerKey(opener.public_key()))
         plan = Message.from_bytes(connection.recv_bytes()).expect(RunPlan, session=session, sender=AGGREGATOR)

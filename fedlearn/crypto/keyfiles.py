@@ -1,7 +1,7 @@
 """Keys on disk: phe's JSON form, secrets in files that only their owner can read.
 
-A private key file can be encrypted under a passphrase (scrypt, RFC 7914, and AES-256-GCM); the public half stays
-readable in it and is authenticated with the rest.
+A secret can be encrypted under a passphrase (`fedlearn.crypto.sealed`); of a private key file the public half stays
+readable and is authenticated with the rest.
 """
 
 from __future__ import annotations
@@ -9,22 +9,18 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 import stat
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
+from fedlearn.crypto.sealed import seal, unseal
 from fedlearn.errors import CryptoKeyError
 
-_SCRYPT = {"n": 1 << 17, "r": 8, "p": 1}  # 128 MiB, about half a second
 MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth of it
 MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
+_SECRET = "fedlearn secret"
 _MAX_DIGITS = -(-MAX_BITS // 6)  # of a number in base64
 _MAX_SHOWN = 40  # characters of a file's content in a message
 
@@ -50,7 +46,7 @@ def write_private(path: Path | str, private: PrivateKey, passphrase: str | None 
     if passphrase is None:
         write_secret(path, _dump({**common, **primes}))
     else:
-        write_secret(path, _dump({**common, "encrypted": _seal(_dump(primes), passphrase, _dump(public))}))
+        write_secret(path, _dump({**common, "encrypted": seal(_dump(primes), passphrase, _dump(public))}))
 
 
 def read_private(path: Path | str, passphrase: str | None = None, *, insecure_test_key: bool = False) -> PrivateKey:
@@ -58,11 +54,11 @@ def read_private(path: Path | str, passphrase: str | None = None, *, insecure_te
 
     Raises `CryptoKeyError` for a file that others can read, a damaged one, or a wrong or missing passphrase.
     """
-    entries = _load(Path(path), _read_secret(Path(path), MAX_KEY_FILE))
+    entries = _load(Path(path), read_owned(Path(path), MAX_KEY_FILE))
     if "encrypted" in entries:
         if passphrase is None:
             raise CryptoKeyError(f"{path} is encrypted: give its passphrase")
-        entries |= _load(Path(path), _open(entries["encrypted"], passphrase, _dump(entries.get("pub"))))
+        entries |= _load(Path(path), unseal(entries["encrypted"], passphrase, _dump(entries.get("pub"))))
     try:
         private = PrivateKey(_decode(entries["p"]), _decode(entries["q"]), insecure_test_key=insecure_test_key)
         public = _public_from(entries["pub"], insecure_test_key)
@@ -73,20 +69,39 @@ def read_private(path: Path | str, passphrase: str | None = None, *, insecure_te
     return private
 
 
-def write_secret(path: Path | str, content: bytes) -> None:
-    """Create a file of mode 0600, whole or not at all; raises `CryptoKeyError` if it exists."""
+def write_secret(path: Path | str, content: bytes, passphrase: str | None = None) -> None:
+    """Create a file of mode 0600, whole or not at all, encrypted if a passphrase is given.
+
+    Raises `CryptoKeyError` if it exists.
+    """
+    if passphrase is not None:
+        content = _dump({"kty": _SECRET, "encrypted": seal(content, passphrase, _SECRET.encode())})
     _write(Path(path), content, mode=0o600, replace=False)
 
 
-def read_secret(path: Path | str) -> bytes:
-    """Read a file that only its owner may read.
+def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
+    """Read what `write_secret` wrote, from a file that only its owner may read.
 
-    Raises `CryptoKeyError` if there is none, if others can read it, or if it has over `MAX_SECRET_FILE` bytes.
+    Raises `CryptoKeyError` if there is none, if others can read it, if it has over `MAX_SECRET_FILE` bytes, and for a
+    wrong or missing passphrase.
     """
-    return _read_secret(Path(path), MAX_SECRET_FILE)
+    content = read_owned(Path(path), MAX_SECRET_FILE)
+    if not content.startswith(b"{"):
+        return content
+    entries = _load(Path(path), content)
+    if passphrase is None:
+        raise CryptoKeyError(f"{path} is encrypted: give its passphrase")
+    return unseal(entries.get("encrypted"), passphrase, _SECRET.encode())
 
 
-def _read_secret(path: Path, limit: int) -> bytes:
+def is_encrypted(path: Path | str) -> bool:
+    """Whether a secret's file needs a passphrase; raises `CryptoKeyError` as reading it does."""
+    content = read_owned(Path(path), MAX_SECRET_FILE)
+    return content.startswith(b"{") and "encrypted" in _load(Path(path), content)
+
+
+def read_owned(path: Path, limit: int) -> bytes:
+    """Up to `limit` bytes of a file that only its owner can read; raises `CryptoKeyError` for another one."""
     return _read(path, limit, forbidden=stat.S_IRWXG | stat.S_IRWXO)
 
 
@@ -199,27 +214,3 @@ def _load(path: Path, content: bytes) -> dict[str, Any]:
     if not isinstance(entries, dict):
         raise CryptoKeyError(f"{path} holds {_shown(entries)}, no key: give the path of a key file")
     return entries
-
-
-def _seal(content: bytes, passphrase: str, authenticated: bytes) -> dict[str, Any]:
-    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
-    data = AESGCM(_derive(passphrase, salt)).encrypt(nonce, content, authenticated)
-    texts = {name: raw.hex() for name, raw in (("salt", salt), ("nonce", nonce), ("data", data))}
-    return {"kdf": "scrypt", **_SCRYPT, "cipher": "AES-256-GCM", **texts}
-
-
-def _open(sealed: Any, passphrase: str, authenticated: bytes) -> bytes:
-    expected = {"kdf": "scrypt", **_SCRYPT, "cipher": "AES-256-GCM"}
-    if not isinstance(sealed, dict) or {key: sealed.get(key) for key in expected} != expected:
-        raise CryptoKeyError(f"the key is encrypted in an unknown way: {expected} is expected, write the file anew")
-    try:
-        salt, nonce, data = (bytes.fromhex(sealed[name]) for name in ("salt", "nonce", "data"))
-        return AESGCM(_derive(passphrase, salt)).decrypt(nonce, data, authenticated)
-    except (KeyError, TypeError, ValueError):
-        raise CryptoKeyError("the encrypted part of the key file is malformed: damaged file, get it anew") from None
-    except InvalidTag:
-        raise CryptoKeyError("wrong passphrase, or a damaged key file: try again, or get the file anew") from None
-
-
-def _derive(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(passphrase.encode(errors="surrogateescape"))

@@ -19,6 +19,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.defaults import KEY_BITS
 from fedlearn.defaults import MIN_COHORT as MIN_COHORT
 from fedlearn.protocol import PartialSum, RunPlan, Step
+from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.signed import Signed
 from fedlearn.spec import construct, keys_of
 
@@ -34,6 +35,7 @@ class Settings:
     min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     insecure_test_key: bool = False
+    keys: KeptKeys | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class OpenerSpec:
 
     party    its number on the wire (FIRST_OPENER and below)
     factory  `package.module:Class` of an `Opener`; it draws its secrets in its own process
+    asks     it may ask the user something: it is started when those before it have shown their keys
     """
 
     party: int
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    asks: bool = False
 
 
 class ClientHalf(ABC):

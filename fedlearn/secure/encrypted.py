@@ -5,6 +5,7 @@ opener that counts for itself what it is asked to open.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,21 @@ from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolErr
 from fedlearn.protocol import Step, party_name
 from fedlearn.secure.audit import CohortAudit
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
+from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.signed import Signed
 
 
 class EncryptedSums(Protection):
-    """What such a protection is to a session: one exchange, in which clients train, encrypt and sign."""
+    """What such a protection is to a session: one exchange, in which clients train, encrypt and sign.
+
+    keys: the folder of keys that are kept over several runs; None for new ones. Clients are not told of it.
+    """
 
     signed = True
+    keys: KeptKeys | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in super().arguments().items() if name != "keys"}
 
 
 def check_min_cohort(min_cohort: int) -> None:

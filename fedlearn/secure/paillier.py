@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
+from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair, parallel
+from fedlearn.crypto.keyfiles import read_private
 from fedlearn.crypto.keys import KEY_BITS, check_bits
-from fedlearn.errors import RoundVoid
+from fedlearn.errors import CryptoKeyError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
+from fedlearn.secure.kept import PRIVATE, PUBLIC, KeptKeys, passphrase_of
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings
 
@@ -35,6 +37,7 @@ class Paillier(EncryptedSums):
     codec: fixed-point codec of the updates, by default 24 bits, bound 4, up to 100 addends.
     min_cohort: the key holder opens no sum of fewer clients' updates.
     max_overlap: it opens no sum of a cohort that shares more clients with an earlier one; None for no limit.
+    keys: a pair that is kept for several runs (`fedlearn keys generate`), whose size is then key_bits; None makes one.
     """
 
     key_bits: int = KEY_BITS
@@ -42,19 +45,25 @@ class Paillier(EncryptedSums):
     min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     insecure_test_key: bool = False
+    keys: KeptKeys | None = field(default=None, compare=False)
 
     name = "paillier"
 
     def __post_init__(self) -> None:
         check_min_cohort(self.min_cohort)
+        if self.keys is not None:
+            bits = self.keys.pair(self.insecure_test_key).bits
+            self.keys.check_bits(self.key_bits, bits)
+            object.__setattr__(self, "key_bits", bits)
         check_bits(self.key_bits, self.insecure_test_key)
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         read_settings(argument, {}, "protection paillier")
         return cls(
-            settings.key_bits, settings.codec, settings.min_cohort, settings.max_overlap, settings.insecure_test_key
-        )
+            settings.key_bits, settings.codec, settings.min_cohort, settings.max_overlap, settings.insecure_test_key,
+            settings.keys,
+        )  # fmt: skip
 
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
         return EncryptingClient(self._public_key(plan), self.codec, plan.sampled * plan.rounds)
@@ -71,6 +80,7 @@ class Paillier(EncryptedSums):
             "min_cohort": self.min_cohort,
             "max_overlap": self.max_overlap,
             "insecure_test_key": self.insecure_test_key,
+            "keys": self.keys,
         }
         return (OpenerSpec(KEY_HOLDER, "fedlearn.secure.paillier:KeyHolder", arguments),)
 
@@ -97,10 +107,20 @@ class PaillierServer(AddingServer):
 
 
 class KeyHolder(CountingOpener):
-    """Alone has the private key, made here and never sent."""
+    """Alone has the private key, made or read here and never sent."""
 
-    def __init__(self, key_bits: int, min_cohort: int, max_overlap: int | None, insecure_test_key: bool):
-        self._public, self._private = generate_keypair(key_bits, insecure_test_key=insecure_test_key)
+    def __init__(
+        self,
+        key_bits: int,
+        min_cohort: int,
+        max_overlap: int | None,
+        insecure_test_key: bool,
+        keys: KeptKeys | None = None,
+    ):
+        if keys is None:
+            self._public, self._private = generate_keypair(key_bits, insecure_test_key=insecure_test_key)
+        else:
+            self._public, self._private = _kept_pair(keys, insecure_test_key)
         super().__init__(self._public, min_cohort, max_overlap)
 
     def public_key(self) -> bytes:
@@ -109,3 +129,15 @@ class KeyHolder(CountingOpener):
     def open(self, step: Step, request: bytes) -> bytes:
         total = self.authorise(step, request)
         return parallel.decrypt(self._private, total, os.cpu_count() or 1).astype("<i8").tobytes()
+
+
+def _kept_pair(keys: KeptKeys, insecure_test_key: bool) -> tuple[PublicKey, PrivateKey]:
+    """Both halves from the files; raises `CryptoKeyError` where they cannot be read or are not of one pair."""
+    public, file = keys.pair(insecure_test_key), keys.folder / PRIVATE
+    private = read_private(file, passphrase_of(file, keys.passphrase_file), insecure_test_key=insecure_test_key)
+    if private.public != public:
+        raise CryptoKeyError(
+            f"{file} is of key {private.public.fingerprint.hex()}, {PUBLIC} beside it of {public.fingerprint.hex()}: "
+            "bring the right file back"
+        )
+    return public, private

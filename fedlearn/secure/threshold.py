@@ -17,7 +17,7 @@ import hashlib
 import logging
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -29,15 +29,17 @@ from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, check_parties, deal
+from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
+from fedlearn.secure.kept import SHARED, KeptKeys, passphrase_of, share_name
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import Key, read_settings
 
 log = logging.getLogger(__name__)
-KEY_FILE = "threshold.key"
+PARTIES = (4, 5)  # t of n, where nobody says others
 ECHO = "echo"  # the phase in which trustees say which sum they saw
 PUBLIC_BYTES = 32  # of the key that a trustee's echoes are checked with
 ECHO_RECORD = struct.Struct(f">i{SIGNATURE_BYTES}s")
@@ -47,23 +49,27 @@ ECHO_RECORD = struct.Struct(f">i{SIGNATURE_BYTES}s")
 class Threshold(EncryptedSums):
     """Paillier's encryption under a key shared among `trustees`, `threshold` of whom open a sum.
 
-    threshold, trustees: t and n, 2 <= t <= n and n < 2t. The rest is as in `Paillier`.
+    threshold, trustees: t and n, 2 <= t <= n and n < 2t. The rest is as in `Paillier`; keys that are kept say t and n,
+    and shares of up to n - t trustees may be lost.
 
     With up to `colluding` = 2t - n - 1 trustees that help the aggregator to cheat, a round still has one opening; t of
     them open anything. Up to n - t may be absent.
     """
 
-    threshold: int = 4
-    trustees: int = 5
+    threshold: int = PARTIES[0]
+    trustees: int = PARTIES[1]
     key_bits: int = KEY_BITS
     codec: FixedPoint = DEFAULT_CODEC
     min_cohort: int = MIN_COHORT
     max_overlap: int | None = None
     insecure_test_key: bool = False
+    keys: KeptKeys | None = field(default=None, compare=False)
 
     name = "threshold"
 
     def __post_init__(self) -> None:
+        if self.keys is not None:
+            self._take(self.keys)
         check_parties(self.threshold, self.trustees)
         if 2 * self.threshold <= self.trustees:
             raise BadInput(
@@ -73,14 +79,33 @@ class Threshold(EncryptedSums):
         check_min_cohort(self.min_cohort)
         check_bits(self.key_bits, self.insecure_test_key)
 
+    def _take(self, keys: KeptKeys) -> None:
+        """Be as the kept keys are; raises `CryptoKeyError` where another t, n or size was asked for."""
+        key = keys.shared(self.insecure_test_key)
+        asked, kept = (self.threshold, self.trustees), (key.threshold, key.trustees)
+        if asked not in (PARTIES, kept):
+            raise CryptoKeyError(
+                f"threshold {asked[0]}/{asked[1]}: the key in {keys.folder} is {kept[0]}/{kept[1]}, leave T/N out"
+            )
+        keys.check_bits(self.key_bits, key.public.bits)
+        there = keys.shares(key.trustees)
+        if len(there) < key.threshold:
+            raise CryptoKeyError(
+                f"{keys.folder} holds {len(there)} of {key.trustees} shares, {key.threshold} are needed to open a sum: "
+                "bring them back, or make new keys with fedlearn keys generate"
+            )
+        for name, value in (("threshold", kept[0]), ("trustees", kept[1]), ("key_bits", key.public.bits)):
+            object.__setattr__(self, name, value)
+
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
-        """`threshold:T/N`, 4/5 where nothing is said."""
-        parties = {"T/N": Key(Annotated[Any, _parties], example="4/5")}
-        threshold, trustees = read_settings(argument or "4/5", parties, "protection threshold")["T/N"]
+        """`threshold:T/N`; where nothing is said, 4/5 or as the kept keys are."""
+        parties = {"T/N": Key(Annotated[Any, parties_in], example="4/5")}
+        default = "/".join(map(str, PARTIES))
+        threshold, trustees = read_settings(argument or default, parties, "protection threshold")["T/N"]
         return cls(
             threshold, trustees, settings.key_bits, settings.codec, settings.min_cohort,
-            settings.max_overlap, settings.insecure_test_key,
+            settings.max_overlap, settings.insecure_test_key, settings.keys,
         )  # fmt: skip
 
     @property
@@ -104,6 +129,8 @@ class Threshold(EncryptedSums):
         return _read_key(named.pop(), self.insecure_test_key)
 
     def dealer(self, vault: Path) -> DealerSpec | None:
+        if self.keys is not None:
+            return None
         arguments = {
             "threshold": self.threshold,
             "trustees": self.trustees,
@@ -114,16 +141,24 @@ class Threshold(EncryptedSums):
         return DealerSpec("fedlearn.secure.threshold:deal_into", arguments)
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
+        folder, kept = (vault, None) if self.keys is None else (self.keys.folder, self.keys)
         arguments = {
-            "key": vault / KEY_FILE,
+            "key": folder / SHARED,
             "min_cohort": self.min_cohort,
             "max_overlap": self.max_overlap,
             "insecure_test_key": self.insecure_test_key,
+            "kept": kept,
         }
+        present = range(1, self.trustees + 1) if kept is None else kept.shares(self.trustees)
+        for lost in sorted(set(range(1, self.trustees + 1)) - set(present)):
+            log.warning("%s is lost: the other trustees open sums without it", folder / share_name(lost))
         return tuple(
-            OpenerSpec(_party(i), "fedlearn.secure.threshold:Trustee", arguments | {"share": _share_file(vault, i)})
-            for i in range(1, self.trustees + 1)
-        )
+            OpenerSpec(
+                _party(i), "fedlearn.secure.threshold:Trustee", arguments | {"share": folder / share_name(i)},
+                asks=kept is not None,
+            )
+            for i in present
+        )  # fmt: skip
 
 
 def _party(trustee: int) -> int:
@@ -131,11 +166,8 @@ def _party(trustee: int) -> int:
     return FIRST_OPENER - (trustee - 1)
 
 
-def _share_file(vault: Path, trustee: int) -> Path:
-    return vault / f"trustee-{trustee}.share"
-
-
-def _parties(text: str) -> tuple[int, int]:
+def parties_in(text: str) -> tuple[int, int]:
+    """(t, n) of a text "t/n"."""
     threshold, _, trustees = (part.strip() for part in text.partition("/"))
     if not (threshold.isdecimal() and trustees.isdecimal()):
         raise BadInput(f"protection threshold with {text!r}: two whole numbers are needed, as in threshold:4/5")
@@ -148,21 +180,35 @@ def _read_key(data: bytes, insecure_test_key: bool) -> ThresholdKey:
     return ThresholdKey.from_bytes(data, insecure_test_key=insecure_test_key)
 
 
-def deal_into(threshold: int, trustees: int, key_bits: int, insecure_test_key: bool, vault: Path) -> None:
+def deal_into(
+    threshold: int, trustees: int, key_bits: int, insecure_test_key: bool, vault: Path, passphrase: str | None = None
+) -> ThresholdKey:
     """The dealer's life: a key, its shares in a file each, and the primes forgotten."""
     key, shares = deal(threshold, trustees, key_bits, insecure_test_key=insecure_test_key)
-    (vault / KEY_FILE).write_bytes(key.to_bytes())
     for share in shares:
-        write_secret(_share_file(vault, share.trustee), share.to_bytes())
+        write_secret(vault / share_name(share.trustee), share.to_bytes(), passphrase)
+    write_atomic(vault / SHARED, key.to_bytes())
+    return key
 
 
 class Trustee(CountingOpener):
     """Holds one share, and uses it on nothing but the sum of what enough clients signed."""
 
-    def __init__(self, key: Path, share: Path, min_cohort: int, max_overlap: int | None, insecure_test_key: bool):
+    def __init__(
+        self,
+        key: Path,
+        share: Path,
+        min_cohort: int,
+        max_overlap: int | None,
+        insecure_test_key: bool,
+        kept: KeptKeys | None = None,
+    ):
         self._key = ThresholdKey.from_bytes(key.read_bytes(), insecure_test_key=insecure_test_key)
-        self._share = KeyShare.from_bytes(read_secret(share), self._key)
-        share.unlink()  # it is needed nowhere else, and a file is easier to take than memory
+        if kept is None:
+            self._share = KeyShare.from_bytes(read_secret(share), self._key)
+            share.unlink()  # it is needed nowhere else, and a file is easier to take than memory
+        else:
+            self._share = _kept_share(share, kept.passphrase_file, self._key)
         self._signing = SigningKey()
         self._promised: EncryptedVector | None = None  # the sum of this attempt, once it was authorised
         super().__init__(self._key.public, min_cohort, max_overlap)
@@ -189,6 +235,17 @@ class Trustee(CountingOpener):
         right = sum(_echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
         if right < self._key.threshold:
             raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
+
+
+def _kept_share(file: Path, passphrase_file: Path | None, key: ThresholdKey) -> KeyShare:
+    """The share in a file; raises `CryptoKeyError`, which names the file, for one that is damaged or another's."""
+    try:
+        share = KeyShare.from_bytes(read_secret(file, passphrase_of(file, passphrase_file)), key)
+    except CryptoKeyError as error:
+        raise CryptoKeyError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
+    if file.name != share_name(share.trustee):
+        raise CryptoKeyError(f"{file} is of trustee {share.trustee}: bring the right file back")
+    return share
 
 
 def _echo(plan: RunPlan, step: Step, total: EncryptedVector) -> tuple[bytes, ...]:
@@ -234,7 +291,7 @@ class ThresholdServer(AddingServer):
         """First the sum, to be echoed; then the echoes, to whoever gave one."""
         if phase == ECHO:
             request = self.total.to_bytes()
-            return {_party(i): request for i in range(1, self._key.trustees + 1)}
+            return dict.fromkeys(self._plan.keys, request)
         right = {}
         for party, echo in replies.items():
             if _echoed(self._plan, self._step, self.total, party, echo):

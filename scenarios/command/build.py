@@ -29,6 +29,7 @@ from fedlearn.protocol import Pool
 from fedlearn.registry import Registry
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
+from fedlearn.secure.kept import KeptKeys
 from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
@@ -153,9 +154,22 @@ def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound
     most = SAMPLERS.load(SAMPLERS.split(options.sampler)[0]).limit(sampled)
     default = replace(DEFAULT_CODEC, bound=bound, addends=max(DEFAULT_CODEC.addends, most))
     fixed = codec(options.codec, **default.to_dict())
-    settings = Settings(fixed, options.key_bits, options.min_cohort, options.max_overlap, options.insecure_test_key)
+    settings = Settings(
+        fixed, options.key_bits, options.min_cohort, options.max_overlap, options.insecure_test_key, kept_keys(options)
+    )
     built: Protection = PROTECTIONS.parse(options.protection or "none", settings)
+    if settings.keys is not None and getattr(built, "keys", None) is None:
+        raise BadInput(f"--keys {options.keys} has no effect with --protection {built.name}: leave it out")
     return built
+
+
+def kept_keys(options: Options) -> KeptKeys | None:
+    """The keys that --keys names; raises `BadInput` for a passphrase without keys."""
+    if options.keys is None and options.passphrase_file is not None:
+        raise BadInput(f"--passphrase-file {options.passphrase_file} has no effect without --keys DIR: leave it out")
+    if options.keys is None:
+        return None
+    return KeptKeys(Path(options.keys), Path(options.passphrase_file) if options.passphrase_file else None)
 
 
 def faults(options: Options) -> Faults | None:

@@ -1,69 +1,148 @@
-"""`fedlearn keys generate`: a Paillier key pair in files that phe reads too."""
+"""`fedlearn keys generate|show`: keys on disk, which `fedlearn run --keys DIR` uses over several runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedlearn.errors import CryptoKeyError
 
-app = typer.Typer(help="Paillier keys on disk.", no_args_is_help=True)
-PUBLIC, PRIVATE = "public.json", "private.json"
+if TYPE_CHECKING:
+    from fedlearn.secure.kept import KeptKeys
+
+SHORTEST = 8  # characters of a passphrase
+
+app = typer.Typer(help="Paillier keys on disk, alone or shared among trustees.", no_args_is_help=True)
 
 
 @app.callback()
 def keys() -> None:
-    """Paillier keys on disk."""
+    """Paillier keys on disk, alone or shared among trustees."""
 
 
 @app.command()
 def generate(
-    out: Annotated[Path, typer.Option(help="Folder for public.json and private.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files of the key.")],
+    threshold: Annotated[
+        str | None,
+        typer.Option("--threshold", metavar="T/N", help="Share the key: T of N trustees open a sum, as in 4/5."),
+    ] = None,
     bits: Annotated[int, typer.Option(help="Size of the modulus, 2048 to 16384.")] = 3072,
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Ask for a passphrase (or take FEDLEARN_PASSPHRASE) to encrypt with.")
     ] = False,
+    passphrase_file: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="Encrypt with the passphrase in the first line of a file.")
+    ] = None,
     insecure_test_key: Annotated[
         bool, typer.Option("--insecure-test-key", help="Allow a key under 2048 bits: protects nothing.")
     ] = False,
 ) -> None:
-    """Make a key pair in phe's JSON form; the private file is readable by its owner only (mode 0600)."""
+    """Make keys: a pair in phe's JSON form, or with --threshold one that nobody holds. Secrets are of mode 0600."""
     from fedlearn.crypto import generate_keypair
     from fedlearn.crypto.keyfiles import write_private, write_public
     from fedlearn.crypto.keys import check_bits
+    from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
+    from fedlearn.secure.threshold import Threshold, deal_into, parties_in
 
     check_bits(bits, insecure_test_key)
-    passphrase = _passphrase() if encrypt else None
-    _make_folder(out)
-    public, private = generate_keypair(bits, insecure_test_key=insecure_test_key)
-    write_private(out / PRIVATE, private, passphrase)
+    parties = None if threshold is None else parties_in(threshold)
+    if parties:
+        Threshold(*parties)  # refuses numbers that would not protect
+    names = [PUBLIC, PRIVATE] if parties is None else [SHARED, *(share_name(i + 1) for i in range(parties[1]))]
+    with _written_whole(out, names):
+        passphrase = _new_passphrase(passphrase_file) if encrypt or passphrase_file else None
+        if parties is None:
+            public, private = generate_keypair(bits, insecure_test_key=insecure_test_key)
+            write_private(out / PRIVATE, private, passphrase)
+            write_public(out / PUBLIC, public)
+        else:
+            public = deal_into(*parties, bits, insecure_test_key, out, passphrase).public
+    of = f" in {parties[1]} shares, {parties[0]} of which open a sum," if parties else ""
+    typer.echo(f"{bits}-bit key {public.fingerprint.hex()}{of} in {out}")
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="A folder that `fedlearn keys generate` made.")],
+) -> None:
+    """What keys a folder holds, whether all files are there, and whether they are encrypted; no secret is read."""
+    from fedlearn.secure.kept import KeptKeys
+
+    kept = KeptKeys(folder.expanduser())
+    for line in [*_of_pair(kept), *_of_shares(kept)]:
+        typer.echo(line)
+
+
+def _of_pair(kept: KeptKeys) -> Iterator[str]:
+    from fedlearn.secure.kept import PRIVATE
+
+    if not kept.has_pair and kept.has_shared:
+        return
+    public = kept.pair(insecure_test_key=True)
+    yield f"paillier: {public.bits}-bit key {public.fingerprint.hex()}{_doubt(public.bits)}"
+    yield f"  {PRIVATE}: {_state(kept.folder / PRIVATE)}"
+
+
+def _of_shares(kept: KeptKeys) -> Iterator[str]:
+    from fedlearn.secure.kept import share_name
+
+    if not kept.has_shared:
+        return
+    key = kept.shared(insecure_test_key=True)
+    there = kept.shares(key.trustees)
+    yield (
+        f"threshold:{key.threshold}/{key.trustees}: {key.public.bits}-bit key {key.public.fingerprint.hex()}"
+        f"{_doubt(key.public.bits)}"
+    )
+    for trustee in range(1, key.trustees + 1):
+        yield f"  {share_name(trustee)}: {_state(there[trustee]) if trustee in there else 'lost'}"
+    if len(there) < key.threshold:
+        yield f"  {len(there)} shares are left and {key.threshold} are needed: no sum can be opened"
+
+
+def _state(secret: Path) -> str:
+    from fedlearn.crypto.keyfiles import is_encrypted
+
     try:
-        write_public(out / PUBLIC, public)
-    except CryptoKeyError:
-        (out / PRIVATE).unlink()  # a private key alone would stand in the way of the next attempt
-        raise
-    typer.echo(f"{bits}-bit key {public.fingerprint.hex()} in {out}")
+        return "encrypted" if is_encrypted(secret) else "not encrypted"
+    except CryptoKeyError as error:
+        return str(error)
 
 
-def _make_folder(out: Path) -> None:
-    """Before any key is made, which takes a while."""
+def _doubt(bits: int) -> str:
+    from fedlearn.crypto.keys import MIN_BITS
+
+    return ", a test key that protects nothing" if bits < MIN_BITS else ""
+
+
+@contextmanager
+def _written_whole(out: Path, names: list[str]) -> Iterator[None]:
+    """Make the folder, and take the files out of it again where something fails; none of them may be there before."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        taken = [path for path in (out / PUBLIC, out / PRIVATE) if path.exists()]
+        taken = [out / name for name in names if (out / name).exists()]
     except OSError as error:
         raise CryptoKeyError(f"cannot make folder {out}: {error.strerror}, choose another with --out") from None
     if taken:
         raise CryptoKeyError(f"{taken[0]} exists and is not overwritten: choose another folder with --out")
+    try:
+        yield
+    except BaseException:
+        for name in names:  # half a key would stand in the way of the next attempt
+            (out / name).unlink(missing_ok=True)
+        raise
 
 
-def _passphrase() -> str:
-    import os
+def _new_passphrase(file: Path | None) -> str:
+    """From the file, the environment, or a prompt; raises `CryptoKeyError` for one that is guessed at once."""
+    from fedlearn.secure.kept import given_passphrase
 
-    given = os.environ.get("FEDLEARN_PASSPHRASE") or typer.prompt(
-        "Passphrase", hide_input=True, confirmation_prompt=True
-    )
-    if not given:
-        raise CryptoKeyError("the passphrase is empty: give one, or leave --encrypt out")
-    return given
+    given = given_passphrase(file) or typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True)
+    if len(given) < SHORTEST:
+        raise CryptoKeyError(f"a passphrase of {len(given)} characters is guessed at once: give {SHORTEST} or more")
+    return str(given)

@@ -24,7 +24,18 @@ PANELS = (WHO, READ, LEARN, PROTECT, RUN)
 COLUMN = "NAME|NUMBER"
 MOST_SEED, MOST_CLIENTS, MOST_DIM, MOST_KEY_BITS = 2**63 - 1, 10**7, 2**16, 2**14
 # These change where and how a run is computed or shown, and no number in it.
-NOT_CONFIGURATION = ("out", "resume", "pool", "workers", "ray_address", "record", "stack", "transcript")
+NOT_CONFIGURATION = (
+    "out",
+    "resume",
+    "pool",
+    "workers",
+    "ray_address",
+    "record",
+    "stack",
+    "transcript",
+    "keys",
+    "passphrase_file",
+)
 
 
 @dataclass(frozen=True)
@@ -167,6 +178,14 @@ class Options:
             most=MOST_KEY_BITS,
         ),
     ] = KEY_BITS
+    keys: Annotated[
+        str | None,
+        About("Folder of keys by `fedlearn keys generate`; without it each run has new ones.", PROTECT, "DIR"),
+    ] = None
+    passphrase_file: Annotated[
+        str | None,
+        About("Where the passphrase of --keys stands; without it FEDLEARN_PASSPHRASE, or a prompt.", PROTECT, "FILE"),
+    ] = None
     min_cohort: Annotated[
         int,
         About(

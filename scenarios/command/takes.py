@@ -12,8 +12,9 @@ from scenarios.command.options import DEFAULTS, Options, flag
 
 EVERYBODY = ("seed", "out")
 FEDERATION = (
-    "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "min_cohort", "max_overlap",
-    "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript", "record", "resume",
+    "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "keys", "passphrase_file",
+    "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript", "record",
+    "resume",
 )  # fmt: skip
 OF_THE_MODEL = ("model", "dim", "vocabulary")  # what a trained model says by itself, where it is gone on from
 

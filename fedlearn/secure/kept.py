@@ -1,0 +1,149 @@
+"""Keys that are kept in a folder and used by many runs: what `fedlearn keys generate` writes and --keys takes.
+
+`public.json` and `private.json` are a Paillier key pair, in phe's form; `threshold.key` with `trustee-1.share` and so
+on is a shared key. Only the process of the key holder, or of a trustee, reads its secret and asks for the passphrase.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fedlearn.crypto import PublicKey
+from fedlearn.crypto.keyfiles import is_encrypted, read_owned, read_public
+from fedlearn.crypto.keys import KEY_BITS
+from fedlearn.crypto.threshold import ThresholdKey
+from fedlearn.errors import CryptoKeyError
+
+PUBLIC, PRIVATE, SHARED = "public.json", "private.json", "threshold.key"
+PASSPHRASE = "FEDLEARN_PASSPHRASE"  # the variable of the environment
+LONGEST = 4096  # bytes of a file that holds a passphrase
+
+
+def share_name(trustee: int) -> str:
+    return f"trustee-{trustee}.share"
+
+
+@dataclass(frozen=True)
+class KeptKeys:
+    """A folder of keys. passphrase_file: where the passphrase of its secrets stands, if in a file."""
+
+    folder: Path
+    passphrase_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("folder", "passphrase_file"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else Path(given).expanduser())
+
+    def check_bits(self, asked: int, bits: int) -> None:
+        """Raise `CryptoKeyError` where the user asked for a key of another size than that of the one that is kept."""
+        if asked not in (KEY_BITS, bits):
+            raise CryptoKeyError(f"key_bits is {asked}, the key in {self.folder} has {bits}: leave key_bits out")
+
+    @cached_property
+    def has_pair(self) -> bool:
+        return self._has(PUBLIC) or self._has(PRIVATE)
+
+    @cached_property
+    def has_shared(self) -> bool:
+        return self._has(SHARED)
+
+    def pair(self, insecure_test_key: bool) -> PublicKey:
+        """The public half of the pair, whose private half is there too; raises `CryptoKeyError` where it is not."""
+        self._check_there(self.has_pair, "paillier", "threshold" if self.has_shared else "")
+        for name, what in ((PUBLIC, "public"), (PRIVATE, "private")):
+            if not self._has(name):
+                raise CryptoKeyError(
+                    f"{self.folder / name} is lost, and no sum can be opened without the {what} key: "
+                    "bring the file back, or make new keys with fedlearn keys generate"
+                )
+        return read_public(self.folder / PUBLIC, insecure_test_key=insecure_test_key)
+
+    def shared(self, insecure_test_key: bool) -> ThresholdKey:
+        """The public part of a shared key; raises `CryptoKeyError` where there is none."""
+        self._check_there(self.has_shared, "threshold", "paillier" if self.has_pair else "")
+        try:
+            data = (self.folder / SHARED).read_bytes()
+        except OSError as error:
+            raise CryptoKeyError(f"cannot read key file {self.folder / SHARED}: {error.strerror}") from None
+        return ThresholdKey.from_bytes(data, insecure_test_key=insecure_test_key)
+
+    def shares(self, trustees: int) -> dict[int, Path]:
+        """The files of the shares that are there, by trustee."""
+        files = {trustee: self.folder / share_name(trustee) for trustee in range(1, trustees + 1)}
+        return {trustee: file for trustee, file in files.items() if file.exists()}
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def _check_there(self, there: bool, wanted: str, other: str) -> None:
+        if there:
+            return
+        if not self.folder.is_dir():
+            raise CryptoKeyError(f"{self.folder} is no folder: make keys with fedlearn keys generate --out DIR")
+        has = f"keys for {other}: take --protection {other}" if other else "no keys: give the folder of some"
+        raise CryptoKeyError(f"{self.folder} holds {has}, or make keys with fedlearn keys generate")
+
+
+def passphrase_of(secret: Path, file: Path | None) -> str | None:
+    """The passphrase of a secret's file: None if it is not encrypted, else from a file, the environment, or a prompt.
+
+    Raises `CryptoKeyError` where there is nobody to ask.
+    """
+    if not is_encrypted(secret):
+        return None
+    return given_passphrase(file) or _asked(f"Passphrase of {secret}: ", secret)
+
+
+def given_passphrase(file: Path | None) -> str | None:
+    """The passphrase in a file that only its owner can read, or in the environment; None where neither is given."""
+    if file is None:
+        return os.environ.get(PASSPHRASE) or None
+    lines = read_owned(file, LONGEST).decode(errors="surrogateescape").splitlines()
+    if not lines or not lines[0]:
+        raise CryptoKeyError(f"{file} is empty: write the passphrase into its first line")
+    return lines[0]
+
+
+def _asked(prompt: str, secret: Path) -> str:
+    if os.name == "posix" and not _has_terminal():
+        raise CryptoKeyError(
+            f"{secret} is encrypted and there is no terminal to ask at: give --passphrase-file FILE or set {PASSPHRASE}"
+        )
+    with _interruptible():
+        given = getpass.getpass(prompt)
+    if not given:
+        raise CryptoKeyError(f"no passphrase was given for {secret}: try again")
+    return given
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Meanwhile Ctrl-C ends this process, which elsewise leaves it to its parent: the terminal shows letters again."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,255 @@
+"""Keys that are kept: made once, used by many runs, shown, lost, locked, wrong."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pty
+import select
+import shutil
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedlearn.crypto.keyfiles import is_encrypted
+from fedlearn.errors import CryptoKeyError
+from fedlearn.protocol import OpenerKey, PartyView, RunPlan
+from fedlearn.secure import Paillier, Threshold
+from fedlearn.secure.kept import KeptKeys
+from tests.scenarios.command import fedlearn, last_json
+
+RUN = ["run", "spam", "--vocabulary", "hashed:32", "--rounds", "1", "--quiet", "--json", "--insecure-test-key"]
+PASSPHRASE = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Folders pair, locked (a pair under a passphrase), shared (2 of 3), shut (2 of 3, locked), and other keys."""
+    where = tmp_path_factory.mktemp("keys")
+    (where / "pass").write_text(f"{PASSPHRASE}\n")
+    (where / "pass").chmod(0o600)
+    lock, share = ["--passphrase-file", str(where / "pass")], ["--threshold", "2/3"]
+    kinds = {"pair": [], "locked": lock, "shared": share, "shut": [*share, *lock], "pair2": [], "shared2": share}
+    for name, options in kinds.items():
+        generate = ["keys", "generate", "--bits", "256", "--insecure-test-key", "--out", str(where / name)]
+        assert fedlearn(*generate, *options) == 0
+    return where
+
+
+@pytest.fixture(autouse=True)
+def keys(made, tmp_path, monkeypatch) -> Path:
+    """A copy of them, in the current folder."""
+    monkeypatch.delenv("FEDLEARN_PASSPHRASE", raising=False)
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(folder: str, *options: str, out: str = "run") -> int:
+    protection = "threshold" if folder.startswith("sh") else "paillier"
+    return fedlearn(*RUN, "--protection", protection, "--keys", folder, "--out", out, *options)
+
+
+@pytest.mark.parametrize("folder", ["pair", "shared"])
+def test_runs_share_a_key_and_give_the_model_of_an_unprotected_run(folder, capsys):
+    found = []
+    for out in ("one", "two"):
+        assert run(folder, "--record", out=out) == 0
+        sha256 = last_json(capsys)["model_sha256"]
+        plan = next(PartyView.load(Path(out)).bodies(RunPlan))[1]
+        assert "keys" not in plan.protection["arguments"]
+        keys = {body.payload[-64:] for _, body in PartyView.load(Path(out)).bodies(OpenerKey)}
+        found.append((sha256, keys))
+    assert found[0] == found[1]
+    assert fedlearn(*[word for word in RUN if "key" not in word], "--protection", "none", "--out", "plain") == 0
+    assert last_json(capsys)["model_sha256"] == found[0][0]
+    assert {p.name for p in Path(folder).iterdir()} >= {"private.json"} or (Path(folder) / "trustee-1.share").exists()
+
+
+@pytest.mark.parametrize("folder", ["locked", "shut"])
+def test_a_passphrase_comes_from_a_file_or_the_environment(folder, capsys, monkeypatch):
+    assert run(folder, "--passphrase-file", "pass", out="one") == 0
+    monkeypatch.setenv("FEDLEARN_PASSPHRASE", PASSPHRASE)
+    assert run(folder, out="two") == 0
+    monkeypatch.setenv("FEDLEARN_PASSPHRASE", "another horse")
+    capsys.readouterr()
+    assert run(folder, out="three") == 2
+    assert "wrong passphrase" in capsys.readouterr().err
+    assert not Path("three").exists()
+
+
+def test_a_run_goes_on_with_its_keys(capsys):
+    assert run("pair") == 0
+    capsys.readouterr()
+    assert fedlearn("run", "--resume", "run", "--rounds", "2", "--quiet", "--json") == 0
+    assert last_json(capsys)["rounds"] == 2
+    shutil.rmtree("pair")
+    assert fedlearn("run", "--resume", "run", "--rounds", "3", "--quiet") == 2
+    assert "pair is no folder" in capsys.readouterr().err
+
+
+def test_a_share_may_be_lost_while_enough_are_left(capsys):
+    Path("shared/trustee-2.share").unlink()
+    assert run("shared") == 0
+    plain = last_json(capsys)["model_sha256"]
+    assert "trustee-2.share is lost" in Path("run/run.log").read_text()
+    assert run("shared2", out="whole") == 0
+    assert last_json(capsys)["model_sha256"] == plain
+    Path("shared/trustee-3.share").unlink()
+    assert run("shared", out="third") == 2
+    assert "shared holds 1 of 3 shares, 2 are needed to open a sum" in capsys.readouterr().err
+
+
+def swap(one: str, other: str) -> Callable[[], object]:
+    return lambda: Path(one).write_bytes(Path(other).read_bytes())
+
+
+def cut(name: str) -> Callable[[], object]:
+    return lambda: Path(name).write_bytes(Path(name).read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("folder", "damage", "options", "says"),
+    [
+        ("nowhere", None, [], "nowhere is no folder: make keys with fedlearn keys generate"),
+        (".", None, [], ". holds no keys"),
+        ("pair", lambda: Path("pair/private.json").unlink(), [], "pair/private.json is lost"),
+        ("pair", lambda: Path("pair/public.json").unlink(), [], "pair/public.json is lost"),
+        ("pair", lambda: Path("pair/private.json").chmod(0o644), [], "chmod 600"),
+        ("pair", swap("pair/public.json", "pair2/public.json"), [], "bring the right file back"),
+        ("pair", swap("pair/private.json", "pair2/private.json"), [], "bring the right file back"),
+        ("pair", cut("pair/private.json"), [], "is not JSON: damaged"),
+        ("pair", lambda: Path("pair/private.json").write_bytes(b"\x80\x04."), [], "is not JSON: damaged"),
+        ("pair", None, ["--protection", "threshold"], "pair holds keys for paillier: take --protection paillier"),
+        ("pair", None, ["--protection", "none"], "--keys pair has no effect with --protection none"),
+        ("pair", None, ["--protection", "masks"], "--keys pair has no effect with --protection masks"),
+        ("pair", None, ["--key-bits", "2048"], "--key-bits is 2048, the key in pair has 256"),
+        ("shared", None, ["--protection", "paillier"], "shared holds keys for threshold: take --protection threshold"),
+        ("shared", None, ["--protection", "threshold:3/4"], "the key in shared is 2/3, leave T/N out"),
+        ("shared", None, ["--key-bits", "2048"], "the key in shared has 256"),
+        ("shared", cut("shared/threshold.key"), [], "does not match its digest"),
+        ("shared", cut("shared/trustee-1.share"), [], "shared/trustee-1.share: a key share of"),
+        ("shared", swap("shared/trustee-1.share", "shared2/trustee-1.share"), [], "trustee-1.share: a share of key"),
+        ("shared", swap("shared/trustee-1.share", "shared/trustee-2.share"), [], "trustee-1.share is of trustee 2"),
+        ("shared", lambda: Path("shared/trustee-3.share").chmod(0o640), [], "chmod 600"),
+        ("locked", None, ["--passphrase-file", "nowhere"], "cannot read key file nowhere"),
+        ("locked", lambda: Path("pass").write_text("\n"), ["--passphrase-file", "pass"], "pass is empty"),
+        ("locked", lambda: Path("pass").chmod(0o644), ["--passphrase-file", "pass"], "chmod 600 pass"),
+        ("shut", lambda: Path("pass").write_text("wrong"), ["--passphrase-file", "pass"], "wrong passphrase"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_one_line_and_leave_nothing(folder, damage, options, says, capsys):
+    if damage:
+        damage()
+    assert run(folder, *options) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+    assert not Path("run").exists()
+    assert not [p for p in multiprocessing.active_children() if p.name.startswith("opener:")]
+
+
+def test_a_passphrase_without_keys_is_refused(capsys):
+    assert fedlearn(*RUN, "--passphrase-file", "pass", "--out", "run") == 2
+    assert "has no effect without --keys DIR" in capsys.readouterr().err
+
+
+def test_keys_are_given_in_python_too():
+    assert Paillier(insecure_test_key=True, keys=KeptKeys("pair")).key_bits == 256
+    shared = Threshold(insecure_test_key=True, keys=KeptKeys("shared"))
+    assert (shared.threshold, shared.trustees) == (2, 3)
+    with pytest.raises(CryptoKeyError, match="too small"):
+        Paillier(keys=KeptKeys("pair"))
+
+
+def test_a_folder_of_keys_is_shown_without_any_secret(capsys, made):
+    assert fedlearn("keys", "show", "locked") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("paillier: 256-bit key ")
+    assert "a test key that protects nothing" in shown
+    assert "private.json: encrypted" in shown
+    Path("shared/trustee-1.share").unlink()
+    Path("shared/trustee-2.share").unlink()
+    assert fedlearn("keys", "show", "shared") == 0
+    assert "trustee-1.share: lost" in (shown := capsys.readouterr().out)
+    assert "1 shares are left and 2 are needed" in shown
+    assert fedlearn("keys", "show", "nowhere") == 2
+
+
+def test_generating_refuses_what_would_not_protect_and_leaves_nothing_half_made(capsys, monkeypatch):
+    generate = ["keys", "generate", "--bits", "256", "--insecure-test-key", "--out", "new"]
+    for wrong in (["--threshold", "1/3"], ["--threshold", "2/5"], ["--threshold", "x"], ["--threshold", "4/3"]):
+        assert fedlearn(*generate, *wrong) == 2
+    Path("short").write_text("short")
+    Path("short").chmod(0o600)
+    assert fedlearn(*generate, "--passphrase-file", "short") == 2
+    assert "a passphrase of 5 characters" in capsys.readouterr().err
+    assert not list(Path("new").glob("*"))
+    assert fedlearn(*generate[:-1], "shared", "--threshold", "2/3") == 2
+    assert "is not overwritten" in capsys.readouterr().err
+    assert not is_encrypted("shared/trustee-1.share")
+
+
+class Terminal:
+    """The command at a terminal of its own."""
+
+    def __init__(self, *arguments: str):
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.execv(sys.executable, [sys.executable, "-m", "scenarios.command.main", *arguments])
+        self.said = b""
+
+    def wait_for(self, text: bytes, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while text not in self.said:
+            assert time.monotonic() < end, self.said
+            if select.select([self.terminal], [], [], 0.1)[0]:
+                self.said += os.read(self.terminal, 4096)
+
+    def type(self, text: str) -> None:
+        os.write(self.terminal, text.encode())
+
+    def echoes(self) -> bool:
+        return bool(termios.tcgetattr(self.terminal)[3] & termios.ECHO)
+
+    def status(self) -> int:
+        while True:
+            try:
+                data = os.read(self.terminal, 4096)
+            except OSError:  # Linux says so that nobody has the other end any more
+                break
+            if not data:
+                break
+            self.said += data
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_a_passphrase_is_asked_for_by_each_trustee_in_its_turn():
+    command = Terminal(*RUN, "--protection", "threshold", "--keys", "shut", "--out", "run")
+    for trustee in (1, 2, 3):
+        command.wait_for(f"Passphrase of shut/trustee-{trustee}.share: ".encode())
+        time.sleep(0.2)  # until the terminal no longer shows what is typed
+        command.type(f"{PASSPHRASE}\n")
+    assert command.status() == 0, command.said
+    assert PASSPHRASE.encode() not in command.said
+    assert json.loads(Path("run/run.json").read_text())["outcome"]["state"] == "done"
+
+
+def test_ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was():
+    command = Terminal(*RUN, "--protection", "paillier", "--keys", "locked", "--out", "run")
+    command.wait_for(b"Passphrase of locked/private.json: ")
+    end = time.monotonic() + 20
+    while command.echoes() and time.monotonic() < end:
+        time.sleep(0.05)
+    command.type("\x03")
+    end = time.monotonic() + 20
+    while not command.echoes() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert command.echoes()
+    assert command.status() == 130, command.said
+    assert b"Traceback" not in command.said
