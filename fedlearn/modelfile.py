@@ -18,6 +18,7 @@ import numpy as np
 from fedlearn.datasets import tokens
 from fedlearn.datasets.dense import Scale
 from fedlearn.datasets.vocabulary import Vocabulary, vocabulary_from_dict
+from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.models.base import Model
 from fedlearn.nn.spec import build
@@ -55,6 +56,21 @@ class Described:
     vocabulary: Vocabulary | None
     characters: str
     scale: Scale | None
+
+
+def description_of(about: Described) -> bytes:
+    """The content of model.json for a model that was read."""
+    alphabet = {"kind": CHARACTERS, "characters": about.characters} if about.characters else {}
+    words = alphabet if about.vocabulary is None else about.vocabulary.to_dict()
+    return described(about.scenario, about.model, words, about.classes, about.scale)
+
+
+def write_model(about: Described, folder: Path) -> None:
+    """Write both files of a model into a folder, the weights last."""
+    from safetensors.numpy import save
+
+    write_atomic(folder / DESCRIPTION, description_of(about))
+    write_atomic(folder / WEIGHTS, save(about.model.state_dict()))
 
 
 def read_model(run: str | Path) -> Described:

@@ -40,7 +40,7 @@ def predict(
     """What a trained model says of texts, or of rows of numbers: the class and how probable it is, a line each."""
     if texts and file is not None:
         raise BadInput(f"texts and --file {file}: give one of the two")
-    trained = _loaded(run, trusted)
+    trained = loaded(run, trusted)
     asked = list(texts) if texts else _lines(file)
     odds = trained.predict_proba(asked if trained.about.vocabulary is not None else _rows(asked))
     lines = []
@@ -66,7 +66,7 @@ def evaluate(
     """How good a trained model is on labelled data: what it takes for what, and for whom, where users are known."""
     from scenarios.command.evaluation import data_for, notes, tables
 
-    trained = _loaded(run, trusted)
+    trained = loaded(run, trusted)
     measured_on = data_for(trained, data, how)
     for note in notes(run, measured_on):
         typer.echo(f"note: {note}", err=True)
@@ -83,10 +83,10 @@ def generate(
     trusted: Trust = None,
 ) -> None:
     """What a trained character model writes."""
-    typer.echo(prompt.lstrip("\n") + _loaded(run, trusted).generate(prompt, length, temperature, seed))
+    typer.echo(prompt.lstrip("\n") + loaded(run, trusted).generate(prompt, length, temperature, seed))
 
 
-def _loaded(run: Path, trusted: list[str] | None) -> Trained:
+def loaded(run: Path, trusted: list[str] | None) -> Trained:
     """The model; trusted: modules and files that it may be of."""
     from fedlearn.registry import trust
     from fedlearn.trained import load

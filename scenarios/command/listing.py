@@ -17,6 +17,7 @@ def registries() -> dict[str, Registry]:
     from clients.behaviours import BEHAVIOURS
     from fedlearn.attacks import ATTACKS
     from fedlearn.datasets import DATASETS, PARTITIONS, VOCABULARIES
+    from fedlearn.exchange import EXPORTS
     from fedlearn.models import MODELS
     from fedlearn.privacy import ACCOUNTANTS
     from fedlearn.secure import PROTECTIONS
@@ -24,7 +25,8 @@ def registries() -> dict[str, Registry]:
     from scenarios import BENCHMARKS, SCENARIOS
 
     learning = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
-    return {registry.kind: registry for registry in (*learning, SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS)}
+    rest = (SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
+    return {registry.kind: registry for registry in (*learning, *rest)}
 
 
 def lines(kind: str | None) -> Iterator[tuple[str, bool]]:

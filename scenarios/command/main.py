@@ -19,6 +19,7 @@ from fedlearn.errors import BadInput
 from scenarios.command.asking import evaluate, generate, predict
 from scenarios.command.data import app as data_app
 from scenarios.command.ending import failure_of, flush_output
+from scenarios.command.exchange import export, import_
 from scenarios.command.keys import app as keys_app
 from scenarios.command.options import ABOUT, Options, flag, read_options
 from scenarios.command.privacy import privacy
@@ -39,6 +40,8 @@ app.command()(privacy)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(generate)
+app.command()(export)
+app.command("import")(import_)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")]
 

@@ -1,0 +1,39 @@
+"""A trained model in the files of other libraries; `EXPORTS` names the forms.
+
+A form is a function `(described: Described) -> bytes` in a file of its own, and a row here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedlearn.disk import write_atomic
+from fedlearn.errors import BadInput
+from fedlearn.modelfile import Described
+from fedlearn.registry import Registry
+
+EXPORTS = Registry(
+    "export",
+    {
+        "torch": ("fedlearn.exchange.arrays:torch_state", "PyTorch's state dict, .pt (extra torch)"),
+        "onnx": ("fedlearn.exchange.onnx:onnx_model", "a model that ONNX Runtime runs, .onnx (extra onnx)"),
+        "npz": ("fedlearn.exchange.arrays:npz", "NumPy's arrays by name, .npz"),
+    },
+)
+ENDINGS = {"torch": "pt"}
+
+
+def ending(form: str) -> str:
+    """How the files of a form end."""
+    return ENDINGS.get(form, form)
+
+
+def export(described: Described, form: str, target: Path) -> None:
+    """Write a model in the form of this name; `BadInput` for a form that cannot say it, or a file that is there."""
+    if target.exists():
+        raise BadInput(f"{target} exists: choose another name with --out, or take it away")
+    content: bytes = EXPORTS.load(form)(described)
+    try:
+        write_atomic(target, content)
+    except OSError as error:
+        raise BadInput(f"cannot write {target} ({error.strerror}): choose another place with --out") from None

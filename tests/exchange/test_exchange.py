@@ -1,0 +1,182 @@
+"""Models in the files of other libraries give what they give here, and weights of theirs come in."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedlearn.autograd import no_grad
+from fedlearn.datasets.bags import encode_texts
+from fedlearn.datasets.dense import Scale
+from fedlearn.datasets.vocabulary import HashedVocabulary
+from fedlearn.errors import BadInput
+from fedlearn.exchange import EXPORTS, arrays, export
+from fedlearn.exchange.arrays import read_state, take_state
+from fedlearn.modelfile import Described, read_model, write_model
+from fedlearn.models import MLP, CharGRU, CharLSTM, CharRNN, ConvNet, SequenceClassifier, SpamClassifier
+from tests.scenarios.command import fedlearn as command
+
+RNG = np.random.default_rng(3)
+WORDS = HashedVocabulary(50)
+TEXTS = ["", "win a free prize", "hello", "", "see you at nine", ""]
+INDICES, OFFSETS = encode_texts(TEXTS, np.zeros(len(TEXTS), np.int8), WORDS).inputs
+BAGS = {"indices": INDICES.astype(np.int64), "offsets": OFFSETS}
+IDS = RNG.integers(0, 20, (4, 7))
+PIXELS = RNG.normal(size=(5, 64)).astype(np.float32)
+MODELS = {
+    "spam": (lambda rng: SpamClassifier(50, rng=rng), BAGS),
+    "wide spam": (lambda rng: SpamClassifier(50, 4, rng=rng), BAGS),
+    "mlp": (lambda rng: MLP((64, 9, 5, 3), rng=rng), {"rows": PIXELS}),
+    "conv": (lambda rng: ConvNet(8, 10, 3, rng=rng), {"rows": PIXELS}),
+    "sequence": (lambda rng: SequenceClassifier(20, 3, 6, 5, rng=rng), {"ids": IDS}),
+    "sequence of gru": (lambda rng: SequenceClassifier(20, 3, 6, 5, "gru", rng=rng), {"ids": IDS}),
+    "char_rnn": (lambda rng: CharRNN(20, 8, 6, rng=rng), {"ids": IDS}),
+    "char_gru": (lambda rng: CharGRU(20, 8, 6, 2, rng=rng), {"ids": IDS}),
+    "char_lstm": (lambda rng: CharLSTM(20, 8, layers=3, rng=rng), {"ids": IDS}),
+}  # fmt: skip
+
+
+def built(name: str):
+    model = MODELS[name][0](np.random.default_rng(0)).eval()
+    model.vector[:] += np.random.default_rng(1).normal(0, 0.3, model.vector.size)
+    return model
+
+
+def logits(model, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    with no_grad():
+        outputs = model(*inputs.values())
+    return (outputs[0] if isinstance(outputs, tuple) else outputs).numpy()
+
+
+def about(model, scale: Scale | None = None) -> Described:
+    return Described("spam", model, ("ham", "spam"), WORDS, "", scale)
+
+
+def in_onnx(content: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    runtime = pytest.importorskip("onnxruntime", reason="pip install 'fedlearn[onnx]'")
+    return runtime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(["logits"], inputs)[0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_gives_the_same_logits(name, tmp_path):
+    pytest.importorskip("onnx", reason="pip install 'fedlearn[onnx]'")
+    model, inputs = built(name), MODELS[name][1]
+    export(about(model), "onnx", tmp_path / "model.onnx")
+    found = in_onnx((tmp_path / "model.onnx").read_bytes(), inputs)
+    assert found.shape == logits(model, inputs).shape
+    assert np.allclose(found, logits(model, inputs), rtol=0, atol=1e-5)
+
+
+def test_an_onnx_file_takes_rows_as_they_stand_and_says_what_it_is(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="pip install 'fedlearn[onnx]'")
+    model, rows = built("mlp"), PIXELS * 100 + 3
+    scale = Scale.of(rows)
+    content = EXPORTS.load("onnx")(about(model, scale))
+    assert np.allclose(
+        in_onnx(content, {"rows": rows}), logits(model, {"rows": scale.applied(rows)}), rtol=0, atol=1e-5
+    )
+    (entry,) = onnx.load_from_string(content).metadata_props
+    assert json.loads(entry.value)["classes"] == ["ham", "spam"]
+    assert json.loads(entry.value)["vocabulary"] == {"kind": "hashed", "buckets": 50}
+
+
+def test_a_model_of_ones_own_has_no_graph_of_ours():
+    pytest.importorskip("onnx", reason="pip install 'fedlearn[onnx]'")
+
+    class Mine(MLP):
+        def forward(self, features):
+            return super().forward(features) * 2
+
+    with pytest.raises(BadInput, match="no ONNX graph is known for a Mine: take --to torch or --to npz"):
+        EXPORTS.load("onnx")(about(Mine()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("form", ["npz", "torch", "safetensors"])
+def test_weights_go_out_and_come_in(name, form, tmp_path):
+    if form == "torch":
+        pytest.importorskip("torch", reason="pip install 'fedlearn[torch]'")
+    model, path = built(name), tmp_path / {"npz": "m.npz", "torch": "m.pt", "safetensors": "model.safetensors"}[form]
+    if form == "safetensors":
+        write_model(about(model), tmp_path)
+    else:
+        export(about(model), form, path)
+    other = MODELS[name][0](np.random.default_rng(9))
+    take_state(other, read_state(path), path)
+    assert np.array_equal(other.vector, model.vector)
+
+
+def damaged(tmp_path: Path, name: str, content: bytes) -> Path:
+    (tmp_path / name).write_bytes(content)
+    return tmp_path / name
+
+
+def npz_of(**arrays: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    model = built("mlp")
+    before = model.vector.copy()
+    state = model.state_dict()
+    first, *_ = state
+    wrong = [
+        state | {first: state[first][:-1]},
+        state | {"more": np.zeros(3)},
+        {name: array for name, array in state.items() if name != first},
+        state | {first: np.full_like(state[first], np.nan)},
+        state | {first: state[first].astype("U3")},
+    ]
+    for changed in wrong:
+        path = damaged(tmp_path, "m.npz", npz_of(**changed))
+        with pytest.raises(BadInput, match=first if "more" not in changed else "more"):
+            take_state(model, read_state(path), path)
+    assert np.array_equal(model.vector, before)
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path, monkeypatch):
+    whole = npz_of(a=np.zeros(9))
+    pickled = npz_of(a=np.array([{}], object))
+    for name, content in {
+        "m.npz": whole[:-30],
+        "o.npz": pickled,
+        "p.npz": b"\x80\x04.",
+        "m.txt": b"",
+        "q.npz": b"",
+    }.items():
+        with pytest.raises(BadInput):
+            read_state(damaged(tmp_path, name, content))
+    with pytest.raises(BadInput, match="cannot read"):
+        read_state(tmp_path / "none.npz")
+    monkeypatch.setattr(arrays, "LARGEST", 100)
+    with pytest.raises(BadInput, match="unpacks to"):
+        read_state(damaged(tmp_path, "bomb.npz", whole))
+    torch = pytest.importorskip("torch", reason="pip install 'fedlearn[torch]'")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")  # a pickle of a class
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    for path in (tmp_path / "module.pt", tmp_path / "list.pt", damaged(tmp_path, "r.pt", b"\x80\x04cos\nsystem\n."),
+                 damaged(tmp_path, "e.pt", b"")):  # fmt: skip
+        with pytest.raises(BadInput, match=r"save model.state_dict\(\)"):
+            read_state(path)
+
+
+def test_the_command_exports_and_imports(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "spam", "--vocabulary", "hashed:64", "--rounds", "1", "--protection", "none", "--quiet"]
+    assert command(*run, "--out", "first") == 0
+    assert command("export", "--run", "first", "--to", "npz") == 0
+    assert command("export", "--run", "first", "--to", "npz") == 2
+    assert "first/model.npz exists" in capsys.readouterr().err
+    assert command("export", "--run", "first", "--to", "tflite") == 2
+    assert command("import", "first/model.npz", "--like", "first", "--out", "second") == 0
+    assert np.array_equal(read_model("second").model.vector, read_model("first").model.vector)
+    assert (tmp_path / "second/model.safetensors").read_bytes() == (tmp_path / "first/model.safetensors").read_bytes()
+    assert command("import", "first/model.npz", "--like", "first", "--out", "second") == 2
+    assert command("predict", "--run", "second", "win a prize") == 0
+    assert command(*run, "--from", "second", "--out", "third") == 0
