@@ -17,6 +17,10 @@ class FedlearnError(Exception):
 class BadInput(FedlearnError, ValueError):
     """A value given to fedlearn cannot be used; the message names it, the limit and the remedy."""
 
+    def __str__(self) -> str:
+        """In one line, whatever the value's own text looks like, as an array's."""
+        return " ".join(part.strip() for part in super().__str__().splitlines())
+
 
 class DataError(BadInput):
     """A data file is missing, malformed or too small for what is asked of it."""

@@ -1,35 +1,54 @@
-"""How good a classifier is, from its logits on public data."""
+"""How good a classifier is, from its logits on public data.
+
+A logit that is nan names no class, so that its example counts as wrong; the loss is nan then.
+Raises `BadInput` for no examples, labels that are no classes, or anything but numbers; `ShapeError` for other shapes.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from fedlearn.checked import real_array, same_length, whole_array
+from fedlearn.configured import whole_number
+from fedlearn.errors import BadInput
+
 
 def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Loss (mean binary cross-entropy, nats), accuracy and F1 of class 1. Both arguments (n,); labels 0 or 1."""
-    logits = np.asarray(logits, np.float64)
-    truth = np.asarray(labels) > 0.5
+    logits, labels = real_array("logits", logits, 1, nan=True), real_array("labels", labels, 1)
+    count = same_length(logits=logits, labels=labels)
+    if not np.isin(labels, (0, 1)).all():
+        raise BadInput(f"labels go from {labels.min():g} to {labels.max():g}: each must be 0 or 1")
+    truth = labels == 1
     said = logits > 0
     hits = int(np.count_nonzero(said & truth))
-    wrong = int(np.count_nonzero(said != truth))
-    loss = np.mean(np.logaddexp(0.0, logits) - logits * truth)
+    wrong = int(np.count_nonzero((said != truth) | np.isnan(logits)))
+    with np.errstate(invalid="ignore"):
+        loss = np.mean(np.logaddexp(0.0, np.where(truth, -logits, logits)))
     return {
         "loss": float(loss),
-        "accuracy": 1 - wrong / len(truth),
+        "accuracy": 1 - wrong / count,
         "f1": 2 * hits / max(1, 2 * hits + wrong),
     }
 
 
 def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Loss (mean cross-entropy, nats) and accuracy of logits (n, classes) for classes (n,), whole numbers."""
-    logits = np.asarray(logits, np.float64)
-    logits = logits - logits.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
-    return {"loss": float(losses.mean()), "accuracy": float((logits.argmax(axis=1) == labels).mean())}
+    logits = real_array("logits", logits, 2, nan=True)
+    labels = whole_array("labels", labels, 1, below=logits.shape[1])
+    rows = np.arange(same_length(logits=logits, labels=labels))
+    right = (logits.argmax(axis=1) == labels) & ~np.isnan(logits).any(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite logits, and such as are nearly
+        logits = logits - logits.max(axis=1, keepdims=True)
+        losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
+    return {"loss": float(losses.mean()), "accuracy": float(right.mean())}
 
 
 def confusion(said: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """How many of class i (rows) were taken for class j (columns), int64 (classes, classes). Arguments (n,)."""
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (np.asarray(labels).astype(np.int64), np.asarray(said)), 1)
+    count = whole_number("the number of classes", classes, least=1)
+    said, labels = whole_array("answers", said, 1, below=count), whole_array("labels", labels, 1, below=count)
+    same_length(answers=said, labels=labels)
+    counts = np.zeros((count, count), np.int64)
+    np.add.at(counts, (labels, said), 1)
     return counts

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 import struct
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
-from numbers import Real
-from operator import index
 from typing import Any, Literal
 
 import numpy as np
 
+from fedlearn.crypto.checks import array_of, real, whole
 from fedlearn.errors import CodecError, ShapeError
 
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
+MAX_SCALE = float(1 << 62)
 MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
 _OVERFLOW: tuple[Literal["refuse"], Literal["clip"]] = ("refuse", "clip")
 _BYTES = struct.Struct(">BdIB")
@@ -44,8 +44,8 @@ class FixedPoint:
 
     def __post_init__(self) -> None:
         for name in ("bits", "addends"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name)))
-        object.__setattr__(self, "bound", _real("bound", self.bound))
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        object.__setattr__(self, "bound", real("bound", self.bound))
         if self.bits < 2 or not 1 <= self.addends <= MAX_ADDENDS:
             raise CodecError(
                 f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend, at most {MAX_ADDENDS} addends"
@@ -65,7 +65,7 @@ class FixedPoint:
                 f"bound={self.bound:g} is too small for {self.bits} bits: "
                 f"at least {math.ldexp(self.limit, -MAX_FRACTION_BITS):g} is needed, so raise the bound"
             )
-        if self.overflow not in _OVERFLOW:
+        if not isinstance(self.overflow, str) or self.overflow not in _OVERFLOW:
             raise CodecError(f"overflow={self.overflow!r}: choose 'refuse' or 'clip'")
 
     @property
@@ -92,26 +92,29 @@ class FixedPoint:
     def encode(self, values: np.ndarray, scale: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
         """Round real `values` (any shape, taken as float64) times `scale` to int64 multiples of 2^-f.
 
-        For a weighted mean `scale` is w / w_max, so that lanes need not widen for weights.
+        For a weighted mean `scale` is w / w_max, so that lanes need not widen for weights; it is never negative.
         out: an array to put them in, of int64 or `dtype`, of their shape or one that they broadcast to.
 
         Raises `CodecError` for NaN or infinity, for values outside the bound unless overflow="clip", and for what is no
         array of real numbers; `ShapeError` for another shape of `out`.
         """
         # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing, in float32 too.
-        values, factor = np.asarray(values), np.ldexp(np.float64(_real("scale", scale)), self.fraction_bits)
-        if values.dtype.kind not in "fiu":
-            raise CodecError(f"values of type {values.dtype} cannot be encoded: give an array of real numbers")
-        bound = np.ldexp(self.bound, self.fraction_bits)
-        if not values.size or (-bound <= values.min() * factor and values.max() * factor <= bound):
-            exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
-            scaled = np.asarray(values * (np.float32(factor) if exact else factor))
-        else:  # as with NaN
-            self._check_outside(np.asarray(values, np.float64) * scale)
-            scaled = np.asarray(np.clip(values * factor, -bound, bound))
+        values, scale = array_of(values, "fiu", "real numbers"), real("scale", scale)
+        if not 0 <= scale <= MAX_SCALE:
+            raise CodecError(f"scale is {scale:g}: it must be a real number from 0 to {MAX_SCALE:g}")
+        factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), np.ldexp(self.bound, self.fraction_bits)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float64 lies outside the bound
+            if not values.size or (-bound <= values.min() * factor and values.max() * factor <= bound):
+                exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
+                scaled = np.asarray(values * (np.float32(factor) if exact else factor))
+            else:  # as with NaN
+                self._check_outside(np.asarray(values, np.float64) * scale)
+                scaled = np.asarray(np.clip(values * factor, -bound, bound))
         np.rint(scaled, out=scaled)
         if out is None:
             return scaled.astype(np.int64)
+        if not isinstance(out, np.ndarray) or out.dtype not in (self.dtype, np.int64):
+            raise CodecError(f"out is of type {getattr(out, 'dtype', type(out))}: give int64 or {self.dtype}")
         try:
             np.copyto(out, scaled, casting="unsafe")
         except ValueError:
@@ -129,14 +132,13 @@ class FixedPoint:
 
     def count_outside(self, values: np.ndarray) -> int:
         """How many values lie outside the bound; raises `CodecError` if any is not finite."""
-        magnitudes = np.abs(np.asarray(values, dtype=np.float64))
-        if not np.isfinite(magnitudes.sum()):
+        magnitudes = np.abs(np.asarray(array_of(values, "fiu", "real numbers"), dtype=np.float64))
+        if not np.isfinite(magnitudes.max(initial=0.0)):
             bad = np.flatnonzero(~np.isfinite(magnitudes))
-            if bad.size:
-                raise CodecError(
-                    f"{bad.size} of {magnitudes.size} values are NaN or infinite, "
-                    f"the first at flat index {bad[0]}: training diverged, lower the learning rate"
-                )
+            raise CodecError(
+                f"{bad.size} of {magnitudes.size} values are NaN or infinite, "
+                f"the first at flat index {bad[0]}: training diverged, lower the learning rate"
+            )
         return int(np.count_nonzero(magnitudes > self.bound))
 
     def decode(self, total: np.ndarray, total_weight: float, max_weight: float = 1.0) -> np.ndarray:
@@ -144,10 +146,11 @@ class FixedPoint:
 
         Unweighted: `total_weight` is the number of addends. Weighted, for values encoded as (w / max_weight) * x:
         `total_weight` is the sum of the weights. The result is off by `error_bound` at most, besides float64's
-        rounding.
+        rounding. Raises `CodecError` for anything but integers, and for weights that are not finite and above 0.
         """
-        self._check_weights(total_weight, max_weight)
-        return np.ldexp(np.asarray(total, dtype=np.float64), -self.fraction_bits) * (max_weight / total_weight)
+        total_weight, max_weight = _weights(total_weight, max_weight)
+        sums = array_of(total, "iu", "integers").astype(np.float64)
+        return np.ldexp(sums, -self.fraction_bits) * (max_weight / total_weight)
 
     def error_bound(
         self,
@@ -162,9 +165,11 @@ class FixedPoint:
         `addends` defaults to the codec's, `total_weight` to `addends`. `clipped` is the sum over addends of the largest
         |x| - bound that was clipped away; it adds clipped * max_weight / total_weight.
         """
-        count = self.addends if addends is None else addends
-        weight = count if total_weight is None else total_weight
-        self._check_weights(weight, max_weight)
+        count = self.addends if addends is None else whole("addends", addends)
+        weight, max_weight = _weights(count if total_weight is None else total_weight, max_weight)
+        clipped = real("clipped", clipped)
+        if not 1 <= count <= MAX_ADDENDS or not clipped >= 0:
+            raise CodecError(f"{count} addends, {clipped} clipped: 1 to {MAX_ADDENDS} addends, and 0 or more clipped")
         step = math.ldexp(1.0, -self.fraction_bits - 1)
         return (count * step + clipped) * max_weight / weight
 
@@ -176,9 +181,11 @@ class FixedPoint:
     def from_dict(cls, config: dict[str, Any]) -> FixedPoint:
         """Read `to_dict`; raises `CodecError` for unknown, missing or ill-typed entries."""
         known = {f.name for f in fields(cls)}
+        if not isinstance(config, Mapping):
+            raise CodecError(f"a codec is {config!r:.80}: a table of bits, bound and addends is needed")
         if not {"bits", "bound", "addends"} <= config.keys() <= known:
             raise CodecError(
-                f"codec entries {sorted(config)}: bits, bound and addends are needed, {sorted(known)} known"
+                f"codec entries {sorted(map(str, config))}: bits, bound and addends are needed, {sorted(known)} known"
             )
         return cls(**config)
 
@@ -189,29 +196,16 @@ class FixedPoint:
     @classmethod
     def from_bytes(cls, data: bytes) -> FixedPoint:
         """Read `to_bytes`; raises `CodecError` for bytes of another length or values that make no codec."""
-        if len(data) != CODEC_BYTES:
-            raise CodecError(f"a codec takes {CODEC_BYTES} bytes, not {len(data)}")
+        if not isinstance(data, bytes) or len(data) != CODEC_BYTES:
+            raise CodecError(f"a codec takes {CODEC_BYTES} bytes, not {data!r:.80}")
         bits, bound, addends, overflow = _BYTES.unpack(data)
         if overflow >= len(_OVERFLOW):
             raise CodecError(f"codec of unknown mode {overflow}: damaged or of a later version")
         return cls(bits, bound, addends, _OVERFLOW[overflow])
 
-    def _check_weights(self, total_weight: float, max_weight: float) -> None:
-        if not (math.isfinite(total_weight) and total_weight > 0 and math.isfinite(max_weight) and max_weight > 0):
-            raise CodecError(f"total_weight={total_weight}, max_weight={max_weight}: both must be finite and above 0")
 
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        if not isinstance(value, (bool, np.bool_)):
-            return int(index(value))
-    except TypeError:
-        pass
-    raise CodecError(f"{name} is {value!r}, an integer is needed: leave a fraction or text out")
-
-
-def _real(name: str, value: Any) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        with suppress(OverflowError):
-            return float(value)
-    raise CodecError(f"{name} is {value!r}, a real number is needed that float64 holds")
+def _weights(total_weight: Any, max_weight: Any) -> tuple[float, float]:
+    total, most = real("total_weight", total_weight), real("max_weight", max_weight)
+    if not (math.isfinite(total) and total > 0 and math.isfinite(most) and most > 0 and math.isfinite(most / total)):
+        raise CodecError(f"total_weight={total_weight}, max_weight={max_weight}: both must be finite and above 0")
+    return total, most

@@ -21,6 +21,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.crypto.checks import BYTES, given
 from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import blum_prime, is_prime
 from fedlearn.defaults import KEY_BITS as KEY_BITS
@@ -136,6 +137,7 @@ class PublicKey:
     @classmethod
     def from_bytes(cls, data: bytes, *, insecure_test_key: bool = False) -> PublicKey:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a key that is unfit for use."""
+        given("a public key", data, BYTES, CryptoKeyError)
         if len(data) < _HEADER.size:
             raise CryptoKeyError(f"a public key of {len(data)} bytes is shorter than its {_HEADER.size}-byte header")
         version, flags, size = _HEADER.unpack_from(data)
@@ -203,6 +205,9 @@ class PrivateKey:
 
         Raises `CiphertextError` for a vector of another key, or if a plaintext is no sum of values of its codec.
         """
+        from fedlearn.crypto.vector import EncryptedVector
+
+        given("what is to be decrypted", vector, EncryptedVector, CiphertextError)
         if vector.public != self.public:
             raise CiphertextError(
                 f"vector encrypted to key {vector.public.fingerprint.hex()}, "
@@ -219,8 +224,11 @@ class PrivateKey:
 
         Raises `ComputationFault` if the machine erred, `CiphertextError` for what shares a factor with n.
         """
+        given("what is to be decrypted", ciphertexts, list, CiphertextError)
         if not ciphertexts:
             return []
+        for ciphertext in ciphertexts:
+            given("a ciphertext", ciphertext, (mpz, int), CiphertextError)
         n, nsquare = self.public.modulus, self.public.nsquare
         if self._p * self._q != n:
             raise ComputationFault(_FAULT)

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.crypto.checks import given, whole
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.lanes import join_lanes, split_lanes, words_for
 from fedlearn.errors import CiphertextError, CodecError
@@ -29,9 +30,11 @@ class LanePacking:
     modulus: mpz
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lane_bits", whole("lane_bits", self.lane_bits))
+        object.__setattr__(self, "modulus", mpz(whole("modulus", self.modulus)))
         if not MIN_LANE_BITS <= self.lane_bits <= MAX_LANE_BITS:
             raise CodecError(f"lanes of {self.lane_bits} bits: {MIN_LANE_BITS} to {MAX_LANE_BITS} can be packed")
-        if self.lanes < 1:
+        if self.modulus < 1 or self.lanes < 1:
             raise CodecError(
                 f"a {self.modulus.bit_length()}-bit modulus holds no {self.lane_bits}-bit lane: use a larger key"
             )
@@ -42,7 +45,10 @@ class LanePacking:
         return int(self.modulus.bit_length() - 2) // self.lane_bits
 
     def plaintexts(self, count: int) -> int:
-        """Plaintexts that `count` values need."""
+        """Plaintexts that `count` values need; raises `CodecError` for what is no number of them."""
+        count = whole("the number of values", count)
+        if count < 0:
+            raise CodecError(f"{count} values: 0 or more can be packed")
         return -(-count // self.lanes)
 
     @cached_property
@@ -58,8 +64,11 @@ class LanePacking:
     def pack(self, values: np.ndarray) -> list[mpz]:
         """Plaintexts in [0, n) of a one-dimensional int64 array; the last one's spare lanes hold 0.
 
-        Raises `CodecError` for a value that does not fit a lane.
+        Raises `CodecError` for another array, or a value that does not fit a lane.
         """
+        if not isinstance(values, np.ndarray) or values.dtype != np.int64 or values.ndim != 1:
+            what = f"{values.ndim} axes of {values.dtype}" if isinstance(values, np.ndarray) else f"{values!r:.80}"
+            raise CodecError(f"{what} cannot be packed: give a one-dimensional int64 array")
         if not values.size:
             return []
         most = (1 << (self.lane_bits - 1)) - 1
@@ -76,8 +85,14 @@ class LanePacking:
     def unpack(self, plaintexts: list[mpz], count: int) -> np.ndarray:
         """The first `count` lanes of `plaintexts` as int64.
 
-        Raises `CiphertextError` if a plaintext is too large to be a sum of packed ones.
+        Raises `CiphertextError` for another number of plaintexts than `count` values need, or if a plaintext is too
+        large to be a sum of packed ones.
         """
+        if not isinstance(plaintexts, list) or len(plaintexts) != self.plaintexts(count):
+            got = len(plaintexts) if isinstance(plaintexts, list) else f"{plaintexts!r:.80} in place of a list of"
+            raise CiphertextError(f"{got} plaintexts for {count} values: {self.plaintexts(count)} hold them")
+        for plaintext in plaintexts:
+            given("a plaintext", plaintext, (mpz, int), CiphertextError)
         half, n = self._half, self.modulus
         unsigned = [(x + half) % n for x in plaintexts]
         if max(unsigned, default=0) >> (self.lane_bits * self.lanes):

@@ -10,6 +10,7 @@ from typing import Any
 import gmpy2
 from gmpy2 import mpz
 
+from fedlearn.crypto.checks import given
 from fedlearn.errors import CiphertextError, CryptoKeyError
 
 SECRET_BYTES = 32
@@ -26,6 +27,7 @@ def split(secret: bytes, threshold: int, holders: Collection[int]) -> dict[int, 
     if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
         size = f"{len(secret)} bytes" if isinstance(secret, bytes) else f"type {type(secret).__name__}"
         raise CryptoKeyError(f"a secret of {size} cannot be shared: {SECRET_BYTES} bytes are expected")
+    given("holders", holders, Collection, CryptoKeyError)
     if not isinstance(threshold, int) or not 1 <= threshold <= len(holders):
         raise CryptoKeyError(f"threshold {threshold!r} of {len(holders)} holders: it must be 1 to {len(holders)}")
     places = [_place(holder) for holder in holders]
@@ -46,6 +48,7 @@ def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
     """
     if not isinstance(threshold, int) or threshold < 1:
         raise CiphertextError(f"a secret of threshold {threshold!r}: it must be an integer, at least 1")
+    given("shares", shares, Mapping, CiphertextError)
     if len(shares) < threshold:
         raise CiphertextError(f"{len(shares)} shares of a secret, {threshold} are needed: too few holders answered")
     chosen: dict[int, int] = {}

@@ -11,6 +11,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.crypto.checks import BYTES, array_of, given, whole
 from fedlearn.crypto.codec import CODEC_BYTES, FixedPoint
 from fedlearn.crypto.framing import DIGEST_BYTES, add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
@@ -43,7 +44,9 @@ class EncryptedVector:
         cls, public: PublicKey, values: np.ndarray, codec: FixedPoint, randomiser: Randomiser | None = None
     ) -> EncryptedVector:
         """Encrypt an int64 array of any shape, |value| <= `codec.limit` (else `CodecError`)."""
-        values = np.asarray(values)
+        given("the public key", public, PublicKey, CryptoKeyError)
+        given("the codec", codec, FixedPoint, CodecError)
+        values = array_of(values)
         if values.dtype != np.int64:
             raise CodecError(f"only int64 is encrypted, not {values.dtype}: encode it with the codec first")
         low, high = int(values.min(initial=0)), int(values.max(initial=0))
@@ -110,12 +113,15 @@ class EncryptedVector:
     @classmethod
     def sum(cls, vectors: Iterable[EncryptedVector]) -> EncryptedVector:
         """Add vectors as they come: memory of one, not of all. Raises `CodecError` when there is none."""
+        given("what is to be summed", vectors, Iterable, CodecError)
         stream = iter(vectors)
         first = next(stream, None)
         if first is None:
             raise CodecError("no encrypted vector to sum: at least one is needed")
+        given("what is to be summed", first, EncryptedVector, CodecError)
         total = cls(first.public, first.codec, first.shape, first.addends, list(first.ciphertexts))
         for vector in stream:
+            given("what is to be summed", vector, EncryptedVector, CodecError)
             total += vector
         return total
 
@@ -141,7 +147,7 @@ class EncryptedVector:
 
     def slices(self, parts: int) -> list[EncryptedVector]:
         """1 to `parts` flat vectors of whole ciphertexts, for work side by side."""
-        if parts < 1:
+        if whole("the number of slices", parts, ShapeError) < 1:
             raise ShapeError(f"a vector in {parts} slices: at least 1 is needed")
         step = max(1, -(-len(self.ciphertexts) // parts))
         lanes, size = self.packing.lanes, len(self)
@@ -198,13 +204,15 @@ class EncryptedVector:
 
 def _factors(public: PublicKey, count: int, randomiser: Randomiser | None) -> list[mpz]:
     source = default_randomiser(public, count) if randomiser is None else randomiser
-    if source.public != public:
+    if getattr(source, "public", None) != public:
         raise CryptoKeyError("the randomiser was made for another key")
     return source.factors(count)
 
 
 def parse(data: bytes, public: PublicKey) -> tuple[EncryptedVector, memoryview]:
     """`EncryptedVector.from_bytes` up to the ciphertexts: a vector without any, and their bytes, not yet checked."""
+    given("an encrypted vector", data, BYTES, CiphertextError)
+    given("the public key", public, PublicKey, CryptoKeyError)
     if len(data) < _HEADER.size + DIGEST_BYTES:
         raise CiphertextError(f"an encrypted vector of {len(data)} bytes is shorter than its header: truncated")
     if data[0] != _FORMAT:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedlearn.datasets.partitions import numbered
 from fedlearn.errors import BadInput, DataError, ShapeError
 from fedlearn.seeding import stream
 
@@ -94,5 +95,5 @@ def _strata(corpus: Corpus) -> np.ndarray:
     """A number for each (label, user), labels apart before users."""
     if corpus.users is None:
         return corpus.labels
-    number = {user: i for i, user in enumerate(sorted(set(corpus.users)))}
-    return corpus.labels.astype(np.int64) * len(number) + np.array([number[user] for user in corpus.users], np.int64)
+    user = numbered(corpus.users)
+    return corpus.labels.astype(np.int64) * (int(user.max(initial=0)) + 1) + user

@@ -10,11 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
-from fedlearn.errors import BadInput
+from fedlearn.checked import as_array
+from fedlearn.configured import whole_number
+from fedlearn.errors import BadInput, ShapeError
 
 MIN_ALPHA, MAX_ALPHA = 1e-6, 1e6
 
@@ -34,7 +37,8 @@ class Partitioner(ABC):
         """The numbers of the examples that each client gets, ascending, int64: every example once.
 
         labels: the class of each example (n,). users: whose each is, where that is known. clients: how many; None
-        where the partition finds out by itself. Raises `BadInput` for a number of clients that it cannot deal to.
+        where the partition finds out by itself. Raises `BadInput` for a number of clients that it cannot deal to, and
+        for labels or users that are not one for each example.
         """
 
 
@@ -45,6 +49,7 @@ class IID(Partitioner):
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
+        labels = one_each(labels)
         count = checked_clients(clients, len(labels), "iid")
         return ascending(np.array_split(rng.permutation(len(labels)), count))
 
@@ -64,12 +69,17 @@ class Dirichlet(Partitioner):
     by_class: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not MIN_ALPHA <= self.alpha <= MAX_ALPHA:
-            raise BadInput(f"dirichlet with alpha {self.alpha}: give a number from {MIN_ALPHA} to {MAX_ALPHA:.0f}")
+        number = isinstance(self.alpha, Real) and not isinstance(self.alpha, bool)
+        if not (number and MIN_ALPHA <= self.alpha <= MAX_ALPHA):
+            raise BadInput(
+                f"dirichlet with alpha {self.alpha!r:.80}: give a number from {MIN_ALPHA} to {MAX_ALPHA:.0f}"
+            )
+        object.__setattr__(self, "alpha", float(self.alpha))
 
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
+        labels = one_each(labels)
         count = checked_clients(clients, len(labels), "dirichlet")
         order = rng.permutation(len(labels))
         _, classes, totals = np.unique(labels[order], return_inverse=True, return_counts=True)
@@ -97,12 +107,13 @@ class Shards(Partitioner):
     by_class: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.per_client < 1:
-            raise BadInput(f"shards with {self.per_client} shards per client: give at least 1, as in shards:2")
+        per_client = whole_number("shards per client, as in shards:2,", self.per_client, least=1)
+        object.__setattr__(self, "per_client", per_client)
 
     def split(
         self, labels: np.ndarray, users: Sequence[str] | None, clients: int | None, rng: np.random.Generator
     ) -> list[np.ndarray]:
+        labels = one_each(labels)
         count = checked_clients(clients, len(labels), "shards")
         total = count * self.per_client
         if total > len(labels):
@@ -128,7 +139,10 @@ class Natural(Partitioner):
     ) -> list[np.ndarray]:
         if users is None:
             raise BadInput("partition natural: the data names no users: choose iid, dirichlet or shards")
-        _, owner, sizes = np.unique(np.asarray(users), return_inverse=True, return_counts=True)
+        owner = numbered(users)
+        if len(owner) != len(one_each(labels)):
+            raise ShapeError(f"{len(labels)} examples of {len(owner)} users (natural): name the user of each")
+        sizes = np.bincount(owner)
         count = checked_clients(len(sizes) if clients is None else clients, len(labels), "natural")
         if count > len(sizes):
             raise BadInput(f"{count} clients of {len(sizes)} users (natural): give at most {len(sizes)} clients")
@@ -140,9 +154,36 @@ def checked_clients(clients: int | None, examples: int, partition: str) -> int:
     """The number of clients; raises `BadInput` where none was given, or where they cannot each have an example."""
     if clients is None:
         raise BadInput(f"partition {partition} needs the number of clients: give --clients N")
-    if not 1 <= clients <= examples:
-        raise BadInput(f"{clients} clients of {examples} examples ({partition}): give from 1 to {examples}")
-    return clients
+    count = whole_number("the number of clients", clients)
+    if not 1 <= count <= examples:
+        raise BadInput(f"{count} clients of {examples} examples ({partition}): give from 1 to {examples}")
+    return count
+
+
+def one_each(labels: np.ndarray) -> np.ndarray:
+    """The class of each example (n,) as an array; raises `ShapeError` for another rank, `BadInput` for nan."""
+    array = as_array("labels", labels)
+    if array.ndim != 1:
+        raise ShapeError(f"labels of shape {array.shape}: give the class of each example, (n,)")
+    if array.dtype.kind not in "?iufUS" or (array.dtype.kind == "f" and np.isnan(array).any()):
+        raise BadInput(f"labels of type {array.dtype}: give each example a number or a name that says its class")
+    return array
+
+
+def numbered(users: Sequence[str]) -> np.ndarray:
+    """A number for each example's user, int64 (n,), in alphabetical order from 0; names cost what they weigh.
+
+    Raises `BadInput` for one text in the place of names, and for names that have no order.
+    """
+    try:
+        names = None if isinstance(users, str) else list(users)
+        known = sorted(set(names or ()))
+    except TypeError:
+        names = None
+    if names is None:
+        raise BadInput(f"users {users!r:.80}: give a name for each example")
+    number = {user: i for i, user in enumerate(known)}
+    return np.array([number[user] for user in names], np.int64)
 
 
 def _draw(size: int, shares: np.ndarray, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,6 +17,7 @@ from fedlearn.autograd.graph import Op
 from fedlearn.errors import BadInput, GraphError
 from tests.autograd.cases import CASES, RECURRENT, Case
 from tests.autograd.composed import COMPOSED
+from tests.hostile.inputs import mapped, read_only, unaligned
 
 torch = pytest.importorskip("torch")
 
@@ -31,30 +32,6 @@ def strided(x: np.ndarray) -> np.ndarray:
 
 def reversed_(x: np.ndarray) -> np.ndarray:
     return np.flip(np.flip(x).copy())
-
-
-def read_only(x: np.ndarray) -> np.ndarray:
-    y = x.copy()
-    y.flags.writeable = False
-    return y
-
-
-def unaligned(x: np.ndarray) -> np.ndarray:
-    room = np.zeros(x.nbytes + 1, np.uint8)
-    y = room[1:].view(x.dtype).reshape(x.shape)
-    y[...] = x
-    return y
-
-
-def mapped(x: np.ndarray) -> np.ndarray:
-    import tempfile
-
-    if not x.size:
-        return x
-    with tempfile.TemporaryFile() as file:
-        y = np.memmap(file, x.dtype, "w+", shape=x.shape or (1,))
-    y[...] = x
-    return y.reshape(x.shape)
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

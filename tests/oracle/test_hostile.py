@@ -18,6 +18,16 @@ from fedlearn import Tensor, nn, optim
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.nn import functional as F
+from tests.hostile.inputs import (
+    FLOATING,
+    LAYOUTS,
+    NO_NUMBERS,
+    NUMBERS,
+    read_only,
+    strided,
+    with_odd_arguments,
+    with_one,
+)
 from tests.oracle.test_functional import CASES, theirs
 from tests.oracle.test_layers import LAYERS, LOSSES, twins
 from tests.oracle.test_optim import RULES, SCHEDULES
@@ -26,59 +36,6 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def with_one(x: np.ndarray, value: float) -> np.ndarray:
-    x = x.copy()
-    x.reshape(-1)[: 1 + x.size // 7] = value
-    return x
-
-
-def strided(x: np.ndarray) -> np.ndarray:
-    """Every other number of a larger array, from the back."""
-    room = np.zeros((*x.shape, 2), x.dtype)[..., ::-1]
-    room[..., 1] = x
-    return room[..., 1]
-
-
-def read_only(x: np.ndarray) -> np.ndarray:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
-LAYOUTS = {  # the same numbers, which must give the same result
-    "strided": strided,
-    "read-only": read_only,
-    "Fortran": np.asfortranarray,
-    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
-    "list": lambda x: x.astype(np.float32).astype(x.dtype).tolist() if x.dtype.kind == "f" else x.tolist(),
-}
-NUMBERS = {  # other numbers: as PyTorch, or a typed error
-    "empty": lambda x: x[:0],
-    "all axes empty": lambda x: np.zeros((0,) * x.ndim, x.dtype),
-    "no channels": lambda x: x[:, :0] if x.ndim > 1 else x[:0],
-    "size one": lambda x: x[(slice(0, 1),) * x.ndim],
-    "one example": lambda x: x[:1],
-    "a single number": lambda x: np.array(x.reshape(-1)[0]),
-    "wrong rank, more": lambda x: x[None, None],
-    "wrong rank, less": lambda x: np.asarray(x[0]),
-    "zeros": np.zeros_like,
-    "nan": lambda x: with_one(x, np.nan),
-    "inf": lambda x: with_one(x, np.inf),
-    "-inf": lambda x: with_one(x, -np.inf),
-    "huge": lambda x: x * 1e150,
-    "tiny": lambda x: x * 1e-300,
-    "whole numbers": lambda x: np.round(x).astype(np.int64),
-    "bytes": lambda x: np.abs(np.round(x)).astype(np.uint8),
-    "truth": lambda x: x > 0,
-}
-NO_NUMBERS = {  # refused
-    "objects": lambda x: x.astype(object),
-    "text": lambda x: x.astype(str),
-    "complex": lambda x: x.astype(complex),
-    "dates": lambda x: np.zeros(x.shape, "datetime64[s]"),
-    "nothing": lambda x: None,
-    "a word": lambda x: "word",
-}
 OUTDONE = {  # where this library has a number and PyTorch none
     ("normalize", "huge"), ("normalize", "tiny"), ("cosine_similarity", "huge"), ("cosine_similarity", "tiny"),
 }  # fmt: skip
@@ -151,7 +108,7 @@ def test_the_layout_in_memory_changes_nothing(name, ours, other, x):
 @pytest.mark.parametrize(("name", "ours", "other", "x"), ALL)
 def test_odd_numbers_are_as_pytorchs_or_refused(name, ours, other, x):
     for kind, change in NUMBERS.items():
-        if x.dtype.kind != "f" and kind in ("nan", "inf", "-inf", "huge", "tiny"):
+        if x.dtype.kind != "f" and kind in FLOATING:
             continue
         given = change(x)
         got = attempt(ours, given if given.dtype.kind != "f" else Tensor(given))
@@ -191,32 +148,6 @@ def test_what_is_no_number_is_refused(name, ours, other, x):
     for kind, change in NO_NUMBERS.items():
         got = attempt(ours, change(x))
         assert isinstance(got, BadInput), f"{kind}: {got!r:.80}"
-
-
-ODD_ARGUMENTS = [
-    None,
-    float("nan"),
-    float("inf"),
-    -1,
-    -2.5,
-    0,
-    1.5,
-    2**70,
-    "word",
-    [],
-    (1, 2, 3, 4, 5, 6, 7),
-    object(),
-    True,
-]
-
-
-def with_odd_arguments(args, options):
-    """The arguments with each replaced in turn."""
-    for odd in ODD_ARGUMENTS:
-        for i in range(len(args)):
-            yield (*args[:i], odd, *args[i + 1 :]), options
-        for name in options:
-            yield args, {**options, name: odd}
 
 
 CONSTRUCTORS = {name: (args, options) for name, args, options, _ in LAYERS} | {
