@@ -12,6 +12,8 @@ from fedlearn.checked import real_array, same_length, whole_array
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
 
+MOST_CLASSES = 10_000  # of a table of answers, which has the square of it
+
 
 def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Loss (mean binary cross-entropy, nats), accuracy and F1 of class 1. Both arguments (n,); labels 0 or 1."""
@@ -46,7 +48,7 @@ def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def confusion(said: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """How many of class i (rows) were taken for class j (columns), int64 (classes, classes). Arguments (n,)."""
-    count = whole_number("the number of classes", classes, least=1)
+    count = whole_number("the number of classes", classes, least=1, most=MOST_CLASSES)
     said, labels = whole_array("answers", said, 1, below=count), whole_array("labels", labels, 1, below=count)
     same_length(answers=said, labels=labels)
     counts = np.zeros((count, count), np.int64)
