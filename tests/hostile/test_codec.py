@@ -184,10 +184,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     for kind, instance in INSTANCES.items():
         if kind not in NOT_CHECKED:
             found[kind.__name__] = kind
-        methods = {name for name in vars(kind) if not name.startswith("_")}
-        found |= {
-            f"{kind.__name__}.{name}": getattr(instance, name) for name in methods if callable(getattr(instance, name))
-        }
+        methods = {name: getattr(instance, name) for name in vars(kind) if not name.startswith("_")}
+        found |= {f"{kind.__name__}.{name}": method for name, method in methods.items() if callable(method)}
     return {name: (call, arguments(name, call)) for name, call in found.items()}
 
 
