@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from fedlearn.lazy import lazy
 from fedlearn.registry import Registry
+
+if TYPE_CHECKING:
+    from scenarios.estimator import FederatedSpamFilter
+
+__all__ = ["BENCHMARKS", "SCENARIOS", "FederatedSpamFilter"]
+__getattr__ = lazy(__name__, {"FederatedSpamFilter": "estimator"})
 
 BENCHMARKS = Registry(
     "benchmark",

@@ -187,10 +187,13 @@ def test_numbers_and_texts_have_their_options(tmp_path, capsys, monkeypatch):
 
 def test_the_page_on_own_data_is_true(tmp_path, monkeypatch):
     page = (Path(__file__).parents[2] / "docs" / "your-own-data.md").read_text(encoding="utf-8")
-    program = page.split("```python\n")[1].split("```")[0]
+    program, estimator = (block.split("```")[0] for block in page.split("```python\n")[1:])
     monkeypatch.chdir(tmp_path)
     Path("mail.csv").write_text(table(spam="junk"))
     found: dict = {}
     exec(program, found)
     assert (len(found["train"]), len(found["test"])) == (45, 15)
+    pytest.importorskip("sklearn", reason="pip install 'fedlearn[datasets]'")
+    exec(estimator, found)
+    assert found["mine"].score(found["texts"], found["labels"]) > 0.9
     assert set(re.findall(r"`(--[a-z-]+)", page)) <= {flag(name) for name in ABOUT}
