@@ -123,7 +123,7 @@ class Aggregator:
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
         with self._resumable(), opened as transcript, closing(session):
-            session.start(transcript, self.folder.client_states if self.folder else None)
+            session.start(transcript, self.folder)
             history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from aggregator.faults import NO_FAULTS, Fates
+from aggregator.journal import Journal
 from aggregator.openers import Openers
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
@@ -58,6 +59,7 @@ class Parties:
     pool: Pool
     openers: Openers
     transcript: Transcript
+    journal: Journal
 
     def message(self, step: Step, recipient: int, body: Body) -> bytes:
         """The bytes of a message from the aggregator."""
@@ -87,7 +89,7 @@ class Collected:
     """One round's opened sum and how it came about.
 
     clients  those whose updates are in the sum. lost: clients that were lost, some of them after their update was in
-    seconds  by phase
+    seconds  by phase. earlier: an earlier session opened it, and told the clients that keep state
     """
 
     aggregate: Aggregate
@@ -95,6 +97,7 @@ class Collected:
     clients: list[ClientId]
     seconds: dict[str, float]
     lost: dict[ClientId, Lost] = field(default_factory=dict)
+    earlier: bool = False
 
 
 class WorkerDied(Exception):
@@ -137,13 +140,17 @@ class Attempt:
                 raise self._too_few(len(alive))
             seconds[phase] = time.perf_counter() - began
         began = time.perf_counter()
-        total = self._open()
+        total = self._open(added)
         seconds["open"] = time.perf_counter() - began
         aggregate = parties.layout.decode(total, half.addends)
+        lost = self._task.fates.crashed | self.lost
+        reasons = {client: loss.reason for client, loss in lost.items()}
+        parties.transcript.flush()
+        parties.journal.opened(total, half.addends, added, reasons, seconds)
         context = RoundContext(
             self._task.round, parties.plan.rounds, self._number, len(parties.pool), aggregate.addends
         )
-        return Collected(aggregate, context, added, seconds, self._task.fates.crashed | self.lost)
+        return Collected(aggregate, context, added, seconds, lost)
 
     def _too_few(self, alive: int) -> Exception:
         message = f"{alive} clients answered, {self._parties.protection.min_cohort} are needed"
@@ -182,6 +189,8 @@ class Attempt:
             inboxes[client] = parties.message(step, client, Inbox(payload)) if payload else b""
             if payload:
                 parties.transcript.saw(inboxes[client])
+        if self._readable(step):
+            parties.journal.asked(step, self._task.request.weights)
         died = None
         answered: set[ClientId] = set()
         for answer in self._answers(step, broadcast, inboxes):
@@ -244,13 +253,16 @@ class Attempt:
         parties.transcript.saw(answer.data, traffic=each * len(answer.clients))
         half.receive_sum(partial)
 
-    def _open(self) -> np.ndarray:
+    def _open(self, added: Sequence[ClientId]) -> np.ndarray:
         """Have the openers open the sum; a refusal makes the round void, too few openers end the run."""
         replies: dict[int, bytes] = {}
         refusals: list[str] = []
         try:
             for phase in self._half.opening:
-                replies = self._ask(self._step(phase), self._half.requests(phase, replies), refusals)
+                requests = self._half.requests(phase, replies)
+                if requests:
+                    self._parties.journal.asked(self._step(phase), self._task.request.weights, added)
+                replies = self._ask(self._step(phase), requests, refusals)
             return self._half.finish(replies)
         except RoundVoid as void:
             gone = self._parties.openers.gone

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from aggregator.history import RoundRecord
+from aggregator.journal import Journal
 from fedlearn.disk import force, line_added, strict_json, write_atomic
 from fedlearn.errors import BadInput
 
@@ -45,16 +46,23 @@ class Checkpoints:
         self._metrics = metrics
         self._paths: list[Path] = []  # on disk, in order
         self._forced: Path | None = None  # one of them
+        self.journal = Journal(folder / "opened.journal")
 
     def open(self) -> None:
         """Make the folder, or find what is in it."""
         self._folder.mkdir(exist_ok=True)
         self._paths = sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
+        self.journal.open()
 
     @property
     def client_states(self) -> Path:
         """Where the pool may keep what clients remember between rounds: not for this side to read."""
         return self._folder / "clients"
+
+    @property
+    def openers_memory(self) -> Path:
+        """Where openers may keep what they opened, over all sessions: not for this side to read."""
+        return self._folder / "openers"
 
     @property
     def rounds(self) -> list[int]:
@@ -83,6 +91,7 @@ class Checkpoints:
             force(self._paths[-1])
             force(self._folder)
             self._forced = self._paths[-1]
+            self.journal.forget(_round_of(self._forced))
 
     def remove_old(self) -> None:
         for old in [path for path in self._paths[:-KEPT] if path != self._forced]:

@@ -41,7 +41,7 @@ class Openers:
     An opener that ends is gone; whether the others can do without it is for the protection to say.
     """
 
-    def __init__(self, protection: Protection, session: bytes):
+    def __init__(self, protection: Protection, session: bytes, memory: Path | None = None):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
         vault = Path(self._vault.name)
         dealer = protection.dealer(vault)
@@ -50,11 +50,13 @@ class Openers:
         self._processes: dict[int, _OpenerProcess] = {}
         self._keys: dict[int, bytes] = {}
         self.gone: dict[int, str] = {}
+        if memory is not None:
+            memory.mkdir(mode=0o700, exist_ok=True)
         try:
             for spec in protection.openers(vault):
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
-                self._processes[spec.party] = _OpenerProcess(spec, session)
+                self._processes[spec.party] = _OpenerProcess(spec, session, memory)
         except BaseException:
             self.close()
             raise
@@ -111,12 +113,13 @@ def _run_dealer(data: bytes) -> None:
 
 
 class _OpenerProcess:
-    def __init__(self, spec: OpenerSpec, session: bytes):
+    def __init__(self, spec: OpenerSpec, session: bytes, memory: Path | None):
         context = get_context("spawn")
         self._name = party_name(spec.party)
         self._connection, theirs = context.Pipe()
+        file = None if memory is None else memory / self._name.replace(":", "-")
         self._process = context.Process(
-            target=_serve, args=(theirs, packed(spec, [spec.factory]), session), name=self._name, daemon=True
+            target=_serve, args=(theirs, packed(spec, [spec.factory]), session, file), name=self._name, daemon=True
         )
         start_shielded(self._process)
         theirs.close()
@@ -144,7 +147,7 @@ class _OpenerProcess:
             self._process.join()
 
 
-def _serve(connection: Connection, data: bytes, session: bytes) -> None:
+def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | None) -> None:
     """An opener's life: show its key, learn the plan, note updates and open sums until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the aggregator's to handle
     spec: OpenerSpec = unpacked(data)
@@ -154,6 +157,8 @@ def _serve(connection: Connection, data: bytes, session: bytes) -> None:
 
     try:
         opener: Opener = find(spec.factory)(**spec.arguments)
+        if memory is not None:
+            opener.recall(memory)
     except CryptoKeyError as error:
         say(Step(0), Refusal(str(error)))
         return

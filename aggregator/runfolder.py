@@ -31,6 +31,7 @@ from safetensors.numpy import save
 
 from aggregator.checkpoints import Checkpoint, Checkpoints
 from aggregator.history import RoundRecord
+from aggregator.journal import Journal
 from fedlearn.disk import beside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
@@ -125,6 +126,16 @@ class RunFolder:
     def client_states(self) -> Path:
         """Where the pool may keep what clients remember between rounds: not for this side to read."""
         return self._checkpoints.client_states
+
+    @property
+    def openers_memory(self) -> Path:
+        """Where openers may keep what they opened, over all sessions: not for this side to read."""
+        return self._checkpoints.openers_memory
+
+    @property
+    def journal(self) -> Journal:
+        """Which sums were asked for, and what was opened."""
+        return self._checkpoints.journal
 
     @property
     def resumable(self) -> list[int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from aggregator.attempt import Attempt, Collected, Parties, RoundTask, WorkerDied
+from aggregator.journal import Entry, Journal, digest
 from aggregator.openers import Openers
+from aggregator.runfolder import RunFolder
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, RoundVoid
@@ -21,6 +24,7 @@ from fedlearn.protocol import (
     EVERYBODY,
     Counted,
     Enrolment,
+    Lost,
     OpenerKey,
     Pool,
     RunPlan,
@@ -29,7 +33,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
-from fedlearn.strategies.base import Strategy
+from fedlearn.strategies.base import RoundContext, Strategy
 from fedlearn.training.flat import check_stack
 from fedlearn.travel import description
 
@@ -73,23 +77,27 @@ class Session:
         self._stack = stack
         self._kernels = kernels or KernelPlan()
         self._keeping = bool(strategy.keeps(model.vector.size))
+        self._remembering = self._keeping or bool(protection.reveals)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
         self._described = description(strategy), description(protection)
         self._cleanup = ExitStack()
 
-    def start(self, transcript: Transcript, client_states: Path | None) -> None:
+    def start(self, transcript: Transcript, folder: RunFolder | None) -> None:
         """Start openers and clients: their keys come in, the plan goes out to everybody.
 
-        client_states: the folder in which clients that keep state do so (None: a temporary one).
+        folder: where what must outlive the session is kept; None where no other will go on with the run.
         """
+        self._journal = folder.journal if folder else Journal()
         self._cleanup.callback(recurrent.use, recurrent.current())
         recurrent.use(self._kernels)  # here too: the model is evaluated in this process
-        if self._keeping:  # a temporary folder is of mode 0700
-            self._client_states = client_states or Path(
-                self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-"))
+        if self._remembering:  # a temporary folder is of mode 0700
+            self._client_states = (
+                folder.client_states
+                if folder
+                else Path(self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
             )
         session = secrets.token_bytes(16)
-        openers = Openers(self._protection, session)
+        openers = Openers(self._protection, session, folder.openers_memory if folder else None)
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}
@@ -101,7 +109,7 @@ class Session:
             message = transcript.saw(data)
             roster[message.sender] = message.expect(Enrolment, session=session).payload
         plan = self._plan(session, keys, roster, fold=self._protection.fold_in_worker and not transcript.record)
-        self._parties = Parties(plan, self._protection, self._layout, self._pool, openers, transcript)
+        self._parties = Parties(plan, self._protection, self._layout, self._pool, openers, transcript, self._journal)
         first = self._parties.message(Step(0), EVERYBODY, plan)
         transcript.saw(first)
         openers.tell(first)
@@ -124,13 +132,17 @@ class Session:
         )
 
     def remember(self, round: int) -> None:
-        """Have clients that keep state go on with that after `round`."""
-        if self._keeping:
-            self._pool.remember(self._client_states, round)
+        """Have clients go on with what they kept after `round`, or a later one whose sum the journal holds."""
+        if self._remembering:
+            opened = self._journal.last_opened
+            if opened is not None and opened.round > round:
+                self._pool.remember(self._client_states, opened.round, opened.clients)
+            else:
+                self._pool.remember(self._client_states, round)
 
     def settle(self, collected: Collected, resumable: Sequence[int]) -> None:
         """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""
-        if self._keeping:
+        if self._keeping and not collected.earlier:
             step = Step(collected.context.round, collected.context.attempt, "settle")
             notice = self._parties.message(step, EVERYBODY, Counted())
             self._parties.transcript.saw(notice, recipients=collected.clients)
@@ -144,8 +156,14 @@ class Session:
         """Train a round's cohort and open the sum of its updates, in up to `ATTEMPTS` attempts with the same cohort.
 
         Raises `RoundVoid` with the reason where too few updates arrive, the openers refuse, or workers die in
-        every attempt; `BadInput` where it is void because clients refused what they were asked to do.
+        every attempt; `BadInput` where it is void because clients refused what they were asked to do. A round whose
+        sum an earlier session opened is not trained again; one whose sum it asked for, only with the same clients.
         """
+        entry = self._journal.earlier(task.round)
+        if entry is not None and (entry.total is not None or self._protection.reveals):
+            return self._opened_earlier(entry, task)
+        if entry is not None:
+            task = replace(task, cohort=tuple(entry.clients))  # a sum of the same clients tells nothing more
         least, most = self._protection.min_cohort, self._sampled
         if not least <= len(task.cohort) <= most:
             raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
@@ -159,6 +177,23 @@ class Session:
                 reason = f"{void}{attempt.reasons()}"
                 break
         raise RoundVoid(reason, {client: loss.reason for client, loss in attempt.lost.items()}, number + 1)
+
+    def _opened_earlier(self, entry: Entry, task: RoundTask) -> Collected:
+        """What an earlier session opened, and had no time to apply; `RoundVoid` where there is nothing to apply."""
+        lost = {client: Lost(client, reason) for client, reason in entry.lost.items()}
+        if entry.total is None:
+            raise RoundVoid(
+                "the run ended after its sum was asked for and before it was there: it is not opened a second time",
+                entry.lost, entry.attempt + 1,
+            )  # fmt: skip
+        if entry.weights != digest(task.request.weights):
+            raise RoundVoid(
+                "its sum was opened for another model than the run goes on with: it is not used, nor opened again",
+                entry.lost, entry.attempt + 1,
+            )  # fmt: skip
+        aggregate = self._layout.decode(entry.total, entry.addends)
+        context = RoundContext(entry.round, self._rounds, entry.attempt, len(self._pool), aggregate.addends)
+        return Collected(aggregate, context, list(entry.clients), dict(entry.seconds), lost, earlier=True)
 
 
 def _check_cohort_fits(protection: Protection, cohort: int, sampled: int) -> None:

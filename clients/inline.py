@@ -46,9 +46,9 @@ class InlinePool:
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         yield from self._session.exchange(step, broadcast, inboxes)
 
-    def remember(self, folder: Path, round: int) -> None:
+    def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder)
-        self._memory.rewind(round)
+        self._memory.rewind(round, counted)
         self._session.remember(folder)
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:

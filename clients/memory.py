@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
@@ -26,6 +27,8 @@ from fedlearn.strategies.base import State
 # those of the checkpoints that are kept), and one is being made; with a few slots to spare.
 SLOTS = 8
 TABLE = struct.Struct(f"<{2 * SLOTS}I")
+REVEALED = "revealed-"  # how files begin that say who gave shares away, one a process and session
+PAIR = struct.Struct("<II")  # client and round
 FREE, NEXT = 0, 2**32 - 1  # instead of a round: nothing, the state after the round that is on its way
 
 
@@ -37,14 +40,42 @@ class ClientMemory:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._revealed = folder / f"{REVEALED}{secrets.token_hex(8)}"
 
-    def rewind(self, round: int) -> None:
-        """Forget all that came after `round`; there need not be anything yet."""
+    def rewind(self, round: int, counted: Collection[ClientId] = ()) -> None:
+        """Forget all that came after `round`; there need not be anything yet.
+
+        counted: clients with whom that round counted. What one of them made for it is its state, if nobody said so yet.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in os.listdir(self.folder):
-            with self._opened(int(name)) as file:
+        for client in (int(name) for name in os.listdir(self.folder) if name.isdecimal()):
+            with self._opened(client) as file:
+                if client in counted and round not in file.rounds and NEXT in file.rounds:
+                    file.rounds[file.rounds.index(NEXT)] = round
                 file.rounds = [FREE if after > round else after for after in file.rounds]
                 file.write_table()
+
+    def revealed(self) -> set[tuple[ClientId, int]]:
+        """The clients that gave away shares of secrets, each with the round, in this session or an earlier one."""
+        found: set[tuple[ClientId, int]] = set()
+        for path in self.folder.glob(f"{REVEALED}*"):
+            data = path.read_bytes()
+            found.update(PAIR.iter_unpack(data[: len(data) // PAIR.size * PAIR.size]))
+        return found
+
+    def reveal(self, clients: Iterable[ClientId], round: int) -> None:
+        """These clients are about to give shares away; returns when that is on the disk.
+
+        A machine that does not see the folder keeps nothing: its workers know it for as long as they live.
+        """
+        if not self.folder.exists():
+            return
+        descriptor = os.open(self._revealed, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, b"".join(PAIR.pack(client, round) for client in clients))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def settle(self, notice: bytes, clients: Sequence[ClientId], rounds: Sequence[int]) -> None:
         """The round of `notice`, a message, counted with these clients; see `fedlearn.protocol.Pool.settle`."""

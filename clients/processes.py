@@ -124,9 +124,9 @@ class ProcessPool:
         for client in sorted(unfinished):
             yield Lost(client, reason, again=True)
 
-    def remember(self, folder: Path, round: int) -> None:
+    def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder)
-        self._memory.rewind(round)
+        self._memory.rewind(round, counted)
         _have_done(self._workers, "remember", folder)
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:

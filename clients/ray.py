@@ -201,9 +201,9 @@ class RayPool:
         for client in sorted(unfinished):
             yield Lost(client, reason, again=True)
 
-    def remember(self, folder: Path, round: int) -> None:
+    def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder.absolute())
-        self._memory.rewind(round)
+        self._memory.rewind(round, counted)
         self._all([worker.handle.remember.remote(self._memory.folder) for worker in self._workers])
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:

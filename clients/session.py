@@ -64,6 +64,7 @@ class LocalSession:
         self._halves: dict[int, ClientHalf] = {}
         self._revealed: dict[int, tuple[int, int]] = {}  # by client: the attempt in which it last gave shares away
         self._memory: ClientMemory | None = None
+        self._revealed_before: set[tuple[int, int]] = set()  # (client, round), in other processes or sessions
 
     def enrol(self, session: bytes, numbers: Iterable[int]) -> list[bytes]:
         """Each client's `Enrolment` message: the public key of a signing key made for this session."""
@@ -85,8 +86,10 @@ class LocalSession:
             self._signing = {client: SigningKey(secret) for client, secret in secrets.items()}
 
     def remember(self, folder: Path) -> None:
-        """Where clients keep their state between rounds, if the plan's strategy has them keep one; after `join`."""
+        """Where clients keep what they must know in later rounds and sessions, if they must; after `join`."""
         self._memory = ClientMemory(folder)
+        if self._protection.reveals:
+            self._revealed_before = self._memory.revealed()
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
@@ -99,6 +102,8 @@ class LocalSession:
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
+        if step.phase == self._protection.reveals and self._memory is not None:
+            self._memory.reveal(inboxes, step.round)
         if step.phase != self._protection.training_phase:
             for client, inbox in inboxes.items():
                 yield self._guarded_reply(client, step, inbox)
@@ -160,6 +165,11 @@ class LocalSession:
         """The client's half of the protection; it lives for one attempt."""
         if self._attempt != (step.round, step.attempt):
             self._attempt, self._halves = (step.round, step.attempt), {}
+        if (client, step.round) in self._revealed_before:
+            raise ProtocolError(
+                f"round {step.round} may have been opened before this client's process or session began: it takes no "
+                "part in it again"
+            )
         round, attempt = self._revealed.get(client, (step.round, step.attempt))
         if round == step.round and attempt != step.attempt:
             raise ProtocolError(

@@ -64,7 +64,8 @@ class Pool(Protocol):
     it yields, in any order. Partials only where the plan's kernels say "fold". What is neither a client's fault nor
     the end of its worker, such as a full disk, is raised as `FedlearnError` or `OSError` and ends the run.
 
-    `remember` and `settle` are called only where the strategy has clients keep state between rounds, `remember` once
+    `settle` is called only where the strategy has clients keep state between rounds, `remember` there and where the
+    protection has clients remember what they revealed, once
     after `start`. `clients.memory.ClientMemory` does the work of both; a pool tells its sessions the folder.
     """
 
@@ -78,10 +79,11 @@ class Pool(Protocol):
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]: ...
 
-    def remember(self, folder: Path, round: int) -> None:
+    def remember(self, folder: Path, round: int, counted: Sequence[ClientId] = ()) -> None:
         """Have clients keep their state in `folder`, which all workers see, and go on from that after `round`.
 
-        What was kept of later rounds is forgotten. Who trains a client writes its new state there before it answers,
+        counted: clients in the opened sum of that round who may not have been told so. What was kept of later rounds
+        is forgotten. Who trains a client writes its new state there before it answers,
         so that no worker's end loses one; nothing in the folder is for the aggregator's eyes.
         """
         ...

@@ -123,6 +123,7 @@ class Opener(ABC):
     """A key holder or trustee, alone in its process, in one session."""
 
     plan: RunPlan
+    memory: Path | None = None
 
     @abstractmethod
     def public_key(self) -> bytes: ...
@@ -130,6 +131,13 @@ class Opener(ABC):
     def join(self, plan: RunPlan) -> None:
         """Learn what all parties agreed on."""
         self.plan = plan
+
+    def recall(self, memory: Path) -> None:
+        """Keep in this file what was opened, and go on from what it says of earlier sessions.
+
+        By default only its place is noted. Raises `CryptoKeyError` for one that is damaged.
+        """
+        self.memory = memory
 
     @abstractmethod
     def submit(self, step: Step, client: int, signed: Signed) -> None:

@@ -5,6 +5,7 @@ opener that counts for itself what it is asked to open.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import Step, party_name
-from fedlearn.secure.audit import CohortAudit
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.kept import KeptKeys
+from fedlearn.secure.opened import OpenedRounds
 from fedlearn.secure.signed import Signed
 
 
@@ -107,18 +108,17 @@ class CountingOpener(Opener):
                  whose cohorts differ by one client give away that client's update, but for what the others
                  changed in between
 
-    Rounds are opened in rising order, each once, from 1 to as many as the plan says. Of rounds that trained the very
-    same model no combination of sums may be of fewer than `min_cohort` clients (`CohortAudit`); with `max_overlap` this
-    holds of all rounds.
+    Rounds are opened in rising order, each once, from 1 to as many as the plan says (`OpenedRounds`).
     """
 
     def __init__(self, public: PublicKey, min_cohort: int, max_overlap: int | None):
         self._public = public
         self._min_cohort = min_cohort
-        self._max_overlap = max_overlap
-        self._opened: dict[int, frozenset[int]] = {}
-        self._audits: dict[bytes, CohortAudit] = {}  # by model; all rounds under one key where overlaps are limited
+        self._opened = OpenedRounds(min_cohort, max_overlap)
         self._begin(Step(0))
+
+    def recall(self, memory: Path) -> None:
+        self._opened.recall(memory)
 
     def _begin(self, step: Step) -> None:
         self._step = (step.round, step.attempt)
@@ -160,14 +160,14 @@ class CountingOpener(Opener):
 
         request: the aggregator's own sum, which must be the product of what the clients signed.
         """
-        self._check_round(step.round)
+        self._opened.check_round(step.round, self.plan.rounds)
         if self._complaint:
             raise OpeningRefused(self._complaint)
         if (step.round, step.attempt) != self._step or self._total is None:
             raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
         if len(self._senders) < self._min_cohort:
             raise OpeningRefused(f"{len(self._senders)} clients signed, at least {self._min_cohort} are required")
-        self._check_overlap()
+        self._opened.check_overlap(step.round, self._senders)
         try:
             asked = EncryptedVector.from_bytes(request, self._public)
         except FedlearnError as error:
@@ -176,34 +176,8 @@ class CountingOpener(Opener):
             raise OpeningRefused(
                 "the sum is not the product of the updates that clients signed: scaled, dropped, or replaced"
             )
-        if self._lineage not in self._audits:
-            self._audits[self._lineage] = CohortAudit(self._min_cohort)
-        self._audits[self._lineage].enter(self._senders)
-        self._opened[step.round] = frozenset(self._senders)
+        self._opened.enter(step.round, self._model or b"", self._senders)
         return self._total
-
-    def _check_round(self, round: int) -> None:
-        last = max(self._opened, default=0)
-        if round in self._opened:
-            raise OpeningRefused(f"a sum of round {round} was opened before: one opening a session and round")
-        if not last < round <= self.plan.rounds:
-            raise OpeningRefused(
-                f"round {round} is asked for after round {last}: the plan has rounds 1 to {self.plan.rounds}, in order"
-            )
-
-    @property
-    def _lineage(self) -> bytes:
-        """Which opened rounds can be combined: those of the same model; all of them where overlaps are limited."""
-        return (self._model or b"") if self._max_overlap is None else b"all"
-
-    def _check_overlap(self) -> None:
-        for round, cohort in self._opened.items():
-            shared = len(cohort & self._senders)
-            if self._max_overlap is not None and shared > self._max_overlap:
-                raise OpeningRefused(
-                    f"this cohort shares {shared} clients with that of round {round}, "
-                    f"at most {self._max_overlap} are allowed"
-                )
 
 
 def _check_fresh(vector: EncryptedVector) -> None:

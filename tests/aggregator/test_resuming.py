@@ -32,7 +32,7 @@ def test_a_run_folder_holds_the_whole_run(tmp_path):
     assert [RoundRecord.from_dict(row) for row in rows] == history.rounds
     assert rows[0]["accuracy"] == 0.5
     assert {p.name for p in (folder.path / "checkpoint").iterdir()} == {
-        "round-000002.safetensors", "round-000003.safetensors",
+        "round-000002.safetensors", "round-000003.safetensors", "opened.journal", "openers",
     }  # fmt: skip
     assert not list(folder.path.rglob("*.tmp"))
 

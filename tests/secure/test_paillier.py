@@ -87,9 +87,9 @@ def test_the_key_holder_opens_one_sum_a_round():
     holder = key_holder()
     first = Round(holder, Step(1), range(3))
     assert first.open() == [6] * 5
-    with pytest.raises(OpeningRefused, match="one opening a session and round"):
+    with pytest.raises(OpeningRefused, match="one opening a round"):
         first.open()
-    with pytest.raises(OpeningRefused, match="one opening a session and round"):
+    with pytest.raises(OpeningRefused, match="one opening a round"):
         Round(holder, Step(1, attempt=1), range(3)).open()
     assert Round(holder, Step(2), range(4)).open() == [10] * 5
 

@@ -207,7 +207,7 @@ def test_two_sums_of_one_round_are_not_both_opened_though_a_trustee_helps(tmp_pa
             trustees[last].open(opened, records + more)
     with pytest.raises(OpeningRefused, match="no list of echoes"):
         trustees[last].open(opened, records[:-1])
-    with pytest.raises(OpeningRefused, match="one opening a session and round"):
+    with pytest.raises(OpeningRefused, match="one opening a round"):
         trustees[honest[0]].open(echo, request)
     with pytest.raises(OpeningRefused, match="echo before they open"):
         trustees[honest[0]].open(opened, shown[helper])

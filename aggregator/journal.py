@@ -1,0 +1,147 @@
+"""The journal: which sums were asked for and what was opened, on the disk before anybody acts on it.
+
+A round is opened once, whatever happens to the process in between. Before a sum can become readable to anybody, the
+journal says that it will be asked for; when it was opened, the journal holds it before it is applied. A run that goes
+on after an end in between takes the opened sum from here. Where there is none, the round is trained again with exactly
+the same clients, or left void: the sums of two cohorts would give away their difference.
+
+Entries are kept until a checkpoint that makes them needless is forced to the disk (`aggregator/checkpoints.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from zlib import crc32
+
+import msgpack
+import numpy as np
+
+from fedlearn.disk import force, write_atomic
+from fedlearn.protocol import ClientId, Step
+
+log = logging.getLogger(__name__)
+HEAD = struct.Struct("<II")  # of an entry: its length and its CRC-32
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What is known of a round whose sum may have been opened.
+
+    weights  a digest of the model that was trained (`digest`): to no other does the sum belong
+    total    the opened sum, int64 (n,), of `addends` vectors; None where it was asked for, and nothing came of it
+    clients  whose updates are in it, or were to be. lost: by client, why. seconds: by phase
+    """
+
+    round: int
+    attempt: int
+    weights: bytes
+    total: np.ndarray | None = None
+    addends: int = 0
+    clients: Sequence[ClientId] = ()
+    lost: Mapping[ClientId, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        values = dict(self.__dict__)
+        if self.total is not None:
+            values["total"] = self.total.astype("<i8", copy=False).tobytes()
+        values["clients"] = list(self.clients)
+        body: bytes = msgpack.packb(values)
+        return HEAD.pack(len(body), crc32(body)) + body
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Entry:
+        values = msgpack.unpackb(body, strict_map_key=False)
+        if values["total"] is not None:
+            values["total"] = np.frombuffer(values["total"], "<i8")
+        return cls(**values)
+
+
+def digest(weights: np.ndarray) -> bytes:
+    """Of a model's weights, float32 (P,): SHA-256."""
+    return hashlib.sha256(np.ascontiguousarray(weights).data).digest()
+
+
+class Journal:
+    """The entries of one run, in a file; without a path in nothing, for a run that cannot be resumed."""
+
+    def __init__(self, path: Path | None = None):
+        self._path = path
+        self._entries: dict[int, Entry] = {}  # by round, the last of each
+        self._earlier: dict[int, Entry] = {}  # those of earlier sessions
+        self._asked: Entry | None = None  # the last, of this session
+
+    def open(self) -> None:
+        """Find what an earlier session left. A last entry that is not whole was never acted on."""
+        if self._path is None or not self._path.exists():
+            return
+        data, at = self._path.read_bytes(), 0
+        while at + HEAD.size <= len(data):
+            length, check = HEAD.unpack_from(data, at)
+            body = data[at + HEAD.size : at + HEAD.size + length]
+            if len(body) < length or crc32(body) != check:
+                break
+            entry = Entry.from_body(body)
+            self._entries[entry.round] = entry
+            at += HEAD.size + length
+        if at < len(data):
+            log.warning("the journal's last entry is not whole: what it would have said was never done")
+            os.truncate(self._path, at)
+        self._earlier = dict(self._entries)
+
+    def asked(self, step: Step, weights: np.ndarray, clients: Sequence[ClientId] = ()) -> None:
+        """The sum of this round and attempt is about to become readable; returns when that is on the disk.
+
+        weights: of the model that the round trained. clients: whose updates are in the sum, where that is settled.
+        """
+        before = self._asked
+        if self._path is not None and (before is None or (before.round, before.attempt) != (step.round, step.attempt)):
+            self._asked = Entry(step.round, step.attempt, digest(weights), clients=tuple(clients))
+            self._add(self._asked)
+
+    def opened(
+        self,
+        total: np.ndarray,
+        addends: int,
+        clients: Sequence[ClientId],
+        lost: Mapping[ClientId, str],
+        seconds: Mapping[str, float],
+    ) -> None:
+        """The sum that was asked for last was opened, as in `Entry`; returns when it is on the disk."""
+        if self._asked is not None:
+            self._add(replace(self._asked, total=total, addends=addends, clients=clients, lost=lost, seconds=seconds))
+
+    def earlier(self, round: int) -> Entry | None:
+        """What an earlier session left of a round; None where its sum cannot have been opened."""
+        return self._earlier.get(round)
+
+    @property
+    def last_opened(self) -> Entry | None:
+        """The last round whose sum an earlier session left here."""
+        opened = [entry for entry in self._earlier.values() if entry.total is not None]
+        return max(opened, key=lambda entry: entry.round, default=None)
+
+    def forget(self, round: int) -> None:
+        """A checkpoint of this round is on the disk, which holds what came of all rounds up to it."""
+        if self._path is None or not self._path.exists():
+            return
+        self._entries = {number: entry for number, entry in self._entries.items() if number > round}
+        left = b"".join(entry.to_bytes() for entry in self._entries.values())
+        if self._path.stat().st_size != len(left):
+            write_atomic(self._path, left)
+
+    def _add(self, entry: Entry) -> None:
+        assert self._path is not None
+        self._entries[entry.round] = entry
+        new = not self._path.exists()
+        with open(self._path, "ab", buffering=0) as file:
+            file.write(entry.to_bytes())
+            os.fsync(file.fileno())
+        if new:
+            force(self._path.parent)
