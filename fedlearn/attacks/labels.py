@@ -72,6 +72,8 @@ def _usual_output(observed: Observed, vector: Vector) -> np.ndarray:
     model: Any = observed.model
     model.vector[:] = observed.weights[vector.round]
     logits = model(*_guesses(observed)).numpy().astype(np.float64)
+    if not np.isfinite(logits).all():
+        raise NotReadable("the public model's outputs are no numbers: its weights are too large to tell labels by")
     if logits.ndim == 1:
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -103,6 +103,8 @@ class TextSearch:
         self.mask = np.zeros(self.shape[1:])
         if attack.method in ("idlg", "lamp"):
             self.possible = np.flatnonzero(self.seen.parts[-1] < 0)  # the labels, see `labels`
+            if not self.possible.size:
+                raise NotReadable("the last bias names no character that came next: its gradient is no text's")
             self.mask[1:] = EXCLUDED
             self.mask[1:, self.possible] = 0.0
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn import nn
+from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import mean_gradient
 from fedlearn.autograd import Tensor, grad
@@ -43,6 +44,8 @@ class Seen:
         cuts = np.cumsum([p.size for p in self.parameters])[:-1]
         self.parts = [g.reshape(p.shape) for g, p in zip(np.split(self.gradient, cuts), self.parameters, strict=True)]
         self.length = float(np.linalg.norm(self.gradient))
+        if self.length == 0:
+            raise NotReadable("no weight moved: there is no gradient to match")
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
         """The gradient of a loss, one part a parameter, which can be differentiated again."""

@@ -118,9 +118,9 @@ class Observed:
     def readable(self) -> list[Vector]:
         """All vectors that could be read: every client's under no protection, opened sums under any other.
 
-        Raises `NotReadable` where there is none.
+        Raises `NotReadable` where there is none, and for one that no client's training can have made.
         """
-        found = list(self._plain() if self.is_plain else self._sums())
+        found = [self._checked(vector) for vector in (self._plain() if self.is_plain else self._sums())]
         if not found:
             raise NotReadable(
                 "every update in this transcript is encrypted and no sum was opened: there is nothing to read"
@@ -182,6 +182,20 @@ class Observed:
     def parameter(self, vector: Vector, suffix: str) -> np.ndarray:
         """The delta of the parameter whose name ends so, in integers, in its own shape."""
         return self.part(self.segment(vector, "delta"), suffix)
+
+    def _checked(self, vector: Vector) -> Vector:
+        """The vector, if it fits the plan and followed a request with weights that are numbers."""
+        of = f"{vector.about} of round {vector.round}"
+        if vector.values.shape != (len(self.layout),):
+            raise NotReadable(f"{of} has {vector.values.size} integers, the plan says {len(self.layout)}: damaged")
+        most = vector.addends * self.layout.max_weight
+        if not 1 <= self.examples(vector) <= most:
+            raise NotReadable(f"{of} is of {self.examples(vector)} examples, it must be of 1 to {most}: damaged")
+        if vector.round not in self.weights:
+            raise NotReadable(f"the {self.view.party}'s transcript holds no weights of round {vector.round}")
+        if not np.isfinite(self.weights[vector.round]).all():
+            raise NotReadable(f"the model of round {vector.round} had diverged, its weights are no numbers: see others")
+        return vector
 
     @cached_property
     def _protection(self) -> Protection:

@@ -110,7 +110,8 @@ class Span:
         inside = vectors @ basis.T
         outside = np.linalg.norm(vectors - inside @ basis, axis=-1)
         turned = np.linalg.norm(inside / self.sizes, axis=-1) * self.noise
-        return outside / (turned * np.sqrt(basis.shape[1] - self.rank) + 1e-9 * np.linalg.norm(inside, axis=-1))
+        explained = turned * np.sqrt(basis.shape[1] - self.rank) + 1e-9 * np.linalg.norm(inside, axis=-1)
+        return np.divide(outside, explained, out=np.where(outside > 0, np.inf, 0.0), where=explained > 0)
 
 
 @dataclass(frozen=True, eq=False)
