@@ -16,7 +16,7 @@ FROM = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n")
 QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 SPAM_FOLDER = re.compile(r"\.?(?:spam|junk)(?:[-_ ]?(?:e-?mails?|mails?|messages?|folder|\d+))*")
 HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|legit)(?:[-_ ]?(?:e-?mails?|mails?|\d+))*")
-INNER = re.compile(r"cur|new|tmp|maildir|mail|inbox|\..*")  # folders inside of one person's mail
+INNER = re.compile(r"cur|new|tmp|maildir|mail|mbox|inbox|\..*")  # files and folders inside of one person's mail
 PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
 
 
@@ -79,19 +79,24 @@ def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Place
     if is_mbox(data) and len(boxed := mbox_messages(data)) > 1:
         stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")
         spam = _sorted_as([*folders[:-1], stem])
-        box = stem if _sorted_as([stem]) is None else "/".join(folders[:-1])
+        box = stem if _sorted_as([stem]) is None and not INNER.fullmatch(stem.lower()) else _owner(folders)
         mails = [read_mail(one, losses, how.user_column) for one in boxed]
         return [_Placed(f"{path} message {i}", mail, spam, box) for i, mail in enumerate(mails, 1)]
     if not data.strip():
         losses["empty files"] += 1
         return []
-    owner = [folder for folder in folders[:-1] if _sorted_as([folder]) is None and not INNER.fullmatch(folder.lower())]
-    return [_Placed(path, read_mail(data, losses, how.user_column), _sorted_as(folders), "/".join(owner))]
+    return [_Placed(path, read_mail(data, losses, how.user_column), _sorted_as(folders), _owner(folders))]
+
+
+def _owner(path: Sequence[str]) -> str:
+    """The folders that say whose mail a file is: not those that every mailbox has."""
+    names = [folder.removesuffix(".mbox") for folder in path[:-1]]
+    return "/".join(name for name in names if _sorted_as([name]) is None and not INNER.fullmatch(name.lower()))
 
 
 def _sorted_as(path: Sequence[str]) -> bool | None:
     """Whether the innermost folder (or Enron-Spam's file name) that says so is one of spam; None if none does."""
-    for folder in reversed([part.casefold() for part in path]):
+    for folder in reversed([part.casefold().removesuffix(".mbox") for part in path]):
         if SPAM_FOLDER.fullmatch(folder) or folder.endswith(".spam.txt"):
             return True
         if HAM_FOLDER.fullmatch(folder) or folder.endswith(".ham.txt"):

@@ -206,5 +206,6 @@ def _is_litter(path: str) -> bool:
         "__MACOSX" in parts
         or parts[-1].startswith(("._", "dovecot", ".DS_Store", "."))
         or parts[-1] in ("Thumbs.db", "desktop.ini", "cmds", "maildirfolder", "subscriptions", "courierimapuiddb")
+        or parts[-1].endswith((".msf", "popState.dat", "msgFilterRules.dat"))  # Thunderbird's
         or (len(parts) > 1 and parts[-2] == "tmp")
     )
