@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -135,7 +135,9 @@ def run(options: Options) -> Outcome:
     faults = build.faults(options) or Faults()
     federation = Federation.of(options)
     cohort = options.cohort or len(federation.clients)
-    each = {spec: replace(options, protection=spec) for spec in options.protection.split(",")}
+    specs = options.protection.split(",")
+    build.check_effects(options, *specs)
+    each = {spec: build.under(options, spec) for spec in specs}
     protections = {spec: build.protection(its, cohort) for spec, its in each.items()}
     costs: Costs = {}
     models = set()

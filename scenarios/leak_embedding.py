@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,7 +120,7 @@ def sum_of_many(lab: Lab, words: ExplicitVocabulary, texts: Sequence[str]) -> tu
 
 def federate(lab: Lab, name: str, protection: str, clients: Sequence[Client], words: ExplicitVocabulary) -> PartyView:
     """What the aggregator saw of one round under this protection."""
-    options = replace(lab.options, protection=protection)
+    options = build.under(lab.options, protection)
     model = build.model(options, Words(len(words)))
     hidden = build.protection(options, len(clients))
     return lab.record(name, model, clients, hidden, build.strategy(options), words.to_dict())

@@ -59,7 +59,7 @@ class Lab(Story):
         vocabulary: dict[str, Any] | None = None,
     ) -> PartyView:
         """A recorded round in the folder `name`; returns the aggregator's view of it."""
-        folder = self.inner(name, replace(self.options, protection=protection.name))
+        folder = self.inner(name, build.under(self.options, protection.name))
         aggregator = Aggregator(
             model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder
         )

@@ -68,7 +68,7 @@ def run(options: Options) -> Outcome:
     corpus = load_corpus(options.data)
     town = Town.of(corpus, options)
     # A key that is too small is refused before any work.
-    build.protection(replace(options, protection="paillier"), PEOPLE, BOUND)
+    build.protection(build.under(options, "paillier"), PEOPLE, BOUND)
     with telling("poison_backdoor", options, {"name": corpus.name, "sha256": corpus.sha256}) as story:
         poisoned = town.model()
         courses = {
@@ -221,7 +221,7 @@ class Town:
         model: Model | None = None,
     ) -> History:
         """A federation with malicious clients as `spec` says; with `overflow`, under the tight weight cap."""
-        options = replace(self.options, protection="none", codec=f"overflow={overflow}" if overflow else "")
+        options = replace(build.under(self.options, "none"), codec=f"overflow={overflow}" if overflow else "")
         people = self._with_crew(spec)
         aggregator = build.aggregator(
             options,
@@ -232,7 +232,7 @@ class Town:
 
     def watched(self, story: Story, name: str, spec: str, protection: str) -> Seen:
         """The first rounds again, recorded in the folder `name`."""
-        options = replace(self.options, protection=protection, malicious=spec)
+        options = replace(build.under(self.options, protection), malicious=spec)
         folder = story.inner(name, options)
         people = self._with_crew(spec)
         aggregator = build.aggregator(

@@ -117,7 +117,10 @@ def who_takes_part(options: Options, corpus: Corpus) -> Options:
         if mailboxes >= options.min_cohort:
             options = options.filled(partition="natural")
         else:
-            log.log(TOLD, "%d users are fewer than --min-cohort %d: messages are dealt", mailboxes, options.min_cohort)
+            log.log(
+                TOLD, "%d users are fewer than %d (--min-cohort): messages are dealt; --partition natural keeps users",
+                mailboxes, options.min_cohort,
+            )  # fmt: skip
     options = options.filled(partition="iid")
     return options if options.partition == "natural" else options.filled(clients=len(NAMES))
 

@@ -34,10 +34,12 @@ from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
 from scenarios.command.config import run_toml
-from scenarios.command.options import ABOUT, NOT_CONFIGURATION, Options, flag
+from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Options, flag
 
 log = logging.getLogger(__name__)
 
+OF_PROTECTIONS = ("keys", "key_bits", "min_cohort", "max_overlap", "insecure_test_key")
+OF_POOLS = {"workers": "workers", "ray_address": "address"}  # options, and what a pool calls them
 LOCAL = ("epochs", "batch_size", "lr")  # options that a strategy may have a key for
 CODEC_KEYS = {
     "bits": Key(int, example="24"),
@@ -148,7 +150,11 @@ def codec(text: str, **defaults: Any) -> FixedPoint:
 
 
 def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound) -> Protection:
-    """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates."""
+    """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates.
+
+    Raises `BadInput` for an option that has no effect under this protection.
+    """
+    check_effects(options, options.protection or "none")
     simulated = faults(options)
     sampled = simulated.sampled(cohort) if simulated else cohort
     most = SAMPLERS.load(SAMPLERS.split(options.sampler)[0]).limit(sampled)
@@ -158,9 +164,25 @@ def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound
         fixed, options.key_bits, options.min_cohort, options.max_overlap, options.insecure_test_key, kept_keys(options)
     )
     built: Protection = PROTECTIONS.parse(options.protection or "none", settings)
-    if settings.keys is not None and getattr(built, "keys", None) is None:
-        raise BadInput(f"--keys {options.keys} has no effect with --protection {built.name}: leave it out")
     return built
+
+
+def idle(options: Options, spec: str) -> list[str]:
+    """The options that were given and that a protection has no parameter for; none where its class takes any."""
+    kind = PROTECTIONS.load(PROTECTIONS.split(spec)[0])
+    return [name for name, _ in options.said() if name in OF_PROTECTIONS and name not in keys_of(kind)]
+
+
+def under(options: Options, spec: str) -> Options:
+    """The options of one among several federations: with this protection, and without what only the others take."""
+    return replace(options, protection=spec, **{name: DEFAULTS[name] for name in idle(options, spec)})
+
+
+def check_effects(options: Options, *specs: str) -> None:
+    """Raise `BadInput` for an option of which none of these protections takes note."""
+    for name in OF_PROTECTIONS:
+        if all(name in idle(options, spec) for spec in specs):
+            raise BadInput(f"{options.typed(name)} has no effect with --protection {','.join(specs)}: leave it out")
 
 
 def kept_keys(options: Options) -> KeptKeys | None:
@@ -226,10 +248,11 @@ def aggregator(
 
 
 def pool(options: Options, clients: ClientSource) -> Pool:
-    arguments: dict[str, Any] = {} if options.pool == "inline" else {"workers": options.workers}
-    if options.pool == "ray":
-        arguments["address"] = options.ray_address
-    elif options.ray_address is not None:
-        raise BadInput(f"--ray-address {options.ray_address} has no effect with --pool {options.pool}: use --pool ray")
-    built: Pool = POOLS.load(options.pool)(clients, **arguments)
+    """Raises `BadInput` for an option that has no effect in this pool."""
+    kind = POOLS.load(options.pool)
+    taken = keys_of(kind).keys()
+    for name, _ in options.said():
+        if OF_POOLS.get(name, "clients") not in taken and not options.resume:  # which may go on in another pool
+            raise BadInput(f"{options.typed(name)} has no effect with --pool {options.pool}: leave it out")
+    built: Pool = kind(clients, **{key: getattr(options, name) for name, key in OF_POOLS.items() if key in taken})
     return built

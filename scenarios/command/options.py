@@ -301,6 +301,11 @@ class Options:
             if f.name in ABOUT and getattr(self, f.name) != f.default:
                 yield f.name, getattr(self, f.name)
 
+    def typed(self, name: str) -> str:
+        """An option with its value, as it is typed."""
+        value = getattr(self, name)
+        return flag(name) if value is True else f"{flag(name)} {value}"
+
 
 _HINTS = {
     name: get_args(hint)  # its type and what is said about it

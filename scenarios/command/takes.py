@@ -8,7 +8,7 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 from fedlearn.models.kinds import Kind
-from scenarios.command.options import DEFAULTS, Options, flag
+from scenarios.command.options import DEFAULTS, Options
 
 EVERYBODY = ("seed", "out")
 FEDERATION = (
@@ -46,11 +46,11 @@ class Takes:
 
         Raises `BadInput` for an option that was given and that the scenario does not take: it would have no effect.
         """
-        for name, value in options.said():
+        for name, _ in options.said():
             if name not in self.defaults:
-                given = flag(name) if value is True else f"{flag(name)} {value}"
                 raise BadInput(
-                    f"{given} has no effect in this scenario: leave it out, or see `fedlearn run SCENARIO --help`"
+                    f"{options.typed(name)} has no effect in this scenario: leave it out, "
+                    "or see `fedlearn run SCENARIO --help`"
                 )
         left = OF_THE_MODEL if options.from_ is not None else ()
         return options.filled(

@@ -11,7 +11,9 @@ import pytest
 
 from tests.scenarios.command import fedlearn, last_json
 
-FAST = ["--key-bits", "512", "--insecure-test-key", "--rounds", "2", "--vocabulary", "hashed:256", "--quiet"]
+KEY = ["--key-bits", "512", "--insecure-test-key"]
+QUICK = ["--rounds", "2", "--vocabulary", "hashed:256", "--quiet"]
+FAST = [*KEY, *QUICK]
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +37,9 @@ def test_spam_in_one_json_line(tmp_path, capsys):
 
 def test_protection_and_pool_change_no_bit_of_the_model(capsys):
     hashes = set()
-    for protection in ("none", "paillier"):
+    for protection in (["none"], ["paillier", *KEY]):
         for pool in (["--pool", "inline"], ["--pool", "processes", "--workers", "2"]):
-            assert fedlearn("run", "spam", *FAST, "--json", "--protection", protection, *pool) == 0
+            assert fedlearn("run", "spam", *QUICK, "--json", "--protection", *protection, *pool) == 0
             hashes.add(last_json(capsys)["model_sha256"])
     assert len(hashes) == 1
 

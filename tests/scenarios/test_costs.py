@@ -22,9 +22,9 @@ from tests.scenarios.command import fedlearn, last_json
 
 BUCKETS, CLIENTS = 64, 4
 TOY = [
-    "run", "costs", "--vocabulary", f"hashed:{BUCKETS}", "--clients", str(CLIENTS), "--key-bits", "256",
-    "--insecure-test-key", "--quiet", "--out", "run",
+    "run", "costs", "--vocabulary", f"hashed:{BUCKETS}", "--clients", str(CLIENTS), "--quiet", "--out", "run",
 ]  # fmt: skip
+KEY = ["--key-bits", "256", "--insecure-test-key"]
 COST = Cost(phases=5, up=1e6, down=2e6, openers=0.0, client=0.5, adding=0.25, opening=0.125)
 LINK = Network(up=8e6, down=16e6, latency=0.01, slower=Distribution("constant", (3.0,)))
 
@@ -47,7 +47,7 @@ def wire_bytes(folder: Path, round: int) -> tuple[float, float, int]:
 
 
 def test_all_protections_side_by_side(capsys):
-    assert fedlearn(*TOY, "--json") == 0
+    assert fedlearn(*TOY, *KEY, "--json") == 0
     result = last_json(capsys)
     claims = {claim["name"]: claim["value"] for claim in result["claims"]}
     weights = BUCKETS + 1  # a weight a bucket and a bias

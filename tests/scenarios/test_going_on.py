@@ -124,7 +124,7 @@ def test_a_writer_goes_on_in_its_own_alphabet():
     assert command("run", "shakespeare", *play, *PLAIN, "--out", "first") == 0
     Path("other").write_text("OTTO: Wo ist mein Regenschirm, \u0416?\nIDA: Er steht hinter der T\u00fcr.\n" * 60)
     new = ["--data", "other", "--from", "first", "--rounds", "1"]
-    assert command("run", "shakespeare", *new, *PLAIN, "--min-cohort", "2", "--out", "second") == 0
+    assert command("run", "shakespeare", *new, *PLAIN, "--out", "second") == 0
     first, second = (weights_in(Path(name, "model.safetensors")) for name in ("first", "second"))
     assert {name: array.shape for name, array in first.items()} == {name: array.shape for name, array in second.items()}
 

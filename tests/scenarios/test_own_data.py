@@ -78,7 +78,7 @@ def test_users_are_clients_where_there_are_enough(run, mine):
     assert json.loads(Path("natural/run.json").read_text())["configuration"]["partition"] == "natural"
     mine.write_text(table().replace("ida", "sue"))
     _, said = run(mine, "--out", "dealt")
-    assert "note: 2 users are fewer than --min-cohort 3: messages are dealt" in said
+    assert "note: 2 users are fewer than 3 (--min-cohort): messages are dealt" in said
     assert json.loads(Path("dealt/run.json").read_text())["configuration"]["partition"] == "iid"
 
 

@@ -14,8 +14,8 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.shakespeare import falls, letter_frequencies, run
 
-TINY = {"data": "sample_play", "dim": 12, "clients": 6, "cohort": 4, "rounds": 2, "key_bits": 512,
-        "insecure_test_key": True}  # fmt: skip
+TINY = {"data": "sample_play", "dim": 12, "clients": 6, "cohort": 4, "rounds": 2}
+KEY = {"key_bits": 512, "insecure_test_key": True}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def claims(outcome: Outcome) -> dict[str, float]:
 
 def test_encryption_and_pool_change_no_bit_of_the_model_or_its_text():
     plain = told("plain", protection="none")
-    encrypted = told("encrypted", protection="paillier")
+    encrypted = told("encrypted", protection="paillier", **KEY)
     spread = told("spread", protection="none", pool="processes")
     assert plain.model_sha256 == encrypted.model_sha256 == spread.model_sha256
     assert plain.metrics == encrypted.metrics == spread.metrics
@@ -78,7 +78,7 @@ def test_characters_that_the_public_part_lacks_are_read_as_spaces():
     for name in ("mine.txt", "plain.txt"):
         Path(name).write_text(Path(name).read_text() + public_tail)
     with_umlaut, without = (
-        told(name.removesuffix(".txt"), data=name, protection="none", clients=2, cohort=2, min_cohort=2)
+        told(name.removesuffix(".txt"), data=name, protection="none", clients=2, cohort=2)
         for name in ("mine.txt", "plain.txt")
     )
     assert with_umlaut.model_sha256 == without.model_sha256
