@@ -129,7 +129,9 @@ class Aggregator:
                 self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome({**_ending(history), **history.summary()})
         if not history.counted:
-            raise NothingLearned(history.why_nothing_counted(), history)
+            failed = NothingLearned(history.why_nothing_counted(), history)
+            failed.clients_log = self.folder.clients_log if self.folder else None
+            raise failed
         return history
 
     def _kernel_plan(self) -> KernelPlan:

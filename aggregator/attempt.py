@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from aggregator.faults import NO_FAULTS, Fates
 from aggregator.journal import Journal
+from aggregator.losses import ClientsLog, loss_of
 from aggregator.openers import Openers
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
@@ -24,6 +25,7 @@ from fedlearn.protocol import (
     Body,
     ClientId,
     Inbox,
+    Loss,
     Lost,
     Message,
     Opened,
@@ -60,6 +62,7 @@ class Parties:
     openers: Openers
     transcript: Transcript
     journal: Journal
+    clients_log: ClientsLog
 
     def message(self, step: Step, recipient: int, body: Body) -> bytes:
         """The bytes of a message from the aggregator."""
@@ -155,7 +158,7 @@ class Attempt:
     def _too_few(self, alive: int) -> Exception:
         message = f"{alive} clients answered, {self._parties.protection.min_cohort} are needed"
         if all(loss.refused for loss in self.lost.values()):
-            return BadInput(message + self.reasons())
+            return self._ended(message + self.reasons(), BadInput)
         return RoundVoid(message) if alive else self._failed_alike() or RoundVoid(message)
 
     def _failed_alike(self) -> FedlearnError | None:
@@ -164,11 +167,16 @@ class Attempt:
         if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
             return None
         trace = next((loss.trace for loss in asked if loss.trace), "")
-        kind = asked[0].reason.partition(":")[0]
-        what = asked[0].reason if trace else f"{kind}; its text and traceback are in the log of the clients' process"
-        error = FedlearnError(f"all {len(asked)} clients of round {self._task.round} failed alike: {what}")
+        what = f"all {len(asked)} clients of round {self._task.round} failed"
+        error = self._ended(f"{what} alike: {asked[0].reason}" if trace else what, FedlearnError)
         error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
         return error
+
+    def _ended(self, message: str, kind: Callable[[str], FedlearnError]) -> FedlearnError:
+        """What the run ends with; clients under a protection said why where only they may know."""
+        if self._parties.protection.fold_in_worker:
+            return kind(message)
+        return self._parties.clients_log.named(message, kind)
 
     def reasons(self) -> str:
         """Why clients were lost, the first few of them."""
@@ -227,8 +235,16 @@ class Attempt:
         yield from self._parties.pool.exchange(step, broadcast, rest)
 
     def _take(self, step: Step, client: ClientId, data: bytes) -> None:
-        """Hand one client's payload to the protection; where clients sign, the openers get to see it too."""
+        """Hand one client's payload to the protection; where clients sign, the openers get to see it too.
+
+        A client that is lost, and says so, is entered as such.
+        """
         parties = self._parties
+        if Message.kind_of(data) == Loss.kind:
+            loss = parties.read(data, Loss, step, client)
+            parties.transcript.saw(data)
+            self.lost[client] = loss_of(client, loss)
+            return
         payload = parties.read(data, Update, step, client).payload
         if not parties.protection.signed or step.phase != parties.protection.training_phase:
             parties.transcript.saw(data)

@@ -1,9 +1,9 @@
 """A run's folder on disk. Everything in it is whole at any moment: files are written beside and renamed.
 
 run.json (configuration, versions, seed, data, outcome), metrics.jsonl (a line a round), model.safetensors,
-transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/ (`aggregator/checkpoints.py`). Where a strategy
-has clients keep state, they do so in checkpoint/clients/, before the checkpoint of the round that it came of is
-written.
+transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/ (`aggregator/checkpoints.py`), and clients.log,
+which the clients' side writes and this side does not read. Where a strategy has clients keep state, they do so in
+checkpoint/clients/, before the checkpoint of the round that it came of is written.
 
 Forcing a checkpoint to the disk takes time. So that is done as often as a twentieth of the run's time allows, and at
 the end.
@@ -34,12 +34,11 @@ from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.disk import beside, strict_json, write_atomic
 from fedlearn.errors import BadInput
-from fedlearn.logs import mark_records
+from fedlearn.logs import FORMAT, is_public, mark_records
 from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
 from fedlearn.protocol.transcript import check_mode
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s [client %(client)s, round %(round)s] %(message)s"
 SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
 
 
@@ -94,8 +93,8 @@ class RunFolder:
             raise BadInput(f"run folder {path} is not empty: give another one, or --resume to go on with that run")
 
     def _is_unused(self) -> bool:
-        """Whether nothing is in it but what a process left that died before its run began."""
-        return all(file == beside(self._run_json) for file in self.path.iterdir())
+        """Whether nothing is in it but what a run left that died before it began, or that its clients refused."""
+        return all(file in (beside(self._run_json), self.clients_log) for file in self.path.iterdir())
 
     def _check_same_configuration(self) -> Mapping[str, Any]:
         """Raise `BadInput` unless the run was started as it is resumed; returns its kernels."""
@@ -133,6 +132,11 @@ class RunFolder:
         return self._checkpoints.openers_memory
 
     @property
+    def clients_log(self) -> Path:
+        """Where clients under a protection say what only they may know: not for this side to read."""
+        return self.path / "clients.log"
+
+    @property
     def journal(self) -> Journal:
         """Which sums were asked for, and what was opened."""
         return self._checkpoints.journal
@@ -147,11 +151,13 @@ class RunFolder:
         """Create the folder, keep log and transcript in it meanwhile, and have run.json say how the run ended.
 
         kernels: how the run's recurrent layers compute (`KernelPlan.to_dict()`). A new run that bad input ends
-        before its first round is kept leaves no folder.
+        before its first round is kept leaves no folder, or one with clients.log alone.
         """
         self.kernels = kernels or self.kernels
         self._began = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
+        if not self._resume:
+            self.clients_log.unlink(missing_ok=True)  # of another run
         changes = self._enter_machine()
         self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
         for name, content in self._files.items():
@@ -160,7 +166,8 @@ class RunFolder:
         self._checkpoints.open()
         mark_records()
         run_log = _RunLog(self.path / "run.log", encoding="utf-8")
-        run_log.setFormatter(logging.Formatter(LOG_FORMAT))
+        run_log.setFormatter(logging.Formatter(FORMAT))
+        run_log.addFilter(is_public)
         logging.getLogger().addHandler(run_log)
         if changes:
             _log.warning("bits may change with this session, which computes otherwise: %s", "; ".join(changes))
@@ -194,11 +201,22 @@ class RunFolder:
 
     def _say_how_it_ended(self, error: BaseException | None) -> None:
         if isinstance(error, BadInput) and not self._resume and not self.resumable:
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
         elif isinstance(error, KeyboardInterrupt):
             self.write_outcome({"state": "interrupted"})
         elif error is not None:
             self.write_outcome({"state": "failed", "reason": f"{type(error).__name__}: {error}"})
+
+    def _remove(self) -> None:
+        """Leave nothing, but for what clients said of why they refuse."""
+        if not self.clients_log.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != self.clients_log:
+                path.unlink(missing_ok=True)
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         run = {

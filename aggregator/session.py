@@ -12,6 +12,7 @@ from typing import Any
 
 from aggregator.attempt import Attempt, Collected, Parties, RoundTask, WorkerDied
 from aggregator.journal import Entry, Journal, digest
+from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
 from aggregator.runfolder import RunFolder
 from fedlearn.autograd import recurrent
@@ -109,11 +110,15 @@ class Session:
             message = transcript.saw(data)
             roster[message.sender] = message.expect(Enrolment, session=session).payload
         plan = self._plan(session, keys, roster, fold=self._protection.fold_in_worker and not transcript.record)
-        self._parties = Parties(plan, self._protection, self._layout, self._pool, openers, transcript, self._journal)
+        clients_log = folder.clients_log if folder else None
+        self._parties = Parties(
+            plan, self._protection, self._layout, self._pool, openers, transcript, self._journal,
+            ClientsLog(clients_log),
+        )  # fmt: skip
         first = self._parties.message(Step(0), EVERYBODY, plan)
         transcript.saw(first)
         openers.tell(first)
-        self._pool.start(first)
+        self._pool.start(first, clients_log)
 
     def _plan(self, session: bytes, keys: dict[int, bytes], roster: dict[int, bytes], fold: bool) -> RunPlan:
         return RunPlan(
@@ -170,12 +175,16 @@ class Session:
         for number in range(ATTEMPTS):
             attempt = Attempt(self._parties, task, number)
             try:
-                return attempt.run()
+                collected = attempt.run()
             except WorkerDied as died:
                 reason = f"workers died in {ATTEMPTS} attempts, the last time because {died}"
             except RoundVoid as void:
                 reason = f"{void}{attempt.reasons()}"
                 break
+            else:
+                self._parties.clients_log.name_once(task.round, attempt.lost.values())
+                return collected
+        self._parties.clients_log.name_once(task.round, attempt.lost.values())
         raise RoundVoid(reason, {client: loss.reason for client, loss in attempt.lost.items()}, number + 1)
 
     def _opened_earlier(self, entry: Entry, task: RoundTask) -> Collected:

@@ -6,7 +6,10 @@ import logging
 
 from clients.client import Client, ClientSource
 from fedlearn import nn
+from fedlearn.logs import clients_side
 from fedlearn.protocol import AGGREGATOR, Message, RunPlan
+from fedlearn.secure.base import Protection
+from fedlearn.travel import rebuilt
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +29,13 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
     with nn.init.left_blank():
         modules = nn.build(said.model).modules() if lone else ()
     if any(isinstance(module, nn.BatchNorm1d) for module in modules):
-        log.warning(
-            "%d of %d clients, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
-            "normalise: they will be lost in every round; change the batch size, or take LayerNorm",
-            len(lone), len(clients), lone[0], size,
-        )  # fmt: skip
+        # How many examples a client has is its own affair, except under no protection.
+        with clients_side(not rebuilt(said.protection, Protection).fold_in_worker):
+            log.warning(
+                "%d of %d clients, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
+                "normalise: they will be lost in every round; change the batch size, or take LayerNorm",
+                len(lone), len(clients), lone[0], size,
+            )  # fmt: skip
 
 
 def _last_batch(client: Client, size: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource, as_clients
 from clients.memory import ClientMemory
+from clients.ownlog import private_records_in
 from clients.session import LocalSession
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
@@ -27,6 +29,7 @@ class InlinePool:
     def __init__(self, clients: ClientSource):
         self._clients = as_clients(clients)
         self._blas: threadpool_limits | None = None
+        self._cleanup = ExitStack()
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -39,7 +42,8 @@ class InlinePool:
     def enrol(self, session: bytes) -> list[bytes]:
         return self._session.enrol(session, range(len(self._clients)))
 
-    def start(self, plan: bytes) -> None:
+    def start(self, plan: bytes, log: Path | None = None) -> None:
+        self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._clients)
         self._session.join(plan)
 
@@ -55,5 +59,6 @@ class InlinePool:
         self._memory.settle(notice, clients, rounds)
 
     def close(self) -> None:
+        self._cleanup.close()
         if self._blas is not None:
             self._blas.restore_original_limits()

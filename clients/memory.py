@@ -19,7 +19,7 @@ from zlib import crc32
 
 import numpy as np
 
-from fedlearn.errors import FedlearnError
+from fedlearn.errors import PoolFailure
 from fedlearn.protocol import ClientId, Message
 from fedlearn.strategies.base import State
 
@@ -35,7 +35,7 @@ FREE, NEXT = 0, 2**32 - 1  # instead of a round: nothing, the state after the ro
 class ClientMemory:
     """The states of one run's clients, in the files of `folder`.
 
-    A file that cannot be used is no fault of its client's: every method raises `FedlearnError`, which ends the run.
+    A file that cannot be used is no fault of its client's: every method raises `PoolFailure`, which ends the run.
     """
 
     def __init__(self, folder: Path):
@@ -113,7 +113,7 @@ class ClientMemory:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise FedlearnError(
+            raise PoolFailure(
                 f"{path}, where a client keeps its state from round to round, cannot be used: {error.strerror}; "
                 "mend that and start the run again, with --resume where it has a folder"
             ) from None
@@ -141,7 +141,7 @@ class _File:
         slot = self.rounds.index(round)
         data = os.pread(self._descriptor, state.nbytes, TABLE.size + slot * state.nbytes)
         if len(data) != state.nbytes or crc32(data) != self._checks[slot]:
-            raise FedlearnError(
+            raise PoolFailure(
                 f"{self._path} is damaged: delete the newest file of checkpoint/ to go on from the one before"
             )
         state[:] = np.frombuffer(data, "<f4")

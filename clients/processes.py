@@ -12,7 +12,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -27,6 +27,7 @@ from clients.batches import warn_of_lone_examples
 from clients.client import Client, ClientSource
 from clients.logs import WorkerLogs, send_records
 from clients.memory import ClientMemory
+from clients.ownlog import keep_records, private_records_in
 from clients.placement import Shares, packed_plan
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
@@ -52,6 +53,7 @@ class ProcessPool:
     def __init__(self, clients: ClientSource, workers: int = 2):
         self._shares = Shares(clients, workers)
         self._workers: list[_Worker] = []
+        self._cleanup = ExitStack()
 
     def __len__(self) -> int:
         return len(self._shares.clients)
@@ -78,10 +80,11 @@ class ProcessPool:
             worker.send("enrol", session, self._shares.numbers(number))
         return [message for worker in self._workers for message in worker.returned()]
 
-    def start(self, plan: bytes) -> None:
+    def start(self, plan: bytes, log: Path | None = None) -> None:
+        self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._shares.clients)
-        self._plan = packed_plan(plan)
-        _have_done(self._workers, "join", self._plan)
+        self._joining = packed_plan(plan), log
+        _have_done(self._workers, "join", *self._joining)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         if broadcast:
@@ -118,7 +121,7 @@ class ProcessPool:
         reason = self._workers[number].bury()
         log.warning("%s; a new worker takes over its clients", reason)
         worker = self._workers[number] = self._spawn(number)
-        _have_done([worker], "join", self._plan)
+        _have_done([worker], "join", *self._joining)
         if self._memory is not None:
             _have_done([worker], "remember", self._memory.folder)
         for client in sorted(unfinished):
@@ -140,6 +143,7 @@ class ProcessPool:
         for worker in self._workers:
             worker.bury(max(0.0, end - time.monotonic()))
         self._workers = []
+        self._cleanup.close()
         if hasattr(self, "_vault"):
             self._vault.cleanup()
 
@@ -225,7 +229,11 @@ def _done(session: LocalSession, call: str, arguments: tuple[Any, ...]) -> Itera
         broadcast = _mapped(board) if board else b""
         return gathered(session.exchange(step, broadcast, inboxes), GATHER)
     if call == "join":
-        arguments = (unpacked(arguments[0]),)
+        plan, log = arguments
+        session.join(unpacked(plan))
+        if session.hides:
+            keep_records(log)
+        return iter([None])
     return iter([getattr(session, call)(*arguments)])
 
 

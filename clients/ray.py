@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource
 from clients.memory import ClientMemory
+from clients.ownlog import private_records_in
 from clients.placement import Shares, packed_plan
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
@@ -56,6 +58,7 @@ class RayPool:
         self._workers: list[_Actor] = []
         self._connection: Connection | None = None
         self._keeper: Any = None
+        self._cleanup = ExitStack()
 
     def __len__(self) -> int:
         return len(self._shares.clients)
@@ -110,7 +113,8 @@ class RayPool:
         except RayTaskError as error:
             if isinstance(error.cause, FedlearnError):
                 raise error.cause from None
-            raise FedlearnError(f"a worker failed: {error}") from None
+            kind = type(error.cause).__name__  # its text may be of the clients' own
+            raise FedlearnError(f"a worker failed ({kind}): its traceback is in Ray's own logs") from None
         for record in records:
             logger = logging.getLogger(record.name)
             if logger.isEnabledFor(record.levelno):
@@ -137,10 +141,11 @@ class RayPool:
         ]
         return [message for messages in self._all(calls) for message in messages]
 
-    def start(self, plan: bytes) -> None:
+    def start(self, plan: bytes, log: Path | None = None) -> None:
+        self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._shares.clients)
-        self._plan = packed_plan(plan)
-        self._all([worker.handle.join.remote(self._plan, self._keeper) for worker in self._workers])
+        self._joining = packed_plan(plan), log and log.absolute()
+        self._all([worker.handle.join.remote(*self._joining, self._keeper) for worker in self._workers])
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         import ray
@@ -195,7 +200,7 @@ class RayPool:
         for number in gone:
             self._await(number)
         handles = [self._workers[number].handle for number in gone]
-        self._all([handle.join.remote(self._plan, self._keeper) for handle in handles])
+        self._all([handle.join.remote(*self._joining, self._keeper) for handle in handles])
         if self._memory is not None:
             self._all([handle.remember.remote(self._memory.folder) for handle in handles])
         for client in sorted(unfinished):
@@ -211,6 +216,7 @@ class RayPool:
         self._memory.settle(notice, clients, rounds)
 
     def close(self) -> None:
+        self._cleanup.close()
         if self._connection is not None:
             self._connection.close([worker.handle for worker in self._workers] + [self._keeper] * bool(self._keeper))
         self._workers, self._data, self._connection, self._keeper = [], [], None, None

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from clients.ownlog import keep_records
 from clients.session import LocalSession, gathered
 from fedlearn.errors import BadInput
 from fedlearn.logs import mark_records
@@ -46,11 +47,13 @@ class RayWorker:
         self._session.vault = _KeeperVault(keeper, self._number)
         return self._with_records(self._session.enrol(session, numbers))
 
-    def join(self, plan: bytes, keeper: Any) -> tuple[None, list[logging.LogRecord]]:
-        """Agree to the plan. keeper: None where clients do not sign."""
+    def join(self, plan: bytes, log: Path | None, keeper: Any) -> tuple[None, list[logging.LogRecord]]:
+        """Agree to the plan. log: where clients under a protection have their own. keeper: None where none signs."""
         if keeper is not None:
             self._session.vault = _KeeperVault(keeper, self._number)
         self._session.join(unpacked(plan))
+        if self._session.hides:
+            keep_records(log)
         return self._with_records(None)
 
     def remember(self, folder: Path) -> tuple[None, list[logging.LogRecord]]:

@@ -2,7 +2,8 @@
 
 A number's way up starts here: `LocalSession.exchange` reads the request, has it trained and encoded into integers
 (`clients/training.py`), lets the protection make its payload of them and signs it. Nothing else about a client
-leaves this file. Under no protection the integers of many clients may leave as one sum.
+leaves this file: where one fails under a protection, the code of a `Loss` does, and the text stays in the clients' own
+log. Under no protection the integers of many clients may leave as one sum.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import numpy as np
 from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
-from clients.training import LocalTraining, Task, guarded
+from clients.training import LocalTraining, Task, guarded, lost
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.logs import clients_side
 from fedlearn.protocol import (
     AGGREGATOR,
     FIRST_WORKER,
@@ -31,6 +33,7 @@ from fedlearn.protocol import (
     ClientId,
     Enrolment,
     Inbox,
+    Loss,
     Lost,
     Message,
     Partial,
@@ -81,6 +84,7 @@ class LocalSession:
         self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
         self._training = LocalTraining(self._plan, self._clients)
         self._protection = rebuilt(self._plan.protection, Protection)
+        self.hides = not self._protection.fold_in_worker
         if self._protection.signed and not self._signing and self.vault is not None:  # in the place of a dead worker
             secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)
             self._signing = {client: SigningKey(secret) for client, secret in secrets.items()}
@@ -93,12 +97,27 @@ class LocalSession:
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
-        # A traceback may quote the client's data: under protection it stays in the log here.
-        keep_back = not self._protection.fold_in_worker
-        for answer in self._answers(step, broadcast, inboxes):
+        answers = self._answers(step, broadcast, inboxes)
+        if self.hides:
+            yield from self._told_in_code(step, answers)
+            return
+        traced = False
+        for answer in answers:
             if isinstance(answer, Lost) and answer.trace:
-                answer = replace(answer, trace="" if keep_back else answer.trace)
-                keep_back = True  # one is enough
+                answer = replace(answer, trace="" if traced else answer.trace)
+                traced = True  # one is enough
+            yield answer
+
+    def _told_in_code(self, step: Step, answers: Iterator[Answer]) -> Iterator[Answer]:
+        """What may be told of clients under a protection: of those that are lost a message of fixed size."""
+        while True:
+            with clients_side():  # not while the caller has its turn
+                answer = next(answers, None)
+            if answer is None:
+                return
+            if isinstance(answer, Lost):
+                said = Loss(Loss.REFUSED if answer.refused else Loss.FAILED)
+                answer = Reply(answer.client, Message(self._session, step, answer.client, AGGREGATOR, said).to_bytes())
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
@@ -112,7 +131,7 @@ class LocalSession:
             request = self._read(broadcast, TrainRequest, step)
             self._training.check(request)
         except BadInput as error:
-            yield from (Lost(client, str(error), refused=True) for client in inboxes)
+            yield from (lost(client, log_name(self._clients, client), step.round, error) for client in inboxes)
             return
         trained = self._training.updates(inboxes, Task(step.round, request.weights, request.state, self._memory))
         if self._plan.kernels["fold"]:

@@ -27,7 +27,7 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.errors import BadInput, PoolFailure
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
@@ -66,7 +66,7 @@ class Task:
     def kept(self) -> ClientMemory:
         """The memory of clients that keep state; a pool opens it before the first round."""
         if self.memory is None:
-            raise FedlearnError("the strategy has clients keep state, and the pool was not told where: call `remember`")
+            raise PoolFailure("the strategy has clients keep state, and the pool was not told where: call `remember`")
         return self.memory
 
 
@@ -273,7 +273,7 @@ def lost(client: int, name: str, round: int, error: Exception) -> Lost:
 
     What is no fault of the client's, as a full disk under what clients keep, is raised: it ends the run.
     """
-    if isinstance(error, FedlearnError) and not isinstance(error, BadInput):
+    if isinstance(error, PoolFailure):
         raise error
     with about(name, round):
         if isinstance(error, BadInput):

@@ -7,11 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
 class FedlearnError(Exception):
-    """Root of everything this project raises on purpose."""
+    """Root of everything this project raises on purpose.
+
+    clients_log: the file in which clients of a simulation said why, where they told the aggregator no more than a code
+    """
+
+    clients_log: Path | None = None
 
 
 class BadInput(FedlearnError, ValueError):
@@ -60,6 +66,10 @@ class LedgerError(PrivacyError):
 
 class ComputationFault(FedlearnError):
     """A secret computation whose result failed its check, so that nothing of it is shown: the machine erred."""
+
+
+class PoolFailure(FedlearnError):
+    """What clients are run on failed, as a disk that is full; no client is at fault, and the run ends with it."""
 
 
 class OpeningRefused(FedlearnError):

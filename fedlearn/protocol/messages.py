@@ -20,6 +20,7 @@ from fedlearn.protocol.plan import RunPlan
 VERSION = 2
 MAGIC = b"FL"
 HEADER = struct.Struct(">2sBB16sIH12siiQ")
+KIND_AT = 3  # where a header has the kind of the body
 STATE_ENTRY = struct.Struct("<16sI")
 
 # Parties: clients are 0, 1, 2...; everybody else has a negative number.
@@ -236,12 +237,41 @@ class Counted:
         return cls()
 
 
+@dataclass(frozen=True)
+class Loss:
+    """Client to aggregator, under a protection: no answer comes from it, and only this is said of why.
+
+    code  REFUSED: it was asked for what it does not do, or its input is not as it must be. FAILED: its work failed
+    """
+
+    kind: ClassVar[int] = 12
+    REFUSED: ClassVar[int] = 1
+    FAILED: ClassVar[int] = 2
+    code: int
+
+    def __post_init__(self) -> None:
+        if self.code not in (self.REFUSED, self.FAILED):
+            raise ProtocolError(
+                f"a loss of code {self.code}, there are {self.REFUSED} and {self.FAILED}: send it again"
+            )
+
+    def to_bytes(self) -> bytes:
+        return bytes([self.code])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        if len(data) != 1:
+            raise ProtocolError(f"a loss of {len(data)} bytes, it has 1: send it again")
+        return cls(data[0])
+
+
 B = TypeVar("B", bound=Body)
 
 BODIES: dict[int, type[Body]] = {
     body.kind: body
     for body in (
         TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum, Counted,
+        Loss,
     )
 }  # fmt: skip
 
@@ -268,6 +298,11 @@ class Message:
             phase, self.sender, self.recipient, len(body),
         )  # fmt: skip
         return header + body
+
+    @staticmethod
+    def kind_of(data: bytes) -> int:
+        """The kind of body that a message claims to have, unread; 0 where it is too short."""
+        return int(data[KIND_AT]) if len(data) > KIND_AT else 0
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

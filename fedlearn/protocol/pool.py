@@ -32,13 +32,13 @@ class Partial:
 
 @dataclass(frozen=True)
 class Lost:
-    """A client that did not answer.
+    """A client that did not answer, as its pool knows it. A client under a protection says no more than a `Loss`.
 
     reason   one line: the exception, or how its worker ended
     again    the fault was the pool's (a killed worker), so the step can be tried again with this client
     refused  the client's own input was at fault (a `BadInput`): it would be so again
-    trace    the traceback of any other exception in the client's own work, "" where a protection keeps it back;
-             or where another client's came along; None where there was none
+    trace    the traceback of any other exception in the client's own work, "" where it is not told, or another
+             client's came along; None where there was none
     """
 
     client: ClientId
@@ -59,10 +59,11 @@ class Pool(Protocol):
     """Runs the clients of one session, wherever they live. A pool serves one session at a time.
 
     `open` gets the clients ready; `enrol` returns each client's `Enrolment` message, where a protection has
-    clients sign; `start` tells all of them the plan, a whole message. `exchange` sends every client of
-    `inboxes` the broadcast and its own inbox, whole messages or empty; each is in one Reply, Partial or Lost that
-    it yields, in any order. Partials only where the plan's kernels say "fold". What is neither a client's fault nor
-    the end of its worker, such as a full disk, is raised as `FedlearnError` or `OSError` and ends the run.
+    clients sign; `start` tells all of them the plan, a whole message. log: the file for what clients under a protection
+    say of their own work, not for the aggregator's eyes; None leaves it to their processes. `exchange` sends every
+    client of `inboxes` the broadcast and its own inbox, whole messages or empty; each is in one Reply, Partial or Lost
+    that it yields, in any order. Partials only where the plan's kernels say "fold". What is neither a client's fault
+    nor the end of its worker, such as a full disk, is raised as `PoolFailure` or `OSError` and ends the run.
 
     `settle` is called only where the strategy has clients keep state between rounds, `remember` there and where the
     protection has clients remember what they revealed, once
@@ -75,7 +76,7 @@ class Pool(Protocol):
 
     def enrol(self, session: bytes) -> list[bytes]: ...
 
-    def start(self, plan: bytes) -> None: ...
+    def start(self, plan: bytes, log: Path | None = None) -> None: ...
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]: ...
 

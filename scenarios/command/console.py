@@ -8,13 +8,15 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aggregator import RoundRecord
-from fedlearn.logs import TOLD, mark_records
+from fedlearn.logs import TOLD, is_public, mark_records
+from scenarios.command.clientslog import first_error
 
 COLUMNS = ("round", "loss", "accuracy", "f1", "clients", "lost", "up kB", "down kB", "seconds")
 WIDTHS = (7, 9, 9, 9, 8, 6, 11, 11, 9)
@@ -86,6 +88,7 @@ def log_to_terminal(console: Console, quiet: bool) -> Iterator[None]:
     """
     mark_records()
     handler = _TerminalHandler(_ConsoleStream(console))
+    handler.addFilter(is_public)
     handler.setLevel(logging.ERROR if quiet else TOLD)
     handler.setFormatter(_ClientFormatter("%(levelname)s: %(message)s"))
     root = logging.getLogger()
@@ -114,6 +117,7 @@ class _TerminalHandler(logging.StreamHandler[Any]):
         if getattr(record, "client", "-") == "-":
             self._show_held()
             super().emit(record)
+            self._show_beginning(getattr(record, "clients_log", None))
             return
         alike = _without_numbers(record.getMessage())
         if alike in self._again:
@@ -121,6 +125,12 @@ class _TerminalHandler(logging.StreamHandler[Any]):
             return
         self._show_held()
         self._again[alike], self._held = 0, record  # held back until it is clear that the run does not end with it
+
+    def _show_beginning(self, clients_log: Path | None) -> None:
+        """Of what the clients' side said: whoever simulates a federation is all of its parties."""
+        if clients_log is not None:
+            line = first_error(clients_log)
+            self.stream.write(f"the clients' side, for you alone: {line}\n" if line else "")
 
     def _show_held(self) -> None:
         held, self._held = self._held, None

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import typer
 
 from fedlearn.errors import BadInput, FedlearnError
+from scenarios.command.clientslog import first_error
 from scenarios.command.options import ABOUT, flag
 
 BAD_INPUT, FAILED = 2, 1
@@ -47,7 +48,9 @@ def failure_of(error: BaseException) -> Failure | None:
     if isinstance(error, UsageError):
         return Failure("BadInput", error.format_message().rstrip("."), BAD_INPUT)  # type: ignore[attr-defined]
     if isinstance(error, FedlearnError):
-        return Failure(kind, as_typed(str(error)), BAD_INPUT if isinstance(error, BadInput) else FAILED)
+        said = first_error(error.clients_log)
+        message = as_typed(str(error)) + (f"; the first of them: {said}" if said else "")
+        return Failure(kind, message, BAD_INPUT if isinstance(error, BadInput) else FAILED)
     if isinstance(error, MemoryError):
         remedy = "lower --dim, the size of --vocabulary, or --clients"
         return Failure(kind, f"there is not enough memory ({str(error) or 'no details'}): {remedy}", FAILED)

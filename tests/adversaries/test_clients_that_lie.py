@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import gmpy2
 import numpy as np
@@ -89,10 +90,10 @@ class Insider(LyingPool):
         super().__init__(clients, liar, self._forged)
         self._forge = forge
 
-    def start(self, plan: bytes) -> None:
+    def start(self, plan: bytes, log: Path | None = None) -> None:
         message = Message.from_bytes(plan)
         self.plan = message.expect(RunPlan, session=message.session)
-        super().start(plan)
+        super().start(plan, log)
 
     def _forged(self, client, step, data):
         payload = said(data)

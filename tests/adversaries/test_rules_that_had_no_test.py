@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,8 +63,8 @@ def test_a_second_attempt_begins_with_halves_of_its_own():
     sessions: list[LocalSession] = []
 
     class Watched(InlinePool):
-        def start(self, plan: bytes) -> None:
-            super().start(plan)
+        def start(self, plan: bytes, log: Path | None = None) -> None:
+            super().start(plan, log)
             sessions.append(self._session)
 
         def exchange(self, step, broadcast, inboxes):

@@ -103,7 +103,7 @@ def test_a_failing_client_is_left_out_and_named():
     clients = [*toy_clients(3), Client("alice", FailingBags(OSError("no space")))]
     weights, history = train(toy_paillier(), clients)
     assert [r.clients_failed for r in history.rounds] == [1, 1, 1]
-    assert history.rounds[0].lost == {3: "OSError: no space"}
+    assert history.rounds[0].lost == {3: "failed at its task"}
     alone, _ = train(clients=toy_clients(3))
     assert weights.tobytes() == alone.tobytes()
 
@@ -130,7 +130,7 @@ def test_where_every_client_fails_alike_the_run_stops_at_once_and_says_why(pool,
 
 def test_under_protection_the_traceback_stays_with_the_clients():
     protection = toy_paillier()
-    with pytest.raises(FedlearnError, match=r"failed alike: KeyError; .* log of the clients' process") as caught:
+    with pytest.raises(FedlearnError, match="all 3 clients of round 1 failed; only the processes that they") as caught:
         Aggregator(toy_model(), protection=protection).fit(InlinePool([Client("x", Broken())] * 3), 5)
     assert caught.value.__cause__ is None
     assert "secret-text" not in str(caught.value)
@@ -149,7 +149,7 @@ def test_too_few_updates_make_a_void_round_and_leave_the_model():
     weights, history = train(toy_paillier(), clients, rounds=2)
     assert weights.tobytes() == toy_model().vector.tobytes()
     assert "2 clients answered, 3 are needed" in history.rounds[0].void
-    assert "no space" in history.rounds[0].void
+    assert "client:2: failed at its task" in history.rounds[0].void
     assert history.rounds[1].void
 
 

@@ -289,10 +289,10 @@ def test_the_plan_names_the_class():
     seen = []
 
     class Spying(InlinePool):
-        def start(self, plan):
+        def start(self, plan, log=None):
             message = Message.from_bytes(plan)
             seen.append(message.expect(RunPlan, session=message.session))
-            super().start(plan)
+            super().start(plan, log)
 
     trained(Quarter(batch_size=2), Spying)
     assert seen[0].strategy["class"] == f"{__name__}:Quarter"
