@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fedlearn import Tensor, nn, optim
+from fedlearn import Tensor, grad, nn, optim
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.nn import functional as F
@@ -28,7 +28,8 @@ from tests.hostile.inputs import (
     with_odd_arguments,
     with_one,
 )
-from tests.oracle.test_functional import CASES, theirs
+from tests.oracle.test_functional import CASES, FLOAT32_CONSTANTS, theirs
+from tests.oracle.test_functional import ours as functional_ours
 from tests.oracle.test_layers import LAYERS, LOSSES, twins
 from tests.oracle.test_optim import RULES, SCHEDULES
 
@@ -59,7 +60,7 @@ def first_cases():
             seen.add(name)
             layer, other = twins(name, args, options, np.float64)
             x = np.random.default_rng(0).standard_normal(shape)
-            yield name, layer, lambda x, other=other: other(torch.tensor(x)), x
+            yield name, layer, lambda x, other=other: other(torch.as_tensor(x)), x
     for name, options, x, target in LOSSES:
         if name not in seen:
             seen.add(name)
@@ -67,14 +68,14 @@ def first_cases():
                 name,
                 lambda x, name=name, options=options, target=target: getattr(nn, name)(**options)(x, target),
                 lambda x, name=name, options=options, target=target: getattr(torch.nn, name)(**options)(
-                    torch.tensor(x), torch.tensor(target)
+                    torch.as_tensor(x), torch.tensor(target)
                 ),
                 x,
             )
     for name in ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"):
         layer, other = twins(name, (3, 2), {}, np.float64)
         x = np.random.default_rng(0).standard_normal((2, 3) if name.endswith("Cell") else (4, 2, 3))
-        yield name, layer, lambda x, other=other: other(torch.tensor(x)), x
+        yield name, layer, lambda x, other=other: other(torch.as_tensor(x)), x
 
 
 TABLE = list(first_cases())
@@ -241,6 +242,96 @@ def test_parameters_of_odd_sizes(name):
         p.grad = np.ones(p.shape, np.float32)
     optimizer.step()
     assert members[0].item() == members[2].item() == members[4].numpy()[1, 1] < 1
+
+
+GRADIENTS_OUTDONE = {  # (name, kind): why the gradient is another than PyTorch's; docs/engine.md says the same
+    ("max_pool2d", "nan"): "of several nan in a window the first has the gradient, as of equal numbers",
+    ("MaxPool2d", "nan"): "likewise",
+    ("binary_cross_entropy", "tiny"): "the targets' gradient is the bounded loss's",
+    ("binary_cross_entropy", "zeros"): "likewise",
+}
+ODD_NUMBERS = {kind: NUMBERS[kind] for kind in (*FLOATING, "zeros")} | {"-huge": lambda x: x * -1e150}
+
+
+def same_gradients(got, expected, tolerance) -> str:
+    """What is wrong with gradients, or nothing: where PyTorch's is nan, a number is as good."""
+    for i, (mine, other) in enumerate(zip(got, expected, strict=True)):
+        known = ~np.isnan(other)
+        if not np.allclose(mine[known], other[known], rtol=tolerance, atol=1e-10, equal_nan=True):
+            return f"gradient {i} is {mine.ravel()[:5]}, not {other.ravel()[:5]}"
+    return ""
+
+
+def compare_gradients(name, ours, other, x, tolerance):
+    """`ours` and `other` make an output, and what it is differentiated by, of an input."""
+    for kind, change in ODD_NUMBERS.items():
+        if (name, kind) in GRADIENTS_OUTDONE:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                z, leaves = other(change(x))
+                options = {"allow_unused": True, "materialize_grads": True}
+                expected = torch.autograd.grad(z.sum(), leaves, **options) if z.requires_grad else []
+            except (RuntimeError, ValueError):
+                continue  # refused
+        try:
+            y, mine = ours(change(x))
+            got = grad(y.sum(), mine, allow_unused=True) if expected else []
+        except BadInput:
+            continue
+        wrong = same_gradients([g.numpy() for g in got], [g.numpy() for g in expected], tolerance)
+        assert not wrong, f"{kind}: {wrong}"
+
+
+WITH_GRADIENTS = [
+    (name, args, options)
+    for name, cases in CASES.items()
+    if name not in ("dropout", "batch_norm")  # draws; writes into its arguments
+    for args, options in cases
+    if isinstance(args[0], np.ndarray) and args[0].dtype.kind == "f" and args[0].ndim
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options"), WITH_GRADIENTS, ids=lambda value: str(value)[:20])
+def test_gradients_of_functions_at_odd_numbers(name, args, options):
+    compare_gradients(
+        name,
+        lambda x: functional_ours(name, [x, *args[1:]], options),
+        lambda x: theirs(name, [x, *args[1:]], options),
+        args[0],
+        1e-6 if name in FLOAT32_CONSTANTS else 1e-8,
+    )
+
+
+@pytest.mark.parametrize(("name", "args", "options", "shape"), LAYERS, ids=lambda value: str(value))
+def test_gradients_of_layers_at_odd_numbers(name, args, options, shape):
+    layer, other = twins(name, args, options, np.float64)
+
+    def ours(x):
+        t = Tensor(x, requires_grad=True)
+        return layer(t), [t, *layer.parameters()]
+
+    def reference(x):
+        t = torch.tensor(x, requires_grad=True)
+        return other(t), [t, *other.parameters()]
+
+    compare_gradients(name, ours, reference, np.random.default_rng(0).standard_normal(shape), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_gradients_of_recurrent_layers_at_odd_numbers(name):
+    layer, other = twins(name, (3, 2), {}, np.float64)
+
+    def ours(x):
+        t = Tensor(x, requires_grad=True)
+        return layer(t)[0], [t, *layer.parameters()]
+
+    def reference(x):
+        t = torch.tensor(x, requires_grad=True)
+        return other(t)[0], [t, *other.parameters()]
+
+    compare_gradients(name, ours, reference, np.random.default_rng(0).standard_normal((4, 2, 3)), 1e-8)
 
 
 def test_how_large_the_table_is():

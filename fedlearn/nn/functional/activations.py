@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput
@@ -85,7 +87,7 @@ def selu(input: Any) -> Any:
 
 def _elu(x: Any, alpha: float, width: float = 1.0) -> Any:
     below = raw(x) <= 0
-    return ops.where(below, alpha * (ops.exp(ops.where(below, x, 0.0) / width) - 1), x)
+    return ops.where(below, alpha * ops.expm1(ops.where(below, x, 0.0) / width), x)
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
@@ -95,7 +97,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     if low > high:
         raise BadInput(f"hardtanh from min_val {low} to max_val {high}: the first is the smaller")
     values = raw(x)
-    return ops.where(values <= low, low, ops.where(values >= high, high, x))
+    return ops.where((values > low) & (values < high), x, np.clip(values, low, high))
 
 
 def relu6(input: Any) -> Any:
@@ -112,7 +114,9 @@ def hardswish(input: Any) -> Any:
     """x hardsigmoid(x) (Howard et al. 2019)."""
     x = floats(input, "hardswish's input")
     values = raw(x)
-    return ops.where(values <= -3, 0.0, ops.where(values >= 3, x, x * ((x + 3) / 6)))
+    between = (values > -3) & (values < 3)
+    middle = ops.where(between, x, 0.0)  # so that what is infinite stays out of the product
+    return ops.where(between, middle * ((middle + 3) / 6), ops.where(values <= -3, 0.0, x))
 
 
 def softsign(input: Any) -> Any:
@@ -135,7 +139,8 @@ def prelu(input: Any, weight: Any) -> Any:
     else:
         has_shape(slope, x.shape[1:2], "prelu's weight, one number or one a channel,")
         slope = ops.reshape(slope, shape=(-1, *(1,) * (x.ndim - 2)))
-    return ops.where(raw(x) > 0, x, slope * x)
+    above = raw(x) > 0
+    return ops.where(above, x, slope * ops.where(above, 0.0, x))
 
 
 def softmax(input: Any, dim: int | None = None) -> Any:

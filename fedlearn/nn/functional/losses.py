@@ -81,7 +81,7 @@ def binary_cross_entropy_with_logits(
             return losses
     else:
         pos_weight = floats(pos_weight, "pos_weight")
-        losses = (1 - target) * x + (1 + (pos_weight - 1) * target) * ops.softplus(-x)
+        losses = (1 - target) * ops.softplus(x) + pos_weight * target * ops.softplus(-x)
     return reduced(losses if weight is None else losses * floats(weight, "weight"), reduction)
 
 

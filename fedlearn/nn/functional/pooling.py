@@ -30,10 +30,17 @@ def max_pool2d(
     x = _image(input, "max_pool2d")
     kernel, steps, edge = _geometry(kernel_size, stride, padding)
     spread = sizes(dilation, "dilation", least=1)
+    options = {"kernel": kernel, "stride": steps, "padding": edge, "dilation": spread}
+    inside = np.ones(x.shape[-2:])
     if ceil_mode:
-        x = ops.pad(x, widths=_beyond(x, kernel, steps, edge, spread), value=-np.inf)
-    rows = _windows_last(ops.windows(x, kernel=kernel, stride=steps, padding=edge, dilation=spread, fill=-np.inf))
-    return ops.pick(rows, index=raw(rows).argmax(axis=-1))
+        beyond = _beyond(x, kernel, steps, edge, spread)
+        x, inside = ops.pad(x, widths=beyond, value=-np.inf), np.pad(inside, beyond[-2:])
+    rows = _windows_last(ops.windows(x, **options, fill=-np.inf))
+    index = raw(rows).argmax(axis=-1)
+    nothing = np.isneginf(np.take_along_axis(raw(rows), index[..., None], axis=-1)[..., 0])
+    if nothing.any():  # not the padding, which is -inf, too
+        index = np.where(nothing, _windows_last(ops.windows(inside, **options, fill=0.0)).argmax(axis=-1), index)
+    return ops.pick(rows, index=index)
 
 
 def avg_pool2d(
