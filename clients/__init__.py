@@ -10,6 +10,7 @@ from fedlearn.registry import Registry
 if TYPE_CHECKING:
     from clients.client import Client, ClientSource
     from clients.inline import InlinePool
+    from clients.policy import Policy
     from clients.processes import ProcessPool
     from clients.ray import RayPool
 
@@ -22,13 +23,14 @@ POOLS = Registry(
     },
 )
 
-__all__ = ["POOLS", "Client", "ClientSource", "InlinePool", "ProcessPool", "RayPool"]
+__all__ = ["POOLS", "Client", "ClientSource", "InlinePool", "Policy", "ProcessPool", "RayPool"]
 __getattr__ = lazy(
     __name__,
     {
         "Client": "client",
         "ClientSource": "client",
         "InlinePool": "inline",
+        "Policy": "policy",
         "ProcessPool": "processes",
         "RayPool": "ray",
     },

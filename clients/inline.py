@@ -13,6 +13,7 @@ from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource, as_clients
 from clients.memory import ClientMemory
 from clients.ownlog import private_records_in
+from clients.policy import Policy
 from clients.session import LocalSession
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
@@ -24,10 +25,14 @@ def as_pool(clients: Any) -> InlinePool:
 
 
 class InlinePool:
-    """The simplest pool, and for small models the fastest. One BLAS thread, as in every pool."""
+    """The simplest pool, and for small models the fastest. One BLAS thread, as in every pool.
 
-    def __init__(self, clients: ClientSource):
+    policy: what plans the clients follow; by default any that is what it says.
+    """
+
+    def __init__(self, clients: ClientSource, policy: Policy | None = None):
         self._clients = as_clients(clients)
+        self._policy = policy
         self._blas: threadpool_limits | None = None
         self._cleanup = ExitStack()
 
@@ -37,7 +42,7 @@ class InlinePool:
     def open(self) -> None:
         mark_records()
         self._blas = threadpool_limits(1)
-        self._session = LocalSession(self._clients)
+        self._session = LocalSession(self._clients, policy=self._policy)
 
     def enrol(self, session: bytes) -> list[bytes]:
         return self._session.enrol(session, range(len(self._clients)))

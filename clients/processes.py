@@ -24,11 +24,12 @@ from typing import Any, cast
 from threadpoolctl import threadpool_limits
 
 from clients.batches import warn_of_lone_examples
-from clients.client import Client, ClientSource
+from clients.client import ClientSource
 from clients.logs import WorkerLogs, send_records
 from clients.memory import ClientMemory
 from clients.ownlog import keep_records, private_records_in
 from clients.placement import Shares, packed_plan
+from clients.policy import Policy
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
 from fedlearn.children import start_shielded
@@ -47,11 +48,12 @@ class ProcessPool:
 
     A worker that dies (killed, out of memory) is replaced; its unfinished clients are reported lost "again",
     so that the aggregator can start a new attempt with the same cohort. Of a list of clients each worker is sent
-    its share, of another source the whole.
+    its share, of another source the whole. policy: what plans they follow; by default any that is what it says.
     """
 
-    def __init__(self, clients: ClientSource, workers: int = 2):
+    def __init__(self, clients: ClientSource, workers: int = 2, policy: Policy | None = None):
         self._shares = Shares(clients, workers)
+        self._policy = policy or Policy()
         self._workers: list[_Worker] = []
         self._cleanup = ExitStack()
 
@@ -73,7 +75,7 @@ class ProcessPool:
 
     def _spawn(self, number: int) -> _Worker:
         vault = FileVault(Path(self._vault.name) / f"signing-keys-{number}")
-        return _Worker(number, self._shares.sent_to(number), vault)
+        return _Worker(number, packed((self._shares.sent_to(number), self._policy)), vault)
 
     def enrol(self, session: bytes) -> list[bytes]:
         for number, worker in enumerate(self._workers):
@@ -149,13 +151,13 @@ class ProcessPool:
 
 
 class _Worker:
-    """The parent's end of one worker process."""
+    """The parent's end of one worker process. clients: packed, with their policy."""
 
-    def __init__(self, number: int, clients: ClientSource | Mapping[int, Client], vault: FileVault):
+    def __init__(self, number: int, clients: bytes, vault: FileVault):
         context = get_context("spawn")
         self._logs = WorkerLogs(context, f"worker-{number}-logs")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, self._logs.queue, self._logs.level, packed(clients), vault, number)
+        arguments = (theirs, self._logs.queue, self._logs.level, clients, vault, number)
         self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
         start_shielded(self.process)
         theirs.close()  # so that the worker's death is the end of the pipe
@@ -211,7 +213,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threadpool_limits(1)
     send_records(queue, level)
-    session = LocalSession(unpacked(clients), vault, number)
+    own, policy = unpacked(clients)
+    session = LocalSession(own, vault, number, policy)
     with suppress(EOFError, OSError):  # the parent has closed the pipe, or is gone
         while True:
             call, arguments = connection.recv()

@@ -26,6 +26,7 @@ from clients.client import ClientSource
 from clients.memory import ClientMemory
 from clients.ownlog import private_records_in
 from clients.placement import Shares, packed_plan
+from clients.policy import Policy
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
 from fedlearn.errors import BadInput, FedlearnError
@@ -43,13 +44,17 @@ class RayPool:
 
     address: HOST:PORT of the cluster's head, where this machine is one of the nodes; without one Ray is started here
     and ended with the pool. A program that has called `ray.init` itself keeps its Ray, and the pool uses that.
+    policy: what plans the clients follow; by default any that is what it says.
 
     An actor that dies, alone or with its node, is replaced on a live one; its unfinished clients are reported lost
     "again", so that the aggregator can start a new attempt with the same cohort.
     """
 
-    def __init__(self, clients: ClientSource, workers: int = 2, address: str | None = None):
+    def __init__(
+        self, clients: ClientSource, workers: int = 2, address: str | None = None, policy: Policy | None = None
+    ):
         self._shares = Shares(clients, workers)
+        self._policy = policy or Policy()
         if find_spec("ray") is None:
             raise BadInput("pool ray needs Ray: pip install 'fedlearn[ray]'")
         if address is not None:
@@ -75,8 +80,8 @@ class RayPool:
         self._memory: ClientMemory | None = None
         shares, numbers = self._shares, range(self._shares.workers)
         self._connection = Connection(self._address, shares.workers)
-        whole = None if shares.divisible else ray.put(packed(shares.clients))
-        self._data = [whole or ray.put(packed(shares.sent_to(number))) for number in numbers]
+        whole = None if shares.divisible else ray.put(packed((shares.clients, self._policy)))
+        self._data = [whole or ray.put(packed((shares.sent_to(number), self._policy))) for number in numbers]
         for number in numbers:
             self._workers.append(self._place(number))
         for number in numbers:

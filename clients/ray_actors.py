@@ -25,7 +25,10 @@ GATHER = 0.02  # seconds of work whose answers a worker sends together
 
 
 class RayWorker:
-    """The clients of one actor. Every call gives its value and the log records made since the last one."""
+    """The clients of one actor. Every call gives its value and the log records made since the last one.
+
+    clients: packed, with their policy.
+    """
 
     def __init__(self, number: int, clients: bytes, level: int):
         threadpool_limits(1)
@@ -35,7 +38,8 @@ class RayWorker:
         root.handlers = [QueueHandler(self._records)]
         root.setLevel(level)
         self._number = number
-        self._session = LocalSession(unpacked(clients), None, number)
+        own, policy = unpacked(clients)
+        self._session = LocalSession(own, None, number, policy)
 
     def where(self) -> tuple[tuple[str, int], list[logging.LogRecord]]:
         """Node and process."""

@@ -20,6 +20,7 @@ import numpy as np
 from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
+from clients.policy import Policy
 from clients.training import LocalTraining, Task, guarded, lost
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
@@ -55,10 +56,17 @@ class LocalSession:
     """Runs any number of clients of one session in this process.
 
     clients: by number. vault: where their signing keys are kept, so that they survive this process; None keeps them
-    in memory. worker: the number of this process among the pool's.
+    in memory. worker: the number of this process among the pool's. policy: what plans they follow.
     """
 
-    def __init__(self, clients: ClientSource | Mapping[int, Client], vault: Vault | None = None, worker: int = 0):
+    def __init__(
+        self,
+        clients: ClientSource | Mapping[int, Client],
+        vault: Vault | None = None,
+        worker: int = 0,
+        policy: Policy | None = None,
+    ):
+        self._policy = policy or Policy()
         self._clients = clients
         self.vault = vault
         self._worker = FIRST_WORKER - worker
@@ -78,12 +86,16 @@ class LocalSession:
         return [Message(session, Step(0), i, AGGREGATOR, Enrolment(key.public)).to_bytes() for i, key in keys]
 
     def join(self, plan: bytes) -> None:
-        """Agree to a session's plan, and build from it all that local training needs."""
+        """Agree to a session's plan, and build from it all that local training needs.
+
+        Raises `BadInput` for one that cannot be followed, or that asks for what the clients' policy rules out.
+        """
         first = Message.from_bytes(plan)
         self._session = first.session
         self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
-        self._training = LocalTraining(self._plan, self._clients)
         self._protection = rebuilt(self._plan.protection, Protection)
+        self._policy.check(self._plan, self._protection)
+        self._training = LocalTraining(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
         if self._protection.signed and not self._signing and self.vault is not None:  # in the place of a dead worker
             secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)

@@ -207,6 +207,14 @@ class Protection(Named, ABC):
     def server(self, plan: RunPlan, step: Step) -> ServerHalf:
         """What the aggregator does in one attempt: `step` gives its round and attempt."""
 
+    def check_keys(self, plan: RunPlan) -> None:
+        """Raise `BadInput` where the openers' keys in a plan are not as this configuration says: clients ask first."""
+        return
+
+    def fingerprint(self, plan: RunPlan) -> str:
+        """Of the key that updates are encrypted under, in hex; "" where there is none."""
+        return ""
+
     def dealer(self, vault: Path) -> DealerSpec | None:
         """Who deals the openers' shares, if anybody. vault: a folder that only this user can read."""
         return None

@@ -4,6 +4,7 @@ opener that counts for itself what it is asked to open.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fedlearn.crypto.keys import Randomiser
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
-from fedlearn.protocol import Step, party_name
+from fedlearn.protocol import RunPlan, Step, party_name
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.opened import OpenedRounds
@@ -29,6 +30,20 @@ class EncryptedSums(Protection):
     """
 
     signed = True
+    key_bits: int
+
+    @abstractmethod
+    def encryption_key(self, plan: RunPlan) -> PublicKey:
+        """What clients encrypt under; raises `BadInput` where the plan has no such key."""
+
+    def check_keys(self, plan: RunPlan) -> None:
+        bits = self.encryption_key(plan).bits
+        if bits != self.key_bits:
+            raise ProtocolError(f"the plan says key_bits={self.key_bits}, and its key has {bits}: whose is it?")
+
+    def fingerprint(self, plan: RunPlan) -> str:
+        return self.encryption_key(plan).fingerprint.hex()
+
     keys: KeptKeys | None = None
 
     def arguments(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keyfiles import read_private
 from fedlearn.crypto.keys import KEY_BITS, check_bits
-from fedlearn.errors import CryptoKeyError, RoundVoid
+from fedlearn.errors import CryptoKeyError, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
@@ -66,12 +66,14 @@ class Paillier(EncryptedSums):
         )  # fmt: skip
 
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
-        return EncryptingClient(self._public_key(plan), self.codec, plan.sampled * plan.rounds)
+        return EncryptingClient(self.encryption_key(plan), self.codec, plan.sampled * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> PaillierServer:
-        return PaillierServer(self._public_key(plan), self.codec, lanes(plan))
+        return PaillierServer(self.encryption_key(plan), self.codec, lanes(plan))
 
-    def _public_key(self, plan: RunPlan) -> PublicKey:
+    def encryption_key(self, plan: RunPlan) -> PublicKey:
+        if set(plan.keys) != {KEY_HOLDER}:
+            raise ProtocolError(f"the plan has {len(plan.keys)} keys, of one key holder there is one: whose are they?")
         return _read_key(plan.keys[KEY_HOLDER], self.insecure_test_key)
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 
-from fedlearn.crypto import EncryptedVector, FixedPoint
+from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
@@ -114,10 +114,24 @@ class Threshold(EncryptedSums):
         return 2 * self.threshold - self.trustees - 1
 
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
-        return EncryptingClient(self._key(plan).public, self.codec, plan.sampled * plan.rounds)
+        return EncryptingClient(self.encryption_key(plan), self.codec, plan.sampled * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> ThresholdServer:
         return ThresholdServer(self._key(plan), self.codec, plan, step)
+
+    def encryption_key(self, plan: RunPlan) -> PublicKey:
+        return self._key(plan).public
+
+    def check_keys(self, plan: RunPlan) -> None:
+        super().check_keys(plan)
+        key, named = self._key(plan), set(plan.keys)
+        if (key.threshold, key.trustees) != (self.threshold, self.trustees):
+            raise ProtocolError(
+                f"the plan says threshold:{self.threshold}/{self.trustees}, and its key is "
+                f"{key.threshold}/{key.trustees}: whose is it?"
+            )
+        if not named <= {_party(i) for i in range(1, self.trustees + 1)} or len(named) < self.threshold:
+            raise ProtocolError(f"the plan has keys of {len(named)} trustees, which are not those of the protection")
 
     def _key(self, plan: RunPlan) -> ThresholdKey:
         """The key that all trustees name."""

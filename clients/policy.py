@@ -1,0 +1,71 @@
+"""What clients take part in, by rules of their own: a plan that asks for less is refused before anything is trained.
+
+The aggregator writes the plan. So clients check it against itself (its keys are as the protection says that it names,
+nobody adds up updates in the clear unless it names none), and against what their owner demands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedlearn.configured import whole_number
+from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.protocol import RunPlan
+from fedlearn.secure.base import Protection
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the owner of some clients demands of a plan; None demands nothing.
+
+    protections      names of those that they take part in, as in ("paillier", "threshold")
+    least_key_bits   of the key that updates are encrypted under, where the protection has one
+    least_cohort     the fewest updates in a sum that is opened (the protection's `min_cohort`)
+    least_threshold  how many trustees it takes at least to open a sum, where the protection has trustees
+    fingerprint      of the key that updates are encrypted under, in hex, as `fedlearn keys show` has it: protections
+                     without such a key are refused then
+
+    Raises `BadInput` for values that no plan can be measured by.
+    """
+
+    protections: Sequence[str] | None = None
+    least_key_bits: int | None = None
+    least_cohort: int | None = None
+    least_threshold: int | None = None
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.protections, str):
+            raise BadInput(f"protections is {self.protections!r}: give a list of names, as ('paillier', 'threshold')")
+        for name in LEAST:
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name), 1)
+
+    def check(self, plan: RunPlan, protection: Protection) -> None:
+        """Raise `ProtocolError` naming what a plan asks for that these clients do not do.
+
+        protection: the plan's own, rebuilt.
+        """
+        if plan.kernels["fold"] and not protection.fold_in_worker:
+            raise ProtocolError(
+                f"the plan has workers add up updates in the clear under protection {protection.name}: "
+                "clients do so under none only"
+            )
+        if self.protections is not None and protection.name not in self.protections:
+            raise ProtocolError(
+                f"the plan names protection {protection.name}, these clients take part in {', '.join(self.protections)}"
+            )
+        for name, of_protection in LEAST.items():
+            least, planned = getattr(self, name), getattr(protection, of_protection, None)
+            if least is not None and planned is not None and planned < least:
+                raise ProtocolError(f"the plan says {of_protection}={planned}, these clients demand {least} or more")
+        protection.check_keys(plan)
+        if self.fingerprint is not None and protection.fingerprint(plan) != self.fingerprint.lower():
+            raise ProtocolError(
+                f"the plan's key is {protection.fingerprint(plan) or 'none'}, these clients encrypt under "
+                f"{self.fingerprint} only: whose is it?"
+            )
+
+
+LEAST = {"least_key_bits": "key_bits", "least_cohort": "min_cohort", "least_threshold": "threshold"}
