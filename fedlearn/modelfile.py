@@ -21,6 +21,8 @@ from fedlearn.datasets.vocabulary import Vocabulary, vocabulary_from_dict
 from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.models.base import Model
+from fedlearn.models.kinds import Characters, Features, Sequences, Words
+from fedlearn.nn.layers import room_for
 from fedlearn.nn.spec import build
 from fedlearn.registry import importing_nothing
 
@@ -83,19 +85,23 @@ def read_model(run: str | Path) -> Described:
         raise BadInput(f"{run} does not exist: give the folder of a finished run, or its {WEIGHTS}")
     beside = weights.with_name(DESCRIPTION)
     about = _described_in(beside)
-    with importing_nothing():
+    state = weights_in(weights)
+    if not all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f"):
+        raise BadInput(f"{weights} holds weights that are not finite: its training diverged, train once more")
+    with importing_nothing(), room_for(sum(array.size for array in state.values())):
         model = build(about["model"])
     if not isinstance(model, Model):
         raise BadInput(f"{beside} names {about['model']['class']}, which is no model")
-    model.load_state_dict(weights_in(weights))
+    model.load_state_dict(state)
     words = about["vocabulary"]
     is_text = words.get("kind") == CHARACTERS
     vocabulary = None if is_text or not words else vocabulary_from_dict(words)
-    _check_rows(model, vocabulary, beside)
     characters = str(words.get("characters", "")) if is_text else ""
-    return Described(
-        about["scenario"], model, tuple(map(str, about["classes"])), vocabulary, characters, _scale_in(about, beside)
+    found = Described(
+        about["scenario"], model, tuple(about["classes"]), vocabulary, characters, _scale_in(about, beside)
     )
+    _check_fits(found, beside)
+    return found
 
 
 def weights_file(run: str | Path) -> Path:
@@ -125,8 +131,10 @@ def _described_in(path: Path) -> dict[str, Any]:
         if len(content) > LARGEST:
             raise ValueError(f"more than {LARGEST >> 20} MiB")
         about: dict[str, Any] = json.loads(content)
-        if not isinstance(about, dict) or not all(isinstance(about.get(name), kind) for name, kind in kinds.items()):
+        if not isinstance(about, dict) or not all(type(about.get(name)) is kind for name, kind in kinds.items()):
             raise ValueError("something is missing in it")
+        if not all(isinstance(name, str) for name in (about["model"].get("class"), *about["classes"])):
+            raise ValueError("a name in it is no text")
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
         raise BadInput(f"cannot read {path} ({reason}): give the folder of a finished run") from None
@@ -139,12 +147,21 @@ def _described_in(path: Path) -> dict[str, Any]:
     return about
 
 
-def _check_rows(model: Model, vocabulary: Vocabulary | None, path: Path) -> None:
-    if vocabulary is None or model.vocabulary is None:
-        return
-    rows = dict(model.named_parameters())[model.vocabulary].shape[0]
-    if rows != len(vocabulary):
-        raise BadInput(f"{path}: a vocabulary of {len(vocabulary)} words, its model one of {rows}: copy it once more")
+def _check_fits(about: Described, path: Path) -> None:
+    """Raise `BadInput` where the model lacks what it reads by, or has what is another's."""
+    reads, words, classes = about.model.reads, about.vocabulary, about.classes
+    needed = {
+        "a vocabulary": (reads in (Words, Sequences), words is not None),
+        "an alphabet": (reads is Characters, bool(about.characters)),
+        "two classes or more, each once": (reads in (Words, Sequences, Features), 2 <= len(classes) == len({*classes})),
+    }
+    lacks = next((what for what, (wanted, there) in needed.items() if wanted and not there), None)
+    if lacks is not None:
+        raise BadInput(f"{path} has not {lacks}, which a {type(about.model).__name__} needs: copy it once more")
+    if words is not None and about.model.vocabulary is not None:
+        rows = dict(about.model.named_parameters())[about.model.vocabulary].shape[0]
+        if rows != len(words):
+            raise BadInput(f"{path}: a vocabulary of {len(words)} words, its model one of {rows}: copy it once more")
 
 
 def _scale_in(about: Mapping[str, Any], path: Path) -> Scale | None:

@@ -135,7 +135,12 @@ class Trained:
     def _outputs(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         with no_grad():
             outputs = self.model(*self._arrays(inputs)).numpy().astype(np.float64)
-        return outputs if outputs.ndim == 2 else np.stack([np.zeros(len(inputs)), outputs], axis=1)
+        logits = outputs if outputs.ndim == 2 else np.stack([np.zeros(len(inputs)), outputs], axis=1)
+        if logits.shape != (len(inputs), len(self.classes)):
+            raise BadInput(
+                f"the model gives {logits.shape[-1]} numbers for {len(self.classes)} classes: another's file"
+            )
+        return logits
 
     def _arrays(self, inputs: Any) -> tuple[np.ndarray, ...]:
         """What goes into the model."""

@@ -58,8 +58,8 @@ TAKES = for_federation(
 def run(options: Options) -> Outcome:
     options = TAKES.fill(options)
     begun = start(options, TAKES.reads)
-    corpus, train, test = reading.messages(options, begun.classes)  # the test part is public and stays here
     vocabulary = begun.vocabulary()
+    corpus, train, test = reading.messages(options, begun.classes)  # the test part is public and stays here
     words_of, samples = READ[begun.reads]
     classes = len(corpus.classes)
     if classes > 2 and begun.reads is Words:

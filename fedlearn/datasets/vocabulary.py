@@ -124,7 +124,8 @@ class ExplicitVocabulary(Vocabulary):
         try:
             return cls(Path(argument).expanduser().read_text(encoding="utf-8-sig").split())
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"cannot read the word list {argument} ({error}): give a UTF-8 file") from None
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise BadInput(f"cannot read the word list {argument} ({reason}): give a UTF-8 file") from None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ExplicitVocabulary:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from math import prod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from fedlearn.autograd import ops
+from fedlearn.errors import BadInput
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
 from fedlearn.nn.functional.arguments import axis_of, numbers, real, shaped, whole
@@ -42,7 +45,9 @@ class Flatten(Module):
         x = numbers(input, "Flatten's input")
         first, last = axis_of(x, self.start_dim, "Flatten"), axis_of(x, self.end_dim, "Flatten")
         shape = x.shape
-        return ops.reshape(x, shape=(*shape[:first], prod(shape[first : last + 1]), *shape[max(last + 1, first) :]))
+        return ops.reshape(
+            x, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[max(last + 1, first) :])
+        )
 
 
 class Dropout(Module):
@@ -56,9 +61,30 @@ class Dropout(Module):
         return F.dropout(input, self.p, self.training, rng=self.rng)
 
 
+_room: ContextVar[list[int] | None] = ContextVar("room", default=None)  # for how many numbers there still is
+
+
+@contextmanager
+def room_for(numbers: int) -> Iterator[None]:
+    """Meanwhile layers are made with about so many numbers in all, and `BadInput` is raised for twice as many.
+
+    For models that a file of others describes: what it says costs no more memory than the weights that belong to it.
+    """
+    token = _room.set([2 * numbers + 2**16])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
 def empty(*shape: int) -> Any:
     """A parameter of zeros, to be filled."""
-    return Parameter(np.zeros(shaped(shape, "a parameter"), np.float32))
+    sizes, room = shaped(shape, "a parameter"), _room.get()
+    if room is not None:
+        room[0] -= math.prod(sizes)
+        if room[0] < 0:
+            raise BadInput(f"a parameter of shape {sizes!r:.60} is more than there are weights for: another model's")
+    return Parameter(np.zeros(sizes, np.float32))
 
 
 def drawn(fan_in: int, rng: np.random.Generator | None, *shape: int) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput
+from scenarios.command.ending import shown
 from scenarios.command.files import reads_a_file
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ def predict(
     """What a trained model says of texts, or of rows of numbers: the class and how probable it is, a line each."""
     if texts and file is not None:
         raise BadInput(f"texts and --file {file}: give one of the two")
+    from fedlearn.models.kinds import Features
+
     trained = loaded(run, trusted)
-    asked = list(texts) if texts else _lines(file)
-    odds = trained.predict_proba(asked if trained.about.vocabulary is not None else _rows(asked))
+    asked = [_text(text) for text in texts] if texts else _lines(file)
+    odds = trained.predict_proba(_rows(asked) if trained.model.reads is Features else asked)
     lines = []
     for text, row in zip(asked, odds, strict=True):
         number = int(row.argmax())
@@ -96,12 +99,20 @@ def loaded(run: Path, trusted: list[str] | None) -> Trained:
     return load(run)
 
 
+def _text(argument: str) -> str:
+    """What was typed; bytes of it that are no text become U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _lines(file: Path | None) -> list[str]:
     from fedlearn.datasets.files.encoding import decoded
     from fedlearn.datasets.files.opening import opened
 
     source = opened("-" if file is None else str(file))
-    return decoded(source.data, None, source.name)[0].replace("\r\n", "\n").removesuffix("\n").split("\n")
+    if source.members is not None:
+        raise BadInput(f"{source.name} holds several files: give one with a text a line")
+    text = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").removesuffix("\n")
+    return text.split("\n") if text else []
 
 
 def _rows(lines: list[str]) -> np.ndarray:
@@ -126,4 +137,4 @@ def _words(explained: list[tuple[str, float]], number: int) -> list[str]:
 
 def _told(answer: dict[str, Any]) -> str:
     words = f"\t({', '.join(answer['words'])})" if answer.get("words") else ""
-    return f"{answer['label']}\t{answer['probability']:.3f}\t{' '.join(answer['text'].split())}{words}"
+    return f"{shown(answer['label'])}\t{answer['probability']:.3f}\t{shown(' '.join(answer['text'].split()))}{words}"

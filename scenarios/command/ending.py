@@ -23,6 +23,7 @@ from scenarios.command.options import ABOUT, flag
 BAD_INPUT, FAILED = 2, 1
 PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
 UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 # Names of options as Python has them, in a message: not as part of a longer name or of a path.
 PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
 
@@ -37,9 +38,14 @@ class Failure:
 
     def tell(self, as_json: bool) -> None:
         with suppress(OSError):  # a terminal that was closed
-            print(f"fedlearn: {self.message}", file=sys.stderr)
+            print(f"fedlearn: {shown(self.message)}", file=sys.stderr)
         if as_json:
             print(json.dumps({"error": {"type": self.kind, "message": self.message, "status": self.status}}))
+
+
+def shown(text: str) -> str:
+    """A text in one line of a terminal: what would move its cursor or colour it, or is no text, is spelled out."""
+    return UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def failure_of(error: BaseException) -> Failure | None:

@@ -13,6 +13,7 @@ from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Script
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
+from scenarios.command.ending import shown
 from scenarios.command.reading import SPAM_OR_HAM
 
 
@@ -56,7 +57,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Cells in columns, each as wide as its widest."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield shown("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
 
 
 def _shown(value: float) -> str:

@@ -58,8 +58,9 @@ class About:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         if not (self.least <= value <= self.most and self.above < value < math.inf):
-            needed = f"from {self.least} to {self.most}" if self.most < math.inf else f"above {self.above:g}"
-            raise BadInput(f"{flag(name)} is {value}, a number {needed} is needed")
+            least = f"from {self.least}" if self.least > -math.inf else f"above {self.above:g}"
+            most = f" to {self.most}" if self.most < math.inf else ""
+            raise BadInput(f"{flag(name)} is {value}, a number {least}{most} is needed")
 
 
 def flag(name: str) -> str:

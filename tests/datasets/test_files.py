@@ -303,3 +303,13 @@ def test_files_of_the_collection(name, messages, spam, users, how):
     corpus = load_corpus(str(FORMATS / name), how)
     assert (len(corpus), int(corpus.labels.sum()), len(set(corpus.users or ()))) == (messages, spam, users)
     assert all("\ufffd" not in text and "Ã" not in text for text in corpus.texts)
+
+
+def test_two_columns_of_labels_that_disagree_are_asked_about(tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("label,label_num,text\n" + "ham,0,hello you\nspam,1,win it now\n" * 3)
+    assert load_corpus(str(path)).labels.tolist() == [0, 1] * 3
+    path.write_text("label,class,text\n" + "ham,1,hello you\nspam,0,win it now\n" * 3)
+    with pytest.raises(DataError, match=r"columns label and class say different labels: .* give --label-column NAME"):
+        load_corpus(str(path))
+    assert load_corpus(str(path), Reading(label_column="class")).labels.tolist() == [1, 0] * 3

@@ -236,3 +236,11 @@ def test_folders_of_pictures_hold_no_message(tmp_path):
         (tmp_path / f"{i}.png").write_bytes(b"\x89PNG\r\n\0\0\0")
     with pytest.raises(DataError, match="holds no message: give mbox files, a Maildir, or folders spam/ and ham/"):
         load_corpus(str(tmp_path))
+
+
+def test_parts_within_parts_without_end_cost_their_text_only():
+    parts = "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(3000))
+    losses = Losses()
+    mail = read_mail(f"From: a\nTo: b@c\nSubject: hello\n{parts}hi".encode(), losses)
+    assert mail.text == "hello"
+    assert losses == {"parts nested too deep": 1}

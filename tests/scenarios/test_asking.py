@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import fedlearn
 from fedlearn.datasets import load_corpus
@@ -107,6 +108,10 @@ def test_texts_are_asked_about_as_arguments_in_a_file_and_on_standard_input(fold
     assert command("predict", "--run", folder, "a", "--file", tmp_path / "texts") == 2
 
 
+def spec(*arguments: int) -> dict:
+    return {"class": "fedlearn.models.spam:SpamClassifier", "args": list(arguments), "kwargs": {}}
+
+
 def changed(folder: Path, **values: object) -> None:
     about = json.loads((folder / DESCRIPTION).read_text()) | values
     (folder / DESCRIPTION).write_text(json.dumps({name: value for name, value in about.items() if value is not None}))
@@ -121,6 +126,16 @@ def changed(folder: Path, **values: object) -> None:
         (lambda f: (f / WEIGHTS).write_bytes(b"\x80\x04\x95cos\nsystem\n"), "no whole safetensors file"),
         (lambda f: (f / DESCRIPTION).write_text("{"), "cannot read .*model.json"),
         (lambda f: changed(f, classes=None), "something is missing in it"),
+        (lambda f: changed(f, format=True), "something is missing in it"),
+        (lambda f: changed(f, classes=["ham", {}]), "a name in it is no text"),
+        (lambda f: changed(f, classes=["ham"]), "has not two classes or more, each once"),
+        (lambda f: changed(f, classes=["ham", "ham"]), "has not two classes or more, each once"),
+        (lambda f: changed(f, vocabulary={}), "has not a vocabulary, which a SpamClassifier needs"),
+        (lambda f: changed(f, scale={"mean": [1], "deviation": [0]}), "is no mean and deviation of each column"),
+        (lambda f: (f / DESCRIPTION).write_text("[" * 10**5), "cannot read .*model.json"),
+        (lambda f: changed(f, model=spec(10**9)), "is more than there are weights for"),
+        (lambda f: changed(f, model=spec(64, 10**8)), "is more than there are weights for"),
+        (lambda f: (f / WEIGHTS).write_bytes(save({"words.weight": np.full((16384, 1), np.nan)})), "are not finite"),
         (lambda f: changed(f, format=2), "is of format 2, this program reads 1"),
         (lambda f: changed(f, tokens=1), "words were made by rules 1, this program has 2: train once more"),
         (
@@ -137,6 +152,29 @@ def test_what_does_not_fit_is_refused_in_one_line(copy, damage, message, capsys)
         fedlearn.load(copy)
     assert command("predict", "--run", copy, "hello") == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_is_shown_leaves_the_terminal_alone(copy, capsys, monkeypatch):
+    changed(copy, classes=["\x1b[31mham", "spam"])
+    assert command("predict", "--run", copy, "a\x1b[2Jb \udcff", "c\u200dd") == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\\x1b[2Jb" in said
+    assert "c\u200dd" in said
+    said.encode()
+    changed(copy, scenario="\x1b[31mspam\nfedlearn: all is well")
+    assert command("generate", "--run", copy) == 2
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert error.count("\n") == 1
+
+
+def test_no_text_is_no_answer_and_a_folder_is_no_text(folder, tmp_path, capsys):
+    (tmp_path / "empty").touch()
+    assert command("predict", "--run", folder, "--file", tmp_path / "empty") == 0
+    assert capsys.readouterr().out == ""
+    assert command("predict", "--run", folder, "--file", folder) == 2
+    assert "holds several files" in capsys.readouterr().err
 
 
 def test_a_text_where_a_list_is_meant_is_refused(folder):

@@ -171,6 +171,7 @@ class _Columns:
     def _label(self, *taken: int | None) -> int:
         named = self._named(LABELS, "label")
         if named is not None and named not in taken:
+            self._check_others_agree(named)
             return named
         values = {i: Counter(map(labels.plain, self._column(i))) for i in range(self.width) if i not in taken}
         some = {i: counts for i, counts in values.items() if any(map(labels.known, counts))}
@@ -189,6 +190,15 @@ class _Columns:
                 "TAB text, or as a table with a header"
             )
         raise DataError(f"{self.name}: which column is the label is not clear: {self._choose('label')}")
+
+    def _check_others_agree(self, label: int) -> None:
+        """Raise `DataError` where another column with a label's name says the contrary of this one."""
+        ours = [labels.MEANINGS.get(labels.plain(value)) for value in self._column(label)]
+        for other in {self.names.index(name) for name in LABELS if name in self.names} - {label}:
+            theirs = [labels.MEANINGS.get(labels.plain(value)) for value in self._column(other)]
+            if None not in theirs and set(ours) != {None} and theirs != ours:
+                both = f"{self._shown(label)} and {self._shown(other)}"
+                raise DataError(f"{self.name}: columns {both} say different labels: {self._choose('label')}")
 
     def _text(self, label: int, user: int | None) -> tuple[int, int | None]:
         """The column of the text, and that of a subject beside it."""

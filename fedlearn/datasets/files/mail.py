@@ -9,6 +9,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError, MessageError
 from email.header import decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import getaddresses
 
 from fedlearn.datasets.files.markup import text_of
@@ -56,7 +57,13 @@ def read_mail(data: bytes, losses: Losses, receiver_header: str | None = None) -
     """
     if not is_mail(data):
         return Mail(_decoded(data, None, losses).removeprefix("Subject:").strip(), None, "")
-    message = message_from_bytes(data)
+    try:
+        message = message_from_bytes(data)
+    except RecursionError:
+        losses["parts nested too deep"] += 1
+        message = BytesHeaderParser().parsebytes(data)
+        del message["Content-Type"]
+        message.set_payload("")
     subject = header_text(message, "Subject", losses)
     text = _text(message, losses, 0)
     return Mail("\n".join(filter(None, (subject, text))), _marked(message, losses), _receiver(message, receiver_header))
