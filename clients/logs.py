@@ -1,19 +1,23 @@
-"""Workers' log records, brought to the handlers of the parent process.
+"""Workers' log records, brought to the handlers of the parent process as plain fields.
 
-multiprocessing-logging's own installer insists on forked processes. Its handler does not: each worker gets
-one whose queue is of the workers' own (spawn) context, so that a worker killed while it writes a record can
-block nobody else's, and hands the queue to a standard `QueueHandler` on the worker's root logger.
+multiprocessing-logging's own installer insists on forked processes. Its handler does not: each worker gets one that
+reads a pipe in the place of a queue, so that a worker killed while it writes a record can block nobody else's, and
+what a worker sends is never unpickled. Under a protection a worker's records stay with it (`clients/ownlog.py`).
 """
 
 from __future__ import annotations
 
 import logging
 import logging.handlers
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
-from multiprocessing.queues import Queue
+from queue import Empty
 
 from multiprocessing_logging import MultiProcessingHandler
 
+from clients.wire import read_record, write_record
+from fedlearn.errors import ProtocolError
 from fedlearn.logs import mark_records
 
 
@@ -26,15 +30,39 @@ class _ParentHandlers(logging.Handler):
             logger.handle(record)
 
 
+class _Records:
+    """A pipe as the handler's thread takes records from it: what it asks of a queue."""
+
+    def __init__(self, pipe: Connection):
+        self._pipe = pipe
+
+    def get(self, timeout: float) -> logging.LogRecord:
+        if not self._pipe.poll(timeout):
+            raise Empty
+        try:
+            return read_record(self._pipe.recv_bytes())
+        except ProtocolError:  # from a worker that is not what it was
+            raise Empty from None
+
+    def qsize(self) -> int:
+        with suppress(OSError):
+            return int(self._pipe.poll())
+        return 0
+
+    def close(self) -> None:
+        self._pipe.close()
+
+    def join_thread(self) -> None: ...
+
+
 class WorkerLogs:
-    """The parent's end of one worker's log records. `queue` goes to the worker."""
+    """The parent's end of one worker's log records. `pipe` goes to the worker, and is closed here once it has it."""
 
     def __init__(self, context: SpawnContext, name: str):
         self._handler = MultiProcessingHandler(name, sub_handler=_ParentHandlers())
-        # The queue made by the handler is of the default context, which spawned workers refuse. Its thread
-        # reads the attribute anew for every record, so this is the one it waits on from here.
-        self.queue: Queue[logging.LogRecord] = context.Queue()
-        self._handler.queue = self.queue
+        own, self.pipe = context.Pipe(duplex=False)
+        # Its thread reads the attribute anew for every record, so this is the one it waits on from here.
+        self._handler.queue = _Records(own)
         self.level = logging.getLogger().getEffectiveLevel()
 
     def close(self) -> None:
@@ -42,9 +70,19 @@ class WorkerLogs:
         self._handler.close()
 
 
-def send_records(queue: Queue[logging.LogRecord], level: int) -> None:
+class _Sender(logging.handlers.QueueHandler):
+    """Writes records, their tracebacks made text, to a pipe."""
+
+    queue: Connection  # type: ignore[assignment]
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # the parent is gone
+            self.queue.send_bytes(write_record(record))
+
+
+def send_records(pipe: Connection, level: int) -> None:
     """In a worker: send every log record to the parent, tracebacks included."""
     mark_records()
     root = logging.getLogger()
-    root.handlers = [logging.handlers.QueueHandler(queue)]
+    root.handlers = [_Sender(pipe)]  # type: ignore[arg-type]
     root.setLevel(level)

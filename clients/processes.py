@@ -3,7 +3,7 @@
 Workers are spawned, never forked, so no thread or lock of the parent is copied. Which worker a client lives
 in changes nothing: its randomness is derived from the seed, the round and its own number. A step costs a message
 to each worker that has clients in it, and one mapping of the broadcast, which lies in memory once for all of them;
-answers come back some milliseconds of work at a time.
+answers come back some milliseconds of work at a time, as plain fields (`clients/wire.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from contextlib import ExitStack, suppress
 from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.queues import Queue
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -32,8 +31,9 @@ from clients.placement import Shares, packed_plan
 from clients.policy import Policy
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
+from clients.wire import read_answers, read_said, write_said
 from fedlearn.children import start_shielded
-from fedlearn.errors import FedlearnError
+from fedlearn.errors import FedlearnError, ProtocolError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
 from fedlearn.travel import packed, unpacked
@@ -101,12 +101,12 @@ class ProcessPool:
                 assert isinstance(connection, Connection)
                 number, unfinished = waiting[connection]
                 try:
-                    answers = connection.recv()
-                except (EOFError, OSError):
+                    said = read_answers(connection.recv_bytes(), self._shares.numbers(number))
+                except (EOFError, OSError, ProtocolError) as error:
                     del waiting[connection]
-                    yield from self._replace(number, unfinished)
+                    yield from self._replace(number, unfinished, str(error) if isinstance(error, ProtocolError) else "")
                     continue
-                for answer in _value(answers):
+                for answer in _value(said):
                     unfinished.difference_update(answer.clients)
                     yield answer
                 if not unfinished:
@@ -118,16 +118,21 @@ class ProcessPool:
         beside.write_bytes(broadcast)
         beside.replace(self._board)
 
-    def _replace(self, number: int, unfinished: set[int]) -> Iterator[Lost]:
-        """Put a new worker in the place of a dead one and report the clients it had not finished."""
-        reason = self._workers[number].bury()
+    def _replace(self, number: int, unfinished: set[int], nonsense: str = "") -> Iterator[Lost]:
+        """Put a new worker in the place of a dead one and report the clients it had not finished.
+
+        nonsense: what it said, for which it is ended; its clients would be lost so again.
+        """
+        if nonsense:
+            self._workers[number].process.kill()
+        reason = self._workers[number].bury() + (f", since {nonsense}" if nonsense else "")
         log.warning("%s; a new worker takes over its clients", reason)
         worker = self._workers[number] = self._spawn(number)
         _have_done([worker], "join", *self._joining)
         if self._memory is not None:
             _have_done([worker], "remember", self._memory.folder)
         for client in sorted(unfinished):
-            yield Lost(client, reason, again=True)
+            yield Lost(client, reason, again=not nonsense)
 
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder)
@@ -157,17 +162,20 @@ class _Worker:
         context = get_context("spawn")
         self._logs = WorkerLogs(context, f"worker-{number}-logs")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, self._logs.queue, self._logs.level, clients, vault, number)
+        arguments = (theirs, self._logs.pipe, self._logs.level, clients, vault, number)
         self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
         start_shielded(self.process)
-        theirs.close()  # so that the worker's death is the end of the pipe
+        for end in (theirs, self._logs.pipe):
+            end.close()  # so that the worker's death is the end of the pipe
 
     def returned(self) -> Any:
         """What the worker's session returned from a call that concerns all its clients; raises what it raised."""
         try:
-            value = self.connection.recv()
+            value = read_said(self.connection.recv_bytes())
         except (EOFError, OSError):
             raise FedlearnError(f"{self.bury()} before it was ready: its error stands above") from None
+        except ProtocolError as error:
+            raise FedlearnError(f"{self.process.name} (pid {self.process.pid}) fails: {error}") from None
         return _value(value)
 
     def send(self, call: str, *arguments: Any) -> None:
@@ -203,7 +211,7 @@ def _value(returned: Any) -> Any:
 
 def _work(
     connection: Connection,
-    queue: Queue[logging.LogRecord],
+    records: Connection,
     level: int,
     clients: bytes,
     vault: FileVault,
@@ -212,7 +220,7 @@ def _work(
     """A worker's life: do what the parent says until it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threadpool_limits(1)
-    send_records(queue, level)
+    send_records(records, level)
     own, policy = unpacked(clients)
     session = LocalSession(own, vault, number, policy)
     with suppress(EOFError, OSError):  # the parent has closed the pipe, or is gone
@@ -220,9 +228,9 @@ def _work(
             call, arguments = connection.recv()
             try:
                 for value in _done(session, call, arguments):
-                    connection.send(value)
+                    connection.send_bytes(write_said(value))
             except (FedlearnError, OSError) as error:
-                connection.send(error)
+                connection.send_bytes(write_said(error))
 
 
 def _done(session: LocalSession, call: str, arguments: tuple[Any, ...]) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import struct
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clients.wire import read_record, read_said, write_record, write_said
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey, generate_keypair, keyfiles
 from fedlearn.crypto.agreement import AgreementKey, seal, unseal
 from fedlearn.crypto.framing import DIGEST_BYTES, add_digest
@@ -26,11 +28,14 @@ from fedlearn.protocol import (
     Counted,
     Enrolment,
     Inbox,
+    Lost,
     Message,
     Opened,
     OpenerKey,
     OpenRequest,
+    Partial,
     Refusal,
+    Reply,
     RunPlan,
     Step,
     TrainRequest,
@@ -257,6 +262,14 @@ READERS = [
         lambda: [residues_to_bytes(np.arange(50, dtype=np.uint64), 13)],
         lambda d: residues_from_bytes(d, 13, 50),
     ),
+    Reader(
+        "worker's answers",
+        lambda: [write_said(said) for said in ([Reply(1, b"m"), Partial((2, 3), b"s"), Lost(4, "late")], [b"m"], None)],
+        read_said,
+        None,
+        (b"\xdd\xff\xff\xff\xff", b"\x91" * 5000, b"\xc1"),
+    ),
+    Reader("worker's log record", lambda: [write_record(logging.makeLogRecord({"msg": "said"}))], read_record),
     Reader("masks invitation", invitations, Invitation.from_bytes),
     Reader("masks table", lambda: [write_table({1: b"abcd", 3: b"efgh"})], lambda d: read_part(d, 4, (1, 2, 3), 1)),
 ]

@@ -1,0 +1,74 @@
+"""A client's code can write to the pipe on which its worker answers; none of it runs in the aggregator's process."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from aggregator import Aggregator
+from clients import Client, ProcessPool
+from clients.wire import write_said
+from fedlearn.datasets.bags import Bags
+from fedlearn.protocol import Reply
+from tests.toys import toy_bags, toy_clients, toy_model, toy_paillier, toy_strategy
+
+
+@dataclass
+class Code:
+    """Makes a folder where it is unpickled."""
+
+    place: Path
+
+    def __reduce__(self):
+        return os.mkdir, (self.place,)
+
+
+@dataclass
+class Writes:
+    """Examples that write to every pipe of their process when they are read."""
+
+    bags: Bags
+    write: Callable[[Connection], None]
+
+    def __len__(self) -> int:
+        return len(self.bags)
+
+    def take(self, order):
+        for pipe in [thing for thing in gc.get_objects() if isinstance(thing, Connection) and thing.writable]:
+            self.write(pipe)
+        return self.bags.take(order)
+
+
+def history_with(write: Callable[[Connection], None]):
+    """Of a run whose client 1 writes so; it shares worker 1 with client 3."""
+    clients = toy_clients(6)
+    clients[1] = Client("writer", Writes(toy_bags(6, 9), write))
+    return Aggregator(toy_model(), toy_strategy(), toy_paillier(), seed=5).fit(ProcessPool(clients, workers=2), 1)
+
+
+def test_what_a_client_pickles_is_not_unpickled(tmp_path):
+    place = tmp_path / "made by the client"
+    history = history_with(lambda pipe: pipe.send(Code(place)))
+    assert not place.exists()
+    record = history.rounds[0]
+    assert record.clients_ok == 3
+    assert set(record.lost) == {1, 3, 5}
+    assert "since it sent what is no answer" in record.lost[1]
+
+
+def test_a_worker_cannot_answer_for_clients_of_another(tmp_path):
+    history = history_with(lambda pipe: pipe.send_bytes(write_said([Reply(0, b"in another's name")])))
+    record = history.rounds[0]
+    assert set(record.lost) == {1, 3, 5}
+    assert "since it answered for clients that it does not have" in record.lost[1]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00" * 9, b"\xdd\xff\xff\xff\xff", bytes(range(256))])
+def test_nonsense_costs_the_clients_of_that_worker(data):
+    assert set(history_with(lambda pipe: pipe.send_bytes(data)).rounds[0].lost) == {1, 3, 5}
