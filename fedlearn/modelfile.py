@@ -1,16 +1,17 @@
 """A model on disk that says what it is: model.safetensors holds the weights alone, model.json beside it the rest.
 
 model.json names the model's class and its arguments, its vocabulary, its classes, how columns of numbers are scaled,
-and the version of the rules that make words of texts. So `model_sha256`, the hash of model.safetensors, is that of the
-weights. Nothing in either file is run or unpickled.
+the version of the rules that make words of texts, and how the model was trained. So `model_sha256`, the hash of
+model.safetensors, is that of the weights. Nothing in either file is run or unpickled.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,23 @@ CHARACTERS = "characters"  # the kind of a vocabulary that is an alphabet
 
 
 def described(
-    scenario: str, model: Model, vocabulary: Mapping[str, Any], classes: Sequence[str], scale: Scale | None = None
+    scenario: str,
+    model: Model,
+    vocabulary: Mapping[str, Any],
+    classes: Sequence[str],
+    scale: Scale | None = None,
+    trained: Mapping[str, Any] = MappingProxyType({}),
 ) -> bytes:
-    """The content of model.json. vocabulary: as for the run plan. classes: names of what the model tells apart."""
+    """The content of model.json. vocabulary: as for the run plan. classes: names of what the model tells apart.
+
+    trained: how it was, in plain values, for people who read the file.
+    """
     about: dict[str, Any] = {
         "format": FORMAT, "scenario": scenario, "model": model.spec(), "vocabulary": dict(vocabulary),
-        "classes": list(classes), "tokens": tokens.VERSION,
+        "classes": list(classes), "tokens": tokens.VERSION, "trained": dict(trained),
     }  # fmt: skip
     if scale is not None:
-        about["scale"] = {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}
+        about["scale"] = {name: np.asarray(v, np.float32).tolist() for name, v in vars(scale).items()}
     return (json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode()
 
 
@@ -50,6 +59,7 @@ class Described:
     """What a model file says, checked: the model with its weights, and what goes into it and comes out.
 
     characters: the alphabet of a model of characters, else "". scale: of models that read columns of numbers.
+    trained: how it was, as the file says.
     """
 
     scenario: str
@@ -58,13 +68,14 @@ class Described:
     vocabulary: Vocabulary | None
     characters: str
     scale: Scale | None
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
 
 def description_of(about: Described) -> bytes:
     """The content of model.json for a model that was read."""
     alphabet = {"kind": CHARACTERS, "characters": about.characters} if about.characters else {}
     words = alphabet if about.vocabulary is None else about.vocabulary.to_dict()
-    return described(about.scenario, about.model, words, about.classes, about.scale)
+    return described(about.scenario, about.model, words, about.classes, about.scale, about.trained)
 
 
 def write_model(about: Described, folder: Path) -> None:
@@ -98,8 +109,9 @@ def read_model(run: str | Path) -> Described:
     vocabulary = None if is_text or not words else vocabulary_from_dict(words)
     characters = str(words.get("characters", "")) if is_text else ""
     found = Described(
-        about["scenario"], model, tuple(about["classes"]), vocabulary, characters, _scale_in(about, beside)
-    )
+        about["scenario"], model, tuple(about["classes"]), vocabulary, characters, _scale_in(about, beside),
+        about["trained"],
+    )  # fmt: skip
     _check_fits(found, beside)
     return found
 
@@ -124,13 +136,16 @@ def weights_in(path: Path) -> dict[str, np.ndarray]:
 
 
 def _described_in(path: Path) -> dict[str, Any]:
-    kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int}
+    kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int,
+             "trained": dict}  # fmt: skip
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ValueError(f"more than {LARGEST >> 20} MiB")
         about: dict[str, Any] = json.loads(content)
+        if isinstance(about, dict):
+            about.setdefault("trained", {})  # files of before had none
         if not isinstance(about, dict) or not all(type(about.get(name)) is kind for name, kind in kinds.items()):
             raise ValueError("something is missing in it")
         if not all(isinstance(name, str) for name in (about["model"].get("class"), *about["classes"])):

@@ -16,7 +16,7 @@ from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.sequences import encode_in_order
 from fedlearn.datasets.text import Alphabet, Script
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.metrics import binary_metrics, class_metrics, confusion
 from fedlearn.modelfile import Described, read_model
 from fedlearn.models.kinds import Characters, Features, Sequences, Words
@@ -117,11 +117,7 @@ class Trained:
             raise BadInput(f"a model of {self.scenario} judges rows of numbers: give an array (n, features)") from None
         features = features.reshape(len(features), -1) if features.ndim else features[None, None]
         scale = self.about.scale
-        if scale is None or not len(features):
-            return features
-        if features.shape[1] != len(scale.mean):
-            raise BadInput(f"rows of {features.shape[1]} numbers, the model reads {len(scale.mean)}: give those")
-        return scale.applied(features)
+        return features if scale is None or not len(features) else scale.applied(features)
 
     def _of_samples(self, samples: Samples) -> np.ndarray:
         return self._judged(samples.features if samples.scaled else self._scaled(samples.features))
@@ -133,8 +129,12 @@ class Trained:
         return np.concatenate([np.empty((0, len(self.classes))), *parts])
 
     def _outputs(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
-        with no_grad():
-            outputs = self.model(*self._arrays(inputs)).numpy().astype(np.float64)
+        arrays = self._arrays(inputs)
+        try:
+            with no_grad():
+                outputs = self.model(*arrays).numpy().astype(np.float64)
+        except ShapeError as error:
+            raise BadInput(f"inputs {arrays[0].shape} are not what the model was trained on ({error})") from None
         logits = outputs if outputs.ndim == 2 else np.stack([np.zeros(len(inputs)), outputs], axis=1)
         if logits.shape != (len(inputs), len(self.classes)):
             raise BadInput(

@@ -65,7 +65,9 @@ def run(options: Options) -> Outcome:
             return {"loss": nats(model, exam)}
 
     characters = {"kind": "characters", "characters": alphabet.characters}
-    folder = build.folder(options, "shakespeare", about(script), described("shakespeare", model, characters, ()))
+    trained = build.summary(options, about(script))
+    description = described("shakespeare", model, characters, (), trained=trained)
+    folder = build.folder(options, "shakespeare", about(script), description)
     aggregator = build.aggregator(
         options,
         model,

@@ -85,7 +85,9 @@ def run(options: Options) -> Outcome:
 
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
-    folder = build.folder(options, "spam", about, described("spam", model, vocabulary.to_dict(), corpus.classes))
+    trained = build.summary(options, about)
+    description = described("spam", model, vocabulary.to_dict(), corpus.classes, trained=trained)
+    folder = build.folder(options, "spam", about, description)
     aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people), options.rounds)
@@ -101,7 +103,8 @@ def run(options: Options) -> Outcome:
         story=f"{', '.join(names[:6])}{'...' if len(names) > 6 else ''} trained one "
         + ("spam filter" if corpus.classes == ("ham", "spam") else "filter")
         + (" and nobody saw another's mail or update." if options.protection != "none" else
-           ", and the aggregator could read every update: see `fedlearn run leak_embedding`."),
+           ", and the aggregator could read every update: see `fedlearn run leak_embedding`.")
+        + f'\nAsk it: fedlearn predict --run {folder.path} "win a free prize now" --explain',
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from fedlearn.seeding import stream
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """How columns of numbers are brought to one size: less `mean` and divided by `deviation`, float32 (d,) each."""
+    """How columns of numbers are brought to one size: less `mean` and divided by `deviation`, (d,) each."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -35,7 +35,11 @@ class Scale:
         return cls(mean, np.where(deviation > 0, deviation, np.float32(1.0)))
 
     def applied(self, features: np.ndarray) -> np.ndarray:
-        """The rows (n, d), scaled."""
+        """The rows (n, d), scaled; raises `BadInput` for rows of another length."""
+        if features.shape[1:] != self.mean.shape:
+            raise BadInput(
+                f"rows of {features.shape[-1]} numbers where {len(self.mean)} are read: give the same columns"
+            )
         return (features - self.mean) / self.deviation
 
 
@@ -54,6 +58,8 @@ class Samples:
     """Whose each row is, (n,), where that is known: the clients of --partition natural."""
     scaled: bool = True
     """Whether the features are of a size that models learn from, or as they stood in a user's file."""
+    scale: Scale | None = None
+    """How they were brought to that size, where new rows are to be treated alike."""
     named: tuple[str, ...] = ()
     """What the classes are called, where they are not called 0, 1, ..."""
     notes: tuple[str, ...] = ()
@@ -100,7 +106,7 @@ class Samples:
 
     def scaled_as(self, scale: Scale) -> Samples:
         """The same, with features brought to one size."""
-        return replace(self, features=scale.applied(self.features), scaled=True)
+        return replace(self, features=scale.applied(self.features), scaled=True, scale=scale)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -149,8 +155,9 @@ def load_digits() -> Samples:
 def _load_table(name: str, filename: str) -> Samples:
     """A table of scikit-learn's, its columns brought to mean 0 and deviation 1."""
     table = np.loadtxt(_bundled(name, filename), delimiter=",", skiprows=1)
-    features = (table[:, :-1] - table[:, :-1].mean(axis=0)) / table[:, :-1].std(axis=0)
-    return Samples.of(name, features, table[:, -1], source=f"UCI, as packaged in scikit-learn ({filename})")
+    scale = Scale.of(table[:, :-1])
+    source = f"UCI, as packaged in scikit-learn ({filename})"
+    return replace(Samples.of(name, scale.applied(table[:, :-1]), table[:, -1], source=source), scale=scale)
 
 
 def _bundled(name: str, filename: str) -> Path:

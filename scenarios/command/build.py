@@ -95,6 +95,13 @@ def folder(options: Options, scenario: str, data: dict[str, Any], described: byt
     )  # fmt: skip
 
 
+def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:
+    """What model.json says of the training; data: as in `folder`."""
+    names = ("strategy", "rounds", "clients", "cohort", "protection", "seed", "from_")
+    said = {name.rstrip("_"): getattr(options, name) for name in names}
+    return {name: value for name, value in said.items() if value is not None} | {"data_set": data}
+
+
 def _unused(path: Path) -> Path:
     """The path, or where a run of the same second has it, the path with a number."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))

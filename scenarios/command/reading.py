@@ -75,7 +75,9 @@ def samples(
     else:
         train, test = whole, _own_test_samples(whole, options)
     notes = list(whole.notes)
-    if not whole.scaled:
+    if whole.scaled:
+        scale = whole.scale
+    else:
         notes.append(f"columns scaled {'as before' if scale else 'to mean 0 and deviation 1 of the test part'}")
         scale = scale or Scale.of(test.features)
         train, test = train.scaled_as(scale), test.scaled_as(scale)

@@ -93,6 +93,28 @@ def test_numbers_are_judged_as_they_stand_in_a_file(tmp_path, capsys, monkeypatc
     assert capsys.readouterr().err.count("\n") == 6
 
 
+def test_a_bundled_set_is_asked_about_as_scikit_learn_has_it(tmp_path, capsys, monkeypatch):
+    datasets = pytest.importorskip("sklearn.datasets", reason="pip install 'fedlearn[datasets]'")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--clients", "5", "--rounds", "20", "--epochs", "5", "--quiet"]
+    assert command("run", "digits", "--data", "wine", *arguments, "--out", "run") == 0
+    raw = datasets.load_wine()
+    said = fedlearn.load("run").predict(raw.data)
+    assert np.mean([int(name) == label for name, label in zip(said, raw.target, strict=True)]) > 0.9
+    assert command("predict", "--run", "run", "1, 2, 3") == 2
+    assert "rows of 3 numbers where 13 are read" in capsys.readouterr().err
+    Path("narrow.csv").write_text(numbers(0))
+    for command_line in (["evaluate", "--run", "run"], ["run", "digits", "--from", "run", "--out", "more"]):
+        assert command(*command_line, "--data", "narrow.csv") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_model_file_says_how_it_was_trained(folder):
+    trained = fedlearn.load(folder).about.trained
+    assert (trained["rounds"], trained["protection"], trained["strategy"]) == (10, "none", "fedavg")
+    assert trained["data_set"]["name"] == "sample"
+
+
 def test_rows_to_train_on_and_to_measure_with_are_kept_apart(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.csv").write_text(numbers(0))
