@@ -22,4 +22,10 @@ _names = lazy(__name__, _homes)
 
 
 def __getattr__(name: str) -> Any:
-    return import_module(f"fedlearn.{name}") if name in ("nn", "optim") else _names(name)
+    if name in ("nn", "optim"):
+        return import_module(f"fedlearn.{name}")
+    if name not in _homes:
+        from fedlearn.leftout import TOP, missing
+
+        raise missing("module 'fedlearn'", name, TOP)
+    return _names(name)

@@ -62,6 +62,8 @@ def method(op: Op) -> Callable[..., Any]:
 def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
     """NumPy's names of arguments in the place of PyTorch's; axes as one number or a tuple."""
     named = {TORCH_NAMES.get(name, name): value for name, value in kwargs.items()}
+    if "unbiased" in named:
+        named["correction"] = int(bool(named.pop("unbiased")))
     axis = named.get("axis")
     if isinstance(axis, list):
         named["axis"] = tuple(axis)

@@ -14,13 +14,14 @@ from fedlearn.autograd.inplace import wants_gradient, write
 from fedlearn.autograd.mode import mode, no_grad
 from fedlearn.autograd.node import Node, next_id, raw
 from fedlearn.autograd.numpy_face import call_function, call_ufunc, recorded
-from fedlearn.autograd.operators import Operators, plain_index
+from fedlearn.autograd.operators import plain_index
 from fedlearn.autograd.ops import clone
 from fedlearn.autograd.rows import RowSparse
+from fedlearn.autograd.torch_names import TorchNames
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 
-class Tensor(Operators):
+class Tensor(TorchNames):
     """A NumPy array with a gradient.
 
     Tensor(array) copies what it is given: Python numbers and lists become float32, arrays keep their

@@ -1,5 +1,8 @@
 """Layers, losses and models' building blocks, under PyTorch's names, arguments, shapes and initial values."""
 
+from typing import Any
+
+from fedlearn.leftout import NN, missing
 from fedlearn.nn import functional, init, utils
 from fedlearn.nn.activations import (
     CELU,
@@ -115,3 +118,7 @@ __all__ = [
     "module_differences",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("module 'fedlearn.nn'", name, NN)

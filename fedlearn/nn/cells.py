@@ -24,7 +24,7 @@ class _Cell(Recurrent):
         alone = x.ndim == 1
         if alone:
             x, hx = ops.unsqueeze(x, 0), _one(hx, self.states)
-        begin = self._initial(hx, len(x), self.weight_hh)  # type: ignore[attr-defined]
+        begin = self._initial(hx, len(x), self.weight_hh)
         if len(x):
             _, state = self._layer("", ops.unsqueeze(x, 0), begin)
         else:

@@ -61,7 +61,7 @@ class _Row(Module):
 
     @classmethod
     def _of(cls, parts: list[Any]) -> Self:
-        return cls(parts)  # type: ignore[call-arg]
+        return cls(parts)
 
 
 class Sequential(_Row):

@@ -11,6 +11,7 @@ from fedlearn.autograd import watch
 from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.leftout import ARGUMENTS, MODULES, missing
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 from fedlearn.registry import target_of
 
@@ -43,8 +44,15 @@ class Module:
         module._arguments = (args, kwargs)
         return module
 
-    def __init__(self) -> None:
-        """A subclass need not call this: there is nothing to set up."""
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """A subclass need not call this: there is nothing to set up. `TypeError` for any argument."""
+        if args or options:
+            given = ", ".join([*map(repr, args), *options])
+            why = "; ".join(reason for name, reason in ARGUMENTS.items() if name in options) or "leave it out"
+            raise TypeError(f"{type(self).__name__}() takes no {given:.80}: {why}")
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing(f"{type(self).__name__!r} object", name, MODULES)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `BadInput` where a parameter, buffer or module would be lost under something else."""
@@ -95,6 +103,10 @@ class Module:
         """Keep a tensor or array as part of the state that is not trained; None keeps the name free."""
         setattr(self, name, None if tensor is None else Buffer(tensor))
 
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Same as setting the attribute."""
+        setattr(self, name, module)
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Same as setting the attribute."""
         setattr(self, name, param)
@@ -108,6 +120,9 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         return self._named_tensors(Buffer, once=True)
+
+    def buffers(self) -> Iterator[Buffer]:
+        return (buffer for _, buffer in self.named_buffers())
 
     def _named_tensors(self, kind: type[Any] | tuple[type[Any], ...], once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
@@ -185,7 +200,12 @@ class Module:
         return self
 
     def to(self, dtype: Any) -> Self:
-        """All floating-point parameters and buffers in another precision: a floating-point dtype, else `BadInput`."""
+        """All floating-point parameters and buffers in another precision: a floating-point dtype, else `BadInput`.
+
+        "cpu", the one device, changes nothing.
+        """
+        if isinstance(dtype, str) and dtype == "cpu":
+            return self
         try:
             dtype = np.dtype(dtype)
         except TypeError:
@@ -196,6 +216,9 @@ class Module:
             if tensor.dtype.kind == "f":
                 tensor._data = tensor._data.astype(dtype)
                 tensor._grad = None
+        return self
+
+    def cpu(self) -> Self:
         return self
 
     def double(self) -> Self:

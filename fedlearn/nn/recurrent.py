@@ -86,7 +86,7 @@ class _Layers(Recurrent):
         steps, batch = (x if indices is None else indices).shape[:2]
         if not steps:
             raise ShapeError(f"{type(self).__name__} takes sequences of at least one step, the input has none")
-        begin = self._initial(hx, batch, self.weight_hh_l0)  # type: ignore[attr-defined]
+        begin = self._initial(hx, batch, self.weight_hh_l0)
         if not batch:
             return self._of_nobody(x, steps)
         last: list[list[Any]] = []

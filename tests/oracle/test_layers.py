@@ -224,7 +224,7 @@ def test_every_layer_and_loss_stands_beside_pytorchs_under_its_arguments():
         if name in containers - {"Dropout", "Embedding"} or "args" in theirs:
             continue
         theirs -= left_out | of_no_name.get(name, set())
-        assert set(inspect.signature(kind.__init__).parameters) - {"rng"} == theirs, name
+        assert set(inspect.signature(kind.__init__).parameters) - {"rng", "args", "options"} == theirs, name
 
 
 def test_initial_numbers_have_pytorchs_spread():

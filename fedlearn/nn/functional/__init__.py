@@ -1,5 +1,8 @@
 """Layers as functions, under PyTorch's names and argument order. Tensors and arrays mix; PyTorch's `dim` is an axis."""
 
+from typing import Any
+
+from fedlearn.leftout import NN, missing
 from fedlearn.nn.functional.activations import (
     celu,
     elu,
@@ -100,3 +103,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("module 'fedlearn.nn.functional'", name, NN)

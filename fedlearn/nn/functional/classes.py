@@ -84,6 +84,11 @@ def _each(logits: Any, target: np.ndarray, smoothing: float) -> Any:
 
 
 def _against_probabilities(logits: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
+    if target.ndim == logits.ndim - 1:
+        raise BadInput(
+            f"cross_entropy's target is {target.dtype}, which is read as probabilities of the input's shape: "
+            "give classes as whole numbers, as target.long()"
+        )
     same_shape(logits, target, "cross_entropy against probabilities")
     if not logits.ndim:
         raise ShapeError("cross_entropy takes logits (C,), (N, C) or (N, C, d1...), not a single number")

@@ -1,5 +1,8 @@
 """Learning rates that change: call `scheduler.step()` after each epoch, under PyTorch's names."""
 
+from typing import Any
+
+from fedlearn.leftout import OPTIM, missing
 from fedlearn.optim.lr_scheduler.base import LRScheduler
 from fedlearn.optim.lr_scheduler.formulas import (
     ConstantLR,
@@ -31,3 +34,7 @@ __all__ = [
     "SequentialLR",
     "StepLR",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("module 'fedlearn.optim.lr_scheduler'", name, OPTIM)

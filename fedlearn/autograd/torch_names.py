@@ -1,0 +1,163 @@
+"""Tensor methods under names that PyTorch alone has, each composed of the ops in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fedlearn import leftout
+from fedlearn.autograd import ops
+from fedlearn.autograd.face import typed
+from fedlearn.autograd.node import Node
+from fedlearn.autograd.operators import Operators
+from fedlearn.errors import BadInput, ShapeError
+
+
+def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
+    """`matmul` of two arrays of these ranks, and of no others."""
+
+    def called(self: Any, other: Any) -> Any:
+        if (np.ndim(self), np.ndim(other)) != (first, second):
+            raise ShapeError(
+                f"{name} takes {first} and {second} axes, not {np.shape(self)} and {np.shape(other)}: see matmul"
+            )
+        return ops.matmul(self, other)
+
+    called.__name__ = name
+    return called
+
+
+class TorchNames(Operators):
+    """What people who know PyTorch write, beside what NumPy has a name for."""
+
+    device = "cpu"
+
+    def __getattr__(self, name: str) -> Any:
+        raise leftout.missing("a Tensor", name, leftout.TENSORS)
+
+    def dim(self) -> Any:
+        """How many axes there are."""
+        return self._data.ndim
+
+    def numel(self) -> Any:
+        """How many numbers there are."""
+        return self._data.size
+
+    nelement = numel
+
+    def contiguous(self) -> Any:
+        return self
+
+    def is_contiguous(self) -> Any:
+        return bool(self._data.flags.c_contiguous)
+
+    # In another precision
+
+    def to(self, what: Any) -> Any:
+        """In the precision of a dtype or another tensor; "cpu", the one device, changes nothing."""
+        if isinstance(what, Node):
+            return self.type_as(what)
+        if isinstance(what, str) and what.startswith(("cuda", "mps", "xpu")):
+            raise BadInput(f"there is no device {what!r}: all is computed by the processor, cpu")
+        return self if what == "cpu" else self.type(what)
+
+    def cpu(self) -> Any:
+        return self
+
+    @typed
+    def type(self, dtype: Any) -> Any:
+        """The same numbers as `dtype`, recorded."""
+        return self.astype(dtype)
+
+    def type_as(self, other: Any) -> Any:
+        return self.astype(other.dtype)
+
+    def int(self) -> Any:
+        return self.astype(np.int32)
+
+    def bool(self) -> Any:
+        return self.astype(np.bool_)
+
+    def half(self) -> Any:
+        return self.astype(np.float16)
+
+    # Arithmetic
+
+    mm, bmm, mv = _product("mm", 2, 2), _product("bmm", 3, 3), _product("mv", 2, 1)
+    eq, ne, lt, le = Operators.__eq__, Operators.__ne__, Operators.__lt__, Operators.__le__
+    gt, ge = Operators.__gt__, Operators.__ge__
+
+    def reciprocal(self) -> Any:
+        return 1 / self
+
+    def rsqrt(self) -> Any:
+        return self**-0.5
+
+    def lerp(self, end: Any, weight: Any) -> Any:
+        """The way from these numbers to `end`, a share `weight` of it."""
+        return self + weight * (end - self)
+
+    def isnan(self) -> Any:
+        return np.isnan(self._data)
+
+    def isinf(self) -> Any:
+        return np.isinf(self._data)
+
+    def isfinite(self) -> Any:
+        return np.isfinite(self._data)
+
+    def nonzero(self) -> Any:
+        """The places of what is not 0, whole numbers (count, axes)."""
+        return np.argwhere(self._data)
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Any:
+        """`clamp` in place."""
+        return self.copy_(self.clip(min, max))
+
+    # Pieces
+
+    def expand_as(self, other: Any) -> Any:
+        return self.expand(*other.shape)
+
+    def view_as(self, other: Any) -> Any:
+        return self.reshape(*other.shape)
+
+    reshape_as = view_as
+
+    @typed
+    def chunk(self, chunks: Any, axis: Any = 0) -> Any:
+        """At most so many pieces along an axis, all but the last equally long."""
+        if chunks < 1:
+            raise BadInput(f"{chunks} chunks: give 1 or more")
+        return ops.split(self, max(1, -(-self._data.shape[axis] // chunks)), axis)
+
+    @typed
+    def unbind(self, axis: Any = 0) -> Any:
+        """Its slices along an axis, which goes."""
+        return tuple(self.select(axis, i) for i in range(self._data.shape[axis]))
+
+    @typed
+    def narrow(self, axis: Any, start: Any, length: Any) -> Any:
+        """`length` slices along an axis, from `start` on."""
+        size = self._data.shape[axis]
+        if not (length >= 0 and 0 <= start <= size - length):
+            raise ShapeError(f"narrow({axis}, {start}, {length}) of {self._data.shape}: it has {size} slices")
+        return self._along(axis, slice(start, start + length))
+
+    @typed
+    def select(self, axis: Any, index: Any) -> Any:
+        """One slice along an axis, which goes."""
+        return self._along(axis, index)
+
+    @typed
+    def index_select(self, axis: Any, index: Any) -> Any:
+        """The slices at `index` along an axis."""
+        return self._along(axis, np.atleast_1d(np.asarray(index)))
+
+    def _along(self, axis: Any, index: Any) -> Any:
+        count = self._data.ndim
+        if not -count <= axis < count:
+            raise ShapeError(f"axis {axis} of a tensor of shape {self._data.shape}")
+        return self[(slice(None),) * (axis % count) + (index,)]

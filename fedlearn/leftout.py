@@ -1,0 +1,173 @@
+"""What PyTorch has and this library leaves out, by name, with the reason: one table for error messages and docs.
+
+Asking a face for such a name is an `AttributeError` that says the reason, which docs/engine.md lists.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Group(NamedTuple):
+    """Names that are left out for one reason. title: as docs show them; names: a pattern of them."""
+
+    title: str
+    names: str
+    reason: str
+
+
+TENSORS = (
+    Group(
+        "`cuda`, `is_cuda`, `pin_memory`, `xpu`",
+        r"cuda|is_cuda|pin_memory|xpu|mps|get_device",
+        "there is one device, the processor; cpu() and to('cpu') are there",
+    ),
+    Group(
+        "hooks, `retain_grad`",
+        r"register_\w*hook\w*|retain_grad|retains_grad",
+        "grad(output, [tensor]) gives the gradient of any tensor, computed ones too",
+    ),
+    Group("`grad_fn`, `detach_`", r"grad_fn|detach_", "is_leaf says whether a tensor was computed; detach() is there"),
+    Group(
+        "`uniform_`, `normal_`, `bernoulli`, `multinomial`, `random_`",
+        r"uniform_|normal_|bernoulli_?|multinomial|random_|exponential_",
+        "nothing draws unasked: nn.init.uniform_(tensor, rng=rng), or NumPy's generator",
+    ),
+    Group(
+        "`inverse`, `det`, `svd`, `solve` and their kin",
+        r"inverse|pinverse|det|logdet|slogdet|svd|qr|lu|cholesky\w*|eig\w*|solve|lstsq|matrix_exp",
+        "no decomposition has derivatives here: np.linalg takes tensor.numpy()",
+    ),
+    Group(
+        "`to_sparse`, `coalesce`, `bfloat16`, quantised and named tensors",
+        r"\w*sparse\w*|coalesce|bfloat16|\w*quant\w*|names|rename_?|refine_names",
+        "dense arrays of float16 to float64 are all that models here need",
+    ),
+    Group(
+        "`new_zeros`, `new_ones`, `new_tensor`...",
+        r"new_\w+",
+        "Tensor(np.zeros(shape, x.dtype)) says the same",
+    ),
+    Group(
+        "`scatter_add`, `index_copy`, `put_` and other scattered writes",
+        r"scatter\w*|index_copy_?|index_fill_?|index_put_?|put_|masked_scatter_?",
+        "index_add adds at places, x[places] = values writes, with derivatives",
+    ),
+)
+TOP = (
+    Group("`tensor`, `from_numpy`, `as_tensor`", r"tensor|from_numpy|as_tensor", "Tensor(data) takes lists and arrays"),
+    Group(
+        "`zeros`, `ones`, `arange`, `eye`, `linspace`, `full`...",
+        r"zeros|ones|arange|eye|linspace|full|empty|\w+_like",
+        "Tensor(np.zeros(shape)): NumPy makes arrays",
+    ),
+    Group(
+        "`manual_seed`, `randn`, `rand`, `randint`, `randperm`",
+        r"manual_seed|rand\w*|normal|Generator",
+        "randomness is passed in: rng = np.random.default_rng(seed), as in nn.Linear(2, 3, rng=rng)",
+    ),
+    Group(
+        "functions at the top, as `cat`, `stack`, `exp`",
+        r"cat|stack|exp|log|sin|cos|matmul|mm|sum|mean|where|einsum|relu|sigmoid|tanh|softmax|max|min|abs|sqrt",
+        "fedlearn.autograd.ops has them, and np.concatenate, np.exp and their kin take Tensors",
+    ),
+    Group("`save`", r"save", "model.state_dict() is arrays, which np.savez and safetensors write"),
+    Group("`device`, `cuda`", r"device|cuda|set_default_device", "there is one device, the processor"),
+    Group("`inference_mode`", r"inference_mode|set_grad_enabled", "no_grad() and enable_grad() are there"),
+)
+NN = (
+    Group(
+        "`MultiheadAttention`, transformers",
+        r"MultiheadAttention|Transformer\w*|multi_head_attention_forward",
+        "no scenario needs them; F.scaled_dot_product_attention is there",
+    ),
+    Group("3-d layers", r"\w+3d\w*|CrossMapLRN2d", "no data set here has volumes"),
+    Group("lazy modules", r"Lazy\w+", "a description names every size, so that a worker builds the same model"),
+    Group(
+        "instance, local response, synchronised, weight and spectral norms, `RMSNorm`",
+        r"InstanceNorm\dd|instance_norm|LocalResponseNorm|local_response_norm|SyncBatchNorm|RMSNorm|rms_norm"
+        r"|\w*weight_norm|\w*spectral_norm",
+        "LayerNorm, GroupNorm and BatchNorm are there",
+    ),
+    Group(
+        "pooling in 1-d, by norms or at random, adaptive largest, unpooling",
+        r"(Adaptive)?(Avg|Max)Pool1d|adaptive_avg_pool1d|(adaptive_)?max_pool\dd\w*|(avg|max)_pool1d\w*"
+        r"|AdaptiveMaxPool2d|LPPool\dd|lp_pool\dd|FractionalMaxPool2d|fractional_max_pool2d\w*|MaxUnpool\dd|max_unpool\dd",
+        "MaxPool2d, AvgPool2d and AdaptiveAvgPool2d are there; of lines, make images of height 1",
+    ),
+    Group(
+        "paddings as layers, `Unflatten`, `Fold`, `Unfold`, `PixelShuffle`, `Upsample`",
+        r"\w+Pad\dd|Unflatten|Fold|Unfold|fold|unfold|\w*[Ss]huffle|\w*_?[Uu]nshuffle|Upsampl\w*|upsample\w*|interpolate"
+        r"|grid_sample|affine_grid",
+        "F.pad and reshape do what models here need of it",
+    ),
+    Group(
+        "`Dropout2d`, `AlphaDropout` and their kin",
+        r"Dropout\dd|dropout\dd|\w*AlphaDropout|\w*alpha_dropout|RReLU|rrelu|gumbel_softmax",
+        "Dropout is there; each further one draws in its own way",
+    ),
+    Group(
+        "further losses, as `CTCLoss`, `TripletMarginLoss`, `GaussianNLLLoss`",
+        r"\w+(Loss|LossWithDistance|WithDistanceLoss|NLLLoss2d|WithLoss)|NLLLoss2d|PairwiseDistance|CosineSimilarity"
+        r"|\w+_loss|pairwise_distance|pdist|linear_cross_entropy",
+        "no scenario needs them, and ops compose them",
+    ),
+    Group(
+        "further activations, as `GLU`, `Softshrink`, `Threshold`",
+        r"GLU|glu|Softshrink|softshrink|Hardshrink|hardshrink|Threshold|threshold|Softmax2d",
+        "where() and clip() compose them",
+    ),
+    Group(
+        "`ConvTranspose1d`, `Bilinear`, `ParameterDict`, `DataParallel`, bases of recurrent layers",
+        r"ConvTranspose1d|conv_transpose1d|conv_tbc|Bilinear|bilinear|ParameterDict|DataParallel|Container|RNNBase|RNNCellBase"
+        r"|conv3d|conv_transpose3d|\w*grouped_mm|scaled_mm",
+        "no scenario needs them",
+    ),
+)
+MODULES = (
+    Group(
+        "hooks of modules",
+        r"register_\w*hook\w*",
+        "forward() is the one place where a module computes: define it in a subclass",
+    ),
+    Group(
+        "`cuda`, `compile`, `share_memory`",
+        r"cuda|xpu|ipu|mtia|compile|share_memory|to_empty",
+        "one device, no compiler",
+    ),
+    Group(
+        "`half`, `bfloat16`",
+        r"half|bfloat16|type",
+        "models train in float32 or float64: float() and double() are there",
+    ),
+    Group(
+        "`extra_repr`, extra state, `set_submodule`",
+        r"extra_repr|[gs]et_extra_state|set_submodule",
+        "repr shows the arguments; a part is replaced by setting the attribute",
+    ),
+)
+OPTIM = (
+    Group(
+        "`LBFGS`, `ASGD`, `Adadelta`, `Adafactor`, `Adamax`, `Muon`, `Rprop`, `SparseAdam`",
+        r"LBFGS|ASGD|Adadelta|Adafactor|Adamax|Muon|Rprop|SparseAdam",
+        "no scenario needs them: SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad and Yogi are there",
+    ),
+    Group("`CyclicLR`, `MultiplicativeLR`", r"CyclicLR|MultiplicativeLR", "OneCycleLR and LambdaLR do the like"),
+)
+ARGUMENTS = {
+    "inplace": "no op writes into its input, so that gradients stay right",
+    "device": "there is one device",
+    "dtype": "call .double() on the module, or cast the data",
+}
+
+
+def reason_for(name: str, groups: tuple[Group, ...]) -> str | None:
+    """Why a name is left out, or None where nothing is known of it."""
+    return next((group.reason for group in groups if re.fullmatch(group.names, name)), None)
+
+
+def missing(owner: str, name: str, groups: tuple[Group, ...]) -> AttributeError:
+    """The error for an attribute that is not there; of what PyTorch has, with the reason."""
+    reason = reason_for(name, groups)
+    return AttributeError(f"{owner} has no attribute {name!r}" + (f": {reason}" if reason else ""))

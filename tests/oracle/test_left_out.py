@@ -1,0 +1,142 @@
+"""What PyTorch has is here, or left out by name with a reason that docs/engine.md lists."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fedlearn
+from fedlearn import Tensor, leftout, nn, optim
+from fedlearn.nn import functional as F
+
+torch = pytest.importorskip("torch")
+
+DOCS = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
+TABLES = (leftout.TENSORS, leftout.TOP, leftout.NN, leftout.MODULES, leftout.OPTIM)
+OF_NO_USE = {"T_destination", "call_super_init", "dump_patches", "get_buffer", "get_parameter", "register_module"}
+
+
+def classes(module, base):
+    return {name for name, kind in vars(module).items() if inspect.isclass(kind) and issubclass(kind, base)}
+
+
+def functions(module):
+    named = {name for name, thing in vars(module).items() if callable(thing) and name[0].islower()}
+    inner = ("has_torch", "handle_torch", "boolean_dispatch", "assert_int", "scaled_grouped")
+    return {name for name in named if not name.endswith("_") and not name.startswith(inner)}
+
+
+FACES = {
+    "nn": (nn, classes(torch.nn, torch.nn.Module), leftout.NN),
+    "functional": (F, functions(torch.nn.functional), leftout.NN),
+    "optim": (optim, classes(torch.optim, torch.optim.Optimizer), leftout.OPTIM),
+    "schedules": (
+        optim.lr_scheduler,
+        {name for name in vars(torch.optim.lr_scheduler) if name.endswith(("LR", "Restarts", "Plateau"))},
+        leftout.OPTIM,
+    ),
+    "Module": (nn.Linear(1, 1), {name for name in dir(torch.nn.Module) if name[0] != "_"} - OF_NO_USE, leftout.MODULES),
+}
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_name_is_here_or_left_out_for_a_reason(face):
+    ours, names, groups = FACES[face]
+    unknown = {name for name in names if not hasattr(ours, name) and leftout.reason_for(name, groups) is None}
+    assert not unknown
+
+
+@pytest.mark.parametrize("group", [group for table in TABLES for group in table], ids=lambda group: group.title[:30])
+def test_the_docs_list_every_reason(group):
+    assert f"| {group.title} | {group.reason} |" in DOCS
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "says"),
+    [
+        (Tensor(1.0), "cuda", "one device"),
+        (Tensor(1.0), "register_hook", "grad"),
+        (nn.Linear(1, 1), "register_forward_hook", "forward"),
+        (nn, "TransformerEncoder", "no scenario"),
+        (F, "ctc_loss", "ops compose"),
+        (optim, "LBFGS", "Adam"),
+        (optim.lr_scheduler, "CyclicLR", "OneCycleLR"),
+        (fedlearn, "manual_seed", "rng"),
+        (fedlearn, "zeros", "np.zeros"),
+    ],
+)
+def test_asking_for_it_says_the_reason(owner, name, says):
+    assert not hasattr(owner, name)
+    with pytest.raises(AttributeError, match=says):
+        getattr(owner, name)
+
+
+def test_arguments_that_are_left_out_are_refused_with_the_reason():
+    with pytest.raises(TypeError, match=r"ReLU\(\) takes no inplace: no op writes"):
+        nn.ReLU(inplace=True)
+    with pytest.raises(TypeError, match="leave it out"):
+        nn.Tanh("word")
+
+
+X = np.arange(1.0, 13).reshape(3, 4)
+METHODS = {
+    "dim": lambda x: x.dim(),
+    "numel": lambda x: x.numel() + x.nelement(),
+    "contiguous": lambda x: x.t().contiguous(),
+    "to a tensor": lambda x: x.to(x.float()).type_as(x) * 2,
+    "cpu": lambda x: x.cpu().to("cpu"),
+    "int": lambda x: x.int() + 1,
+    "bool": lambda x: (x - 1).bool(),
+    "half": lambda x: x.half(),
+    "mm": lambda x: x.mm(x.t()),
+    "bmm": lambda x: x.reshape(2, 2, 3).bmm(x.reshape(2, 3, 2)),
+    "mv": lambda x: x.mv(x[0]),
+    "comparisons": lambda x: x.eq(2.0) | x.ne(3.0) & x.lt(4.0) & x.le(5.0) | x.gt(6.0) & x.ge(7.0),
+    "reciprocal": lambda x: x.reciprocal() + x.rsqrt(),
+    "lerp": lambda x: x.lerp(x * x, 0.3),
+    "finite": lambda x: x.isfinite() | x.isnan() | x.isinf(),
+    "nonzero": lambda x: (x - 1).nonzero(),
+    "clamp_": lambda x: (x * 1).clamp_(2, 5) + (x * 1).clamp_(max=3),
+    "expand_as": lambda x: x[:1].expand_as(x) * x,
+    "view_as": lambda x: x.view_as(x.t()).reshape_as(x) + x,
+    "chunk": lambda x: x.chunk(2, dim=1)[1][:2] * x.chunk(2)[0][:, :2],
+    "chunk, the last shorter": lambda x: x.chunk(2, dim=0)[1],
+    "unbind": lambda x: x.unbind(1)[2] * x.unbind()[0][1],
+    "narrow": lambda x: x.narrow(1, 1, 2),
+    "select": lambda x: x.select(1, -1) * x.select(dim=1, index=0),
+    "var": lambda x: x.var(1, unbiased=False) + x.std(dim=1, unbiased=True),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_that_pytorch_alone_has(name):
+    run = METHODS[name]
+    x, y = Tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    got, expected = run(x), run(y)
+    if not torch.is_tensor(expected) or not expected.requires_grad:
+        np.testing.assert_array_equal(np.asarray(got.numpy() if isinstance(got, Tensor) else got), expected)
+        return
+    np.testing.assert_allclose(got.numpy(), expected.detach().numpy())
+    assert str(got.dtype) == str(expected.dtype).removeprefix("torch.")
+    got.sum().backward()
+    expected.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy())
+
+
+def test_slices_by_number_and_refusals():
+    x, y = Tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    np.testing.assert_array_equal(x.index_select(1, [2, 0]).numpy(), y.index_select(1, torch.tensor([2, 0])).detach())
+    for wrong in (
+        lambda: x.narrow(1, 3, 2),
+        lambda: x.select(2, 0),
+        lambda: x.chunk(0),
+        lambda: x.mm(X[0]),
+        lambda: x.to("cuda:0"),
+        lambda: x.to("nonsense"),
+        lambda: x.lerp(np.ones(5), 0.5),
+    ):
+        with pytest.raises(fedlearn.errors.BadInput):
+            wrong()
