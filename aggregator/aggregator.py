@@ -20,7 +20,7 @@ from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.sampling import Sampler, check_cohort
 from aggregator.session import Session
 from fedlearn.autograd.recurrent import KernelPlan
-from fedlearn.configured import whole_number
+from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
@@ -53,6 +53,8 @@ class Aggregator:
                 the same
     kernels     how recurrent layers compute, which can change bits: "numpy", "numba" or "measure"
                 (`KernelPlan.choose`); decided once, and kept in the folder for sessions that go on with the run
+    deadline    seconds that an opener is waited for, in real time (default: twenty times its longest answer so far, a
+                minute at least); a pool of processes has a deadline of its own
 
     Anything else is refused as `BadInput`, with what was expected.
     """
@@ -73,6 +75,7 @@ class Aggregator:
         faults: Faults | str | None = None,
         stack: str = "auto",
         kernels: str = "numpy",
+        deadline: float | None = None,
     ):
         given.check_evaluate(evaluate)
         self.model = given.as_model(model)
@@ -88,6 +91,7 @@ class Aggregator:
         self.faults = given.as_faults(faults)
         self.stack = stack
         self.kernels = kernels
+        self.deadline = None if deadline is None else real_number("deadline", deadline, above=0, usual="60")
         self.folder = given.as_folder(folder, self._configuration())
 
     def _configuration(self) -> dict[str, Any]:
@@ -119,7 +123,7 @@ class Aggregator:
         session = Session(
             pool, self.model, self.strategy, self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
-            stack=self.stack, kernels=kernels,
+            stack=self.stack, kernels=kernels, deadline=self.deadline,
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
         with self._resumable(), opened as transcript, closing(session):
@@ -215,6 +219,7 @@ class Aggregator:
             vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
             session.settle(collected, self.folder.resumable if self.folder else ())
             self._describe(record, collected)
+        record.absent = dict(session.absent)
         record.clients_failed = len(task.cohort) - record.clients_ok
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
         record.bytes_openers = transcript.bytes_openers - openers

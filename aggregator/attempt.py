@@ -281,8 +281,9 @@ class Attempt:
                 replies = self._ask(self._step(phase), requests, refusals)
             return self._half.finish(replies)
         except RoundVoid as void:
-            gone = self._parties.openers.gone
-            if gone:
+            openers = self._parties.openers
+            gone = openers.gone
+            if gone and openers.left < (self._half.enough or openers.left + 1):
                 raise FedlearnError(
                     f"{void}; {'; '.join(gone.values())}, and its secrets with it: "
                     "start the run again, or go on from its last checkpoint with --resume"
@@ -297,7 +298,7 @@ class Attempt:
             requests[party] = parties.message(step, party, OpenRequest(payload))
             parties.transcript.saw(requests[party])
         replies = {}
-        for party, data in parties.openers.ask(requests).items():
+        for party, data in parties.openers.ask(requests, self._half.enough).items():
             try:
                 if isinstance(Message.from_bytes(data).body, Refusal):
                     refusals.append(f"{party_name(party)} refused: {parties.read(data, Refusal, step, party).reason}")

@@ -26,6 +26,7 @@ class RoundRecord:
     simulated_seconds: until the round closed, where faults are simulated
     lost         client -> reason; under masks, or where faults are simulated, also of clients whose update counts
                  and that were lost after it
+    absent       openers that gave no answer -> why, by name
     void         why the round changed nothing; None for a good one
     """
 
@@ -46,6 +47,7 @@ class RoundRecord:
     seconds: dict[str, float] = field(default_factory=dict)
     simulated_seconds: float | None = None
     lost: dict[int, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     void: str | None = None
 
     @property

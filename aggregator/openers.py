@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import queue
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fedlearn.channel import Arrivals, Channel, Deadline, arrivals
 from fedlearn.children import start_shielded
 from fedlearn.errors import CryptoKeyError, FedlearnError, OpeningRefused, ProtocolError
 from fedlearn.protocol import (
@@ -33,58 +36,135 @@ from fedlearn.travel import packed, unpacked
 log = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds that an opener is given to end by itself
+GRACE = 1.0  # seconds that openers are waited for beside what the others took
 
 
 class Openers:
     """The openers of one session, and the pipes to them: only messages pass.
 
-    An opener that ends is gone; whether the others can do without it is for the protection to say.
+    memory: a folder in which each keeps what it opened, for sessions that go on with the run; None where there will be
+    none. deadline: how long an answer is waited for. An opener that ends, or is silent for so long while its answer is
+    needed, is gone; whether the others can do without it is for the protection to say.
+
+    gone: by party, why. absent: by name, who gave no answer in this round, and why; emptied by who begins one
     """
 
-    def __init__(self, protection: Protection, session: bytes, memory: Path | None = None):
+    def __init__(
+        self, protection: Protection, session: bytes, memory: Path | None = None, deadline: float | None = None
+    ):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
-        vault = Path(self._vault.name)
-        dealer = protection.dealer(vault)
-        if dealer is not None:
-            _deal(dealer)
+        self._deadline = Deadline(deadline)
+        self._arrived = arrivals()
         self._processes: dict[int, _OpenerProcess] = {}
         self._keys: dict[int, bytes] = {}
         self.gone: dict[int, str] = {}
+        self.absent: dict[str, str] = {}
+        vault = Path(self._vault.name)
         if memory is not None:
             memory.mkdir(mode=0o700, exist_ok=True)
         try:
+            dealer = protection.dealer(vault)
+            if dealer is not None:
+                _deal(dealer)
             for spec in protection.openers(vault):
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
-                self._processes[spec.party] = _OpenerProcess(spec, session, memory)
+                self._processes[spec.party] = _OpenerProcess(spec, session, memory, self._arrived)
         except BaseException:
             self.close()
             raise
 
     def keys(self) -> dict[int, bytes]:
         """The first message of each: an `OpenerKey`. Raises `CryptoKeyError` with the reason of one that has no key."""
-        for party, process in self._processes.items():
-            if party not in self._keys:
-                self._keys[party] = _checked(process, process.receive())
+        while waiting := [process for party, process in self._processes.items() if party not in self._keys]:
+            asked = any(process.asks for process in waiting)  # a person, who may take time
+            process, message = self._next(None if asked else Deadline.FIRST)
+            if process is None:
+                names = ", ".join(process.name for process in waiting)
+                raise FedlearnError(f"{names} had no key after {Deadline.FIRST:.0f} s: start the run again")
+            self._keys[process.party] = _checked(process, message)
         return self._keys
 
     def tell(self, message: bytes) -> None:
         """Send all of them a message that needs no answer: the plan, a client's signed update."""
-        for process in self._processes.values():
-            process.send(message)
+        for party in self._processes:
+            self._send(party, message)
 
-    def ask(self, requests: Mapping[int, bytes]) -> dict[int, bytes]:
-        """Send each its message, then collect the answers, `Opened` or `Refusal`, of those that still live."""
+    def ask(self, requests: Mapping[int, bytes], enough: int | None = None) -> dict[int, bytes]:
+        """Send each its message, then collect the answers, `Opened` or `Refusal`.
+
+        enough: so many `Opened` do; others are then waited for as long again, and no longer. None waits for all.
+        """
         for party, request in requests.items():
-            self._processes[party].send(request)
-        replies = {party: self._processes[party].receive() for party in requests}
-        self.gone = {party: self._processes[party].ended() for party, reply in replies.items() if reply is None}
-        return {party: reply for party, reply in replies.items() if reply is not None}
+            self._send(party, request)
+        began, limit = time.monotonic(), self._deadline.seconds
+        replies: dict[int, bytes] = {}
+        good, until = 0, began + limit
+        while waiting := requests.keys() - replies.keys() - self.gone.keys():
+            process, message = self._next(until - time.monotonic())
+            if process is None:
+                break
+            if message is None:
+                self._give_up(process, process.ended())
+            elif process.party in waiting and _answers(message, requests[process.party]):
+                replies[process.party] = message
+                good += Message.kind_of(message) == Opened.kind
+                elapsed = time.monotonic() - began
+                self._deadline.note(elapsed)
+                if enough is not None and good >= enough:
+                    until = min(until, began + 2 * elapsed + GRACE)
+        self._note_absent(waiting, good >= (len(requests) if enough is None else enough), limit)
+        return replies
+
+    def _note_absent(self, waiting: Collection[int], others_do: bool, limit: float) -> None:
+        self.absent |= {party_name(party): reason for party, reason in self.gone.items()}
+        for party in sorted(waiting, reverse=True):
+            process = self._processes[party]
+            if others_do:
+                self.absent[process.name] = "it answered too late, others did"
+                log.info("%s has not answered yet; others did", process.name)
+            else:
+                process.kill()
+                self._give_up(process, f"{process.name} said nothing for {limit:.0f} s and was ended")
+                self.absent[process.name] = self.gone[party]
+
+    def _send(self, party: int, message: bytes) -> None:
+        if party in self.gone:
+            return
+        process, limit = self._processes[party], self._deadline.seconds
+        if not process.channel.send(message, limit):
+            process.kill()
+            self._give_up(process, f"{process.name} took no message for {limit:.0f} s and was ended")
+
+    def _give_up(self, process: _OpenerProcess, reason: str) -> None:
+        self.gone[process.party] = reason
+        log.warning("%s", reason)
+
+    def _next(self, seconds: float | None) -> tuple[_OpenerProcess, bytes | None] | tuple[None, None]:
+        """The next message of any opener, None where it has ended; (None, None) where nothing comes in time."""
+        try:
+            channel, message = self._arrived.get(timeout=None if seconds is None else max(0.0, seconds))
+        except queue.Empty:
+            return None, None
+        return next(process for process in self._processes.values() if process.channel is channel), message
+
+    @property
+    def left(self) -> int:
+        """How many are not gone."""
+        return len(self._processes) - len(self.gone)
 
     def close(self) -> None:
         for process in self._processes.values():
             process.close()
         self._vault.cleanup()
+
+
+def _answers(message: bytes, request: bytes) -> bool:
+    """Whether a message may be meant as the answer to this request; else it is one to an earlier request."""
+    try:
+        return Message.from_bytes(message).step == Message.from_bytes(request).step
+    except ProtocolError:
+        return True
 
 
 def _checked(process: _OpenerProcess, message: bytes | None) -> bytes:
@@ -102,7 +182,11 @@ def _deal(dealer: DealerSpec) -> None:
         target=_run_dealer, args=(packed(dealer, [dealer.factory]),), name="dealer", daemon=True
     )
     start_shielded(process)
-    process.join()
+    process.join(Deadline.FIRST)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise FedlearnError(f"the dealer had no key after {Deadline.FIRST:.0f} s: start the run again")
     if process.exitcode:
         raise FedlearnError(f"the dealer ended with exit status {process.exitcode}: its error stands above")
 
@@ -113,38 +197,35 @@ def _run_dealer(data: bytes) -> None:
 
 
 class _OpenerProcess:
-    def __init__(self, spec: OpenerSpec, session: bytes, memory: Path | None):
+    """The aggregator's end of one opener."""
+
+    def __init__(self, spec: OpenerSpec, session: bytes, memory: Path | None, arrived: Arrivals):
         context = get_context("spawn")
-        self._name = party_name(spec.party)
-        self._connection, theirs = context.Pipe()
-        file = None if memory is None else memory / self._name.replace(":", "-")
+        self.party = spec.party
+        self.asks = spec.asks
+        self.name = party_name(spec.party)
+        ours, theirs = context.Pipe()
+        file = None if memory is None else memory / self.name.replace(":", "-")
         self._process = context.Process(
-            target=_serve, args=(theirs, packed(spec, [spec.factory]), session, file), name=self._name, daemon=True
+            target=_serve, args=(theirs, packed(spec, [spec.factory]), session, file), name=self.name, daemon=True
         )
         start_shielded(self._process)
         theirs.close()
-
-    def send(self, data: bytes) -> None:
-        with suppress(OSError):  # it is gone: its missing answer says so
-            self._connection.send_bytes(data)
-
-    def receive(self) -> bytes | None:
-        """Its next message, or None where it is gone."""
-        try:
-            return self._connection.recv_bytes()
-        except (EOFError, OSError):
-            return None
+        self.channel = Channel(ours, arrived)
 
     def ended(self) -> str:
         self._process.join(PATIENCE)
-        return f"{self._name} ended (exit status {self._process.exitcode})"
+        return f"{self.name} ended (exit status {self._process.exitcode})"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
 
     def close(self) -> None:
-        self._connection.close()
+        self.channel.close()
         self._process.join(PATIENCE)
         if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+            self.kill()
 
 
 def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | None) -> None:

@@ -62,6 +62,7 @@ class Session:
         rounds: int,
         stack: str = "auto",
         kernels: KernelPlan | None = None,
+        deadline: float | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
         _check_no_running_statistics(model)
@@ -77,6 +78,7 @@ class Session:
         self._rounds = rounds
         self._stack = stack
         self._kernels = kernels or KernelPlan()
+        self._deadline = deadline
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._remembering = self._keeping or bool(protection.reveals)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
@@ -98,7 +100,7 @@ class Session:
                 else Path(self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
             )
         session = secrets.token_bytes(16)
-        openers = Openers(self._protection, session, folder.openers_memory if folder else None)
+        openers = Openers(self._protection, session, folder.openers_memory if folder else None, self._deadline)
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}
@@ -153,6 +155,11 @@ class Session:
             self._parties.transcript.saw(notice, recipients=collected.clients)
             self._pool.settle(notice, collected.clients, resumable)
 
+    @property
+    def absent(self) -> dict[str, str]:
+        """Openers that gave no answer in the last round, by name, and why."""
+        return self._parties.openers.absent
+
     def close(self) -> None:
         """End pool and openers, so far as they were started."""
         self._cleanup.close()
@@ -172,6 +179,7 @@ class Session:
         least, most = self._protection.min_cohort, self._sampled
         if not least <= len(task.cohort) <= most:
             raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
+        self._parties.openers.absent = {}
         for number in range(ATTEMPTS):
             attempt = Attempt(self._parties, task, number)
             try:

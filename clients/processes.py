@@ -9,13 +9,15 @@ answers come back some milliseconds of work at a time, as plain fields (`clients
 from __future__ import annotations
 
 import logging
+import queue
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from mmap import ACCESS_READ, mmap
 from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -32,6 +34,7 @@ from clients.policy import Policy
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
 from clients.wire import read_answers, read_said, write_said
+from fedlearn.channel import Arrivals, Channel, Deadline, arrivals
 from fedlearn.children import start_shielded
 from fedlearn.errors import FedlearnError, ProtocolError
 from fedlearn.logs import mark_records
@@ -47,14 +50,27 @@ class ProcessPool:
     """Spreads clients over worker processes, client i to worker i modulo `workers`.
 
     A worker that dies (killed, out of memory) is replaced; its unfinished clients are reported lost "again",
-    so that the aggregator can start a new attempt with the same cohort. Of a list of clients each worker is sent
-    its share, of another source the whole. policy: what plans they follow; by default any that is what it says.
+    so that the aggregator can start a new attempt with the same cohort. One that says nothing for `deadline` seconds of
+    real time (stopped, or a client in it never ends) is ended and replaced; its unfinished clients are lost for this
+    round. By default that is twenty times the longest answer so far, a minute at least. Of a list of clients each
+    worker is sent its share, of another source the whole. policy: what plans they follow; by default any that is what
+    it says.
     """
 
-    def __init__(self, clients: ClientSource, workers: int = 2, policy: Policy | None = None):
+    def __init__(
+        self,
+        clients: ClientSource,
+        workers: int = 2,
+        policy: Policy | None = None,
+        deadline: float | None = None,
+    ):
         self._shares = Shares(clients, workers)
         self._policy = policy or Policy()
         self._workers: list[_Worker] = []
+        self._deadline = Deadline(deadline)
+        self._arrived = arrivals()
+        self._aside: list[tuple[int, bytes | None]] = []  # messages that came while another worker's was waited for
+        self._ended: set[_Worker] = set()  # workers that ended while nothing was asked of them
         self._cleanup = ExitStack()
 
     def __len__(self) -> int:
@@ -75,42 +91,67 @@ class ProcessPool:
 
     def _spawn(self, number: int) -> _Worker:
         vault = FileVault(Path(self._vault.name) / f"signing-keys-{number}")
-        return _Worker(number, packed((self._shares.sent_to(number), self._policy)), vault)
+        return _Worker(number, packed((self._shares.sent_to(number), self._policy)), vault, self._arrived)
 
     def enrol(self, session: bytes) -> list[bytes]:
         for number, worker in enumerate(self._workers):
             worker.send("enrol", session, self._shares.numbers(number))
-        return [message for worker in self._workers for message in worker.returned()]
+        return [message for messages in self._returned(self._workers) for message in messages]
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
         self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._shares.clients)
         self._joining = packed_plan(plan), log
-        _have_done(self._workers, "join", *self._joining)
+        self._have_done(self._workers, "join", *self._joining)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         if broadcast:
             self._pin(broadcast)
-        waiting: dict[Connection, tuple[int, set[int]]] = {}
+        waiting: dict[int, set[int]] = {}  # by worker, its clients that have not answered
+        heard: dict[int, float] = {}  # by worker, when it last did anything
         for number, share in self._shares.split(inboxes).items():
-            worker = self._workers[number]
-            worker.send("exchange", step, self._board if broadcast else None, share)
-            waiting[worker.connection] = (number, set(share))
+            if self._workers[number] in self._ended:
+                yield from self._replace(number, set(share))
+                continue
+            waiting[number], heard[number] = set(share), time.monotonic()
+            self._workers[number].send("exchange", step, self._board if broadcast else None, share)
         while waiting:
-            for connection in wait(list(waiting)):
-                assert isinstance(connection, Connection)
-                number, unfinished = waiting[connection]
+            limit = self._deadline.seconds
+            arrived = self._next(min(heard[number] for number in waiting) + limit)
+            number, message = arrived or (-1, None)
+            if arrived is None:
+                for silent in [n for n in waiting if time.monotonic() - heard[n] >= limit]:
+                    yield from self._replace(silent, waiting.pop(silent), f"it said nothing for {limit:.0f} s")
+            elif number not in waiting:
+                self._ended.add(self._workers[number])
+            elif message is None:
+                yield from self._replace(number, waiting.pop(number))
+            else:
+                self._deadline.note(time.monotonic() - heard[number])
                 try:
-                    said = read_answers(connection.recv_bytes(), self._shares.numbers(number))
-                except (EOFError, OSError, ProtocolError) as error:
-                    del waiting[connection]
-                    yield from self._replace(number, unfinished, str(error) if isinstance(error, ProtocolError) else "")
+                    said = read_answers(message, self._shares.numbers(number))
+                except ProtocolError as error:
+                    yield from self._replace(number, waiting.pop(number), str(error))
                     continue
                 for answer in _value(said):
-                    unfinished.difference_update(answer.clients)
+                    waiting[number].difference_update(answer.clients)
                     yield answer
-                if not unfinished:
-                    del waiting[connection]
+                heard[number] = time.monotonic()
+                if not waiting[number]:
+                    del waiting[number]
+
+    def _next(self, until: float) -> tuple[int, bytes | None] | None:
+        """The next message of any worker, None for its end; None where nothing comes until then."""
+        if self._aside:
+            return self._aside.pop(0)
+        while True:
+            try:
+                channel, message = self._arrived.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return None
+            for number, worker in enumerate(self._workers):
+                if worker.channel is channel:
+                    return number, message
 
     def _pin(self, broadcast: bytes) -> None:
         """Put it where every worker can map it; who still reads an earlier one keeps that."""
@@ -118,26 +159,52 @@ class ProcessPool:
         beside.write_bytes(broadcast)
         beside.replace(self._board)
 
-    def _replace(self, number: int, unfinished: set[int], nonsense: str = "") -> Iterator[Lost]:
+    def _have_done(self, workers: Sequence[_Worker], call: str, *arguments: Any) -> None:
+        """Have the sessions of all these workers do something, at the same time."""
+        for worker in workers:
+            worker.send(call, *arguments)
+        self._returned(workers)
+
+    def _returned(self, workers: Sequence[_Worker]) -> list[Any]:
+        """What their sessions returned from a call that concerns all their clients; raises what they raised."""
+        for worker in self._ended.intersection(workers):
+            raise FedlearnError(f"{worker.bury()}: start the run again")
+        values: dict[int, Any] = {}
+        limit = max(Deadline.LEAST, self._deadline.seconds)
+        until = time.monotonic() + limit
+        aside, self._aside = self._aside, []
+        while len(values) < len(workers):
+            arrived = self._next(until)
+            if arrived is None:
+                silent = next(worker for worker in workers if worker.number not in values)
+                raise FedlearnError(f"{silent.process.name} said nothing for {limit:.0f} s: start the run again")
+            number, message = arrived
+            if self._workers[number] in workers:
+                values[number] = self._workers[number].returned(message)
+            else:
+                aside.append((number, message))
+        self._aside = aside
+        return [values[worker.number] for worker in workers]
+
+    def _replace(self, number: int, unfinished: set[int], fault: str = "") -> Iterator[Lost]:
         """Put a new worker in the place of a dead one and report the clients it had not finished.
 
-        nonsense: what it said, for which it is ended; its clients would be lost so again.
+        fault: what it did, for which it is ended; its clients would be lost so again.
         """
-        if nonsense:
-            self._workers[number].process.kill()
-        reason = self._workers[number].bury() + (f", since {nonsense}" if nonsense else "")
+        self._ended.discard(self._workers[number])
+        reason = self._workers[number].bury(0.0 if fault else PATIENCE) + (f", since {fault}" if fault else "")
         log.warning("%s; a new worker takes over its clients", reason)
         worker = self._workers[number] = self._spawn(number)
-        _have_done([worker], "join", *self._joining)
+        self._have_done([worker], "join", *self._joining)
         if self._memory is not None:
-            _have_done([worker], "remember", self._memory.folder)
+            self._have_done([worker], "remember", self._memory.folder)
         for client in sorted(unfinished):
-            yield Lost(client, reason, again=not nonsense)
+            yield Lost(client, reason, again=not fault)
 
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder)
         self._memory.rewind(round, counted)
-        _have_done(self._workers, "remember", folder)
+        self._have_done(self._workers, "remember", folder)
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
         assert self._memory is not None
@@ -145,11 +212,11 @@ class ProcessPool:
 
     def close(self) -> None:
         for worker in self._workers:
-            worker.connection.close()
+            worker.channel.close()
         end = time.monotonic() + PATIENCE
         for worker in self._workers:
             worker.bury(max(0.0, end - time.monotonic()))
-        self._workers = []
+        self._workers, self._aside, self._ended, self._arrived = [], [], set(), arrivals()
         self._cleanup.close()
         if hasattr(self, "_vault"):
             self._vault.cleanup()
@@ -158,29 +225,31 @@ class ProcessPool:
 class _Worker:
     """The parent's end of one worker process. clients: packed, with their policy."""
 
-    def __init__(self, number: int, clients: bytes, vault: FileVault):
+    def __init__(self, number: int, clients: bytes, vault: FileVault, arrived: Arrivals):
+        self.number = number
         context = get_context("spawn")
         self._logs = WorkerLogs(context, f"worker-{number}-logs")
-        self.connection, theirs = context.Pipe()
+        ours, theirs = context.Pipe()
         arguments = (theirs, self._logs.pipe, self._logs.level, clients, vault, number)
         self.process = context.Process(target=_work, args=arguments, name=f"fedlearn-worker-{number}", daemon=True)
         start_shielded(self.process)
         for end in (theirs, self._logs.pipe):
             end.close()  # so that the worker's death is the end of the pipe
+        self.channel = Channel(ours, arrived)
 
-    def returned(self) -> Any:
-        """What the worker's session returned from a call that concerns all its clients; raises what it raised."""
+    def returned(self, message: bytes | None) -> Any:
+        """What its session returned from a call that concerns all its clients; raises what it raised."""
+        if message is None:
+            raise FedlearnError(f"{self.bury()} before it was ready: its error stands above")
         try:
-            value = read_said(self.connection.recv_bytes())
-        except (EOFError, OSError):
-            raise FedlearnError(f"{self.bury()} before it was ready: its error stands above") from None
+            said = read_said(message)
         except ProtocolError as error:
             raise FedlearnError(f"{self.process.name} (pid {self.process.pid}) fails: {error}") from None
-        return _value(value)
+        return _value(said)
 
     def send(self, call: str, *arguments: Any) -> None:
-        with suppress(OSError):  # it died since its last answer: the next read says so
-            self.connection.send((call, arguments))
+        """Have it do something; what it says, or that it says nothing, comes in by the channel."""
+        self.channel.send(bytes(ForkingPickler.dumps((call, arguments))), 0.0)
 
     def bury(self, patience: float = PATIENCE) -> str:
         """End the process if it has not ended by then, deliver its last log records, and say how it ended."""
@@ -188,18 +257,11 @@ class _Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+        self.channel.close()
         self._logs.close()
         code = self.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return f"{self.process.name} (pid {self.process.pid}) ended by {how}"
-
-
-def _have_done(workers: Sequence[_Worker], call: str, *arguments: Any) -> None:
-    """Have the sessions of all these workers do something, at the same time."""
-    for worker in workers:
-        worker.send(call, *arguments)
-    for worker in workers:
-        worker.returned()
 
 
 def _value(returned: Any) -> Any:

@@ -75,11 +75,13 @@ class ClientHalf(ABC):
 class ServerHalf(ABC):
     """The aggregator in one attempt of one round.
 
-    addends: clients whose vectors are in the sum so far. opening: the exchanges with the openers, in order.
+    addends: clients whose vectors are in the sum so far. opening: the exchanges with the openers, in order. enough: how
+    many openers' answers do; None for all that are asked.
     """
 
     addends: int = 0
     opening: tuple[str, ...] = ("open",)
+    enough: int | None = None
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
         """What each client still in the cohort is told at the start of a phase; by default nothing.

@@ -297,6 +297,7 @@ class ThresholdServer(AddingServer):
     def __init__(self, key: ThresholdKey, codec: FixedPoint, plan: RunPlan, step: Step):
         super().__init__(key.public, codec, lanes(plan))
         self._key = key
+        self.enough = key.threshold
         self._plan = plan
         self._step = step
         self._context = _context(plan, step)

@@ -39,7 +39,11 @@ from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Option
 log = logging.getLogger(__name__)
 
 OF_PROTECTIONS = ("keys", "key_bits", "min_cohort", "max_overlap", "insecure_test_key")
-OF_POOLS = {"workers": "workers", "ray_address": "address"}  # options, and what a pool calls them
+OF_POOLS = {
+    "workers": "workers",
+    "ray_address": "address",
+    "deadline": "deadline",
+}  # options, and what a pool calls them
 LOCAL = ("epochs", "batch_size", "lr")  # options that a strategy may have a key for
 CODEC_KEYS = {
     "bits": Key(int, example="24"),
@@ -251,6 +255,7 @@ def aggregator(
         faults=faults(options),
         stack=options.stack,
         kernels=options.kernels,
+        deadline=options.deadline,
     )
 
 
@@ -259,7 +264,14 @@ def pool(options: Options, clients: ClientSource) -> Pool:
     kind = POOLS.load(options.pool)
     taken = keys_of(kind).keys()
     for name, _ in options.said():
+        if name == "deadline" and _has_openers(options):
+            continue
         if OF_POOLS.get(name, "clients") not in taken and not options.resume:  # which may go on in another pool
             raise BadInput(f"{options.typed(name)} has no effect with --pool {options.pool}: leave it out")
     built: Pool = kind(clients, **{key: getattr(options, name) for name, key in OF_POOLS.items() if key in taken})
     return built
+
+
+def _has_openers(options: Options) -> bool:
+    """Whether its protection starts processes that are waited for."""
+    return PROTECTIONS.load(PROTECTIONS.split(options.protection or "none")[0]).openers is not Protection.openers

@@ -29,6 +29,7 @@ NOT_CONFIGURATION = (
     "resume",
     "pool",
     "workers",
+    "deadline",
     "ray_address",
     "record",
     "stack",
@@ -236,6 +237,16 @@ class Options:
     ] = None
     pool: Annotated[str, About("Where clients are run.", RUN, "inline|processes|ray")] = "inline"
     workers: Annotated[int, About("Processes of the pool, unless it is inline.", RUN, "N", least=1, most=1024)] = 2
+    deadline: Annotated[
+        float | None,
+        About(
+            "Seconds that a silent worker, key holder or trustee is waited for; without it that follows from how long "
+            "their answers take, a minute at least.",
+            RUN,
+            "SECONDS",
+            above=0,
+        ),
+    ] = None
     ray_address: Annotated[
         str | None,
         About(
