@@ -128,7 +128,11 @@ def weights_in(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
 
     try:
-        return load(path.read_bytes())
+        state: dict[str, np.ndarray] = load(path.read_bytes())
+        odd = next((name for name in state if not name.isprintable()), None)
+        if odd is not None:
+            raise ValueError(f"a name is {odd!r:.30}")
+        return state
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}): give the folder of a finished run") from None
     except (SafetensorError, FedlearnError, ValueError, KeyError) as error:

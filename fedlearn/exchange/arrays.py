@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.datasets.files.opening import DAMAGED
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import Described, weights_in
 from fedlearn.models.base import Model
@@ -46,9 +47,9 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
 
 def take_state(model: Model, state: Mapping[str, Any], where: Path) -> None:
     """Give the model these weights; `BadInput` names one that is missing, of another shape or not finite."""
-    odd = next((name for name, array in state.items() if not _finite(array)), None)
+    odd = next((name for name, array in state.items() if not (name.isprintable() and _finite(array))), None)
     if odd is not None:
-        raise BadInput(f"{where}: {odd} is no array of finite numbers: export it once more")
+        raise BadInput(f"{where}: {odd!r:.60} is no array of finite numbers: export it once more")
     model.load_state_dict(state)
 
 
@@ -68,7 +69,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror or 'damaged'}): give a file that can be read") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, AttributeError) as error:
+    except (*DAMAGED, AttributeError) as error:
         raise BadInput(f"{path} is no .npz of plain arrays ({str(error)[:60]}): save it once more") from None
 
 

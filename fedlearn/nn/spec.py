@@ -52,6 +52,8 @@ def _freeze(module: Module, names: Any) -> None:
 
 
 def _module_class(path: Any) -> type[Module]:
+    if not str(path).isprintable():
+        raise BadInput(f"no class {str(path)!r:.80} to build a model from: a name has no such characters")
     try:
         kind = find(str(path))
     except BadInput as error:

@@ -43,6 +43,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.protocol.messages import HEADER, PartialSum
 from fedlearn.secure.masks.wire import KEYS_BYTES, Invitation, digest_of, read_part, write_table
+from tests.fuzz.data_readers import DATA_READERS
 from tests.fuzz.loop import Reader
 
 CODEC = FixedPoint(bits=12, bound=1.0, addends=5)
@@ -272,4 +273,5 @@ READERS = [
     Reader("worker's log record", lambda: [write_record(logging.makeLogRecord({"msg": "said"}))], read_record),
     Reader("masks invitation", invitations, Invitation.from_bytes),
     Reader("masks table", lambda: [write_table({1: b"abcd", 3: b"efgh"})], lambda d: read_part(d, 4, (1, 2, 3), 1)),
+    *DATA_READERS,
 ]

@@ -11,7 +11,7 @@ from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.files import columns, labels, records, tables
 from fedlearn.datasets.files.encoding import decoded
 from fedlearn.datasets.files.opening import Source, opened
-from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.datasets.files.reading import Found, Reading, printable
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
 
@@ -52,12 +52,14 @@ def _of_arrays(source: Source, how: Reading) -> Samples:
     x = next((lower[name] for name in FEATURES if name in lower), None)
     said = how.label_column
     if said is not None and said not in arrays:
-        raise DataError(f"{source.name}: no array {said!r}{did_you_mean(said, arrays)}: it has {', '.join(arrays)}")
+        raise DataError(
+            f"{source.name}: no array {said!r}{did_you_mean(said, arrays)}: it has {', '.join(map(printable, arrays))}"
+        )
     y = said or next((lower[name] for name in CLASSES if name in lower), None)
     if x is None or y is None:
-        raise DataError(f"{source.name} has the arrays {', '.join(arrays)}: name them X and y")
+        raise DataError(f"{source.name} has the arrays {', '.join(map(printable, arrays))}: name them X and y")
     left = sorted(set(arrays) - {x, y})
-    return _samples(source, arrays[x], arrays[y], how, [f"left out: {', '.join(left)}"] if left else [])
+    return _samples(source, arrays[x], arrays[y], how, [f"left out: {', '.join(map(printable, left))}"] if left else [])
 
 
 def _array(data: bytes, name: str) -> np.ndarray:
@@ -109,7 +111,9 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
             found.bad[line] = f"{len(row)} fields where most have {width}"
         elif None in values:
             wrong = numbers[values.index(None)]
-            found.bad[line] = f"column {names[wrong] if names else wrong + 1} is {row[wrong][:20]!r}, no number"
+            found.bad[line] = (
+                f"column {printable(names[wrong]) if names else wrong + 1} is {row[wrong][:20]!r}, no number"
+            )
         else:
             rows.append(values)
             kept.append(row)
@@ -131,7 +135,7 @@ def _column(said: str | None, names: Sequence[str], width: int, name: str) -> in
         return names.index(plain)
     if said.isdecimal() and 1 <= int(said) <= width:
         return int(said) - 1
-    listed = ", ".join(names[-8:]) if names else f"1 to {width}"
+    listed = ", ".join(map(printable, names[-8:])) if names else f"1 to {width}"
     raise DataError(f"{name}: no column {said!r}{did_you_mean(plain, names)}: the last ones are {listed}")
 
 
@@ -157,17 +161,18 @@ def _samples(
         )
     found = sorted({str(value).strip() for value in values.tolist()}, key=_in_order)
     names = list(how.labels) if how.labels else found
+    shown = ", ".join(map(printable, names[:6])) + ("..." if len(names) > 6 else "")
     if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
         raise DataError(f"{source.name}: the column of the classes has {len(found):,} values: give --label-column NAME")
     number = {name: i for i, name in enumerate(names)}
     odd = next((value for value in found if value not in number), None)
     if odd is not None or len(found) < 2:
         raise DataError(
-            f"{source.name}: class {odd or found[0]!r} is " + (f"none of {', '.join(names)}" if odd else "the only one")
+            f"{source.name}: class {odd or found[0]!r} is " + (f"none of {shown}" if odd else "the only one")
         )
     classes = np.array([number[str(value).strip()] for value in values.tolist()], np.int64)
     if names != [str(i) for i in range(len(names))]:
-        notes = [*notes, f"classes {', '.join(names[:6])}{'...' if len(names) > 6 else ''}"]
+        notes = [*notes, f"classes {shown}"]
     samples = Samples.of(source.name, features, classes, source=f"file {source.name}", users=users)  # type: ignore[arg-type]
     return samples.read_from(source.sha256, names, tuple(notes))
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from fedlearn.datasets.files import labels
-from fedlearn.datasets.files.reading import Found, NoLabels, Reading
+from fedlearn.datasets.files.reading import Found, NoLabels, Reading, printable
 from fedlearn.datasets.files.tables import MOST_COLUMNS, Table
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
@@ -137,7 +137,8 @@ class _Columns:
         return [row[number] for row in self.table.rows]
 
     def _shown(self, number: int) -> str:
-        return self.table.header[number] if self.table.header else str(number + 1)
+        """The name of a column, in a message."""
+        return printable(self.table.header[number]) if self.table.header else str(number + 1)
 
     def _said(self, kind: str, column: str | None) -> int | None:
         """The column that the user named, by name or number."""

@@ -66,7 +66,9 @@ def read_mail(data: bytes, losses: Losses, receiver_header: str | None = None) -
         message.set_payload("")
     subject = header_text(message, "Subject", losses)
     text = _text(message, losses, 0)
-    return Mail("\n".join(filter(None, (subject, text))), _marked(message, losses), _receiver(message, receiver_header))
+    return Mail(
+        "\n".join(filter(None, (subject, text))), _marked(message, losses), _receiver(message, receiver_header, losses)
+    )
 
 
 def header_text(message: Message, name: str, losses: Losses) -> str:
@@ -144,10 +146,15 @@ def _marked(message: Message, losses: Losses) -> bool | None:
     return None
 
 
-def _receiver(message: Message, header: str | None) -> str:
+def _receiver(message: Message, header: str | None, losses: Losses) -> str:
     names = [header] if header else ["Delivered-To", "X-Original-To", "To"]
     for name in names:
-        for _, address in getaddresses([str(value) for value in message.get_all(name, [])]):
+        try:
+            addresses = getaddresses([str(value) for value in message.get_all(name, [])])
+        except (RecursionError, IndexError, ValueError):
+            losses["damaged headers"] += 1
+            continue
+        for _, address in addresses:
             if address:
                 return address.strip().casefold()
     return ""

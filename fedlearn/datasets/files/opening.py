@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import stat
+import struct
 import sys
 import tarfile
 import zipfile
@@ -35,6 +36,8 @@ DAMAGED = (
     zipfile.BadZipFile,
     RuntimeError,
     ValueError,
+    LookupError,
+    struct.error,
 )
 # What files of other programs begin with, and what to do about them.
 FOREIGN = {

@@ -11,6 +11,11 @@ STANDARD_INPUT = "-"
 SHOWN = 3  # bad rows that an error quotes
 
 
+def printable(name: str) -> str:
+    """A name out of a file, in a message."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
 class NoLabels(DataError):
     """A file of lines without any columns: a text, and no messages."""
 
