@@ -151,7 +151,10 @@ def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
 
 
 def _read_records(lines: list[bytes], count: int) -> list[RoundRecord]:
-    records = [RoundRecord.from_dict(json.loads(line)) for line in lines]
+    try:
+        records = [RoundRecord.from_dict(json.loads(line)) for line in lines]
+    except RecursionError:  # brackets within brackets
+        raise ValueError("damaged") from None
     if [record.round for record in records] != [*range(1, count + 1)] or not lines[-1].endswith(b"\n"):
         raise ValueError("incomplete")
     return records

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cache
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 from fedlearn.errors import BadInput
 
@@ -71,12 +72,29 @@ class RoundRecord:
         return ", ".join(f"{name} {value:.4f}" for name, value in {"loss": self.loss or 0.0, **self.metrics}.items())
 
     @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> RoundRecord:
+    def from_dict(cls, row: Any) -> RoundRecord:
+        """Read `to_dict`; raises `ValueError` for what is no row of a round."""
+        if not isinstance(row, dict):
+            raise ValueError("no row of a round")
+        kinds = _kinds()
+        for name in kinds.keys() & row.keys():
+            if isinstance(row[name], bool) or not isinstance(row[name], kinds[name]):
+                raise ValueError(f"{name} is {row[name]!r:.80}")
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
         others = row.keys() - known.keys() - {"loss"}
         metrics = {name: math.nan if value is None else value for name, value in row.items() if name in others}
-        lost = {int(client): reason for client, reason in row["lost"].items()}
+        if "round" not in known or not all(isinstance(v, int | float) for v in metrics.values()):
+            raise ValueError("no row of a round")
+        lost = {int(client): str(reason) for client, reason in row.get("lost", {}).items()}
         return cls(**known | {"metrics": metrics, "lost": lost})
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    """By field of a record: what its value in metrics.jsonl is an instance of."""
+    hints = get_type_hints(RoundRecord)
+    kinds = {name: dict if get_origin(hint) is dict else hint for name, hint in hints.items()}
+    return {name: kind | int if float in get_args(kind) else kind for name, kind in kinds.items()}
 
 
 def checked_metrics(found: Any) -> dict[str, float]:

@@ -39,6 +39,7 @@ from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
 from fedlearn.protocol.transcript import check_mode
 
+LARGEST = 2**24  # bytes of a run.json
 SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
 
 
@@ -99,15 +100,16 @@ class RunFolder:
     def _check_same_configuration(self) -> Mapping[str, Any]:
         """Raise `BadInput` unless the run was started as it is resumed; returns its kernels."""
         try:
-            run = json.loads(self._run_json.read_text(encoding="utf-8"))
+            run = json.loads(self._read_run_json())
             before = run["configuration"] | {"data_set": run["data_set"]}
-            kernels: Mapping[str, Any] = run.get("kernels", {})
+            kernels: Mapping[str, Any] = dict(run.get("kernels", {}))
             self._machines = [machine for machine in run.get("numerics", []) if isinstance(machine, Mapping)]
-        except (OSError, ValueError, KeyError, TypeError):
+            rounds = float(before.get("rounds", math.inf))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
-            if name == "rounds" and now.get(name, 0) > before.get(name, math.inf):
+            if name == "rounds" and now.get(name, 0) > rounds:
                 continue  # a run may go on for longer than it was meant to
             if now.get(name) != before.get(name):
                 raise BadInput(
@@ -115,6 +117,13 @@ class RunFolder:
                     "give the options of the first start"
                 )
         return kernels
+
+    def _read_run_json(self) -> bytes:
+        with open(self._run_json, "rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError("too large")
+        return content
 
     @property
     def begun(self) -> bool:

@@ -49,8 +49,8 @@ class InlinePool:
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
         self._cleanup.enter_context(private_records_in(log))
-        warn_of_lone_examples(plan, self._clients)
         self._session.join(plan)
+        warn_of_lone_examples(plan, self._clients)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         yield from self._session.exchange(step, broadcast, inboxes)

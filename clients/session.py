@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from clients.policy import Policy
 from clients.training import LocalTraining, Task, guarded, lost
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
-from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.errors import BadInput, FedlearnError, ProtocolError
 from fedlearn.logs import clients_side
 from fedlearn.protocol import (
     AGGREGATOR,
@@ -93,9 +94,10 @@ class LocalSession:
         first = Message.from_bytes(plan)
         self._session = first.session
         self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
-        self._protection = rebuilt(self._plan.protection, Protection)
-        self._policy.check(self._plan, self._protection)
-        self._training = LocalTraining(self._plan, self._clients)
+        with plan_errors():
+            self._protection = rebuilt(self._plan.protection, Protection)
+            self._policy.check(self._plan, self._protection)
+            self._training = LocalTraining(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
         if self._protection.signed and not self._signing and self.vault is not None:  # in the place of a dead worker
             secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)
@@ -209,6 +211,18 @@ class LocalSession:
         if client not in self._halves:
             self._halves[client] = self._protection.client(self._plan, client)
         return self._halves[client]
+
+
+@contextmanager
+def plan_errors() -> Iterator[None]:
+    """What is wrong with a plan that others wrote is bad input, in whichever part it comes to light."""
+    try:
+        yield
+    except FedlearnError:
+        raise
+    except Exception as error:
+        said = ascii(f"{type(error).__name__}: {error!s:.200}")[1:-1]  # which may quote what was sent
+        raise ProtocolError(f"the plan cannot be followed, {said}; all parties must run one version") from error
 
 
 def gathered(answers: Iterable[Answer], seconds: float) -> Iterator[list[Answer]]:

@@ -25,9 +25,10 @@ from fedlearn import nn
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.memory import keep_freed
 from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput, PoolFailure
+from fedlearn.errors import BadInput, PoolFailure, ProtocolError
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
@@ -77,13 +78,14 @@ class LocalTraining:
         self._clients = clients
         self._seed = plan.seed
         keep_freed()
+        self.layout = Layout.of_plan(plan)
         with nn.init.left_blank():  # every request brings the weights
-            model: Model = nn.build(plan.model).train()
+            model: Model = nn.build_of_others(plan.model, len(self.layout)).train()
         self._model = FlatModel(model)
         self._size = model.vector.size
         self._draws = any(hasattr(module, "rng") for module in model.modules())
         self._strategy = rebuilt(plan.strategy, Strategy)
-        self.layout = Layout.of_plan(plan)
+        _check_layout(self.layout, plan, self._strategy, self._size)
         self._block = max(1, ENCODED_AT_ONCE // self._size)
         self._stack_size = stack_size(model, plan.kernels["stack"])
         recurrent.use(KernelPlan.from_dict(plan.kernels["recurrent"]))
@@ -282,6 +284,13 @@ def lost(client: int, name: str, round: int, error: Exception) -> Lost:
         log.error("client failed in round %d", round, exc_info=error)
         trace = "".join(traceback.format_exception(error))
         return Lost(client, f"{type(error).__name__}: {error}", trace=trace)
+
+
+def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:
+    """Raise `ProtocolError` for a plan whose vectors hold something else than this strategy's updates."""
+    codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
+    if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight):
+        raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {size} weights")
 
 
 def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -68,7 +68,8 @@ def rebuilt(description: Mapping[str, Any], base: type[T]) -> T:
     except BadInput:
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise BadInput(f"{target} cannot be built from the arguments {arguments!r:.200}: {error}") from error
+        said = ascii(f"{arguments!r:.200}: {error}")[1:-1]  # which may quote what was sent
+        raise BadInput(f"{target} cannot be built from the arguments {said}") from error
     if not isinstance(again, base):
         raise BadInput(f"{target} was built again as a {type(again).__name__}: make rebuild() return a {base.__name__}")
     return again

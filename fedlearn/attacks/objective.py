@@ -18,6 +18,7 @@ from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import mean_gradient
 from fedlearn.autograd import Tensor, grad
 from fedlearn.errors import BadInput
+from fedlearn.registry import importing_nothing
 
 Objective = Callable[[Tensor], Tensor]  # from a point (n,) to a number that is 0 at the inputs searched for
 SMOOTH = 1e-12  # under the root that stands for an absolute value, of the size of the seen gradient
@@ -36,7 +37,8 @@ class Seen:
     """
 
     def __init__(self, observed: Observed, vector: Vector):
-        self.model: Any = nn.build(observed.plan.model).eval()
+        with importing_nothing():  # the plan is a file of others
+            self.model: Any = nn.build_of_others(observed.plan.model, len(observed.layout)).eval()
         self.model.vector[:] = observed.weights[vector.round]
         self.model.double()
         self.parameters = list(self.model.parameters())

@@ -54,7 +54,7 @@ class Observed:
     def model(self) -> Model:
         """The public architecture, with weights of no meaning."""
         with importing_nothing():
-            model = nn.build(self.plan.model)
+            model = nn.build_of_others(self.plan.model, len(self.layout))
         if not isinstance(model, Model):
             raise NotReadable(
                 f"the run's model is a {type(model).__name__}, which says no loss: nothing can be read of it"

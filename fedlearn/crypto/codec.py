@@ -178,7 +178,7 @@ class FixedPoint:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, config: dict[str, Any]) -> FixedPoint:
+    def from_dict(cls, config: Any) -> FixedPoint:
         """Read `to_dict`; raises `CodecError` for unknown, missing or ill-typed entries."""
         known = {f.name for f in fields(cls)}
         if not isinstance(config, Mapping):

@@ -49,7 +49,7 @@ from fedlearn.nn.module import Module
 from fedlearn.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from fedlearn.nn.parameter import Buffer, Parameter
 from fedlearn.nn.recurrent import GRU, LSTM, RNN
-from fedlearn.nn.spec import build, module_differences
+from fedlearn.nn.spec import build, build_of_others, module_differences
 
 __all__ = [
     "CELU",
@@ -113,6 +113,7 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "build",
+    "build_of_others",
     "functional",
     "init",
     "module_differences",

@@ -8,10 +8,12 @@ import numpy as np
 
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
+from fedlearn.nn import init
 from fedlearn.nn.functional.arguments import floats, real, shaped, whole
 from fedlearn.nn.functional.normalization import normalized
+from fedlearn.nn.layers import empty
 from fedlearn.nn.module import Module
-from fedlearn.nn.parameter import Buffer, Parameter
+from fedlearn.nn.parameter import Buffer
 
 
 class _BatchNorm(Module):
@@ -34,8 +36,8 @@ class _BatchNorm(Module):
             raise BadInput("eps is 0, and a channel may have variance 0: give a number above 0")
         self.eps = eps
         self.momentum = None if momentum is None else real(momentum, "momentum", 0, 1)
-        self.weight = Parameter(np.ones(channels, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(channels, np.float32)) if affine and bias else None
+        self.weight = init.ones_(empty(channels)) if affine else None
+        self.bias = empty(channels) if affine and bias else None
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
             self.running_mean = Buffer(np.zeros(channels, np.float32))
@@ -84,8 +86,8 @@ class LayerNorm(Module):
         shape = shaped(normalized(normalized_shape), "normalized_shape")
         self.normalized_shape = shape
         self.eps = real(eps, "eps", 0)
-        self.weight = Parameter(np.ones(shape, np.float32)) if elementwise_affine else None
-        self.bias = Parameter(np.zeros(shape, np.float32)) if elementwise_affine and bias else None
+        self.weight = init.ones_(empty(*shape)) if elementwise_affine else None
+        self.bias = empty(*shape) if elementwise_affine and bias else None
 
     def forward(self, input: Any) -> Any:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -103,8 +105,8 @@ class GroupNorm(Module):
             raise BadInput(f"{channels} channels are no multiple of {groups} groups: change one")
         self.num_groups = groups
         self.eps = real(eps, "eps", 0)
-        self.weight = Parameter(np.ones(channels, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(channels, np.float32)) if affine and bias else None
+        self.weight = init.ones_(empty(channels)) if affine else None
+        self.bias = empty(channels) if affine and bias else None
 
     def forward(self, input: Any) -> Any:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

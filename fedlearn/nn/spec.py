@@ -12,9 +12,12 @@ import numpy as np
 
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput
+from fedlearn.nn.layers import room_for
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 from fedlearn.registry import find
+
+MOST_WEIGHTS = 2**28  # of a model that others describe: a gibibyte of float32
 
 
 def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> Any:
@@ -35,11 +38,22 @@ def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> An
         module = kind(*args, **kwargs)
     except BadInput:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError) as error:
         raise BadInput(f"{path} cannot be constructed as described: {error}") from error
     if "frozen" in spec:
         _freeze(module, spec["frozen"])
     return module
+
+
+def build_of_others(spec: Mapping[str, Any], numbers: int) -> Any:
+    """As `build`, from what others wrote: a model of far more than `numbers` weights, or too deep, is refused too."""
+    if numbers > MOST_WEIGHTS:
+        raise BadInput(f"a model of {numbers:,} weights: at most {MOST_WEIGHTS:,} are taken")
+    try:
+        with room_for(numbers):
+            return build(spec)
+    except RecursionError:
+        raise BadInput("the model described has modules within modules, too deep to be built") from None
 
 
 def _freeze(module: Module, names: Any) -> None:

@@ -32,6 +32,8 @@ class RunPlan:
                 side; "fold", whether a worker adds the integers of its clients; "recurrent", a `KernelPlan`
     seed        of the simulation's reproducible randomness; nothing secret is drawn from it
 
+    A session's number has 16 bytes; sampled, rounds and seed are within `LIMITS`.
+
     It is complete when it is made: `digest` is what all parties sign. It keeps a copy of what it is given, whose
     mappings cannot be written to and whose lists are tuples. Raises `ProtocolError` for what is no plain data.
     """
@@ -60,6 +62,11 @@ class RunPlan:
             except (TypeError, ValueError, OverflowError) as error:
                 raise ProtocolError(f"the run plan's {f.name} is no plain data: {error}; give {value!r:.80}") from None
             object.__setattr__(self, f.name, _frozen(copy))
+        for name, (least, most) in LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ProtocolError(f"the run plan's {name} is {getattr(self, name)}: it must be {least} to {most}")
+        if len(self.session) != SESSION_BYTES:
+            raise ProtocolError(f"the run plan's session has {len(self.session)} bytes, {SESSION_BYTES} are needed")
 
     def to_bytes(self) -> bytes:
         data: bytes = msgpack.packb({f.name: getattr(self, f.name) for f in fields(self)}, default=_plain)
@@ -85,6 +92,8 @@ class RunPlan:
             raise ProtocolError(f"the run plan cannot be read: {text}; all parties must run one version") from None
 
 
+SESSION_BYTES = 16
+LIMITS = {"sampled": (1, 10**7), "rounds": (1, 2**32 - 1), "seed": (0, 2**64 - 1)}
 KINDS: dict[str, type] = {"bytes": bytes, "int": int, "Mapping": Mapping}  # by annotation
 
 

@@ -13,14 +13,18 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol.messages import AGGREGATOR, EVERYBODY, Body, Message, is_opener, party_name
 
 ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
 MODES = ("full", "digest")
+FIELDS = {"from": str, "to": str, "bytes": int, "sha256": str, "offset": int}  # of a recorded row, those that are read
+LONGEST_ROW = 4096  # bytes
+LARGEST = 2**63 - 1  # of a file, in bytes
 
 
 def check_mode(mode: str) -> None:
@@ -123,11 +127,11 @@ def _mend(rows: Path, payloads: Path) -> None:
     stored = payloads.stat().st_size if payloads.exists() else None
     length = end = 0
     with open(rows, "r+b") as file:
-        for line in file:
+        for number, line in _lines(file):
             if not line.endswith(b"\n"):
                 break
             if stored is not None:
-                row = json.loads(line)
+                row = _read_row(line, number)
                 if row["offset"] + row["bytes"] > stored:
                     break
                 end = row["offset"] + row["bytes"]
@@ -149,13 +153,16 @@ class PartyView:
 
     @classmethod
     def load(cls, folder: Path, party: int = AGGREGATOR) -> PartyView:
-        """Read one party's view of a run folder; raises `DataError` where no payloads were recorded."""
+        """Read one party's view of a run folder.
+
+        Raises `DataError` where no payloads were recorded, `ProtocolError` where what was recorded is damaged.
+        """
         name = party_name(party)
         if not (folder / ROWS).is_file():
             raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
         if not (folder / PAYLOADS).is_file():
             raise DataError(f"{folder} holds no {PAYLOADS}: the run kept no payloads, run it again with --record")
-        with open(folder / ROWS, encoding="utf-8") as rows, open(folder / PAYLOADS, "rb") as payloads:
+        with open(folder / ROWS, "rb") as rows, open(folder / PAYLOADS, "rb") as payloads:
             return cls(name, tuple(_messages(rows, payloads, name)))
 
     def bodies(self, kind: type[B]) -> Iterator[tuple[Message, B]]:
@@ -178,16 +185,37 @@ def extract(folder: Path, party: int, destination: Path) -> None:
     transcript.close()
 
 
-def _messages(rows: IO[str], payloads: IO[bytes], name: str) -> Iterator[Message]:
-    everybody = party_name(EVERYBODY)
-    last = -1
-    for line in rows:
+def _lines(rows: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines and their numbers; none is read further than a row can be long."""
+    lines = iter(partial(rows.readline, LONGEST_ROW), b"")
+    return enumerate(lines, 1)
+
+
+def _read_row(line: bytes, number: int) -> dict[str, Any]:
+    """A row, with all fields of their kinds; raises `ProtocolError` for any other."""
+    try:
         row = json.loads(line)
+        fits = all(type(row[name]) is kind for name, kind in FIELDS.items())
+        fits = fits and 0 <= row["offset"] < LARGEST and 0 <= row["bytes"] < LARGEST
+    except (ValueError, RecursionError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise ProtocolError(f"{ROWS}, line {number}: {line!r:.60} is no row of a recorded message: the file is damaged")
+    return cast(dict[str, Any], row)
+
+
+def _messages(rows: IO[bytes], payloads: IO[bytes], name: str) -> Iterator[Message]:
+    everybody = party_name(EVERYBODY)
+    last, stored = -1, os.fstat(payloads.fileno()).st_size
+    for number, line in _lines(rows):
+        row = _read_row(line, number)
         if name not in (row["from"], row["to"]) and row["to"] != everybody:
             continue
         if row["offset"] == last:  # the same broadcast, to the next recipient
             continue
         last = row["offset"]
+        if last + row["bytes"] > stored:
+            raise ProtocolError(f"{ROWS}, line {number}: its message is not in {PAYLOADS}: the recording is cut off")
         payloads.seek(last)
         data = payloads.read(row["bytes"])
         if hashlib.sha256(data).hexdigest() != row["sha256"]:

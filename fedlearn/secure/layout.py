@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import index
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from fedlearn.protocol import RunPlan
 from fedlearn.strategies.base import LocalUpdate, Output
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
+MOST_LANES = 2**30  # of a segment that others describe
 BOOKKEEPING = ("weight", "loss", "clipped", "excess", "capped")
 
 
@@ -92,7 +94,9 @@ class Layout:
     @lru_cache(maxsize=4)
     def of_plan(plan: RunPlan) -> Layout:
         """What the plan's layout and codec say; asked for in every round, so one object serves a plan and process."""
-        return Layout.from_dict(plan.layout, FixedPoint.from_dict(plan.protection["arguments"]["codec"]))
+        arguments = plan.protection.get("arguments")
+        codec = arguments.get("codec") if isinstance(arguments, Mapping) else None
+        return Layout.from_dict(plan.layout, FixedPoint.from_dict(codec))
 
     def __len__(self) -> int:
         return sum(segment.length for segment in self.segments)
@@ -207,10 +211,16 @@ class Layout:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], codec: FixedPoint) -> Self:
-        """Read what `to_dict` gave. codec: that of all updates."""
-        rows = data["segments"]
+        """Read what `to_dict` gave. codec: that of all updates. Raises `ProtocolError` for what is none."""
+        try:
+            rows = [(str(name), index(n), str(kind), float(bound)) for name, n, kind, bound in data["segments"]]
+            max_weight = index(data["max_weight"])
+        except (KeyError, TypeError, ValueError):
+            raise ProtocolError(f"no layout of a vector: {data!r:.80}; all parties must run one version") from None
+        if not all(0 <= length <= MOST_LANES for _, length, *_ in rows):
+            raise ProtocolError(f"no layout of a vector: segments have 0 to {MOST_LANES:,} lanes, not {data!r:.80}")
         segments = tuple(Segment(name, n, _codec_of(kind, bound, codec), kind) for name, n, kind, bound in rows)
-        return cls(segments, data["max_weight"])
+        return cls(segments, max_weight)
 
 
 def _codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:

@@ -15,6 +15,7 @@ from fedlearn.models.base import Trainable
 from fedlearn.training.loop import Shuffles
 
 State = dict[str, np.ndarray]
+MOST_EPOCHS, MOST_EXAMPLES = 10**6, 2**40  # of local training: what more is asked for, clients refuse
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.optim.rules import mean_towards, square_towards
-from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State, Strategy
+from fedlearn.strategies.base import MOST_EPOCHS, MOST_EXAMPLES, LocalUpdate, Output, RoundContext, State, Strategy
 from fedlearn.training.loop import Shuffles, train_epochs
 
 
@@ -40,8 +40,9 @@ class FedAvg(Strategy):
     local_optimizers: ClassVar[tuple[str, ...]] = ("sgd", "adam")
 
     def __post_init__(self) -> None:
-        for what in ("epochs", "batch_size", "max_weight"):
-            make_whole(self, what, least=1)
+        make_whole(self, "epochs", least=1, most=MOST_EPOCHS)
+        make_whole(self, "batch_size", least=1, most=MOST_EXAMPLES)
+        make_whole(self, "max_weight", least=1, most=MOST_EXAMPLES)
         make_real(self, "lr", above=0, usual="0.1 is a usual start")
         make_real(self, "momentum", least=0, below=1, usual="0.9 is usual, 0 is none")
         make_real(self, "weight_decay", least=0, usual="0 is none")

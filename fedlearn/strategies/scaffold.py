@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Trainable
-from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State, Strategy
+from fedlearn.strategies.base import MOST_EPOCHS, MOST_EXAMPLES, LocalUpdate, Output, RoundContext, State, Strategy
 from fedlearn.training.loop import Shuffles, train_epochs
 
 
@@ -35,8 +35,8 @@ class Scaffold(Strategy):
     max_weight = 1
 
     def __post_init__(self) -> None:
-        make_whole(self, "epochs", least=1)
-        make_whole(self, "batch_size", least=1)
+        make_whole(self, "epochs", least=1, most=MOST_EPOCHS)
+        make_whole(self, "batch_size", least=1, most=MOST_EXAMPLES)
         make_real(self, "lr", above=0, usual="0.1 is a usual start")
         make_real(self, "server_lr", above=0, usual="1.0 is usual")
 

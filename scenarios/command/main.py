@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from fedlearn.errors import BadInput
 from scenarios.command.asking import evaluate, generate, predict
 from scenarios.command.data import app as data_app
-from scenarios.command.ending import failure_of, flush_output
+from scenarios.command.ending import failure_of, flush_output, shown
 from scenarios.command.exchange import export, import_
 from scenarios.command.keys import app as keys_app
 from scenarios.command.options import ABOUT, Options, flag, read_options
@@ -183,7 +183,7 @@ def attack(
         typer.echo(json.dumps([finding.to_dict() for finding in findings]))
         return
     for finding in findings:
-        typer.echo(str(finding))
+        typer.echo("\n".join(map(shown, str(finding).split("\n"))))
 
 
 @app.command()
