@@ -84,7 +84,7 @@ class Paillier(EncryptedSums):
             "insecure_test_key": self.insecure_test_key,
             "keys": self.keys,
         }
-        return (OpenerSpec(KEY_HOLDER, "fedlearn.secure.paillier:KeyHolder", arguments),)
+        return (OpenerSpec(KEY_HOLDER, "fedlearn.secure.paillier:KeyHolder", arguments, asks=self.keys is not None),)
 
 
 @lru_cache(maxsize=4)
