@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from fedlearn import Tensor, nn
+from fedlearn import Tensor, nn, optim
 
 torch = pytest.importorskip("torch")
 
@@ -48,6 +48,7 @@ def compare(ours, theirs, x, tolerance):
 
 LAYERS = [
     ("Linear", (5, 3), {}, (2, 4, 5)),
+    ("Linear", (5, 3, False), {}, (5,)),
     ("Conv2d", (2, 3, 3), {}, (2, 2, 6, 5)),
     ("Conv2d", (2, 3, (3, 2)), {"stride": 2, "padding": (2, 1), "dilation": (1, 2)}, (2, 2, 7, 6)),
     ("Conv2d", (1, 2, 3), {"bias": False, "padding": 1}, (1, 1, 4, 4)),
@@ -80,6 +81,10 @@ LAYERS = [
     ("AdaptiveAvgPool2d", (1,), {}, (2, 3, 5, 7)),
     ("BatchNorm1d", (4,), {"momentum": None}, (5, 4)),
     ("BatchNorm1d", (4,), {}, (0, 4)),
+    ("BatchNorm1d", (4, 0.1, 0.2, True, False), {}, (5, 4)),
+    ("BatchNorm1d", (4,), {"bias": False}, (5, 4)),
+    ("BatchNorm2d", (3,), {"affine": False, "momentum": 0.4}, (4, 3, 2, 5)),
+    ("LayerNorm", (5, 0.1), {}, (2, 5)),
     ("LayerNorm", (np.int64(5),), {}, (0, 5)),
     ("GroupNorm", (2, 4), {}, (3, 4, 5)),
     ("GroupNorm", (2, 4), {"bias": False}, (3, 4, 5)),
@@ -104,6 +109,7 @@ LAYERS = [
     ("PReLU", (), {}, (3, 4)),
     ("PReLU", (4,), {"init": 0.1}, (3, 4, 2)),
     ("Softmin", (), {}, (3, 4)),
+    ("Softmin", (0,), {}, (3, 4)),
     ("Softmax", (), {}, (2, 3, 4)),
     ("LogSoftmax", (), {}, (3, 4)),
     ("GELU", ("tanh",), {}, (3, 4)),
@@ -137,18 +143,28 @@ def test_pooling_of_equal_numbers_gives_the_gradient_to_the_first(dtype, toleran
     compare(*twins("MaxPool2d", (2,), {}, dtype), np.zeros((1, 1, 4, 4), dtype), tolerance)
 
 
+TWO, FLAT, OFFSETS = np.array([[0, 3, 3], [6, 1, 0]]), np.array([0, 3, 3, 6, 1]), np.array([0, 2, 2])
+EMBEDDINGS = [
+    ("Embedding", (7, 2), {}, (TWO,)),
+    ("Embedding", (7, 2, 3), {}, (TWO,)),
+    ("Embedding", (7, 2), {"padding_idx": -1}, (FLAT,)),
+    ("EmbeddingBag", (7, 2), {}, (TWO,)),
+    ("EmbeddingBag", (7, 2), {"mode": "sum"}, (FLAT, OFFSETS)),
+    ("EmbeddingBag", (7, 2), {"mode": "mean", "padding_idx": 3}, (FLAT, OFFSETS)),
+    ("EmbeddingBag", (7, 2), {"include_last_offset": True, "mode": "sum"}, (FLAT, np.array([0, 3, 5]))),
+]
+
+
 @DTYPES
-@pytest.mark.parametrize("mode", ["sum", "mean"])
-def test_embeddings(mode, dtype, tolerance):
-    indices = np.array([[0, 3, 3], [6, 1, 0]])
-    weights = np.random.default_rng(1).standard_normal((2, 2)).astype(dtype)
-    for name, options, call in (("Embedding", {}, lambda y: y.sum(1)), ("EmbeddingBag", {"mode": mode}, lambda y: y)):
-        ours, theirs = twins(name, (7, 2), options, dtype)
-        y, z = call(ours(indices)), call(theirs(torch.tensor(indices)))
-        close(y.numpy(), z, tolerance)
-        y.backward(weights)
-        z.backward(torch.tensor(weights))
-        close(ours.weight.grad.numpy(), theirs.weight.grad, tolerance)
+@pytest.mark.parametrize(("name", "args", "options", "inputs"), EMBEDDINGS, ids=lambda value: str(value)[:30])
+def test_embeddings(name, args, options, inputs, dtype, tolerance):
+    ours, theirs = twins(name, args, options, dtype)
+    y, z = ours(*inputs), theirs(*map(torch.tensor, inputs))
+    close(y.numpy(), z, tolerance)
+    weights = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+    y.backward(weights)
+    z.backward(torch.tensor(weights))
+    close(ours.weight.grad.numpy(), theirs.weight.grad, tolerance)
 
 
 LOGITS = (np.random.default_rng(0).standard_normal((6, 4)) * 3).round(3)
@@ -225,6 +241,62 @@ def test_every_layer_and_loss_stands_beside_pytorchs_under_its_arguments():
             continue
         theirs -= left_out | of_no_name.get(name, set())
         assert set(inspect.signature(kind.__init__).parameters) - {"rng", "args", "options"} == theirs, name
+
+
+COMPARED_ELSEWHERE = {"ModuleDict", "ModuleList", "ParameterList", "Dropout"}  # tests/nn; dropout draws
+
+
+def test_every_argument_of_every_layer_and_loss_has_a_case():
+    from tests.oracle.test_recurrent import ALL
+
+    given = {name: set() for name in nn.__all__}
+    for name, args, options, *_ in [*LAYERS, *EMBEDDINGS, *ALL]:
+        given[name] |= set(inspect.signature(getattr(nn, name)).bind(*args, **options).arguments)
+    for name, options, *_ in LOSSES:
+        given[name] |= {*options, "reduction"}
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for name in set(nn.__all__) - COMPARED_ELSEWHERE:
+        kind = getattr(nn, name)
+        if isinstance(kind, type) and issubclass(kind, nn.Module):
+            named = {p.name for p in inspect.signature(kind).parameters.values() if p.kind not in variable}
+            assert named - given[name] <= {"rng"}, name
+
+
+GIVEN_UP = {
+    "self",
+    "size_average",
+    "reduce",
+}  # by PyTorch; whoever gives a loss its options by name meets no difference
+
+
+def by_position(call):
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(call).parameters.values()
+    return [p.name for p in parameters if p.kind in kinds and p.name not in GIVEN_UP]
+
+
+FACES = [(nn, torch.nn), (nn.functional, torch.nn.functional), (nn.utils, torch.nn.utils), (nn.init, torch.nn.init)]
+FACES += [(optim, torch.optim), (optim.lr_scheduler, torch.optim.lr_scheduler)]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), FACES, ids=lambda face: face.__name__)
+def test_arguments_stand_where_pytorchs_do(ours, theirs):
+    for name in dir(ours):
+        mine, other = getattr(ours, name), getattr(theirs, name, None)
+        if (
+            name.startswith("_")
+            or not callable(mine)
+            or not callable(other)
+            or name in ("EmbeddingBag", "embedding_bag")
+        ):
+            continue
+        try:
+            expected = by_position(other)
+        except ValueError:  # written in C
+            continue
+        if expected:  # some of PyTorch's take anything and look later
+            found = [argument for argument in by_position(mine) if argument != "rng"]
+            assert found == expected[: len(found)], name
 
 
 def test_initial_numbers_have_pytorchs_spread():

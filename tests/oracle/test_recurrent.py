@@ -41,23 +41,30 @@ def run_both(ours, theirs, x, state, tolerance):
         close(p.grad.numpy(), q.grad, tolerance)
 
 
+OPTIONS = [
+    ("LSTM", {}),
+    ("LSTM", {"num_layers": 2, "batch_first": True}),
+    ("LSTM", {"bias": False, "dropout": 0.0}),
+    ("GRU", {}),
+    ("GRU", {"num_layers": 2, "batch_first": True}),
+    ("GRU", {"bias": False, "dropout": 0.0}),
+    ("RNN", {}),
+    ("RNN", {"num_layers": 2, "nonlinearity": "relu"}),
+    ("RNN", {"bias": False, "batch_first": True, "dropout": 0.0}),
+    ("LSTM", {"num_layers": 2, "bidirectional": True}),
+    ("GRU", {"bidirectional": True, "bias": False, "batch_first": True}),
+    ("RNN", {"num_layers": 2, "bidirectional": True}),
+]
+CELLS = [
+    *((name, {}) for name in ("LSTMCell", "GRUCell", "RNNCell")),
+    *((name, {"bias": False}) for name in ("LSTMCell", "GRUCell", "RNNCell")),
+    ("RNNCell", {"nonlinearity": "relu"}),
+]
+ALL = [(name, (3, 5), options) for name, options in [*OPTIONS, *CELLS]]
+
+
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("LSTM", {}),
-        ("LSTM", {"num_layers": 2, "batch_first": True}),
-        ("LSTM", {"bias": False}),
-        ("GRU", {}),
-        ("GRU", {"num_layers": 2, "batch_first": True}),
-        ("GRU", {"bias": False}),
-        ("RNN", {}),
-        ("RNN", {"num_layers": 2, "nonlinearity": "relu"}),
-        ("LSTM", {"num_layers": 2, "bidirectional": True}),
-        ("GRU", {"bidirectional": True, "bias": False, "batch_first": True}),
-        ("RNN", {"num_layers": 2, "bidirectional": True}),
-    ],
-)
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
 @DTYPES
 def test_recurrent_layers(name, options, length, dtype, tolerance):
     ours, theirs = twins(name, (3, 5), options, dtype)
@@ -166,6 +173,15 @@ def test_cells_without_a_batch(name, dtype, tolerance):
         close(a.numpy(), b, tolerance)
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_dropout_between_layers_is_for_training_alone(name):
+    ours, theirs = twins(name, (3, 5), {"num_layers": 2, "dropout": 0.7}, np.float64)
+    x = np.random.default_rng(0).standard_normal((6, 4, 3))
+    dropped = ours(x)[0].numpy()
+    close(ours.eval()(x)[0].numpy(), theirs.eval()(torch.tensor(x))[0], 1e-10)
+    assert not np.allclose(dropped, ours(x)[0].numpy())
+
+
 @pytest.mark.parametrize("plan", [recurrent.KernelPlan(cut=False), recurrent.KernelPlan(cut=True)])
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
 def test_recurrent_layers_cut_into_blocks(name, plan):
@@ -185,9 +201,9 @@ def test_recurrent_layers_cut_into_blocks(name, plan):
 
 
 @DTYPES
-@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell", "RNNCell"])
-def test_cells(name, dtype, tolerance):
-    ours, theirs = twins(name, (3, 5), {}, dtype)
+@pytest.mark.parametrize(("name", "options"), CELLS)
+def test_cells(name, options, dtype, tolerance):
+    ours, theirs = twins(name, (3, 5), options, dtype)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4, 3)).astype(dtype)
     states = [rng.standard_normal((4, 5)).astype(dtype) for _ in range(ours.states)]
