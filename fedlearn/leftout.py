@@ -41,7 +41,7 @@ TENSORS = (
     ),
     Group(
         "`to_sparse`, `coalesce`, `bfloat16`, quantised and named tensors",
-        r"\w*sparse\w*|coalesce|bfloat16|\w*quant\w*|names|rename_?|refine_names",
+        r"(to|is)_sparse\w*|sparse_mask|coalesce|bfloat16|\w*quant\w*|names|rename_?|refine_names",
         "dense arrays of float16 to float64 are all that models here need",
     ),
     Group(

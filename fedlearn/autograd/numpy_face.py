@@ -81,9 +81,8 @@ def _gives_bools(ufunc: np.ufunc) -> bool:
 def _plain(function: Any, args: Any, kwargs: Any, harmless: bool) -> Any:
     """NumPy's own result, on plain arrays."""
     if not harmless and mode.recording and (_wants_gradient(args) or _wants_gradient(kwargs)):
-        name = getattr(function, "__name__", function)
         raise GraphError(
-            f"np.{name} does not record here, and a tensor among its arguments wants a gradient: "
+            f"{_name(function)} does not record here, and a tensor among its arguments wants a gradient: "
             "use an op of fedlearn.autograd.ops, or detach() the tensor"
         )
     outs = kwargs.get("out")
@@ -109,3 +108,10 @@ def _arrays(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _arrays(part) for name, part in value.items()}
     return type(value)(_arrays(part) for part in value) if type(value) in (list, tuple) else value
+
+
+def _name(function: Any) -> str:
+    """As users write it: np.linalg.inv, or the bare name of what is not NumPy's."""
+    name = getattr(function, "__name__", str(function))
+    module = "numpy" if getattr(np, name, None) is function else getattr(function, "__module__", None) or ""
+    return f"np{module.removeprefix('numpy')}.{name}" if module.split(".")[0] == "numpy" else name

@@ -217,10 +217,12 @@ def grad(
     No tensor's `.grad` is touched. Under `create_graph` the results can be differentiated again. An input that
     the output does not depend on raises `GraphError`, or with `allow_unused` has zeros for its gradient.
     """
+    if not isinstance(output, Tensor):
+        raise BadInput(f"grad takes a result, not a {type(output).__name__}: value_and_grad(f) is of a function")
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for x in wanted:
-        if not x.requires_grad:
-            raise GraphError(f"an input of shape {x.shape} wants no gradient: make it with requires_grad=True")
+        if not isinstance(x, Tensor) or not x.requires_grad:
+            raise GraphError(f"an input of shape {np.shape(x)} wants no gradient: make it with requires_grad=True")
     seed = _seed(output, grad_output, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     found = {x._id: g for x, g in pullback(output, seed, wanted, create_graph, retain)}

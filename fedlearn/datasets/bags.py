@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedlearn.checked import real_array
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.tokens import tokenize
-from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.datasets.vocabulary import Vocabulary, listed
 from fedlearn.errors import ShapeError
 
 
@@ -72,11 +73,15 @@ def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:
 def encode_texts(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary) -> Bags:
     """As `encode`, for texts with a label each (n,)."""
     indices, lengths = array("i"), array("q")
-    for text in texts:
+    for text in listed(texts, "texts"):
         row = vocabulary.row(tokenize(text))
         indices.extend(row)
         lengths.append(len(row))
-    return Bags(np.array(indices, np.int32), _offsets(np.array(lengths, np.int64)), labels.astype(np.float32))
+    return Bags(
+        np.array(indices, np.int32),
+        _offsets(np.array(lengths, np.int64)),
+        real_array("labels", labels, 1).astype(np.float32),
+    )
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedlearn.configured import real_number
 from fedlearn.datasets.partitions import numbered
-from fedlearn.errors import BadInput, DataError, ShapeError
+from fedlearn.errors import DataError, ShapeError
 from fedlearn.seeding import stream
 
 HAM, SPAM = 0, 1
@@ -83,8 +84,7 @@ def cut_stratified(strata: np.ndarray, test_fraction: float, rng: np.random.Gene
     Shuffled examples are lined up stratum after stratum, and every (1 / test_fraction)-th goes to the test
     part: no stratum's share is off by more than one example, and strata smaller than that cost it nothing.
     """
-    if not 0.0 < test_fraction < 1.0:
-        raise BadInput(f"test fraction {test_fraction} is outside (0, 1): give for example 0.2")
+    real_number("test fraction", test_fraction, above=0.0, below=1.0, usual="for example 0.2")
     order = rng.permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]
     in_test = np.diff(np.floor(np.arange(len(order) + 1) * test_fraction)) > 0

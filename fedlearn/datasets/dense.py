@@ -85,9 +85,10 @@ class Samples:
         Raises `DataError` for other labels, or features that are not finite numbers.
         """
         try:
-            rows = np.asarray(features, np.float32)
+            with np.errstate(over="ignore"):  # what float32 does not hold is refused below
+                rows = np.asarray(features, np.float32)
             classes = np.asarray(labels)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{name}: features are no numbers ({error}): give an array (n, d)") from None
         rows = np.ascontiguousarray(rows.reshape(len(rows), -1) if rows.ndim else rows[None, None])
         whole = classes.dtype.kind in "iuf" and np.array_equal(classes, np.floor(classes))

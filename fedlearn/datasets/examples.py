@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fedlearn.checked import as_array
 from fedlearn.errors import ShapeError
 
 
@@ -38,6 +39,11 @@ class Arrays:
     targets: np.ndarray
 
     def __post_init__(self) -> None:
+        for name in ("features", "targets"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                object.__setattr__(self, name, as_array(name, getattr(self, name)))
+        if not (self.features.ndim and self.targets.ndim):
+            raise ShapeError("features and targets are single numbers: give arrays (n, ...), one row an example")
         if len(self.features) != len(self.targets):
             raise ShapeError(f"{len(self.features)} examples but {len(self.targets)} targets: give one for each")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedlearn.configured import whole_number
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import Vocabulary
 
 LONGEST = 40  # words of a message that are read
+MOST = 100_000
 
 
 def encode_in_order(corpus: Corpus, vocabulary: Vocabulary, longest: int = LONGEST) -> Arrays:
@@ -17,6 +19,7 @@ def encode_in_order(corpus: Corpus, vocabulary: Vocabulary, longest: int = LONGE
 
     A shorter message has the id `len(vocabulary)`, which is no word's, in front of its words.
     """
+    longest = whole_number("the number of words that are read", longest, least=1, most=MOST)
     rows = np.full((len(corpus), longest), len(vocabulary), np.int64)
     for row, text in zip(rows, corpus.texts, strict=True):
         ids = vocabulary.in_order(tokenize(text))[-longest:]

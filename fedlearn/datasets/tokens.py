@@ -21,6 +21,7 @@ from functools import cache
 from itertools import pairwise
 
 from fedlearn.datasets import unicode14
+from fedlearn.errors import BadInput
 
 VERSION = 2  # of the rules above; another one gives other words
 
@@ -42,6 +43,8 @@ ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
 def tokenize(text: str) -> list[str]:
     """The tokens of `text` in order, in folded case."""
+    if not isinstance(text, str):
+        raise BadInput(f"{text!r:.60} is a {type(text).__name__}, no text: decode bytes, leave out what is missing")
     if text.isascii():
         return PLAIN.findall(text.lower())
     rules = _rules(ASTRAL.search(text) is not None)

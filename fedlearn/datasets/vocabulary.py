@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.configured import whole_number
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput
 
@@ -37,7 +38,7 @@ class Vocabulary(ABC):
 
         Raises `BadInput` for a text where a list of its tokens is meant.
         """
-        return np.array(self.row(_listed(tokens, "tokens")), dtype=np.int32)
+        return np.array(self.row(listed(tokens, "tokens")), dtype=np.int32)
 
     @abstractmethod
     def row(self, tokens: Iterable[str]) -> list[int]:
@@ -54,6 +55,8 @@ class Vocabulary(ABC):
 
 def bucket(token: str, buckets: int) -> int:
     """BLAKE2b (RFC 7693, 8-byte digest, little-endian) of the token's UTF-8 bytes, modulo `buckets`."""
+    if not isinstance(token, str):
+        raise BadInput(f"token {token!r:.60} is a {type(token).__name__}: give words, as from tokenize(text)")
     digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") % buckets
 
@@ -78,9 +81,9 @@ class HashedVocabulary(Vocabulary):
     """Every word has a row, found by hashing; words that share a bucket share the row."""
 
     def __init__(self, buckets: int = 2**14):
+        self.buckets = buckets = whole_number("the number of hash buckets", buckets)
         if not 1 <= buckets <= MAX_SIZE:
             raise BadInput(f"{buckets} hash buckets: give from 1 to {MAX_SIZE}")
-        self.buckets = buckets
         self._bucket_of = _Buckets(buckets)
 
     @classmethod
@@ -94,10 +97,10 @@ class HashedVocabulary(Vocabulary):
         return self.buckets
 
     def row(self, tokens: Iterable[str]) -> list[int]:
-        return sorted(set(map(self._bucket_of.__getitem__, tokens)))
+        return sorted(set(map(self._bucket_of.__getitem__, listed(tokens, "tokens"))))
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array([bucket(token, self.buckets) for token in tokens], dtype=np.int32)
+        return np.array([bucket(token, self.buckets) for token in listed(tokens, "tokens")], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "hashed", "buckets": self.buckets}
@@ -107,7 +110,7 @@ class ExplicitVocabulary(Vocabulary):
     """A public list of words, each as `tokenize` gives it; others are dropped."""
 
     def __init__(self, words: Iterable[str]):
-        self.words = tuple(_listed(words, "words"))
+        self.words = tuple(listed(words, "words"))
         self._ids = {word: index for index, word in enumerate(self.words)}
         if not 1 <= len(self.words) <= MAX_SIZE:
             raise BadInput(f"vocabulary of {len(self.words)} words: give from 1 to {MAX_SIZE}")
@@ -140,9 +143,8 @@ class ExplicitVocabulary(Vocabulary):
 
         Commonest first; words in equally many texts stand in alphabetical order.
         """
-        if size < 1:
-            raise BadInput(f"vocabulary of {size} words: give at least 1")
-        counts = Counter(word for text in _listed(texts, "texts") for word in set(tokenize(text)))
+        size = whole_number("the number of words", size, least=1)
+        counts = Counter(word for text in listed(texts, "texts") for word in set(tokenize(text)))
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(ranked[:size])
 
@@ -156,19 +158,19 @@ class ExplicitVocabulary(Vocabulary):
         return self.words[index]
 
     def row(self, tokens: Iterable[str]) -> list[int]:
-        return sorted({self._ids[t] for t in tokens if t in self._ids})
+        return sorted({self._ids[t] for t in listed(tokens, "tokens") if t in self._ids})
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array([self._ids[t] for t in tokens if t in self._ids], dtype=np.int32)
+        return np.array([self._ids[t] for t in listed(tokens, "tokens") if t in self._ids], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "explicit", "words": list(self.words)}
 
 
-def _listed(strings: Iterable[str], what: str) -> Iterable[str]:
-    """The strings; raises `BadInput` for a single one, whose characters would be taken for them."""
-    if isinstance(strings, str | bytes):
-        raise BadInput(f"{strings[:40]!r} where a list of {what} is meant: give a list, as from tokenize(text)")
+def listed(strings: Iterable[str], what: str) -> Iterable[str]:
+    """The strings; raises `BadInput` for a single one, whose characters would be taken for them, and for no list."""
+    if isinstance(strings, str | bytes) or not isinstance(strings, Iterable):
+        raise BadInput(f"{strings!r:.40} where a list of {what} is meant: give a list, as from tokenize(text)")
     return strings
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor, no_grad
 from fedlearn.autograd.memory import keep_freed
+from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
@@ -37,8 +38,7 @@ class CharModel(Model):
         *,
         rng: np.random.Generator | None = None,
     ):
-        if vocabulary < 1:
-            raise BadInput(f"vocabulary is {vocabulary}, at least 1 character is needed")
+        vocabulary = whole_number("the number of characters", vocabulary, least=1)
         width = hidden if embedding is None else embedding
         self.embedding = nn.Embedding(vocabulary, width, rng=rng)
         self.recurrent = self.layer(width, hidden, layers, dropout=dropout, rng=rng)

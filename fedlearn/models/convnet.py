@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor
+from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
@@ -23,8 +24,7 @@ class ConvNet(Model):
     width = 8
 
     def __init__(self, side: int = 8, classes: int = 10, channels: int = 8, *, rng: np.random.Generator | None = None):
-        if side < 4:
-            raise BadInput(f"images of {side} x {side} cannot be halved twice: the side is at least 4")
+        side = whole_number("the side of the images, which are halved twice,", side, least=4)
         self.side = side
         self.body = nn.Sequential(
             nn.Conv2d(1, channels, 3, padding=1, rng=rng),

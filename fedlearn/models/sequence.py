@@ -33,8 +33,8 @@ class SequenceClassifier(Model):
         *,
         rng: np.random.Generator | None = None,
     ):
-        if cell not in LAYERS:
-            raise BadInput(f"unknown recurrent cell {cell!r}: choose one of {', '.join(LAYERS)}")
+        if not isinstance(cell, str) or cell not in LAYERS:
+            raise BadInput(f"unknown recurrent cell {cell!r:.80}: choose one of {', '.join(LAYERS)}")
         self.embedding = nn.Embedding(vocabulary, embedding, rng=rng)
         self.recurrent = LAYERS[cell](embedding, hidden, rng=rng)
         self.head = nn.Linear(hidden, classes, rng=rng)

@@ -9,8 +9,8 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor
 from fedlearn.autograd.fused import bce_with_logits
+from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Words
 
@@ -28,8 +28,7 @@ class SpamClassifier(Model):
     width = 1
 
     def __init__(self, vocabulary: int, dim: int = 1, *, rng: np.random.Generator | None = None):
-        if dim < 1:
-            raise BadInput(f"dim is {dim}, at least 1 is needed: 1 is one weight a word")
+        dim = whole_number("dim, where 1 is one weight a word,", dim, least=1)
         self.dim = dim
         if dim == 1:
             self.words = nn.EmbeddingBag(vocabulary, 1, mode="sum", rng=rng)

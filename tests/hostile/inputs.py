@@ -98,6 +98,7 @@ ODD_ARGUMENTS = [
     0,
     1.5,
     2**70,
+    2**2100,
     "word",
     b"bytes",
     [],

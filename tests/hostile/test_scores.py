@@ -139,7 +139,7 @@ def oracle(name: str, given: dict[str, Any]) -> np.ndarray | None:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return numbers(ORACLES[name](**given))
-    except (ValueError, IndexError, TypeError, ZeroDivisionError):
+    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError):
         return None
 
 

@@ -63,7 +63,7 @@ def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf, 
     """A number from `low` to `high`, both allowed; finite, unless it need not be."""
     try:
         number = float(value) if not isinstance(value, str) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (low <= number <= high) or (finite and math.isinf(number)):
         limits = [f"{low:g} or more"] * (low > -math.inf) + [f"{high:g} or less"] * (high < math.inf)
