@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Self
 
@@ -90,7 +91,7 @@ class Samples:
             classes = np.asarray(labels)
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{name}: features are no numbers ({error}): give an array (n, d)") from None
-        rows = np.ascontiguousarray(rows.reshape(len(rows), -1) if rows.ndim else rows[None, None])
+        rows = np.ascontiguousarray(rows.reshape(len(rows), prod(rows.shape[1:])) if rows.ndim else rows[None, None])
         whole = classes.dtype.kind in "iuf" and np.array_equal(classes, np.floor(classes))
         if not whole or classes.shape != (len(rows),) or not len(rows) or classes.min() < 0:
             raise DataError(f"{name}: {len(rows)} rows, labels {classes.shape}: give each row a whole number from 0")
