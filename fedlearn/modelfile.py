@@ -8,6 +8,7 @@ model.safetensors, is that of the weights. Nothing in either file is run or unpi
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +79,20 @@ def description_of(about: Described) -> bytes:
     return described(about.scenario, about.model, words, about.classes, about.scale, about.trained)
 
 
-def write_model(about: Described, folder: Path) -> None:
-    """Write both files of a model into a folder, the weights last."""
+def write_model(about: Described, folder: str | Path) -> None:
+    """Write both files of a model into a new folder; raises `BadInput` where there is one, or it cannot be written."""
     from safetensors.numpy import save
 
-    write_atomic(folder / DESCRIPTION, description_of(about))
-    write_atomic(folder / WEIGHTS, save(about.model.state_dict()))
+    path = Path(folder).expanduser()
+    try:
+        path.mkdir(parents=True)
+        write_atomic(path / DESCRIPTION, description_of(about))
+        write_atomic(path / WEIGHTS, save(about.model.state_dict()))
+    except FileExistsError:
+        raise BadInput(f"{folder} exists: give another folder") from None
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)
+        raise BadInput(f"cannot write {folder} ({error.strerror}): give another folder") from None
 
 
 def read_model(run: str | Path) -> Described:

@@ -31,6 +31,7 @@ class Trained:
         self.about = about
         self.model = about.model
         self.classes = about.classes
+        self.vocabulary = about.vocabulary
         self.scenario = about.scenario
 
     def __repr__(self) -> str:
@@ -144,7 +145,7 @@ class Trained:
 
     def _arrays(self, inputs: Any) -> tuple[np.ndarray, ...]:
         """What goes into the model."""
-        reads, vocabulary = self.model.reads, self.about.vocabulary
+        reads, vocabulary = self.model.reads, self.vocabulary
         if reads is Features:
             return (inputs,)
         if vocabulary is None or reads not in (Words, Sequences):

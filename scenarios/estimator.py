@@ -129,13 +129,9 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
         return self.trained_.explain(text)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model into a folder, new or empty, for `fedlearn.load` and `fedlearn predict --run FOLDER`."""
+        """Write the model into a new folder, for `fedlearn.load` and `fedlearn predict --run FOLDER`."""
         check_is_fitted(self)
-        path = Path(folder).expanduser()
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BadInput(f"{folder} is not empty: give a new folder")
-        path.mkdir(parents=True, exist_ok=True)
-        write_model(self.trained_.about, path)
+        write_model(self.trained_.about, folder)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

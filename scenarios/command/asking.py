@@ -33,7 +33,9 @@ def predict(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts; without any, standard input has one a line.")
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A text a line, instead.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A text a line, or mail: a message, mbox, folder.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Which words spoke most for it.")] = False,
     trusted: Trust = None,
     as_json: Json = False,
@@ -41,10 +43,11 @@ def predict(
     """What a trained model says of texts, or of rows of numbers: the class and how probable it is, a line each."""
     if texts and file is not None:
         raise BadInput(f"texts and --file {file}: give one of the two")
+    from fedlearn.datasets.files import read_texts
     from fedlearn.models.kinds import Features
 
     trained = loaded(run, trusted)
-    asked = [_text(text) for text in texts] if texts else _lines(file)
+    asked = [_text(text) for text in texts] if texts else read_texts("-" if file is None else str(file))
     odds = trained.predict_proba(_rows(asked) if trained.model.reads is Features else asked)
     lines = []
     for text, row in zip(asked, odds, strict=True):
@@ -104,17 +107,6 @@ def _text(argument: str) -> str:
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _lines(file: Path | None) -> list[str]:
-    from fedlearn.datasets.files.encoding import decoded
-    from fedlearn.datasets.files.opening import opened
-
-    source = opened("-" if file is None else str(file))
-    if source.members is not None:
-        raise BadInput(f"{source.name} holds several files: give one with a text a line")
-    text = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").removesuffix("\n")
-    return text.split("\n") if text else []
-
-
 def _rows(lines: list[str]) -> np.ndarray:
     """Numbers, with commas, semicolons or blanks between them; float64 (n, d)."""
     import numpy as np
@@ -136,5 +128,7 @@ def _words(explained: list[tuple[str, float]], number: int) -> list[str]:
 
 
 def _told(answer: dict[str, Any]) -> str:
+    """In a line; of a text of many lines, as mail is, the first: its subject."""
     words = f"\t({', '.join(answer['words'])})" if answer.get("words") else ""
-    return f"{shown(answer['label'])}\t{answer['probability']:.3f}\t{shown(' '.join(answer['text'].split()))}{words}"
+    first = answer["text"].strip().partition("\n")[0]
+    return f"{shown(answer['label'])}\t{answer['probability']:.3f}\t{shown(' '.join(first.split()))}{words}"

@@ -16,6 +16,8 @@ from fedlearn.trained import Trained
 from scenarios.command.ending import shown
 from scenarios.command.reading import SPAM_OR_HAM
 
+USERS = 20  # users shown, each with a line
+
 
 def data_for(trained: Trained, data: str, how: Reading) -> Corpus | Samples | Script:
     """The data of this name or path, of the kind that the model reads, with its classes in their order."""
@@ -49,8 +51,12 @@ def tables(found: Mapping[str, Any]) -> Iterator[str]:
     if "users" in found:
         yield ""
         heads = [name for name in figures if name != "loss"]
-        rows = [[user, *(_shown(of[name]) for name in heads)] for user, of in found["users"].items()]
-        yield from _table([["user", *heads], *rows])
+        users = list(found["users"].items())
+        if len(users) > USERS:
+            users = sorted(users, key=lambda pair: pair[1]["accuracy"])[:USERS]
+        yield from _table([["user", *heads], *([user, *(_shown(of[name]) for name in heads)] for user, of in users)])
+        if len(found["users"]) > USERS:
+            yield f"and {len(found['users']) - USERS:,} users with no lower accuracy; --json has all"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

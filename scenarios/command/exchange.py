@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from fedlearn.errors import BadInput
 from scenarios.command.asking import Run, Trust, loaded
 
 
@@ -40,9 +39,5 @@ def import_(
 
     trained = loaded(like, trusted)
     take_state(trained.model, read_state(state.expanduser()), state)
-    try:
-        out.expanduser().mkdir(parents=True)
-    except FileExistsError:
-        raise BadInput(f"{out} exists: choose another folder with --out") from None
-    write_model(trained.about, out.expanduser())
+    write_model(trained.about, out)
     typer.echo(f"{out}: {type(trained.model).__name__} of {trained.model.vector.size:,} weights")

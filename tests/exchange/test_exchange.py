@@ -100,9 +100,12 @@ def test_a_model_of_ones_own_has_no_graph_of_ours():
 def test_weights_go_out_and_come_in(name, form, tmp_path):
     if form == "torch":
         pytest.importorskip("torch", reason="pip install 'fedlearn[torch]'")
-    model, path = built(name), tmp_path / {"npz": "m.npz", "torch": "m.pt", "safetensors": "model.safetensors"}[form]
+    model, path = (
+        built(name),
+        tmp_path / {"npz": "m.npz", "torch": "m.pt", "safetensors": "new/model.safetensors"}[form],
+    )
     if form == "safetensors":
-        write_model(about(model), tmp_path)
+        write_model(about(model), tmp_path / "new")
     else:
         export(about(model), form, path)
     other = MODELS[name][0](np.random.default_rng(9))
@@ -140,6 +143,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     assert np.array_equal(model.vector, before)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_files_that_are_no_weights_are_refused(tmp_path, monkeypatch):
     whole = npz_of(a=np.zeros(9))
     pickled = npz_of(a=np.array([{}], object))

@@ -62,15 +62,24 @@ def a_model() -> Described:
     return Described("spam", SpamClassifier(8), ("ham", "spam"), HashedVocabulary(8), "", None)
 
 
+def a_model_folder() -> Path:
+    folder = Path(_folder().name, "model")
+    if not folder.exists():
+        write_model(a_model(), folder)
+    return folder
+
+
 def model_file(name: str) -> list[bytes]:
-    write_model(a_model(), Path(_folder().name))
-    return [Path(_folder().name, name).read_bytes()]
+    return [(a_model_folder() / name).read_bytes()]
 
 
 def reads_a_model_with(name: str) -> Callable[[bytes], object]:
     def read(data: bytes) -> object:
-        write_model(a_model(), Path(_folder().name))
-        return read_model(_written(name, data).parent)
+        whole = (a_model_folder() / name).read_bytes()
+        try:
+            return read_model(_written(f"model/{name}", data).parent)
+        finally:
+            _written(f"model/{name}", whole)
 
     return read
 

@@ -174,7 +174,21 @@ def test_no_text_is_no_answer_and_a_folder_is_no_text(folder, tmp_path, capsys):
     assert command("predict", "--run", folder, "--file", tmp_path / "empty") == 0
     assert capsys.readouterr().out == ""
     assert command("predict", "--run", folder, "--file", folder) == 2
-    assert "holds several files" in capsys.readouterr().err
+    assert "holds files that are no mail" in capsys.readouterr().err
+
+
+def test_mail_is_asked_about_as_mail(folder, tmp_path, capsys):
+    mail = "From: a@b.example\nTo: c@d.example\nSubject: =?utf-8?q?win_a_prize?=\n\nclaim your cash now\n"
+    letter = mail.replace("=?utf-8?q?win_a_prize?=", "tomorrow").replace("claim your cash now", "see you at nine")
+    for name, text in {"new/1.eml": mail, "new/2.eml": letter}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "box").write_text("".join(f"From a@b Fri Nov  6 09:00:00 2026\n{text}\n" for text in (mail, letter)))
+    for place, answers in {"new/1.eml": 1, "new": 2, "box": 2}.items():
+        assert command("predict", "--run", folder, "--file", tmp_path / place) == 0
+        said = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        assert [line[2] for line in said] == ["win a prize", "tomorrow"][:answers]
+        assert [line[0] for line in said] == ["spam", "ham"][:answers]
 
 
 def test_a_text_where_a_list_is_meant_is_refused(folder):

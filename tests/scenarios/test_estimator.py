@@ -120,7 +120,7 @@ def test_what_was_learned_is_saved_for_the_command(fitted, tmp_path, capsys):
     assert command("predict", "--run", str(tmp_path / "mine"), "win a prize now") == 0
     assert capsys.readouterr().out.startswith("spam")
     assert np.array_equal(fedlearn.load(tmp_path / "mine").logits(TEXTS)[:, 1], fitted.decision_function(TEXTS))
-    with pytest.raises(BadInput, match="is not empty"):
+    with pytest.raises(BadInput, match="exists: give another folder"):
         fitted.save(tmp_path / "mine")
 
 

@@ -71,6 +71,15 @@ def test_people_see_tables_and_are_told_what_the_model_has_seen(folder, capsys):
     assert "note: the model was trained on a part of sample" in shown.err
 
 
+def test_of_many_users_those_are_shown_who_are_served_worst(folder, tmp_path, capsys):
+    rows = [f"spam,{'win a prize' if i % 2 else 'see you'} {i},u{i}" for i in range(50)] + ["ham,see you,u0"]
+    (tmp_path / "many.csv").write_text("label,text,user\n" + "\n".join(rows))
+    assert command("evaluate", "--run", folder, "--data", str(tmp_path / "many.csv")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "and 30 users with no lower accuracy; --json has all"
+    assert [line.split()[2] for line in lines[-21:-2]] == ["0.0000"] * 19
+
+
 def test_numbers_are_judged_as_they_stand_in_a_file(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, first in (("mine.csv", 0), ("exam.csv", 1)):

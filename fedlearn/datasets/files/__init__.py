@@ -15,7 +15,7 @@ from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.errors import DataError
 
-__all__ = ["Reading", "messages_of", "read_messages"]
+__all__ = ["Reading", "messages_of", "read_messages", "read_texts"]
 
 
 def read_messages(path: str, how: Reading | None = None) -> Corpus:
@@ -26,6 +26,24 @@ def read_messages(path: str, how: Reading | None = None) -> Corpus:
     """
     source = opened(path)
     return messages_of(source, f"file {source.name}", how)
+
+
+def read_texts(path: str) -> list[str]:
+    """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
+
+    - is standard input. Raises `DataError` for what holds no text.
+    """
+    source = opened(path)
+    members = (("", source.data),) if source.members is None else source.members
+    boxes = [(data, mailboxes.is_mbox(data)) for _, data in members if mailboxes.is_mbox(data) or mail.is_mail(data)]
+    if len(boxes) == len(members):
+        losses = mail.Losses()
+        messages = [one for data, boxed in boxes for one in (mailboxes.mbox_messages(data) if boxed else [data])]
+        return [mail.read_mail(message, losses).text for message in messages]
+    if source.members is not None:
+        raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")
+    text = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").removesuffix("\n")
+    return text.split("\n") if text else []
 
 
 def messages_of(source: Source, origin: str, how: Reading | None = None) -> Corpus:
