@@ -81,9 +81,13 @@ def _overwrite(target: Any, index: Any, value: Any) -> None:
             "a computed tensor cannot be written to unrecorded: its history would not explain it; detach() it"
         )
     try:
-        target._data[index] = value
+        whole = target._data.dtype.kind not in "iu" or np.isfinite(value).all()
+        if whole:
+            target._data[index] = value
     except (ValueError, IndexError, TypeError) as error:
         raise ShapeError(f"{np.shape(value)} does not go into {target._data.shape}[{index}]: {error}") from error
+    if not whole:
+        raise BadInput(f"nan or infinity is written into a {target._data.dtype} tensor: it holds whole numbers")
     watch.announce(target, next_id())
 
 

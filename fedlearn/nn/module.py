@@ -168,6 +168,8 @@ class Module:
         Returns which names are missing and which are unknown. Raises `ShapeError`, having written nothing, where a
         shape differs or, if `strict`, where a name is missing or unknown.
         """
+        if not isinstance(state, Mapping):
+            raise BadInput(f"a state dict is {state!r:.60}: give arrays by name, as state_dict() returns them")
         own = dict(self._named_state())
         arrays = {name: _as_numbers(value, name) for name, value in state.items() if name in own}
         keys = IncompatibleKeys([n for n in own if n not in state], [n for n in state if n not in own])
@@ -179,6 +181,9 @@ class Module:
         if strict:
             wrong += [f"{name} {own[name].shape} is missing" for name in keys.missing_keys]
             wrong += [f"{name} is unknown" for name in keys.unexpected_keys]
+        for name, array in arrays.items():
+            if own[name].dtype.kind in "iu" and not np.isfinite(array).all():
+                raise BadInput(f"{name} holds nan or infinity: it is of whole numbers")
         if wrong:
             raise ShapeError(f"the state dict is of another model than this {type(self).__name__}: {'; '.join(wrong)}")
         for name, array in arrays.items():

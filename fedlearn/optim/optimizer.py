@@ -19,8 +19,9 @@ from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import real
+from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.nn.parameter import Parameter, consecutive, flatten
+from fedlearn.optim.states import reading
 
 Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "lr"
 State = dict[str, np.ndarray]  # what the rule remembers of its parameters, by name
@@ -158,24 +159,45 @@ class Optimizer(ABC):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what another optimizer of this kind, over parameters of the same shapes, remembered."""
-        members = self._members()
-        sizes = [len(group["params"]) for group in state_dict["param_groups"]]
+        """Take over what another optimizer of this kind, over parameters of the same shapes, remembered.
+
+        Raises `ShapeError` or `BadInput` for another state, having changed nothing.
+        """
+        with reading(self):
+            groups = self._groups_of(state_dict["param_groups"])
+            state = self._memories_of(state_dict["state"])
+        self.state = state
+        self._runs = [[] for _ in self.param_groups]
+        for group, given in zip(self.param_groups, groups, strict=True):
+            group.update(given)
+
+    def _groups_of(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The options of each group, checked."""
+        sizes = [len(group["params"]) for group in saved]
         if sizes != [len(group["params"]) for group in self.param_groups]:
-            raise ShapeError(f"the optimizer state is for groups of {sizes} parameters, not of these {len(members)}")
+            count = len(self._members())
+            raise ShapeError(f"the optimizer state is for groups of {sizes} parameters, not of these {count}")
+        groups = []
+        for group, given in zip(self.param_groups, saved, strict=True):
+            options = {name: given[name] for name in self.defaults if name in given}
+            checked = {**group, **options}
+            self.check(checked)
+            if "initial_lr" in given:
+                options["initial_lr"] = checked["initial_lr"] = real(given["initial_lr"], "initial_lr", 0)
+            groups.append({name: checked[name] for name in options})
+        return groups
+
+    def _memories_of(self, saved: Mapping[Any, Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
+        """What is remembered of each parameter."""
+        members = self._members()
         loaded: dict[Tensor, dict[str, Any]] = {}
-        for i, memory in state_dict["state"].items():
+        for i, memory in saved.items():
             p = members[int(i)]
             loaded[p] = {
                 n: _loaded(n, value, p) for n, value in memory.items() if n != "mu_product" and value is not None
             }
             loaded[p].setdefault("step", 1)
-        self.state = loaded
-        self._runs = [[] for _ in self.param_groups]
-        for group, given in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            kept = {*self.defaults, "initial_lr"} & set(given)
-            group.update({name: given[name] for name in kept})
-            self.check(group)
+        return loaded
 
     def _members(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -234,7 +256,7 @@ def _copy(value: Any) -> Any:
 
 def _loaded(name: str, value: Any, p: Tensor) -> Any:
     if name == "step":
-        return int(value)
+        return whole(int(value), "step", 0)
     array = np.asarray(value).astype(p.dtype)
     if array.shape != p.shape:
         raise ShapeError(

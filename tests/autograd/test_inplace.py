@@ -312,3 +312,12 @@ def test_backward_keeps_no_gradient_that_it_was_given():
         array[...], g[...] = 9.0, 9.0
         assert x.grad.numpy().tolist() == [2, 2]
         assert x.grad is not g
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_number_does_not_go_into_whole_numbers():
+    for value in (np.nan, [1.0, np.inf, 2.0], np.full(3, np.nan), "a", None):
+        t = Tensor(np.array([1, 2, 3]))
+        with pytest.raises(BadInput):
+            t[...] = value
+        assert t.tolist() == [1, 2, 3]

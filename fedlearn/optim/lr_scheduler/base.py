@@ -13,6 +13,7 @@ from typing import Any
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import whole
 from fedlearn.optim.optimizer import Optimizer
+from fedlearn.optim.states import rates, reading
 
 
 class LRScheduler(ABC):
@@ -60,13 +61,17 @@ class LRScheduler(ABC):
         return {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch, "_last_lr": list(self._last_lr)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        base_lrs = list(state_dict["base_lrs"])
-        if len(base_lrs) != len(self.base_lrs):
-            raise ShapeError(f"the schedule's state is for {len(base_lrs)} groups, not for {len(self.base_lrs)}")
+        """Go on where another schedule of this kind was; `BadInput` for another state, having changed nothing."""
+        count = len(self.base_lrs)
+        with reading(self):
+            if len(state_dict["base_lrs"]) != count:
+                raise ShapeError(f"the schedule's state is for {len(state_dict['base_lrs'])} groups, not for {count}")
+            base_lrs = rates(state_dict["base_lrs"], count)
+            last_epoch = whole(state_dict["last_epoch"], "last_epoch", 0)
+            last = rates(state_dict["_last_lr"], count) if "_last_lr" in state_dict else None
         untouched = [group["lr"] for group in self.optimizer.param_groups] == self._last_lr
-        self.base_lrs = base_lrs
-        self.last_epoch = whole(state_dict["last_epoch"], "last_epoch", 0)
-        self._last_lr = list(state_dict.get("_last_lr", self.rates(self.last_epoch)))
+        self.base_lrs, self.last_epoch = base_lrs, last_epoch
+        self._last_lr = self.rates(last_epoch) if last is None else last
         if untouched:  # an optimizer that is as new as this schedule was: its rates go on as well
             for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
                 group["lr"] = rate

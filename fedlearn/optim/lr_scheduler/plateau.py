@@ -9,6 +9,7 @@ from typing import Any
 from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.optim.optimizer import Optimizer
+from fedlearn.optim.states import rates, reading
 
 
 class ReduceLROnPlateau:
@@ -75,10 +76,27 @@ class ReduceLROnPlateau:
         return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        unknown = set(state_dict) - set(vars(self)) | ({"optimizer"} & set(state_dict))
-        if unknown:
-            raise BadInput(f"not the state of a ReduceLROnPlateau: it has {', '.join(sorted(map(str, unknown)))}")
-        vars(self).update(state_dict)
+        """Go on where another was; `BadInput` for another state, having changed nothing."""
+        with reading(self):
+            unknown = set(state_dict) - set(self.state_dict())
+            if unknown:
+                raise BadInput(f"not the state of a ReduceLROnPlateau: it has {', '.join(sorted(map(str, unknown)))}")
+            loaded = {name: self._loaded(name, value) for name, value in state_dict.items()}
+        vars(self).update(loaded)
+
+    def _loaded(self, name: str, value: Any) -> Any:
+        """One entry of a state, of the kind that stands there now."""
+        now = vars(self)[name]
+        if isinstance(now, list):
+            return rates(value, len(now))
+        if isinstance(now, str):
+            choices = ("min", "max") if name == "mode" else ("rel", "abs")
+            if value not in choices:
+                raise ValueError(f"{name} is {value!r:.60}")
+            return value
+        if isinstance(now, int):
+            return whole(value, name, 0)
+        return real(value, name, finite=False)
 
     def _is_better(self, current: float) -> bool:
         sign = 1 if self.mode == "min" else -1
