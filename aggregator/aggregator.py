@@ -26,6 +26,7 @@ from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.secure.base import Protection
+from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
 from fedlearn.training.flat import frozen_weights
 
@@ -55,6 +56,8 @@ class Aggregator:
                 (`KernelPlan.choose`); decided once, and kept in the folder for sessions that go on with the run
     deadline    seconds that an opener is waited for, in real time (default: twenty times its longest answer so far, a
                 minute at least); a pool of processes has a deadline of its own
+    pki         clients' keys that were agreed outside of the aggregator, or their folder: key holder and trustees open
+                nothing of others. The clients' own check is their pool's (`clients.Policy`)
 
     Anything else is refused as `BadInput`, with what was expected.
     """
@@ -76,6 +79,7 @@ class Aggregator:
         stack: str = "auto",
         kernels: str = "numpy",
         deadline: float | None = None,
+        pki: Pki | str | Path | None = None,
     ):
         given.check_evaluate(evaluate)
         self.model = given.as_model(model)
@@ -92,6 +96,7 @@ class Aggregator:
         self.stack = stack
         self.kernels = kernels
         self.deadline = None if deadline is None else real_number("deadline", deadline, above=0, usual="60")
+        self.pki = given.as_pki(pki, self.protection)
         self.folder = given.as_folder(folder, self._configuration())
 
     def _configuration(self) -> dict[str, Any]:
@@ -123,7 +128,7 @@ class Aggregator:
         session = Session(
             pool, self.model, self.strategy, self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
-            stack=self.stack, kernels=kernels, deadline=self.deadline,
+            stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
         with self._resumable(), opened as transcript, closing(session):

@@ -17,6 +17,7 @@ from fedlearn.protocol import Pool
 from fedlearn.registry import find
 from fedlearn.secure import PROTECTIONS, Paillier
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
+from fedlearn.secure.pki import Pki
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.base import Strategy
 
@@ -55,6 +56,21 @@ def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends) -> Protectio
     if not isinstance(given, Protection):
         raise _refused("protection", given, "a protection, as Plain() or Paillier(), or its name, as 'masks:20'")
     return given
+
+
+def as_pki(given: Any, protection: Protection) -> Pki | None:
+    """given: clients' keys, their folder, or None for those that clients bring."""
+    if given is None:
+        return None
+    if not isinstance(given, Pki | str | PathLike):
+        raise _refused("pki", given, "Pki(folder), or the path of a folder that fedlearn keys pki made")
+    if not protection.has_roster:
+        raise BadInput(
+            f"pki has no effect under protection {protection.name}, where clients sign nothing: leave it out"
+        )
+    pki = given if isinstance(given, Pki) else Pki(Path(given))
+    pki.check_folder()
+    return pki
 
 
 def as_sampler(given: Any) -> Sampler:

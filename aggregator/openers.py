@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,6 +31,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.registry import find
 from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
+from fedlearn.secure.pki import Pki
 from fedlearn.secure.signed import check_signed
 from fedlearn.travel import packed, unpacked
 
@@ -44,13 +46,19 @@ class Openers:
 
     memory: a folder in which each keeps what it opened, for sessions that go on with the run; None where there will be
     none. deadline: how long an answer is waited for. An opener that ends, or is silent for so long while its answer is
-    needed, is gone; whether the others can do without it is for the protection to say.
+    needed, is gone; whether the others can do without it is for the protection to say. pki: what they check the plan's
+    roster of clients with.
 
     gone: by party, why. absent: by name, who gave no answer in this round, and why; emptied by who begins one
     """
 
     def __init__(
-        self, protection: Protection, session: bytes, memory: Path | None = None, deadline: float | None = None
+        self,
+        protection: Protection,
+        session: bytes,
+        memory: Path | None = None,
+        deadline: float | None = None,
+        pki: Pki | None = None,
     ):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
         self._deadline = Deadline(deadline)
@@ -69,7 +77,7 @@ class Openers:
             for spec in protection.openers(vault):
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
-                self._processes[spec.party] = _OpenerProcess(spec, session, memory, self._arrived)
+                self._processes[spec.party] = _OpenerProcess(replace(spec, pki=pki), session, memory, self._arrived)
         except BaseException:
             self.close()
             raise
@@ -247,12 +255,13 @@ def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | N
         say(Step(0), OpenerKey(opener.public_key()))
         plan = Message.from_bytes(connection.recv_bytes()).expect(RunPlan, session=session, sender=AGGREGATOR)
         opener.join(plan)
+        objection = _objection(spec, plan)
         while True:
             message = Message.from_bytes(connection.recv_bytes())
             if isinstance(message.body, Update):
                 _note(opener, plan, message)
             else:
-                say(message.step, _answer(opener, spec.party, plan, message))
+                say(message.step, _answer(opener, spec.party, plan, message, objection))
 
 
 def _note(opener: Opener, plan: RunPlan, message: Message) -> None:
@@ -263,9 +272,21 @@ def _note(opener: Opener, plan: RunPlan, message: Message) -> None:
         opener.complain(str(error))
 
 
-def _answer(opener: Opener, party: int, plan: RunPlan, message: Message) -> Opened | Refusal:
+def _objection(spec: OpenerSpec, plan: RunPlan) -> str:
+    """Why nothing is opened under this plan; "" where its clients are those that are known."""
+    try:
+        if spec.pki is not None:
+            spec.pki.check(plan.roster)
+    except ProtocolError as error:
+        return str(error)
+    return ""
+
+
+def _answer(opener: Opener, party: int, plan: RunPlan, message: Message, objection: str) -> Opened | Refusal:
     try:
         request = message.expect(OpenRequest, session=plan.session, sender=AGGREGATOR)
+        if objection:
+            raise OpeningRefused(objection)
         if plan.keys.get(party) != opener.public_key():
             raise OpeningRefused("the run plan names another key than this opener's")
         return Opened(opener.open(message.step, request.payload))

@@ -34,6 +34,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import RoundContext, Strategy
 from fedlearn.training.flat import check_stack
 from fedlearn.travel import description
@@ -63,6 +64,7 @@ class Session:
         stack: str = "auto",
         kernels: KernelPlan | None = None,
         deadline: float | None = None,
+        pki: Pki | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
         _check_no_running_statistics(model)
@@ -79,6 +81,7 @@ class Session:
         self._stack = stack
         self._kernels = kernels or KernelPlan()
         self._deadline = deadline
+        self._pki = pki
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._remembering = self._keeping or bool(protection.reveals)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
@@ -100,7 +103,8 @@ class Session:
                 else Path(self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
             )
         session = secrets.token_bytes(16)
-        openers = Openers(self._protection, session, folder.openers_memory if folder else None, self._deadline)
+        memory = folder.openers_memory if folder else None
+        openers = Openers(self._protection, session, memory, self._deadline, self._pki)
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}
@@ -108,7 +112,7 @@ class Session:
             keys[party] = transcript.saw(data).expect(OpenerKey, session=session, step=Step(0), sender=party).payload
         self._pool.open()
         roster = {}
-        for data in self._pool.enrol(session) if self._protection.signed else ():
+        for data in self._pool.enrol(session) if self._protection.has_roster else ():
             message = transcript.saw(data)
             roster[message.sender] = message.expect(Enrolment, session=session).payload
         plan = self._plan(session, keys, roster, fold=self._protection.fold_in_worker and not transcript.record)

@@ -13,6 +13,7 @@ from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.protocol import RunPlan
 from fedlearn.secure.base import Protection
+from fedlearn.secure.pki import Pki
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Policy:
     least_key_bits   of the key that updates are encrypted under, where the protection has one
     least_cohort     the fewest updates in a sum that is opened (the protection's `min_cohort`)
     least_threshold  how many trustees it takes at least to open a sum, where the protection has trustees
+    pki              the clients' signing keys, agreed outside of the aggregator: with these they enrol, and the plan's
+                     roster may have no others; protections under which clients have no signing keys are refused then
     fingerprint      of the key that updates are encrypted under, in hex, as `fedlearn keys show` has it: protections
                      without such a key are refused then
 
@@ -34,8 +37,11 @@ class Policy:
     least_cohort: int | None = None
     least_threshold: int | None = None
     fingerprint: str | None = None
+    pki: Pki | None = None
 
     def __post_init__(self) -> None:
+        if self.pki is not None and not isinstance(self.pki, Pki):
+            raise BadInput(f"pki is {self.pki!r:.80}: give Pki(folder) of fedlearn.secure")
         if isinstance(self.protections, str):
             raise BadInput(f"protections is {self.protections!r}: give a list of names, as ('paillier', 'threshold')")
         for name in LEAST:
@@ -60,12 +66,23 @@ class Policy:
             least, planned = getattr(self, name), getattr(protection, of_protection, None)
             if least is not None and planned is not None and planned < least:
                 raise ProtocolError(f"the plan says {of_protection}={planned}, these clients demand {least} or more")
+        self._check_roster(plan, protection)
         protection.check_keys(plan)
         if self.fingerprint is not None and protection.fingerprint(plan) != self.fingerprint.lower():
             raise ProtocolError(
                 f"the plan's key is {protection.fingerprint(plan) or 'none'}, these clients encrypt under "
                 f"{self.fingerprint} only: whose is it?"
             )
+
+    def _check_roster(self, plan: RunPlan, protection: Protection) -> None:
+        if self.pki is None:
+            return
+        if not protection.has_roster:
+            raise ProtocolError(
+                f"the plan names protection {protection.name}, where clients do not sign: "
+                "these take part as who they are"
+            )
+        self.pki.check(plan.roster)
 
 
 LEAST = {"least_key_bits": "key_bits", "least_cohort": "min_cohort", "least_threshold": "threshold"}

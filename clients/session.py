@@ -45,6 +45,7 @@ from fedlearn.protocol import (
     Step,
     TrainRequest,
     Update,
+    party_name,
 )
 from fedlearn.secure.base import ClientHalf, Protection
 from fedlearn.secure.signed import Signed, model_digest, sign
@@ -79,8 +80,9 @@ class LocalSession:
         self._revealed_before: set[tuple[int, int]] = set()  # (client, round), in other processes or sessions
 
     def enrol(self, session: bytes, numbers: Iterable[int]) -> list[bytes]:
-        """Each client's `Enrolment` message: the public key of a signing key made for this session."""
-        self._signing = {client: SigningKey() for client in numbers}
+        """Each client's `Enrolment` message: its public key, of a signing key made for this session if it has none."""
+        pki = self._policy.pki
+        self._signing = {client: SigningKey() if pki is None else pki.signing_key(client) for client in numbers}
         keys = self._signing.items()
         if self.vault is not None:
             self.vault.keep(msgpack.packb({client: key.to_bytes() for client, key in keys}))
@@ -99,9 +101,14 @@ class LocalSession:
             self._policy.check(self._plan, self._protection)
             self._training = LocalTraining(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
-        if self._protection.signed and not self._signing and self.vault is not None:  # in the place of a dead worker
+        if (
+            self._protection.has_roster and not self._signing and self.vault is not None
+        ):  # in the place of a dead worker
             secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)
             self._signing = {client: SigningKey(secret) for client, secret in secrets.items()}
+        for client, key in self._signing.items():
+            if self._plan.roster.get(client) != key.public:
+                raise ProtocolError(f"the plan's roster has another key for {party_name(client)} than its own")
 
     def remember(self, folder: Path) -> None:
         """Where clients keep what they must know in later rounds and sessions, if they must; after `join`."""
@@ -210,6 +217,8 @@ class LocalSession:
             )
         if client not in self._halves:
             self._halves[client] = self._protection.client(self._plan, client)
+            if self._protection.enrolled:
+                self._halves[client].identify(self._signing[client], step)
         return self._halves[client]
 
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fedlearn.errors import CryptoKeyError, ProtocolError
 
 SIGNATURE_BYTES = 64
+PUBLIC_BYTES = 32
 
 
 class SigningKey:

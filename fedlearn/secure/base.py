@@ -16,10 +16,12 @@ import numpy as np
 
 from fedlearn.configured import Named, arguments_of
 from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.signing import SigningKey
 from fedlearn.defaults import KEY_BITS
 from fedlearn.defaults import MIN_COHORT as MIN_COHORT
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.kept import KeptKeys
+from fedlearn.secure.pki import Pki
 from fedlearn.secure.signed import Signed
 from fedlearn.spec import construct, keys_of
 
@@ -56,16 +58,25 @@ class OpenerSpec:
     party    its number on the wire (FIRST_OPENER and below)
     factory  `package.module:Class` of an `Opener`; it draws its secrets in its own process
     asks     it may ask the user something: it is started when those before it have shown their keys
+    pki      clients' keys as they were agreed outside of the aggregator, which the plan's roster must have; None: any
     """
 
     party: int
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
     asks: bool = False
+    pki: Pki | None = None
 
 
 class ClientHalf(ABC):
     """One client in one attempt of one round."""
+
+    def identify(self, key: SigningKey, step: Step) -> None:
+        """Be given what this client signs with, before the first phase, where its protection is `enrolled`.
+
+        step: round and attempt, which belong under every signature.
+        """
+        return
 
     @abstractmethod
     def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
@@ -166,6 +177,7 @@ class Protection(Named, ABC):
     codec           fixed-point codec of the updates
     min_cohort      the fewest addends a sum may have to be opened
     signed          clients sign what they send, and openers see it
+    enrolled        clients have signing keys for what their halves send, though their updates are not signed
     reveals         the phase from which on the aggregator may be able to read the sum, so that the round is never tried
                     again with other clients; "" where only openers can, who open a round once
     fold_in_worker  whoever runs clients may add their vectors: only where the aggregator can read each of them anyway
@@ -179,8 +191,14 @@ class Protection(Named, ABC):
     codec: FixedPoint = DEFAULT_CODEC
     min_cohort: int = MIN_COHORT
     signed: bool = False
+    enrolled: bool = False
     reveals: str = ""
     fold_in_worker: bool = False
+
+    @property
+    def has_roster(self) -> bool:
+        """Whether clients enrol with a signing key each, which the plan's roster names."""
+        return self.signed or self.enrolled
 
     def arguments(self) -> dict[str, Any]:
         """What `rebuild` makes it of again: plain values, a codec as a dict."""

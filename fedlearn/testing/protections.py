@@ -83,7 +83,10 @@ def _check_too_few(protection: Protection, vault: Path) -> None:
 
 
 class _Attempt:
-    def __init__(self, protection: Protection, plan: RunPlan, openers: dict[int, Opener]):
+    def __init__(
+        self, protection: Protection, plan: RunPlan, openers: dict[int, Opener], signing: dict[int, SigningKey]
+    ):
+        self._signing = signing
         self._protection = protection
         self._plan = plan
         self._openers = openers
@@ -94,6 +97,9 @@ class _Attempt:
         protection = self._protection
         server = protection.server(self._plan, Step(1))
         clients = {i: protection.client(self._plan, i) for i in range(CLIENTS)}
+        if protection.enrolled:
+            for client, half in clients.items():
+                half.identify(self._signing[client], Step(1))
         alive = list(clients)
         for phase in protection.phases:
             step, training = Step(1, 0, phase), phase == protection.training_phase
@@ -122,7 +128,7 @@ def _attempt(protection: Protection, vault: Path) -> Iterator[_Attempt]:
     if dealer is not None:
         find(dealer.factory)(**dealer.arguments)
     openers: dict[int, Opener] = {s.party: find(s.factory)(**s.arguments) for s in protection.openers(vault)}
-    signing = {client: SigningKey() for client in range(CLIENTS)} if protection.signed else {}
+    signing = {client: SigningKey() for client in range(CLIENTS)} if protection.has_roster else {}
     plan = RunPlan(
         session=bytes(16),
         roster={client: key.public for client, key in signing.items()},
@@ -139,4 +145,4 @@ def _attempt(protection: Protection, vault: Path) -> Iterator[_Attempt]:
     )
     for opener in openers.values():
         opener.join(plan)
-    yield _Attempt(protection, plan, openers)
+    yield _Attempt(protection, plan, openers, signing)

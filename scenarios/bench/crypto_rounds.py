@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from fedlearn.crypto import EncryptedVector, FixedPoint
+from fedlearn.crypto.signing import SigningKey
 from fedlearn.crypto.threshold import deal
 from fedlearn.errors import FedlearnError
 from fedlearn.protocol import RunPlan, Step
@@ -50,13 +51,17 @@ def masks_round(clients: int, size: int, vanish: float) -> dict[str, float]:
     codec = FixedPoint(bits=24, bound=1.0, addends=clients)
     protection = Masks(codec)
     layout = Layout((Segment("delta", size, codec),), max_weight=1).to_dict()
-    plan = RunPlan(bytes(16), {}, {}, {}, {}, {}, {}, layout, sampled=clients, rounds=1, kernels={}, seed=0)
+    signing = {client: SigningKey() for client in range(clients)}
+    roster = {client: key.public for client, key in signing.items()}
+    plan = RunPlan(bytes(16), roster, {}, {}, {}, {}, {}, layout, sampled=clients, rounds=1, kernels={}, seed=0)
     values = np.random.default_rng(0).integers(-codec.limit, codec.limit + 1, (clients, size))
     gone = int(clients * vanish)
     leave = {"update": set(range(gone // 2)), "check": set(range(gone // 2, gone))}
     start = time.process_time()
     server = protection.server(plan, Step(1))
     halves = {client: protection.client(plan, client) for client in range(clients)}
+    for client, half in halves.items():
+        half.identify(signing[client], Step(1))
     alive = list(range(clients))
     for phase in protection.phases:
         inboxes = server.inboxes(phase, alive)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.aggregator import Evaluate
 from aggregator.sampling import SAMPLERS, Sampler
-from clients import POOLS, ClientSource
+from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
@@ -30,6 +30,7 @@ from fedlearn.registry import Registry
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.secure.kept import KeptKeys
+from fedlearn.secure.pki import Pki
 from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
@@ -38,7 +39,7 @@ from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Option
 
 log = logging.getLogger(__name__)
 
-OF_PROTECTIONS = ("keys", "key_bits", "min_cohort", "max_overlap", "insecure_test_key")
+OF_PROTECTIONS = ("pki", "keys", "key_bits", "min_cohort", "max_overlap", "insecure_test_key")
 OF_POOLS = {
     "workers": "workers",
     "ray_address": "address",
@@ -181,7 +182,8 @@ def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound
 def idle(options: Options, spec: str) -> list[str]:
     """The options that were given and that a protection has no parameter for; none where its class takes any."""
     kind = PROTECTIONS.load(PROTECTIONS.split(spec)[0])
-    return [name for name, _ in options.said() if name in OF_PROTECTIONS and name not in keys_of(kind)]
+    taken = {*keys_of(kind), *(["pki"] if kind.signed or kind.enrolled else [])}
+    return [name for name, _ in options.said() if name in OF_PROTECTIONS and name not in taken]
 
 
 def under(options: Options, spec: str) -> Options:
@@ -256,6 +258,7 @@ def aggregator(
         stack=options.stack,
         kernels=options.kernels,
         deadline=options.deadline,
+        pki=options.pki,
     )
 
 
@@ -268,7 +271,10 @@ def pool(options: Options, clients: ClientSource) -> Pool:
             continue
         if OF_POOLS.get(name, "clients") not in taken and not options.resume:  # which may go on in another pool
             raise BadInput(f"{options.typed(name)} has no effect with --pool {options.pool}: leave it out")
-    built: Pool = kind(clients, **{key: getattr(options, name) for name, key in OF_POOLS.items() if key in taken})
+    given = {key: getattr(options, name) for name, key in OF_POOLS.items() if key in taken}
+    if options.pki is not None:
+        given["policy"] = Policy(pki=Pki(Path(options.pki)))
+    built: Pool = kind(clients, **given)
     return built
 
 

@@ -1,4 +1,4 @@
-"""`fedlearn keys generate|show`: keys on disk, which `fedlearn run --keys DIR` uses over several runs."""
+"""`fedlearn keys generate|show|pki`: keys on disk, which `fedlearn run --keys DIR --pki DIR` uses over several runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 SHORTEST = 8  # characters of a passphrase
 
-app = typer.Typer(help="Paillier keys on disk, alone or shared among trustees.", no_args_is_help=True)
+app = typer.Typer(
+    help="Keys on disk: of Paillier, alone or shared among trustees, and of clients that sign.", no_args_is_help=True
+)
 
 
 @app.callback()
 def keys() -> None:
-    """Paillier keys on disk, alone or shared among trustees."""
+    """Keys on disk: of Paillier, alone or shared among trustees, and of clients that sign."""
 
 
 @app.command()
@@ -64,6 +66,21 @@ def generate(
             public = deal_into(*parties, bits, insecure_test_key, out, passphrase).public
     of = f" in {parties[1]} shares, {parties[0]} of which open a sum," if parties else ""
     typer.echo(f"{bits}-bit key {public.fingerprint.hex()}{of} in {out}")
+
+
+@app.command()
+def pki(
+    clients: Annotated[int, typer.Option("--clients", min=1, help="How many clients.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files of the keys.")],
+) -> None:
+    """Make signing keys for clients, to be agreed on outside of the aggregator: `fedlearn run --pki DIR` uses them."""
+    from fedlearn.secure.pki import Pki, private_name, public_name
+
+    folder = out.expanduser()
+    names = [name(client) for client in range(clients) for name in (public_name, private_name)]
+    with _written_whole(folder, names):
+        Pki(folder).make(clients)
+    typer.echo(f"signing keys of {clients} clients in {folder}")
 
 
 @app.command()

@@ -36,6 +36,7 @@ NOT_CONFIGURATION = (
     "transcript",
     "keys",
     "passphrase_file",
+    "pki",
 )
 
 
@@ -187,6 +188,10 @@ class Options:
     passphrase_file: Annotated[
         str | None,
         About("Where the passphrase of --keys stands; without it FEDLEARN_PASSPHRASE, or a prompt.", PROTECT, "FILE"),
+    ] = None
+    pki: Annotated[
+        str | None,
+        About("Clients' signing keys, by `fedlearn keys pki`: no others take part.", PROTECT, "DIR"),
     ] = None
     min_cohort: Annotated[
         int,

@@ -13,8 +13,8 @@ from scenarios.command.options import DEFAULTS, Options
 EVERYBODY = ("seed", "out")
 FEDERATION = (
     "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "keys", "passphrase_file",
-    "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "deadline", "ray_address", "stack", "transcript",
-    "record", "resume",
+    "pki", "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "deadline", "ray_address", "stack",
+    "transcript", "record", "resume",
 )  # fmt: skip
 OF_THE_MODEL = ("model", "dim", "vocabulary")  # what a trained model says by itself, where it is gone on from
 

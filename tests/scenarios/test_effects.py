@@ -15,11 +15,11 @@ from tests.scenarios.command import fedlearn
 
 GIVEN = {
     "key_bits": 2048, "keys": "nowhere", "passphrase_file": "nowhere", "min_cohort": 2, "max_overlap": 1,
-    "codec": "bits=20", "insecure_test_key": True,
+    "codec": "bits=20", "insecure_test_key": True, "pki": "nowhere",
 }  # fmt: skip
 SPECS = {"none": "none", "paillier": "paillier", "threshold": "threshold:4/5", "masks": "masks"}
 OF_KEYS = {"key_bits", "max_overlap", "insecure_test_key", "keys"}
-IDLE = {"none": OF_KEYS | {"min_cohort"}, "masks": OF_KEYS, "paillier": set(), "threshold": set()}
+IDLE = {"none": OF_KEYS | {"min_cohort", "pki"}, "masks": OF_KEYS, "paillier": set(), "threshold": set()}
 
 
 def test_the_tables_are_complete():

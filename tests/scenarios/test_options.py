@@ -14,7 +14,7 @@ KEY = {"key_bits", "insecure_test_key"}
 FEDERATION = ALWAYS | TRAINING | KEY | {
     "data", "model", "clients", "cohort", "sampler", "partition", "malicious", "rounds", "strategy", "protection",
     "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript",
-    "record", "resume", "from_", "keys", "passphrase_file", "deadline",
+    "record", "resume", "from_", "keys", "passphrase_file", "deadline", "pki",
 }  # fmt: skip
 READING = {
     "text_column",
@@ -66,7 +66,7 @@ GIVEN = {
     "network": "home", "pool": "processes", "workers": 3, "ray_address": "localhost:1", "stack": "off",
     "text_column": "a", "label_column": "b", "user_column": "c", "spam_label": "d", "labels": "e,f",
     "encoding": "utf-8", "skip_bad": True, "test_fraction": 0.5, "test_data": "sample",
-    "from_": "nowhere", "keys": "nowhere", "passphrase_file": "nowhere", "deadline": 5.0,
+    "from_": "nowhere", "keys": "nowhere", "passphrase_file": "nowhere", "deadline": 5.0, "pki": "nowhere",
     "kernels": "measure", "transcript": "digest", "seed": 1, "record": True, "out": None, "resume": True,
 }  # fmt: skip
 

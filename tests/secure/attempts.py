@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, ProtocolError, RoundVoid
 from fedlearn.protocol import Step
 from fedlearn.secure import Masks
@@ -19,12 +21,16 @@ class Attempt:
     """An attempt as a session plays it, a phase at a time. length: of the vectors."""
 
     def __init__(self, protection: Masks, count: int, length: int = 9, seed: int = 0):
-        plan = plan_of(protection, length, cohort=count)
+        self.signing = {client: SigningKey() for client in range(count)}
+        roster = {client: key.public for client, key in self.signing.items()}
+        self.plan = plan = replace(plan_of(protection, length, cohort=count), roster=roster)
         limit = protection.codec.limit
         self.vectors = np.random.default_rng(seed).integers(-limit, limit + 1, (count, length))
         self.protection = protection
         self.server = protection.server(plan, Step(1))
         self.clients = {client: protection.client(plan, client) for client in range(count)}
+        for client, half in self.clients.items():
+            half.identify(self.signing[client], Step(1))
         self.alive = list(range(count))
         self.summed: list[int] = []
         self.refused: dict[int, str] = {}

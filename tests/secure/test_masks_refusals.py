@@ -150,10 +150,10 @@ def invitation(roster, keys: Mapping[int, bytes], digest: bytes = bytes(32)) -> 
         (invitation([1, 2, 3], {}), "must be among them"),
         (invitation([0, 1], {}), r"2 clients: .* 3 \(min_cohort\) to 16 \(addends"),
         (invitation(range(17), {}), "cohort of 17 clients"),
-        (invitation([0, 1, 2], {1: bytes(64)}), "other clients than the neighbours"),
-        (invitation([0, 1, 2], {1: bytes(64), 5: bytes(64)}), "other clients than the neighbours"),
-        (invitation([0, 1, 2], {1: bytes(64), 2: bytes(64)}), "cannot be agreed with"),
-        (invitation([0, 1, 2], {1: bytes(64), 2: bytes(63)}), "its records have|a record has"),
+        (invitation([0, 1, 2], {1: bytes(128)}), "other clients than the neighbours"),
+        (invitation([0, 1, 2], {1: bytes(128), 5: bytes(128)}), "other clients than the neighbours"),
+        (invitation([0, 1, 2], {1: bytes(128), 2: bytes(128)}), "client:1 did not sign the keys"),
+        (invitation([0, 1, 2], {1: bytes(128), 2: bytes(127)}), "its records have|a record has"),
         (bytes(32) + b"\xff\xff\xff\xff" + survivors(0, 1, 2), "cohort of 3|other clients"),
     ],
 )
@@ -168,6 +168,6 @@ def test_an_aggregator_does_not_choose_a_clients_neighbours():
     """On a sparse graph the keys must be those of the neighbours that roster and digest give."""
     attempt = Attempt(Masks(toy_codec(), neighbours=4), 12).upto("shares")
     inboxes = attempt.server.inboxes("shares", attempt.alive)
-    assert len(inboxes[0]) == 32 + 4 + 12 * 4 + 4 * (4 + 64)  # nobody else's keys
+    assert len(inboxes[0]) == 32 + 4 + 12 * 4 + 4 * (4 + 128)  # nobody else's keys
     with pytest.raises(ProtocolError, match="other clients than the neighbours"):
         attempt.clients[0].step("shares", bytes([inboxes[0][0] ^ 1]) + inboxes[0][1:], None)

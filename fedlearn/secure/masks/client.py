@@ -16,8 +16,9 @@ from fedlearn.crypto.agreement import AgreementKey, seal, unseal
 from fedlearn.crypto.lanes import residues_to_bytes
 from fedlearn.crypto.masks import SEED_BYTES, add_masks
 from fedlearn.crypto.shamir import split
+from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import CiphertextError, ProtocolError
-from fedlearn.protocol import AGGREGATOR, party_name
+from fedlearn.protocol import AGGREGATOR, RunPlan, Step, party_name
 from fedlearn.secure.base import ClientHalf
 from fedlearn.secure.masks.wire import (
     KEY_SHARE,
@@ -29,9 +30,11 @@ from fedlearn.secure.masks.wire import (
     VOUCHER_BYTES,
     Circle,
     Invitation,
+    check_keys,
     commitment,
     letter_context,
     read_part,
+    signed_keys,
     voucher_context,
     write_table,
 )
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 class MasksClient(ClientHalf):
     """One client in one attempt. Where it refuses, it raises `ProtocolError` and has sent nothing."""
 
+    _signing: SigningKey
+    _where: Step
     _circle: Circle
     _peers: dict[int, bytes]  # public keys of the neighbours
     _pairs: dict[int, bytes]  # keys agreed with the neighbours, for letters
@@ -50,13 +55,17 @@ class MasksClient(ClientHalf):
     _told: bytes  # the table of survivors it was given
     _survivors: frozenset[int]
 
-    def __init__(self, protection: Masks, client: int):
+    def __init__(self, protection: Masks, plan: RunPlan, client: int):
         self._protection = protection
+        self._plan = plan
         self._client = client
         self._answered = 0
         self._mask_key = AgreementKey()
         self._letter_key = AgreementKey()
         self._seed = secrets.token_bytes(SEED_BYTES)
+
+    def identify(self, key: SigningKey, step: Step) -> None:
+        self._signing, self._where = key, step
 
     def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
         expected = PHASES[self._answered] if self._answered < len(PHASES) else "over"
@@ -66,7 +75,8 @@ class MasksClient(ClientHalf):
             )
         match phase:
             case "keys":
-                payload = self._mask_key.public + self._letter_key.public
+                keys = self._mask_key.public + self._letter_key.public
+                payload = signed_keys(self._signing, self._plan, self._where, self._client, keys)
             case "shares":
                 payload = self._share_secrets(Invitation.from_bytes(inbox))
             case "update":
@@ -92,11 +102,20 @@ class MasksClient(ClientHalf):
         near = self._circle.neighbours[me]
         if invitation.keys.keys() != set(near):
             raise ProtocolError("invited with keys of other clients than the neighbours on the circle")
+        self._check_known(invitation)
         self._peers = dict(invitation.keys)
         self._pairs = {peer: self._letter_key.agree(keys[LETTER_KEY], b"letters") for peer, keys in self._peers.items()}
         shares = self._split()
         self._held = {me: shares.pop(me)}
         return write_table({to: seal(self._pairs[to], share, letter_context(me, to)) for to, share in shares.items()})
+
+    def _check_known(self, invitation: Invitation) -> None:
+        """Raise `ProtocolError` for clients that the roster does not have, or keys that are not the neighbours' own."""
+        strangers = set(invitation.roster).difference(self._plan.roster)
+        if strangers:
+            raise ProtocolError(f"invited to a cohort with {party_name(min(strangers))}, which is not in the roster")
+        for peer, keys in invitation.keys.items():
+            check_keys(self._plan, self._where, peer, keys)
 
     def _split(self) -> dict[int, bytes]:
         """By holder: its share of the seed, then of the mask key. A holder's point is its number + 1."""

@@ -3,7 +3,7 @@
 Bonawitz et al. (CCS 2017) on the sparse graph of Bell et al. (CCS 2020), semi-honest. A client's vector leaves as
 x + PRG(own seed) +- PRG(seed of each pair), modulo 2^lane_bits. An attempt has five phases:
 
-keys    each client's public keys, from which every pair of neighbours agrees on the seed of its mask
+keys    each client's public keys, signed, from which every pair of neighbours agrees on the seed of its mask
 shares  own seed and mask key, shared (Shamir) among neighbours, a sealed letter to each
 update  the masked vector
 check   neighbours vouch to one another for the set of survivors that they were told
@@ -30,7 +30,6 @@ from fedlearn.crypto.neighbours import (
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, Protection, Settings
-from fedlearn.secure.layout import lanes
 from fedlearn.secure.masks.client import MasksClient
 from fedlearn.secure.masks.server import MasksServer
 from fedlearn.secure.masks.wire import PHASES, Circle
@@ -58,6 +57,7 @@ class Masks(Protection):
     name = "masks"
     phases = PHASES
     reveals = "unmask"
+    enrolled = True
 
     def __post_init__(self) -> None:
         if self.min_cohort < 3:
@@ -84,10 +84,10 @@ class Masks(Protection):
         return _circle(roster, context, self.guarantee(len(roster)))
 
     def client(self, plan: RunPlan, client: int) -> MasksClient:
-        return MasksClient(self, client)
+        return MasksClient(self, plan, client)
 
     def server(self, plan: RunPlan, step: Step) -> MasksServer:
-        return MasksServer(self, lanes(plan))
+        return MasksServer(self, plan, step)
 
 
 @lru_cache(maxsize=64)

@@ -13,16 +13,19 @@ from fedlearn.crypto.lanes import residue_bytes, residues_from_bytes
 from fedlearn.crypto.masks import add_masks, to_signed
 from fedlearn.crypto.shamir import SHARE_BYTES, combine
 from fedlearn.errors import CiphertextError, ProtocolError, RoundVoid
-from fedlearn.protocol import party_name
+from fedlearn.protocol import RunPlan, Step, party_name
 from fedlearn.secure.base import ServerHalf
+from fedlearn.secure.layout import lanes
 from fedlearn.secure.masks.wire import (
     DIGEST_BYTES,
     KEYS_BYTES,
     LETTER_BYTES,
+    LETTER_KEY,
     MASK_KEY,
     VOUCHER_BYTES,
     Circle,
     Invitation,
+    check_keys,
     commitment,
     digest_of,
     read_table,
@@ -35,15 +38,19 @@ if TYPE_CHECKING:
 
 
 class MasksServer(ServerHalf):
-    """The aggregator in one attempt. length: of the vectors. Memory of one vector, and of every letter."""
+    """The aggregator in one attempt. Memory of one vector, and of every letter."""
 
     _circle: Circle
     _survivors: frozenset[int]
 
-    def __init__(self, protection: Masks, length: int):
+    def __init__(self, protection: Masks, plan: RunPlan, step: Step):
+        length = lanes(plan)
         self._protection = protection
+        self._plan = plan
+        self._step = step
         self._bits = protection.codec.lane_bits
         self._length = length
+        self._probe = AgreementKey()
         self._keys: dict[int, bytes] = {}
         self._letters: dict[int, dict[int, bytes]] = {}  # by sender and recipient
         self._commitments: dict[int, bytes] = {}
@@ -71,6 +78,10 @@ class MasksServer(ServerHalf):
         match phase:
             case "keys":
                 _check_length(client, payload, KEYS_BYTES)
+                # Else its neighbours would refuse it, and be lost with it.
+                check_keys(self._plan, self._step, client, payload)
+                for part in (MASK_KEY, LETTER_KEY):
+                    self._probe.agree(payload[part], b"probe")
                 self._keys[client] = payload
             case "shares":
                 near = self._circle.neighbours[client]

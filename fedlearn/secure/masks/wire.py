@@ -9,17 +9,21 @@ import hashlib
 import struct
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fedlearn.crypto.agreement import KEY_BYTES
 from fedlearn.crypto.shamir import SHARE_BYTES
-from fedlearn.errors import ProtocolError
-from fedlearn.protocol import AGGREGATOR, party_name
+from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
+from fedlearn.errors import CryptoKeyError, ProtocolError
+from fedlearn.protocol import AGGREGATOR, RunPlan, Step, party_name
 
 PHASES: tuple[str, ...] = ("keys", "shares", "update", "check", "unmask")
 
-# A client's public keys: one agrees on masks, one seals letters. The secret of the first is opened if it vanishes.
-KEYS_BYTES = 2 * KEY_BYTES
-MASK_KEY, LETTER_KEY = slice(0, KEY_BYTES), slice(KEY_BYTES, KEYS_BYTES)
+# A client's public keys and its signature of them: one key agrees on masks, one seals letters. The secret of the first
+# is opened if it vanishes.
+KEYS_BYTES = 2 * KEY_BYTES + SIGNATURE_BYTES
+MASK_KEY, LETTER_KEY = slice(0, KEY_BYTES), slice(KEY_BYTES, 2 * KEY_BYTES)
+_BOTH_KEYS, _SIGNATURE = slice(0, 2 * KEY_BYTES), slice(2 * KEY_BYTES, KEYS_BYTES)
 # What a letter holds: a share of the seed of its sender's own mask, and one of its mask key.
 SEED_SHARE, KEY_SHARE = slice(0, SHARE_BYTES), slice(SHARE_BYTES, 2 * SHARE_BYTES)
 VOUCHER_BYTES = 28  # an empty letter: nonce and tag
@@ -68,6 +72,37 @@ class Invitation:
 
 def digest_of(keys: Mapping[int, bytes]) -> bytes:
     return hashlib.sha256(b"fedlearn/masks/keys" + write_table(keys)).digest()
+
+
+def signed_keys(key: SigningKey, plan: RunPlan, step: Step, client: int, keys: bytes) -> bytes:
+    """A client's public keys for one attempt, with its signature of them."""
+    return keys + key.sign(*_about_keys(plan, step, client, keys))
+
+
+def check_keys(plan: RunPlan, step: Step, client: int, signed: bytes) -> None:
+    """Raise `ProtocolError` unless `signed` is what that client of the roster announced for this very attempt.
+
+    An earlier attempt's would do harm: the secret of a client that vanished in it is known.
+    """
+    if client not in plan.roster:
+        raise ProtocolError(f"{party_name(client)} is not in the roster of {len(plan.roster)} clients: who is it?")
+    try:
+        _check(plan.roster[client], signed[_SIGNATURE], _about_keys(plan, step, client, signed[_BOTH_KEYS]))
+    except (ProtocolError, CryptoKeyError):
+        raise ProtocolError(
+            f"{party_name(client)} did not sign the keys that are said to be its own in round {step.round}, "
+            f"attempt {step.attempt}: somebody put them there"
+        ) from None
+
+
+@lru_cache(maxsize=4096)
+def _check(public: bytes, signature: bytes, fields: tuple[bytes, ...]) -> None:
+    """Once a process: in a simulation many neighbours check one signature, which is public."""
+    check_signature(public, signature, *fields)
+
+
+def _about_keys(plan: RunPlan, step: Step, client: int, keys: bytes) -> tuple[bytes, ...]:
+    return (b"mask keys", plan.digest, f"{step.round}/{step.attempt}/{client}".encode(), keys)
 
 
 def commitment(seed: bytes) -> bytes:
