@@ -54,13 +54,18 @@ class Trained:
             raise BadInput(f"{inputs[:40]!r} where a list of texts is meant: give [text]")
         return self._judged(self._scaled(inputs) if self.model.reads is Features else inputs)
 
-    def explain(self, text: str) -> list[tuple[str, float]]:
-        """What each word of `text` adds to the logit of the last class, spam, most first: by leaving it out."""
+    def explain(self, text: str, of: str | None = None) -> list[tuple[str, float]]:
+        """What each word of `text` adds to how far a class is ahead of the others, most first: by leaving it out.
+
+        of: the name of the class, by default the last one, spam. Raises `BadInput` for another name.
+        """
+        if of is not None and of not in self.classes:
+            raise BadInput(f"class {of!r:.60} is none of {', '.join(self.classes)}")
         words = list(dict.fromkeys(tokens.tokenize(text)))
         without = [" ".join(token for token in tokens.tokenize(text) if token != word) for word in words]
-        logits = self._judged([text, *without])
-        margins = logits[:, -1] - logits[:, :-1].max(axis=1)
-        return sorted(zip(words, (margins[0] - margins[1:]).tolist(), strict=True), key=lambda pair: -pair[1])
+        logits, number = self._judged([text, *without]), self.classes.index(of or self.classes[-1])
+        ahead = logits[:, number] - np.delete(logits, number, axis=1).max(axis=1)
+        return sorted(zip(words, (ahead[0] - ahead[1:]).tolist(), strict=True), key=lambda pair: -pair[1])
 
     def evaluate(self, data: Corpus | Samples | Script) -> dict[str, Any]:
         """How good it is on labelled messages or rows of numbers, or on a text: plain values by name.

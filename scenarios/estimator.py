@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+
+try:
+    from joblib import effective_n_jobs
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as missing:
+    raise ImportError("FederatedSpamFilter needs scikit-learn: pip install 'fedlearn[datasets]'") from missing
 
 from aggregator import Aggregator, History
 from clients import Client, InlinePool, ProcessPool

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlearn.disk import strict_json
 from fedlearn.errors import BadInput
 from scenarios.command.ending import shown
 from scenarios.command.files import reads_a_file
@@ -54,7 +55,8 @@ def predict(
         number = int(row.argmax())
         answer: dict[str, Any] = {"label": trained.classes[number], "probability": float(row[number]), "text": text}
         if explain:
-            answer["words"] = _words(trained.explain(text), number)
+            explained = trained.explain(text, answer["label"])[:SHOWN]
+            answer["words"] = [word for word, share in explained if share > 0]
         lines.append(json.dumps(answer, ensure_ascii=False) if as_json else _told(answer))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
@@ -77,7 +79,7 @@ def evaluate(
     for note in notes(run, measured_on):
         typer.echo(f"note: {note}", err=True)
     found = trained.evaluate(measured_on)
-    typer.echo(json.dumps(found) if as_json else "\n".join(tables(found)))
+    typer.echo(strict_json(found) if as_json else "\n".join(tables(found)))
 
 
 def generate(
@@ -119,12 +121,6 @@ def _rows(lines: list[str]) -> np.ndarray:
         return np.array([[float(number) for number in row] for row in rows])
     except ValueError as error:
         raise BadInput(f"{error}: give rows of numbers, as 5.1,3.5,1.4,0.2") from None
-
-
-def _words(explained: list[tuple[str, float]], number: int) -> list[str]:
-    """The words that spoke most for the class; of the last class, those with the largest share."""
-    ordered = explained if number else explained[::-1]
-    return [word for word, share in ordered[:SHOWN] if (share > 0) == bool(number)]
 
 
 def _told(answer: dict[str, Any]) -> str:

@@ -68,6 +68,20 @@ def test_an_explanation_is_what_each_word_adds(folder):
     assert list(words.values()) == sorted(words.values(), reverse=True)
 
 
+def test_each_class_has_its_words(tmp_path, capsys):
+    lines = (f"{('news', 'sport', 'music')[i % 3]},{('vote', 'goal', 'song')[i % 3]} at nine {i}" for i in range(90))
+    (tmp_path / "mine.csv").write_text("label,text\n" + "\n".join(lines))
+    how = ["--labels", "news,sport,music", "--model", "sequence", "--vocabulary", "hashed:256", "--rounds", "20"]
+    run = ["run", "spam", "--data", tmp_path / "mine.csv", *how, "--protection", "none", "--quiet"]
+    assert command(*run, "--out", tmp_path / "r") == 0
+    capsys.readouterr()
+    assert command("predict", "--run", tmp_path / "r", "--explain", "--json", "vote at nine", "goal at nine") == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["label"], answer["words"][0]) for answer in said] == [("news", "vote"), ("sport", "goal")]
+    with pytest.raises(BadInput, match="class 'film' is none of news, sport, music"):
+        fedlearn.load(tmp_path / "r").explain("goal", "film")
+
+
 @pytest.mark.parametrize("options", [["--model", "sequence", "--vocabulary", "hashed:64"], ["--dim", "4"]])
 def test_other_models_answer_too(tmp_path, options):
     assert (
