@@ -64,7 +64,7 @@ class GradientMatching(EachVector[MatchFound]):
         search = _Search(self, observed, vector, features)
         rng = np.random.default_rng(self.seed)
         found = [search.from_start(rng) for _ in range(self.restarts)]
-        inputs, distance = min(found, key=lambda pair: pair[1])
+        inputs, distance = min(found, key=lambda pair: (np.isnan(pair[1]), pair[1]))
         return MatchFound(self.name, vector.about, vector.round, inputs, distance)
 
 

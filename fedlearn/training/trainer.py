@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from fedlearn.autograd import no_grad
 from fedlearn.autograd.memory import keep_freed
-from fedlearn.errors import BadInput, ShapeError
+from fedlearn.checked import as_array
+from fedlearn.configured import whole_number
+from fedlearn.errors import ShapeError
 from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
 
@@ -64,11 +67,10 @@ class Trainer:
         `loss` gives a mean per example. With `patience`, training ends after that many epochs without a new best
         and the model goes back to its best numbers. `progress` shows a bar on standard error.
         """
-        if batch_size < 1 or epochs < 1 or (patience is not None and patience < 1):
-            raise BadInput(f"batch_size {batch_size}, epochs {epochs} and patience {patience}: each at least 1")
-        _check_pairs(data, target)
-        if validation is not None:
-            _check_pairs(*validation)
+        batch_size, epochs = whole_number("batch_size", batch_size, least=1), whole_number("epochs", epochs, least=1)
+        patience = None if patience is None else whole_number("patience", patience, least=1)
+        data, target = _pairs(data, target)
+        validation = None if validation is None else _pairs(*validation)
         keep_freed()
         history, best, waited = Epochs(), self.model.state_dict(), 0
         for number in _shown(range(1, epochs + 1), progress):
@@ -78,7 +80,8 @@ class Trainer:
             history.epochs.append(epoch)
             if patience is None:
                 continue
-            waited = 0 if history.best is epoch else waited + 1
+            better = history.best is epoch and _score(epoch) < math.inf  # what has diverged is no best
+            waited = 0 if better else waited + 1
             if waited == 0:
                 best = self.model.state_dict()
             elif waited >= patience:
@@ -92,7 +95,7 @@ class Trainer:
         self, data: np.ndarray, target: np.ndarray, loss: Module, batch_size: int = 1024
     ) -> tuple[float, float | None]:
         """(mean loss per example, share of right classes), the latter for whole-number targets, else None."""
-        _check_pairs(data, target)
+        data, target = _pairs(data, target)
         self.model.eval()
         total, right = 0.0, 0
         with no_grad():
@@ -101,7 +104,8 @@ class Trainer:
                 output = self.model(data[chosen])
                 total += loss(output, target[chosen]).item() * len(target[chosen])
                 if target.dtype.kind in "iu":
-                    right += int((output.argmax(1) == target[chosen]).sum())
+                    known = ~np.isnan(output.numpy()).any(axis=1)  # nan names no class
+                    right += int((known & (output.argmax(1) == target[chosen])).sum())
         accuracy = right / target.size if target.dtype.kind in "iu" else None
         return total / len(data), accuracy
 
@@ -120,13 +124,18 @@ class Trainer:
         return total / len(data)
 
 
-def _check_pairs(data: np.ndarray, target: np.ndarray) -> None:
-    if len(data) != len(target) or not len(data):
-        raise ShapeError(f"{len(data)} examples do not fit {len(target)} targets: one each, at least one")
+def _pairs(data: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays; raises `ShapeError` unless there is one target for each of at least one example."""
+    one, other = as_array("data", data), as_array("target", target)
+    counts = [len(array) if array.ndim else 0 for array in (one, other)]
+    if counts[0] != counts[1] or not one.size:
+        raise ShapeError(f"{counts[0]} examples do not fit {counts[1]} targets: one each, at least one")
+    return one, other
 
 
 def _score(epoch: Epoch) -> float:
-    return epoch.loss if epoch.validation_loss is None else epoch.validation_loss
+    score = epoch.loss if epoch.validation_loss is None else epoch.validation_loss
+    return math.inf if math.isnan(score) else score
 
 
 def _shown(numbers: range, progress: bool) -> Any:

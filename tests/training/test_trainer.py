@@ -114,3 +114,42 @@ def test_what_does_not_fit_is_refused():
         Trainer(model).evaluate(np.zeros((0, 2)), np.zeros((0, 1)), loss)
     with pytest.raises(BadInput):
         Trainer(model).fit(np.zeros((3, 2)), np.zeros((3, 1)), 0, 1, optimizer, loss)
+
+
+class Scripted(nn.Module):
+    """A loss that is what the script says, epoch by epoch, whatever the model does."""
+
+    def __init__(self, script):
+        self.script = list(script)
+
+    def forward(self, output, target):
+        return (output * 0).sum() + self.script.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("script", "best", "epochs"),
+    [([np.nan, 3.0, 2.0, 5.0, 5.0], 3, 5), ([2.0, np.nan, 1.0, np.nan, np.nan], 3, 5), ([np.nan, np.nan], 1, 2)],
+)
+def test_an_epoch_that_diverged_is_never_the_best(script, best, epochs):
+    model = nn.Linear(1, 1, rng=rng())
+    before = model.weight.numpy().copy()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, weight_decay=0.5)
+    history = Trainer(model, rng()).fit([[1.0]], [[1.0]], 1, 9, optimizer, Scripted(script), patience=2)
+    assert (history.best.number, len(history.epochs)) == (best, epochs)
+    if np.isnan(script).all():
+        assert (model.weight.numpy() == before).all()  # nothing was better than the beginning
+
+
+def test_an_output_of_nan_is_no_class():
+    model = nn.Linear(2, 3, rng=rng())
+    model.weight[...] = np.nan
+    assert Trainer(model).evaluate(np.ones((2, 2), np.float32), np.array([0, 0]), nn.CrossEntropyLoss())[1] == 0
+
+
+@pytest.mark.parametrize("odd", [0, 1.5, "2", None, True])
+def test_odd_numbers_of_epochs_and_examples_are_refused(odd):
+    model = nn.Linear(1, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    for batch_size, epochs in ((odd, 1), (1, odd)):
+        with pytest.raises(BadInput):
+            Trainer(model).fit(np.ones((1, 1)), np.ones((1, 1)), batch_size, epochs, optimizer, nn.MSELoss())
