@@ -73,10 +73,13 @@ class LocalRandom:
     def row(self, row: int, which: int, n: int) -> np.ndarray:
         """One client's permutation number `which`, counted from 1, if it is one of range(n): int64 (n,)."""
         if len(self._keys) * n > LARGEST_TABLE:
-            return _shuffled(self._keys[row : row + 1], which, n)[0]
-        if (which, n) not in self._tables:
-            self._tables[which, n] = _shuffled(self._keys, which, n)
-        return self._tables[which, n][row]
+            orders, row = _shuffled(self._keys[row : row + 1], which, n), 0
+        else:
+            if (which, n) not in self._tables:
+                self._tables[which, n] = _shuffled(self._keys, which, n)
+            orders = self._tables[which, n]
+        order: np.ndarray = orders[row]
+        return order
 
     def __iter__(self) -> Iterator[ClientRandom]:
         """Each client's own, in order."""

@@ -46,7 +46,8 @@ class Trained:
         """The probability of each class, float64 (n, classes), as the model estimates it."""
         logits = self.logits(inputs)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        found: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
+        return found
 
     def logits(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         """float64 (n, classes): what `predict_proba` makes probabilities of. Of ham and spam the first is 0."""

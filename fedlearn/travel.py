@@ -118,7 +118,8 @@ def packed(thing: Any, targets: Iterable[str] = ()) -> bytes:
     for module in files:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return cloudpickle.dumps((strangers, thing))
+        found: bytes = cloudpickle.dumps((strangers, thing))
+        return found
     finally:
         for module in files:
             cloudpickle.unregister_pickle_by_value(module)

@@ -94,7 +94,8 @@ def of_layer(layer: nn.Module, data: np.ndarray, rng: np.random.Generator) -> Ca
 
     def output() -> Tensor:
         said = layer(data)
-        return said[0] if isinstance(said, tuple) else said
+        found: Tensor = said[0] if isinstance(said, tuple) else said
+        return found
 
     goal = rng.standard_normal(output().shape)
     return lambda: ((output() - goal) ** 2).mean(), list(layer.parameters())
@@ -131,7 +132,7 @@ def slope(
         ends.append(function().item())
     for x, start in zip(leaves, before, strict=True):
         x[...] = start
-    return (ends[0] - ends[1]) / (2 * step)
+    return float((ends[0] - ends[1]) / (2 * step))
 
 
 def gradient_as_function(function: Callable[[], Tensor], leaves: Sequence[Tensor], rng: np.random.Generator) -> Case:
@@ -141,7 +142,8 @@ def gradient_as_function(function: Callable[[], Tensor], leaves: Sequence[Tensor
     def directional() -> Tensor:
         gradients = grad(function(), leaves, create_graph=True)
         parts = [(g * d).sum() for g, d in zip(gradients, along, strict=True)]
-        return sum(parts[1:], parts[0])
+        found: Tensor = sum(parts[1:], parts[0])
+        return found
 
     return directional, leaves
 
@@ -167,7 +169,8 @@ def steps(figure: Figure, rng: np.random.Generator) -> None:
         x = Tensor(start.astype(kind), requires_grad=True)
 
         def chained(x: Tensor = x) -> Tensor:
-            return F.sigmoid(x**2).sum()
+            found: Tensor = F.sigmoid(x**2).sum()
+            return found
 
         exact = float(np.sum(grad(chained(), x)[0].numpy() * direction[0]))
         errors = [abs(slope(chained, [x], direction, step) - exact) for step in STEPS]

@@ -59,10 +59,12 @@ class SmoothConvNet(Model):
     def forward(self, images: Any) -> Tensor:
         x = self.squash(self.first(images.reshape(-1, 1, SIDE, SIDE)))
         x = self.squash(self.second(x))
-        return self.head(x.reshape(x.shape[0], -1))
+        found: Tensor = self.head(x.reshape(x.shape[0], -1))
+        return found
 
     def loss(self, batch: Examples) -> Tensor:
-        return F.cross_entropy(self(*batch.inputs), batch.targets)
+        found: Tensor = F.cross_entropy(self(*batch.inputs), batch.targets)
+        return found
 
 
 TAKES = for_story(task=CLASSES, data="digits", lr=0.2)
@@ -122,7 +124,8 @@ def wide(lab: Lab) -> MLP:
 def matched(lab: Lab, data: Arrays, method: str, squash: str) -> np.ndarray:
     model = SmoothConvNet(squash=squash, rng=stream(lab.options.seed, "model"))
     view = one_step(lab, f"{method}-{squash}", model, data)
-    return GradientMatching(method, seed=lab.options.seed).run(view)[0].inputs[0]
+    found: np.ndarray = GradientMatching(method, seed=lab.options.seed).run(view)[0].inputs[0]
+    return found
 
 
 def one_step(lab: Lab, name: str, model: Model, data: Arrays) -> PartyView:

@@ -32,7 +32,8 @@ def rounded(bits: int) -> Callable[[np.ndarray], np.ndarray]:
 
     def squeeze(rows: np.ndarray) -> np.ndarray:
         largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
-        return np.rint(rows / largest * (2 ** (bits - 1) - 1))
+        found: np.ndarray = np.rint(rows / largest * (2 ** (bits - 1) - 1))
+        return found
 
     return squeeze
 

@@ -57,7 +57,8 @@ class LabelCounts(EachVector[LabelsFound]):
 def label_counts(gradient: np.ndarray, usual: np.ndarray, examples: int) -> np.ndarray:
     """Whole numbers (classes,) that sum to `examples` and lie nearest to n (p - gradient)."""
     if examples == 1:
-        return np.eye(len(gradient), dtype=int)[int(np.argmin(gradient))]
+        counts: np.ndarray = np.eye(len(gradient), dtype=int)[int(np.argmin(gradient))]
+        return counts
     estimate = np.maximum(examples * (usual - gradient), 0.0)
     counts = np.floor(estimate).astype(int)
     for _ in range(examples - int(counts.sum())):
@@ -77,7 +78,8 @@ def _usual_output(observed: Observed, vector: Vector) -> np.ndarray:
     if logits.ndim == 1:
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (p / p.sum(axis=1, keepdims=True)).mean(axis=0)
+    found: np.ndarray = (p / p.sum(axis=1, keepdims=True)).mean(axis=0)
+    return found
 
 
 def _guesses(observed: Observed) -> tuple[np.ndarray, ...]:

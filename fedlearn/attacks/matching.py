@@ -103,4 +103,5 @@ class _Search:
         side = round(self.features**0.5)
         image = point.reshape(-1, side, side)
         rough = ((image[:, 1:] - image[:, :-1]) ** 2).sum() + ((image[:, :, 1:] - image[:, :, :-1]) ** 2).sum()
-        return self.seen.cosine(self._gradients(point)) + rough * (self.attack.variation / image.size)
+        found: Tensor = self.seen.cosine(self._gradients(point)) + rough * (self.attack.variation / image.size)
+        return found

@@ -171,7 +171,8 @@ class TextSearch:
 
     def tag(self, point: Tensor) -> Tensor:
         mine = self._gradients(point)
-        return self.seen.squared(mine) + ABSOLUTE * self.seen.absolute(mine)
+        found: Tensor = self.seen.squared(mine) + ABSOLUTE * self.seen.absolute(mine)
+        return found
 
     def cosine(self, point: Tensor) -> Tensor:
         return self.seen.cosine(self._gradients(point))

@@ -55,18 +55,23 @@ class Seen:
 
     def squared(self, mine: Sequence[Tensor]) -> Tensor:
         """The squared distance, of the seen one's squared length (Zhu et al. 2019)."""
-        return _total(((g - seen) ** 2).sum() for g, seen in zip(mine, self.parts, strict=True)) / self.length**2
+        found: Tensor = (
+            _total(((g - seen) ** 2).sum() for g, seen in zip(mine, self.parts, strict=True)) / self.length**2
+        )
+        return found
 
     def absolute(self, mine: Sequence[Tensor]) -> Tensor:
         """The sum of absolute differences, of the seen one's absolute values (in TAG, Deng et al. 2021)."""
         least = SMOOTH * self.length**2 / self.gradient.size
         parts = (((g - seen) ** 2 + least) ** 0.5 for g, seen in zip(mine, self.parts, strict=True))
-        return _total(part.sum() for part in parts) / float(np.abs(self.gradient).sum())
+        found: Tensor = _total(part.sum() for part in parts) / float(np.abs(self.gradient).sum())
+        return found
 
     def cosine(self, mine: Sequence[Tensor]) -> Tensor:
         """One less the cosine of the angle (Geiping et al. 2020)."""
         inner = _total((g * seen).sum() for g, seen in zip(mine, self.parts, strict=True))
-        return 1.0 - inner / (_total((g * g).sum() for g in mine) ** 0.5 * self.length)
+        found: Tensor = 1.0 - inner / (_total((g * g).sum() for g in mine) ** 0.5 * self.length)
+        return found
 
 
 def lbfgs(objective: Objective, start: np.ndarray, iterations: int) -> np.ndarray:

@@ -83,7 +83,8 @@ class Observed:
     @property
     def training(self) -> dict[str, Any]:
         """The public arguments of local training: epochs, batch_size, lr..."""
-        return self.plan.strategy["arguments"]
+        arguments: dict[str, Any] = self.plan.strategy["arguments"]
+        return arguments
 
     @cached_property
     def strategy(self) -> Strategy:
@@ -96,7 +97,7 @@ class Observed:
 
     @property
     def is_plain(self) -> bool:
-        return self.plan.protection["name"] == "none"
+        return bool(self.plan.protection["name"] == "none")
 
     @property
     def codec(self) -> FixedPoint:
@@ -152,7 +153,7 @@ class Observed:
         """How many local steps each client took, by its share of the examples."""
         each = self.examples(vector) / vector.addends
         batch = self.training.get("batch_size", each)
-        return int(self.training.get("epochs", 1)) * math.ceil(each / batch)
+        return int(self.training.get("epochs", 1) * math.ceil(each / batch))
 
     @property
     def step(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def adjusted_rand(truth: Sequence[int], found: Sequence[int]) -> float:
     if len(one) != len(other):
         raise ShapeError(f"groupings of {len(one)} and of {len(other)} things: both must be of the same")
 
-    def pairs(counts: Counter) -> float:
+    def pairs(counts: Counter[Any]) -> float:
         return sum(n * (n - 1) / 2 for n in counts.values())
 
     both = pairs(Counter(zip(one.tolist(), other.tolist(), strict=True)))

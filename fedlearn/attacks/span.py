@@ -82,7 +82,7 @@ class Span:
 
     @property
     def hidden(self) -> int:
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     @classmethod
     def left(cls, observed: Observed, vector: Vector, gradients: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, Span]:
@@ -111,7 +111,8 @@ class Span:
         outside = np.linalg.norm(vectors - inside @ basis, axis=-1)
         turned = np.linalg.norm(inside / self.sizes, axis=-1) * self.noise
         explained = turned * np.sqrt(basis.shape[1] - self.rank) + 1e-9 * np.linalg.norm(inside, axis=-1)
-        return np.divide(outside, explained, out=np.where(outside > 0, np.inf, 0.0), where=explained > 0)
+        found: np.ndarray = np.divide(outside, explained, out=np.where(outside > 0, np.inf, 0.0), where=explained > 0)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ class Cell:
 
     @property
     def hidden(self) -> int:
-        return self.recurrent.shape[1]
+        return int(self.recurrent.shape[1])
 
     def start(self) -> np.ndarray:
         """States before the first character (1, 2, H): h and c."""
@@ -166,7 +167,8 @@ class Cell:
         p /= p.sum(axis=1, keepdims=True)
         dh = (p @ self.head)[:, None] - self.head[None]  # (last, next, H): (p - one-hot) times the head
         if gates.shape[1] == 1:
-            return dh * (1 - h * h)[:, None]
+            found: np.ndarray = dh * (1 - h * h)[:, None]
+            return found
         i, f, g, o = (gate[:, None] for gate in np.moveaxis(gates, 1, 0))
         squashed = np.tanh(c)[:, None]
         dc = dh * o * (1 - squashed**2)

@@ -114,7 +114,10 @@ def _rounding(observed: Observed, vector: Vector, rows: np.ndarray) -> np.ndarra
     if given.get("momentum") or given.get("weight_decay") or given.get("optimizer", "sgd") != "sgd":
         touched = observed.steps(vector)  # such rules move a row in every step, whatever its batch held
     share = min(1.0, observed.examples(vector) / vector.addends / observed.layout.max_weight)
-    return 0.5 + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.step
+    found: np.ndarray = (
+        0.5 + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.step
+    )
+    return found
 
 
 def equal_rows(moved: np.ndarray, slack: np.ndarray) -> list[np.ndarray]:
@@ -198,4 +201,5 @@ class _Sums:
 
 
 def _squared(rows: np.ndarray) -> np.ndarray:
-    return np.sum(rows * rows, axis=-1)
+    found: np.ndarray = np.sum(rows * rows, axis=-1)
+    return found

@@ -96,4 +96,5 @@ def _strata(corpus: Corpus) -> np.ndarray:
     if corpus.users is None:
         return corpus.labels
     user = numbered(corpus.users)
-    return corpus.labels.astype(np.int64) * (int(user.max(initial=0)) + 1) + user
+    found: np.ndarray = corpus.labels.astype(np.int64) * (int(user.max(initial=0)) + 1) + user
+    return found

@@ -41,7 +41,8 @@ class Scale:
             raise BadInput(
                 f"rows of {features.shape[-1]} numbers where {len(self.mean)} are read: give the same columns"
             )
-        return (features - self.mean) / self.deviation
+        found: np.ndarray = (features - self.mean) / self.deviation
+        return found
 
 
 @dataclass(frozen=True, eq=False)

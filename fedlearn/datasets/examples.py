@@ -78,4 +78,5 @@ class View:
 
     @property
     def targets(self) -> np.ndarray:
-        return self.whole.targets[self.rows]
+        found: np.ndarray = self.whole.targets[self.rows]
+        return found

@@ -48,7 +48,8 @@ def _onnx() -> ModuleType:
         import onnx
     except ImportError:
         raise BadInput("ONNX is not installed: pip install 'fedlearn[onnx]', or take --to npz") from None
-    return onnx
+    found: ModuleType = onnx
+    return found
 
 
 # Layers: from the name of what goes in to the name of what comes out

@@ -99,4 +99,5 @@ def mean_cross_entropy(logits: Any, targets: np.ndarray) -> Tensor:
     classes = F.checked_indices(targets, logits.shape[-1], "target class")
     if logits.shape[:-1] != classes.shape:
         raise ShapeError(f"logits of shape {logits.shape} (classes last) do not fit targets of shape {classes.shape}")
-    return cross_entropy(logits, target=classes, average=True)
+    loss: Tensor = cross_entropy(logits, target=classes, average=True)
+    return loss

@@ -47,7 +47,9 @@ class ConvNet(Model):
 
     def forward(self, images: np.ndarray) -> Tensor:
         """images (N, side * side) or (N, side, side) -> logits (N, classes)."""
-        return self.head(self.body(images.reshape(len(images), 1, self.side, self.side)))
+        logits: Tensor = self.head(self.body(images.reshape(len(images), 1, self.side, self.side)))
+        return logits
 
     def loss(self, batch: Examples) -> Tensor:
-        return F.cross_entropy(self(*batch.inputs), batch.targets)
+        loss: Tensor = F.cross_entropy(self(*batch.inputs), batch.targets)
+        return loss

@@ -40,7 +40,8 @@ class MLP(Model):
 
     def forward(self, features: np.ndarray) -> Tensor:
         """features (..., B, inputs) -> logits (..., B, classes)."""
-        return self.body(features)
+        logits: Tensor = self.body(features)
+        return logits
 
     def loss(self, batch: Examples) -> Tensor:
         return mean_cross_entropy(self(*batch.inputs), batch.targets)

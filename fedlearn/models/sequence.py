@@ -49,10 +49,13 @@ class SequenceClassifier(Model):
         ids = np.asarray(ids)
         outputs, _ = self.recurrent.embedded(ids.T, self.embedding.weight)
         if lengths is None:
-            return self.head(outputs[-1])
+            logits: Tensor = self.head(outputs[-1])
+            return logits
         if np.min(lengths) < 1 or np.max(lengths) > ids.shape[1]:
             raise BadInput(f"lengths reach from {np.min(lengths)} to {np.max(lengths)}: valid are 1 to {ids.shape[1]}")
-        return self.head(outputs[np.asarray(lengths) - 1, np.arange(len(ids))])
+        logits = self.head(outputs[np.asarray(lengths) - 1, np.arange(len(ids))])
+        return logits
 
     def loss(self, batch: Examples) -> Tensor:
-        return F.cross_entropy(self(*batch.inputs), batch.targets)
+        loss: Tensor = F.cross_entropy(self(*batch.inputs), batch.targets)
+        return loss

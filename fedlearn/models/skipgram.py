@@ -24,12 +24,14 @@ class SkipGram(Model):
 
     def forward(self, centres: np.ndarray, candidates: np.ndarray) -> Tensor:
         """centres (n,) and candidates (n, k) -> logits (n, k) that the candidate stands near the centre."""
-        return (self.words(centres).unsqueeze(1) * self.contexts(candidates)).sum(axis=-1)
+        scores: Tensor = (self.words(centres).unsqueeze(1) * self.contexts(candidates)).sum(axis=-1)
+        return scores
 
     def loss(self, batch: Examples) -> Tensor:
         """Sum over a centre's candidates of the binary cross-entropy, mean over centres."""
         losses = F.binary_cross_entropy_with_logits(self(*batch.inputs), batch.targets, reduction="none")
-        return losses.sum(axis=1).mean()
+        loss: Tensor = losses.sum(axis=1).mean()
+        return loss
 
     def nearest(self, vector: np.ndarray, count: int = 5, without: tuple[int, ...] = ()) -> list[tuple[int, float]]:
         """The `count` words whose vectors have the largest cosine with `vector` (dim,), with that cosine."""

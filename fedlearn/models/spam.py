@@ -46,8 +46,11 @@ class SpamClassifier(Model):
         """indices: token ids of all mails, offsets: where each mail begins, (..., mails); returns logits so shaped."""
         bags = self.words(indices, offsets)
         if self.dim == 1:
-            return bags.reshape(offsets.shape) + self.bias
-        return self.head(bags).reshape(offsets.shape)
+            logits: Tensor = bags.reshape(offsets.shape) + self.bias
+        else:
+            logits = self.head(bags).reshape(offsets.shape)
+        return logits
 
     def loss(self, batch: Examples) -> Tensor:
-        return bce_with_logits(self(*batch.inputs), batch.targets, average=1)
+        loss: Tensor = bce_with_logits(self(*batch.inputs), batch.targets, average=1)
+        return loss

@@ -1,27 +1,21 @@
 """All that may pass between parties, as typed messages, their bytes, and the record of who saw what."""
 
-from fedlearn.protocol.messages import (
-    AGGREGATOR,
-    EVERYBODY,
-    FIRST_OPENER,
-    FIRST_WORKER,
+from fedlearn.protocol.bodies import (
     Body,
-    ClientId,
     Counted,
     Enrolment,
     Inbox,
     Loss,
-    Message,
     Opened,
     OpenerKey,
     OpenRequest,
     PartialSum,
     Refusal,
-    Step,
     TrainRequest,
     Update,
-    party_name,
 )
+from fedlearn.protocol.messages import Message, Step
+from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, FIRST_OPENER, FIRST_WORKER, ClientId, party_name
 from fedlearn.protocol.plan import RunPlan
 from fedlearn.protocol.pool import Answer, Lost, Partial, Pool, Reply
 from fedlearn.protocol.transcript import PartyView, Transcript

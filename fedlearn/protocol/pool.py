@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from fedlearn.protocol.messages import ClientId, Step
+from fedlearn.protocol.messages import Step
+from fedlearn.protocol.parties import ClientId
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from fedlearn.errors import BadInput, DataError, ProtocolError
-from fedlearn.protocol.messages import AGGREGATOR, EVERYBODY, Body, Message, is_opener, party_name
+from fedlearn.protocol.bodies import Body
+from fedlearn.protocol.messages import Message
+from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, is_opener, party_name
 
 ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
 MODES = ("full", "digest")

@@ -91,7 +91,8 @@ def sgd(training: FedAvg) -> Rule:
     def rule(gradient: np.ndarray) -> np.ndarray:
         nonlocal velocity
         velocity = training.momentum * velocity + gradient if training.momentum else gradient
-        return np.multiply(velocity, training.lr, out=gradient)
+        found: np.ndarray = np.multiply(velocity, training.lr, out=gradient)
+        return found
 
     return rule
 
@@ -108,7 +109,8 @@ def adam(training: FedAvg) -> Rule:
         steps += 1
         mean_towards(mean, gradient, 0.9)
         square_towards(size, gradient, 0.999)
-        return training.lr / (1 - 0.9**steps) * mean / (np.sqrt(size / (1 - 0.999**steps)) + 1e-8)
+        found: np.ndarray = training.lr / (1 - 0.9**steps) * mean / (np.sqrt(size / (1 - 0.999**steps)) + 1e-8)
+        return found
 
     return rule
 

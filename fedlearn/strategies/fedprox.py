@@ -27,4 +27,5 @@ class FedProx(FedAvg):
         make_real(self, "mu", least=0, usual="0.01 is a usual start")
 
     def adjusted(self, gradient: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
-        return gradient + self.mu * (weights - start)
+        found: np.ndarray = gradient + self.mu * (weights - start)
+        return found

@@ -44,4 +44,5 @@ def train_epochs(
             total = total + losses.astype(np.float64) * len(batch)
     if isinstance(model, FlatModel):
         model.restore_frozen()
-    return total / (epochs * len(data))
+    found: float | np.ndarray = total / (epochs * len(data))
+    return found

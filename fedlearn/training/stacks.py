@@ -22,7 +22,7 @@ class Stack:
     targets: np.ndarray
 
     def __len__(self) -> int:
-        return self.targets.shape[1]
+        return int(self.targets.shape[1])
 
     def take(self, order: np.ndarray | slice) -> Stack:
         """The same slice of every client's examples, a view; or (K, m) of them, each client in its own order."""
@@ -44,7 +44,7 @@ class StackedViews:
     rows: np.ndarray
 
     def __len__(self) -> int:
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     def take(self, order: np.ndarray | slice) -> Stack:
         rows = self.rows[:, order] if isinstance(order, slice) else self.rows[np.arange(len(order))[:, None], order]
@@ -56,7 +56,8 @@ class StackedViews:
 
     @property
     def targets(self) -> np.ndarray:
-        return self.whole.targets[self.rows]
+        found: np.ndarray = self.whole.targets[self.rows]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ class StackedBags:
         return cls(indices, offsets[:, :-1] + first[:, None], np.diff(offsets), labels)
 
     def __len__(self) -> int:
-        return self.labels.shape[1]
+        return int(self.labels.shape[1])
 
     def take(self, order: np.ndarray | slice) -> StackedBags:
         """Same as `Stack.take`."""

@@ -142,7 +142,9 @@ def flwr(data: Workload) -> float:
         def __init__(self, number: int):
             self.examples = _examples(data, number)
 
-        def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict]:
+        def fit(
+            self, parameters: list[np.ndarray], config: dict[str, Any]
+        ) -> tuple[list[np.ndarray], int, dict[str, Any]]:
             order = np.random.default_rng().permutation(EXAMPLES)
             for start in range(0, EXAMPLES, BATCH):
                 batch = order[start : start + BATCH]

@@ -22,7 +22,7 @@ from fedlearn.datasets.examples import Arrays, View
 from fedlearn.errors import FedlearnError
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Counted, Message, Step
-from fedlearn.protocol.messages import STATE_ENTRY
+from fedlearn.protocol.bodies import STATE_ENTRY
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
 from tests.clients.test_pools import kill

@@ -41,7 +41,8 @@ from fedlearn.protocol import (
     TrainRequest,
     Update,
 )
-from fedlearn.protocol.messages import HEADER, PartialSum
+from fedlearn.protocol.bodies import PartialSum
+from fedlearn.protocol.messages import HEADER
 from fedlearn.secure.masks.wire import KEYS_BYTES, Invitation, digest_of, read_part, write_table
 from tests.fuzz.data_readers import DATA_READERS
 from tests.fuzz.loop import Reader

@@ -70,7 +70,8 @@ def _array(data: bytes, name: str) -> np.ndarray:
         shape, _, dtype = read_header[np.lib.format.read_magic(file)[0]](file)
         if dtype.hasobject or dtype.itemsize * int(np.prod(shape, dtype=object)) != len(data) - file.tell():
             raise ValueError("objects, or another size than it says")
-        return np.load(BytesIO(data), allow_pickle=False)
+        found: np.ndarray = np.load(BytesIO(data), allow_pickle=False)
+        return found
     except (ValueError, KeyError, EOFError, OSError) as error:
         raise DataError(f"{name} holds an array that cannot be read ({str(error)[:60]}): save it once more") from None
 

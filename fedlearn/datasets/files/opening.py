@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from fedlearn.datasets.files.reading import STANDARD_INPUT
 from fedlearn.errors import DataError
 
 LARGEST = 2**30  # bytes that are read, unpacked
 SWELLING, SMALL = 200, 2**26  # a packed file may give so many times its own bytes, or 64 MiB where that is more
+T = TypeVar("T")
 MOST_MEMBERS = 1_000_000
 LAYERS = 3  # archives in archives
 PACKED: dict[bytes, Callable[[BytesIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
@@ -155,7 +156,7 @@ def _tar_members(source: Source, most: int) -> list[tuple[str, bytes]]:
         return members
 
 
-def _counted(files: list, name: str) -> list:
+def _counted(files: list[T], name: str) -> list[T]:
     if len(files) > MOST_MEMBERS:
         raise DataError(f"{name} holds {len(files):,} files: the limit is {MOST_MEMBERS:,}, give a part of them")
     return files

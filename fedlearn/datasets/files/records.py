@@ -84,7 +84,8 @@ def _text_of(x: Any) -> str | None:
     if isinstance(x, str):
         return x
     if isinstance(x, list) and x and all(isinstance(value, str) for value in x):
-        return x[TWEET[len(x)]] if len(x) in TWEET else max(x, key=len)
+        found: str | None = x[TWEET[len(x)]] if len(x) in TWEET else max(x, key=len)
+        return found
     return None
 
 

@@ -1,0 +1,231 @@
+"""What messages say: one class a kind, each knowing its own bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+
+from fedlearn.errors import ProtocolError
+from fedlearn.protocol.parties import ClientId
+from fedlearn.protocol.plan import RunPlan
+
+STATE_ENTRY = struct.Struct("<16sI")
+
+
+class Body(Protocol):
+    """What a message says. `kind` is its number on the wire."""
+
+    kind: ClassVar[int]
+
+    def to_bytes(self) -> bytes: ...
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self: ...
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Aggregator to the cohort: the global model, and the strategy's state that goes with it.
+
+    weights  one flat vector, float32 (P,)
+    state    what the plan's strategy broadcasts beside the weights: float32 (n,) by name; empty for most strategies
+
+    Bytes: how many vectors of state (u32), then of each its name (16 bytes of ASCII, NUL-padded) and its length (u32);
+    the weights, then the vectors (f4 each); little-endian.
+    """
+
+    kind: ClassVar[int] = 1
+    weights: np.ndarray
+    state: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        parts = [len(self.state).to_bytes(4, "little")]
+        for name, vector in self.state.items():
+            if not (name.isascii() and name and "\0" not in name and len(name) <= 16):
+                raise ProtocolError(f"a strategy broadcasts {name!r}: name it with 1 to 16 ASCII characters")
+            parts.append(STATE_ENTRY.pack(name.encode(), vector.size))
+        vectors = (self.weights, *self.state.values())
+        return b"".join([*parts, *(vector.astype("<f4", copy=False).tobytes() for vector in vectors)])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        count = int.from_bytes(data[:4], "little")
+        start = 4 + count * STATE_ENTRY.size
+        if start > len(data) or (len(data) - start) % 4:
+            raise ProtocolError(
+                f"a model of {len(data)} bytes with {count} vectors of state is not a whole number of float32 values: "
+                "send it again"
+            )
+        values = np.frombuffer(data, "<f4", offset=start)
+        entries = [STATE_ENTRY.unpack_from(data, 4 + i * STATE_ENTRY.size) for i in range(count)]
+        names = [name.rstrip(b"\0").decode("ascii", "replace") for name, _ in entries]
+        lengths = [length for _, length in entries]
+        if len(set(names)) < count or sum(lengths) > values.size:
+            raise ProtocolError(f"a model's state does not fit its {len(data)} bytes, or names one vector twice")
+        weights, *vectors = np.split(values, np.cumsum([values.size - sum(lengths), *lengths])[:-1])
+        return cls(weights, dict(zip(names, vectors, strict=True)))
+
+    def check(self, parameters: int, state: Mapping[str, int]) -> None:
+        """Raise `ProtocolError` unless it holds so many weights and these vectors of state, by name with lengths."""
+        if self.weights.shape != (parameters,):
+            raise ProtocolError(
+                f"the request has {self.weights.size} weights, the plan's model {parameters}: "
+                "the model must keep the parameters it had at the start of the run"
+            )
+        found = {name: vector.size for name, vector in self.state.items()}
+        if found != dict(state):
+            raise ProtocolError(
+                f"the request comes with the state {found}, the plan's strategy broadcasts {dict(state)}"
+            )
+
+
+@dataclass(frozen=True)
+class _Opaque:
+    """A body that only the protection's other half can read."""
+
+    payload: bytes
+
+    def to_bytes(self) -> bytes:
+        return self.payload
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(data)
+
+
+@dataclass(frozen=True)
+class Update(_Opaque):
+    """Client to aggregator: what the protection's client half made of a local update."""
+
+    kind: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class Inbox(_Opaque):
+    """Aggregator to one client: what the protection's server half has for it in this phase."""
+
+    kind: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class OpenerKey(_Opaque):
+    """Key holder or trustee to everybody: its public key."""
+
+    kind: ClassVar[int] = 4
+
+
+@dataclass(frozen=True)
+class OpenRequest(_Opaque):
+    """Aggregator to key holder or trustee: a protected sum to open."""
+
+    kind: ClassVar[int] = 5
+
+
+@dataclass(frozen=True)
+class Opened(_Opaque):
+    """Key holder or trustee to aggregator: the opened sum, or a share of it."""
+
+    kind: ClassVar[int] = 6
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Key holder or trustee to aggregator: why it does not open the sum."""
+
+    kind: ClassVar[int] = 7
+    reason: str
+
+    def to_bytes(self) -> bytes:
+        return self.reason.encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(data.decode(errors="replace"))
+
+
+@dataclass(frozen=True)
+class Enrolment(_Opaque):
+    """Client to aggregator, before the plan: the public key (Ed25519) it will sign with in this session."""
+
+    kind: ClassVar[int] = 9
+
+
+@dataclass(frozen=True)
+class PartialSum:
+    """Worker to aggregator, under no protection only: the sum of its clients' vectors, int64 (n,), and whose they are.
+
+    Bytes: how many clients (u32), their numbers (u32 each), the sum (i64 each); little-endian.
+    """
+
+    kind: ClassVar[int] = 10
+    clients: tuple[ClientId, ...]
+    total: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        head = np.array([len(self.clients), *self.clients], "<u4")
+        return head.tobytes() + self.total.astype("<i8", copy=False).tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        count = int.from_bytes(data[:4], "little")
+        rest = len(data) - 4 * (count + 1)
+        if rest < 0 or rest % 8:
+            raise ProtocolError(f"a sum of {count} clients' vectors cannot have {len(data)} bytes: send it again")
+        clients = np.frombuffer(data, "<u4", count, 4)
+        return cls(tuple(clients.tolist()), np.frombuffer(data, "<i8", offset=4 * (count + 1)))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Aggregator to the clients in a round's opened sum, where they keep state: the round counted with you."""
+
+    kind: ClassVar[int] = 11
+
+    def to_bytes(self) -> bytes:
+        return b""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        if data:
+            raise ProtocolError(f"a notice of {len(data)} bytes, it has none: send it again")
+        return cls()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Client to aggregator, under a protection: no answer comes from it, and only this is said of why.
+
+    code  REFUSED: it was asked for what it does not do, or its input is not as it must be. FAILED: its work failed
+    """
+
+    kind: ClassVar[int] = 12
+    REFUSED: ClassVar[int] = 1
+    FAILED: ClassVar[int] = 2
+    code: int
+
+    def __post_init__(self) -> None:
+        if self.code not in (self.REFUSED, self.FAILED):
+            raise ProtocolError(
+                f"a loss of code {self.code}, there are {self.REFUSED} and {self.FAILED}: send it again"
+            )
+
+    def to_bytes(self) -> bytes:
+        return bytes([self.code])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        if len(data) != 1:
+            raise ProtocolError(f"a loss of {len(data)} bytes, it has 1: send it again")
+        return cls(data[0])
+
+
+BODIES: dict[int, type[Body]] = {
+    body.kind: body
+    for body in (
+        TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum, Counted,
+        Loss,
+    )
+}  # fmt: skip
