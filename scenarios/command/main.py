@@ -23,6 +23,7 @@ from scenarios.command.exchange import export, import_
 from scenarios.command.keys import app as keys_app
 from scenarios.command.options import ABOUT, Options, flag, read_options
 from scenarios.command.privacy import privacy
+from scenarios.command.sweep import sweep
 
 if TYPE_CHECKING:
     from scenarios.command.outcome import Outcome
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
+app.command()(sweep)
 app.command()(privacy)
 app.command()(predict)
 app.command()(evaluate)
