@@ -60,6 +60,8 @@ class Trained:
 
         of: the name of the class, by default the last one, spam. Raises `BadInput` for another name.
         """
+        if self.model.reads is Features:
+            raise BadInput(f"a model of {self.scenario} reads numbers: only texts can be explained, word by word")
         if of is not None and of not in self.classes:
             raise BadInput(f"class {of!r:.60} is none of {', '.join(self.classes)}")
         words = list(dict.fromkeys(tokens.tokenize(text)))

@@ -10,6 +10,7 @@ an encrypted update, and only the sum of all updates is ever decrypted.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -104,7 +105,7 @@ def run(options: Options) -> Outcome:
         + ("spam filter" if corpus.classes == ("ham", "spam") else "filter")
         + (" and nobody saw another's mail or update." if options.protection != "none" else
            ", and the aggregator could read every update: see `fedlearn run leak_embedding`.")
-        + f'\nAsk it: fedlearn predict --run {folder.path} "win a free prize now" --explain',
+        + f'\nAsk it: fedlearn predict --run {shlex.quote(str(folder.path))} "win a free prize now" --explain',
     )  # fmt: skip
 
 
