@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -21,7 +23,7 @@ from safetensors.numpy import save
 
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
-from fedlearn.disk import force, line_added, strict_json, write_atomic
+from fedlearn.disk import aside, force, line_added, set_aside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 
 log = logging.getLogger(__name__)
@@ -44,14 +46,15 @@ class Checkpoints:
     def __init__(self, folder: Path, metrics: Path):
         self._folder = folder
         self._metrics = metrics
-        self._paths: list[Path] = []  # on disk, in order
+        self._found: list[Path] = []  # on disk, in order, of an earlier session: whether they are whole nobody knows
+        self._paths: list[Path] = []  # those that are, and this session's
         self._forced: Path | None = None  # one of them
         self.journal = Journal(folder / "opened.journal")
 
     def open(self) -> None:
         """Make the folder, or find what is in it."""
         self._folder.mkdir(exist_ok=True)
-        self._paths = sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
+        self._found = sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
         self.journal.open()
 
     @property
@@ -99,25 +102,48 @@ class Checkpoints:
             self._paths.remove(old)
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint, or None. What came after it is removed: those rounds are run again."""
+        """The newest checkpoint that can be used, or None where there is none yet. Rounds after it are run again.
+
+        Checkpoints that cannot be used are set aside, with metrics.jsonl as it was. Raises `BadInput`, and changes
+        nothing, where that would leave none.
+        """
         lines = self._metrics.read_bytes().splitlines(keepends=True) if self._metrics.exists() else []
-        while self._paths:
-            path = self._paths[-1]
-            before = lines[: _round_of(path)]
+        faults: dict[Path, str] = {}
+        for path in reversed(self._found):
             try:
-                arrays, records = _read_arrays(path), _read_records(before, _round_of(path))
-                weights = arrays.pop(WEIGHTS)
-            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-                log.warning("checkpoint %s cannot be read, trying the one before", path.name)
-                self._paths.pop().unlink()
-            else:
-                os.truncate(self._metrics, sum(map(len, before)))
-                self.force()  # which one was forced to the disk nobody knows any more
-                self.remove_old()
-                state = {name.removeprefix(STATE): array for name, array in arrays.items()}
-                return Checkpoint(weights, state, records)
-        self._metrics.unlink(missing_ok=True)
-        return None
+                found = _read_checkpoint(path, lines)
+                break
+            except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+                faults[path] = str(error)
+        else:
+            if faults:
+                raise BadInput(self._none_left(faults))
+            if lines:
+                set_aside(self._metrics)
+            return None
+        self._paths = [path for path in self._found if path not in faults]
+        self._set_aside(faults)
+        os.truncate(self._metrics, sum(map(len, lines[: len(found.records)])))
+        self.force()  # which one was forced to the disk nobody knows any more
+        self.remove_old()
+        return found
+
+    def _none_left(self, faults: dict[Path, str]) -> str:
+        path, fault = next(iter(faults.items()))
+        return (
+            f"none of {len(faults)} checkpoints in {self._folder} can be used; of the newest, {path.name}: {fault}; "
+            f"mend that, or begin a new run from the model as it is, with --from {self._folder.parent}"
+        )
+
+    def _set_aside(self, faults: dict[Path, str]) -> None:
+        """Keep what cannot be used under another name, and say so."""
+        if faults and self._metrics.exists():
+            shutil.copyfile(self._metrics, aside(self._metrics))
+        for path, fault in faults.items():
+            kept = set_aside(path)
+            log.warning(
+                "%s cannot be used: %s; it is kept as %s, the run goes on before it", path.name, fault, kept.name
+            )
 
 
 def _round_of(checkpoint: Path) -> int:
@@ -142,19 +168,32 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
     return f"{check:08x}"
 
 
+def _read_checkpoint(path: Path, lines: Sequence[bytes]) -> Checkpoint:
+    """What a checkpoint and the lines before it hold; raises one of several errors for what is not whole."""
+    arrays, records = _read_arrays(path), _read_records(lines, _round_of(path))
+    weights = arrays.pop(WEIGHTS)
+    return Checkpoint(weights, {name.removeprefix(STATE): array for name, array in arrays.items()}, records)
+
+
 def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
     with safe_open(checkpoint, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if file.metadata()["crc32"] != _checksum(arrays):
-            raise ValueError("damaged")
+            raise ValueError("it is damaged: its numbers are not those that were written")
     return arrays
 
 
-def _read_records(lines: list[bytes], count: int) -> list[RoundRecord]:
-    try:
-        records = [RoundRecord.from_dict(json.loads(line)) for line in lines]
-    except RecursionError:  # brackets within brackets
-        raise ValueError("damaged") from None
-    if [record.round for record in records] != [*range(1, count + 1)] or not lines[-1].endswith(b"\n"):
-        raise ValueError("incomplete")
+def _read_records(lines: Sequence[bytes], count: int) -> list[RoundRecord]:
+    """Of the first `count` lines."""
+    if len(lines) < count:
+        raise ValueError(f"metrics.jsonl has {len(lines)} lines where {count} are needed")
+    records = []
+    for number, line in enumerate(lines[:count], 1):
+        try:
+            record = RoundRecord.from_dict(json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise ValueError(f"line {number} of metrics.jsonl is damaged") from None
+        if record.round != number or not line.endswith(b"\n"):
+            raise ValueError(f"line {number} of metrics.jsonl is not the whole line of round {number}")
+        records.append(record)
     return records

@@ -32,7 +32,7 @@ from safetensors.numpy import save
 from aggregator.checkpoints import Checkpoint, Checkpoints
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
-from fedlearn.disk import beside, strict_json, write_atomic
+from fedlearn.disk import alone_in, beside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.logs import FORMAT, is_public, mark_records
 from fedlearn.numerics import differences, environment
@@ -86,12 +86,16 @@ class RunFolder:
         self._resume = resume
         self._transcript = transcript
         self._files = files
-        if resume:
+        self._check()
+
+    def _check(self) -> None:
+        """Raise `BadInput` unless the folder is new, or holds a run that can be resumed so."""
+        if self._resume:
             self.kernels = self._check_same_configuration()
-        elif path.exists() and not path.is_dir():
-            raise BadInput(f"run folder {path} is a file: give another one")
-        elif path.exists() and not self._is_unused():
-            raise BadInput(f"run folder {path} is not empty: give another one, or --resume to go on with that run")
+        elif self.path.exists() and not self.path.is_dir():
+            raise BadInput(f"run folder {self.path} is a file: give another one")
+        elif self.path.exists() and not self._is_unused():
+            raise BadInput(f"run folder {self.path} is not empty: give another one, or --resume to go on with that run")
 
     def _is_unused(self) -> bool:
         """Whether nothing is in it but what a run left that died before it began, or that its clients refused."""
@@ -160,11 +164,19 @@ class RunFolder:
         """Create the folder, keep log and transcript in it meanwhile, and have run.json say how the run ended.
 
         kernels: how the run's recurrent layers compute (`KernelPlan.to_dict()`). A new run that bad input ends
-        before its first round is kept leaves no folder, or one with clients.log alone.
+        before its first round is kept leaves no folder, or one with clients.log alone. Raises `BadInput` where another
+        process writes in the folder.
         """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with alone_in(self.path):
+            self._check()  # again: another process may have come first
+            with self._kept(kernels) as transcript:
+                yield transcript
+
+    @contextmanager
+    def _kept(self, kernels: Mapping[str, Any] | None) -> Iterator[Transcript]:
         self.kernels = kernels or self.kernels
         self._began = time.perf_counter()
-        self.path.mkdir(parents=True, exist_ok=True)
         if not self._resume:
             self.clients_log.unlink(missing_ok=True)  # of another run
         changes = self._enter_machine()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
+
+from fedlearn.errors import BadInput
 
 
 def beside(path: Path) -> Path:
@@ -32,6 +36,39 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be used to one that nobody reads; returns where it is kept."""
+    kept = aside(path)
+    os.rename(path, kept)
+    return kept
+
+
+def aside(path: Path) -> Path:
+    """Where a file that cannot be used may be kept: beside it, in the place of no other."""
+    names = chain([f"{path.name}.damaged"], (f"{path.name}.damaged-{number}" for number in count(2)))
+    return next(kept for kept in map(path.with_name, names) if not kept.exists())
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Meanwhile no other process writes in a folder that asks for the same; `BadInput` where one does already.
+
+    The system ends that with the process, however it ends. A file system without locks lets everybody in.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(
+                    f"another process writes in {folder}: wait until its run has ended, or give another folder"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

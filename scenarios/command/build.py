@@ -72,6 +72,8 @@ def configuration(options: Options, scenario: str) -> dict[str, Any]:
             values[key] = value
             digest = _digest_of_files(name, value) if isinstance(value, str) else ""
             values |= {f"{key}_sha256": digest} if digest else {}
+    if options.pki is not None:
+        values["pki_sha256"] = _digest_of(sorted(Path(options.pki).expanduser().glob("*.public")))
     return values
 
 
@@ -85,8 +87,11 @@ def _digest_of_files(name: str, value: str) -> str:
             files.append(Path(inspect.getfile(OWN[name].load(thing))))
     if argument and (file := Path(argument).expanduser()).is_file():
         files.append(file)
-    if not files:
-        return ""
+    return _digest_of(files) if files else ""
+
+
+def _digest_of(files: Sequence[Path]) -> str:
+    """SHA-256 of what is in all of them, in this order."""
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from aggregator import RoundRecord, RunFolder
 from fedlearn.errors import BadInput
+from fedlearn.protocol import Step
 
 ROUNDS = 4
 
@@ -147,14 +148,92 @@ def test_what_is_not_whole_is_cut_off_and_the_run_goes_on_before_it(leave, after
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_without_its_records_a_run_starts_over(tmp_path):
+@pytest.mark.parametrize(
+    ("leave", "says"),
+    [
+        (lambda metrics: metrics.unlink(), "metrics.jsonl has 0 lines where 4 are needed"),
+        (lambda metrics: metrics.write_bytes(metrics.read_bytes()[1:]), "line 1 of metrics.jsonl is damaged"),
+        (lambda metrics: metrics.write_bytes(b"{}" + metrics.read_bytes()), "line 1 of metrics.jsonl is damaged"),
+        (lambda metrics: metrics.write_text("".join(metrics.open().readlines()[1:])), "lines where 4 are needed"),
+    ],
+)
+def test_where_no_checkpoint_is_of_use_nothing_is_changed_and_the_user_is_asked(leave, says, tmp_path):
     with begun(tmp_path / "run") as folder:
         for round in range(1, ROUNDS + 1):
             keep(folder, round)
-    (folder.path / "metrics.jsonl").unlink()
-    with begun(folder.path, resume=True) as again:
-        assert gone_on(again) == 0
-        assert again.resumable == checkpoints(again.path) == []
+    leave(folder.path / "metrics.jsonl")
+    folder.journal.asked(Step(ROUNDS), weights(ROUNDS))
+    before = {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file() and file.name != "run.json"}
+    refused = pytest.raises(BadInput, match=rf"round-000004.safetensors: .*{says}.*--from {folder.path}")
+    with refused, begun(folder.path, resume=True) as again:
+        again.read_checkpoint()
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_what_is_damaged_is_set_aside_and_said(tmp_path, caplog):
+    with begun(tmp_path / "run") as folder:
+        for round in range(1, ROUNDS + 1):
+            keep(folder, round)
+    metrics = folder.path / "metrics.jsonl"
+    damaged = metrics.read_bytes().replace(b'"round": 4', b'"round": four')
+    metrics.write_bytes(damaged)
+    newest = folder.path / "checkpoint" / "round-000004.safetensors"
+    weights_of_round_4 = newest.read_bytes()
+    for kept in ("damaged", "damaged-2"):
+        with begun(folder.path, resume=True) as again:
+            assert gone_on(again) == ROUNDS - 1
+        assert metrics.with_name(f"metrics.jsonl.{kept}").read_bytes() == damaged
+        assert newest.with_name(f"{newest.name}.{kept}").read_bytes() == weights_of_round_4
+        assert f"line 4 of metrics.jsonl is damaged; it is kept as {newest.name}.{kept}" in caplog.text
+        metrics.write_bytes(damaged)
+        newest.write_bytes(weights_of_round_4)
+
+
+def test_one_process_at_a_time_writes_in_a_run_folder(tmp_path):
+    path = tmp_path / "run"
+    with begun(path) as folder:
+        keep(folder, 1)
+        beside = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        for resume in (True, False):
+            with pytest.raises(BadInput, match=r"another process writes in|not empty"), begun(path, resume):
+                pass
+        assert {file: file.read_bytes() for file in beside} == beside
+        keep(folder, 2)
+    with begun(path, resume=True) as again:
+        assert gone_on(again) == 2
+
+
+def test_of_two_runs_that_start_at_once_in_one_folder_the_second_is_refused(tmp_path):
+    path = tmp_path / "run"
+    first, second, third = run_folder(path), run_folder(path), run_folder(path)  # it is still new to all of them
+    with first.opened():
+        keep(first, 1)
+        with pytest.raises(BadInput, match="another process writes in"), second.opened():
+            pass
+    with pytest.raises(BadInput, match="not empty"), third.opened():
+        pass
+    assert len(rows(path)) == 1
+
+
+def hold(path: Path) -> None:
+    """Writes in a run folder until it is killed."""
+    with begun(path) as folder:
+        keep(folder, 1)
+        print("begun", flush=True)
+        signal.pause()
+
+
+def test_a_run_that_was_killed_holds_nobody_off(tmp_path):
+    code = "from pathlib import Path; from tests.aggregator.test_runfolder import hold; "
+    command = [sys.executable, "-c", code + f"hold(Path({str(tmp_path / 'run')!r}))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        with pytest.raises(BadInput, match="another process writes in"), begun(tmp_path / "run", resume=True):
+            pass
+        process.kill()
+    with begun(tmp_path / "run", resume=True) as folder:
+        assert gone_on(folder) == 1
 
 
 def killed_at_every_step(parent: Path) -> None:
