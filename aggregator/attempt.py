@@ -157,7 +157,7 @@ class Attempt:
 
     def _too_few(self, alive: int) -> Exception:
         message = f"{alive} clients answered, {self._parties.protection.min_cohort} are needed"
-        if all(loss.refused for loss in self.lost.values()):
+        if not alive and all(loss.refused for loss in self.lost.values()):
             return self._ended(message + self.reasons(), BadInput)
         return RoundVoid(message) if alive else self._failed_alike() or RoundVoid(message)
 

@@ -130,3 +130,15 @@ def test_how_many_examples_a_client_has_is_warned_of_in_its_own_log(tmp_path, po
     assert sorted(aggregator.fit(POOLS[pool](clients), 1).rounds[0].lost) == [1, 4]
     assert "2 of 5 clients, c1 among them" in (tmp_path / "run/clients.log").read_text()
     assert "among them" not in (tmp_path / "run/run.log").read_text()
+
+
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_a_client_that_refuses_ends_no_run_that_can_do_without_it(protection):
+    """It voids the rounds in which each of those sampled is needed, and no others."""
+    clients = [*toy_clients(5), Client("refuses", FailingBags(BadInput("no")))]
+    aggregator = Aggregator(toy_model(), toy_strategy(), PROTECTIONS[protection](), seed=5, cohort=3)
+    history = aggregator.fit(InlinePool(clients), 6)
+    voided = [record.void is not None for record in history.rounds]
+    assert [list(record.lost) == [5] for record in history.rounds] == voided
+    assert any(voided)
+    assert not all(voided)

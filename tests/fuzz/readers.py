@@ -28,6 +28,7 @@ from fedlearn.protocol import (
     Counted,
     Enrolment,
     Inbox,
+    Loss,
     Lost,
     Message,
     Opened,
@@ -144,6 +145,7 @@ def messages() -> list[bytes]:
         Refusal("too few"),
         PartialSum((1, 5), np.arange(4)),
         Counted(),
+        Loss(Loss.FAILED),
         plan(),
     ]
     step = Step(3, 1, "update")

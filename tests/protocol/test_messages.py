@@ -18,6 +18,7 @@ from fedlearn.protocol import (
     Counted,
     Enrolment,
     Inbox,
+    Loss,
     Message,
     Opened,
     OpenerKey,
@@ -201,6 +202,18 @@ def test_a_notice_has_no_more_to_say():
     assert Counted.from_bytes(Counted().to_bytes()) == Counted()
     with pytest.raises(ProtocolError, match="1 bytes, it has none"):
         Counted.from_bytes(b"x")
+
+
+@pytest.mark.parametrize("code", [Loss.REFUSED, Loss.FAILED])
+def test_a_loss_is_one_byte(code):
+    assert Loss.from_bytes(Loss(code).to_bytes()) == Loss(code)
+    assert len(Loss(code).to_bytes()) == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\x03", b"\xff", b"\1\1", b"\1why"])
+def test_a_loss_that_says_more_is_refused(data):
+    with pytest.raises(ProtocolError, match="a loss of"):
+        Loss.from_bytes(data)
 
 
 def test_half_a_float_is_refused():
