@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
+from fedlearn.autograd.arrays import refuse_other_than_numbers
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.mode import mode
 from fedlearn.autograd.node import Node, next_id, raw
 from fedlearn.autograd.ops import astype, reshape, setitem
-from fedlearn.errors import BadInput, GraphError, ShapeError
+from fedlearn.errors import BadInput, FedlearnError, GraphError, ShapeError
 
 
 def update(target: Any, op: Op, other: Any) -> Any:
@@ -81,9 +82,14 @@ def _overwrite(target: Any, index: Any, value: Any) -> None:
             "a computed tensor cannot be written to unrecorded: its history would not explain it; detach() it"
         )
     try:
+        if not isinstance(value, float | int):
+            value = np.asarray(value)
+            refuse_other_than_numbers(value)
         whole = target._data.dtype.kind not in "iu" or np.isfinite(value).all()
         if whole:
             target._data[index] = value
+    except FedlearnError:
+        raise
     except (ValueError, IndexError, TypeError) as error:
         raise ShapeError(f"{np.shape(value)} does not go into {target._data.shape}[{index}]: {error}") from error
     if not whole:

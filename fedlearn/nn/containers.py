@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from fedlearn.errors import BadInput
-from fedlearn.nn.functional.arguments import whole
+from fedlearn.nn.functional.arguments import listed, whole
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 
@@ -40,7 +40,7 @@ class _Row(Module):
         return self
 
     def extend(self, parts: Iterable[Any]) -> Self:
-        for part in parts:
+        for part in listed(parts, f"{self.holds.__name__}s"):
             self.append(part)
         return self
 
@@ -122,7 +122,13 @@ class ModuleDict(Module):
         self.update(modules)
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        for name, module in dict(modules).items():
+        try:
+            named = dict(modules)
+        except (TypeError, ValueError):
+            raise BadInput(
+                f"{modules!r:.60} are no modules by name: give a dict, or pairs of a name and a module"
+            ) from None
+        for name, module in named.items():
             self[name] = module
 
     def __setitem__(self, name: str, module: Module) -> None:

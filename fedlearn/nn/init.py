@@ -14,6 +14,7 @@ import numpy as np
 
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.functional.arguments import real
 from fedlearn.nn.parameter import Parameter
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -45,26 +46,33 @@ def _left_blank(tensor: Tensor, rng: np.random.Generator | None) -> bool:
     return _blank.wanted and rng is None and isinstance(tensor, Parameter)
 
 
+def _filled(tensor: Tensor, kinds: str = "f") -> Tensor:
+    """What is to be filled; raises `BadInput` for anything but a tensor of one of NumPy's `kinds`."""
+    if not isinstance(tensor, Tensor) or tensor.dtype.kind not in kinds:
+        raise BadInput(f"{tensor!r:.60} cannot be filled: give a parameter, or a floating-point Tensor")
+    return tensor
+
+
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Evenly from [a, b)."""
+    a, b = real(a, "a"), real(b, "b")
     if not a <= b:
         raise BadInput(f"uniform_ from {a} to {b}: the first is the smaller")
-    if not _left_blank(tensor, rng):
+    if not _left_blank(_filled(tensor), rng):
         tensor[...] = _rng(rng).uniform(a, b, tensor.shape)
     return tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """From the normal distribution of this mean and standard deviation."""
-    if not std >= 0:
-        raise BadInput(f"normal_ with std {std}: give 0 or more")
-    if not _left_blank(tensor, rng):
+    mean, std = real(mean, "mean"), real(std, "std", 0)
+    if not _left_blank(_filled(tensor), rng):
         tensor[...] = _rng(rng).normal(mean, std, tensor.shape)
     return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    tensor[...] = val
+    _filled(tensor, "fiub")[...] = real(val, "val", finite=False)
     return tensor
 
 
@@ -78,12 +86,12 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Glorot and Bengio 2010: the variance is 2 / (fan_in + fan_out) times gain squared."""
-    bound = gain * math.sqrt(6 / max(1, sum(fans(tensor))))
+    bound = real(gain, "gain", 0) * math.sqrt(6 / max(1, sum(fans(tensor))))
     return uniform_(tensor, -bound, bound, rng)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
-    return normal_(tensor, 0.0, gain * math.sqrt(2 / max(1, sum(fans(tensor)))), rng)
+    return normal_(tensor, 0.0, real(gain, "gain", 0) * math.sqrt(2 / max(1, sum(fans(tensor)))), rng)
 
 
 def kaiming_uniform_(
@@ -110,7 +118,8 @@ def kaiming_normal_(
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Saxe et al. 2013: rows (or columns, if they are fewer) orthonormal, times gain."""
-    if tensor.ndim < 2:
+    gain = real(gain, "gain")
+    if _filled(tensor).ndim < 2:
         raise ShapeError(f"a tensor of shape {tensor.shape} has no rows to make orthogonal: give one of 2 axes or more")
     if not tensor.size or _left_blank(tensor, rng):
         return tensor
@@ -123,23 +132,23 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | No
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which a nonlinearity wants its inputs' standard deviation raised; `param`: leaky slope (0.01)."""
-    if nonlinearity == "leaky_relu":
-        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
-    if nonlinearity not in GAINS:
+    if isinstance(nonlinearity, str) and nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + (0.01 if param is None else real(param, "the slope")) ** 2))
+    if not isinstance(nonlinearity, str) or nonlinearity not in GAINS:
         raise BadInput(f"no gain known for {nonlinearity!r}: choose one of leaky_relu, {', '.join(GAINS)}")
     return GAINS[nonlinearity]
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight (out, in, *kernel): how many numbers meet in one output, or leave one input."""
-    if tensor.ndim < 2:
+    if _filled(tensor).ndim < 2:
         raise ShapeError(f"a tensor of shape {tensor.shape} has no fans: give one of at least 2 axes (out, in, ...)")
     kernel = math.prod(tensor.shape[2:])
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
+    if not isinstance(mode, str) or mode not in ("fan_in", "fan_out"):
         raise BadInput(f"unknown mode {mode!r}: choose fan_in or fan_out")
     return calculate_gain(nonlinearity, a) / math.sqrt(max(1, fans(tensor)[mode == "fan_out"]))
 

@@ -76,11 +76,16 @@ class Module:
     def children(self) -> Iterator[Module]:
         return (part for _, part in self.named_children())
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """The module itself, named `prefix`, and all modules within it, each before its own parts."""
+    def named_modules(self, prefix: str = "", around: tuple[Module, ...] = ()) -> Iterator[tuple[str, Module]]:
+        """The module itself, named `prefix`, and all modules within it, each before its own parts.
+
+        around: those that it is a part of; `BadInput` for a module within itself.
+        """
+        if any(self is module for module in around):
+            raise BadInput(f"{prefix} is a {type(self).__name__} within itself: keep no reference to a module's owner")
         yield prefix, self
         for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, (*around, self))
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
@@ -88,12 +93,14 @@ class Module:
     def get_submodule(self, target: str) -> Module:
         """The module of this dotted name, as "body.0"; "" is the module itself."""
         found = dict(self.named_modules())
-        if target not in found:
+        if not isinstance(target, str) or target not in found:
             raise BadInput(f"{type(self).__name__} has no part {target!r:.60}: it has {', '.join(list(found)[1:])}")
         return found[target]
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` with every module within this one, parts before wholes, and last with this one."""
+        if not callable(fn):
+            raise BadInput(f"apply takes a function of a module, not {fn!r:.60}")
         for child in self.children():
             child.apply(fn)
         fn(self)
@@ -101,6 +108,8 @@ class Module:
 
     def register_buffer(self, name: str, tensor: Any) -> None:
         """Keep a tensor or array as part of the state that is not trained; None keeps the name free."""
+        if not isinstance(name, str) or not name.isidentifier():
+            raise BadInput(f"a buffer is named {name!r:.60}: give a name that an attribute can have")
         setattr(self, name, None if tensor is None else Buffer(tensor))
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -236,6 +245,8 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Training (dropout drops, statistics are gathered), or evaluation."""
+        if not isinstance(mode, bool | np.bool_):
+            raise BadInput(f"train's mode is {mode!r:.60}: give True or False")
         for module in self.modules():
             module.training = mode
         return self

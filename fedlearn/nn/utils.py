@@ -13,7 +13,7 @@ from fedlearn.autograd.node import raw
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import floats, real
+from fedlearn.nn.functional.arguments import floats, listed, real
 
 
 def clip_grad_norm_(
@@ -28,10 +28,11 @@ def clip_grad_norm_(
     where the norm is not finite, unless error_if_nonfinite is False: then they are scaled by it, as PyTorch does.
     """
     real(max_norm, "max_norm", 0)
-    power = math.inf if norm_type in (math.inf, "inf") else real(norm_type, "norm_type", 1)
+    infinite = isinstance(norm_type, str) and norm_type == "inf"
+    power = math.inf if infinite else real(norm_type, "norm_type", 1, finite=False)
     gradients = _gradients(parameters)
-    norms = [np.linalg.norm(g.ravel(), power) for g in gradients if g.size]
-    total = float(np.linalg.norm(norms, power)) if norms else 0.0
+    norms = [_norm(g.ravel(), power) for g in gradients if g.size]
+    total = float(_norm(np.array(norms), power)) if norms else 0.0
     if error_if_nonfinite and not np.isfinite(total):
         raise BadInput(f"the gradients have the norm {total}: lower the learning rate, or look for a division by 0")
     factor = max_norm / (total + 1e-6)
@@ -51,7 +52,7 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Any:
     """All numbers of some tensors, one after the other (P,): a copy, through which gradients reach the tensors."""
-    members = list(parameters)
+    members = _tensors(parameters)
     if not members:
         raise BadInput("there are no parameters to make a vector of: pass module.parameters()")
     return ops.concatenate([ops.reshape(p, shape=(p.size,)) for p in members])
@@ -59,7 +60,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Any:
 
 def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
     """Write the numbers of a vector (P,) into some tensors, one after the other."""
-    members, numbers = list(parameters), np.asarray(raw(floats(vec, "the vector")))
+    members, numbers = _tensors(parameters), np.asarray(raw(floats(vec, "the vector")))
     if numbers.shape != (sum(p.size for p in members),):
         raise ShapeError(f"{sum(p.size for p in members)} numbers go into these parameters, given were {numbers.shape}")
     start = 0
@@ -70,8 +71,24 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
 
 def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[np.ndarray]:
     """The numbers of all gradients that may be other than 0, to read and to change."""
-    members = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    members = [parameters] if isinstance(parameters, Tensor) else _tensors(parameters)
+    return [p._grad.values if isinstance(p._grad, RowSparse) else p._grad._data for p in members if p._grad is not None]
+
+
+def _norm(numbers: np.ndarray, power: float) -> Any:
+    """The norm of (n,); of unusual powers scaled by the largest number, so that none overflows."""
+    if power in (1, 2, math.inf):
+        return np.linalg.norm(numbers, power)
+    largest = np.abs(numbers).max()
+    if not 0 < largest < math.inf:
+        return largest
+    with np.errstate(under="ignore"):
+        return largest * np.sum((np.abs(numbers) / largest) ** power) ** (1 / power)
+
+
+def _tensors(parameters: Iterable[Tensor]) -> list[Tensor]:
+    members = listed(parameters, "parameters")
     for p in members:
         if not isinstance(p, Tensor):
-            raise BadInput(f"a {type(p).__name__} has no gradient to clip: pass module.parameters()")
-    return [p._grad.values if isinstance(p._grad, RowSparse) else p._grad._data for p in members if p._grad is not None]
+            raise BadInput(f"a {type(p).__name__} is no parameter: pass module.parameters()")
+    return members

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
+from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, ShapeError
 
 MOST = 2**62  # whole numbers that NumPy can count with
@@ -115,7 +116,7 @@ def same_shape(input: Any, target: Any, name: str) -> None:
 
 def indices(given: Any, name: str) -> np.ndarray:
     """An array of whole numbers, in this machine's byte order; `name` says whose."""
-    array = np.asarray(raw(given))
+    array = as_array(name, raw(given))
     if array.dtype.kind not in "iu":
         raise BadInput(f"each {name} is a whole number, not {array.dtype}: cast them to int64")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -138,6 +139,13 @@ def check_range(numbers: np.ndarray, count: int, name: str) -> None:
 def all_below(numbers: np.ndarray, count: int) -> bool:
     """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
     return bool(numbers.view(f"u{numbers.itemsize}").max() < count)
+
+
+def listed(values: Any, what: str) -> list[Any]:
+    """What can be gone through, as a list; raises `BadInput` for a single thing, and for text."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise BadInput(f"{values!r:.60} is no list of {what}: give several, in a list")
+    return list(values)
 
 
 def shaped(shape: Sequence[Any], name: str) -> tuple[int, ...]:
