@@ -124,9 +124,10 @@ class Trained:
             features = np.asarray(rows, np.float32)
         except (TypeError, ValueError):
             raise BadInput(f"a model of {self.scenario} judges rows of numbers: give an array (n, features)") from None
+        if not features.size:
+            return features
         features = features.reshape(len(features), -1) if features.ndim else features[None, None]
-        scale = self.about.scale
-        return features if scale is None or not len(features) else scale.applied(features)
+        return features if self.about.scale is None else self.about.scale.applied(features)
 
     def _of_samples(self, samples: Samples) -> np.ndarray:
         return self._judged(samples.features if samples.scaled else self._scaled(samples.features))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedlearn.datasets import Corpus, Reading, is_path, load_corpus, load_samples, load_script
+from fedlearn.datasets import Corpus, Reading, load_corpus, load_samples, load_script
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Script
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
 from scenarios.command.ending import shown
-from scenarios.command.reading import SPAM_OR_HAM
+from scenarios.command.reading import as_trained
 
 USERS = 20  # users shown, each with a line
 
@@ -23,8 +22,7 @@ def data_for(trained: Trained, data: str, how: Reading) -> Corpus | Samples | Sc
     """The data of this name or path, of the kind that the model reads, with its classes in their order."""
     if trained.model.reads is Characters:
         return load_script(data, how)
-    own = (how.labels, how.spam_label) == (None, None) and trained.classes != SPAM_OR_HAM and is_path(data)
-    how = replace(how, labels=trained.classes) if own else how
+    how = as_trained(how, data, trained.classes)
     return load_samples(data, how) if trained.model.reads is Features else load_corpus(data, how)
 
 

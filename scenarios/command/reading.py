@@ -28,14 +28,8 @@ NUMBERS: dict[str, Any] = dict.fromkeys(("label_column", "user_column", "labels"
 TEXT: dict[str, Any] = {"encoding": None, "test_fraction": HELD_OUT_OF_TEXT}
 
 
-def how(options: Options, data: str = "", classes: tuple[str, ...] | None = None) -> Reading:
-    """What the user says of files. classes: the labels of files at `data`, where a trained model says them."""
-    said = _said(options)
-    own = said.labels is None and said.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
-    return replace(said, labels=classes) if own else said
-
-
-def _said(options: Options) -> Reading:
+def how(options: Options) -> Reading:
+    """What the user says of files."""
     return Reading(
         options.text_column, options.label_column, options.user_column, options.spam_label,
         None if options.labels is None else tuple(label.strip() for label in options.labels.split(",")),
@@ -43,17 +37,23 @@ def _said(options: Options) -> Reading:
     )  # fmt: skip
 
 
+def as_trained(said: Reading, data: str, classes: tuple[str, ...] | None) -> Reading:
+    """What the user says of files at `data`, with the classes of a trained model where no labels are said."""
+    own = said.labels is None and said.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
+    return replace(said, labels=classes) if own else said
+
+
 def messages(options: Options, classes: tuple[str, ...] | None = None) -> tuple[Corpus, Corpus, Corpus]:
     """(all, train, test); one line says what was read. Of the test data nothing is trained on.
 
     classes: the labels, where a trained model says them. Raises `BadInput` for --test-fraction beside --test-data.
     """
-    whole = load_corpus(options.data, how(options, options.data, classes))
+    whole = load_corpus(options.data, as_trained(how(options), options.data, classes))
     if options.test_data is None:
         train, test = split(whole, HELD_OUT if options.test_fraction is None else options.test_fraction, options.seed)
         notes, distinct = whole.notes, len(train) + len(test)
     else:
-        test = load_corpus(options.test_data, how(options, options.test_data, classes)).without_duplicates()
+        test = load_corpus(options.test_data, as_trained(how(options), options.test_data, classes)).without_duplicates()
         train = _without(whole, test, options)
         notes, distinct = (*whole.notes, *test.notes), len(whole.without_duplicates())
     sizes = f"{len(train):,} to train, {len(test):,} to test"
@@ -68,7 +68,7 @@ def samples(
 
     classes, scale: where a trained model says them. Raises `BadInput` for --test-fraction beside --test-data.
     """
-    whole = load_samples(options.data, how(options, options.data, classes))
+    whole = load_samples(options.data, as_trained(how(options), options.data, classes))
     if options.test_data is None:
         fraction = HELD_OUT if options.test_fraction is None else options.test_fraction
         train, test = split_samples(whole, fraction, options.seed)

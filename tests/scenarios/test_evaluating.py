@@ -95,6 +95,8 @@ def test_numbers_are_judged_as_they_stand_in_a_file(tmp_path, capsys, monkeypatc
     assert command("predict", "--run", "run", "0,0", "100.0; 0.1", "200 0") == 0
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["a", "b", "c"]
     assert fedlearn.load("run").predict(np.array([[0, 0], [200, 0]])) == ["a", "c"]
+    Path("none").touch()
+    assert command("predict", "--run", "run", "--file", "none") == 0
     assert command("predict", "--run", "run", "0,0", "--explain") == 2
     assert "only texts can be explained" in capsys.readouterr().err
     for wrong in ("1", "1,2,3", "one,two", ""):
