@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import queue
+import math
 import signal
-import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fedlearn.channel import Arrivals, Channel, Deadline, arrivals
+from fedlearn.channel import Arrivals, Channel, Deadline
 from fedlearn.children import start_shielded
 from fedlearn.errors import CryptoKeyError, FedlearnError, OpeningRefused, ProtocolError
 from fedlearn.protocol import (
@@ -62,7 +61,7 @@ class Openers:
     ):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
         self._deadline = Deadline(deadline)
-        self._arrived = arrivals()
+        self._arrived = Arrivals()
         self._processes: dict[int, _OpenerProcess] = {}
         self._keys: dict[int, bytes] = {}
         self.gone: dict[int, str] = {}
@@ -86,7 +85,7 @@ class Openers:
         """The first message of each: an `OpenerKey`. Raises `CryptoKeyError` with the reason of one that has no key."""
         while waiting := [process for party, process in self._processes.items() if party not in self._keys]:
             asked = any(process.asks for process in waiting)  # a person, who may take time
-            process, message = self._next(None if asked else Deadline.FIRST)
+            process, message = self._next(math.inf if asked else self._arrived.waited + Deadline.FIRST)
             if process is None:
                 names = ", ".join(process.name for process in waiting)
                 raise FedlearnError(f"{names} had no key after {Deadline.FIRST:.0f} s: start the run again")
@@ -105,11 +104,11 @@ class Openers:
         """
         for party, request in requests.items():
             self._send(party, request)
-        began, limit = time.monotonic(), self._deadline.seconds
+        began, limit = self._arrived.waited, self._deadline.seconds
         replies: dict[int, bytes] = {}
         good, until = 0, began + limit
         while waiting := requests.keys() - replies.keys() - self.gone.keys():
-            process, message = self._next(until - time.monotonic())
+            process, message = self._next(until)
             if process is None:
                 break
             if message is None:
@@ -117,7 +116,7 @@ class Openers:
             elif process.party in waiting and _answers(message, requests[process.party]):
                 replies[process.party] = message
                 good += Message.kind_of(message) == Opened.kind
-                elapsed = time.monotonic() - began
+                elapsed = self._arrived.waited - began
                 self._deadline.note(elapsed)
                 if enough is not None and good >= enough:
                     until = min(until, began + 2 * elapsed + GRACE)
@@ -148,12 +147,12 @@ class Openers:
         self.gone[process.party] = reason
         log.warning("%s", reason)
 
-    def _next(self, seconds: float | None) -> tuple[_OpenerProcess, bytes | None] | tuple[None, None]:
-        """The next message of any opener, None where it has ended; (None, None) where nothing comes in time."""
-        try:
-            channel, message = self._arrived.get(timeout=None if seconds is None else max(0.0, seconds))
-        except queue.Empty:
+    def _next(self, until: float) -> tuple[_OpenerProcess, bytes | None] | tuple[None, None]:
+        """The next message of any opener, None where it has ended; (None, None) where nothing comes until then."""
+        arrived = self._arrived.get(until)
+        if arrived is None:
             return None, None
+        channel, message = arrived
         return next(process for process in self._processes.values() if process.channel is channel), message
 
     @property

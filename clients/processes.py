@@ -9,7 +9,6 @@ answers come back some milliseconds of work at a time, as plain fields (`clients
 from __future__ import annotations
 
 import logging
-import queue
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from clients.policy import Policy
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
 from clients.wire import read_answers, read_said, write_said
-from fedlearn.channel import Arrivals, Channel, Deadline, arrivals
+from fedlearn.channel import Arrivals, Channel, Deadline
 from fedlearn.children import start_shielded
 from fedlearn.errors import FedlearnError, ProtocolError
 from fedlearn.logs import mark_records
@@ -68,7 +67,7 @@ class ProcessPool:
         self._policy = policy or Policy()
         self._workers: list[_Worker] = []
         self._deadline = Deadline(deadline)
-        self._arrived = arrivals()
+        self._arrived = Arrivals()
         self._aside: list[tuple[int, bytes | None]] = []  # messages that came while another worker's was waited for
         self._ended: set[_Worker] = set()  # workers that ended while nothing was asked of them
         self._cleanup = ExitStack()
@@ -108,26 +107,27 @@ class ProcessPool:
         if broadcast:
             self._pin(broadcast)
         waiting: dict[int, set[int]] = {}  # by worker, its clients that have not answered
-        heard: dict[int, float] = {}  # by worker, when it last did anything
+        heard: dict[int, float] = {}  # by worker, when it last did anything, by the time that was spent waiting
         for number, share in self._shares.split(inboxes).items():
             if self._workers[number] in self._ended:
                 yield from self._replace(number, set(share))
                 continue
-            waiting[number], heard[number] = set(share), time.monotonic()
+            waiting[number], heard[number] = set(share), self._arrived.waited
             self._workers[number].send("exchange", step, self._board if broadcast else None, share)
         while waiting:
             limit = self._deadline.seconds
             arrived = self._next(min(heard[number] for number in waiting) + limit)
             number, message = arrived or (-1, None)
             if arrived is None:
-                for silent in [n for n in waiting if time.monotonic() - heard[n] >= limit]:
-                    yield from self._replace(silent, waiting.pop(silent), f"it said nothing for {limit:.0f} s")
+                # One at a time: others may answer while it is replaced.
+                silent = min(waiting, key=heard.__getitem__)
+                yield from self._replace(silent, waiting.pop(silent), f"it said nothing for {limit:.0f} s")
             elif number not in waiting:
                 self._ended.add(self._workers[number])
             elif message is None:
                 yield from self._replace(number, waiting.pop(number))
             else:
-                self._deadline.note(time.monotonic() - heard[number])
+                self._deadline.note(self._arrived.waited - heard[number])
                 try:
                     said = read_answers(message, self._shares.numbers(number))
                 except ProtocolError as error:
@@ -136,7 +136,7 @@ class ProcessPool:
                 for answer in _value(said):
                     waiting[number].difference_update(answer.clients)
                     yield answer
-                heard[number] = time.monotonic()
+                heard[number] = self._arrived.waited
                 if not waiting[number]:
                     del waiting[number]
 
@@ -144,14 +144,12 @@ class ProcessPool:
         """The next message of any worker, None for its end; None where nothing comes until then."""
         if self._aside:
             return self._aside.pop(0)
-        while True:
-            try:
-                channel, message = self._arrived.get(timeout=max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                return None
+        while arrived := self._arrived.get(until):
+            channel, message = arrived
             for number, worker in enumerate(self._workers):
                 if worker.channel is channel:
                     return number, message
+        return None
 
     def _pin(self, broadcast: bytes) -> None:
         """Put it where every worker can map it; who still reads an earlier one keeps that."""
@@ -171,7 +169,7 @@ class ProcessPool:
             raise FedlearnError(f"{worker.bury()}: start the run again")
         values: dict[int, Any] = {}
         limit = max(Deadline.LEAST, self._deadline.seconds)
-        until = time.monotonic() + limit
+        until = self._arrived.waited + limit
         aside, self._aside = self._aside, []
         while len(values) < len(workers):
             arrived = self._next(until)
@@ -216,7 +214,7 @@ class ProcessPool:
         end = time.monotonic() + PATIENCE
         for worker in self._workers:
             worker.bury(max(0.0, end - time.monotonic()))
-        self._workers, self._aside, self._ended, self._arrived = [], [], set(), arrivals()
+        self._workers, self._aside, self._ended, self._arrived = [], [], set(), Arrivals()
         self._cleanup.close()
         if hasattr(self, "_vault"):
             self._vault.cleanup()

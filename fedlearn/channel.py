@@ -6,15 +6,17 @@ through two threads; whoever wants a message waits for it in a queue, as long as
 
 from __future__ import annotations
 
+import math
 import queue
 import socket
 import threading
+import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
 AHEAD = 8  # messages that may wait to be sent or looked at: memory stays flat, and nobody waits for nothing
 
-Arrivals = queue.Queue[tuple["Channel", bytes | None]]  # from whom, and what; None when that process has ended
+SLICE = 0.5  # seconds: so much of a wait counts at most between two looks at the clock
 
 
 class Deadline:
@@ -41,9 +43,33 @@ class Deadline:
         self._longest = max(seconds, self._longest or 0.0)
 
 
-def arrivals() -> Arrivals:
-    """Where the messages of several channels come in."""
-    return queue.Queue(AHEAD)
+class Arrivals:
+    """Where the messages of several channels come in: from whom, and what; None when that process has ended.
+
+    waited: seconds that were spent in `get`. Who measures silence by it counts neither the time in which nobody
+    listened, nor that in which this process and its children stood still, as from Ctrl-Z to fg.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[tuple[Channel, bytes | None]] = queue.Queue(AHEAD)
+        self.waited = 0.0
+
+    def put(self, channel: Channel, message: bytes | None, seconds: float) -> None:
+        """Raises `queue.Full` where there is no room for so long."""
+        self._queue.put((channel, message), timeout=seconds)
+
+    def get(self, until: float = math.inf) -> tuple[Channel, bytes | None] | None:
+        """The next that comes; None where nothing does until `waited` is so much."""
+        while True:
+            span = min(SLICE, max(0.0, until - self.waited))
+            began = time.monotonic()
+            try:
+                return self._queue.get(timeout=span)
+            except queue.Empty:
+                if self.waited >= until:
+                    return None
+            finally:
+                self.waited += min(span, time.monotonic() - began)
 
 
 class Channel:
@@ -91,7 +117,7 @@ class Channel:
     def _arrive(self, message: bytes | None) -> None:
         while not self._ended:
             with suppress(queue.Full):
-                self._arrived.put((self, message), timeout=0.2)
+                self._arrived.put(self, message, 0.2)
                 return
 
     def _write(self) -> None:

@@ -1,0 +1,185 @@
+"""A process may stop in any phase, in the middle of a message, or before there is a key; and all of a run at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing import get_context
+
+import pytest
+
+from aggregator import Aggregator
+from clients import Client, ProcessPool
+from fedlearn.channel import AHEAD, Arrivals, Channel, Deadline
+from fedlearn.errors import FedlearnError
+from fedlearn.secure import Masks, Threshold
+from tests.toys import TOY_BITS, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
+
+COUNT, PATIENCE = 4, 8.0
+
+
+def train(protection, pool, rounds=2):
+    return Aggregator(toy_model(), toy_strategy(), protection, seed=3, deadline=PATIENCE).fit(pool, rounds)
+
+
+class Stopping(ProcessPool):
+    """Stops one of its workers right before a phase of round 1, or before it is to enrol."""
+
+    def __init__(self, phase):
+        super().__init__(toy_clients(COUNT), COUNT, deadline=PATIENCE)
+        self.phase = phase
+
+    def exchange(self, step, broadcast, inboxes):
+        if (step.round, step.phase) == (1, self.phase):
+            os.kill(self.process_ids[1], signal.SIGSTOP)
+        return super().exchange(step, broadcast, inboxes)
+
+    def enrol(self, session):
+        if self.phase == "enrol":
+            os.kill(self.process_ids[1], signal.SIGSTOP)
+        return super().enrol(session)
+
+
+@pytest.mark.parametrize("phase", [Masks.training_phase, Masks.reveals])
+def test_a_worker_that_stops_in_any_phase_of_masks_is_a_client_that_vanished(phase):
+    history = train(Masks(toy_codec()), Stopping(phase))
+    assert [(record.void, record.attempts) for record in history.rounds] == [(None, 1)] * 2
+    assert set(history.rounds[0].lost) == {1}
+    assert history.rounds[1].clients_ok == COUNT
+
+
+def test_a_worker_that_stops_before_the_first_round_ends_the_run_and_says_so(monkeypatch):
+    monkeypatch.setattr(Deadline, "LEAST", 15.0)
+    with pytest.raises(FedlearnError, match=r"fedlearn-worker-1 said nothing for 15 s"):
+        train(toy_paillier(), Stopping("enrol"))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("name", ["dealer", "opener:0"])
+def test_whoever_stops_before_there_is_a_key_ends_the_run(name, monkeypatch):
+    monkeypatch.setattr(Deadline, "FIRST", 3.0)
+    ended = threading.Event()
+
+    def stop_at_once():
+        while not ended.wait(0.01):
+            for child in multiprocessing.active_children():
+                if child.name == name and child.pid:
+                    os.kill(child.pid, signal.SIGSTOP)
+
+    watcher = threading.Thread(target=stop_at_once)
+    watcher.start()
+    try:
+        with pytest.raises(FedlearnError, match=rf"{name} had no key after 3 s"):
+            train(Threshold(2, 3, TOY_BITS, toy_codec(), insecure_test_key=True), toy_clients(COUNT))
+    finally:
+        ended.set()
+        watcher.join()
+    assert not multiprocessing.active_children()
+
+
+def half_a_message(connection) -> None:
+    """Says that 1000 bytes come, sends 500 and stops."""
+    os.write(connection.fileno(), (1000).to_bytes(4, "big") + bytes(500))
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_half_a_message_is_not_waited_for():
+    ours, theirs = get_context("spawn").Pipe()
+    child = get_context("spawn").Process(target=half_a_message, args=(theirs,), daemon=True)
+    child.start()
+    theirs.close()
+    assert ours.poll(60)  # until it has begun
+    arrived = Arrivals()
+    channel = Channel(ours, arrived)
+    try:
+        assert arrived.get(arrived.waited + 0.3) is None
+        sent = [channel.send(bytes(10**6), 0.1) for _ in range(20)]  # more than there is room for
+        assert sent == sorted(sent, reverse=True)
+        assert not sent[-1]
+    finally:
+        child.kill()
+        child.join()
+    assert arrived.get(arrived.waited + 60) == (channel, None)
+    channel.close()
+
+
+def test_only_time_spent_waiting_is_silence():
+    arrived = Arrivals()
+    time.sleep(0.2)
+    assert arrived.waited == 0.0
+    assert arrived.get(0.3) is None
+    assert 0.3 <= arrived.waited < 0.3 + 0.5
+    for _ in range(AHEAD):
+        arrived.put(None, b"", 0.001)  # type: ignore[arg-type]
+    with pytest.raises(queue.Full):
+        arrived.put(None, b"", 0.001)  # type: ignore[arg-type]
+    assert arrived.get(0.0) is not None  # what is there counts, however late it is looked at
+
+
+STANDS_STILL = """
+import time
+from pathlib import Path
+from aggregator import Aggregator
+from clients import Client, ProcessPool
+from tests.toys import toy_clients, toy_model, toy_plain, toy_strategy
+
+class Slow:
+    def __init__(self, bags): self.bags = bags
+    def __len__(self): return len(self.bags)
+    def take(self, order):
+        Path({mark!r}).touch()
+        time.sleep(1.0)
+        return self.bags.take(order)
+
+clients = toy_clients(4)
+clients[0] = Client("client-0", Slow(clients[0].data))
+aggregator = Aggregator(toy_model(), toy_strategy(), toy_plain(), stack="off")
+print("lost", aggregator.fit(ProcessPool(clients, deadline=4.0), 1).rounds[0].lost)
+"""
+
+
+def test_a_run_that_stands_still_as_a_whole_gives_nobody_up(tmp_path):
+    """Ctrl-Z, and fg some time later."""
+    mark = tmp_path / "mark"
+    command = [sys.executable, "-c", STANDS_STILL.format(mark=str(mark))]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while not mark.exists() and run.poll() is None:
+            time.sleep(0.02)
+        os.killpg(run.pid, signal.SIGSTOP)
+        time.sleep(6.0)
+        os.killpg(run.pid, signal.SIGCONT)
+        assert run.communicate()[0] == "lost {}\n"
+    finally:
+        run.kill()
+
+
+class SlowOnce:
+    """Reading it takes long, once."""
+
+    def __init__(self, mark, bags):
+        self.mark, self.bags = mark, bags
+
+    def __len__(self):
+        return len(self.bags)
+
+    def take(self, order):
+        if not self.mark.exists():
+            self.mark.touch()
+            time.sleep(4.6)
+        return self.bags.take(order)
+
+
+def test_a_worker_that_answers_while_another_is_replaced_is_heard(tmp_path):
+    """Both are over the deadline; what the second says then is neither lost nor taken for its answer to round 2."""
+    clients = [Client(c.name, SlowOnce(tmp_path / c.name, c.data)) for c in toy_clients(2)]
+    pool = ProcessPool(clients, 2, deadline=4.0)
+    history = Aggregator(toy_model(), toy_strategy(), toy_plain(), stack="off").fit(pool, 2)
+    assert [record.void for record in history.rounds] == [None, None]
+    assert [record.clients_ok for record in history.rounds] == [1, 2]
