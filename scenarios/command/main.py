@@ -23,6 +23,8 @@ from scenarios.command.exchange import export, import_
 from scenarios.command.keys import app as keys_app
 from scenarios.command.options import ABOUT, Options, flag, read_options
 from scenarios.command.privacy import privacy
+from scenarios.command.report import inspect
+from scenarios.command.report import report as write_report
 from scenarios.command.sweep import sweep
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
 app.command()(sweep)
+app.command("report")(write_report)
+app.command()(inspect)
 app.command()(privacy)
 app.command()(predict)
 app.command()(evaluate)

@@ -1,0 +1,50 @@
+"""`fedlearn report` and `fedlearn inspect`: run folders as one page, and in ten lines.
+
+Nothing heavy is imported here, since `fedlearn --help` reads this file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedlearn.errors import BadInput
+
+NAME = "report.html"
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs or sweeps.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page; without it report.html in the first folder.")
+    ] = None,
+    opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write one HTML page about runs: curves, time, bytes, what each party saw, losses, options, how to repeat it.
+
+    The page stands alone: nothing that it shows is fetched from anywhere.
+    """
+    from fedlearn.disk import write_atomic
+    from scenarios.report.page import page
+    from scenarios.report.runs import configurations, find
+
+    runs = find([folder.expanduser() for folder in folders])
+    target = out.expanduser() if out else folders[0].expanduser() / NAME
+    if target.is_dir():
+        raise BadInput(f"--out {target} is a folder: give a file, as {target / NAME}")
+    write_atomic(target, page(configurations(runs)).encode())
+    typer.echo(str(target))
+    if opened:
+        typer.launch(target.resolve().as_uri())
+
+
+def inspect(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]) -> None:
+    """A run in ten lines: what came out, time, bytes, losses, what each party saw, how to repeat it."""
+    from scenarios.command.ending import shown
+    from scenarios.report.inspecting import lines
+    from scenarios.report.runs import Run
+
+    for line in lines(Run.load(folder.expanduser())):
+        typer.echo(shown(line))

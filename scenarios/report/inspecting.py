@@ -1,0 +1,53 @@
+"""A run in ten lines, for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from scenarios.report.runs import Run, shown
+from scenarios.report.seen import Flow, flows
+
+
+def lines(run: Run) -> list[str]:
+    """What the run was, what came out, time and bytes by phase, what was lost, who saw what, how to repeat it."""
+    conf, records = run.configuration, run.records
+    data = run.run["data_set"]
+    settings = ", ".join(f"{name} {shown(conf[name])}" for name in ("strategy", "protection", "seed") if name in conf)
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in run.figures().items())
+    seconds: Counter[str] = Counter()
+    for record in records:
+        seconds.update(record.seconds)
+    times = ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items())
+    sent = [sum(getattr(r, name) for r in records) for name in ("bytes_up", "bytes_down", "bytes_openers")]
+    lost = Counter(reason for record in records for reason in record.lost.values())
+    void = Counter(record.void for record in records if record.void is not None)
+    bounds = [r.error_bound for r in records if r.error_bound is not None]
+    all_flows = flows(run.path, run.protection)
+    reason = run.outcome.get("reason")
+    return [
+        f"      run  {run.scenario}: {shown(run.outcome.get('state'))}{f', {reason}' if reason else ''}",
+        f"     data  {data.get('name', 'not named')}{', synthetic' if data.get('synthetic') else ''}; {settings}",
+        f"   result  {figures or '-'}",
+        f"   rounds  {len(records)}, {void.total()} void{_reasons(void)}",
+        f"  clients  {sum(r.clients_ok for r in records):,} updates counted, {lost.total():,} lost{_reasons(lost)}",
+        f"     time  {times or '-'}",
+        f"    bytes  {sent[0]:,} up, {sent[1]:,} down, {sent[2]:,} to openers and back",
+        f"    codec  {f'a weight of the mean is wrong by {max(bounds):.3g} at most' if bounds else '-'}",
+        f"      saw  {_seen(all_flows)}",
+        f"   repeat  fedlearn run --config {run.path / 'run.toml'}",
+    ]
+
+
+def _reasons(counted: Counter[str]) -> str:
+    return "".join(f"; {count} {reason}" for reason, count in counted.most_common(3))
+
+
+def _seen(all_flows: list[Flow]) -> str:
+    """What went to whom, by whether it could be read."""
+    total: dict[str, Counter[str]] = {}
+    for flow in all_flows:
+        total.setdefault(flow.recipient, Counter())[flow.readable] += flow.bytes
+    parts = [
+        f"{who}: " + ", ".join(f"{size:,} B {what}" for what, size in sizes.items()) for who, sizes in total.items()
+    ]
+    return "; ".join(parts) or "-"

@@ -1,0 +1,34 @@
+"""The page of a report, from a template: HTML with its style, pictures and script in it, and no request to anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from markupsafe import Markup
+
+from scenarios.report.runs import Configuration
+from scenarios.report.sections import Section, all_sections
+
+
+def page(found: Sequence[Configuration]) -> str:
+    """The report on these configurations."""
+    from jinja2 import Environment
+
+    here = files("scenarios.report")
+    template = Environment(autoescape=True).from_string((here / "page.html").read_text(encoding="utf-8"))
+    runs = sum(len(each.runs) for each in found)
+    scenarios = ", ".join(dict.fromkeys(each.first.scenario for each in found))
+    sections: list[Section] = all_sections(found)
+    return template.render(
+        title=f"fedlearn: {scenarios}",
+        lead=f"{_count(runs, 'run')} of {_count(len(found), 'configuration')}. "
+        "Everything on this page comes from the run folders.",
+        sections=sections,
+        css=Markup((here / "page.css").read_text(encoding="utf-8")),
+        js=Markup((here / "page.js").read_text(encoding="utf-8")),
+    ).lstrip()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
