@@ -26,6 +26,7 @@ from fedlearn.protocol import Message, PartyView, Step, TrainRequest
 from fedlearn.protocol.pool import Answer
 from fedlearn.secure import Masks, Paillier
 from fedlearn.secure.base import Protection
+from scenarios import pictures
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -155,7 +156,7 @@ def marks(figures: dict[str, float]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         stopped = [bool(figures.get(f"stopped_{name}", False)) for name in ATTACKS]
-        axes.barh(list(ATTACKS.values()), 1.0, color=["tab:green" if on else "tab:red" for on in stopped])
+        axes.barh(list(ATTACKS.values()), 1.0, color=[pictures.KEPT if on else pictures.GOT for on in stopped])
         for place, on in enumerate(stopped):
             axes.text(0.5, place, "stopped" if on else "not stopped", ha="center", va="center", color="white")
         axes.invert_yaxis()

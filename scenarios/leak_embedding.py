@@ -152,7 +152,7 @@ def bars(figures: Mapping[str, float]) -> Painter:
         axes.bar(list(rates), [right for right, _ in rates.values()])
         axes.errorbar([1], [rate], [[rate - low], [high - rate]], color="k", capsize=6, label="99.9% interval")
         guessed = {place: chance for place, (_, chance) in enumerate(rates.values()) if chance}
-        axes.scatter(list(guessed), list(guessed.values()), marker="_", s=2000, color="tab:red", label="chance")
+        axes.scatter(list(guessed), list(guessed.values()), marker="_", s=2000, color="black", label="chance")
         axes.set(ylabel="named rightly", ylim=(0, 1.05))
         axes.legend(loc="upper right", markerscale=0.3)
 

@@ -15,6 +15,7 @@ import numpy as np
 from fedlearn.attacks.peel import Peel
 from fedlearn.attacks.span import SpanTest
 from fedlearn.datasets.dataset import CHARACTERS
+from scenarios import pictures
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -66,10 +67,10 @@ def heat(table: list[list[bool]]) -> Painter:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.imshow(image, aspect="auto", cmap="RdYlGn", vmin=0, vmax=1)
+        axes.imshow(image, aspect="auto", cmap=pictures.GOT_MAP, vmin=0, vmax=1)
         axes.set_xticks(range(image.shape[1]), [str(number + 1) for number in range(image.shape[1])])
         axes.set_yticks(range(len(STEPS)), [str(count) for count in STEPS])
-        axes.set(xlabel="windows", ylabel="local steps, each on a window", title="recovered (green) or not (red)")
+        axes.set(xlabel="windows", ylabel="local steps, each on a window", title="recovered (dark) or not (light)")
 
     return paint
 

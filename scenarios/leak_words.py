@@ -19,6 +19,7 @@ import numpy as np
 from fedlearn.attacks.changed_rows import ChangedRows
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.strategies import FedAvg
+from scenarios import pictures
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -86,9 +87,9 @@ def heat(shown: dict[str, np.ndarray]) -> Painter:
     def paint(figure: Figure) -> None:
         figure.suptitle("precision x recall of the words")
         for axes, (name, image) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
-            axes.imshow(image, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
+            axes.imshow(image, cmap=pictures.GOT_MAP, vmin=0, vmax=1, aspect="auto")
             for (row, column), score in np.ndenumerate(image):
-                axes.text(column, row, f"{score:.2f}", ha="center", va="center", color="white", fontsize=7)
+                axes.text(column, row, f"{score:.2f}", ha="center", va="center", color="black", fontsize=7)
             axes.set_xticks(range(len(EPOCHS)), [str(n) for n in EPOCHS])
             axes.set_yticks(range(len(BATCHES)), [str(n) for n in BATCHES])
             axes.set(title=name.replace("_", ", "), xlabel="epochs", ylabel="messages in a batch")

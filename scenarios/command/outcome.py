@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from aggregator import History, RunFolder
 from scenarios.command.options import Options
+from scenarios.learning import draw_learning
 
 
 @dataclass
@@ -36,7 +37,9 @@ class Outcome:
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
-        """The outcome of a federation."""
+        """The outcome of a federation, which leaves a picture of its learning."""
+        how = f"strategy {options.strategy}, protection {options.protection}, seed {options.seed}"
+        draw_learning(folder.path, history.rounds, f"{folder.configuration.get('scenario', '')}: {how}")
         simulated = [record.simulated_seconds for record in history.rounds if record.simulated_seconds is not None]
         if simulated:
             lost = sum(record.clients_failed for record in history.rounds)

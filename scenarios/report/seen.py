@@ -11,9 +11,12 @@ from pathlib import Path
 from fedlearn.errors import DataError
 from fedlearn.protocol.transcript import ROWS
 
-READABLE, SUM, KEY, SEALED, CONTROL = "readable", "a sum", "with the key", "not readable", "no data"
+MODEL, READABLE, SUM, KEY, SEALED, CONTROL = (
+    "the model", "readable", "a sum", "with the key", "not readable", "no data",
+)  # fmt: skip
 MEANING = {
-    READABLE: "whoever gets it can read it",
+    MODEL: "the plan and the global model, which all clients are sent",
+    READABLE: "updates, in the clear: whoever gets them can read them",
     SUM: "the sum of a cohort, readable; no client's own update",
     KEY: "readable for who holds the key, or enough of its shares, and breaks the rules",
     SEALED: "encrypted or masked: the receiver cannot read it",
@@ -72,7 +75,7 @@ def _party(name: object) -> str:
 def _readable(kind: str, phase: str, recipient: str, protection: str) -> str:
     """Who can read a message of this kind."""
     if kind in ("RunPlan", "TrainRequest"):
-        return READABLE
+        return MODEL
     if kind == "PartialSum":
         return READABLE if protection == "none" else SEALED
     if kind == "Opened":
