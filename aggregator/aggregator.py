@@ -17,14 +17,15 @@ from aggregator.attempt import Collected, RoundTask
 from aggregator.faults import NO_FAULTS, Faults
 from aggregator.history import History, RoundRecord, Tracker, checked_metrics
 from aggregator.runfolder import RunFolder, model_sha256
-from aggregator.sampling import Sampler, check_cohort
 from aggregator.session import Session
+from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.protocol import Pool, TrainRequest, Transcript
+from fedlearn.sampling import Sampler, check_cohort
 from fedlearn.secure.base import Protection
 from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
@@ -129,6 +130,7 @@ class Aggregator:
             pool, self.model, self.strategy, self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
+            sampling=sampling.described(self.sampler, len(pool), sampled),
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
         with self._resumable(), opened as transcript, closing(session):

@@ -8,8 +8,9 @@ from typing import cast
 
 import numpy as np
 
-from aggregator.sampling import Counts, Sampler, lines_of
+from aggregator.sampling import Counts, lines_of
 from fedlearn.errors import BadInput
+from fedlearn.sampling import Sampler
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
 

@@ -10,11 +10,12 @@ from typing import Any, cast
 
 from aggregator.faults import Faults
 from aggregator.runfolder import RunFolder
-from aggregator.sampling import SAMPLERS, Sampler, Uniform
+from aggregator.sampling import SAMPLERS
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.protocol import Pool
 from fedlearn.registry import find
+from fedlearn.sampling import Sampler, Uniform
 from fedlearn.secure import PROTECTIONS, Paillier
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.secure.pki import Pki

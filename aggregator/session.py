@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +46,7 @@ class Session:
     """Aggregator, pool and openers under one plan; a session has its own keys.
 
     cohort: clients whose updates a round is complete with. sampled: clients that are asked to train, as many or more.
+    sampling: as the plan has it, so that other parties check who takes part.
     Raises `BadInput` for what cannot work, before anything is started.
     """
 
@@ -65,6 +66,7 @@ class Session:
         kernels: KernelPlan | None = None,
         deadline: float | None = None,
         pki: Pki | None = None,
+        sampling: Mapping[str, Any] | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
         _check_no_running_statistics(model)
@@ -82,6 +84,7 @@ class Session:
         self._kernels = kernels or KernelPlan()
         self._deadline = deadline
         self._pki = pki
+        self._sampling = sampling or {}
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._remembering = self._keeping or bool(protection.reveals)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
@@ -140,6 +143,7 @@ class Session:
             rounds=self._rounds,
             kernels={"stack": self._stack, "fold": fold, "recurrent": self._kernels.to_dict()},
             seed=self._seed,
+            sampling=self._sampling,
         )
 
     def remember(self, round: int) -> None:

@@ -47,6 +47,7 @@ from fedlearn.protocol import (
     Update,
     party_name,
 )
+from fedlearn.sampling import not_drawn
 from fedlearn.secure.base import ClientHalf, Protection
 from fedlearn.secure.signed import Signed, model_digest, sign
 from fedlearn.travel import rebuilt
@@ -99,6 +100,7 @@ class LocalSession:
         with plan_errors():
             self._protection = rebuilt(self._plan.protection, Protection)
             self._policy.check(self._plan, self._protection)
+            not_drawn(self._plan, 1, ())  # a plan that says nonsense of it is refused now
             self._training = LocalTraining(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
         if (
@@ -142,6 +144,12 @@ class LocalSession:
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
+        if self.hides and step.phase == self._protection.phases[0]:
+            others = not_drawn(self._plan, step.round, inboxes)
+            for client in others:
+                error = ProtocolError(f"the plan's sampler does not draw this client in round {step.round}")
+                yield lost(client, log_name(self._clients, client), step.round, error)
+            inboxes = {client: inbox for client, inbox in inboxes.items() if client not in others}
         if step.phase == self._protection.reveals and self._memory is not None:
             self._memory.reveal(inboxes, step.round)
         if step.phase != self._protection.training_phase:
@@ -227,9 +235,9 @@ def plan_errors() -> Iterator[None]:
     """What is wrong with a plan that others wrote is bad input, in whichever part it comes to light."""
     try:
         yield
-    except FedlearnError:
-        raise
     except Exception as error:
+        if isinstance(error, FedlearnError) and str(error).isprintable():
+            raise
         said = ascii(f"{type(error).__name__}: {error!s:.200}")[1:-1]  # which may quote what was sent
         raise ProtocolError(f"the plan cannot be followed, {said}; all parties must run one version") from error
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from aggregator.sampling import Sampler
 from clients.behaviours.base import Behaviour, with_delta, with_vectors
 from fedlearn.attacks.base import Attack
 from fedlearn.datasets.partitions import Partitioner
@@ -15,6 +14,7 @@ from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.registry import Registry
+from fedlearn.sampling import Sampler
 from fedlearn.secure.base import ClientHalf, FoldingHalf, Opener, Protection, ServerHalf
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.base import LocalUpdate, Strategy

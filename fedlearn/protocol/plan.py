@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -31,6 +31,8 @@ class RunPlan:
     kernels     how to compute, decided once and the same for every worker: "stack", whether to train clients side by
                 side; "fold", whether a worker adds the integers of its clients; "recurrent", a `KernelPlan`
     seed        of the simulation's reproducible randomness; nothing secret is drawn from it
+    sampling    who takes part in a round: "population", "size" and, where it is public, the "sampler", from which
+                each party draws a round's cohort by itself; empty where no party checks it
 
     A session's number has 16 bytes; sampled, rounds and seed are within `LIMITS`.
 
@@ -51,6 +53,7 @@ class RunPlan:
     rounds: int
     kernels: Mapping[str, Any]
     seed: int
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -17,6 +17,7 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import RunPlan, Step, party_name
+from fedlearn.sampling import not_drawn
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.opened import OpenedRounds
@@ -182,6 +183,12 @@ class CountingOpener(Opener):
             raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
         if len(self._senders) < self._min_cohort:
             raise OpeningRefused(f"{len(self._senders)} clients signed, at least {self._min_cohort} are required")
+        others = not_drawn(self.plan, step.round, self._senders)
+        if others:
+            raise OpeningRefused(
+                f"{party_name(others[0])} signed, whom the plan's sampler does not draw in round {step.round}: "
+                "the cohort is not for the aggregator to choose"
+            )
         self._opened.check_overlap(step.round, self._senders)
         try:
             asked = EncryptedVector.from_bytes(request, self._public)

@@ -25,7 +25,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator import Aggregator, RunFolder
-from aggregator.sampling import sample_cohort
 from clients import Client, InlinePool
 from fedlearn.autograd import no_grad
 from fedlearn.crypto import FixedPoint
@@ -33,6 +32,7 @@ from fedlearn.datasets.bags import Bags
 from fedlearn.metrics import class_metrics
 from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
+from fedlearn.sampling import sample_cohort
 from fedlearn.secure import Plain
 from fedlearn.seeding import LocalRandom, stream
 from fedlearn.strategies import FedAvg

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.aggregator import Evaluate
-from aggregator.sampling import SAMPLERS, Sampler
+from aggregator.sampling import SAMPLERS
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from fedlearn.crypto import FixedPoint
@@ -27,6 +27,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind
 from fedlearn.protocol import Pool
 from fedlearn.registry import Registry
+from fedlearn.sampling import Sampler
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.secure.kept import KeptKeys

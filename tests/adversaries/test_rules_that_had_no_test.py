@@ -13,7 +13,6 @@ import pytest
 import aggregator.checkpoints as checkpoints
 from aggregator import Aggregator, History, Poisson, RoundRecord, RunFolder
 from aggregator.openers import Openers
-from aggregator.sampling import RARE
 from clients import InlinePool
 from clients.session import LocalSession
 from fedlearn import nn
@@ -22,6 +21,7 @@ from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, OpeningRefused, ProtocolError
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, OpenRequest, Refusal, Reply, Step
+from fedlearn.sampling import RARE
 from fedlearn.secure import Masks
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
 from fedlearn.secure.signed import Signed, check_signed, sign

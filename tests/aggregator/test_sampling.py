@@ -12,10 +12,11 @@ from scipy import stats
 
 from aggregator import Aggregator, Faults
 from aggregator.availability import Diurnal, Trace
-from aggregator.sampling import RARE, SAMPLERS, Poisson, Sampler, Uniform, Weighted, sample_cohort
+from aggregator.sampling import SAMPLERS, Weighted
 from clients import Client, InlinePool
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError
+from fedlearn.sampling import RARE, Poisson, Sampler, Uniform, sample_cohort
 from fedlearn.secure import Plain
 from scenarios.command import build
 from scenarios.command.options import Options

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from aggregator import Aggregator, RunFolder
-from aggregator.sampling import sample_cohort
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays, View
@@ -16,6 +15,7 @@ from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import Message, PartialSum, PartyView, Update
 from fedlearn.protocol.messages import HEADER
+from fedlearn.sampling import sample_cohort
 from fedlearn.secure import Plain
 from fedlearn.seeding import local_random
 from fedlearn.strategies import FedAvg

@@ -15,7 +15,6 @@ import pytest
 from safetensors.numpy import load_file
 
 from aggregator import Aggregator, RunFolder
-from aggregator.sampling import sample_cohort
 from clients import Client, InlinePool, ProcessPool
 from clients.memory import ClientMemory
 from fedlearn.datasets.examples import Arrays, View
@@ -23,6 +22,7 @@ from fedlearn.errors import FedlearnError
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Counted, Message, Step
 from fedlearn.protocol.bodies import STATE_ENTRY
+from fedlearn.sampling import sample_cohort
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
 from tests.clients.test_pools import kill

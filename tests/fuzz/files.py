@@ -132,7 +132,6 @@ def followed(data: bytes) -> None:
     """What a client does with a plan: it agrees to it, and trains."""
     plan = RunPlan.from_bytes(data)
     session = LocalSession(toy_clients())
-    session.enrol(plan.session, range(3))
     number = Message.from_bytes(tapped(0).plan).session
     session.join(Message(number, Step(0), AGGREGATOR, EVERYBODY, plan).to_bytes())
     step, broadcast, inboxes = tapped(0).asked or (Step(1), b"", {})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.sampling import Sampler
+from fedlearn.sampling import Sampler
 from clients.behaviours.base import Behaviour, with_delta
 from fedlearn import nn
 from fedlearn.attacks.base import Attack

@@ -9,11 +9,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from aggregator import Aggregator, Faults, RunFolder
-from aggregator.sampling import sample_cohort
 from clients import Client, InlinePool
 from clients.memory import ClientMemory
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Lost
+from fedlearn.sampling import sample_cohort
 from fedlearn.secure.masks import Masks
 from fedlearn.seeding import local_random
 from fedlearn.strategies.fedavg import FedAvg

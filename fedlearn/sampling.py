@@ -1,0 +1,126 @@
+"""Which clients take part in a round: what a sampler is, and those that anybody can check.
+
+Whom a sampler draws follows from the run's seed and the round alone. All of them work on arrays of clients, so that
+a hundred out of a hundred thousand are drawn in milliseconds. The plan names a public one: `not_drawn` is who it
+does not draw.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from fedlearn.configured import Named, arguments_of, whole_number
+from fedlearn.errors import BadInput
+from fedlearn.protocol import RunPlan
+from fedlearn.seeding import stream
+from fedlearn.travel import description, rebuilt
+
+MOST_CLIENTS = 10**7
+RARE = 1e-12  # chance in a round that more clients are drawn than a run is made for
+
+
+class Sampler(Named, ABC):
+    """One way to choose a round's cohort. A new one defines `sample`.
+
+    public: the plan names it with its arguments, so that openers and clients draw each cohort themselves and refuse
+    others. Not where its arguments are nobody's business, as weights by clients' numbers of examples are not.
+
+    One that is built by name from more than its own parameters has a class method `from_spec(argument, examples)`:
+    argument is what stands after its name, or None; examples says how many each client has, and asks only then.
+    """
+
+    public: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """What constructs a public one again: plain values."""
+        return arguments_of(self)
+
+    @staticmethod
+    def limit(size: int) -> int:
+        """The most clients that a round can have which is to have `size`."""
+        return size
+
+    def check(self, population: int, size: int) -> None:
+        """Raise `BadInput` if it cannot draw so many clients out of so many."""
+
+    @abstractmethod
+    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        """The cohort in rising order; it may be smaller than `size`, and even empty."""
+
+
+def check_cohort(cohort: int | None, population: int) -> int:
+    """The cohort's size (None: everybody), refused where the population cannot fill it."""
+    if population < 1:
+        raise BadInput("there are 0 clients, at least 1 is needed: raise the number of clients")
+    size = population if cohort is None else cohort
+    if not 1 <= size <= population:
+        raise BadInput(f"a cohort of {size} cannot be sampled from {population} clients: choose 1 to {population}")
+    return size
+
+
+def sample_cohort(seed: int, round: int, population: int, size: int) -> list[int]:
+    """`size` client numbers, uniformly without replacement, in rising order; the same for the same seed."""
+    if size == population:
+        return list(range(population))
+    chosen: list[int] = np.sort(stream(seed, "cohort", round).choice(population, size, replace=False)).tolist()
+    return chosen
+
+
+class Uniform(Sampler):
+    """`size` clients without replacement, all equally likely."""
+
+    public = True
+
+    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        return sample_cohort(seed, round, population, size)
+
+
+class Poisson(Sampler):
+    """Each client by itself with probability q = size / population: Poisson sampling, as privacy accountants assume.
+
+    So cohorts vary. None is capped or drawn again, which would be another distribution: a round with fewer clients
+    than may be opened, or with more than `limit`, is void, whatever the data are.
+    """
+
+    public = True
+
+    @staticmethod
+    def limit(size: int) -> int:
+        """Exceeded with probability under `RARE` in a round, by Chernoff's bound.
+
+        The number drawn, X, is binomial with mean `size`, and P(X >= m) <= exp(-(m ln(m / size) - m + size)) for any
+        population (Mitzenmacher and Upfal 2005, "Probability and Computing", theorem 4.4).
+        """
+        return next(m for m in count(size) if (m + 1) * math.log((m + 1) / size) - (m + 1) + size >= -math.log(RARE))
+
+    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        return np.flatnonzero(stream(seed, "cohort", round).random(population) < size / population).tolist()
+
+
+def described(sampler: Sampler, population: int, size: int) -> dict[str, Any]:
+    """What the plan says of sampling: from how many clients, how many, and by which sampler where that is public."""
+    rule = description(sampler) if sampler.public else {}
+    return {"population": population, "size": size, "sampler": rule}
+
+
+def not_drawn(plan: RunPlan, round: int, clients: Iterable[int]) -> list[int]:
+    """Those of some clients whom the plan's sampler does not draw in a round; nobody where the plan names none.
+
+    Raises `BadInput` for a plan that says something else of sampling than `described` does.
+    """
+    return sorted(set(clients) - _drawn(plan, round)) if plan.sampling.get("sampler") else []
+
+
+@lru_cache(maxsize=4)
+def _drawn(plan: RunPlan, round: int) -> frozenset[int]:
+    said: Mapping[str, Any] = plan.sampling
+    population = whole_number("the plan's population", said.get("population"), 1, MOST_CLIENTS)
+    size = whole_number("the plan's cohort", said.get("size"), 1, population)
+    return frozenset(rebuilt(said["sampler"], Sampler).sample(plan.seed, round, population, size))

@@ -1,0 +1,135 @@
+"""An aggregator that chooses cohorts by itself: openers and clients draw them from the plan, and refuse others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator
+from aggregator.availability import Diurnal
+from aggregator.sampling import Weighted
+from clients import InlinePool
+from clients.session import LocalSession
+from fedlearn.errors import BadInput
+from fedlearn.protocol import RunPlan
+from fedlearn.sampling import Poisson, Sampler, Uniform, described, not_drawn
+from fedlearn.secure import Masks, Threshold
+from tests.secure.plans import plan_of
+from tests.toys import fitted, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
+
+CLIENTS, COHORT = 8, 4
+
+
+class Chosen(Sampler):
+    """Takes whom the aggregator likes."""
+
+    public = True
+
+    def __init__(self, cohort):
+        self._cohort = cohort
+
+    def sample(self, seed, round, population, size):
+        return list(self._cohort)
+
+
+@pytest.fixture
+def _plan_says_uniform(monkeypatch):
+    """The aggregator lies to all others about its sampler."""
+    monkeypatch.setattr("fedlearn.sampling.description", lambda _: UNIFORM)
+
+
+class Obedient(LocalSession):
+    """Clients that do what they are asked, whoever was drawn."""
+
+    def _answers(self, step, broadcast, inboxes):
+        hides, self.hides = self.hides, False
+        try:
+            yield from super()._answers(step, broadcast, inboxes)
+        finally:
+            self.hides = hides
+
+
+class ObedientPool(InlinePool):
+    def open(self):
+        super().open()
+        self._session = Obedient(self._clients, policy=self._policy)
+
+
+UNIFORM = {"class": "fedlearn.sampling:Uniform", "name": "uniform", "arguments": {}}
+PROTECTIONS = {
+    "paillier": toy_paillier,
+    "threshold": lambda: Threshold(2, 2, key_bits=512, codec=toy_codec(), insecure_test_key=True),
+    "masks": lambda: Masks(toy_codec()),
+}
+
+
+def another_than_drawn(seed: int = 0) -> list[int]:
+    drawn = Uniform().sample(seed, 1, CLIENTS, COHORT)
+    return sorted([*drawn[1:], next(c for c in range(CLIENTS) if c not in drawn)])
+
+
+@pytest.mark.usefixtures("_plan_says_uniform")
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_a_client_that_was_not_drawn_refuses_and_the_others_go_on(protection):
+    cohort = another_than_drawn()
+    aggregator = Aggregator(
+        toy_model(), toy_strategy(), PROTECTIONS[protection](), cohort=COHORT, sampler=Chosen(cohort)
+    )
+    history = fitted(aggregator, InlinePool(toy_clients(CLIENTS)), 1)
+    (stranger,) = set(cohort) - set(Uniform().sample(0, 1, CLIENTS, COHORT))
+    assert history.rounds[0].lost.keys() == {stranger}
+    assert history.rounds[0].clients_ok == COHORT - 1
+
+
+@pytest.mark.usefixtures("_plan_says_uniform")
+@pytest.mark.parametrize("protection", ["paillier", "threshold"])
+def test_openers_open_no_sum_with_a_client_that_was_not_drawn(protection):
+    aggregator = Aggregator(
+        toy_model(), toy_strategy(), PROTECTIONS[protection](), cohort=COHORT, sampler=Chosen(another_than_drawn())
+    )
+    history = fitted(aggregator, ObedientPool(toy_clients(CLIENTS)), 1)
+    assert "whom the plan's sampler does not draw in round 1" in str(history.rounds[0].void)
+
+
+@pytest.mark.usefixtures("_plan_says_uniform")
+def test_whoever_is_drawn_trains_and_nothing_is_checked_where_the_aggregator_reads_all():
+    for protection in (toy_paillier(), Masks(toy_codec())):
+        history = Aggregator(toy_model(), toy_strategy(), protection, cohort=COHORT).fit(toy_clients(CLIENTS), 2)
+        assert [record.clients_ok for record in history.rounds] == [COHORT, COHORT]
+    chosen = Chosen(another_than_drawn())
+    history = Aggregator(toy_model(), toy_strategy(), toy_plain(), cohort=COHORT, sampler=chosen).fit(
+        toy_clients(CLIENTS), 1
+    )
+    assert history.rounds[0].clients_ok == COHORT
+
+
+def plan_with(sampling: dict) -> RunPlan:
+    plan = plan_of(toy_plain(), 3)
+    return replace(plan, sampling=sampling)
+
+
+@pytest.mark.parametrize("sampler", [Uniform(), Poisson()])
+def test_every_party_draws_what_the_aggregator_draws(sampler):
+    plan = plan_with(described(sampler, 50, 10))
+    for round in (1, 2, 7):
+        drawn = sampler.sample(plan.seed, round, 50, 10)
+        assert not_drawn(plan, round, drawn) == []
+        assert not_drawn(plan, round, range(50)) == sorted(set(range(50)) - set(drawn))
+
+
+@pytest.mark.parametrize("sampler", [Weighted(np.arange(1.0, 51.0)), Diurnal(24)])
+def test_of_other_samplers_the_plan_says_nothing_and_nobody_is_refused(sampler):
+    plan = plan_with(described(sampler, 50, 10))
+    assert plan.sampling["sampler"] == {}
+    assert not_drawn(plan, 1, range(50)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"population": 0}, {"population": 10**9}, {"size": 51}, {"size": None}, {"sampler": {"class": "os:system"}}],
+)
+def test_a_plan_that_says_nonsense_of_sampling_is_refused(change):
+    with pytest.raises(BadInput):
+        not_drawn(plan_with(described(Uniform(), 50, 10) | change), 1, range(50))
