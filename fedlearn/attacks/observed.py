@@ -206,7 +206,7 @@ class Observed:
     def _updates(self) -> Iterator[tuple[Step, int, bytes]]:
         for message, update in self.view.bodies(Update):
             payload = update.payload
-            if self.plan.roster and message.step.phase == self._protection.training_phase:
+            if self._protection.signed and message.step.phase == self._protection.training_phase:
                 payload = check_signed(self.plan, message.step, message.sender, payload).payload
             yield message.step, message.sender, payload
 
