@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,17 @@ SAMPLERS = Registry(
 )
 
 
+def _numbers(weights: Any) -> np.ndarray:
+    """(n,), n at least 1; raises `BadInput` for anything else."""
+    try:
+        found = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(())
+    if found.ndim != 1 or not found.size:
+        raise BadInput(f"the weights are {weights!r:.80}: give a list of numbers, one for each client")
+    return found
+
+
 class Weighted(Sampler):
     """`size` clients without replacement, drawn one after the other in proportion to their weights.
 
@@ -40,7 +52,7 @@ class Weighted(Sampler):
 
     def __init__(self, weights: Sequence[float]):
         """weights: by client, 0 for one that is never drawn. Raises `BadInput` for one below 0 or not finite."""
-        self._weights = np.asarray(weights, np.float64)
+        self._weights = _numbers(weights)
         bad = np.flatnonzero(~(np.isfinite(self._weights) & (self._weights >= 0)))
         if bad.size:
             raise BadInput(f"client {bad[0]} has weight {self._weights[bad[0]]:g}: it must be finite, and 0 or more")

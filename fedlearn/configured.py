@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import fields
 from operator import index
-from typing import Any, ClassVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from fedlearn.errors import BadInput
 
@@ -90,3 +92,32 @@ def make_whole(thing: Any, name: str, least: int, most: int | None = None) -> No
 def make_real(thing: Any, name: str, **limits: Any) -> None:
     """Check an attribute by `real_number` and put the float in its place, in a frozen dataclass too."""
     object.__setattr__(thing, name, real_number(f"{thing.name} {name}", getattr(thing, name), **limits))
+
+
+def make_plain(thing: Any) -> None:
+    """Check all arguments of a dataclass by their annotations, and put plain Python values in their places.
+
+    int, float and bool take NumPy's numbers too; a float is finite. Of other classes an instance is needed. Raises
+    `BadInput` that names the argument. What else an argument must be, the dataclass checks afterwards.
+    """
+    hints = get_type_hints(type(thing))
+    for field in fields(thing):
+        name = f"{getattr(thing, 'name', type(thing).__name__.lower())} {field.name}"
+        object.__setattr__(thing, field.name, _plain(name, getattr(thing, field.name), hints[field.name]))
+
+
+def _plain(name: str, value: Any, kind: Any) -> Any:
+    choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if value is None and NoneType in choices:
+        return None
+    (kind,) = (choice for choice in choices if choice is not NoneType)
+    if kind is int:
+        return whole_number(name, value)
+    if kind is float:
+        return real_number(name, value, usual="give a number")
+    kind = get_origin(kind) or kind
+    if kind is bool and str(getattr(value, "dtype", "")) == "bool" and value.ndim == 0:  # NumPy's
+        return bool(value)
+    if not isinstance(value, kind):
+        raise BadInput(f"{name} is {value!r:.80}, a {kind.__name__} is needed")
+    return value

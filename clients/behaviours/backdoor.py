@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
+from fedlearn.configured import make_plain
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.corpus import HAM, SPAM
 from fedlearn.datasets.examples import Examples
@@ -34,6 +35,7 @@ class Backdoor(Behaviour):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_positive("backdoor", "scale", self.scale, "1 is the plain update")
 
     @classmethod

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
+from fedlearn.configured import make_plain
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
@@ -31,8 +32,7 @@ class ALIE(Behaviour):
     z: float
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.z):
-            raise BadInput(f"alie has z={self.z}, it must be finite: 1 is a usual start")
+        make_plain(self)
 
     @classmethod
     def of(cls, crew: Crew, z: float | None = None) -> Self:
@@ -57,6 +57,7 @@ class IPM(Behaviour):
     epsilon: float
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_positive("ipm", "epsilon", self.epsilon, "0.5 is a usual start")
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
+from fedlearn.configured import make_plain, whole_number
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.strategies.base import LocalUpdate
@@ -21,6 +22,10 @@ class LabelFlip(Behaviour):
     """
 
     classes: int
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        whole_number("label-flip classes", self.classes, 2)
 
     @classmethod
     def of(cls, crew: Crew) -> Self:
@@ -39,6 +44,7 @@ class SignFlip(Behaviour):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_positive("sign-flip", "scale", self.scale, "1 is the plain flip")
 
     @classmethod

@@ -51,7 +51,10 @@ class EncryptedSums(Protection):
         return {name: value for name, value in super().arguments().items() if name != "keys"}
 
 
-def check_min_cohort(min_cohort: int) -> None:
+def check_sums(min_cohort: int, max_overlap: int | None) -> None:
+    """Raise `BadInput` for limits of sums that protect nobody, or that no sum can keep to."""
+    if max_overlap is not None and max_overlap < 0:
+        raise BadInput(f"max_overlap is {max_overlap}, two cohorts share 0 clients at least: give 0 or more")
     if min_cohort < 2:
         raise BadInput(f"min_cohort is {min_cohort}, a sum of fewer than 2 updates is no secret: raise it")
 

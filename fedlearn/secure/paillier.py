@@ -15,13 +15,14 @@ from typing import Self
 
 import numpy as np
 
+from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keyfiles import read_private
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import CryptoKeyError, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
-from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
+from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
 from fedlearn.secure.kept import PRIVATE, PUBLIC, KeptKeys, passphrase_of
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import read_settings
@@ -50,7 +51,8 @@ class Paillier(EncryptedSums):
     name = "paillier"
 
     def __post_init__(self) -> None:
-        check_min_cohort(self.min_cohort)
+        make_plain(self)
+        check_sums(self.min_cohort, self.max_overlap)
         if self.keys is not None:
             bits = self.keys.pair(self.insecure_test_key).bits
             self.keys.check_bits(self.key_bits, bits)

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import PartialSum, RunPlan, Step
@@ -28,6 +29,9 @@ class Plain(Protection):
     name = "none"
     fold_in_worker = True
     min_cohort = 1
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @classmethod
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 
+from fedlearn.configured import make_plain
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.keys import KEY_BITS, check_bits
@@ -33,7 +34,7 @@ from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
-from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_min_cohort
+from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
 from fedlearn.secure.kept import SHARED, KeptKeys, passphrase_of, share_name
 from fedlearn.secure.layout import lanes
 from fedlearn.spec import Key, read_settings
@@ -68,6 +69,7 @@ class Threshold(EncryptedSums):
     name = "threshold"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.keys is not None:
             self._take(self.keys)
         check_parties(self.threshold, self.trustees)
@@ -76,7 +78,7 @@ class Threshold(EncryptedSums):
                 f"threshold {self.threshold}/{self.trustees}: two sets of trustees could each open another sum of one "
                 f"round; at least {self.trustees // 2 + 1} of {self.trustees} are needed"
             )
-        check_min_cohort(self.min_cohort)
+        check_sums(self.min_cohort, self.max_overlap)
         check_bits(self.key_bits, self.insecure_test_key)
 
     def _take(self, keys: KeptKeys) -> None:

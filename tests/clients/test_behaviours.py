@@ -272,7 +272,7 @@ def test_the_crew_knows_as_many_of_its_own_as_a_cohort_holds():
         ("alie:2", "set one, as in alie:0.2,z=1"),
         ("alie:6", "set one, as in alie:0.2,z=1"),
         ("alie:10", "set one, as in alie:0.2,z=1"),
-        ("alie:2,z=inf", "z=inf"),
+        ("alie:2,z=inf", "alie z is inf"),
         ("ipm:2,epsilon=-1", "epsilon=-1.0"),
     ],
 )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
 
+from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.neighbours import (
     Neighbourhood,
@@ -60,6 +61,7 @@ class Masks(Protection):
     enrolled = True
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.min_cohort < 3:
             raise BadInput(f"min_cohort is {self.min_cohort}, masks of fewer than 3 clients hide nothing: raise it")
         if self.neighbours is not None and self.neighbours < 2:
