@@ -12,9 +12,12 @@ of a node; this process starts the keeper and asks it nothing.
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from clients.placement import Shares, packed_plan
 from clients.policy import Policy
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
+from fedlearn.channel import SLICE, Deadline
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
@@ -47,12 +51,19 @@ class RayPool:
     policy: what plans the clients follow; by default any that is what it says.
 
     An actor that dies, alone or with its node, is replaced on a live one; its unfinished clients are reported lost
-    "again", so that the aggregator can start a new attempt with the same cohort.
+    "again", so that the aggregator can start a new attempt with the same cohort. One that says nothing in a round for
+    `deadline` seconds is ended and replaced too, as in `ProcessPool`.
     """
 
     def __init__(
-        self, clients: ClientSource, workers: int = 2, address: str | None = None, policy: Policy | None = None
+        self,
+        clients: ClientSource,
+        workers: int = 2,
+        address: str | None = None,
+        policy: Policy | None = None,
+        deadline: float | None = None,
     ):
+        self._deadline = Deadline(deadline)
         self._shares = Shares(clients, workers)
         self._policy = policy or Policy()
         if find_spec("ray") is None:
@@ -161,22 +172,34 @@ class RayPool:
             self._workers[number].handle.exchange.remote(step, board, share): (number, set(share))
             for number, share in self._shares.split(inboxes).items()
         }
+        waited = 0.0  # seconds; a slice of it counts for no more than that, as where this process stood still
+        heard = dict.fromkeys(waiting, waited)
         while waiting:
-            for stream in ray.wait(list(waiting), num_returns=1)[0]:
-                number, unfinished = waiting[stream]
-                try:
-                    answers = self._received(next(stream))
-                except RayError as error:
-                    gone = self._gone_with(number)
-                    for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
-                        unfinished |= waiting.pop(lost)[1]
-                    yield from self._replace(gone, unfinished, error)
-                    continue
-                for answer in answers:
-                    unfinished.difference_update(answer.clients)
-                    yield answer
-                if not unfinished:
-                    del waiting[stream]
+            began = time.monotonic()
+            ready = ray.wait(list(waiting), num_returns=1, timeout=SLICE)[0]
+            waited += min(SLICE, time.monotonic() - began)
+            stream = ready[0] if ready else min(waiting, key=heard.__getitem__)
+            limit = self._deadline.seconds
+            if not ready and waited - heard[stream] < limit:
+                continue
+            number, unfinished = waiting[stream]
+            try:
+                if not ready:
+                    raise TimeoutError(f"it said nothing for {limit:.0f} s")
+                answers = self._received(next(stream))
+            except (RayError, TimeoutError) as error:
+                gone = self._gone_with(number) if ready else [number]
+                for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
+                    unfinished |= waiting.pop(lost)[1]
+                yield from self._replace(gone, unfinished, error, again=bool(ready))
+                continue
+            self._deadline.note(waited - heard[stream])
+            for answer in answers:
+                unfinished.difference_update(answer.clients)
+                yield answer
+            heard[stream] = waited
+            if not unfinished:
+                del waiting[stream]
 
     def _gone_with(self, number: int) -> list[int]:
         """The workers that are given up with this one: on another machine all of its node.
@@ -191,16 +214,14 @@ class RayPool:
             return [number]
         return [other for other, worker in enumerate(self._workers) if worker.node == node]
 
-    def _replace(self, gone: list[int], unfinished: set[int], error: Exception) -> Iterator[Lost]:
+    def _replace(self, gone: list[int], unfinished: set[int], error: Exception, again: bool) -> Iterator[Lost]:
         """Put new workers in the place of those that are gone and report the clients they had not finished."""
-        import ray
-
         dead = self._workers[gone[0]]
         names = ", ".join(f"{self._workers[number].name} (pid {self._workers[number].process_id})" for number in gone)
         reason = f"{names} on node {dead.node[:8]} ended: {how(error)}"
         log.warning("%s; its clients go to a new worker", reason)
         for number in gone:
-            ray.kill(self._workers[number].handle)  # which may still live
+            self._kill(self._workers[number])  # which may still live
             self._workers[number] = self._place(number, but=dead.node)
         for number in gone:
             self._await(number)
@@ -209,7 +230,16 @@ class RayPool:
         if self._memory is not None:
             self._all([handle.remember.remote(self._memory.folder) for handle in handles])
         for client in sorted(unfinished):
-            yield Lost(client, reason, again=True)
+            yield Lost(client, reason, again)
+
+    def _kill(self, worker: _Actor) -> None:
+        """End a worker; on this machine its process too, since one that is stopped hears nothing of Ray's."""
+        import ray
+
+        ray.kill(worker.handle)
+        if worker.process_id and worker.node == ray.get_runtime_context().get_node_id():
+            with suppress(ProcessLookupError):
+                os.kill(worker.process_id, signal.SIGKILL)
 
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder.absolute())

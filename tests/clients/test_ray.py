@@ -279,3 +279,20 @@ def test_a_node_that_vanishes_in_mid_round_changes_no_bit(tmp_path):
     assert mark.exists()
     assert [r.attempts for r in history.rounds] == [2, 1, 1]
     assert history.model_sha256 == expected.model_sha256
+
+
+@pytest.mark.usefixtures("_own_ray")
+def test_a_stopped_worker_costs_its_clients_one_round():
+    pool = RayPool(toy_clients(6), workers=2, deadline=8.0)
+    seen = []
+
+    def stop(model):
+        if not seen:
+            os.kill(pool.process_ids[0], signal.SIGSTOP)
+        seen.append(model)
+        return {}
+
+    history = train(pool, toy_plain(), evaluate=stop)
+    assert [record.clients_ok for record in history.rounds] == [6, 3, 6]
+    assert set(history.rounds[1].lost) == {0, 2, 4}
+    assert all("it said nothing for 8 s" in reason for reason in history.rounds[1].lost.values())
