@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from aggregator.history import History, RoundRecord, Tracker
     from aggregator.runfolder import RunFolder
     from aggregator.sampling import Poisson, Sampler, Uniform, Weighted
+    from aggregator.trackers import CsvTracker, TensorBoardTracker
 
 __all__ = [
     "Aggregator",
+    "CsvTracker",
     "Faults",
     "History",
     "Poisson",
     "RoundRecord",
     "RunFolder",
     "Sampler",
+    "TensorBoardTracker",
     "Tracker",
     "Uniform",
     "Weighted",
@@ -34,6 +37,7 @@ __getattr__ = lazy(
         "RoundRecord": "history",
         "RunFolder": "runfolder",
         "Tracker": "history",
+        **dict.fromkeys(("CsvTracker", "TensorBoardTracker"), "trackers"),
         **dict.fromkeys(("Poisson", "Sampler", "Uniform", "Weighted"), "sampling"),
     },
 )

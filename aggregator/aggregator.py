@@ -18,6 +18,7 @@ from aggregator.faults import NO_FAULTS, Faults
 from aggregator.history import History, RoundRecord, Tracker, checked_metrics
 from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.session import Session
+from aggregator.trackers import Watched
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import real_number, whole_number
@@ -48,7 +49,7 @@ class Aggregator:
     vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
     folder      where the run is kept: a RunFolder, or the path of a new one (default: nowhere)
-    trackers    watch the run, round by round
+    trackers    watch the run, round by round; one that fails is left out from then on
     faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: no simulated
                 faults)
     stack       whether pools train clients side by side: "auto" (where it is quicker), "on" or "off"; the bits are
@@ -93,6 +94,7 @@ class Aggregator:
         self.vocabulary = vocabulary or {}
         self.evaluate = evaluate
         self.trackers = trackers
+        self.history = History()  # of the last fit, as far as it came
         self.faults = given.as_faults(faults)
         self.stack = stack
         self.kernels = kernels
@@ -113,6 +115,7 @@ class Aggregator:
         """Run the federation; returns its history, and leaves the trained weights in `model`.
 
         clients: a pool, or the clients themselves, which then run in this process: `Client`s or pairs (X, y).
+        Where it is interrupted, `history` holds the rounds that were run, and `model` what they made.
 
         A round that fails is void and recorded. Raises `BadInput` before anything is written where the configuration
         cannot work, and where every client of a round refuses it; `FedlearnError` where every client of a round
@@ -176,8 +179,9 @@ class Aggregator:
         first = len(history.rounds) + 1
         session.remember(first - 1)
         frozen = frozen_weights(self.model)
-        for tracker in self.trackers:
-            tracker.begin(rounds, first)
+        self.history = history
+        watched = Watched(self.trackers)
+        watched.begin(rounds, first)
         try:
             for round in range(first, rounds + 1):
                 cohort = self.sampler.sample(self.seed, round, population, sampled)
@@ -189,11 +193,9 @@ class Aggregator:
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
                 self._keep(transcript, vector, state, history)
-                for tracker in self.trackers:
-                    tracker.round(record)
+                watched.round(record)
         finally:
-            for tracker in self.trackers:
-                tracker.end()
+            watched.end()
         history.model_sha256 = model_sha256(self.model.state_dict())
         history.bytes_up = sum(record.bytes_up for record in history.rounds)
         history.bytes_down = sum(record.bytes_down for record in history.rounds)

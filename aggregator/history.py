@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
+from aggregator import showing
 from fedlearn.errors import BadInput
 
 
@@ -142,6 +143,26 @@ class History:
             return {}
         last = self.rounds[-1]
         return ({} if last.loss is None else {"loss": last.loss}) | last.metrics
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a round, each column one number, text or None: seconds by phase stand in columns of their own."""
+        return [showing.flat_row(record) for record in self.rounds]
+
+    def to_pandas(self) -> Any:
+        """A DataFrame of `rows`, by round; needs pandas (extra `notebooks`)."""
+        return showing.to_pandas(self.rounds)
+
+    def plot(self) -> Any:
+        """A Matplotlib figure: loss and metrics over rounds; needs the extra `plots`."""
+        return showing.plot(self.rounds)
+
+    def __repr__(self) -> str:
+        figures = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        void = len(self.rounds) - self.counted
+        return f"<History of {len(self.rounds)} rounds{f' ({void} void)' if void else ''}{figures}>"
+
+    def _repr_html_(self) -> str:
+        return showing.html(self.rounds, repr(self).strip("<>"))
 
     def why_nothing_counted(self) -> str:
         """One line for a run of which every round is void."""

@@ -89,7 +89,8 @@ def heat(shown: dict[str, np.ndarray]) -> Painter:
         for axes, (name, image) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
             axes.imshow(image, cmap=pictures.GOT_MAP, vmin=0, vmax=1, aspect="auto")
             for (row, column), score in np.ndenumerate(image):
-                axes.text(column, row, f"{score:.2f}", ha="center", va="center", color="black", fontsize=7)
+                ink = "white" if score > 0.6 else "black"
+                axes.text(column, row, f"{score:.2f}", ha="center", va="center", color=ink, fontsize=7)
             axes.set_xticks(range(len(EPOCHS)), [str(n) for n in EPOCHS])
             axes.set_yticks(range(len(BATCHES)), [str(n) for n in BATCHES])
             axes.set(title=name.replace("_", ", "), xlabel="epochs", ylabel="messages in a batch")

@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from aggregator import RoundRecord
 from fedlearn.logs import TOLD, is_public, mark_records
 from scenarios.command.clientslog import first_error
 
-COLUMNS = ("round", "loss", "accuracy", "f1", "clients", "lost", "up kB", "down kB", "seconds")
-WIDTHS = (7, 9, 9, 9, 8, 6, 11, 11, 9)
+METRIC_WIDTH, MOST_METRICS = 10, 4
+AFTER = {"clients": 8, "lost": 6, "up kB": 11, "down kB": 11, "seconds": 9}  # columns after the metrics, with widths
 
 
 class ConsoleTracker:
@@ -31,11 +39,10 @@ class ConsoleTracker:
         self._task: TaskID | None = None
 
     def begin(self, rounds: int, first: int) -> None:
-        self._console.print(
-            "".join(name.rjust(width) for name, width in zip(COLUMNS, WIDTHS, strict=True)), style="bold"
-        )
+        self._metrics: list[str] | None = None  # columns of the table, known when the first round is
         self._bar = Progress(
             TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("about"), TimeRemainingColumn(), TextColumn("left"),
             console=self._console, transient=True, disable=not self._console.is_terminal,
         )  # fmt: skip
         self._bar.start()
@@ -44,25 +51,36 @@ class ConsoleTracker:
     def round(self, record: RoundRecord) -> None:
         assert self._bar is not None
         assert self._task is not None
-        self._bar.console.print("".join(cell.rjust(width) for cell, width in zip(_cells(record), WIDTHS, strict=True)))
+        if self._metrics is None:
+            self._metrics = ["loss", *record.metrics][:MOST_METRICS]
+            self._bar.console.print(_line(dict(zip(self._columns(), self._columns(), strict=True))), style="bold")
+        self._bar.console.print(_line(dict(zip(self._columns(), _cells(record, self._metrics), strict=True))))
         if record.void:
             self._bar.console.print(f"        void: {record.void}", style="yellow", markup=False)
         self._bar.advance(self._task)
+
+    def _columns(self) -> list[str]:
+        return ["round", *(self._metrics or ()), *AFTER]
 
     def end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
 
 
-def _cells(record: RoundRecord) -> list[str]:
+def _line(cells: dict[str, str]) -> str:
+    """A line of the table: cells by their column's name."""
+    widths = {"round": 7} | AFTER
+    return "".join(cell.rjust(widths.get(name, max(METRIC_WIDTH, len(name) + 2))) for name, cell in cells.items())
+
+
+def _cells(record: RoundRecord, metrics: list[str]) -> list[str]:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
 
+    values = {"loss": record.loss, **record.metrics}
     return [
         str(record.round),
-        number(record.loss),
-        number(record.metrics.get("accuracy")),
-        number(record.metrics.get("f1")),
+        *(number(values.get(name)) for name in metrics),
         str(record.clients_ok),
         str(record.clients_failed),
         f"{record.bytes_up / 1000:,.1f}",

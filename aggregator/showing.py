@@ -1,0 +1,72 @@
+"""A history as people look at it: flat rows, a DataFrame, curves, and a small table in a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from fedlearn.errors import BadInput
+
+if TYPE_CHECKING:
+    from aggregator.history import RoundRecord
+
+SHOWN = 5  # rounds at either end of a table in a notebook
+
+
+def flat_row(record: RoundRecord) -> dict[str, Any]:
+    """A round with one number, text or None a column: `seconds_update`..., `lost` and `absent` as counts."""
+    row = record.to_dict()
+    seconds = row.pop("seconds")
+    counts = {name: len(row.pop(name)) for name in ("lost", "absent")}
+    return row | counts | {f"seconds_{phase}": value for phase, value in seconds.items()}
+
+
+def to_pandas(records: Sequence[RoundRecord]) -> Any:
+    """A DataFrame of `flat_row`s, by round."""
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        raise BadInput("to_pandas needs pandas: pip install 'fedlearn[notebooks]'") from None
+    rows = [flat_row(record) for record in records]
+    return DataFrame(rows).set_index("round") if rows else DataFrame()
+
+
+def plot(records: Sequence[RoundRecord]) -> Any:
+    """A Matplotlib figure with a panel for the loss and for each metric."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise BadInput("plot needs matplotlib: pip install 'fedlearn[plots]'") from None
+    names = list(dict.fromkeys(name for record in records for name in _values(record)))
+    figure = Figure((3.4 * max(1, len(names)) + 0.6, 3.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, max(1, len(names)), squeeze=False)[0], names, strict=False):
+        points = [(record.round, _values(record)[name]) for record in records if name in _values(record)]
+        axes.plot(*zip(*points, strict=True), marker=".")
+        axes.set(xlabel="round", ylabel=name)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def html(records: Sequence[RoundRecord], line: str) -> str:
+    """A table of the first and the last rounds, under a line about all of them."""
+    names = list(dict.fromkeys(name for record in records for name in _values(record)))
+    left_out = len(records) > 2 * SHOWN
+    shown = [*records[:SHOWN], None, *records[-SHOWN:]] if left_out else records
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in ("round", *names, "clients", "void"))
+    rows = "".join(f"<tr>{_cells(record, names)}</tr>" for record in shown)
+    return f"<p>{escape(line)}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cells(record: RoundRecord | None, names: Sequence[str]) -> str:
+    if record is None:
+        return f"<td colspan='{len(names) + 3}'>...</td>"
+    values = _values(record)
+    cells = [str(record.round), *(f"{values[name]:.4f}" if name in values else "-" for name in names)]
+    return "".join(f"<td>{escape(cell)}</td>" for cell in (*cells, str(record.clients_ok), record.void or ""))
+
+
+def _values(record: RoundRecord) -> dict[str, float]:
+    found = ({} if record.loss is None else {"loss": record.loss}) | record.metrics
+    return {name: value for name, value in found.items() if math.isfinite(value)}
