@@ -108,12 +108,16 @@ class WorkerDied(Exception):
 
 
 class Attempt:
-    """One attempt at one round. lost: the clients that have been lost in it so far, and why."""
+    """One attempt at one round. lost: the clients that have been lost in it so far, and why.
 
-    def __init__(self, parties: Parties, task: RoundTask, number: int):
+    last: there will be no other, so that it goes on without clients whose worker dies.
+    """
+
+    def __init__(self, parties: Parties, task: RoundTask, number: int, last: bool):
         self._parties = parties
         self._task = task
         self._number = number
+        self._last = last
         self._half = parties.protection.server(parties.plan, self._step())
         self._model = model_digest(task.request) if parties.protection.signed else b""
         self.lost: dict[ClientId, Lost] = {}
@@ -217,7 +221,7 @@ class Attempt:
                     self._take(step, answer.client, answer.data)
             except BadInput as error:
                 self.lost.update((client, Lost(client, str(error))) for client in answer.clients)
-        if died and not self._readable(step):
+        if died and not self._last and not self._readable(step):
             raise WorkerDied(died)
 
     def _readable(self, step: Step) -> bool:

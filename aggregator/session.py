@@ -175,9 +175,11 @@ class Session:
     def collect(self, task: RoundTask) -> Collected:
         """Train a round's cohort and open the sum of its updates, in up to `ATTEMPTS` attempts with the same cohort.
 
-        Raises `RoundVoid` with the reason where too few updates arrive, the openers refuse, or workers die in
-        every attempt; `BadInput` where it is void because clients refused what they were asked to do. A round whose
-        sum an earlier session opened is not trained again; one whose sum it asked for, only with the same clients.
+        The last goes on without the clients of workers that die in it too.
+
+        Raises `RoundVoid` with the reason where too few updates arrive or the openers refuse; `BadInput` where it is
+        void because clients refused what they were asked to do. A round whose sum an earlier session opened is not
+        trained again; one whose sum it asked for, only with the same clients.
         """
         entry = self._journal.earlier(task.round)
         if entry is not None and (entry.total is not None or self._protection.reveals):
@@ -189,19 +191,18 @@ class Session:
             raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
         self._parties.openers.absent = {}
         for number in range(ATTEMPTS):
-            attempt = Attempt(self._parties, task, number)
+            attempt = Attempt(self._parties, task, number, last=number == ATTEMPTS - 1)
             try:
                 collected = attempt.run()
-            except WorkerDied as died:
-                reason = f"workers died in {ATTEMPTS} attempts, the last time because {died}"
+            except WorkerDied:
+                continue
             except RoundVoid as void:
-                reason = f"{void}{attempt.reasons()}"
-                break
-            else:
                 self._parties.clients_log.name_once(task.round, attempt.lost.values())
-                return collected
-        self._parties.clients_log.name_once(task.round, attempt.lost.values())
-        raise RoundVoid(reason, {client: loss.reason for client, loss in attempt.lost.items()}, number + 1)
+                lost = {client: loss.reason for client, loss in attempt.lost.items()}
+                raise RoundVoid(f"{void}{attempt.reasons()}", lost, number + 1) from None
+            self._parties.clients_log.name_once(task.round, attempt.lost.values())
+            return collected
+        raise AssertionError("the last attempt goes on without the clients of workers that died")
 
     def _opened_earlier(self, entry: Entry, task: RoundTask) -> Collected:
         """What an earlier session opened, and had no time to apply; `RoundVoid` where there is nothing to apply."""

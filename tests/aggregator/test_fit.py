@@ -223,15 +223,18 @@ class KillsItsWorker(KillsItsWorkerOnce):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_dies_every_time_makes_the_round_void(tmp_path):
+def test_a_worker_that_dies_every_time_costs_its_clients_and_nobody_else(tmp_path):
     clients = toy_clients()
     clients[1] = Client("client-1", KillsItsWorker(tmp_path, toy_bags(4, 0)))
-    weights, history = train(pool=ProcessPool(clients, workers=2), rounds=1)
-    record = history.rounds[0]
-    assert "workers died in 3 attempts" in record.void
-    assert (record.attempts, record.clients_ok, record.clients_failed) == (3, 0, 3)
-    assert record.lost[1] in record.void
-    assert weights.tobytes() == toy_model().vector.tobytes()
+    for protection, void in ((toy_plain(), None), (toy_paillier(), "2 clients answered, 3 are needed; lost 1")):
+        weights, history = train(protection, pool=ProcessPool(clients, workers=2), rounds=1)
+        record = history.rounds[0]
+        assert (record.attempts, list(record.lost)) == (3, [1])
+        assert "ended by SIGKILL" in record.lost[1]
+        assert (record.void is None) == (void is None)
+        assert (void or "") in (record.void or "")
+        assert record.clients_ok == (0 if void else 2)
+        assert (weights.tobytes() == toy_model().vector.tobytes()) == bool(void)
 
 
 @pytest.mark.parametrize(
