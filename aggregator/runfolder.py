@@ -58,7 +58,7 @@ class RunFolder:
     configuration: what decides the run's numbers, seed included; a run is resumed with the same one only.
     data_set: name and SHA-256 of what was trained on.
     record: keep the transcript's payloads. transcript: its mode, "full" or "digest".
-    files: others to keep in it, by name.
+    files: others to keep in it, by name. strict_bits: a run is not resumed where it may get other bits.
 
     kernels: how the recurrent layers of a resumed run compute (`KernelPlan.to_dict()`); empty for a new one.
     """
@@ -73,12 +73,14 @@ class RunFolder:
         resume: bool = False,
         transcript: str = "full",
         files: Mapping[str, bytes] = MappingProxyType({}),
+        strict_bits: bool = False,
     ):
         check_mode(transcript)
         self.path = path
         self.configuration = configuration
         self.data_set = data_set
         self.kernels: Mapping[str, Any] = {}
+        self._strict_bits = strict_bits
         self._machines: list[Mapping[str, Any]] = []
         self._run_json = path / "run.json"
         self._checkpoints = Checkpoints(path / "checkpoint", path / "metrics.jsonl")
@@ -216,6 +218,11 @@ class RunFolder:
         """Record what decides the bits of this session; returns what differs from the session before."""
         here = environment()
         changes = differences(here, self._machines[-1]) if self._machines else []
+        if changes and self._strict_bits:
+            raise BadInput(
+                f"the run in {self.path} began where bits may be others: {'; '.join(changes)}; "
+                "go on there, or without --strict-bits"
+            )
         if changes or not self._machines:
             self._machines.append(here)
         return changes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping
 from functools import cache
@@ -67,6 +68,15 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
         for name in names
         if name not in ours or name not in theirs or ours[name] != theirs[name]
     ]
+
+
+def make_portable() -> None:
+    """Have this process, and those that it starts, give the bits that every x86-64 processor with AVX2 can give.
+
+    To be called before NumPy is loaded. Raises `BadInput` as `check_portable` does.
+    """
+    os.environ.update(PORTABLE)
+    check_portable()
 
 
 def check_portable() -> None:

@@ -125,3 +125,32 @@ def test_a_process_that_is_not_portable_says_what_it_takes():
         pytest.skip("BLAS chooses the core Haswell here by itself")
     with pytest.raises(BadInput, match="OPENBLAS_CORETYPE='Haswell'"):
         check_portable()
+
+
+def test_a_portable_run_gives_the_bits_of_an_environment_that_was_set_before(tmp_path):
+    run = [
+        sys.executable,
+        "-m",
+        "fedlearn",
+        "run",
+        "digits",
+        "--rounds",
+        "1",
+        "--quiet",
+        "--json",
+        "--pool",
+        "processes",
+    ]
+    bare = {name: value for name, value in os.environ.items() if name not in PORTABLE}
+    hashes = []
+    for name, options, environ in (("flag", ["--portable"], bare), ("set", [], bare | PORTABLE)):
+        done = subprocess.run(
+            [*run, *options, "--out", tmp_path / name], env=environ, capture_output=True, text=True, cwd=tmp_path
+        )
+        if "bits are not portable here" in done.stderr and name != "set":
+            pytest.skip("no OpenBLAS or no AVX2 here")
+        assert done.returncode == 0, done.stderr
+        hashes.append(json.loads(done.stdout.splitlines()[-1])["model_sha256"])
+        kept = json.loads((tmp_path / name / "run.json").read_text())
+        assert {blas["core"] for blas in kept["numerics"][0]["bits"]["blas"]} == {"Haswell"}
+    assert hashes[0] == hashes[1]

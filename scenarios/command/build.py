@@ -25,6 +25,7 @@ from fedlearn.modelfile import DESCRIPTION, weights_file
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind
+from fedlearn.numerics import check_portable
 from fedlearn.protocol import Pool
 from fedlearn.registry import Registry
 from fedlearn.sampling import Sampler
@@ -98,10 +99,14 @@ def _digest_of(files: Sequence[Path]) -> str:
 
 def folder(options: Options, scenario: str, data: dict[str, Any], described: bytes = b"") -> RunFolder:
     """Where this run is kept; data: what the scenario says of its data set; described: what model.json says."""
+    if options.portable:
+        check_portable()
+    if options.strict_bits and not options.resume:
+        raise BadInput("--strict-bits has no effect without --resume DIR: leave it out")
     path = options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
     return RunFolder(
         path, configuration(options, scenario), data,
-        record=options.record, resume=options.resume, transcript=options.transcript,
+        record=options.record, resume=options.resume, transcript=options.transcript, strict_bits=options.strict_bits,
         files={"run.toml": run_toml(options, scenario).encode()} | ({DESCRIPTION: described} if described else {}),
     )  # fmt: skip
 

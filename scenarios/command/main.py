@@ -75,12 +75,15 @@ def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, *
     """Run a scenario: simulated clients train, and what each party saw is kept in a run folder."""
     from rich.console import Console
 
+    from fedlearn.numerics import make_portable
     from scenarios import SCENARIOS
     from scenarios.command.console import ConsoleTracker, log_to_terminal, standard_error
     from scenarios.command.interrupts import interruptible
 
     texts = {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
     scenario, values = _what_to_run(scenario, config, texts)
+    if values.get("portable"):
+        make_portable()  # before a scenario loads NumPy
     console = Console(file=standard_error())
     options = Options(**values, trackers=() if quiet else (ConsoleTracker(console),))
     with log_to_terminal(console, quiet), interruptible():

@@ -25,19 +25,9 @@ COLUMN = "NAME|NUMBER"
 MOST_SEED, MOST_CLIENTS, MOST_DIM, MOST_KEY_BITS = 2**63 - 1, 10**7, 2**16, 2**14
 # These change where and how a run is computed or shown, and no number in it.
 NOT_CONFIGURATION = (
-    "out",
-    "resume",
-    "pool",
-    "workers",
-    "deadline",
-    "ray_address",
-    "record",
-    "stack",
-    "transcript",
-    "keys",
-    "passphrase_file",
-    "pki",
-)
+    "out", "resume", "pool", "workers", "deadline", "ray_address", "record", "stack", "transcript",
+    "keys", "passphrase_file", "pki", "strict_bits",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,13 +76,7 @@ class Options:
     clients: Annotated[int | Any, About("Number of clients.", WHO, "N", least=1, most=MOST_CLIENTS)] = None
     examples_per_client: Annotated[
         int | Any,
-        About(
-            "Examples drawn for each client.",
-            WHO,
-            "N",
-            least=1,
-            most=MOST_CLIENTS,
-        ),
+        About("Examples drawn for each client.", WHO, "N", least=1, most=MOST_CLIENTS),
     ] = None
     cohort: Annotated[int | None, About("Clients sampled in each round.", WHO, "N", least=1, most=MOST_CLIENTS)] = None
     sampler: Annotated[
@@ -106,9 +90,7 @@ class Options:
     partition: Annotated[
         str | Any,
         About(
-            "How the data are dealt to clients.",
-            WHO,
-            "iid|dirichlet:ALPHA|shards:N|natural|FILE.py:CLASS[:ARGUMENT]",
+            "How the data are dealt to clients.", WHO, "iid|dirichlet:ALPHA|shards:N|natural|FILE.py:CLASS[:ARGUMENT]"
         ),
     ] = None
     malicious: Annotated[
@@ -142,13 +124,7 @@ class Options:
     model: Annotated[str | Any, About("Model by name, or your own.", LEARN, "NAME|FILE.py:CLASS")] = None
     dim: Annotated[
         int | Any,
-        About(
-            "Width of the model: of its embedding, hidden layer or channels.",
-            LEARN,
-            "N",
-            least=1,
-            most=MOST_DIM,
-        ),
+        About("Width of the model: of its embedding, hidden layer or channels.", LEARN, "N", least=1, most=MOST_DIM),
     ] = None
     vocabulary: Annotated[str | Any, About("How words are numbered.", LEARN, "hashed[:BUCKETS]|explicit:FILE")] = None
     rounds: Annotated[int | Any, About("Rounds of training.", LEARN, "N", least=1, most=10**6)] = None
@@ -165,21 +141,11 @@ class Options:
     ] = "fedavg"
     protection: Annotated[
         str | Any,
-        About(
-            "What hides updates from the aggregator.",
-            PROTECT,
-            "none|paillier|threshold:T/N|masks[:K]",
-        ),
+        About("What hides updates from the aggregator.", PROTECT, "none|paillier|threshold:T/N|masks[:K]"),
     ] = None
     key_bits: Annotated[
         int,
-        About(
-            "Size of the Paillier modulus, 2048 or more.",
-            PROTECT,
-            "N",
-            least=1,
-            most=MOST_KEY_BITS,
-        ),
+        About("Size of the Paillier modulus, 2048 or more.", PROTECT, "N", least=1, most=MOST_KEY_BITS),
     ] = KEY_BITS
     keys: Annotated[
         str | None,
@@ -195,13 +161,7 @@ class Options:
     ] = None
     min_cohort: Annotated[
         int,
-        About(
-            "The fewest updates in a sum that is opened.",
-            PROTECT,
-            "N",
-            least=1,
-            most=MOST_CLIENTS,
-        ),
+        About("The fewest updates in a sum that is opened.", PROTECT, "N", least=1, most=MOST_CLIENTS),
     ] = MIN_COHORT
     max_overlap: Annotated[
         int | None,
@@ -254,48 +214,30 @@ class Options:
     ] = None
     ray_address: Annotated[
         str | None,
-        About(
-            "The head of a Ray cluster; without it Ray is started here, for this run.",
-            RUN,
-            "HOST:PORT",
-        ),
+        About("The head of a Ray cluster; without it Ray is started here, for this run.", RUN, "HOST:PORT"),
     ] = None
     stack: Annotated[str, About("Train clients side by side; the bits are the same.", RUN, "auto|on|off")] = "auto"
     kernels: Annotated[
         str,
-        About(
-            "How recurrent layers compute; others give other last bits.",
-            RUN,
-            "numpy|numba|measure",
-        ),
+        About("How recurrent layers compute; others give other last bits.", RUN, "numpy|numba|measure"),
     ] = "numpy"
     transcript: Annotated[
         str,
-        About(
-            "full keeps hashes of all messages, digest their sizes only.",
-            RUN,
-            "full|digest",
-        ),
+        About("full keeps hashes of all messages, digest their sizes only.", RUN, "full|digest"),
     ] = "full"
+    portable: Annotated[bool, About("The bits that every x86-64 processor with AVX2 gives.", RUN, "")] = False
+    strict_bits: Annotated[
+        bool, About("With --resume: refuse to go on where this machine may compute other bits.", RUN, "")
+    ] = False
     seed: Annotated[
         int,
-        About(
-            "Of every choice that can be repeated; keys never come from it.",
-            RUN,
-            "N",
-            least=0,
-            most=MOST_SEED,
-        ),
+        About("Of every choice that can be repeated; keys never come from it.", RUN, "N", least=0, most=MOST_SEED),
     ] = 0
     out: Annotated[Path | None, About("Run folder; without it a new one under runs/.", RUN, "DIR")] = None
     record: Annotated[bool, About("Keep the payload of every message, for attacks.", RUN, "")] = False
     resume: Annotated[
         bool,
-        About(
-            "Go on with the run in DIR, or in --out, from its last checkpoint, with its own options.",
-            RUN,
-            "[DIR]",
-        ),
+        About("Go on with the run in DIR, or in --out, from its last checkpoint, with its own options.", RUN, "[DIR]"),
     ] = False
     # Not options: what is told of every round, and the names of the options that a scenario has filled.
     trackers: Sequence[Any] = field(default=(), compare=False)

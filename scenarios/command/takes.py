@@ -14,7 +14,7 @@ EVERYBODY = ("seed", "out")
 FEDERATION = (
     "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "keys", "passphrase_file",
     "pki", "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "deadline", "ray_address", "stack",
-    "transcript", "record", "resume",
+    "transcript", "record", "resume", "portable", "strict_bits",
 )  # fmt: skip
 OF_THE_MODEL = ("model", "dim", "vocabulary")  # what a trained model says by itself, where it is gone on from
 

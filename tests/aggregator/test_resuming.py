@@ -109,3 +109,17 @@ def test_a_resumed_run_that_cannot_work_says_so_and_keeps_its_folder(tmp_path):
     outcome = json.loads((folder.path / "run.json").read_text())["outcome"]
     assert outcome["state"] == "failed"
     assert "outside the bound 0.0001" in outcome["reason"]
+
+
+def test_strict_bits_goes_on_with_no_run_that_began_where_bits_may_be_others(tmp_path):
+    folder = run_folder(tmp_path / "run")
+    train(folder=folder, rounds=1)
+    record = folder.path / "run.json"
+    train(folder=run_folder(tmp_path / "run", resume=True, strict_bits=True), rounds=1)
+    run = json.loads(record.read_text())
+    run["numerics"][0]["bits"]["libc"] = "musl 1.2"
+    record.write_text(json.dumps(run))
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(BadInput, match=r"may be others: libc is .* here, musl 1\.2 there"):
+        train(folder=run_folder(tmp_path / "run", resume=True, strict_bits=True), rounds=1)
+    assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
