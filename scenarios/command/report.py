@@ -12,8 +12,6 @@ import typer
 
 from fedlearn.errors import BadInput
 
-NAME = "report.html"
-
 
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs or sweeps.")],
@@ -26,15 +24,13 @@ def report(
 
     The page stands alone: nothing that it shows is fetched from anywhere.
     """
-    from fedlearn.disk import write_atomic
-    from scenarios.report.page import page
-    from scenarios.report.runs import configurations, find
+    from scenarios.report.page import NAME, write_page
 
-    runs = find([folder.expanduser() for folder in folders])
-    target = out.expanduser() if out else folders[0].expanduser() / NAME
+    places = [folder.expanduser() for folder in folders]
+    target = out.expanduser() if out else places[0] / NAME
     if target.is_dir():
         raise BadInput(f"--out {target} is a folder: give a file, as {target / NAME}")
-    write_atomic(target, page(configurations(runs)).encode())
+    write_page(places, target)
     typer.echo(str(target))
     if opened:
         typer.launch(target.resolve().as_uri())

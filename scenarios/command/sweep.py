@@ -40,7 +40,8 @@ def sweep(
 ) -> None:
     """Run a scenario over a grid: every combination of the values given, with every seed; mean, sd, 95% interval.
 
-    Each run is a folder. The same command again goes on where it stopped; a run that fails is told at the end.
+    Each run is a folder; report.html shows all of them. The same command again goes on where it stopped; a run that
+    fails is told at the end.
     """
     from scenarios.command.interrupts import interruptible
     from scenarios.sweep.folder import SweepFolder
@@ -71,7 +72,17 @@ def sweep(
         for each in run_all(folder.jobs(), workers, budget):
             ended.append(each)
             tell(_progress(runs[each.number], each, folder, len(ended), time.monotonic() - began))
+    if any(row.runs for row in folder.rows()):
+        tell(f"report: {_write_report(folder.path)}")
     _tell_result(folder, ended, form, as_json)
+
+
+def _write_report(path: Path) -> Path:
+    """The page about all runs of the folder."""
+    from scenarios.report.page import NAME, write_page
+
+    write_page([path], path / NAME)
+    return path / NAME
 
 
 def _texts(

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 
 from markupsafe import Markup
 
-from scenarios.report.runs import Configuration
+from fedlearn.disk import write_atomic
+from scenarios.report.runs import Configuration, configurations, find
 from scenarios.report.sections import Section, all_sections
+
+NAME = "report.html"
+
+
+def write_page(places: Sequence[Path], target: Path) -> None:
+    """The report on all runs in these folders, as a file. Raises `BadInput` where there are none."""
+    write_atomic(target, page(configurations(find(places))).encode())
 
 
 def page(found: Sequence[Configuration]) -> str:

@@ -91,6 +91,7 @@ def test_a_sweep_is_a_folder_a_run_and_goes_on_with_what_is_missing(capsys, tmp_
     assert (tmp_path / "s/seed-1/run.json").stat().st_mtime_ns == before
     figures = [run["figures"]["accuracy"] for run in second["runs"]]
     assert len(figures) == 3
+    assert "3 runs of 1 configuration" in (tmp_path / "s/report.html").read_text()
     assert second["table"][0]["figures"]["accuracy"]["mean"] == pytest.approx(statistics.fmean(figures))
     with open(tmp_path / "s/runs.csv", newline="") as lines:
         assert [float(line["accuracy"]) for line in csv.DictReader(lines)] == figures
