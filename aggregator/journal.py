@@ -22,7 +22,7 @@ from zlib import crc32
 import msgpack
 import numpy as np
 
-from fedlearn.disk import force, write_atomic
+from fedlearn.disk import aside, force, write_atomic
 from fedlearn.protocol import ClientId, Step
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,15 @@ class Entry:
         return HEAD.pack(len(body), crc32(body)) + body
 
     @classmethod
-    def from_body(cls, body: bytes) -> Entry:
-        values = msgpack.unpackb(body, strict_map_key=False)
-        if values["total"] is not None:
-            values["total"] = np.frombuffer(values["total"], "<i8")
-        return cls(**values)
+    def from_body(cls, body: bytes) -> Entry | None:
+        """None for what `to_bytes` never made."""
+        try:
+            values = msgpack.unpackb(body, strict_map_key=False)
+            if values["total"] is not None:
+                values["total"] = np.frombuffer(values["total"], "<i8")
+            return cls(**values)
+        except (ValueError, TypeError, LookupError, RecursionError, msgpack.UnpackException):
+            return None
 
 
 def digest(weights: np.ndarray) -> bytes:
@@ -78,20 +82,27 @@ class Journal:
         self._asked: Entry | None = None  # the last, of this session
 
     def open(self) -> None:
-        """Find what an earlier session left. A last entry that is not whole was never acted on."""
+        """Find what an earlier session left. A last entry that is not whole was never acted on.
+
+        What cannot be read is kept beside it. Openers and clients remember on their own account what they opened.
+        """
         if self._path is None or not self._path.exists():
             return
         data, at = self._path.read_bytes(), 0
         while at + HEAD.size <= len(data):
             length, check = HEAD.unpack_from(data, at)
             body = data[at + HEAD.size : at + HEAD.size + length]
-            if len(body) < length or crc32(body) != check:
+            entry = Entry.from_body(body) if len(body) == length and crc32(body) == check else None
+            if entry is None:
                 break
-            entry = Entry.from_body(body)
             self._entries[entry.round] = entry
             at += HEAD.size + length
         if at < len(data):
-            log.warning("the journal's last entry is not whole: what it would have said was never done")
+            kept = aside(self._path)
+            kept.write_bytes(data)
+            log.warning(
+                "the journal is not whole from byte %d on, and goes on before it; it is kept as %s", at, kept.name
+            )
             os.truncate(self._path, at)
         self._earlier = dict(self._entries)
 

@@ -67,8 +67,6 @@ class Openers:
         self.gone: dict[int, str] = {}
         self.absent: dict[str, str] = {}
         vault = Path(self._vault.name)
-        if memory is not None:
-            memory.mkdir(mode=0o700, exist_ok=True)
         try:
             dealer = protection.dealer(vault)
             if dealer is not None:
@@ -212,7 +210,10 @@ class _OpenerProcess:
         self.asks = spec.asks
         self.name = party_name(spec.party)
         ours, theirs = context.Pipe()
-        file = None if memory is None else memory / self.name.replace(":", "-")
+        file = None
+        if memory is not None:
+            memory.mkdir(mode=0o700, exist_ok=True)
+            file = memory / self.name.replace(":", "-")
         self._process = context.Process(
             target=_serve, args=(theirs, packed(spec, [spec.factory]), session, file), name=self.name, daemon=True
         )

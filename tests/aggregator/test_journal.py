@@ -1,0 +1,65 @@
+"""The journal: what was opened is found again, and what cannot be read is kept and said."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import msgpack
+import numpy as np
+import pytest
+
+from aggregator.journal import HEAD, Journal
+from fedlearn.protocol import Step
+
+WEIGHTS = np.arange(4, dtype=np.float32)
+
+
+def opened(path) -> Journal:
+    journal = Journal(path)
+    journal.open()
+    return journal
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A journal in which rounds 1 and 2 were opened."""
+    journal = opened(tmp_path / "opened.journal")
+    for round in (1, 2):
+        journal.asked(Step(round), WEIGHTS, [0, 1, 2])
+        journal.opened(np.arange(5) * round, 3, [0, 1, 2], {7: "failed"}, {"update": 0.5})
+    return tmp_path / "opened.journal"
+
+
+def test_what_was_opened_is_found_again_until_a_checkpoint_holds_it(path):
+    entry = opened(path).last_opened
+    assert entry is not None
+    assert (entry.round, entry.addends, list(entry.clients), entry.lost) == (2, 3, [0, 1, 2], {7: "failed"})
+    assert entry.total.tolist() == [0, 2, 4, 6, 8]
+    opened(path).forget(1)
+    assert opened(path).earlier(1) is None
+    assert opened(path).earlier(2) is not None
+    opened(path).forget(2)
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"total": b"odd"}), b"\x91" * 5000]
+)
+def test_entries_that_no_session_wrote_are_kept_beside_the_journal(path, garbage, caplog):
+    before = path.read_bytes()
+    damaged = before + HEAD.pack(len(garbage), crc32(garbage)) + garbage
+    path.write_bytes(damaged)
+    assert opened(path).last_opened.round == 2
+    assert path.read_bytes() == before
+    assert path.with_name("opened.journal.damaged").read_bytes() == damaged
+    assert "kept as opened.journal.damaged" in caplog.text
+
+
+def test_a_turned_bit_costs_what_follows_it_and_deletes_nothing(path):
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    journal = opened(path)
+    assert journal.last_opened.round == 1
+    assert journal.earlier(2).total is None  # it was asked for
+    assert path.with_name("opened.journal.damaged").read_bytes() == data
