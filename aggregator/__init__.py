@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aggregator.history import History, RoundRecord, Tracker
     from aggregator.runfolder import RunFolder
     from aggregator.sampling import Poisson, Sampler, Uniform, Weighted
-    from aggregator.trackers import CsvTracker, TensorBoardTracker
+    from aggregator.trackers import CsvTracker, ProgressTracker, TensorBoardTracker
 
 __all__ = [
     "Aggregator",
@@ -20,6 +20,7 @@ __all__ = [
     "Faults",
     "History",
     "Poisson",
+    "ProgressTracker",
     "RoundRecord",
     "RunFolder",
     "Sampler",
@@ -37,7 +38,7 @@ __getattr__ = lazy(
         "RoundRecord": "history",
         "RunFolder": "runfolder",
         "Tracker": "history",
-        **dict.fromkeys(("CsvTracker", "TensorBoardTracker"), "trackers"),
+        **dict.fromkeys(("CsvTracker", "ProgressTracker", "TensorBoardTracker"), "trackers"),
         **dict.fromkeys(("Poisson", "Sampler", "Uniform", "Weighted"), "sampling"),
     },
 )

@@ -102,6 +102,11 @@ class Aggregator:
         self.pki = given.as_pki(pki, self.protection)
         self.folder = given.as_folder(folder, self._configuration())
 
+    def __repr__(self) -> str:
+        model = f"{type(self.model).__name__} of {self.model.vector.size:,} weights"
+        how = f"{self.strategy.name}, {self.protection.name}"
+        return f"<Aggregator of {model}: {how}, {len(self.history.rounds)} rounds run>"
+
     def _configuration(self) -> dict[str, Any]:
         """What decides a run's numbers, for a folder that is given as a path."""
         return {

@@ -1,13 +1,15 @@
-"""Trackers that come along: a CSV file, TensorBoard. Any other is a class with `Tracker`'s three methods."""
+"""Trackers that come along: progress, CSV, TensorBoard. Any other is a class with `Tracker`'s three methods."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import math
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aggregator.history import RoundRecord, Tracker
 from aggregator.showing import flat_row
@@ -39,6 +41,25 @@ class Watched:
                 self._trackers.remove(tracker)
                 name = type(tracker).__name__
                 log.warning("%s failed and is left out from here on: %s: %s", name, type(error).__name__, error)
+
+
+class ProgressTracker:
+    """Says each round in a line, and about how long the rest takes; on standard error, or on `stream`."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream
+
+    def begin(self, rounds: int, first: int) -> None:
+        self._rounds, self._first, self._began = rounds, first, time.monotonic()
+
+    def round(self, record: RoundRecord) -> None:
+        done, left = record.round - self._first + 1, self._rounds - record.round
+        seconds = (time.monotonic() - self._began) / done * left
+        rest = f"; about {seconds:.0f} s left" if left else ""
+        line = f"round {record.round} of {self._rounds}: {record.headline()}{rest}"
+        print(line, file=self._stream or sys.stderr, flush=True)
+
+    def end(self) -> None: ...
 
 
 class CsvTracker:

@@ -27,6 +27,11 @@ class Client:
     data: Examples
     behaviour: Behaviour | None = None
 
+    def __repr__(self) -> str:
+        """Its name and how many examples it has, never what they are: this ends up in logs and notebooks."""
+        malicious = "" if self.behaviour is None else f", malicious: {type(self.behaviour).__name__}"
+        return f"<Client {self.name}: {len(self.data)} examples{malicious}>"
+
 
 class ClientSource(Protocol):
     """The clients of a federation by number, 0 to len - 1: a list, or something that makes a client when it is sampled.

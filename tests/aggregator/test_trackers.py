@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 
+import numpy as np
 import pytest
 
-from aggregator import Aggregator, CsvTracker, TensorBoardTracker
+from aggregator import Aggregator, CsvTracker, ProgressTracker, TensorBoardTracker
 from clients import Client, InlinePool
+from fedlearn.datasets.examples import Arrays
 from fedlearn.testing.toys import dense_examples, dense_model
 
 
@@ -52,6 +55,24 @@ def test_an_interrupted_fit_keeps_what_it_came_to():
     with pytest.raises(KeyboardInterrupt):
         aggregator.fit(pool, 3)
     assert len(aggregator.history.rounds) == 1
+
+
+def test_progress_is_a_line_a_round():
+    said = io.StringIO()
+    aggregator, pool = federation(ProgressTracker(said))
+    history = aggregator.fit(pool, 3)
+    lines = said.getvalue().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["round 1 of 3", "round 2 of 3", "round 3 of 3"]
+    assert f"loss {history.metrics['loss']:.4f}" in lines[-1]
+    assert ["left" in line for line in lines] == [True, True, False]
+
+
+def test_what_is_printed_of_the_parties_holds_no_data():
+    client = Client("bob", Arrays(np.full((2, 3), 123.25), np.array([7, 7])))
+    assert repr(client) == "<Client bob: 2 examples>"
+    aggregator, pool = federation()
+    aggregator.fit(pool, 2)
+    assert repr(aggregator).endswith("weights: fedavg, none, 2 rounds run>")
 
 
 def test_tensorboard_gets_a_file(tmp_path):
