@@ -95,6 +95,7 @@ class Checkpoints:
             force(self._folder)
             self._forced = self._paths[-1]
             self.journal.forget(_round_of(self._forced))
+            self.remove_old()
 
     def remove_old(self) -> None:
         for old in [path for path in self._paths[:-KEPT] if path != self._forced]:
@@ -125,7 +126,6 @@ class Checkpoints:
         self._set_aside(faults)
         os.truncate(self._metrics, sum(map(len, lines[: len(found.records)])))
         self.force()  # which one was forced to the disk nobody knows any more
-        self.remove_old()
         return found
 
     def _none_left(self, faults: dict[Path, str]) -> str:
