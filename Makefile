@@ -4,7 +4,7 @@ EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large down
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo test lint fuzz runs clean
 
 demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then what an attack reads of such updates
 	$(BIN)/fedlearn run spam
@@ -21,8 +21,12 @@ lint: $(INSTALLED)
 
 COUNT ?= 100000# of damaged inputs of each reader
 SEED ?= 0
+RUNS ?= 200
 fuzz: $(INSTALLED)  ## every reader of others' bytes, for long: make fuzz COUNT=1000 SEED=7
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
+
+runs: $(INSTALLED)  ## random runs in which one party misbehaves, for minutes: make runs RUNS=200 SEED=7
+	FEDLEARN_RUNS=$(RUNS) FEDLEARN_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/adversaries/test_random_runs.py
 
 # A second call reuses the environment; other extras, a changed project file or constraint renew it.
 $(INSTALLED): pyproject.toml constraints.txt
