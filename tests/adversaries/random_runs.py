@@ -147,24 +147,34 @@ def an_opener_is_struck(run: Run, at: Moment, rng: random.Random, path: Path) ->
 
 
 def a_run_goes_on(run: Run, at: Moment, rng: random.Random, path: Path) -> None:
-    """It is interrupted, and when it goes on another client is missing than before."""
+    """It is interrupted, in a phase or between an opening and its checkpoint; then another client is missing."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
+    def evaluate(model: object) -> dict[str, float]:
+        rounds.append(at[0])
+        if opened and len(rounds) == at[0]:
+            raise KeyboardInterrupt
+        return {}
+
+    rounds: list[int] = []
+    opened = rng.random() < 0.5
     one, other = rng.sample(range(COUNT), 2)
     try:
-        train(run, Disturbed(at, interrupt, halfway=rng.random() < 0.5, gone=one), path)
+        disturbed = Disturbed(None if opened else at, interrupt, halfway=rng.random() < 0.5, gone=one)
+        train(run, disturbed, path, evaluate=evaluate)
     except KeyboardInterrupt:
         train(run, Disturbed(None, gone=other), path, resume=True)
 
 
-def train(run: Run, pool, path: Path, resume: bool = False) -> None:
+def train(run: Run, pool, path: Path, resume: bool = False, evaluate=None) -> None:
     model = toy_model()
     folder = RunFolder(path / "run", {}, {}, record=True, resume=resume)
     aggregator = Aggregator(
-        model, toy_strategy(), run.protection, cohort=run.cohort, seed=run.seed, folder=folder, deadline=DEADLINE
-    )
+        model, toy_strategy(), run.protection, cohort=run.cohort, seed=run.seed, folder=folder, deadline=DEADLINE,
+        evaluate=evaluate,
+    )  # fmt: skip
     try:
         run.records = aggregator.fit(pool, ROUNDS).rounds
     except NothingLearned as failed:
