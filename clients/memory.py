@@ -1,9 +1,9 @@
-"""What clients keep from round to round, where a strategy has them: SCAFFOLD's control variates.
+"""What clients keep from round to round if a strategy needs it, as SCAFFOLD its control variates.
 
-Each client has a file of its own that only this user can read. It holds its state after several rounds, so that a run
-can be resumed after any of them, and a table that says which is which. A client that trains writes its next state
-beside them before it answers; when the round has counted, the table has that stand for the round. So it is of no
-account which process trains a client, whether that lives to the end of the round, or how often the round is tried.
+Each client has its own file, which only this user can read. It holds the states after several rounds, so that a run
+can be resumed after any of them, and a table that says which state belongs to which round. A client that trains
+writes its next state there before it answers. When the round has counted, the table marks that state as the round's.
+So any process may train a client, a process may die, and a round may be tried again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from fedlearn.strategies.base import State
 # those of the checkpoints that are kept), and one is being made; with a few slots to spare.
 SLOTS = 8
 TABLE = struct.Struct(f"<{2 * SLOTS}I")
-REVEALED = "revealed-"  # how files begin that say who gave shares away, one a process and session
+REVEALED = "revealed-"  # start of the names of files that say who gave shares away: one per process and session
 PAIR = struct.Struct("<II")  # client and round
-FREE, NEXT = 0, 2**32 - 1  # instead of a round: nothing, the state after the round that is on its way
+FREE, NEXT = 0, 2**32 - 1  # instead of a round: an empty slot; the state after the round in progress
 
 
 class ClientMemory:

@@ -33,9 +33,9 @@ def stream(seed: int, purpose: str, round: int = 0, client: int = 0) -> np.rando
 
 
 def uniforms(seed: int, purpose: str, round: int, clients: Sequence[int], each: int) -> np.ndarray:
-    """Numbers in [0, 1) for clients in one round, float64 (K, each): a client's are the same whoever stands beside it.
+    """Numbers in [0, 1) for clients in one round, float64 (K, each). A client's do not depend on the others.
 
-    Made as `LocalRandom`'s: a table costs what one generator does.
+    Uses the same hash as `LocalRandom`: a table for all clients costs as much as one NumPy generator.
     """
     keys = _client_keys(seed, purpose, round, clients)
     return (_mix(keys[:, None] + _counter(np.arange(each, dtype=np.uint64))) >> np.uint64(11)) * 2.0**-53
@@ -50,9 +50,9 @@ LARGEST_TABLE = 1 << 16  # positions that are shuffled at once for clients that 
 
 
 class LocalRandom:
-    """The shuffles of clients that train in one round: each client's are the same whoever stands beside it.
+    """The shuffles of clients that train in one round. A client's do not depend on the others.
 
-    One table of all clients' shuffles of 20 examples costs about a microsecond a client, a generator for each twenty.
+    One table of all clients' shuffles of 20 examples costs about 1 us per client; a generator per client costs 20 us.
     The number for (seed, round, client, which permutation, position) is SplitMix64's mixing function (Steele,
     Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators", figure 14) of a counter whose start is
     the mixed hash of all the others; sorting a client's numbers gives its permutation.

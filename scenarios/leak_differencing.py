@@ -99,13 +99,13 @@ def run(options: Options) -> Outcome:
             f"recall {figures['collusion_recall']:.2f}; nothing stops it",
             f"{ATTACKS['differencing']}: precision {figures['differencing_precision']:.2f}, "
             f"recall {figures['differencing_recall']:.2f}; no opener remembers another session",
-            *(f"{ATTACKS[name]}: {told(reason)}" for name, reason in guards.items()),
+            *(f"{ATTACKS[name]}: {verdict(reason)}" for name, reason in guards.items()),
         ]
         conclusion = "A sum protects one person only from those who do not know the rest of it."
         return lab.conclude(figures, lines, marks(figures), conclusion)
 
 
-def told(reason: str) -> str:
+def verdict(reason: str) -> str:
     return f"stopped: {shorten(reason, 150, placeholder=' ...')}" if reason else "NOT stopped"
 
 

@@ -102,7 +102,7 @@ def planted_by(courses: Mapping[str, History]) -> Part:
     }
     figures["backdoor_replaced_round_1"] = courses["and model replacement"].rounds[0].metrics["backdoor"]
     title = f"{CREW} of {PEOPLE} people plant the word {WORD!r}: accuracy on clean mail; spam that passes with it"
-    return Part(figures, [title, *(told(name, course) for name, course in courses.items())])
+    return Part(figures, [title, *(row_of(name, course) for name, course in courses.items())])
 
 
 def watched(town: Town, story: Story) -> Part:
@@ -154,7 +154,7 @@ def limited(town: Town) -> Part:
         f"a round as run;",
         f"with max_weight {town.largest}, the most that anybody has, by {town.reach(town.largest):.2f}; "
         f"then {lost} of {CREW * WATCHED} of their updates are refused; or clipped, where clients let the codec do it:",
-        *(told(name, course) for name, course in courses.items()),
+        *(row_of(name, course) for name, course in courses.items()),
     ])  # fmt: skip
 
 
@@ -269,7 +269,7 @@ class Town:
         return {"accuracy": float(np.mean(said == (self.exam.labels == SPAM))), "backdoor": passed}
 
 
-def told(name: str, course: History) -> str:
+def row_of(name: str, course: History) -> str:
     rates = " ".join(f"{record.metrics['backdoor']:.2f}" for record in course.rounds)
     return f"{name:>24}  {course.metrics['accuracy']:.3f}; round by round {rates}"
 

@@ -1,4 +1,4 @@
-"""What stories share that bring their own parties, or none: a run folder, a bar, pictures, claims that are kept."""
+"""Shared code of stories that make their own clients, or have none: run folder, progress bar, pictures, claims."""
 
 from __future__ import annotations
 

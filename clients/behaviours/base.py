@@ -26,8 +26,8 @@ class Crew:
 
     cohort      clients sampled each round
     corrupted   of these malicious, on average, at least 1
-    colluders   examples by client number, of as many malicious clients as a cohort holds on average, but of two
-                where there are two
+    colluders   examples of the malicious clients that know each other, by client number: as many clients as a cohort
+                holds on average, at least two if there are two
     classes     of the examples' targets, which are 0 .. classes - 1
     vocabulary  how words are numbered, where examples are messages
     """
@@ -40,7 +40,7 @@ class Crew:
 
 
 class Behaviour:
-    """What a malicious client does at two places; as it stands here, nothing. A new one defines one of them or both.
+    """What a malicious client does in two places. This class does nothing; a subclass defines one or both.
 
     For --malicious one is built by a class method `of(crew, ...)`, or without it as `cls(...)`. The other parameters
     are what a user may set, read by their annotations (`fedlearn.spec`). `of` raises `BadInput` where that crew

@@ -32,10 +32,10 @@ class Finding(ABC):
         return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
 
     def __str__(self) -> str:
-        return f"round {self.round}, {self.about}: {self.told()}"
+        return f"round {self.round}, {self.about}: {self.summary()}"
 
     @abstractmethod
-    def told(self) -> str:
+    def summary(self) -> str:
         """The finding in words, for the terminal."""
 
 

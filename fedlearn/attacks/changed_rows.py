@@ -30,7 +30,7 @@ class WordsFound(Finding):
 
     words: tuple[str, ...]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         return " ".join(self.words) or "(nothing)"
 
 

@@ -31,7 +31,7 @@ class LabelsFound(Finding):
 
     counts: tuple[int, ...]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         return ", ".join(f"class {label}: {count}" for label, count in enumerate(self.counts) if count)
 
 

@@ -32,7 +32,7 @@ class InputsFound(Finding):
     inputs: np.ndarray
     unconfirmed: np.ndarray
 
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"{len(self.inputs)} inputs of {self.inputs.shape[1]} numbers, {len(self.unconfirmed)} unconfirmed"
 
 

@@ -32,7 +32,7 @@ class MatchFound(Finding):
     inputs: np.ndarray
     distance: float
 
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"{len(self.inputs)} inputs whose gradient is off by {self.distance:.1e} of its length"
 
 

@@ -45,7 +45,7 @@ class TextMatched(Finding):
     texts: tuple[str, ...]
     distance: float
 
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"gradient off by {self.distance:.1e} in cosine\n  " + "\n  ".join(map(repr, self.texts))
 
 

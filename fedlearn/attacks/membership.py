@@ -25,7 +25,7 @@ class MembershipFound(Finding):
     candidates: tuple[tuple[str, ...], ...]
     scores: np.ndarray
 
-    def told(self) -> str:
+    def summary(self) -> str:
         best = np.argsort(-self.scores, kind="stable")[:10]
         return "most likely members: " + ", ".join(f"{' '.join(self.candidates[i])} {self.scores[i]:.2f}" for i in best)
 

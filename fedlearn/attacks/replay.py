@@ -34,10 +34,10 @@ class _Scripted:
 def coasted(
     observed: Observed, vector: Vector, weights: np.ndarray, gradients: Sequence[np.ndarray] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where a client's local training leads that has these gradients first, and after them none.
+    """Replay local training with the given gradients in the first steps and zero gradients after them.
 
-    weights: those that it begins with, the model's or a part of them. Momentum, weight decay and whatever else the
-    rules do go on to the end. Returns the weights that met the first unknown gradient, and the delta, both flat.
+    weights: the weights at the start, the whole model's or a part of them. Momentum, weight decay and the other rules
+    act in every step. Returns the weights before the first unknown gradient, and the delta, both flat.
     """
     examples = round(observed.examples(vector) / vector.addends)
     model = _Scripted(weights, gradients)
@@ -49,10 +49,10 @@ def coasted(
 def unexplained(
     observed: Observed, vector: Vector, gradients: Sequence[np.ndarray] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What local training did beyond its own rules, as weight decay, and these gradients of its first steps.
+    """The part of the update that weight decay, momentum and the known first gradients do not explain.
 
-    Returns the weights (P,) that met the step after those, and the rest (P,) float64, in the codec's integers: a sum of
-    gradients, each times a negative number. Raises `NotReadable` where a delta is none.
+    Returns the weights (P,) before the first unknown gradient, and that part (P,) float64, in the codec's integers: a
+    sum of gradients, each times a negative number. Raises `NotReadable` if the optimizer's steps are not such sums.
     """
     optimizer = observed.strategy.arguments().get("optimizer", "sgd")
     if optimizer != "sgd":

@@ -31,7 +31,7 @@ class SendersFound(Finding):
     senders: np.ndarray
     directions: np.ndarray
 
-    def told(self) -> str:
+    def summary(self) -> str:
         groups = [[" ".join(m) for m, s in zip(self.messages, self.senders, strict=True) if s == g] for g in self._all]
         return f"{len(groups)} senders\n  " + "\n  ".join(" | ".join(group) for group in groups)
 

@@ -43,7 +43,7 @@ class TextFound(Finding):
     def above_bound(self) -> bool:
         return self.rank >= self.hidden
 
-    def told(self) -> str:
+    def summary(self) -> str:
         if self.above_bound:
             return f"rank {self.rank} of {self.hidden}: too much text in one update, nothing can be told apart"
         return f"rank {self.rank} of {self.hidden}, {len(self.texts)} texts\n  " + "\n  ".join(map(repr, self.texts))

@@ -45,7 +45,7 @@ class MessagesFound(Finding):
     def messages(self) -> list[set[str]]:
         return [set(mine) | set(others) for mine, others in zip(self.private, self.shared, strict=True)]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         lines = [" ".join((*mine, *others)) for mine, others in zip(self.private, self.shared, strict=True)]
         return f"{len(lines)} messages\n  " + "\n  ".join(lines)
 

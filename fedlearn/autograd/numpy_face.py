@@ -111,7 +111,7 @@ def _arrays(value: Any) -> Any:
 
 
 def _name(function: Any) -> str:
-    """As users write it: np.linalg.inv, or the bare name of what is not NumPy's."""
+    """The function's name as users write it: np.linalg.inv, or the bare name if it is not NumPy's."""
     name = getattr(function, "__name__", str(function))
     module = "numpy" if getattr(np, name, None) is function else getattr(function, "__module__", None) or ""
     return f"np{module.removeprefix('numpy')}.{name}" if module.split(".")[0] == "numpy" else name

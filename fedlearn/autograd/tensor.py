@@ -265,7 +265,7 @@ def _dense(g: Any) -> Tensor:
 
 
 def _as_gradient(g: Any) -> Any:
-    """As it is kept in `.grad`: a Tensor, or the rows of a row-sparse one."""
+    """The form that `.grad` holds: a Tensor, or the rows of a row-sparse gradient."""
     return g if isinstance(g, Tensor | RowSparse) else wrap(g)
 
 

@@ -71,7 +71,7 @@ def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:
 
 
 def encode_texts(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary) -> Bags:
-    """As `encode`, for texts with a label each (n,)."""
+    """Same as `encode`, for n texts and their labels (n,)."""
     indices, lengths = array("i"), array("q")
     for text in listed(texts, "texts"):
         row = vocabulary.row(tokenize(text))

@@ -42,7 +42,7 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def row(self, tokens: Iterable[str]) -> list[int]:
-        """As `ids`, unchecked and as a list: what is done to each of many messages."""
+        """Same as `ids`, but unchecked and a list: for the loop over many messages."""
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
         """The id of each of `tokens` that has one, in their order and as often, int32 (k,)."""

@@ -72,9 +72,9 @@ class Model(nn.Module, ABC):
 
 
 def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """As `Trainable.gradient`, for a model with these parameters, which may have an axis of clients in front.
+    """Same as `Trainable.gradient`, for given parameters. They may have a leading axis of K stacked clients.
 
-    No client's loss depends on another's weights, so that one pass backward from their sum serves them all.
+    A client's loss does not depend on another's weights, so one backward pass from the losses' sum gives all gradients.
     """
     loss = model.loss(batch)
     leaves = pullback(loss, _ones(loss.shape, loss.dtype), retain_graph=False, own=False)

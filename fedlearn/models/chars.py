@@ -67,7 +67,7 @@ class CharModel(Model):
         keep_freed()
         self.train()
         state, total, seen = None, 0.0, 0
-        for inputs, targets in stream(ids, batch, length):
+        for inputs, targets in consecutive_windows(ids, batch, length):
             optimizer.zero_grad()
             loss, state = self._loss(inputs, targets, state)
             state = detached(state)
@@ -83,7 +83,7 @@ class CharModel(Model):
         self.eval()
         state, total, seen = None, 0.0, 0
         with no_grad():
-            for inputs, targets in stream(ids, min(batch, max(1, (len(ids) - 1) // length)), length):
+            for inputs, targets in consecutive_windows(ids, min(batch, max(1, (len(ids) - 1) // length)), length):
                 loss, state = self._loss(inputs, targets, state)
                 total += loss.item() * inputs.size
                 seen += inputs.size
@@ -134,8 +134,12 @@ def detached(state: Any) -> Any:
     return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
 
 
-def stream(ids: np.ndarray, batch: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Windows (batch, length) of a text (n,) and of what comes next, each row going on where it was."""
+def consecutive_windows(ids: np.ndarray, batch: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of inputs and targets (batch, length), int, from a text (n,); targets are the next characters.
+
+    The text is cut into `batch` rows. Each pair continues every row where the pair before ended, so that a recurrent
+    state can be carried on. Raises `BadInput` for a text that is too short.
+    """
     each = (len(ids) - 1) // max(1, batch)
     if batch < 1 or length < 1 or each < 1:
         raise BadInput(

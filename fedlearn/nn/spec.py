@@ -46,7 +46,7 @@ def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> An
 
 
 def build_of_others(spec: Mapping[str, Any], numbers: int) -> Any:
-    """As `build`, from what others wrote: a model of far more than `numbers` weights, or too deep, is refused too."""
+    """Same as `build`, for a description that others wrote. Also refuses a model that is too large or too deep."""
     if numbers > MOST_WEIGHTS:
         raise BadInput(f"a model of {numbers:,} weights: at most {MOST_WEIGHTS:,} are taken")
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import real
-from fedlearn.optim.optimizer import Group, Optimizer, State
+from fedlearn.optim.optimizer import Group, Optimizer, OptimizerState
 from fedlearn.optim.rules import mean_towards, square_by_sign, square_towards
 
 
@@ -29,7 +29,7 @@ class _Moments(Optimizer):
         group["betas"] = (float(betas[0]), float(betas[1]))
 
     def remember(
-        self, weights: np.ndarray, gradient: np.ndarray, state: State, group: Group
+        self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, group: Group
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradient with weight decay, the mean and the size with it in them."""
         gradient = self.decay(weights, gradient, group)
@@ -65,7 +65,7 @@ class Adam(_Moments):
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * bool(group["amsgrad"])
         return dict.fromkeys(names, 0.0)
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         _, mean, size = self.remember(weights, gradient, state, group)
         first, second = group["betas"]
         if group["amsgrad"]:
@@ -120,7 +120,7 @@ class NAdam(_Moments):
         super().check(group)
         group["momentum_decay"] = real(group["momentum_decay"], "momentum_decay", 0)
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         gradient, mean, size = self.remember(weights, gradient, state, group)
         first, second = group["betas"]
         known = self._products.setdefault((first, group["momentum_decay"]), [1.0])
@@ -154,7 +154,7 @@ class RAdam(_Moments):
         options = {"weight_decay": weight_decay, "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
         super().__init__(params, lr=lr, betas=betas, eps=eps, **options)
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         _, mean, size = self.remember(weights, gradient, state, group)
         first, second = group["betas"]
         move = group["lr"] / (1 - first**step) * mean
@@ -195,7 +195,7 @@ class Yogi(_Moments):
     def slots(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": group["initial_accumulator_value"]}
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         gradient = self.decay(weights, gradient, group)
         first, second = group["betas"]
         mean, size = state["exp_avg"], state["exp_avg_sq"]

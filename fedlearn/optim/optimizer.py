@@ -24,7 +24,7 @@ from fedlearn.nn.parameter import Parameter, consecutive, flatten
 from fedlearn.optim.states import reading
 
 Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "lr"
-State = dict[str, np.ndarray]  # what the rule remembers of its parameters, by name
+OptimizerState = dict[str, np.ndarray]  # what the rule remembers of its parameters, by name
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Run:
     members: list[Tensor]
     arrays: list[np.ndarray]  # the members' memory when the run was formed
     weights: np.ndarray  # the same as one array (n,)
-    state: State  # (n,) each
+    state: OptimizerState  # (n,) each
 
 
 class Optimizer(ABC):
@@ -97,7 +97,7 @@ class Optimizer(ABC):
         return {}
 
     @abstractmethod
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         """Change `weights` (n,) in place by the rule; `step` counts from 1."""
 
     def decay(self, weights: np.ndarray, gradient: np.ndarray, group: Group) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.nn.functional.arguments import real
-from fedlearn.optim.optimizer import Group, Optimizer, State
+from fedlearn.optim.optimizer import Group, Optimizer, OptimizerState
 from fedlearn.optim.rules import mean_towards, square_summed, square_towards
 
 
@@ -43,7 +43,7 @@ class RMSprop(Optimizer):
         names = ["square_avg"] + ["momentum_buffer"] * bool(group["momentum"]) + ["grad_avg"] * bool(group["centered"])
         return dict.fromkeys(names, 0.0)
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         gradient = self.decay(weights, gradient, group)
         alpha, size = group["alpha"], state["square_avg"]
         square_towards(size, gradient, alpha)
@@ -85,7 +85,7 @@ class Adagrad(Optimizer):
     def slots(self, group: Group) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         gradient = self.decay(weights, gradient, group)
         total = state["sum"]
         square_summed(total, gradient)

@@ -10,7 +10,7 @@ import numpy as np
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import real
-from fedlearn.optim.optimizer import Group, Optimizer, State
+from fedlearn.optim.optimizer import Group, Optimizer, OptimizerState
 
 
 class SGD(Optimizer):
@@ -45,7 +45,7 @@ class SGD(Optimizer):
     def slots(self, group: Group) -> dict[str, float]:
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
-    def update(self, weights: np.ndarray, gradient: np.ndarray, state: State, step: int, group: Group) -> None:
+    def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         gradient = self.decay(weights, gradient, group)
         if group["momentum"]:
             velocity = state["momentum_buffer"]

@@ -27,7 +27,7 @@ def reading(owner: object) -> Iterator[None]:
 
 
 def rates(values: Any, count: int) -> list[float]:
-    """As many learning rates as there are groups, or `TypeError`."""
+    """The learning rates as floats, one per group. Raises `TypeError` if there are not `count` numbers."""
     listed = list(values)
     if len(listed) != count or not all(isinstance(rate, Real) and not isinstance(rate, bool) for rate in listed):
         raise TypeError(f"{count} learning rates are needed, not {listed!r:.60}")

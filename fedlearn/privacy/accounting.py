@@ -67,15 +67,18 @@ class Release:
 
 
 class Accountant(ABC):
-    """One way to bound what releases cost; all are called alike, and each gives an upper bound."""
+    """One way to bound the privacy loss of several releases. Each accountant gives an upper bound."""
 
     @abstractmethod
     def bound(self, releases: Sequence[Release], delta: float) -> float:
         """An epsilon such that all releases together are (epsilon, delta) private; arguments are checked already."""
 
     def epsilon(self, releases: Sequence[Release], delta: float) -> float:
-        """As `bound`, 0 for no release. Raises `PrivacyError` for a delta outside of [1e-9, 1), releases of different
-        adjacency, or of a kind that this accountant cannot bound."""
+        """Same as `bound`, and 0 for no release.
+
+        Raises `PrivacyError` for a delta outside of [1e-9, 1), for releases of different adjacency, or of a kind that
+        this accountant cannot bound.
+        """
         check_delta(delta)
         if len({release.adjacency for release in releases}) > 1:
             raise PrivacyError("releases under zero-out and replace-one have no common epsilon: choose one adjacency")

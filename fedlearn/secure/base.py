@@ -95,9 +95,9 @@ class ServerHalf(ABC):
     enough: int | None = None
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
-        """What each client still in the cohort is told at the start of a phase; by default nothing.
+        """The message to each client of the cohort at the start of a phase; by default none.
 
-        Raises `RoundVoid` where those that are left cannot complete the attempt.
+        Raises `RoundVoid` if the remaining clients cannot complete the attempt.
         """
         return dict.fromkeys(cohort, b"")
 

@@ -61,7 +61,7 @@ def check_sums(min_cohort: int, max_overlap: int | None) -> None:
 
 @lru_cache(maxsize=2)
 def _randomiser(public: PublicKey, ciphertexts: int) -> Randomiser:
-    """One a run and process: a table of the size that pays for so many ciphertexts, where the key permits one."""
+    """Cached per process: one run's randomiser, with a table sized for that many ciphertexts if the key allows one."""
     return DjnRandomiser(public, ciphertexts) if public.blum else OrdinaryRandomiser(public)
 
 

@@ -35,10 +35,12 @@ class OwnWords:
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Which numbers of a long vector (n,) K short ones hold, (K, m): all but [begin:end], and of that their own rows.
+    """Maps K clients' short vectors (K, m) to the full vector (n,).
 
-    rows: of each client, those of the table (V, width) that [begin:end] is, ascending; a short vector has room for
-    `most` of them.
+    A short vector has every number outside of [begin:end). That range is a table (V, width), of which a client has
+    only its own rows.
+
+    rows: the numbers of each client's own rows, ascending. A short vector has room for `most` rows.
     """
 
     begin: int

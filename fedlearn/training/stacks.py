@@ -38,7 +38,7 @@ class Stack:
 
 @dataclass(frozen=True, eq=False)
 class StackedViews:
-    """As `Stack`, of views on the same arrays: `rows` (K, n) of `whole`, copied by `take` only."""
+    """Same as `Stack`, for clients that share arrays: `rows` (K, n) of `whole`. Only `take` copies."""
 
     whole: Arrays
     rows: np.ndarray

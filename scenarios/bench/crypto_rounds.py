@@ -17,7 +17,7 @@ from scenarios.bench.crypto_schemes import CODEC
 
 
 def threshold_round(key_bits: int, threshold: int, trustees: int, size: int, clients: int) -> dict[str, float]:
-    """Processor seconds of each step of a sum that `threshold` trustees open, and milliseconds a ciphertext."""
+    """Processor seconds of each step of a sum that `threshold` trustees open, and milliseconds per ciphertext."""
     values = np.random.default_rng(0).integers(-CODEC.limit, CODEC.limit, (clients, size))
     start = time.process_time()
     key, shares = deal(threshold, trustees, key_bits)

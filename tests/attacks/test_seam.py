@@ -98,7 +98,7 @@ def test_a_sum_is_read_from_the_aggregators_messages_and_no_others(tmp_path, pro
 
 
 class Taste(Finding):
-    def told(self) -> str:
+    def summary(self) -> str:
         return "to my taste"
 
 

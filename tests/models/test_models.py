@@ -11,7 +11,7 @@ from fedlearn import nn, optim
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.metrics import class_metrics
-from fedlearn.models.chars import CharGRU, CharLSTM, CharRNN, stream
+from fedlearn.models.chars import CharGRU, CharLSTM, CharRNN, consecutive_windows
 from fedlearn.models.convnet import ConvNet
 from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.models.skipgram import SkipGram, pairs
@@ -88,12 +88,12 @@ def test_gradients_are_clipped_before_a_step():
 
 def test_a_stream_reads_every_character_once_and_in_order():
     ids = np.arange(23)
-    parts = list(stream(ids, 2, 4))
+    parts = list(consecutive_windows(ids, 2, 4))
     assert np.concatenate([x for x, _ in parts], axis=1).tolist() == ids[:22].reshape(2, 11).tolist()
     assert all((y == x + 1).all() for x, y in parts)
     for batch, length in ((30, 4), (0, 4), (2, 0)):
         with pytest.raises(BadInput, match="a text of 23 characters"):
-            list(stream(ids, batch, length))
+            list(consecutive_windows(ids, batch, length))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

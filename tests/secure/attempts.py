@@ -42,8 +42,8 @@ class Attempt:
             try:
                 if client in vanish:
                     raise ProtocolError("vanished")
-                told = change_down(client, inbox) if change_down else inbox
-                payload = self.clients[client].step(phase, told, self.vectors[client] if phase == "update" else None)
+                inbox = change_down(client, inbox) if change_down else inbox
+                payload = self.clients[client].step(phase, inbox, self.vectors[client] if phase == "update" else None)
                 self.server.receive(phase, client, change_up(client, payload) if change_up else payload)
             except BadInput as error:
                 self.refused[client] = str(error)

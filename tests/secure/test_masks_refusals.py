@@ -54,7 +54,7 @@ def test_an_aggregator_that_wants_both_shares_of_a_client_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("inbox", "message"),
     [
         (survivors(0, 1), "told of 2 survivors"),
         (survivors(1, 2, 3), "told of 3 survivors: this client must be among them"),
@@ -66,12 +66,12 @@ def test_an_aggregator_that_wants_both_shares_of_a_client_is_refused():
         (survivors(0, 1, 2, 4), "client:4 is said to survive, but its letter never came"),
     ],
 )
-def test_survivors_that_cannot_be_are_refused(told, said):
+def test_survivors_that_cannot_be_are_refused(inbox, message):
     attempt = Attempt(Masks(toy_codec()), 6).upto("shares")
     attempt.play("shares", vanish=[4])
     attempt.play("update")
-    with pytest.raises(ProtocolError, match=said):
-        attempt.clients[0].step("check", told, None)
+    with pytest.raises(ProtocolError, match=message):
+        attempt.clients[0].step("check", inbox, None)
     with pytest.raises(ProtocolError, match="this attempt is at check"):
         attempt.clients[0].step("unmask", b"", None)
 

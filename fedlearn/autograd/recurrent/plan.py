@@ -30,7 +30,11 @@ SMALL = 1024  # units times sequences up to which a compiled loop beats calling 
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """cut: large recurrent products in blocks. compiled: LSTMs by numba, the smallest whole sequences at once."""
+    """How recurrent layers are computed.
+
+    cut: compute large recurrent products in blocks. compiled: run LSTM steps with numba; for the smallest layers, the
+    whole sequence in one call.
+    """
 
     cut: bool = True
     compiled: bool = False

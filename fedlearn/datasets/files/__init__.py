@@ -47,7 +47,7 @@ def read_texts(path: str) -> list[str]:
 
 
 def messages_of(source: Source, origin: str, how: Reading | None = None) -> Corpus:
-    """As `read_messages`, of what was opened; origin: where the data are from."""
+    """Same as `read_messages`, for a source that is open already. origin: where the data are from."""
     how = how or Reading()
     found, classes = labels.numbered(_found(source, how), source.name, how)
     found.settle(source.name, how)

@@ -52,7 +52,7 @@ class MasksClient(ClientHalf):
     _peers: dict[int, bytes]  # public keys of the neighbours
     _pairs: dict[int, bytes]  # keys agreed with the neighbours, for letters
     _held: dict[int, bytes]  # by owner: its shares, the client's own among them
-    _told: bytes  # the table of survivors it was given
+    _survivor_table: bytes  # as the aggregator sent it
     _survivors: frozenset[int]
 
     def __init__(self, protection: Masks, plan: RunPlan, client: int):
@@ -136,8 +136,8 @@ class MasksClient(ClientHalf):
         return commitment(self._seed) + residues_to_bytes(add_masks(vector, plus, minus, bits), bits)
 
     def _vouch(self, inbox: bytes) -> bytes:
-        """Tell neighbours that survive, by authenticated letters, of which survivors this client was told."""
-        self._told = inbox
+        """Send surviving neighbours authenticated letters that name the survivors this client was given."""
+        self._survivor_table = inbox
         self._survivors = frozenset(read_part(inbox, 0, self._circle.neighbours, AGGREGATOR))
         if self._client not in self._survivors or len(self._survivors) < self._protection.min_cohort:
             raise ProtocolError(
@@ -152,11 +152,11 @@ class MasksClient(ClientHalf):
         return write_table({to: seal(self._pairs[to], b"", voucher_context(me, to, inbox)) for to in others})
 
     def _reveal(self, inbox: bytes) -> bytes:
-        """One share of each neighbour's secrets, if enough neighbours were told of the same survivors."""
+        """One share of each neighbour's secrets, if the aggregator named the same survivors to enough neighbours."""
         me = self._client
         vouchers = read_part(inbox, VOUCHER_BYTES, self._voters(), AGGREGATOR)
         for peer, voucher in vouchers.items():
-            self._unseal(peer, voucher, voucher_context(peer, me, self._told))
+            self._unseal(peer, voucher, voucher_context(peer, me, self._survivor_table))
         self._require(len(vouchers) + 1, "vouch for the survivors")
         return write_table(
             {o: pair[SEED_SHARE if o in self._survivors else KEY_SHARE] for o, pair in self._held.items()}

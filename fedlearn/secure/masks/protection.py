@@ -6,7 +6,7 @@ x + PRG(own seed) +- PRG(seed of each pair), modulo 2^lane_bits. An attempt has 
 keys    each client's public keys, signed, from which every pair of neighbours agrees on the seed of its mask
 shares  own seed and mask key, shared (Shamir) among neighbours, a sealed letter to each
 update  the masked vector
-check   neighbours vouch to one another for the set of survivors that they were told
+check   neighbours vouch to one another for the set of survivors that the aggregator named
 unmask  holders reveal shares: of the seed of each survivor, of the mask key of each client that vanished
 
 The masks of pairs cancel in the sum. The own seed is there for a client that is believed to have vanished, whose

@@ -12,7 +12,7 @@ from fedlearn.attacks.each import EachVector
 class Norm(Finding):
     norm: float
 
-    def told(self):
+    def summary(self):
         return f"moves the model by {self.norm:.3g}"
 
 
