@@ -25,7 +25,7 @@ BREAK = "\0"  # before a blank that is there to break a line at, and nowhere els
 COMMON = {  # what every run takes beside the options of `Options`
     "config": ("FILE.toml", "Options from a file; those that are typed count more."),
     "json": ("", "One JSON object as the last line of output."),
-    "quiet": ("", "No bar, no table, no warnings."),
+    "quiet": ("", "No bar, no table, no warnings, no learning.png."),
 }
 
 

@@ -37,9 +37,13 @@ class Outcome:
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
-        """The outcome of a federation, which leaves a picture of its learning."""
-        how = f"strategy {options.strategy}, protection {options.protection}, seed {options.seed}"
-        draw_learning(folder.path, history.rounds, f"{folder.configuration.get('scenario', '')}: {how}")
+        """The outcome of a federation, which leaves a picture of its learning.
+
+        Not where nobody watches (`--quiet`): a small run takes less time than its picture, which a report draws later.
+        """
+        if options.trackers:
+            how = f"strategy {options.strategy}, protection {options.protection}, seed {options.seed}"
+            draw_learning(folder.path, history.rounds, f"{folder.configuration.get('scenario', '')}: {how}")
         simulated = [record.simulated_seconds for record in history.rounds if record.simulated_seconds is not None]
         if simulated:
             lost = sum(record.clients_failed for record in history.rounds)

@@ -12,7 +12,7 @@ from scenarios.learning import curves_of, draw_learning, title
 from scenarios.pictures import DASHES, PALETTE
 from tests.scenarios.command import fedlearn
 
-DIGITS = ["run", "digits", "--clients", "20", "--cohort", "4", "--quiet"]
+DIGITS = ["run", "digits", "--clients", "20", "--cohort", "4"]
 
 
 def test_every_federation_leaves_its_curves_and_void_rounds_are_marked(tmp_path):
@@ -22,6 +22,11 @@ def test_every_federation_leaves_its_curves_and_void_rounds_are_marked(tmp_path)
     assert any(row["void"] for row in rows)
     assert (tmp_path / "run" / "learning.png").read_bytes().startswith(b"\x89PNG")
     assert "void" in (tmp_path / "run" / "learning.svg").read_text()
+
+
+def test_a_quiet_run_takes_no_time_for_a_picture(tmp_path):
+    assert fedlearn(*DIGITS, "--rounds", "2", "--quiet", "--out", str(tmp_path / "run")) == 0
+    assert not list((tmp_path / "run").glob("learning.*"))
 
 
 def test_the_same_rounds_give_the_same_bytes(tmp_path):
