@@ -20,7 +20,7 @@ SLICE = 0.5  # seconds: so much of a wait counts at most between two looks at th
 
 
 class Deadline:
-    """How long a party that says nothing is waited for, in seconds of real time.
+    """The time that a silent party is waited for, in seconds of real time.
 
     seconds: as told, or None: twenty times the longest answer so far, and a minute at least. Before there was an answer
     that is a quarter of an hour.
@@ -44,7 +44,7 @@ class Deadline:
 
 
 class Arrivals:
-    """Where the messages of several channels come in: from whom, and what; None when that process has ended.
+    """Messages of several channels, each with its sender; None in place of a message if that process has ended.
 
     waited: seconds that were spent in `get`. Who measures silence by it counts neither the time in which nobody
     listened, nor that in which this process and its children stood still, as from Ctrl-Z to fg.

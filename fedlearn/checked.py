@@ -10,7 +10,7 @@ from fedlearn.errors import BadInput, ShapeError
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
-    """What is given as an array; raises `ShapeError` for nested lists of unequal length."""
+    """The value as an array; raises `ShapeError` for nested lists of unequal length."""
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -40,7 +40,7 @@ def whole_array(name: str, values: Any, ndim: int | None = None, below: int | No
 
 
 def same_length(**arrays: np.ndarray) -> int:
-    """How long they all are; raises `ShapeError` for arrays of different lengths, `BadInput` where there is nothing."""
+    """Their common length; raises `ShapeError` for arrays of different lengths, `BadInput` where there is nothing."""
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"{' and '.join(f'{n} {name}' for name, n in lengths.items())}: give one for each")

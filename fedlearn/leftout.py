@@ -1,4 +1,4 @@
-"""What PyTorch has and this library leaves out, by name, with the reason: one table for error messages and docs.
+"""Names of PyTorch that this library leaves out, with the reason: one table for error messages and docs.
 
 Asking a face for such a name is an `AttributeError` that says the reason, which docs/engine.md lists.
 """

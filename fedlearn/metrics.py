@@ -47,7 +47,7 @@ def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def confusion(said: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """How many of class i (rows) were taken for class j (columns), int64 (classes, classes). Arguments (n,)."""
+    """Confusion matrix, int64 (classes, classes): how many of class i (rows) were predicted as j. Arguments (n,)."""
     count = whole_number("the number of classes", classes, least=1, most=MOST_CLASSES)
     said, labels = whole_array("answers", said, 1, below=count), whole_array("labels", labels, 1, below=count)
     same_length(answers=said, labels=labels)

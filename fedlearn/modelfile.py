@@ -126,7 +126,7 @@ def read_model(run: str | Path) -> Described:
 
 
 def weights_file(run: str | Path) -> Path:
-    """Where the weights are: in a run folder, or the file that is named."""
+    """The path of the weights: in a run folder, or the named file."""
     path = Path(run).expanduser()
     return path / WEIGHTS if path.is_dir() else path
 

@@ -34,7 +34,7 @@ _may_import: ContextVar[bool] = ContextVar("may_import", default=True)
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a named thing lives (`package.module:attribute` or `file.py:attribute`), and what it is in one line."""
+    """The place of a named thing (`package.module:attribute` or `file.py:attribute`), and one line about it."""
 
     target: str
     summary: str
@@ -70,7 +70,7 @@ class Registry:
         self.entries[name] = Entry(target, summary)
 
     def load(self, name: str) -> Any:
-        """What a name or a `module:Class` stands for; raises `BadInput` naming the known ones."""
+        """The object that a name or a `module:Class` refers to; raises `BadInput` naming the known ones."""
         return self._split(name)[0]
 
     def parse(self, spec: str, *context: Any) -> Any:

@@ -39,7 +39,7 @@ class Sampler(Named, ABC):
     public: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """What constructs a public one again: plain values."""
+        """The arguments that construct a public sampler again: plain values."""
         return arguments_of(self)
 
     @staticmethod
@@ -105,13 +105,13 @@ class Poisson(Sampler):
 
 
 def described(sampler: Sampler, population: int, size: int) -> dict[str, Any]:
-    """What the plan says of sampling: from how many clients, how many, and by which sampler where that is public."""
+    """Sampling as the plan states it: number of clients, cohort size, and the sampler if it is public."""
     rule = description(sampler) if sampler.public else {}
     return {"population": population, "size": size, "sampler": rule}
 
 
 def not_drawn(plan: RunPlan, round: int, clients: Iterable[int]) -> list[int]:
-    """Those of some clients whom the plan's sampler does not draw in a round; nobody where the plan names none.
+    """The given clients that the plan's sampler does not draw in a round; none if the plan names no sampler.
 
     Raises `BadInput` for a plan that says something else of sampling than `described` does.
     """

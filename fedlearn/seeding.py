@@ -88,7 +88,7 @@ class LocalRandom:
 
 
 class ClientRandom:
-    """What one client draws as it trains in one round."""
+    """The shuffles of one client in one round."""
 
     def __init__(self, among: LocalRandom, row: int, seed: int, round: int, client: int):
         self._among = among
@@ -108,7 +108,7 @@ class ClientRandom:
 
 
 def local_random(seed: int, round: int, client: int) -> ClientRandom:
-    """What one client draws as it trains in one round of a seeded run."""
+    """The shuffles of one client in one round of a seeded run."""
     return next(iter(LocalRandom(seed, round, [client])))
 
 
@@ -122,7 +122,7 @@ def _shuffled(keys: np.ndarray, which: int, n: int) -> np.ndarray:
 
 
 def _counter(steps: np.ndarray | np.uint64) -> np.ndarray:
-    """How far so many steps take SplitMix64's counter; beyond 2^64 it begins again."""
+    """The distance that so many steps move SplitMix64's counter, modulo 2^64."""
     return np.multiply(np.atleast_1d(steps) + np.uint64(1), np.uint64(0x9E3779B97F4A7C15))
 
 

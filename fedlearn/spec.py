@@ -1,4 +1,4 @@
-"""What a user writes as text, read in one way everywhere: `name:argument` and `key=value,...`.
+"""One parser for what users write as text: `name:argument` and `key=value,...`.
 
 An argument is one value, or `key=value` entries with commas between them. A comma within parentheses separates
 nothing, as in `up=10Mbit, slower=lognormal(0.5,0.5)`. Blanks around entries, keys and values do not count, and every

@@ -98,7 +98,7 @@ def _thawed(value: Any) -> Any:
 
 
 def classes(described: Any) -> Iterator[str]:
-    """Where the classes are that a description names, those of a model's parts included."""
+    """Every `module:Class` that a description names, also for a model's parts."""
     if isinstance(described, Mapping):
         if isinstance(described.get("class"), str):
             yield described["class"]
@@ -126,7 +126,7 @@ def packed(thing: Any, targets: Iterable[str] = ()) -> bytes:
 
 
 def unpacked(data: bytes) -> Any:
-    """What `packed` was given. Only for bytes of this process's own parent: unpickling runs code."""
+    """The inverse of `packed`. Only for bytes of this process's own parent: unpickling runs code."""
     import pickle
 
     strangers, thing = pickle.loads(data)

@@ -80,7 +80,7 @@ def _openssl_powers(library: ctypes.CDLL, bases: list[mpz], exponent: mpz, modul
 
 @contextmanager
 def _workspace(library: ctypes.CDLL, exponent: mpz, modulus: mpz) -> Iterator[tuple[int, int, int, int, int]]:
-    """What OpenSSL computes in: its scratch space, the modulus prepared, exponent, modulus, and a number to reuse."""
+    """OpenSSL's working memory: scratch space, prepared modulus, exponent, modulus, and a number to reuse."""
     context, montgomery, number = library.BN_CTX_new(), library.BN_MONT_CTX_new(), library.BN_new()
     power, below = _number(library, exponent), _number(library, modulus)
     try:

@@ -98,7 +98,7 @@ def check_fractions(corrupt: float, dropouts: float) -> None:
 
 
 def _counts(clients: int, corrupt_fraction: float, dropout_fraction: float) -> tuple[int, int]:
-    """How many of the clients are corrupt, and how many vanish."""
+    """The numbers of corrupt clients and of clients that vanish."""
     if clients < 3:
         raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
     check_fractions(corrupt_fraction, dropout_fraction)

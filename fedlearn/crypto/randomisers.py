@@ -1,4 +1,4 @@
-"""What hides a plaintext: random n-th residues modulo n^2, made in several ways behind one small seam.
+"""Randomisers hide a plaintext by random n-th residues modulo n^2. They are made in several ways, behind one interface.
 
 An encryption is (1 + n * m) * r^n mod n^2. Everything slow is in the factor r^n, which does not depend on m.
 """

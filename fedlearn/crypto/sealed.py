@@ -23,7 +23,7 @@ def seal(content: bytes, passphrase: str, authenticated: bytes) -> dict[str, Any
 
 
 def unseal(sealed: Any, passphrase: str, authenticated: bytes) -> bytes:
-    """What `seal` was given; raises `CryptoKeyError` for a wrong passphrase or damaged values."""
+    """The plaintext that `seal` was given; raises `CryptoKeyError` for a wrong passphrase or damaged values."""
     expected = {"kdf": "scrypt", **_SCRYPT, "cipher": "AES-256-GCM"}
     if not isinstance(sealed, dict) or {key: sealed.get(key) for key in expected} != expected:
         raise CryptoKeyError(f"the key is encrypted in an unknown way: {expected} is expected, write the file anew")

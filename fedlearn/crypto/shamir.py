@@ -70,7 +70,7 @@ def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
 
 
 def _place(holder: Any) -> int | None:
-    """Where a holder's share is evaluated, or None for what is no place."""
+    """The point at which a holder's share is evaluated, or None if it is not a valid one."""
     try:
         place = int(index(holder))
     except TypeError:

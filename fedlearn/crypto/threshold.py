@@ -40,7 +40,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class ThresholdKey:
-    """What everybody knows: the Paillier key, who is needed to decrypt, and what trustees' answers are checked against.
+    """The public part: the Paillier key, the threshold, and the values that check trustees' answers.
 
     `verification[i - 1]` is `generator`^(D s_i) modulo n^2 for trustee i = 1, 2, ...
     """
@@ -66,7 +66,7 @@ class ThresholdKey:
 
     @property
     def share_bits(self) -> int:
-        """What D s_i fits: s_i is below n m < n^2 / 4."""
+        """An upper bound on the bits of D s_i: s_i is below n m < n^2 / 4."""
         return 2 * self.public.bits + self.delta.bit_length()
 
     def check_vector(self, vector: EncryptedVector) -> None:

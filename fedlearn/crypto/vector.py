@@ -65,7 +65,7 @@ class EncryptedVector:
 
     @property
     def packing(self) -> LanePacking:
-        """How values lie in plaintexts."""
+        """The packing of values in plaintexts."""
         return LanePacking(self.codec.lane_bits, self.public.modulus)
 
     def __len__(self) -> int:

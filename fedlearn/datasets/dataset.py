@@ -1,4 +1,4 @@
-"""What the name of a data set stands for: facts to list, and how to come by the data.
+"""A named data set: facts to list, and the way to load the data.
 
 A data set is the same for everybody: a file with a pinned SHA-256, or made here from a fixed seed.
 """

@@ -24,14 +24,14 @@ from fedlearn.seeding import stream
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """How columns of numbers are brought to one size: less `mean` and divided by `deviation`, (d,) each."""
+    """Standardisation of columns: subtract `mean`, divide by `deviation`, (d,) each."""
 
     mean: np.ndarray
     deviation: np.ndarray
 
     @classmethod
     def of(cls, public: np.ndarray) -> Self:
-        """That of PUBLIC rows (n, d), since nobody may see the clients'; a column that is constant is divided by 1."""
+        """Fit on PUBLIC rows (n, d), since nobody may see the clients'. A constant column is divided by 1."""
         mean, deviation = public.mean(axis=0), public.std(axis=0)
         return cls(mean, np.where(deviation > 0, deviation, np.float32(1.0)))
 
@@ -57,15 +57,15 @@ class Samples:
     sha256: str
     source: str
     users: tuple[str, ...] | None = None
-    """Whose each row is, (n,), where that is known: the clients of --partition natural."""
+    """The owner of each row, (n,), if known: the clients of --partition natural."""
     scaled: bool = True
-    """Whether the features are of a size that models learn from, or as they stood in a user's file."""
+    """True if the features are scaled for training, False if they are as they stood in a user's file."""
     scale: Scale | None = None
-    """How they were brought to that size, where new rows are to be treated alike."""
+    """The standardisation that was applied, if new rows need the same."""
     named: tuple[str, ...] = ()
-    """What the classes are called, where they are not called 0, 1, ..."""
+    """The names of the classes, if they are not 0, 1, ..."""
     notes: tuple[str, ...] = ()
-    """What was guessed or left out while they were read."""
+    """Notes on what was guessed or left out in reading."""
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.labels):
@@ -113,7 +113,7 @@ class Samples:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the classes 0, 1, ... are called."""
+        """The names of the classes 0, 1, ..."""
         return self.named or tuple(map(str, range(self.classes)))
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ ENDINGS = {"torch": "pt"}
 
 
 def ending(form: str) -> str:
-    """How the files of a form end."""
+    """The file name's ending for a format."""
     return ENDINGS.get(form, form)
 
 

@@ -1,4 +1,4 @@
-"""What a model offers to whoever trains it."""
+"""The interface of a model to the code that trains it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fedlearn.nn import functional as F
 
 
 class Trainable(Protocol):
-    """What local training needs to know of a model, or of K copies of one side by side.
+    """The interface that local training needs: one model, or K copies side by side.
 
     All is flat, and of K copies it is K rows: code on trailing axes trains one client or many.
     """

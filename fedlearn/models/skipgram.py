@@ -43,7 +43,7 @@ class SkipGram(Model):
         return [(int(word), float(cosines[word])) for word in best]
 
     def analogy(self, a: int, b: int, c: int, count: int = 5) -> list[tuple[int, float]]:
-        """What is to c as b is to a: the words nearest to b - a + c, those three left out."""
+        """Analogies, a : b = c : ? The words nearest to b - a + c, without a, b and c."""
         table = self.words.weight.numpy()
         return self.nearest(table[b] - table[a] + table[c], count, without=tuple({a, b, c}))
 

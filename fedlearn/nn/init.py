@@ -47,7 +47,7 @@ def _left_blank(tensor: Tensor, rng: np.random.Generator | None) -> bool:
 
 
 def _filled(tensor: Tensor, kinds: str = "f") -> Tensor:
-    """What is to be filled; raises `BadInput` for anything but a tensor of one of NumPy's `kinds`."""
+    """The tensor to fill; raises `BadInput` for anything but a tensor of one of NumPy's `kinds`."""
     if not isinstance(tensor, Tensor) or tensor.dtype.kind not in kinds:
         raise BadInput(f"{tensor!r:.60} cannot be filled: give a parameter, or a floating-point Tensor")
     return tensor

@@ -130,7 +130,7 @@ def _attributes_that_differ(prefix: str, part: Module, rebuilt: Module) -> Itera
 
 
 def _attributes(part: Module) -> dict[str, Any]:
-    """Those that say something: not what a forward pass left behind."""
+    """The attributes that describe the module, without what a forward pass left behind."""
     return {
         name: value
         for name, value in vars(part).items()
@@ -177,7 +177,7 @@ def _same_array(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _bound(function: types.FunctionType) -> list[Any]:
-    """What a function made within another one has taken along."""
+    """The variables that a nested function has captured."""
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     return [cells, function.__defaults__, function.__kwdefaults__]
 

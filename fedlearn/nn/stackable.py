@@ -16,7 +16,7 @@ def unstackable(module: Module) -> list[str]:
 
 
 def _says_so(kind: type[Module]) -> bool:
-    """What a class says of itself: one with a `forward`, `loss` or `gradient` of its own inherits no `stackable`."""
+    """The class's own `stackable`. A class that defines `forward`, `loss` or `gradient` does not inherit it."""
     for base in kind.__mro__:
         if "stackable" in vars(base):
             return bool(vars(base)["stackable"])

@@ -1,4 +1,4 @@
-"""What is done to the parameters of a whole model at once, under PyTorch's names."""
+"""Functions on all parameters of a model at once, under PyTorch's names."""
 
 from __future__ import annotations
 

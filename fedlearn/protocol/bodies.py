@@ -1,4 +1,4 @@
-"""What messages say: one class a kind, each knowing its own bytes."""
+"""The bodies of messages: one class per kind, which reads and writes its own bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATE_ENTRY = struct.Struct("<16sI")
 
 
 class Body(Protocol):
-    """What a message says. `kind` is its number on the wire."""
+    """The body of a message. `kind` is its number on the wire."""
 
     kind: ClassVar[int]
 

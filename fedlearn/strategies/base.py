@@ -1,4 +1,4 @@
-"""What an algorithm is made of: its change to local training and the server's step, in one class a file."""
+"""The parts of a federated algorithm: local training and the server's step. Each algorithm is one class in one file."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class LocalUpdate:
 
     @classmethod
     def stacked(cls, updates: Sequence[Self]) -> Self:
-        """Those of several clients with equally many examples, as if they had been trained stacked."""
+        """Stack the updates of several clients with equally many examples, as if they had been trained stacked."""
         first = updates[0]
         vectors = {name: np.stack([update.vectors[name] for update in updates]) for name in first.vectors}
         state = {name: np.stack([update.state[name] for update in updates]) for name in first.state}
         return cls(vectors, first.examples, np.array([update.loss for update in updates]), state)
 
     def among(self, clients: slice) -> Self:
-        """Those of some of the stacked clients."""
+        """The updates of some of the stacked clients."""
         vectors = {name: vector[clients] if vector.ndim > 1 else vector for name, vector in self.vectors.items()}
         state = {name: kept[clients] for name, kept in self.state.items()}
         return replace(self, vectors=vectors, loss=np.asarray(self.loss)[clients], state=state)
@@ -105,7 +105,7 @@ class Strategy(Named, ABC):
             cls.leaves_untouched_weights = False
 
     def arguments(self) -> dict[str, Any]:
-        """What constructs it again: numbers, text, or lists and dicts of them, by parameter."""
+        """The arguments that construct it again, by parameter: numbers, text, or lists and dicts of them."""
         return arguments_of(self)
 
     def outputs(self, parameters: int) -> Mapping[str, Output]:

@@ -14,7 +14,7 @@ from fedlearn.training.flat import FlatModel
 
 
 class Shuffles(Protocol):
-    """What local training draws: `fedlearn.seeding.LocalRandom`, `ClientRandom`, or a numpy Generator."""
+    """The source of local training's shuffles: `fedlearn.seeding.LocalRandom`, `ClientRandom`, or a numpy Generator."""
 
     def permutation(self, n: int, /) -> np.ndarray: ...
 

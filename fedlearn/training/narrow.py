@@ -51,7 +51,7 @@ class Support:
 
     @property
     def stop(self) -> int:
-        """Where the table ends in a short vector."""
+        """The end of the table in a short vector."""
         return self.begin + self.most * self.width
 
     def gather(self, whole: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class Support:
         add_to_rows(table, rows, np.arange(len(rows) + 1), values)
 
     def among(self, clients: slice) -> Support:
-        """That of some of the clients."""
+        """The support of some of the clients."""
         return replace(self, rows=self.rows[clients])
 
     def _tables(self, short: np.ndarray) -> Iterator[np.ndarray]:

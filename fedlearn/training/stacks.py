@@ -105,7 +105,7 @@ class StackedBags:
 
 
 def batch_shape(data: Examples) -> tuple[object, ...] | None:
-    """What two clients' examples must have in common to be stacked; None for examples that cannot be.
+    """A key that two clients' examples must share to be stacked; None for examples that cannot be stacked.
 
     Views on the same arrays, arrays of the same shapes and kinds of numbers, or bags; and equally many.
     """

@@ -29,7 +29,7 @@ class Epoch:
 
 @dataclass
 class Epochs:
-    """What each epoch was like, and which was the best (the lowest held-out loss, else the lowest loss)."""
+    """Losses and metrics per epoch, and the best epoch (the lowest held-out loss, else the lowest loss)."""
 
     epochs: list[Epoch] = field(default_factory=list)
     stopped_early: bool = False

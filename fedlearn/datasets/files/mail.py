@@ -35,7 +35,7 @@ class Mail:
 
 
 class Losses(Counter[str]):
-    """What of messages was not read as it should be, and how often: attachments, unknown charsets, damaged parts."""
+    """Counts of what could not be read in messages: attachments, unknown charsets, damaged parts."""
 
 
 def is_mail(data: bytes) -> bool:
@@ -134,7 +134,7 @@ def _decoded(data: bytes, charset: str | None, losses: Losses) -> str:
 
 
 def _marked(message: Message, losses: Losses) -> bool | None:
-    """What a filter, or the user who sorted it, said; None where nobody said anything."""
+    """The label that a filter or the user gave to a message; None without one."""
     flag = str(message.get("X-Spam-Flag") or message.get("X-Spam") or "").strip().casefold()
     if flag in ("yes", "true", "no", "false"):
         return flag in ("yes", "true")

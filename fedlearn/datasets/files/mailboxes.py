@@ -31,7 +31,7 @@ class _Placed:
 
 
 def is_mbox(data: bytes) -> bool:
-    """Whether bytes begin as an mbox does, with its line before a message that has headers."""
+    """Whether bytes begin like an mbox: a "From " line, then a message with headers."""
     start = FROM.match(data[:2000])
     return start is not None and is_mail(data[start.end() : start.end() + 20_000])
 
@@ -95,7 +95,7 @@ def _owner(path: Sequence[str]) -> str:
 
 
 def _sorted_as(path: Sequence[str]) -> bool | None:
-    """Whether the innermost folder (or Enron-Spam's file name) that says so is one of spam; None if none does."""
+    """Whether the innermost telling folder (or Enron-Spam's file name) is one of spam; None if none tells."""
     for folder in reversed([part.casefold().removesuffix(".mbox") for part in path]):
         if SPAM_FOLDER.fullmatch(folder) or folder.endswith(".spam.txt"):
             return True
@@ -105,7 +105,7 @@ def _sorted_as(path: Sequence[str]) -> bool | None:
 
 
 def _users(placed: Sequence[_Placed], how: Reading) -> list[str] | None:
-    """Whose each message is: of mailboxes or folders where there are several, else who received it."""
+    """The owner of each message: its mailbox or folder if there are several, else its recipient."""
     receivers = [one.mail.receiver for one in placed]
     if how.user_column is not None:
         return receivers

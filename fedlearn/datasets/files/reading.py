@@ -1,4 +1,4 @@
-"""How a user says that a file is to be read, and what reading found."""
+"""A user's settings for reading a file, and what was found in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NoLabels(DataError):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says of a file; what is None is guessed.
+    """A user's settings for a file; a setting that is None is guessed.
 
     text_column, label_column, user_column: names of columns, or their numbers from 1; of mail, user_column is a header.
     spam_label: the value that means spam, others mean ham. labels: the values of more classes, in their order.

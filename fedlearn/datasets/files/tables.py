@@ -58,7 +58,7 @@ def _tabbed(text: str) -> Table:
 
 
 def _swallowed(rows: list[list[str]]) -> bool:
-    """Whether a stray quote took the lines up to the next one for one field."""
+    """Whether a stray quote joined several lines into one field."""
     return any("\n" in field and "\t" in field for row in rows for field in row)
 
 
@@ -76,7 +76,7 @@ def _separated(text: str, name: str) -> Table:
 
 
 def _fits(text: str, delimiter: str) -> float:
-    """How sure it is that `delimiter` parts the fields: the share of rows with the commonest number of columns."""
+    """Confidence in `delimiter`: the fraction of rows that have the most common number of columns."""
     cut = len(text) > SAMPLE
     reader = csv.reader(_lines(text[:SAMPLE]), delimiter=delimiter)
     widths = [len(row) for row, _ in zip(reader, range(SAMPLE_ROWS), strict=False) if row]

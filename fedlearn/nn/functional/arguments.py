@@ -1,4 +1,4 @@
-"""What the layers ask of their arguments, checked at the door: each check names the value, the limit, the remedy."""
+"""Checks of layers' arguments. Each error names the value, the limit and the remedy."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def all_below(numbers: np.ndarray, count: int) -> bool:
 
 
 def listed(values: Any, what: str) -> list[Any]:
-    """What can be gone through, as a list; raises `BadInput` for a single thing, and for text."""
+    """An iterable as a list; raises `BadInput` for a single thing, and for text."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise BadInput(f"{values!r:.60} is no list of {what}: give several, in a list")
     return list(values)

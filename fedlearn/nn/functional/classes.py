@@ -114,7 +114,7 @@ def _known(target: np.ndarray, ignore_index: Any, classes: int) -> tuple[np.ndar
 
 
 def _share(known: np.ndarray, kept: np.ndarray | None, weight: Any, logits: Any) -> np.ndarray | None:
-    """What each loss counts for, by its class and by whether it is kept; None if all count for 1."""
+    """The weight of each loss, by its class and by whether it is ignored; None if every weight is 1."""
     has_shape(weight, logits.shape[-1:], "the weight of classes, one number each,")
     if weight is None:
         return None if kept is None else kept.astype(logits.dtype)

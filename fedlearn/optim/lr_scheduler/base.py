@@ -1,4 +1,4 @@
-"""What all schedules share: a formula for the rate at a step, and what becomes of a rate that others have changed.
+"""Base of all schedules: a formula for the rate at a step, and the treatment of rates that others have changed.
 
 A schedule whose rates nobody else touches follows its formula exactly. Where a person or another schedule has set a
 rate in between, the schedule multiplies it by what the formula changes: schedules on one optimizer multiply, in any
@@ -85,7 +85,7 @@ class LRScheduler(ABC):
         self._last_lr = [group["lr"] for group in groups]
 
     def _carried(self, rate: float, before: float, now: float) -> float:
-        """What a rate that others have set becomes, where the formula goes from `before` to `now`."""
+        """The new value of a rate that others have set, when the formula's value goes from `before` to `now`."""
         if before == now:
             return rate
         if before == self.floor:

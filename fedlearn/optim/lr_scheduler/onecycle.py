@@ -95,7 +95,7 @@ class OneCycleLR(LRScheduler):
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _between(self, step: int, way: list[float]) -> float:
-        """Where one is at `step` on the way from one number to the next."""
+        """The value at `step`, between the numbers of the phase that it lies in."""
         start = 0.0
         for phase, end in enumerate(self._ends):
             if step <= end or phase == len(self._ends) - 1:

@@ -52,7 +52,7 @@ class ReduceLROnPlateau:
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
     def step(self, metrics: Any) -> None:
-        """What the last step achieved; lowers the rates if that is no longer better."""
+        """Report the last step's metric; lower the rates if it has stopped improving."""
         current = float(metrics)
         self.last_epoch += 1
         if self._is_better(current):
