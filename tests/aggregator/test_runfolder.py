@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import resource
 import signal
@@ -17,63 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator import RoundRecord, RunFolder
+from aggregator import RoundRecord
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Step
+from tests.aggregator.folders import begun, checkpoints, gone_on, keep, rows, run_folder, state, weights
 
 ROUNDS = 4
-
-
-def run_folder(path: Path, resume: bool = False) -> RunFolder:
-    return RunFolder(path, {"seed": 5}, {"name": "toy"}, resume=resume)
-
-
-@contextmanager
-def begun(path: Path, resume: bool = False) -> Iterator[RunFolder]:
-    folder = run_folder(path, resume)
-    with folder.opened():
-        yield folder
-
-
-def weights(round: int) -> np.ndarray:
-    return np.full(100, round, np.float32)
-
-
-def state(round: int) -> dict[str, np.ndarray]:
-    return {"momentum": np.full((3, 2), -round, np.float64)}
-
-
-def keep(folder: RunFolder, round: int) -> None:
-    folder.keep(
-        RoundRecord(round, clients_ok=7, evaluation_loss=1 / round), weights(round), state(round), lambda: state(round)
-    )
-
-
-def gone_on(folder: RunFolder) -> int:
-    """The round that a resumed run goes on after, checked to be that one in all that is kept; 0 where it is none."""
-    kept = folder.read_checkpoint()
-    lines = rows(folder.path)
-    if kept is None:
-        assert not lines
-        return 0
-    records, expected = kept.records, state(len(kept.records))
-    assert kept.weights.tobytes() == weights(len(records)).tobytes()
-    assert kept.state.keys() == expected.keys()
-    assert all(kept.state[name].tobytes() == expected[name].tobytes() for name in expected)
-    assert records == [
-        RoundRecord(round, clients_ok=7, evaluation_loss=1 / round) for round in range(1, len(records) + 1)
-    ]
-    assert len(lines) == len(records)
-    return len(records)
-
-
-def rows(path: Path) -> list[str]:
-    metrics = path / "metrics.jsonl"
-    return metrics.read_text().splitlines() if metrics.exists() else []
-
-
-def checkpoints(path: Path) -> list[int]:
-    return sorted(int(file.stem.removeprefix("round-")) for file in path.glob("checkpoint/round-*.safetensors"))
 
 
 def test_a_checkpoint_does_not_grow_with_the_rounds_behind_it(tmp_path):
@@ -310,67 +258,6 @@ def test_a_round_that_cannot_be_written_is_not_entered(record, large, tmp_path):
         keep(folder, 2)
     with begun(folder.path, resume=True) as again:
         assert gone_on(again) == 2
-
-
-ARRAYS = {
-    "a column": np.arange(12.0).reshape(4, 3)[:, 0],
-    "backwards": np.arange(5, dtype=np.float32)[::-1],
-    "transposed": np.arange(6).reshape(2, 3).T,
-    "every other": np.arange(12.0)[::2],
-    "broadcast": np.broadcast_to(np.float32(2), (3, 2)),
-    "one number": np.array(3.5),
-    "a NumPy number": np.float64(2.5),
-    "nothing": np.zeros((0, 3), np.float32),
-    "by another machine": np.arange(3, dtype=">f4"),
-    "half": np.arange(3, dtype=np.float16),
-    "flags": np.array([True, False]),
-    "weights": np.arange(2.0),  # named as the model's own
-}
-
-
-@pytest.mark.parametrize("name", ARRAYS)
-def test_state_of_any_layout_is_found_again(name, tmp_path):
-    with begun(tmp_path / "run") as folder:
-        for round in (1, 2):
-            folder.keep(RoundRecord(round), weights(round), {name: ARRAYS[name]}, lambda: state(1))
-    with begun(folder.path, resume=True) as again:
-        kept = again.read_checkpoint()
-    assert [record.round for record in kept.records] == [1, 2]
-    np.testing.assert_array_equal(kept.weights, weights(2))
-    np.testing.assert_array_equal(kept.state[name], ARRAYS[name], strict=False)
-    assert kept.state[name].dtype == np.asarray(ARRAYS[name]).dtype.newbyteorder("<")
-    assert kept.state[name].shape == np.shape(ARRAYS[name])
-
-
-@pytest.mark.parametrize("array", [np.zeros(2, complex), np.array(["a"]), np.array([None])])
-def test_state_that_no_checkpoint_holds_is_refused_by_name(array, tmp_path):
-    with begun(tmp_path / "run") as folder:
-        keep(folder, 1)
-        with pytest.raises(BadInput, match="state 'odd'"):
-            folder.keep(RoundRecord(2), weights(2), {"odd": array}, lambda: state(2))
-        assert len(rows(folder.path)) == 1
-
-
-def test_numbers_that_json_has_no_words_for_are_null(tmp_path):
-    record = RoundRecord(
-        1, evaluation_loss=math.inf, metrics={"f1": math.nan, "accuracy": 0.5}, seconds={"update": math.nan}
-    )
-    with begun(tmp_path / "run") as folder:
-        folder.keep(record, weights(1), {}, lambda: {})
-        folder.write_outcome({"metrics": {"f1": math.nan, "of": [math.inf, 1]}})
-
-    def refuse(word: str) -> None:
-        raise AssertionError(word)
-
-    row = json.loads((folder.path / "metrics.jsonl").read_text(), parse_constant=refuse)
-    assert (row["loss"], row["f1"], row["accuracy"], row["seconds"]) == (None, None, 0.5, {"update": None})
-    run = json.loads((folder.path / "run.json").read_text(), parse_constant=refuse)
-    assert run["outcome"] == {"metrics": {"f1": None, "of": [None, 1]}}
-    with begun(folder.path, resume=True) as again:
-        (found,) = again.read_checkpoint().records
-    assert math.isnan(found.metrics["f1"])
-    assert found.metrics["accuracy"] == 0.5
-    assert "f1 nan" in found.headline()
 
 
 def test_bad_input_leaves_no_folder_but_that_of_a_run_with_a_round(tmp_path):
