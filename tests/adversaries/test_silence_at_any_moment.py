@@ -160,25 +160,47 @@ def test_a_run_that_stands_still_as_a_whole_gives_nobody_up(tmp_path):
         run.kill()
 
 
-class SlowOnce:
-    """Reading it takes long, once."""
+class Replaced:
+    """Reading it never ends, the first time. A new worker that unpacks it then leaves a mark, and takes its time."""
 
-    def __init__(self, mark, bags):
-        self.mark, self.bags = mark, bags
+    def __init__(self, folder, bags):
+        self.folder, self.bags = folder, bags
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+        if (self.folder / "begun").exists():
+            (self.folder / "replaced").touch()
+            time.sleep(2.0)
 
     def __len__(self):
         return len(self.bags)
 
     def take(self, order):
-        if not self.mark.exists():
-            self.mark.touch()
-            time.sleep(4.6)
+        if not (self.folder / "begun").exists():
+            (self.folder / "begun").touch()
+            time.sleep(600)
+        return self.bags.take(order)
+
+
+class AnswersThen(Replaced):
+    """Reading it takes until the other one is in a new worker, and its own worker is over the deadline, too."""
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+
+    def take(self, order):
+        while not (self.folder / "replaced").exists():
+            time.sleep(0.01)
         return self.bags.take(order)
 
 
 def test_a_worker_that_answers_while_another_is_replaced_is_heard(tmp_path):
     """Both are over the deadline; what the second says then is neither lost nor taken for its answer to round 2."""
-    clients = [Client(c.name, SlowOnce(tmp_path / c.name, c.data)) for c in toy_clients(2)]
+    first, second = toy_clients(2)
+    clients = [
+        Client(first.name, Replaced(tmp_path, first.data)),
+        Client(second.name, AnswersThen(tmp_path, second.data)),
+    ]
     pool = ProcessPool(clients, 2, deadline=4.0)
     history = Aggregator(toy_model(), toy_strategy(), toy_plain(), stack="off").fit(pool, 2)
     assert [record.void for record in history.rounds] == [None, None]
