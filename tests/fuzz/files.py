@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -121,7 +122,7 @@ def odd_plan(data: bytes) -> bytes:
         inner = values
         for name in outer:
             inner = inner[name]
-        inner[last] = rng.choice(ODD)
+        inner[last] = deepcopy(rng.choice(ODD))
     try:
         return RunPlan(**values).to_bytes()
     except BadInput:
