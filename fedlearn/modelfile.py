@@ -165,7 +165,9 @@ def _described_in(path: Path) -> dict[str, Any]:
             raise ValueError("a name in it is no text")
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
-        raise BadInput(f"cannot read {path} ({reason}): give the folder of a finished run") from None
+        raise BadInput(
+            f"cannot read {path} ({reason}), which belongs beside model.safetensors: give the folder of a finished run"
+        ) from None
     if about["format"] != FORMAT:
         raise BadInput(f"{path} is of format {about['format']}, this program reads {FORMAT}: use the one that wrote it")
     if about["tokens"] != tokens.VERSION:

@@ -10,6 +10,8 @@ public: from it come the alphabet and the loss after each round, and at the end 
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -34,6 +36,7 @@ from scenarios.command.takes import Varies, for_federation
 from scenarios.pictures import curves, draw
 from scenarios.texts import about, at_hand, readable
 
+log = logging.getLogger(__name__)
 SPEAKERS, COHORT = 50, 10
 LENGTH = 32  # characters in an example
 WRITTEN, TEMPERATURE = 300, 0.7
@@ -50,11 +53,20 @@ TAKES = for_federation(
 )  # fmt: skip
 
 
+def _warn_of_unknown(text: str, alphabet: Alphabet) -> None:
+    """A model that is gone on from knows the characters of its own text only."""
+    unknown = sum(text.count(character) for character in set(text) - set(alphabet.characters))
+    if unknown:
+        log.warning("the model does not know %d of %d characters: a space stands for each", unknown, len(text))
+
+
 def run(options: Options) -> Outcome:
     options = TAKES.fill(options).filled(data=at_hand("shakespeare"))
     script, private, public = reading.text(options)
     begun = start(options, TAKES.reads)
     alphabet = Alphabet((begun.characters or public.text) + " \n")
+    if begun.characters:
+        _warn_of_unknown(private.text, alphabet)
     exam = alphabet.encode(readable(public.text, alphabet))
     clients, options = who_speaks(options, private, alphabet)
     options = options.filled(cohort=min(COHORT, len(clients)))

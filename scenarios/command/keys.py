@@ -119,7 +119,8 @@ def _of_shares(kept: KeptKeys) -> Iterator[str]:
     for trustee in range(1, key.trustees + 1):
         yield f"  {share_name(trustee)}: {_state(there[trustee]) if trustee in there else 'lost'}"
     if len(there) < key.threshold:
-        yield f"  {len(there)} shares are left and {key.threshold} are needed: no sum can be opened"
+        left = "1 share is" if len(there) == 1 else f"{len(there)} shares are"
+        yield f"  {left} left and {key.threshold} are needed: no sum can be opened"
 
 
 def _state(secret: Path) -> str:

@@ -76,7 +76,7 @@ def test_an_explicit_vocabulary_needs_no_file_any_more(capsys):
     ("options", "says"),
     [
         (["--from", "nowhere"], "nowhere does not exist: give the folder of a finished run"),
-        (["--from", "."], "cannot read model.json (No such file or directory): give the folder of a finished run"),
+        (["--from", "."], "cannot read model.json (No such file or directory), which belongs beside model.safetensors"),
         (["--from", "first", "--vocabulary", "hashed:8"], "--vocabulary hashed:8: the model of --from first is hashed"),
         (["--from", "first", "--dim", "2"], "--dim 2: the model of --from first is of another width"),
         (["--from", "first", "--model", "sequence"], "--model sequence: the model of --from first is SpamClassifier"),
@@ -119,12 +119,13 @@ def test_numbers_are_scaled_as_before_and_classes_keep_their_names(capsys):
     assert "class 'd' is none of a, b, c" in capsys.readouterr().err
 
 
-def test_a_writer_goes_on_in_its_own_alphabet():
+def test_a_writer_goes_on_in_its_own_alphabet(caplog):
     play = ["--data", "sample_play", "--rounds", "1", "--clients", "3", "--dim", "4"]
     assert command("run", "shakespeare", *play, *PLAIN, "--out", "first") == 0
     Path("other").write_text("OTTO: Wo ist mein Regenschirm, \u0416?\nIDA: Er steht hinter der T\u00fcr.\n" * 60)
     new = ["--data", "other", "--from", "first", "--rounds", "1"]
     assert command("run", "shakespeare", *new, *PLAIN, "--out", "second") == 0
+    assert "characters: a space stands for each" in caplog.text
     first, second = (weights_in(Path(name, "model.safetensors")) for name in ("first", "second"))
     assert {name: array.shape for name, array in first.items()} == {name: array.shape for name, array in second.items()}
 

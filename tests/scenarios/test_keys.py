@@ -177,7 +177,7 @@ def test_a_folder_of_keys_is_shown_without_any_secret(capsys, made):
     Path("shared/trustee-2.share").unlink()
     assert fedlearn("keys", "show", "shared") == 0
     assert "trustee-1.share: lost" in (shown := capsys.readouterr().out)
-    assert "1 shares are left and 2 are needed" in shown
+    assert "1 share is left and 2 are needed" in shown
     assert fedlearn("keys", "show", "nowhere") == 2
 
 

@@ -188,7 +188,8 @@ class _Columns:
             sample = self.table.rows[0][0][:40]
             raise NoLabels(
                 f"{self.name}, {self.table.unit} {self.table.lines[0]}: no label beside {sample!r}: write it as label "
-                "TAB text, or as a table with a header"
+                "TAB text, or as a table with a header; a play or another text without labels is for `fedlearn run "
+                "shakespeare`"
             )
         raise DataError(f"{self.name}: which column is the label is not clear: {self._choose('label')}")
 
