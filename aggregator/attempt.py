@@ -119,7 +119,8 @@ class Attempt:
         self._number = number
         self._last = last
         self._half = parties.protection.server(parties.plan, self._step())
-        self._model = model_digest(task.request) if parties.protection.signed else b""
+        self._hidden = not parties.protection.fold_in_worker
+        self._model = model_digest(task.request) if self._hidden else b""  # named by signatures and the journal
         self.lost: dict[ClientId, Lost] = {}
 
     def _step(self, phase: str = "") -> Step:
@@ -151,9 +152,10 @@ class Attempt:
         seconds["open"] = time.perf_counter() - began
         aggregate = parties.layout.decode(total, half.addends)
         lost = self._task.fates.crashed | self.lost
-        reasons = {client: loss.reason for client, loss in lost.items()}
-        parties.transcript.flush()
-        parties.journal.opened(total, half.addends, added, reasons, seconds)
+        if self._hidden:
+            reasons = {client: loss.reason for client, loss in lost.items()}
+            parties.transcript.flush()
+            parties.journal.opened(total, half.addends, added, reasons, seconds)
         context = RoundContext(
             self._task.round, parties.plan.rounds, self._number, len(parties.pool), aggregate.addends
         )
@@ -202,7 +204,7 @@ class Attempt:
             if payload:
                 parties.transcript.saw(inboxes[client])
         if self._readable(step):
-            parties.journal.asked(step, self._task.request.weights)
+            parties.journal.asked(step, self._model)
         died = None
         answered: set[ClientId] = set()
         for answer in self._answers(step, broadcast, inboxes):
@@ -281,7 +283,7 @@ class Attempt:
             for phase in self._half.opening:
                 requests = self._half.requests(phase, replies)
                 if requests:
-                    self._parties.journal.asked(self._step(phase), self._task.request.weights, added)
+                    self._parties.journal.asked(self._step(phase), self._model, added)
                 replies = self._ask(self._step(phase), requests, refusals)
             return self._half.finish(replies)
         except RoundVoid as void:

@@ -10,7 +10,6 @@ Entries are kept until a checkpoint that makes them needless is forced to the di
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import struct
@@ -33,14 +32,14 @@ HEAD = struct.Struct("<II")  # of an entry: its length and its CRC-32
 class Entry:
     """What is known of a round whose sum may have been opened.
 
-    weights  a digest of the model that was trained (`digest`): to no other does the sum belong
+    model    the digest of what was trained (`fedlearn.secure.signed.model_digest`): the sum belongs to nothing else
     total    the opened sum, int64 (n,), of `addends` vectors; None where it was asked for, and nothing came of it
     clients  whose updates are in it, or were to be. lost: by client, why. seconds: by phase
     """
 
     round: int
     attempt: int
-    weights: bytes
+    model: bytes
     total: np.ndarray | None = None
     addends: int = 0
     clients: Sequence[ClientId] = ()
@@ -65,11 +64,6 @@ class Entry:
             return cls(**values)
         except (ValueError, TypeError, LookupError, RecursionError, msgpack.UnpackException):
             return None
-
-
-def digest(weights: np.ndarray) -> bytes:
-    """Of a model's weights, float32 (P,): SHA-256."""
-    return hashlib.sha256(np.ascontiguousarray(weights).data).digest()
 
 
 class Journal:
@@ -106,14 +100,14 @@ class Journal:
             os.truncate(self._path, at)
         self._earlier = dict(self._entries)
 
-    def asked(self, step: Step, weights: np.ndarray, clients: Sequence[ClientId] = ()) -> None:
+    def asked(self, step: Step, model: bytes, clients: Sequence[ClientId] = ()) -> None:
         """The sum of this round and attempt is about to become readable; returns when that is on the disk.
 
-        weights: of the model that the round trained. clients: whose updates are in the sum, where that is settled.
+        model: as in `Entry`. clients: whose updates are in the sum, where that is settled.
         """
         before = self._asked
         if self._path is not None and (before is None or (before.round, before.attempt) != (step.round, step.attempt)):
-            self._asked = Entry(step.round, step.attempt, digest(weights), clients=tuple(clients))
+            self._asked = Entry(step.round, step.attempt, model, clients=tuple(clients))
             self._add(self._asked)
 
     def opened(

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aggregator.attempt import Attempt, Collected, Parties, RoundTask, WorkerDied
-from aggregator.journal import Entry, Journal, digest
+from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
 from aggregator.runfolder import RunFolder
@@ -35,6 +35,7 @@ from fedlearn.protocol import (
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.pki import Pki
+from fedlearn.secure.signed import model_digest
 from fedlearn.strategies.base import RoundContext, Strategy
 from fedlearn.training.flat import check_stack
 from fedlearn.travel import description
@@ -212,7 +213,7 @@ class Session:
                 "the run ended after its sum was asked for and before it was there: it is not opened a second time",
                 entry.lost, entry.attempt + 1,
             )  # fmt: skip
-        if entry.weights != digest(task.request.weights):
+        if entry.model != model_digest(task.request):
             raise RoundVoid(
                 "its sum was opened for another model than the run goes on with: it is not used, nor opened again",
                 entry.lost, entry.attempt + 1,

@@ -8,9 +8,11 @@ import numpy as np
 
 from aggregator import Aggregator, History
 from clients import Client
+from fedlearn import nn
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
 from fedlearn.errors import NothingLearned
+from fedlearn.models.base import Model, mean_cross_entropy
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import Pool
 from fedlearn.secure import Paillier, Plain
@@ -74,3 +76,18 @@ class FailingBags:
 
     def take(self, order: np.ndarray | slice) -> Bags:
         raise self.error
+
+
+class Normalised(Model):
+    """A dense classifier with means over a batch in it, which one example has none of."""
+
+    def __init__(self, *, rng=None):
+        self.body = nn.Linear(6, 4, rng=rng)
+        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
+        self.head = nn.Linear(4, 3, rng=rng)
+
+    def forward(self, features):
+        return self.head(self.norm(self.body(features)))
+
+    def loss(self, batch):
+        return mean_cross_entropy(self(*batch.inputs), batch.targets)

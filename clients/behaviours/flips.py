@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
-from fedlearn.configured import make_plain, whole_number
+from fedlearn.configured import make_plain, make_whole
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.strategies.base import LocalUpdate
@@ -24,8 +24,7 @@ class LabelFlip(Behaviour):
     classes: int
 
     def __post_init__(self) -> None:
-        make_plain(self)
-        whole_number("label-flip classes", self.classes, 2)
+        make_whole(self, "classes", 2)
 
     @classmethod
     def of(cls, crew: Crew) -> Self:

@@ -11,15 +11,23 @@ import pytest
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool, ProcessPool
-from fedlearn import nn
 from fedlearn.datasets.bags import Bags
 from fedlearn.errors import BadInput, FedlearnError
-from fedlearn.models.base import Model, mean_cross_entropy
 from fedlearn.protocol import Loss, PartyView
 from fedlearn.secure import Masks
 from fedlearn.strategies import FedAvg
 from fedlearn.testing.toys import dense_examples
-from tests.toys import FailingBags, toy_bags, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
+from tests.toys import (
+    FailingBags,
+    Normalised,
+    toy_bags,
+    toy_clients,
+    toy_codec,
+    toy_model,
+    toy_paillier,
+    toy_plain,
+    toy_strategy,
+)
 
 SECRET = "hiv-test-result"
 POOLS = {"inline": InlinePool, "processes": ProcessPool}
@@ -106,19 +114,6 @@ def test_where_all_refuse_the_run_ends_and_their_log_alone_is_left(tmp_path, poo
     again = Aggregator(toy_model(), toy_strategy(), toy_paillier(), folder=path).fit(POOLS[pool](toy_clients(3)), 1)
     assert again.counted == 1
     assert not (path / "clients.log").exists()
-
-
-class Normalised(Model):
-    def __init__(self, *, rng=None):
-        self.body = nn.Linear(6, 4, rng=rng)
-        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
-        self.head = nn.Linear(4, 3, rng=rng)
-
-    def forward(self, features):
-        return self.head(self.norm(self.body(features)))
-
-    def loss(self, batch):
-        return mean_cross_entropy(self(*batch.inputs), batch.targets)
 
 
 @pytest.mark.parametrize("pool", POOLS)

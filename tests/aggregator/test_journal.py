@@ -11,7 +11,7 @@ import pytest
 from aggregator.journal import HEAD, Journal
 from fedlearn.protocol import Step
 
-WEIGHTS = np.arange(4, dtype=np.float32)
+MODEL = b"the digest of a model"
 
 
 def opened(path) -> Journal:
@@ -25,7 +25,7 @@ def path(tmp_path):
     """A journal in which rounds 1 and 2 were opened."""
     journal = opened(tmp_path / "opened.journal")
     for round in (1, 2):
-        journal.asked(Step(round), WEIGHTS, [0, 1, 2])
+        journal.asked(Step(round), MODEL, [0, 1, 2])
         journal.opened(np.arange(5) * round, 3, [0, 1, 2], {7: "failed"}, {"update": 0.5})
     return tmp_path / "opened.journal"
 

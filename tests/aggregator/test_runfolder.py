@@ -110,7 +110,7 @@ def test_where_no_checkpoint_is_of_use_nothing_is_changed_and_the_user_is_asked(
         for round in range(1, ROUNDS + 1):
             keep(folder, round)
     leave(folder.path / "metrics.jsonl")
-    folder.journal.asked(Step(ROUNDS), weights(ROUNDS))
+    folder.journal.asked(Step(ROUNDS), b"the digest of a model")
     before = {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file() and file.name != "run.json"}
     refused = pytest.raises(BadInput, match=rf"round-000004.safetensors: .*{says}.*--from {folder.path}")
     with refused, begun(folder.path, resume=True) as again:

@@ -9,24 +9,9 @@ import pytest
 
 from aggregator import Aggregator
 from clients import Client, InlinePool, ProcessPool
-from fedlearn import nn
-from fedlearn.models.base import Model, mean_cross_entropy
 from fedlearn.strategies import FedAvg
 from fedlearn.testing.toys import dense_examples, dense_model
-from tests.toys import toy_plain
-
-
-class Normalised(Model):
-    def __init__(self, *, rng=None):
-        self.body = nn.Linear(6, 4, rng=rng)
-        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
-        self.head = nn.Linear(4, 3, rng=rng)
-
-    def forward(self, features):
-        return self.head(self.norm(self.body(features)))
-
-    def loss(self, batch):
-        return mean_cross_entropy(self(*batch.inputs), batch.targets)
+from tests.toys import Normalised, toy_plain
 
 
 def people(*sizes):
