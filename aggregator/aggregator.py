@@ -18,7 +18,8 @@ from aggregator.faults import NO_FAULTS, Faults
 from aggregator.history import History, RoundRecord, Tracker, checked_metrics
 from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.session import Session
-from aggregator.trackers import Watched
+from aggregator.trackers import ProgressTracker
+from aggregator.watching import Follower, Watched, somebody_watches
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import real_number, whole_number
@@ -116,10 +117,12 @@ class Aggregator:
             "seed": self.seed,
         }
 
-    def fit(self, clients: Pool | Any, rounds: int = 10) -> History:
+    def fit(self, clients: Pool | Any, rounds: int = 10, *, progress: bool | None = None) -> History:
         """Run the federation; returns its history, and leaves the trained weights in `model`.
 
         clients: a pool, or the clients themselves, which then run in this process: `Client`s or pairs (X, y).
+        progress: whether a line on standard error says how far it is; by default where that is a terminal or a
+        notebook, and no tracker shows as much.
         Where it is interrupted, `history` holds the rounds that were run, and `model` what they made.
 
         A round that fails is void and recorded. Raises `BadInput` before anything is written where the configuration
@@ -134,16 +137,17 @@ class Aggregator:
         most = min(self.sampler.limit(sampled), len(pool))
         self.protection = given.as_protection(self._protection_given, most)
         kernels = self._kernel_plan()
+        watched = Watched(self._trackers(progress))
         session = Session(
             pool, self.model, self.strategy, self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
-            sampling=sampling.described(self.sampler, len(pool), sampled),
+            sampling=sampling.described(self.sampler, len(pool), sampled), watched=watched,
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
         with self._resumable(), opened as transcript, closing(session):
             session.start(transcript, self.folder)
-            history = self._rounds(session, transcript, len(pool), size, sampled, rounds)
+            history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome({**_ending(history), **history.summary()})
@@ -152,6 +156,12 @@ class Aggregator:
             failed.clients_log = self.folder.clients_log if self.folder else None
             raise failed
         return history
+
+    def _trackers(self, progress: bool | None) -> list[Tracker]:
+        """All who watch, and whoever sits before the terminal."""
+        if progress is None:
+            progress = somebody_watches() and not any(isinstance(tracker, Follower) for tracker in self.trackers)
+        return [*self.trackers, *([ProgressTracker()] if progress else [])]
 
     def _kernel_plan(self) -> KernelPlan:
         """How recurrent layers compute: in a resumed run as in its first session."""
@@ -177,7 +187,14 @@ class Aggregator:
             ) from error
 
     def _rounds(
-        self, session: Session, transcript: Transcript, population: int, size: int, sampled: int, rounds: int
+        self,
+        session: Session,
+        transcript: Transcript,
+        watched: Watched,
+        population: int,
+        size: int,
+        sampled: int,
+        rounds: int,
     ) -> History:
         began = time.perf_counter()
         state, history = self._resume()
@@ -185,7 +202,6 @@ class Aggregator:
         session.remember(first - 1)
         frozen = frozen_weights(self.model)
         self.history = history
-        watched = Watched(self.trackers)
         watched.begin(rounds, first)
         try:
             for round in range(first, rounds + 1):

@@ -17,6 +17,7 @@ from aggregator.faults import NO_FAULTS, Fates
 from aggregator.journal import Journal
 from aggregator.losses import ClientsLog, loss_of
 from aggregator.openers import Openers
+from aggregator.watching import Watched
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
     AGGREGATOR,
@@ -63,6 +64,7 @@ class Parties:
     transcript: Transcript
     journal: Journal
     clients_log: ClientsLog
+    watched: Watched
 
     def message(self, step: Step, recipient: int, body: Body) -> bytes:
         """The bytes of a message from the aggregator."""
@@ -207,11 +209,13 @@ class Attempt:
             parties.journal.asked(step, self._model)
         died = None
         answered: set[ClientId] = set()
+        self._say(step.phase, 0, len(inboxes))
         for answer in self._answers(step, broadcast, inboxes):
             if not answered.isdisjoint(answer.clients):
                 log.warning("%s answered twice in %s: its first answer counts", party_name(answer.clients[0]), step)
                 continue
             answered.update(answer.clients)
+            self._say(step.phase, len(answered), len(inboxes))
             if isinstance(answer, Lost):
                 self.lost[answer.client] = answer
                 died = answer.reason if answer.again else died
@@ -225,6 +229,13 @@ class Attempt:
                 self.lost.update((client, Lost(client, str(error))) for client in answer.clients)
         if died and not self._last and not self._readable(step):
             raise WorkerDied(died)
+
+    def _say(self, phase: str, done: int = 0, of: int = 0) -> None:
+        """Tell whoever watches how far it is."""
+        protection = self._parties.protection
+        if phase == protection.training_phase:
+            phase = f"training and {protection.hiding}" if protection.hiding else "training"
+        self._parties.watched.phase(self._task.round, phase, done, of)
 
     def _readable(self, step: Step) -> bool:
         """Whether the sum may be readable by now: then the round goes on with the answers that came, or is void.
@@ -279,6 +290,8 @@ class Attempt:
         """Have the openers open the sum; a refusal makes the round void, too few openers end the run."""
         replies: dict[int, bytes] = {}
         refusals: list[str] = []
+        if self._hidden:
+            self._say("opening")
         try:
             for phase in self._half.opening:
                 requests = self._half.requests(phase, replies)

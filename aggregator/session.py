@@ -15,6 +15,7 @@ from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
 from aggregator.runfolder import RunFolder
+from aggregator.watching import Outlook, Watched
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, RoundVoid
@@ -47,7 +48,7 @@ class Session:
     """Aggregator, pool and openers under one plan; a session has its own keys.
 
     cohort: clients whose updates a round is complete with. sampled: clients that are asked to train, as many or more.
-    sampling: as the plan has it, so that other parties check who takes part.
+    sampling: as the plan has it, so that other parties check who takes part. watched: who is told how far it is.
     Raises `BadInput` for what cannot work, before anything is started.
     """
 
@@ -68,6 +69,7 @@ class Session:
         deadline: float | None = None,
         pki: Pki | None = None,
         sampling: Mapping[str, Any] | None = None,
+        watched: Watched | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
         _check_no_running_statistics(model)
@@ -79,6 +81,7 @@ class Session:
         self._protection = protection
         self._vocabulary = vocabulary
         self._seed = seed
+        self._cohort = cohort
         self._sampled = sampled
         self._rounds = rounds
         self._stack = stack
@@ -86,6 +89,7 @@ class Session:
         self._deadline = deadline
         self._pki = pki
         self._sampling = sampling or {}
+        self._watched = watched or Watched(())
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._remembering = self._keeping or bool(protection.reveals)
         self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
@@ -106,6 +110,7 @@ class Session:
                 if folder
                 else Path(self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
             )
+        self._watched.outlook(self._outlook)
         session = secrets.token_bytes(16)
         memory = folder.openers_memory if folder else None
         openers = Openers(self._protection, session, memory, self._deadline, self._pki)
@@ -123,12 +128,19 @@ class Session:
         clients_log = folder.clients_log if folder else None
         self._parties = Parties(
             plan, self._protection, self._layout, self._pool, openers, transcript, self._journal,
-            ClientsLog(clients_log),
+            ClientsLog(clients_log), self._watched,
         )  # fmt: skip
         first = self._parties.message(Step(0), EVERYBODY, plan)
         transcript.saw(first)
         openers.tell(first)
         self._pool.start(first, clients_log)
+
+    def _outlook(self) -> Outlook:
+        protection = self._protection
+        return Outlook(
+            self._rounds, self._cohort, len(self._pool), self._model.vector.size, self._strategy.name,
+            protection.name, protection.hiding, protection.price(len(self._layout)),
+        )  # fmt: skip
 
     def _plan(self, session: bytes, keys: dict[int, bytes], roster: dict[int, bytes], fold: bool) -> RunPlan:
         return RunPlan(

@@ -3,63 +3,67 @@
 from __future__ import annotations
 
 import csv
-import logging
 import math
+import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from aggregator.history import RoundRecord, Tracker
+from aggregator.history import RoundRecord
 from aggregator.showing import flat_row
+from aggregator.watching import Outlook, Pace, Phase, somebody_watches, span
 from fedlearn.errors import BadInput
-
-log = logging.getLogger(__name__)
-
-
-class Watched:
-    """All trackers of a run; one that raises is told of in the log, and left out from then on."""
-
-    def __init__(self, trackers: Sequence[Tracker]):
-        self._trackers = list(trackers)
-
-    def begin(self, rounds: int, first: int) -> None:
-        self._tell(lambda tracker: tracker.begin(rounds, first))
-
-    def round(self, record: RoundRecord) -> None:
-        self._tell(lambda tracker: tracker.round(record))
-
-    def end(self) -> None:
-        self._tell(lambda tracker: tracker.end())
-
-    def _tell(self, what: Callable[[Tracker], None]) -> None:
-        for tracker in tuple(self._trackers):
-            try:
-                what(tracker)
-            except Exception as error:
-                self._trackers.remove(tracker)
-                name = type(tracker).__name__
-                log.warning("%s failed and is left out from here on: %s: %s", name, type(error).__name__, error)
 
 
 class ProgressTracker:
-    """Says each round in a line, and about how long the rest takes; on standard error, or on `stream`."""
+    """Says what a run is about to do and how far it is, on standard error or on `stream`.
 
-    def __init__(self, stream: TextIO | None = None):
+    live: one line that changes, for a terminal or a notebook; else a line a round. By default what suits `stream`.
+    """
+
+    def __init__(self, stream: TextIO | None = None, live: bool | None = None):
         self._stream = stream
+        self._live = (somebody_watches() if stream is None else stream.isatty()) if live is None else live
+        self._outlook: Outlook | None = None
+        self._width = 0  # of the line that changes
+        self._headline = ""
+
+    def outlook(self, outlook: Outlook) -> None:
+        self._outlook = outlook
+        self._print(str(outlook))
 
     def begin(self, rounds: int, first: int) -> None:
-        self._rounds, self._first, self._began = rounds, first, time.monotonic()
+        self._rounds, self._pace = rounds, Pace(rounds, first, self._outlook)
+
+    def phase(self, phase: Phase) -> None:
+        self._pace.phase(phase)
+        if self._live:
+            self._show(f"round {phase.round} of {self._rounds}: {phase}{self._headline}{self._left()}")
 
     def round(self, record: RoundRecord) -> None:
-        done, left = record.round - self._first + 1, self._rounds - record.round
-        seconds = (time.monotonic() - self._began) / done * left
-        rest = f"; about {seconds:.0f} s left" if left else ""
-        line = f"round {record.round} of {self._rounds}: {record.headline()}{rest}"
-        print(line, file=self._stream or sys.stderr, flush=True)
+        self._pace.round(record)
+        line = f"round {record.round} of {self._rounds}: {record.headline()}"
+        self._headline = f", {record.headline()}"
+        self._show(line + self._left()) if self._live else self._print(line + self._left())
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        if self._live and self._width:
+            self._print("")
+        self._width = 0
+
+    def _left(self) -> str:
+        left = self._pace.left()
+        return "" if left is None else f"; about {span(left)} left"
+
+    def _show(self, line: str) -> None:
+        """In the place of the line before, which may have been longer."""
+        line = line[: shutil.get_terminal_size().columns - 1]
+        print(f"\r{line:<{self._width}}", end="", file=self._stream or sys.stderr, flush=True)
+        self._width = len(line)
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream or sys.stderr, flush=True)
 
 
 class CsvTracker:

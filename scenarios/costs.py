@@ -105,7 +105,7 @@ class Federation:
         aggregator = Aggregator(
             self.model(), build.strategy(options), protection, cohort=options.cohort, seed=options.seed, folder=folder
         )
-        history = aggregator.fit(pool, options.rounds)
+        history = aggregator.fit(pool, options.rounds, progress=False)
         record = history.rounds[-1]
         if record.void:
             raise FedlearnError(f"the round under {protection.name} is void: {record.void}")

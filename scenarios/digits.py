@@ -87,7 +87,7 @@ def run(options: Options) -> Outcome:
     folder = build.folder(options, "digits", about, described("digits", model, {}, samples.class_names, scale, trained))
     aggregator = build.aggregator(options, model, readers, evaluate, folder, max_weight=options.examples_per_client)
     clients = build.infiltrated(options, readers, classes=samples.classes)
-    history = aggregator.fit(build.pool(options, clients), options.rounds)
+    history = aggregator.fit(build.pool(options, clients), options.rounds, progress=False)
 
     updates = sum(record.clients_ok for record in history.rounds)
     return Outcome.of(

@@ -137,7 +137,7 @@ def stopped(
         mail.model(lab.options.dim), local_training(lab.options, EACH), protection, seed=lab.options.seed
     )
     try:
-        last = aggregator.fit(pool(people), rounds).rounds[-1]
+        last = aggregator.fit(pool(people), rounds, progress=False).rounds[-1]
     except NothingLearned as failed:
         last = failed.history.rounds[-1]
     except BadInput as error:

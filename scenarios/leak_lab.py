@@ -63,7 +63,7 @@ class Lab(Story):
         aggregator = Aggregator(
             model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder
         )
-        aggregator.fit(InlinePool(clients), rounds=1)
+        aggregator.fit(InlinePool(clients), rounds=1, progress=False)
         self._rounds += 1
         return PartyView.load(folder.path)
 

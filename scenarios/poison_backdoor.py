@@ -228,7 +228,7 @@ class Town:
             model or self.model(), people, self._evaluate, None,
             bound=bound, max_weight=self.largest if overflow else None, vocabulary=self.words.to_dict(),
         )  # fmt: skip
-        return aggregator.fit(InlinePool(people), rounds or options.rounds)
+        return aggregator.fit(InlinePool(people), rounds or options.rounds, progress=False)
 
     def watched(self, story: Story, name: str, spec: str, protection: str) -> Seen:
         """The first rounds again, recorded in the folder `name`."""
@@ -238,7 +238,7 @@ class Town:
         aggregator = build.aggregator(
             options, self.model(), people, self._evaluate, folder, bound=BOUND, vocabulary=self.words.to_dict()
         )
-        history = aggregator.fit(InlinePool(people), WATCHED)
+        history = aggregator.fit(InlinePool(people), WATCHED, progress=False)
         observed = Observed(PartyView.load(folder.path))
         payloads = list(observed.payloads())
         updates = [vector for vector in observed.readable() if not vector.is_sum]

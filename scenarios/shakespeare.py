@@ -89,7 +89,7 @@ def run(options: Options) -> Outcome:
         vocabulary=characters,
     )
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
-    history = aggregator.fit(build.pool(options, speakers), options.rounds)
+    history = aggregator.fit(build.pool(options, speakers), options.rounds, progress=False)
 
     losses = [float(record.loss or 0.0) for record in history.rounds]
     picture = draw(folder.path, "loss", curves({"held-out text": losses}, "round", "nats per character"))

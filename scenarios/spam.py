@@ -91,7 +91,7 @@ def run(options: Options) -> Outcome:
     folder = build.folder(options, "spam", about, description)
     aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
-    history = aggregator.fit(build.pool(options, people), options.rounds)
+    history = aggregator.fit(build.pool(options, people), options.rounds, progress=False)
 
     weights = max(1, model.vector.size)
     per_update = history.bytes_up / max(1, sum(record.clients_ok for record in history.rounds))

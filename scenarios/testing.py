@@ -43,7 +43,9 @@ def check_federation(
         runs: list[tuple[Protection, Pool]] = [(hidden, InlinePool(people)) for hidden in protections]
         for hidden, pool in [*runs, (protections[0], ProcessPool(people, workers=2))]:
             model.vector[:] = start
-            history = Aggregator(model, strategy or FedAvg(batch_size=2), hidden, seed=3).fit(pool, ROUNDS)
+            history = Aggregator(model, strategy or FedAvg(batch_size=2), hidden, seed=3).fit(
+                pool, ROUNDS, progress=False
+            )
             how = f"{type(pool).__name__} under {hidden.name}"
             assert history.counted == ROUNDS, f"{how}: {[record.void for record in history.rounds]}"
             assert np.isfinite(model.vector).all(), f"{how}: the model holds NaN or infinity"

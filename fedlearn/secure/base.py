@@ -22,6 +22,7 @@ from fedlearn.defaults import MIN_COHORT as MIN_COHORT
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.pki import Pki
+from fedlearn.secure.price import Price
 from fedlearn.secure.signed import Signed
 from fedlearn.spec import construct, keys_of
 
@@ -181,6 +182,7 @@ class Protection(Named, ABC):
     reveals         the phase from which on the aggregator may be able to read the sum, so that the round is never tried
                     again with other clients; "" where only openers can, who open a round once
     fold_in_worker  whoever runs clients may add their vectors: only where the aggregator can read each of them anyway
+    hiding          what clients do to an update before it leaves them, in a word for people; "" for nothing
 
     A subclass defines `client` and `server`. Where it is a dataclass its fields are its arguments, and its codec one of
     them; any other class defines `arguments` and `rebuild` too.
@@ -194,6 +196,7 @@ class Protection(Named, ABC):
     enrolled: bool = False
     reveals: str = ""
     fold_in_worker: bool = False
+    hiding: str = ""
 
     @property
     def has_roster(self) -> bool:
@@ -242,3 +245,7 @@ class Protection(Named, ABC):
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
         """Who opens sums; nobody where the aggregator reads them."""
         return ()
+
+    def price(self, values: int) -> Price:
+        """What hiding an update of so many values and opening a sum take, beside training; nothing worth telling."""
+        return Price()

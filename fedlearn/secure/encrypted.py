@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpz
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.keys import Randomiser
@@ -21,6 +22,7 @@ from fedlearn.sampling import not_drawn
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.opened import OpenedRounds
+from fedlearn.secure.price import Price, power_seconds
 from fedlearn.secure.signed import Signed
 
 
@@ -31,6 +33,7 @@ class EncryptedSums(Protection):
     """
 
     signed = True
+    hiding = "encrypting"
     key_bits: int
 
     @abstractmethod
@@ -44,6 +47,16 @@ class EncryptedSums(Protection):
 
     def fingerprint(self, plan: RunPlan) -> str:
         return self.encryption_key(plan).fingerprint.hex()
+
+    def price(self, values: int) -> Price:
+        ciphertexts = LanePacking(self.codec.lane_bits, mpz(1) << (self.key_bits - 1)).plaintexts(values)
+        # A client's randomisers come from a table, of some eight bits of the exponent a step, which is half as long.
+        table = power_seconds(2 * self.key_bits, self.key_bits // 2) / 8
+        return Price(ciphertexts * table, ciphertexts * self.opening_seconds())
+
+    @abstractmethod
+    def opening_seconds(self) -> float:
+        """Of one ciphertext, until its openers have opened it."""
 
     keys: KeptKeys | None = None
 

@@ -25,6 +25,7 @@ from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
 from fedlearn.secure.kept import PRIVATE, PUBLIC, KeptKeys, passphrase_of
 from fedlearn.secure.layout import lanes
+from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import read_settings
 
 KEY_HOLDER = FIRST_OPENER
@@ -72,6 +73,9 @@ class Paillier(EncryptedSums):
 
     def server(self, plan: RunPlan, step: Step) -> PaillierServer:
         return PaillierServer(self.encryption_key(plan), self.codec, lanes(plan))
+
+    def opening_seconds(self) -> float:
+        return 2 * power_seconds(self.key_bits, self.key_bits // 2) / cores()  # modulo each prime's square
 
     def encryption_key(self, plan: RunPlan) -> PublicKey:
         if set(plan.keys) != {KEY_HOLDER}:

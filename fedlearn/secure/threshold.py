@@ -37,6 +37,7 @@ from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSp
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
 from fedlearn.secure.kept import SHARED, KeptKeys, passphrase_of, share_name
 from fedlearn.secure.layout import lanes
+from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import Key, read_settings
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,10 @@ class Threshold(EncryptedSums):
 
     def server(self, plan: RunPlan, step: Step) -> ThresholdServer:
         return ThresholdServer(self._key(plan), self.codec, plan, step)
+
+    def opening_seconds(self) -> float:
+        side_by_side = min(cores(), self.trustees)
+        return self.trustees * power_seconds(2 * self.key_bits, 2 * self.key_bits) / side_by_side
 
     def encryption_key(self, plan: RunPlan) -> PublicKey:
         return self._key(plan).public

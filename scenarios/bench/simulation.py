@@ -103,7 +103,7 @@ def digits(data: Workload, stack: str, transcript: str) -> None:
         aggregator = Aggregator(
             model, strategy, Plain(CODEC), cohort=COHORT, evaluate=evaluate, folder=folder, stack=stack
         )
-        aggregator.fit(InlinePool(data), ROUNDS)
+        aggregator.fit(InlinePool(data), ROUNDS, progress=False)
 
 
 def numpy_loop(data: Workload) -> None:
@@ -160,7 +160,9 @@ def mailboxes(count: int) -> list[Client]:
 def spam(clients: list[Client]) -> None:
     """Two steps on each of a hundred mailboxes a round."""
     model = SpamClassifier(VOCABULARY, DIM, rng=stream(0, "model"))
-    Aggregator(model, FedAvg(1, 32, LR, max_weight=MAILS), Plain(CODEC)).fit(InlinePool(clients), SPAM_ROUNDS)
+    Aggregator(model, FedAvg(1, 32, LR, max_weight=MAILS), Plain(CODEC)).fit(
+        InlinePool(clients), SPAM_ROUNDS, progress=False
+    )
 
 
 def other(name: str) -> Row | None:

@@ -1,4 +1,4 @@
-"""What a run shows on the terminal, all of it on standard error: a bar, a table row a round, logs."""
+"""What a run logs to the terminal, and standard error that outlives it."""
 
 from __future__ import annotations
 
@@ -12,81 +12,9 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from aggregator import RoundRecord
 from fedlearn.logs import TOLD, is_public, mark_records
 from scenarios.command.clientslog import first_error
-
-METRIC_WIDTH, MOST_METRICS = 10, 4
-AFTER = {"clients": 8, "lost": 6, "up kB": 11, "down kB": 11, "seconds": 9}  # columns after the metrics, with widths
-
-
-class ConsoleTracker:
-    """A progress bar over the rounds, and under it one table row for each."""
-
-    def __init__(self, console: Console):
-        self._console = console
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def begin(self, rounds: int, first: int) -> None:
-        self._metrics: list[str] | None = None  # columns of the table, known when the first round is
-        self._bar = Progress(
-            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("about"), TimeRemainingColumn(), TextColumn("left"),
-            console=self._console, transient=True, disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._bar.start()
-        self._task = self._bar.add_task("rounds", total=rounds, completed=first - 1)
-
-    def round(self, record: RoundRecord) -> None:
-        assert self._bar is not None
-        assert self._task is not None
-        if self._metrics is None:
-            self._metrics = ["loss", *record.metrics][:MOST_METRICS]
-            self._bar.console.print(_line(dict(zip(self._columns(), self._columns(), strict=True))), style="bold")
-        self._bar.console.print(_line(dict(zip(self._columns(), _cells(record, self._metrics), strict=True))))
-        if record.void:
-            self._bar.console.print(f"        void: {record.void}", style="yellow", markup=False)
-        self._bar.advance(self._task)
-
-    def _columns(self) -> list[str]:
-        return ["round", *(self._metrics or ()), *AFTER]
-
-    def end(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def _line(cells: dict[str, str]) -> str:
-    """A line of the table: cells by their column's name."""
-    widths = {"round": 7} | AFTER
-    return "".join(cell.rjust(widths.get(name, max(METRIC_WIDTH, len(name) + 2))) for name, cell in cells.items())
-
-
-def _cells(record: RoundRecord, metrics: list[str]) -> list[str]:
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4f}"
-
-    values = {"loss": record.loss, **record.metrics}
-    return [
-        str(record.round),
-        *(number(values.get(name)) for name in metrics),
-        str(record.clients_ok),
-        str(record.clients_failed),
-        f"{record.bytes_up / 1000:,.1f}",
-        f"{record.bytes_down / 1000:,.1f}",
-        f"{sum(record.seconds.values()):.2f}",
-    ]
 
 
 class _ClientFormatter(logging.Formatter):

@@ -77,8 +77,9 @@ def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, *
 
     from fedlearn.numerics import make_portable
     from scenarios import SCENARIOS
-    from scenarios.command.console import ConsoleTracker, log_to_terminal, standard_error
+    from scenarios.command.console import log_to_terminal, standard_error
     from scenarios.command.interrupts import interruptible
+    from scenarios.command.rounds import ConsoleTracker
 
     texts = {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
     scenario, values = _what_to_run(scenario, config, texts)

@@ -8,9 +8,13 @@ import io
 import numpy as np
 import pytest
 
-from aggregator import Aggregator, CsvTracker, ProgressTracker, TensorBoardTracker
+from aggregator import Aggregator, CsvTracker, ProgressTracker, RoundRecord, TensorBoardTracker
+from aggregator.watching import Outlook, Pace, Phase, span
 from clients import Client, InlinePool
+from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays
+from fedlearn.secure import Paillier
+from fedlearn.secure.price import Price
 from fedlearn.testing.toys import dense_examples, dense_model
 
 
@@ -57,14 +61,114 @@ def test_an_interrupted_fit_keeps_what_it_came_to():
     assert len(aggregator.history.rounds) == 1
 
 
+class Follows:
+    """A tracker that is told everything."""
+
+    def __init__(self):
+        self.outlooks, self.phases = [], []
+
+    def outlook(self, outlook):
+        self.outlooks.append(outlook)
+
+    def begin(self, rounds, first): ...
+
+    def phase(self, phase):
+        self.phases.append(phase)
+
+    def round(self, record): ...
+
+    def end(self): ...
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 def test_progress_is_a_line_a_round():
     said = io.StringIO()
     aggregator, pool = federation(ProgressTracker(said))
     history = aggregator.fit(pool, 3)
-    lines = said.getvalue().splitlines()
+    first, *lines = said.getvalue().splitlines()
+    assert first.startswith("4 clients train 53 weights in 3 rounds (fedavg, none)")
     assert [line.split(":")[0] for line in lines] == ["round 1 of 3", "round 2 of 3", "round 3 of 3"]
     assert f"loss {history.metrics['loss']:.4f}" in lines[-1]
     assert ["left" in line for line in lines] == [True, True, False]
+
+
+def test_on_a_terminal_progress_is_one_line_that_changes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    said = Terminal()
+    aggregator, pool = federation(ProgressTracker(said))
+    aggregator.fit(pool, 3)
+    first, changing, end = said.getvalue().split("\n")
+    assert (first[:9], end) == ("4 clients", "")
+    shown = changing.split("\r")[1:]
+    assert shown[0].startswith("round 1 of 3: training 0 of 4")
+    assert shown[-1].startswith("round 3 of 3: loss")
+    assert max(map(len, shown)) < 50
+
+
+@pytest.mark.parametrize(
+    ("terminal", "progress", "watched", "shown"),
+    [
+        (True, None, (), True),
+        (True, False, (), False),
+        (True, None, (Follows(),), False),
+        (True, None, (Fails("never"),), True),
+        (False, None, (), False),
+        (False, True, (), True),
+    ],
+)
+def test_progress_is_shown_where_somebody_watches(terminal, progress, watched, shown, monkeypatch):
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    aggregator, pool = federation(*watched)
+    aggregator.fit(pool, 1, progress=progress)
+    assert ("round 1 of 1" in stream.getvalue()) is shown
+
+
+def test_whoever_follows_is_told_the_outlook_and_each_phase():
+    follower = Follows()
+    people = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]
+    codec = FixedPoint(bits=24, bound=8.0, addends=16)
+    hidden = Paillier(512, codec, insecure_test_key=True)
+    Aggregator(dense_model(), protection=hidden, cohort=3, trackers=[follower]).fit(InlinePool(people), 2)
+    (outlook,) = follower.outlooks
+    assert (outlook.cohort, outlook.population, outlook.weights, outlook.rounds) == (3, 4, 53, 2)
+    assert outlook.price.client > 0
+    assert outlook.price.opening > 0
+    assert str(outlook).startswith(
+        "4 clients, 3 a round, train 53 weights in 2 rounds (fedavg, paillier); encrypting and"
+    )
+    first = [str(phase) for phase in follower.phases if phase.round == 1]
+    assert (first[0], first[-2], first[-1]) == (
+        "training and encrypting 0 of 3", "training and encrypting 3 of 3", "opening",
+    )  # fmt: skip
+
+
+def test_time_left_is_as_forecast_then_as_the_clients_of_the_first_round_then_as_the_rounds(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("aggregator.watching.time.monotonic", lambda: now[0])
+    assert Pace(4, 1).left() is None
+    pace = Pace(4, 1, Outlook(4, 10, 10, 100, "fedavg", "paillier", "encrypting", Price(client=1, opening=5)))
+    assert pace.left() == 4 * 15
+    now[0] = 20
+    pace.phase(Phase(1, "training", 5, 10))
+    assert pace.left() == 40 + 5 - 20 + 3 * 45
+    now[0] = 50
+    pace.round(RoundRecord(1))
+    assert pace.left() == 3 * 50
+    now[0] = 60
+    assert pace.left() == 2 * 50 + 40
+    pace.round(RoundRecord(4))
+    assert pace.left() is None
+
+
+def test_times_are_read_at_a_glance():
+    assert [span(seconds) for seconds in (0.42, 9.99, 59.4, 59.6, 125, 7380)] == [
+        "0.4 s", "10.0 s", "59 s", "1 min 0 s", "2 min 5 s", "2 h 3 min",
+    ]  # fmt: skip
 
 
 def test_what_is_printed_of_the_parties_holds_no_data():

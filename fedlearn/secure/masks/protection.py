@@ -59,6 +59,7 @@ class Masks(Protection):
     phases = PHASES
     reveals = "unmask"
     enrolled = True
+    hiding = "masking"
 
     def __post_init__(self) -> None:
         make_plain(self)
