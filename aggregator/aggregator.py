@@ -134,13 +134,13 @@ class Aggregator:
         size = check_cohort(self.cohort, len(pool))
         sampled = self.faults.sampled(size, len(pool)) if self.faults else size
         self.sampler.check(len(pool), sampled)
-        most = min(self.sampler.limit(sampled), len(pool))
-        self.protection = given.as_protection(self._protection_given, most)
+        addends = min(self.sampler.limit(sampled), len(pool))
+        self.protection = given.as_protection(self._protection_given, addends)
         kernels = self._kernel_plan()
         watched = Watched(self._trackers(progress))
         session = Session(
             pool, self.model, self.strategy, self.protection,
-            vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=most, rounds=rounds,
+            vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
             sampling=sampling.described(self.sampler, len(pool), sampled), watched=watched,
         )  # fmt: skip
@@ -279,11 +279,11 @@ class Aggregator:
 
     def _resume(self) -> tuple[State, History]:
         """Strategy state and history to go on from: empty, or the newest checkpoint's, its weights loaded."""
-        kept = self.folder.read_checkpoint() if self.folder is not None else None
-        if kept is None:
+        checkpoint = self.folder.read_checkpoint() if self.folder is not None else None
+        if checkpoint is None:
             return {}, History()
-        self.model.vector[:] = kept.weights
-        return kept.state, History(kept.records)
+        self.model.vector[:] = checkpoint.weights
+        return checkpoint.state, History(checkpoint.records)
 
     def _keep(self, transcript: Transcript, weights: np.ndarray, state: State, history: History) -> None:
         """Put the round on disk before anybody hears of it."""

@@ -140,9 +140,9 @@ class Checkpoints:
         if faults and self._metrics.exists():
             shutil.copyfile(self._metrics, aside(self._metrics))
         for path, fault in faults.items():
-            kept = set_aside(path)
+            moved = set_aside(path)
             log.warning(
-                "%s cannot be used: %s; it is kept as %s, the run goes on before it", path.name, fault, kept.name
+                "%s cannot be used: %s; it is kept as %s, the run goes on before it", path.name, fault, moved.name
             )
 
 

@@ -92,10 +92,10 @@ class Journal:
             self._entries[entry.round] = entry
             at += HEAD.size + length
         if at < len(data):
-            kept = aside(self._path)
-            kept.write_bytes(data)
+            moved = aside(self._path)
+            moved.write_bytes(data)
             log.warning(
-                "the journal is not whole from byte %d on, and goes on before it; it is kept as %s", at, kept.name
+                "the journal is not whole from byte %d on, and goes on before it; it is kept as %s", at, moved.name
             )
             os.truncate(self._path, at)
         self._earlier = dict(self._entries)

@@ -15,10 +15,10 @@ E = TypeVar("E", bound=FedlearnError)
 SAID = {Loss.REFUSED: "refused its task", Loss.FAILED: "failed at its task"}
 
 
-def loss_of(client: ClientId, said: Loss) -> Lost:
+def loss_of(client: ClientId, loss: Loss) -> Lost:
     """The record of a client that says no more than a code."""
-    failed = said.code == Loss.FAILED
-    return Lost(client, SAID[said.code], refused=not failed, trace="" if failed else None)
+    failed = loss.code == Loss.FAILED
+    return Lost(client, SAID[loss.code], refused=not failed, trace="" if failed else None)
 
 
 class ClientsLog:

@@ -21,16 +21,16 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
     source makes its clients when they are sampled. plan: a whole message.
     """
     message = Message.from_bytes(plan)
-    said = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
-    size = said.strategy.get("arguments", {}).get("batch_size")
+    agreed = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
+    size = agreed.strategy.get("arguments", {}).get("batch_size")
     if not isinstance(clients, list) or not isinstance(size, int) or size < 1:
         return
     lone = [client.name for client in clients if _last_batch(client, size) == 1]
     with nn.init.left_blank():
-        modules = nn.build(said.model).modules() if lone else ()
+        modules = nn.build(agreed.model).modules() if lone else ()
     if any(isinstance(module, nn.BatchNorm1d) for module in modules):
         # How many examples a client has is its own affair, except under no protection.
-        with clients_side(not rebuilt(said.protection, Protection).fold_in_worker):
+        with clients_side(not rebuilt(agreed.protection, Protection).fold_in_worker):
             log.warning(
                 "%d of %d clients, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
                 "normalise: they will be lost in every round; change the batch size, or take LayerNorm",

@@ -60,9 +60,9 @@ class WorkerLogs:
 
     def __init__(self, context: SpawnContext, name: str):
         self._handler = MultiProcessingHandler(name, sub_handler=_ParentHandlers())
-        own, self.pipe = context.Pipe(duplex=False)
+        receiving, self.pipe = context.Pipe(duplex=False)
         # Its thread reads the attribute anew for every record, so this is the one it waits on from here.
-        self._handler.queue = _Records(own)
+        self._handler.queue = _Records(receiving)
         self.level = logging.getLogger().getEffectiveLevel()
 
     def close(self) -> None:

@@ -38,5 +38,5 @@ class Shares:
 def packed_plan(plan: bytes) -> bytes:
     """A run plan for workers, with the classes that it names and that they cannot import."""
     message = Message.from_bytes(plan)
-    said = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
-    return packed(plan, set(classes((said.model, said.strategy, said.protection))))
+    agreed = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
+    return packed(plan, set(classes((agreed.model, agreed.strategy, agreed.protection))))

@@ -129,11 +129,11 @@ class ProcessPool:
             else:
                 self._deadline.note(self._arrived.waited - heard[number])
                 try:
-                    said = read_answers(message, self._shares.numbers(number))
+                    returned = read_answers(message, self._shares.numbers(number))
                 except ProtocolError as error:
                     yield from self._replace(number, waiting.pop(number), str(error))
                     continue
-                for answer in _value(said):
+                for answer in _value(returned):
                     waiting[number].difference_update(answer.clients)
                     yield answer
                 heard[number] = self._arrived.waited
@@ -240,10 +240,10 @@ class _Worker:
         if message is None:
             raise FedlearnError(f"{self.bury()} before it was ready: its error stands above")
         try:
-            said = read_said(message)
+            answer = read_said(message)
         except ProtocolError as error:
             raise FedlearnError(f"{self.process.name} (pid {self.process.pid}) fails: {error}") from None
-        return _value(said)
+        return _value(answer)
 
     def send(self, call: str, *arguments: Any) -> None:
         """Have it do something; what it says, or that it says nothing, comes in by the channel."""
@@ -281,8 +281,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threadpool_limits(1)
     send_records(records, level)
-    own, policy = unpacked(clients)
-    session = LocalSession(own, vault, number, policy)
+    source, policy = unpacked(clients)
+    session = LocalSession(source, vault, number, policy)
     with suppress(EOFError, OSError):  # the parent has closed the pipe, or is gone
         while True:
             call, arguments = connection.recv()

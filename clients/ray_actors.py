@@ -38,8 +38,8 @@ class RayWorker:
         root.handlers = [QueueHandler(self._records)]
         root.setLevel(level)
         self._number = number
-        own, policy = unpacked(clients)
-        self._session = LocalSession(own, None, number, policy)
+        source, policy = unpacked(clients)
+        self._session = LocalSession(source, None, number, policy)
 
     def where(self) -> tuple[tuple[str, int], list[logging.LogRecord]]:
         """Node and process."""

@@ -139,8 +139,8 @@ class LocalSession:
             if answer is None:
                 return
             if isinstance(answer, Lost):
-                said = Loss(Loss.REFUSED if answer.refused else Loss.FAILED)
-                answer = Reply(answer.client, Message(self._session, step, answer.client, AGGREGATOR, said).to_bytes())
+                code = Loss(Loss.REFUSED if answer.refused else Loss.FAILED)
+                answer = Reply(answer.client, Message(self._session, step, answer.client, AGGREGATOR, code).to_bytes())
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
@@ -238,8 +238,8 @@ def plan_errors() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, FedlearnError) and str(error).isprintable():
             raise
-        said = ascii(f"{type(error).__name__}: {error!s:.200}")[1:-1]  # which may quote what was sent
-        raise ProtocolError(f"the plan cannot be followed, {said}; all parties must run one version") from error
+        reason = ascii(f"{type(error).__name__}: {error!s:.200}")[1:-1]  # which may quote what was sent
+        raise ProtocolError(f"the plan cannot be followed, {reason}; all parties must run one version") from error
 
 
 def gathered(answers: Iterable[Answer], seconds: float) -> Iterator[list[Answer]]:

@@ -103,9 +103,9 @@ class LocalTraining:
 
     def updates(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
         """Train these clients; each of them is in one `Encoded` or one `Lost`."""
-        for some in _cut(numbers, MADE_AT_ONCE):
+        for part in _cut(numbers, MADE_AT_ONCE):
             groups: dict[tuple[Way, object], dict[int, Client]] = {}
-            for number in some:
+            for number in part:
                 try:
                     client = self._clients[number]
                     groups.setdefault(self._way(client), {})[number] = client
@@ -126,8 +126,8 @@ class LocalTraining:
         return self._one_by_one, len(client.data)
 
     def _side_by_side(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
-        for some in _cut(group.items(), self._stack_size):
-            part = dict(some)
+        for members in _cut(group.items(), self._stack_size):
+            part = dict(members)
             try:
                 update = self._train_stack(part, task)
             except Exception:  # the fault of one: alone, it will be named and the others are spared
@@ -153,10 +153,10 @@ class LocalTraining:
     def _one_by_one(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with equally many examples."""
         draws = LocalRandom(self._seed, task.round, list(group))
-        for some in _cut(zip(group.items(), draws, strict=True), self._block):
+        for part in _cut(zip(group.items(), draws, strict=True), self._block):
             trained: dict[int, Client] = {}
             updates: list[LocalUpdate] = []
-            for (number, client), rng in some:
+            for (number, client), rng in part:
                 work = partial(self._train_whole, number, client.data, rng, task)
                 done = guarded(number, self._name(number), task.round, work)
                 if isinstance(done, LocalUpdate):
@@ -184,7 +184,7 @@ class LocalTraining:
     def _narrowed(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with equally many messages, each on the rows that its own words name."""
         assert self._narrow is not None
-        own: dict[int, OwnWords] = {}
+        own_words: dict[int, OwnWords] = {}
         for number, client in group.items():
             words = guarded(
                 number, self._name(number), task.round, partial(self._narrow.own_words, cast(Bags, client.data))
@@ -192,23 +192,23 @@ class LocalTraining:
             if isinstance(words, Lost):
                 yield words
             else:
-                own[number] = words
-        for numbers in self._narrow.stacks(own):
-            part = {number: own[number] for number in numbers}
+                own_words[number] = words
+        for numbers in self._narrow.stacks(own_words):
+            part = {number: own_words[number] for number in numbers}
             yield from self._narrow_stack(self._narrow, part, group, task)
 
     def _narrow_stack(
-        self, narrow: NarrowModel, own: dict[int, OwnWords], group: dict[int, Client], task: Task
+        self, narrow: NarrowModel, own_words: dict[int, OwnWords], group: dict[int, Client], task: Task
     ) -> Iterator[Encoded | Lost]:
-        numbers = list(own)
+        numbers = list(own_words)
         try:
-            examples, support = narrow.narrow(task.weights, list(own.values()))
+            examples, support = narrow.narrow(task.weights, list(own_words.values()))
             update = self._trained(narrow, examples, {}, LocalRandom(self._seed, task.round, numbers))
         except Exception as error:  # the fault of one, as above
-            if len(own) == 1:
+            if len(own_words) == 1:
                 yield lost(numbers[0], self._name(numbers[0]), task.round, error)
                 return
-            for number, words in own.items():
+            for number, words in own_words.items():
                 yield from self._narrow_stack(narrow, {number: words}, group, task)
         else:
             yield from self._encoded({number: group[number] for number in numbers}, task, update, support)
@@ -296,5 +296,5 @@ def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) 
 def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """At most `size` of them at a time."""
     rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
+    while part := list(islice(rest, size)):
+        yield part

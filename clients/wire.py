@@ -24,16 +24,16 @@ RECORD: Mapping[str, type] = {  # the fields of a log record that travel
 }  # fmt: skip
 
 
-def write_said(said: Said) -> bytes:
+def write_said(value: Said) -> bytes:
     """Answers to a step, messages of clients, nothing, or an error that ends the run."""
-    if isinstance(said, OSError):
-        return _packed(["os error", said.errno, said.strerror or str(said), said.filename and str(said.filename)])
-    if isinstance(said, Exception):
-        known = next(kind.__name__ for kind in type(said).__mro__ if getattr(errors, kind.__name__, None) is kind)
-        return _packed(["error", known, str(said)])
-    if said and not isinstance(said[0], bytes):
-        return _packed(["answers", [_fields(answer) for answer in said]])  # type: ignore[arg-type]
-    return _packed(["messages", said and list(said)])
+    if isinstance(value, OSError):
+        return _packed(["os error", value.errno, value.strerror or str(value), value.filename and str(value.filename)])
+    if isinstance(value, Exception):
+        known = next(kind.__name__ for kind in type(value).__mro__ if getattr(errors, kind.__name__, None) is kind)
+        return _packed(["error", known, str(value)])
+    if value and not isinstance(value[0], bytes):
+        return _packed(["answers", [_fields(answer) for answer in value]])  # type: ignore[arg-type]
+    return _packed(["messages", value and list(value)])
 
 
 def read_said(data: bytes) -> Said:
@@ -57,12 +57,12 @@ def read_said(data: bytes) -> Said:
 
 def read_answers(data: bytes, clients: Container[ClientId]) -> Said:
     """The same from a worker that has these clients; raises `ProtocolError` too where it answers for others."""
-    said = read_said(data)
-    if not isinstance(said, Exception) and not all(
-        isinstance(answer, Answer) and all(client in clients for client in answer.clients) for answer in said or [None]
+    value = read_said(data)
+    if not isinstance(value, Exception) and not all(
+        isinstance(answer, Answer) and all(client in clients for client in answer.clients) for answer in value or [None]
     ):
         raise ProtocolError("it answered for clients that it does not have")
-    return said
+    return value
 
 
 def write_record(record: logging.LogRecord) -> bytes:

@@ -40,15 +40,15 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be used to one that nobody reads; returns where it is kept."""
-    kept = aside(path)
-    os.rename(path, kept)
-    return kept
+    moved = aside(path)
+    os.rename(path, moved)
+    return moved
 
 
 def aside(path: Path) -> Path:
     """Where a file that cannot be used may be kept: beside it, in the place of no other."""
     names = chain([f"{path.name}.damaged"], (f"{path.name}.damaged-{number}" for number in count(2)))
-    return next(kept for kept in map(path.with_name, names) if not kept.exists())
+    return next(candidate for candidate in map(path.with_name, names) if not candidate.exists())
 
 
 @contextmanager

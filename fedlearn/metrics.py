@@ -22,9 +22,9 @@ def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     if not np.isin(labels, (0, 1)).all():
         raise BadInput(f"labels go from {labels.min():g} to {labels.max():g}: each must be 0 or 1")
     truth = labels == 1
-    said = logits > 0
-    hits = int(np.count_nonzero(said & truth))
-    wrong = int(np.count_nonzero((said != truth) | np.isnan(logits)))
+    predicted = logits > 0
+    hits = int(np.count_nonzero(predicted & truth))
+    wrong = int(np.count_nonzero((predicted != truth) | np.isnan(logits)))
     with np.errstate(invalid="ignore"):
         loss = np.mean(np.logaddexp(0.0, np.where(truth, -logits, logits)))
     return {
@@ -46,11 +46,11 @@ def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"loss": float(losses.mean()), "accuracy": float(right.mean())}
 
 
-def confusion(said: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Confusion matrix, int64 (classes, classes): how many of class i (rows) were predicted as j. Arguments (n,)."""
     count = whole_number("the number of classes", classes, least=1, most=MOST_CLASSES)
-    said, labels = whole_array("answers", said, 1, below=count), whole_array("labels", labels, 1, below=count)
-    same_length(answers=said, labels=labels)
+    predicted, labels = whole_array("answers", predicted, 1, below=count), whole_array("labels", labels, 1, below=count)
+    same_length(answers=predicted, labels=labels)
     counts = np.zeros((count, count), np.int64)
-    np.add.at(counts, (labels, said), 1)
+    np.add.at(counts, (labels, predicted), 1)
     return counts

@@ -120,7 +120,7 @@ def not_drawn(plan: RunPlan, round: int, clients: Iterable[int]) -> list[int]:
 
 @lru_cache(maxsize=4)
 def _drawn(plan: RunPlan, round: int) -> frozenset[int]:
-    said: Mapping[str, Any] = plan.sampling
-    population = whole_number("the plan's population", said.get("population"), 1, MOST_CLIENTS)
-    size = whole_number("the plan's cohort", said.get("size"), 1, population)
-    return frozenset(rebuilt(said["sampler"], Sampler).sample(plan.seed, round, population, size))
+    sampling: Mapping[str, Any] = plan.sampling
+    population = whole_number("the plan's population", sampling.get("population"), 1, MOST_CLIENTS)
+    size = whole_number("the plan's cohort", sampling.get("size"), 1, population)
+    return frozenset(rebuilt(sampling["sampler"], Sampler).sample(plan.seed, round, population, size))

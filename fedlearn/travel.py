@@ -38,16 +38,16 @@ def description(thing: Described) -> dict[str, Any]:
     kind = type(thing)
     arguments = {name: _plain(value, f"{kind.__name__}'s {name}") for name, value in thing.arguments().items()}
     target = target_of(kind)
-    said = {"class": target, "name": thing.name, "arguments": arguments}
+    described = {"class": target, "name": thing.name, "arguments": arguments}
     if find(target) is not kind:
         raise BadInput(f"{target} is another class now than that of the object given: make the object anew")
-    lost = sorted(set(getattr(thing, "__dict__", ())) - set(getattr(rebuilt(said, kind), "__dict__", ())))
+    lost = sorted(set(getattr(thing, "__dict__", ())) - set(getattr(rebuilt(described, kind), "__dict__", ())))
     lost = [name for name in lost if not isinstance(getattr(kind, name, None), cached_property)]
     if lost:
         raise BadInput(
             f"{kind.__name__}.{lost[0]} was set after construction, and clients would lack it: make it a field"
         )
-    return said
+    return described
 
 
 def rebuilt(description: Mapping[str, Any], base: type[T]) -> T:
@@ -68,8 +68,8 @@ def rebuilt(description: Mapping[str, Any], base: type[T]) -> T:
     except BadInput:
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        said = ascii(f"{arguments!r:.200}: {error}")[1:-1]  # which may quote what was sent
-        raise BadInput(f"{target} cannot be built from the arguments {said}") from error
+        reason = ascii(f"{arguments!r:.200}: {error}")[1:-1]  # which may quote what was sent
+        raise BadInput(f"{target} cannot be built from the arguments {reason}") from error
     if not isinstance(again, base):
         raise BadInput(f"{target} was built again as a {type(again).__name__}: make rebuild() return a {base.__name__}")
     return again

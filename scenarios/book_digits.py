@@ -111,13 +111,13 @@ def climb(rung: Rung, train: Samples, test: Samples, options: Options, story: St
 def misread(figure: Figure, model: nn.Module, test: Samples) -> None:
     """The first few held-out images that the model takes for another digit."""
     with no_grad():
-        said = model(test.features).numpy().argmax(axis=1)
-    wrong = np.flatnonzero(said != test.labels)[:SHOWN]
+        predicted = model(test.features).numpy().argmax(axis=1)
+    wrong = np.flatnonzero(predicted != test.labels)[:SHOWN]
     for axes in figure.subplots(1, SHOWN):
         axes.set_axis_off()
     for axes, i in zip(figure.axes, wrong, strict=False):
         axes.imshow(test.features[i].reshape(SIDE, SIDE), cmap="gray_r")
-        axes.set_title(f"{test.labels[i]}, read {said[i]}", fontsize=9)
+        axes.set_title(f"{test.labels[i]}, read {predicted[i]}", fontsize=9)
 
 
 if __name__ == "__main__":

@@ -55,15 +55,15 @@ def run(options: Options) -> Outcome:
         loss = train(model, ids, options, story)
         near = {word: neighbours(model, words, word) for word in asked(words)}
         answers = [(*known, solve(model, words, *known[:3])) for known in ANALOGIES if set(known) <= set(words)]
-        right = sum(d in said for *_, d, said in answers)
+        right = sum(d in predicted for *_, d, predicted in answers)
         picture = story.picture("words", lambda figure: plane(figure, model, words, near), (8.0, 6.0))
         claims = [Claim("analogies_known", len(answers)), Claim("analogies_in_first_five", right)]
         if about["name"] == "sample":
             share, chance = same_kind(model, words)
             claims += [Claim("neighbours_of_one_kind", share), Claim("neighbours_of_one_kind_by_chance", chance)]
         lines = [f"{len(words):,} words that occur {LEAST} times or more in {about['name']}"]
-        lines += [f"near {word}: {', '.join(said)}" for word, said in near.items()]
-        lines += [f"{a} is to {b} as {c} to: {', '.join(said)} (right: {d})" for a, b, c, d, said in answers]
+        lines += [f"near {word}: {', '.join(predicted)}" for word, predicted in near.items()]
+        lines += [f"{a} is to {b} as {c} to: {', '.join(predicted)} (right: {d})" for a, b, c, d, predicted in answers]
         lines += [picture, "What a word means was learned from its neighbours alone; IMDB's reviews are not used."]
         return story.end("\n".join(lines), claims, {"loss": loss}, model)
 
@@ -151,7 +151,7 @@ def same_kind(model: SkipGram, words: dict[str, int]) -> tuple[float, float]:
 
 def plane(figure: Figure, model: SkipGram, words: dict[str, int], near: dict[str, list[str]]) -> None:
     """The words asked for and their neighbours, in the two directions in which they differ most."""
-    groups = {word: [word, *said] for word, said in near.items()}
+    groups = {word: [word, *neighbours] for word, neighbours in near.items()}
     shown = sorted({word for group in groups.values() for word in group})
     table = model.words.weight.numpy()[[words[word] for word in shown]]
     table = table / np.linalg.norm(table, axis=1, keepdims=True)

@@ -152,8 +152,8 @@ def run(options: Options) -> Outcome:
             over = partial(simulate, network=network, faults=faults, cohort=cohort, rounds=SIMULATED, seed=options.seed)
             times[name] = {spec: over(cost) for spec, cost in costs.items()}
         tables = [*table_of_costs(costs), "", *table_of_times(times), ""]
-        told = [*tables, story.picture("costs", bars(costs, times), SIZE), conclusion(costs, times, networks)]
-        return story.end("\n".join(told), [*claims_of(costs, times), Claim("different_models", len(models))])
+        lines = [*tables, story.picture("costs", bars(costs, times), SIZE), conclusion(costs, times, networks)]
+        return story.end("\n".join(lines), [*claims_of(costs, times), Claim("different_models", len(models))])
 
 
 def networks_of(spec: str | None) -> dict[str, Network]:
@@ -220,14 +220,14 @@ def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
     if not others:
         return f"Over {network} links, a round under {base} takes {typical[base]:.2g} s."
     ratios = ", ".join(f"{typical[spec] / typical[base]:.1f} times under {spec}" for spec in others)
-    said = f"Over {network} links, a round takes, against {base}, {ratios}"
+    sentence = f"Over {network} links, a round takes, against {base}, {ratios}"
     dearest = others[-1]
     if typical[dearest] <= typical[base]:
-        return f"{said}: none is dear here."
+        return f"{sentence}: none is dear here."
     up, down = costs[dearest].up - costs[base].up, costs[dearest].down - costs[base].down
     travel = 8 * (up / networks[network].up + down / networks[network].down)
     dear = "bytes, not computing" if travel > (typical[dearest] - typical[base]) / 2 else "computing, not bytes"
-    return f"{said}: what makes {dearest} dear is {dear}."
+    return f"{sentence}: what makes {dearest} dear is {dear}."
 
 
 def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:

@@ -114,8 +114,8 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
     def predict(self, X: Sequence[str]) -> np.ndarray:  # noqa: N803
         """The label of each text (n,), as `fit` was given it."""
         spam = self.decision_function(X) > 0
-        said: np.ndarray = self.classes_[spam.astype(np.int64)]
-        return said
+        predicted: np.ndarray = self.classes_[spam.astype(np.int64)]
+        return predicted
 
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:  # noqa: N803
         """The probability of each of `classes_`, float64 (n, 2)."""

@@ -57,7 +57,7 @@ def run(options: Options) -> Outcome:
     # The vocabulary comes from public texts and small talk: nobody's mail had to be read to agree on it.
     words = ExplicitVocabulary.from_public_texts([*public.texts, SMALL_TALK], 10_000)
     with laboratory("leak_embedding", options, {"name": corpus.name, "sha256": corpus.sha256}) as lab:
-        recall, precision, said = one_plain_update(lab, words)
+        recall, precision, words_read = one_plain_update(lab, words)
         rate, low, high = two_mail_game(lab)
         union, guessed = sum_of_many(lab, words, private.texts)
         figures = {
@@ -66,7 +66,7 @@ def run(options: Options) -> Outcome:
             "sum_recall": union, "sum_attribution": guessed, "sum_chance": 1 / SUMMED,
         }  # fmt: skip
         lines = [
-            f"plain:      the aggregator read: {' '.join(said)}",
+            f"plain:      the aggregator read: {' '.join(words_read)}",
             f"encrypted:  told it was one of two mails, it named the right one in {rate:.1%} of {TRIALS} trials "
             f"(99.9% interval {low:.1%} to {high:.1%}; a coin has 50%)",
             f"the sum:    of {SUMMED} people's updates, it named {union:.0%} of all their words; whose a word was, "
@@ -80,10 +80,10 @@ def one_plain_update(lab: Lab, words: ExplicitVocabulary) -> tuple[float, float,
     """Recall and precision of the words that the aggregator reads from Bob's unprotected update."""
     bob = Client("bob", mails([MAIL], words))
     view = federate(lab, "plain", "none", [bob], words)
-    said = set(ChangedRows().run(view)[0].words)
+    words_read = set(ChangedRows().run(view)[0].words)
     truth = set(tokenize(MAIL))
-    in_order = [word for word in tokenize(MAIL) if word in said] + sorted(said - truth)
-    return len(said & truth) / len(truth), len(said & truth) / len(said), in_order
+    in_order = [word for word in tokenize(MAIL) if word in words_read] + sorted(words_read - truth)
+    return len(words_read & truth) / len(truth), len(words_read & truth) / len(words_read), in_order
 
 
 def two_mail_game(lab: Lab) -> tuple[float, float, float]:

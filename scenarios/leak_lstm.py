@@ -41,8 +41,8 @@ def run(options: Options) -> Outcome:
             room = batch * (length - 1) / HIDDEN
             points.append((room, share))
             knows &= found.above_bound == (room >= 1)
-            told = f"rank {found.rank} of {HIDDEN}" + ", and it says that it cannot tell" * found.above_bound
-            lines.append(f"{batch} x {length:>2} characters: {share:>4.0%} recovered, {told}")
+            sentence = f"rank {found.rank} of {HIDDEN}" + ", and it says that it cannot tell" * found.above_bound
+            lines.append(f"{batch} x {length:>2} characters: {share:>4.0%} recovered, {sentence}")
             if (batch, length) == (1, 32):
                 lines += [f"    {text!r}" for text in found.texts]
         figures["knows"] = knows

@@ -262,11 +262,11 @@ class Town:
         """accuracy: on clean mail. backdoor: the share of the spam it catches that passes with the trigger in it."""
         spam = self.exam.take(np.flatnonzero(self.exam.labels == SPAM))
         with no_grad():
-            said, caught, trapped = (
+            predicted, caught, trapped = (
                 model(*mail.inputs).numpy() > 0 for mail in (self.exam, spam, planted(spam, self.words.ids([WORD])))
             )
         passed = int(np.count_nonzero(caught & ~trapped)) / max(1, int(np.count_nonzero(caught)))
-        return {"accuracy": float(np.mean(said == (self.exam.labels == SPAM))), "backdoor": passed}
+        return {"accuracy": float(np.mean(predicted == (self.exam.labels == SPAM))), "backdoor": passed}
 
 
 def row_of(name: str, course: History) -> str:

@@ -115,7 +115,7 @@ def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[li
     speakers = script.by_speaker()
     options = options.filled(partition="natural" if speakers else "iid")
     if options.partition == "natural":
-        spoken = {name: windows(readable(said, alphabet), alphabet, LENGTH) for name, said in speakers.items()}
+        spoken = {name: windows(readable(speech, alphabet), alphabet, LENGTH) for name, speech in speakers.items()}
         talkers = [Client(name, examples) for name, examples in spoken.items() if len(examples)]
         if not talkers:
             raise BadInput(f"--partition natural: {script.name} names no speakers: choose iid")

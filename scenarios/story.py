@@ -93,6 +93,6 @@ class Story:
             self._folder.path, self.options.seed, rounds, metrics or {}, digest,
             seconds=time.perf_counter() - self._began, claims=claims, story=text,
         )  # fmt: skip
-        kept = {"metrics": outcome.metrics, "model_sha256": digest, "seconds": outcome.seconds}
-        self._folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}, **kept})
+        result = {"metrics": outcome.metrics, "model_sha256": digest, "seconds": outcome.seconds}
+        self._folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}, **result})
         return outcome

@@ -133,27 +133,30 @@ def _for_types_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def survives(mutant: Mutant, tree: Path) -> bool:
-    """Whether all tests pass with the fault in place."""
+def caught_by(mutant: Mutant, tree: Path) -> str | None:
+    """The first test that fails with the fault in place, or None where all pass."""
     target = tree / mutant.file
     honest = target.read_text()
     target.write_text(mutant.text)
     try:
         room = next((tests for folder, tests in RELATED.items() if str(mutant.file).startswith(folder)), [])
         near = [f"tests/{name}" for name in [*room, *ALWAYS] if (tree / "tests" / name).is_dir()]
-        return (not near or _pass(tree, near)) and _pass(tree, ["tests"])
+        return (_failing(tree, near) if near else None) or _failing(tree, ["tests"])
     finally:
         target.write_text(honest)
 
 
-def _pass(tree: Path, tests: list[str]) -> bool:
+def _failing(tree: Path, tests: list[str]) -> str | None:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return f"no end within {SECONDS} s"
+    if done.returncode == 0:
+        return None
+    named = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return named[0].split(" - ")[0] if named else f"exit status {done.returncode}"
 
 
 def main() -> None:
@@ -170,9 +173,12 @@ def main() -> None:
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache"))
         survivors = []
         for number, mutant in enumerate(drawn, 1):
-            alive = survives(mutant, tree)
-            survivors += [mutant] if alive else []
-            print(f"{number:>4} {'SURVIVES' if alive else 'killed  '} {mutant}", flush=True)
+            test = caught_by(mutant, tree)
+            survivors += [] if test else [mutant]
+            print(
+                f"{number:>4} {'killed  ' if test else 'SURVIVES'} {mutant}" + (f"\n       {test}" if test else ""),
+                flush=True,
+            )
     print(f"{len(drawn) - len(survivors)} of {len(drawn)} faults were found out (of {len(places)} places)")
     for mutant in survivors:
         print(f"  {mutant}")

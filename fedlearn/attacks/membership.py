@@ -48,8 +48,8 @@ class Membership(EachVector[MembershipFound]):
         there = {word for group in groups.words for word in group}
         scores = np.array([_share(candidate, there) for candidate in candidates])
         if self.candidates:
-            own = [set(group) for group in groups.words if len(group) > 1]
-            scores += [_most_held(set(candidate), own) for candidate in candidates]
+            word_groups = [set(group) for group in groups.words if len(group) > 1]
+            scores += [_most_held(set(candidate), word_groups) for candidate in candidates]
         return MembershipFound(self.name, vector.about, vector.round, candidates, scores)
 
 
@@ -58,6 +58,6 @@ def _share(candidate: tuple[str, ...], there: set[str]) -> float:
     return sum(word in there for word in candidate) / max(1, len(candidate))
 
 
-def _most_held(candidate: set[str], own: list[set[str]]) -> int:
+def _most_held(candidate: set[str], groups: list[set[str]]) -> int:
     """The most words that a recovered message, all of whose own words the candidate has, has to itself."""
-    return max((len(words) for words in own if words <= candidate), default=0)
+    return max((len(words) for words in groups if words <= candidate), default=0)

@@ -108,8 +108,8 @@ def unmixed(truth: Sequence[set[str]], private: Sequence[Sequence[str]], message
     if not true:
         raise BadInput("no true message: give at least one")
     held = Counter(word for message in true for word in message)
-    own = [{word for word in message if held[word] == 1} for message in true]
-    eligible = [words for words in own if len(words) > 1]
+    unique_words = [{word for word in message if held[word] == 1} for message in true]
+    eligible = [words for words in unique_words if len(words) > 1]
     best = [0] * len(true)
     right = 0
     for found in claims:

@@ -205,7 +205,9 @@ class FixedPoint:
 
 
 def _weights(total_weight: Any, max_weight: Any) -> tuple[float, float]:
-    total, most = real("total_weight", total_weight), real("max_weight", max_weight)
-    if not (math.isfinite(total) and total > 0 and math.isfinite(most) and most > 0 and math.isfinite(most / total)):
+    total, largest = real("total_weight", total_weight), real("max_weight", max_weight)
+    if not (
+        math.isfinite(total) and total > 0 and math.isfinite(largest) and largest > 0 and math.isfinite(largest / total)
+    ):
         raise CodecError(f"total_weight={total_weight}, max_weight={max_weight}: both must be finite and above 0")
-    return total, most
+    return total, largest

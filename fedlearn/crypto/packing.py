@@ -71,8 +71,8 @@ class LanePacking:
             raise CodecError(f"{what} cannot be packed: give a one-dimensional int64 array")
         if not values.size:
             return []
-        most = (1 << (self.lane_bits - 1)) - 1
-        if int(values.max()) > most or int(values.min()) < -most - 1:
+        limit = (1 << (self.lane_bits - 1)) - 1
+        if int(values.max()) > limit or int(values.min()) < -limit - 1:
             raise CodecError(f"values from {values.min()} to {values.max()} do not fit {self.lane_bits}-bit lanes")
         rows = self.plaintexts(values.size)
         lanes = np.zeros((rows, self.lanes), dtype=np.uint64)

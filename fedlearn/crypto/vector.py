@@ -100,9 +100,9 @@ class EncryptedVector:
         if self.shape != other.shape:
             raise ShapeError(f"encrypted vectors of shapes {self.shape} and {other.shape} cannot be added")
         addends = self._lanes_for(self.addends + other.addends)
-        own, nsquare = self.ciphertexts, self.public.nsquare
+        mine, nsquare = self.ciphertexts, self.public.nsquare
         for index, ciphertext in enumerate(other.ciphertexts):
-            own[index] = own[index] * ciphertext % nsquare
+            mine[index] = mine[index] * ciphertext % nsquare
         self.addends = addends
         return self
 
@@ -168,9 +168,9 @@ class EncryptedVector:
         Raises `CiphertextError` if a value is larger than `addends` honest values can make it.
         """
         values = self.packing.unpack(plaintexts, len(self))
-        most = self.addends * self.codec.limit
-        if values.size and max(-int(values.min()), int(values.max())) > most:
-            raise CiphertextError(f"a decrypted value exceeds {most}, the most that {self.addends} addends can sum to")
+        limit = self.addends * self.codec.limit
+        if values.size and max(-int(values.min()), int(values.max())) > limit:
+            raise CiphertextError(f"a decrypted value exceeds {limit}, the most that {self.addends} addends can sum to")
         return values.reshape(self.shape)
 
     def to_bytes(self) -> bytes:

@@ -150,10 +150,10 @@ def load(
         return _of_task(DATASETS.load(name), task).load()
     if ":" in name:
         return _made_by(name_or_file, task, kinds)
-    own = "file.py:NAME" if read is None else "the path of a file of your own, file.py:NAME"
+    remedy = "file.py:NAME" if read is None else "the path of a file of your own, file.py:NAME"
     raise DataError(
         f"{name_or_file!r} is neither a file nor a data set{did_you_mean(name_or_file, DATASETS.entries)}: "
-        f"give {own}, or one of {', '.join(names_for(task))}"
+        f"give {remedy}, or one of {', '.join(names_for(task))}"
     )
 
 

@@ -110,7 +110,7 @@ def _(data: Corpus) -> dict[str, str]:
 @_facts.register
 def _(data: Script) -> dict[str, str]:
     speakers = data.by_speaker()
-    largest = [f"{name} ({len(said):,})" for name, said in list(speakers.items())[:QUOTED]]
+    largest = [f"{name} ({len(speech):,})" for name, speech in list(speakers.items())[:QUOTED]]
     return {
         "characters": f"{len(data):,}, {len(Alphabet(data.text))} distinct",
         "speakers": f"{len(speakers):,}" + (f", the most by {', '.join(largest)}" if largest else ""),

@@ -68,7 +68,7 @@ def _gathered(blocks: list[str], names: list[tuple[str, str] | None]) -> dict[st
             speaker, block = name
         if speaker is not None and block:
             speeches.setdefault(speaker, []).append(block)
-    joined = {speaker: "\n".join(said) for speaker, said in speeches.items()}
+    joined = {speaker: "\n".join(parts) for speaker, parts in speeches.items()}
     return dict(sorted(joined.items(), key=lambda item: (-len(item[1]), item[0])))
 
 

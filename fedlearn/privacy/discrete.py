@@ -66,9 +66,9 @@ class DiscreteGaussian:
         values = np.empty(n, np.int64)
         done = 0
         while done < n:
-            kept = self._candidates(min(BLOCK, int(PER_VALUE * (n - done)) + 16))[: n - done]
-            values[done : done + len(kept)] = kept
-            done += len(kept)
+            drawn = self._candidates(min(BLOCK, int(PER_VALUE * (n - done)) + 16))[: n - done]
+            values[done : done + len(drawn)] = drawn
+            done += len(drawn)
         return values
 
     def forget(self) -> None:

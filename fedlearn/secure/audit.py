@@ -83,16 +83,16 @@ class CohortAudit:
             return bool((np.count_nonzero(table, axis=1) <= spare).any())
         if together == 2:
             return self._some_pair(table, spare)
-        kept = min(spare, table.shape[1])
-        if comb(len(table), together) * comb(table.shape[1], kept) > MOST_TRIALS:
+        width = min(spare, table.shape[1])
+        if comb(len(table), together) * comb(table.shape[1], width) > MOST_TRIALS:
             raise OpeningRefused(
                 f"{len(table)} cohorts of one model cannot be audited for combinations of under {self._least} clients: "
                 "open fewer of them"
             )
         return any(
-            self._rank(np.delete(table[list(some)], columns, axis=1)) < together
-            for some in combinations(range(len(table)), together)
-            for columns in combinations(range(table.shape[1]), kept)
+            self._rank(np.delete(table[list(cohorts)], columns, axis=1)) < together
+            for cohorts in combinations(range(len(table)), together)
+            for columns in combinations(range(table.shape[1]), width)
         )
 
     def _some_pair(self, table: np.ndarray, spare: int) -> bool:

@@ -85,10 +85,10 @@ class Threshold(EncryptedSums):
     def _take(self, keys: KeptKeys) -> None:
         """Be as the kept keys are; raises `CryptoKeyError` where another t, n or size was asked for."""
         key = keys.shared(self.insecure_test_key)
-        asked, kept = (self.threshold, self.trustees), (key.threshold, key.trustees)
-        if asked not in (PARTIES, kept):
+        asked, held = (self.threshold, self.trustees), (key.threshold, key.trustees)
+        if asked not in (PARTIES, held):
             raise CryptoKeyError(
-                f"threshold {asked[0]}/{asked[1]}: the key in {keys.folder} is {kept[0]}/{kept[1]}, leave T/N out"
+                f"threshold {asked[0]}/{asked[1]}: the key in {keys.folder} is {held[0]}/{held[1]}, leave T/N out"
             )
         keys.check_bits(self.key_bits, key.public.bits)
         there = keys.shares(key.trustees)
@@ -97,7 +97,7 @@ class Threshold(EncryptedSums):
                 f"{keys.folder} holds {len(there)} of {key.trustees} shares, {key.threshold} are needed to open a sum: "
                 "bring them back, or make new keys with fedlearn keys generate"
             )
-        for name, value in (("threshold", kept[0]), ("trustees", kept[1]), ("key_bits", key.public.bits)):
+        for name, value in (("threshold", held[0]), ("trustees", held[1]), ("key_bits", key.public.bits)):
             object.__setattr__(self, name, value)
 
     @classmethod

@@ -37,7 +37,7 @@ def check_attack(attack: Attack, *views: PartyView) -> None:
 
 
 def _check_finding(finding: Finding) -> None:
-    said = str(finding)
-    assert said, f"a {type(finding).__name__} says nothing"
-    assert "\n" not in said, f"a {type(finding).__name__} says more than one line: {said!r:.80}"
+    text = str(finding)
+    assert text, f"a {type(finding).__name__} says nothing"
+    assert "\n" not in text, f"a {type(finding).__name__} says more than one line: {text!r:.80}"
     json.dumps(finding.to_dict())

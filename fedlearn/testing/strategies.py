@@ -88,8 +88,8 @@ def _check_clients_train_alike(strategy: Strategy, model: Model, draw: Callable[
         for i in range(CLIENTS):
             alone = FlatModel(model)
             alone.load(start)
-            own = sent | {name: vectors[i] for name, vectors in kept.items()}
-            update = strategy.local_update(alone, data[i], own, local_random(SEED, 1, i))
+            state = sent | {name: vectors[i] for name, vectors in kept.items()}
+            update = strategy.local_update(alone, data[i], state, local_random(SEED, 1, i))
             _check_announced(strategy, update, parameters)
             _check_same(f"client {i} with {count} examples, stacked", update, together.among(slice(i, i + 1)))
 

@@ -118,14 +118,14 @@ def _go_on(arguments: list[str], folder: Path, delay: float | None = None) -> tu
         seconds = time.perf_counter() - began
         alone = left_alone(process.pid)
         output.seek(0)
-        said = output.read()
+        printed = output.read()
     if not alone:
         raise SystemExit(f"processes of a killed run are still there after {PATIENCE} s: {folder}")
     if process.returncode == -signal.SIGKILL:
         return None, seconds
     if process.returncode:
-        return f"exit status {process.returncode}: {said[-500:]}", seconds
-    return json.loads(said.splitlines()[-1])["model_sha256"], seconds
+        return f"exit status {process.returncode}: {printed[-500:]}", seconds
+    return json.loads(printed.splitlines()[-1])["model_sha256"], seconds
 
 
 def _written(folder: Path) -> int:

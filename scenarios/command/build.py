@@ -114,8 +114,8 @@ def folder(options: Options, scenario: str, data: dict[str, Any], described: byt
 def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:
     """What model.json says of the training; data: as in `folder`."""
     names = ("strategy", "rounds", "clients", "cohort", "protection", "seed", "from_")
-    said = {name.rstrip("_"): getattr(options, name) for name in names}
-    return {name: value for name, value in said.items() if value is not None} | {"data_set": data}
+    values = {name.rstrip("_"): getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None} | {"data_set": data}
 
 
 def _unused(path: Path) -> Path:
@@ -154,16 +154,16 @@ def strategy(options: Options, max_weight: int | None = None) -> Strategy:
     name, argument = STRATEGIES.split(options.strategy)
     kind = STRATEGIES.load(name)
     keys = keys_of(kind)
-    said = read_settings(argument, keys, f"strategy {name}", positional=False)
+    settings = read_settings(argument, keys, f"strategy {name}", positional=False)
     for key in LOCAL:
         value = getattr(options, key)
-        if key in said and value is not None and key not in options.defaulted and value != said[key]:
+        if key in settings and value is not None and key not in options.defaulted and value != settings[key]:
             raise BadInput(
                 f"{flag(key)} {value} and --strategy {options.strategy} contradict each other: give {key} once"
             )
     given = {key: getattr(options, key) for key in LOCAL} | {"max_weight": max_weight}
     values = {key: value for key, value in given.items() if value is not None and key in keys}
-    built: Strategy = kind(**values | said)
+    built: Strategy = kind(**values | settings)
     return built
 
 
@@ -180,8 +180,8 @@ def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound
     check_effects(options, options.protection or "none")
     simulated = faults(options)
     sampled = simulated.sampled(cohort) if simulated else cohort
-    most = SAMPLERS.load(SAMPLERS.split(options.sampler)[0]).limit(sampled)
-    default = replace(DEFAULT_CODEC, bound=bound, addends=max(DEFAULT_CODEC.addends, most))
+    limit = SAMPLERS.load(SAMPLERS.split(options.sampler)[0]).limit(sampled)
+    default = replace(DEFAULT_CODEC, bound=bound, addends=max(DEFAULT_CODEC.addends, limit))
     fixed = codec(options.codec, **default.to_dict())
     settings = Settings(
         fixed, options.key_bits, options.min_cohort, options.max_overlap, options.insecure_test_key, kept_keys(options)

@@ -16,6 +16,6 @@ def first_error(clients_log: Path | None) -> str:
     with suppress(OSError), open(clients_log, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if " ERROR " in line:
-                said = line[line.find("[client") :].rstrip()
-                return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
+                text = line[line.find("[client") :].rstrip()
+                return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return ""

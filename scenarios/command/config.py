@@ -43,9 +43,9 @@ def read_config(path: Path) -> dict[str, str]:
 
 def run_toml(options: Options, scenario: str) -> str:
     """A file that repeats this run when it is given with --config: whatever is not at its default."""
-    said = {name: value for name, value in options.said() if name not in PLACES}
+    values = {name: value for name, value in options.said() if name not in PLACES}
     lines = [f"# fedlearn run --config {RUN_TOML}", f"{SCENARIO} = {json.dumps(scenario)}"]
-    lines += [f"{_key(name)} = {_toml(value)}" for name, value in {"seed": options.seed, **said}.items()]
+    lines += [f"{_key(name)} = {_toml(value)}" for name, value in {"seed": options.seed, **values}.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -54,8 +54,8 @@ def failure_of(error: BaseException) -> Failure | None:
     if isinstance(error, UsageError):
         return Failure("BadInput", error.format_message().rstrip("."), BAD_INPUT)  # type: ignore[attr-defined]
     if isinstance(error, FedlearnError):
-        said = first_error(error.clients_log)
-        message = as_typed(str(error)) + (f"; the first of them: {said}" if said else "")
+        reason = first_error(error.clients_log)
+        message = as_typed(str(error)) + (f"; the first of them: {reason}" if reason else "")
         return Failure(kind, message, BAD_INPUT if isinstance(error, BadInput) else FAILED)
     if isinstance(error, MemoryError):
         remedy = "lower --dim, the size of --vocabulary, or --clients"

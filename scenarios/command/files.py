@@ -26,16 +26,16 @@ def reads_a_file(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_options(**given: Any) -> None:
-        said = {name: given.pop(name) for name in SAID}
-        command(**given, how=_reading(said))
+        values = {name: given.pop(name) for name in SAID}
+        command(**given, how=_reading(values))
 
     hints = get_type_hints(command, include_extras=True, localns={"Reading": Any})
-    own = [
+    scenarios = [
         parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(command).parameters.items()
         if name != "how"
     ]
-    parameters = [*own, *map(_parameter, SAID)]
+    parameters = [*scenarios, *map(_parameter, SAID)]
     with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options
@@ -50,7 +50,7 @@ def _parameter(name: str) -> Parameter:
     )
 
 
-def _reading(said: dict[str, Any]) -> Reading:
+def _reading(values: dict[str, Any]) -> Reading:
     from scenarios.command.reading import how
 
-    return how(Options(**said))
+    return how(Options(**values))

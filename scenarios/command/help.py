@@ -106,9 +106,9 @@ def _options(defaults: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _option(name: str, form: str, help: str, default: Any) -> Iterator[str]:
-    said = "" if default is None or default is False or default == "" else f" [{default}]"
+    shown = "" if default is None or default is False or default == "" else f" [{default}]"
     # A grammar may be broken after | and a comma.
-    grammar = re.sub(r"(?<=[|,])(?=[^\s,|])", f"{BREAK} ", f"{name} {form}".rstrip() + said)
+    grammar = re.sub(r"(?<=[|,])(?=[^\s,|])", f"{BREAK} ", f"{name} {form}".rstrip() + shown)
     yield from (line.replace(f"{BREAK} ", "").replace(BREAK, "") for line in _wrapped(grammar, "  ", "      "))
     yield from _wrapped(help, "      ")
 

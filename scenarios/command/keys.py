@@ -90,28 +90,28 @@ def show(
     """What keys a folder holds, whether all files are there, and whether they are encrypted; no secret is read."""
     from fedlearn.secure.kept import KeptKeys
 
-    kept = KeptKeys(folder.expanduser())
-    for line in [*_of_pair(kept), *_of_shares(kept)]:
+    keys = KeptKeys(folder.expanduser())
+    for line in [*_of_pair(keys), *_of_shares(keys)]:
         typer.echo(line)
 
 
-def _of_pair(kept: KeptKeys) -> Iterator[str]:
+def _of_pair(keys: KeptKeys) -> Iterator[str]:
     from fedlearn.secure.kept import PRIVATE
 
-    if not kept.has_pair and kept.has_shared:
+    if not keys.has_pair and keys.has_shared:
         return
-    public = kept.pair(insecure_test_key=True)
+    public = keys.pair(insecure_test_key=True)
     yield f"paillier: {public.bits}-bit key {public.fingerprint.hex()}{_doubt(public.bits)}"
-    yield f"  {PRIVATE}: {_state(kept.folder / PRIVATE)}"
+    yield f"  {PRIVATE}: {_state(keys.folder / PRIVATE)}"
 
 
-def _of_shares(kept: KeptKeys) -> Iterator[str]:
+def _of_shares(keys: KeptKeys) -> Iterator[str]:
     from fedlearn.secure.kept import share_name
 
-    if not kept.has_shared:
+    if not keys.has_shared:
         return
-    key = kept.shared(insecure_test_key=True)
-    there = kept.shares(key.trustees)
+    key = keys.shared(insecure_test_key=True)
+    there = keys.shares(key.trustees)
     yield (
         f"threshold:{key.threshold}/{key.trustees}: {key.public.bits}-bit key {key.public.fingerprint.hex()}"
         f"{_doubt(key.public.bits)}"

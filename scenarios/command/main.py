@@ -102,8 +102,8 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
         if not resumed:
             raise BadInput("--resume needs the folder of the run to go on with: give --resume DIR")
         texts = texts | {"resume": "true", "out": resumed}
-        own = Path(resumed).expanduser() / RUN_TOML
-        known = read_config(own) if own.is_file() else {}
+        toml = Path(resumed).expanduser() / RUN_TOML
+        known = read_config(toml) if toml.is_file() else {}
     if config is not None:
         known |= read_config(config.expanduser())
     scenario = scenario or known.get(SCENARIO)

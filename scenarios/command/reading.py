@@ -37,10 +37,12 @@ def how(options: Options) -> Reading:
     )  # fmt: skip
 
 
-def as_trained(said: Reading, data: str, classes: tuple[str, ...] | None) -> Reading:
+def as_trained(reading: Reading, data: str, classes: tuple[str, ...] | None) -> Reading:
     """What the user says of files at `data`, with the classes of a trained model where no labels are said."""
-    own = said.labels is None and said.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
-    return replace(said, labels=classes) if own else said
+    guessed = (
+        reading.labels is None and reading.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
+    )
+    return replace(reading, labels=classes) if guessed else reading
 
 
 def messages(options: Options, classes: tuple[str, ...] | None = None) -> tuple[Corpus, Corpus, Corpus]:

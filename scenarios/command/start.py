@@ -58,12 +58,12 @@ class GoingOn(Start):
             raise self._another("--model", options.model, type(about.model).__name__)
 
     def vocabulary(self) -> Vocabulary:
-        own, said = self._about.vocabulary, self.options.vocabulary
-        if own is None:
+        trained, asked = self._about.vocabulary, self.options.vocabulary
+        if trained is None:
             raise BadInput(f"--from {self.options.from_} has no vocabulary of words: take a run of spam")
-        if said is not None and VOCABULARIES.parse(said).to_dict() != own.to_dict():
-            raise self._another("--vocabulary", said, f"{own.to_dict()['kind']}, of {len(own):,} words")
-        return own
+        if asked is not None and VOCABULARIES.parse(asked).to_dict() != trained.to_dict():
+            raise self._another("--vocabulary", asked, f"{trained.to_dict()['kind']}, of {len(trained):,} words")
+        return trained
 
     def model(self, samples: Kind, classes: Sequence[str] = ()) -> Model:
         known, model = self.classes or (), self._about.model
@@ -87,8 +87,8 @@ class GoingOn(Start):
                 f"--from {self.options.from_} reads other rows than those of {inputs} numbers: give the same columns"
             ) from None
 
-    def _another(self, option: str, said: object, has: str) -> BadInput:
-        return BadInput(f"{option} {said}: the model of --from {self.options.from_} is {has}; leave {option} out")
+    def _another(self, option: str, value: object, has: str) -> BadInput:
+        return BadInput(f"{option} {value}: the model of --from {self.options.from_} is {has}; leave {option} out")
 
 
 def start(options: Options, kinds: Sequence[type[Kind]]) -> Start:

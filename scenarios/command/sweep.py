@@ -144,7 +144,7 @@ def _signature() -> Signature:
     def parameter(name: str, kind: Any, info: Any, default: Any = None) -> Parameter:
         return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
-    own = [
+    parameters = [
         Parameter(
             "scenario", Parameter.KEYWORD_ONLY,
             annotation=Annotated[str, typer.Argument(help="A name from `fedlearn list scenario`.")],
@@ -165,7 +165,7 @@ def _signature() -> Signature:
         for name, about in ABOUT.items()
         if name not in NOT_SWEPT
     ]
-    return Signature([*own, *swept])
+    return Signature([*parameters, *swept])
 
 
 sweep.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -50,8 +50,8 @@ class Run:
     @property
     def protection(self) -> str:
         """Its name, without arguments."""
-        said = self.configuration.get("protection") or "none"
-        name = said.get("name", "none") if isinstance(said, Mapping) else str(said)
+        chosen = self.configuration.get("protection") or "none"
+        name = chosen.get("name", "none") if isinstance(chosen, Mapping) else str(chosen)
         return name.partition(":")[0]
 
     def figures(self) -> dict[str, float]:

@@ -71,8 +71,8 @@ def results(found: Sequence[Configuration]) -> Section:
     for each in found:
         values = {name: [run.figures()[name] for run in each.runs if name in run.figures()] for name in names}
         states = Counter(str(run.outcome.get("state", "unknown")) for run in each.runs)
-        said = ", ".join(f"{count} {state}" for state, count in states.items())
-        rows.append([Cell(each.label), Cell(said), *(_figure(values[name]) for name in names)])
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        rows.append([Cell(each.label), Cell(counts), *(_figure(values[name]) for name in names)])
     columns = ["configuration", "runs", *names]
     return Section("results", "Results", [Part(table=Table(NOTE, columns, [Row(row) for row in rows]))])
 
@@ -185,8 +185,8 @@ def options(found: Sequence[Configuration]) -> Section:
     differing = set(differences(decided))
     names = dict.fromkeys(name for each in decided for name in each)
     ordered = sorted(names, key=lambda name: name not in differing)
-    said = [name for name in ordered if any(each.get(name, "-") != "-" for each in decided)]
-    rows = [Row([Cell(name), *(Cell(each.get(name, "-")) for each in decided)], name in differing) for name in said]
+    shown = [name for name in ordered if any(each.get(name, "-") != "-" for each in decided)]
+    rows = [Row([Cell(name), *(Cell(each.get(name, "-")) for each in decided)], name in differing) for name in shown]
     table = Table("Options; what differs stands first", ["option", *(each.label for each in found)], rows)
     return Section("options", "Configurations side by side", [Part(table=table)])
 

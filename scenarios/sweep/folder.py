@@ -52,8 +52,8 @@ class SweepFolder:
                 raise BadInput(f"{self.path} is not empty and holds no sweep: give another --out")
             return {}
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            scenario, listed = kept["scenario"], dict(kept["runs"])
+            result = json.loads(file.read_text(encoding="utf-8"))
+            scenario, listed = result["scenario"], dict(result["runs"])
         except (ValueError, KeyError, TypeError):
             raise BadInput(f"{file} cannot be read: give another --out") from None
         if scenario != self.scenario:

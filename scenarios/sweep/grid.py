@@ -64,9 +64,9 @@ def grid(scenario: str, given: Mapping[str, Sequence[str]], seeds: Sequence[str]
         _check_names(checked)
         folder = names.of(varied)
         for seed in numbers:
-            own = texts | {"seed": seed}
-            number = Options(**read_options(own)).seed
-            runs.append(Run(varied, number, own, f"{folder}/seed-{number}" if folder else f"seed-{number}"))
+            options = texts | {"seed": seed}
+            number = Options(**read_options(options)).seed
+            runs.append(Run(varied, number, options, f"{folder}/seed-{number}" if folder else f"seed-{number}"))
     return runs
 
 

@@ -38,7 +38,9 @@ def read_texts(path: str) -> list[str]:
     boxes = [(data, mailboxes.is_mbox(data)) for _, data in members if mailboxes.is_mbox(data) or mail.is_mail(data)]
     if len(boxes) == len(members):
         losses = mail.Losses()
-        messages = [one for data, boxed in boxes for one in (mailboxes.mbox_messages(data) if boxed else [data])]
+        messages = [
+            content for data, boxed in boxes for content in (mailboxes.mbox_messages(data) if boxed else [data])
+        ]
         return [mail.read_mail(message, losses).text for message in messages]
     if source.members is not None:
         raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")

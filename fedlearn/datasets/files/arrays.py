@@ -50,12 +50,13 @@ def _of_arrays(source: Source, how: Reading) -> Samples:
         return _samples(source, np.delete(table, number, axis=1), table[:, number], how, notes)
     lower = {name.lower(): name for name in arrays}
     x = next((lower[name] for name in FEATURES if name in lower), None)
-    said = how.label_column
-    if said is not None and said not in arrays:
+    asked = how.label_column
+    if asked is not None and asked not in arrays:
         raise DataError(
-            f"{source.name}: no array {said!r}{did_you_mean(said, arrays)}: it has {', '.join(map(printable, arrays))}"
+            f"{source.name}: no array {asked!r}{did_you_mean(asked, arrays)}: "
+            f"it has {', '.join(map(printable, arrays))}"
         )
-    y = said or next((lower[name] for name in CLASSES if name in lower), None)
+    y = asked or next((lower[name] for name in CLASSES if name in lower), None)
     if x is None or y is None:
         raise DataError(f"{source.name} has the arrays {', '.join(map(printable, arrays))}: name them X and y")
     left = sorted(set(arrays) - {x, y})
@@ -105,7 +106,7 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
     user = _column(how.user_column, names, width, name) if how.user_column else (users[0] if users else None)
     apart = {label, user} - {None}
     numbers = [i for i in range(width) if i not in apart]
-    found, rows, kept = Found(unit=table.unit), [], []
+    found, rows, lines = Found(unit=table.unit), [], []
     for row, line in zip(table.rows, table.lines, strict=True):
         values = [_number(row[i]) for i in numbers] if len(row) == width else []
         if len(row) != width:
@@ -117,27 +118,27 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
             )
         else:
             rows.append(values)
-            kept.append(row)
-    found.texts = [row[label] for row in kept]
+            lines.append(row)
+    found.texts = [row[label] for row in lines]
     found.settle(name, how)
     if not rows:
         raise DataError(f"{name} holds no row of numbers: give one")
-    whose = None if user is None else [row[user].strip() for row in kept]
+    whose = None if user is None else [row[user].strip() for row in lines]
     features = np.array(rows, np.float32)
     return _samples(source, features, np.array(found.texts), how, [*notes, *found.notes], whose)
 
 
-def _column(said: str | None, names: Sequence[str], width: int, name: str) -> int | None:
+def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> int | None:
     """The number of the column that the user named, by its name or its number from 1."""
-    if said is None:
+    if asked is None:
         return None
-    plain = labels.plain(said)
+    plain = labels.plain(asked)
     if plain in names:
         return names.index(plain)
-    if said.isdecimal() and 1 <= int(said) <= width:
-        return int(said) - 1
+    if asked.isdecimal() and 1 <= int(asked) <= width:
+        return int(asked) - 1
     listed = ", ".join(map(printable, names[-8:])) if names else f"1 to {width}"
-    raise DataError(f"{name}: no column {said!r}{did_you_mean(plain, names)}: the last ones are {listed}")
+    raise DataError(f"{name}: no column {asked!r}{did_you_mean(plain, names)}: the last ones are {listed}")
 
 
 def _number(text: str) -> float | None:

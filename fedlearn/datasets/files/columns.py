@@ -52,8 +52,8 @@ def _with_header(table: Table, how: Reading) -> Table:
 
 def _is_header(table: Table, how: Reading) -> bool:
     first = [labels.plain(name) for name in table.rows[0]]
-    said = {labels.plain(name) for name in (how.text_column, how.label_column, how.user_column) if name is not None}
-    if said & set(first):
+    asked = {labels.plain(name) for name in (how.text_column, how.label_column, how.user_column) if name is not None}
+    if asked & set(first):
         return True
     number = _number(how.label_column, len(first))
     if number is not None:
@@ -175,9 +175,9 @@ class _Columns:
             self._check_others_agree(named)
             return named
         values = {i: Counter(map(labels.plain, self._column(i))) for i in range(self.width) if i not in taken}
-        some = {i: counts for i, counts in values.items() if any(map(labels.known, counts))}
-        sure = [i for i, counts in some.items() if all(map(labels.known, filter(None, counts)))]
-        partly = [i for i, counts in some.items() if len(counts) <= FEW or 2 * _known(counts) > counts.total()]
+        recognised = {i: counts for i, counts in values.items() if any(map(labels.known, counts))}
+        sure = [i for i, counts in recognised.items() if all(map(labels.known, filter(None, counts)))]
+        partly = [i for i, counts in recognised.items() if len(counts) <= FEW or 2 * _known(counts) > counts.total()]
         few = [i for i, counts in values.items() if 2 <= len(counts) <= min(FEW, counts.total() / labels.ENOUGH)]
         for candidates in (sure, partly, few):
             if len(candidates) == 1:

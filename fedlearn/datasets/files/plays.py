@@ -60,8 +60,8 @@ def _leaf_text(text: str, name: str) -> str:
     for user, x, y in records.leaf_examples(value, name):
         if not isinstance(x, str) or not isinstance(y, str):
             raise DataError(f"{name}: x and y of user {user[:40]!r} are no texts: give LEAF's shakespeare, or a text")
-        said = spoken.setdefault(user, [])
-        said.append(y if said and x == window else ("\n" if said else "") + x + y)
+        speech = spoken.setdefault(user, [])
+        speech.append(y if speech and x == window else ("\n" if speech else "") + x + y)
         window = x[1:] + y
-    people = ((re.sub(r"[:\s]+", " ", user).strip()[:80], "".join(said)) for user, said in spoken.items())
-    return "\n\n".join(f"{user}:\n" + re.sub(r"\n\s*\n", "\n", said).strip("\n") for user, said in people) + "\n"
+    people = ((re.sub(r"[:\s]+", " ", user).strip()[:80], "".join(speech)) for user, speech in spoken.items())
+    return "\n\n".join(f"{user}:\n" + re.sub(r"\n\s*\n", "\n", speech).strip("\n") for user, speech in people) + "\n"

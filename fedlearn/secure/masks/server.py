@@ -104,13 +104,13 @@ class MasksServer(ServerHalf):
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         self._check_holders({holder for shares in self._revealed.values() for holder in shares})
-        own = [self._seed(owner) for owner in self._survivors]
+        own_seeds = [self._seed(owner) for owner in self._survivors]
         added: list[bytes] = []
         subtracted: list[bytes] = []
         for vanished in self._letters.keys() - self._survivors:
             for other, seed in self._pair_masks(vanished):
                 (added if other < vanished else subtracted).append(seed)
-        return to_signed(add_masks(self._total, subtracted, added + own, self._bits), self._bits)
+        return to_signed(add_masks(self._total, subtracted, added + own_seeds, self._bits), self._bits)
 
     def _invite(self, cohort: Sequence[int]) -> dict[int, bytes]:
         digest, roster = digest_of(self._keys), tuple(sorted(cohort))
