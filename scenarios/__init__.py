@@ -21,6 +21,7 @@ BENCHMARKS = Registry(
             "crypto": "secure sums: values a second, bytes, error, beside other libraries",
             "simulation": "client updates a second, beside other simulators",
             "privacy": "exact noise beside OpenDP, and the seconds of an epsilon",
+            "robust": "robust rules beside byzfl, one thread each",
             "engine": "training steps of the engine beside PyTorch, one thread each",
         }.items()
     },

@@ -12,6 +12,7 @@ from fedlearn.spec import did_you_mean
 def registries() -> dict[str, Registry]:
     """All of them, by kind."""
     from aggregator.costs import NETWORKS
+    from aggregator.robust import RULES
     from aggregator.sampling import SAMPLERS
     from clients import POOLS
     from clients.behaviours import BEHAVIOURS
@@ -25,7 +26,7 @@ def registries() -> dict[str, Registry]:
     from scenarios import BENCHMARKS, SCENARIOS
 
     learning = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
-    rest = (SAMPLERS, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
+    rest = (SAMPLERS, RULES, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
     return {registry.kind: registry for registry in (*learning, *rest)}
 
 

@@ -1,0 +1,86 @@
+"""Rules that look at one coordinate at a time: median, trimmed mean, mean around the median.
+
+Yin, Chen, Ramchandran and Bartlett 2018, "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates";
+Xie, Koyejo and Gupta 2018, "Generalized Byzantine-tolerant SGD".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from aggregator.robust.base import Beside, Combined, Rule, check_f, minority
+from aggregator.robust.points import Points
+
+
+@dataclass(frozen=True)
+class Median(Rule):
+    """The median of each coordinate. It needs no f: it stands any minority."""
+
+    def most(self, n: int) -> int:
+        return minority(n)
+
+    def combine(self, points: Points, beside: Beside) -> Combined:
+        return _by_coordinate(points, medians)
+
+
+@dataclass(frozen=True)
+class Trimmed(Rule):
+    """The mean of each coordinate without its f lowest and its f highest values."""
+
+    f: int | None = None
+
+    def __post_init__(self) -> None:
+        check_f(self)
+
+    def most(self, n: int) -> int:
+        return minority(n)
+
+    def combine(self, points: Points, beside: Beside) -> Combined:
+        f = self.malicious(len(points))
+        return _by_coordinate(points, lambda rows: rows[:, f : len(points) - f].mean(axis=1, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Meamed(Rule):
+    """The mean, in each coordinate, of the n - f values nearest to its median; of two windows as near the lower."""
+
+    f: int | None = None
+
+    def __post_init__(self) -> None:
+        check_f(self)
+
+    def most(self, n: int) -> int:
+        return minority(n)
+
+    def combine(self, points: Points, beside: Beside) -> Combined:
+        kept = len(points) - self.malicious(len(points))
+        return _by_coordinate(points, lambda rows: mean_around(rows, medians(rows), kept))
+
+
+def medians(rows: np.ndarray) -> np.ndarray:
+    """Of rows in rising order, (width, n): float64 (width,)."""
+    n = rows.shape[1]
+    middle: np.ndarray = (rows[:, (n - 1) // 2].astype(np.float64) + rows[:, n // 2]) / 2
+    return middle
+
+
+def mean_around(rows: np.ndarray, centres: np.ndarray, kept: int) -> np.ndarray:
+    """The mean of the `kept` values nearest to each row's centre; rows in rising order (width, n): (width,)."""
+    n = rows.shape[1]
+    below, above = rows[:, : n - kept], rows[:, kept:]
+    first = np.count_nonzero(centres[:, None] - below > above - centres[:, None], axis=1)
+    sums = np.zeros((len(rows), n + 1))
+    np.cumsum(rows, axis=1, dtype=np.float64, out=sums[:, 1:])
+    every = np.arange(len(rows))
+    means: np.ndarray = (sums[every, first + kept] - sums[every, first]) / kept
+    return means
+
+
+def _by_coordinate(points: Points, of_rows: Callable[[np.ndarray], np.ndarray]) -> Combined:
+    vector = np.empty(points.vectors.shape[1], np.float32)
+    for columns, rows in points.sorted_blocks():
+        vector[columns] = of_rows(rows)
+    return Combined(vector)

@@ -1,0 +1,107 @@
+"""n vectors of d values side by side, and what rules ask of them: distances, norms, weighted sums.
+
+All distances come from one Gram matrix of the vectors minus their mean, and every rule that gives a weighted sum of
+the vectors needs no more than that matrix to find the weights. Work goes block by block of columns that fit a
+processor's cache, sums are float64, and BLAS has one thread: the bits do not depend on the machine's cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from fedlearn.errors import ShapeError
+
+BLOCK = 1 << 16  # values at a time: half a MiB of float64
+ROWS = 16  # vectors that are added up in float32, before their sum is added in float64
+
+
+class Points:
+    """The vectors, float32 (n, d): finite, n and d at least 1."""
+
+    def __init__(self, vectors: np.ndarray):
+        self.vectors = vectors
+
+    @classmethod
+    def checked(cls, vectors: np.ndarray) -> Points:
+        """Of what a caller gives; raises `ShapeError` for no matrix with a value in it, and for NaN and infinity."""
+        matrix = np.ascontiguousarray(vectors, np.float32)
+        if matrix.ndim != 2 or not matrix.size:
+            raise ShapeError(f"vectors of shape {np.shape(vectors)}: give a matrix (n, d), a vector a row")
+        if not np.isfinite(matrix.sum()):  # quicker than to look at each; a sum of large numbers may overflow too
+            wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+            if wrong.size:
+                raise ShapeError(f"vector {wrong[0]} holds NaN or infinity: a rule compares finite numbers")
+        return cls(matrix)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Columns, and the vectors' values there, float32 (n, width)."""
+        width = max(1, BLOCK // len(self))
+        for begin in range(0, self.vectors.shape[1], width):
+            columns = slice(begin, begin + width)
+            yield columns, self.vectors[:, columns]
+
+    def sorted_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Columns, and each of their values in rising order, float32 (width, n): a coordinate a row."""
+        for columns, values in self.blocks():
+            rows = np.ascontiguousarray(values.T)
+            rows.sort(axis=1)
+            yield columns, rows
+
+    @cached_property
+    def norms(self) -> np.ndarray:
+        """Euclidean norm of each vector, float64 (n,)."""
+        return self.distances_from(None)
+
+    def distances_from(self, point: np.ndarray | None) -> np.ndarray:
+        """Euclidean distance of each vector from a point (d,), or from zero: float64 (n,)."""
+        squares = np.zeros(len(self))
+        for columns, values in self.blocks():
+            apart = values if point is None else values - point[columns]
+            squares += np.einsum("nd,nd->n", apart, apart)
+        distances: np.ndarray = np.sqrt(squares)
+        return distances
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """Inner products of the vectors minus their mean, float64 (n, n)."""
+        products = np.zeros((len(self), len(self)))
+        for _, values in self.blocks():
+            centred = values.astype(np.float64)
+            centred -= centred.mean(axis=0)
+            products += centred @ centred.T
+        return products
+
+    @cached_property
+    def squared_distances(self) -> np.ndarray:
+        """Between every two vectors, float64 (n, n), 0 on the diagonal."""
+        squares = np.diagonal(self.gram)
+        apart: np.ndarray = squares[:, None] + squares[None, :] - 2 * self.gram
+        np.fill_diagonal(apart, 0)
+        np.maximum(apart, 0, out=apart)
+        return apart
+
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """The sum of the vectors times their weights (n,): float32 (d,)."""
+        total, factors = np.zeros(self.vectors.shape[1]), weights.astype(np.float32)
+        for begin in range(0, len(self), ROWS):
+            total += factors[begin : begin + ROWS] @ self.vectors[begin : begin + ROWS]
+        return total.astype(np.float32)
+
+    def mixed(self, weights: np.ndarray) -> Points:
+        """As many such sums as there are rows of weights (m, n)."""
+        sums = np.empty((len(weights), self.vectors.shape[1]), np.float32)
+        for columns, values in self.blocks():
+            sums[:, columns] = weights @ values.astype(np.float64)
+        return Points(sums)
+
+    def mean(self, chosen: np.ndarray) -> np.ndarray:
+        """Of the vectors with these numbers (k,): float32 (d,)."""
+        weights = np.zeros(len(self))
+        weights[chosen] = 1 / len(chosen)
+        return self.weighted(weights)
