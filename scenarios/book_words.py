@@ -19,7 +19,7 @@ from fedlearn import optim
 from fedlearn.datasets import DATASETS, load_corpus, load_script
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.datasets.sample_phrases import WORDS
-from fedlearn.datasets.text import BLANK_LINES
+from fedlearn.datasets.speakers import BLANK_LINES
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput, DataError
 from fedlearn.models.skipgram import Pairs, SkipGram, pairs

@@ -34,6 +34,7 @@ __all__ = [
     "Reading",
     "encode",
     "load",
+    "load_anything",
     "load_corpus",
     "load_samples",
     "load_script",
@@ -125,20 +126,34 @@ def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
     from fedlearn.datasets.dense import Samples
     from fedlearn.datasets.files.arrays import read_samples
 
-    found = load(name_or_file, CLASSES, (Samples, tuple), read_samples, how)
-    return found if isinstance(found, Samples) else Samples.of(name_or_file, *found, source=f"made by {name_or_file}")
+    samples: Samples = _paired(name_or_file, load(name_or_file, CLASSES, (Samples, tuple), read_samples, how))
+    return samples
+
+
+def load_anything(name_or_file: str, how: Reading | None = None) -> Any:
+    """The data of a name, a file or a Python file, of whatever kind they are; how, and what is raised: as above."""
+    from fedlearn.datasets.files.anything import read_anything
+
+    return _paired(name_or_file, load(name_or_file, None, object, read_anything, how))
+
+
+def _paired(name: str, found: Any) -> Any:
+    """What was loaded; a pair of arrays, which only a Python file makes, as `Samples`."""
+    from fedlearn.datasets.dense import Samples
+
+    return Samples.of(name, *found, source=f"made by {name}") if isinstance(found, tuple) else found
 
 
 def load(
     name_or_file: str,
-    task: str,
+    task: str | None,
     kinds: type | tuple[type, ...],
     read: Callable[[str, Reading | None], Any] | None = None,
     how: Reading | None = None,
 ) -> Any:
     """The data of a named data set for this task, of a user's own file, or of `file.py:NAME`; an instance of `kinds`.
 
-    NAME is a `DataSet`, a class of such, or a function without arguments that returns the data.
+    NAME is a `DataSet`, a class of such, or a function without arguments that returns the data. task: None for any.
     read: reads what stands at a path, as `how` says; None where no file can be read.
     """
     if read is not None and is_path(name_or_file):
@@ -163,12 +178,12 @@ def is_path(name_or_file: str) -> bool:
     return there and name_or_file not in DATASETS.entries
 
 
-def names_for(task: str) -> list[str]:
-    """The named data sets of a kind."""
-    return [name for name in DATASETS.entries if DATASETS.load(name).task == task]
+def names_for(task: str | None) -> list[str]:
+    """The named data sets of a kind, or of all."""
+    return [name for name in DATASETS.entries if task is None or DATASETS.load(name).task == task]
 
 
-def _made_by(place: str, task: str, kinds: type | tuple[type, ...]) -> Any:
+def _made_by(place: str, task: str | None, kinds: type | tuple[type, ...]) -> Any:
     found = DATASETS.load(place)
     if isinstance(found, type) and issubclass(found, DataSet):
         made: Any = found  # with fields that all have defaults
@@ -184,7 +199,7 @@ def _named(kinds: type | tuple[type, ...]) -> str:
     return " or ".join(f"a {kind.__name__}" for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
 
 
-def _of_task(found: DataSet, task: str) -> DataSet:
-    if found.task != task:
+def _of_task(found: DataSet, task: str | None) -> DataSet:
+    if task is not None and found.task != task:
         raise BadInput(f"data set {found.name} is for {found.task}, not {task}: choose {', '.join(names_for(task))}")
     return found

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
-from fedlearn.datasets import DATASETS, Reading, load_corpus, load_samples, load_script
+from fedlearn.datasets import DATASETS, Reading, load_anything
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dataset import DataSet
-from fedlearn.datasets.files.reading import NoLabels
 from fedlearn.datasets.text import Alphabet, Script
 from fedlearn.datasets.tokens import tokenize
-from fedlearn.errors import BadInput, DataError
 
 USERS = 20  # users shown, each with a line
+ABOUT = {"name": "", "source": "made by a Python file", "sha256": "unknown"}  # of data of a type of the user's own
 QUOTED = 3  # messages or lines shown of data that may be shown
 
 
@@ -52,33 +51,23 @@ class Description:
 def show(name_or_file: str, how: Reading | None = None) -> Description:
     """Describe a named data set or files of a user's own, of any kind; raises as loading it does. how: of files."""
     named: DataSet | None = DATASETS.load(name_or_file) if name_or_file in DATASETS.entries else None
-    data = named.load() if named and how in (None, Reading()) else _loaded(name_or_file, how)
+    data = load_anything(name_or_file, how)
     first = () if named and named.private else tuple(_first(data))
     facts = _facts(data)
     notes = getattr(data, "notes", ())
+    name, source, sha256 = (getattr(data, about, default) for about, default in ABOUT.items())
     return Description(
-        data.name, data.source, data.sha256, facts | ({"notes": "; ".join(notes)} if notes else {}), first
+        name or name_or_file, source, sha256, facts | ({"notes": "; ".join(notes)} if notes else {}), first
     )
-
-
-def _loaded(name_or_file: str, how: Reading | None) -> Any:
-    """Messages if the files hold such, else numbers in classes, else a text."""
-    try:
-        return load_corpus(name_or_file, how)
-    except DataError as no_messages:
-        for load, forms in ((load_samples, DataError), (load_script, BadInput)):
-            if load is load_script and not isinstance(no_messages, NoLabels):
-                break
-            try:
-                return load(name_or_file, how)
-            except forms:
-                continue
-        raise
 
 
 @singledispatch
 def _facts(data: Any) -> dict[str, str]:
-    facts: dict[str, str] = data.facts() if hasattr(data, "facts") else {"examples": f"{len(data):,}"}
+    facts: dict[str, str] = (
+        data.facts()
+        if hasattr(data, "facts")
+        else {"examples": f"{len(data):,}" if isinstance(data, Sized) else type(data).__name__}
+    )
     return facts
 
 

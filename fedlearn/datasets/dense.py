@@ -125,7 +125,7 @@ class Samples:
         users = {} if self.users is None else {"users": f"{len(set(self.users)):,}"}
         return {
             "examples": f"{len(self):,} of {self.features.shape[1]} features",
-            "classes": ", ".join(f"{label}: {counts[label]}" for label in range(self.classes)),
+            "classes": ", ".join(f"{name}: {counts[label]}" for label, name in enumerate(self.class_names)),
             **users,
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -10,20 +9,13 @@ import numpy as np
 
 from fedlearn.datasets.dataset import CHARACTERS, FileSet, text_in
 from fedlearn.datasets.examples import Arrays
+from fedlearn.datasets.speakers import speeches
 from fedlearn.errors import BadInput
-
-BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
-SPEAKER = re.compile(r"([^\n:]{1,80}):(?:[ \n]|$)")
-DOTTED = re.compile(r"\s{0,4}([^\n.:]{2,40})\.(?:[ \n]|$)")
-SHORTENED = re.compile(r"[A-Z][a-z]{1,9}")
-# Heads, stage directions and lists of who plays, which are nobody's speech.
-BESIDES = re.compile(r"\s*(?:[\[(_]|(?:act|scene|chapter|book|part|prologue|epilogue|dramatis|the end|finis)\b)", re.I)
-SPOKEN = 0.5  # a text has speakers if at least this share of its blocks begins with a name
 
 
 @dataclass(frozen=True)
 class Script:
-    """A text in full; blocks parted by blank lines may begin with a speaker's name.
+    """A text in full; its speeches may begin with a speaker's name.
 
     `sha256` is that of the bytes the text was read from and stays the same in both parts of `cut`. `notes` says what
     was guessed or left out while it was read.
@@ -48,53 +40,10 @@ class Script:
     def by_speaker(self) -> dict[str, str]:
         """What each speaker says, speeches joined by line ends, most talkative first; {} without speakers.
 
-        Names stand before a colon, in capitals before a full stop, or in capitals on a line of their own. A block
-        without a name goes on with the speech before it. People of one name are one speaker.
+        Names stand before a colon, before a full stop, or on a line of their own (`fedlearn.datasets.speakers`). What
+        begins without a name goes on with the speech before it. People of one name are one speaker.
         """
-        blocks = [block for block in BLANK_LINES.split(self.text) if block]
-        for named in LAYOUTS:
-            names = [named(block) for block in blocks]
-            if sum(name is not None for name in names) >= max(1.0, SPOKEN * len(blocks)):
-                return _gathered(blocks, names)
-            blocks = [block for block in blocks if not BESIDES.match(block)]
-        return {}
-
-
-def _gathered(blocks: list[str], names: list[tuple[str, str] | None]) -> dict[str, str]:
-    speeches: dict[str, list[str]] = {}
-    speaker = None
-    for block, name in zip(blocks, names, strict=True):
-        if name:
-            speaker, block = name
-        if speaker is not None and block:
-            speeches.setdefault(speaker, []).append(block)
-    joined = {speaker: "\n".join(parts) for speaker, parts in speeches.items()}
-    return dict(sorted(joined.items(), key=lambda item: (-len(item[1]), item[0])))
-
-
-def _before_colon(block: str) -> tuple[str, str] | None:
-    """`Name: speech`, or the name on a line of its own."""
-    name = SPEAKER.match(block)
-    return (name[1], block[name.end() :]) if name else None
-
-
-def _before_dot(block: str) -> tuple[str, str] | None:
-    """`NAME. speech`, or the name on a line of its own; `Ham. Speech` as in old prints."""
-    name = DOTTED.match(block)
-    return (name[1], block[name.end() :]) if name and (_is_capital(name[1]) or SHORTENED.fullmatch(name[1])) else None
-
-
-def _above(block: str) -> tuple[str, str] | None:
-    """`NAME` in capitals on a line of its own."""
-    name, line_end, speech = block.partition("\n")
-    return (name.strip(), speech) if line_end and len(name) <= 40 and _is_capital(name) else None
-
-
-def _is_capital(name: str) -> bool:
-    return name.isupper() and not any(map(str.isdecimal, name))
-
-
-LAYOUTS = (_before_colon, _before_dot, _above)
+        return speeches(self.text)
 
 
 class Alphabet:

@@ -52,17 +52,16 @@ def show(
 @app.command()
 @reads_a_file
 def convert(
-    source: Annotated[str, typer.Argument(help="Messages of your own in any form; - is standard input.")],
-    target: Annotated[Path, typer.Argument(help="A new file: a table with tabs, label, text and user.")],
+    source: Annotated[str, typer.Argument(help="Data of your own in any form; - is standard input.")],
+    target: Annotated[Path, typer.Argument(help="A new file: a table with tabs; of a play or other text a .txt.")],
     how: Reading,
 ) -> None:
-    """Write messages as one table, a line a message, that every program reads."""
-    from fedlearn.datasets import load_corpus
-    from fedlearn.datasets.files.writing import write_table
+    """Write messages, or numbers in classes, as one table that every program reads; a text as plain UTF-8."""
+    from fedlearn.datasets import load_anything
+    from fedlearn.datasets.files.writing import write
 
-    corpus = load_corpus(source, how)
-    write_table(corpus, target)
-    typer.echo("; ".join([f"{target}: {len(corpus):,} messages", *corpus.notes]))
+    data = load_anything(source, how)
+    typer.echo("; ".join([f"{target}: {write(data, target.expanduser())}", *getattr(data, "notes", ())]))
 
 
 def _one_line(text: str) -> str:

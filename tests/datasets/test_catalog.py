@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 
 from fedlearn.datasets import DATASETS, Reading
@@ -60,7 +63,7 @@ def test_any_file_is_described_as_what_it_holds(tmp_path):
     path.write_text("a,b,class\n1,2.5,x\n2,3.5,y\n3,4.5,x\n")
     assert show(str(path)).facts == {
         "examples": "3 of 2 features",
-        "classes": "0: 2, 1: 1",
+        "classes": "x: 2, y: 1",
         "notes": "classes x, y",
     }
     path.write_text("BOB:\nHello there.\n\nSUE:\nHo!\n")
@@ -71,6 +74,63 @@ def test_any_file_is_described_as_what_it_holds(tmp_path):
     assert show(str(path), Reading(skip_bad=True)).facts["classes"] == "1 ham, 1 spam"
     path.write_text("label,text\nnews,a\nsport,b\nmusic,c\n")
     assert show(str(path), Reading(labels=("news", "sport", "music"))).facts["classes"] == "1 news, 1 sport, 1 music"
+
+
+PLAY = "OTTO: Is it late, my friend?\nIDA: It is: yes, quite late.\nOTTO: Well, then.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (PLAY, ("speakers", "2, the most by OTTO (34), IDA (23)")),
+        (PLAY.replace("\n", "\n\n") * 2, ("speakers", "2, the most by OTTO (69), IDA (47)")),
+        ("Once, upon a time.\nAgain, it was so.\n" * 3, ("speakers", "0")),
+        ("It was.\n" * 9, ("characters", "72, 8 distinct")),
+        ("x,label\n1.5,0\n2,1\n3,0\n4,1\n", ("examples", "4 of 1 features")),
+    ],
+)
+def test_what_a_scenario_reads_is_shown(tmp_path, content, fact):
+    path = tmp_path / "mine"
+    path.write_text(content)
+    assert fact in show(str(path)).facts.items()
+
+
+def test_what_users_of_leaf_say_and_arrays_are_shown(tmp_path):
+    said = "to be or not to be, that is the question"
+    pieces = {"x": [said[i : i + 20] for i in range(20)], "y": list(said[20:40])}
+    leaf = tmp_path / "all_data.json"
+    leaf.write_text(json.dumps({"users": ["A", "B"], "num_samples": [20, 20], "user_data": {"A": pieces, "B": pieces}}))
+    assert show(str(leaf)).facts["speakers"] == "2, the most by B (41), A (40)"
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((4, 2, 2)), labels=np.array([["a"], ["b"], ["a"], ["b"]]))
+    assert show(str(tmp_path / "a.npz")).facts["classes"] == "a: 2, b: 2"
+    np.save(tmp_path / "b.npy", np.array([[0.5, 1.0], [1.5, 0.0], [2.5, 1.0]]))
+    assert show(str(tmp_path / "b.npy")).facts["classes"] == "0: 1, 1: 2"
+    np.savez(tmp_path / "c.npz", X=np.zeros((4, 2)), words=np.array(["a"] * 4))
+    with pytest.raises(DataError, match=r"c\.npz has the arrays X, words: name them X and y"):
+        show(str(tmp_path / "c.npz"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("".join(f"a{i},b{i}\n" for i in range(9)), "which column is the label is not clear"),  # a table, and no text
+        ("a,b,class\n1,2,x\n2,oh,y\n3,4,y\n5,6,y\n7,8,x\n", "column b is 'oh', no number"),
+        ("From: a@b.example\nTo: c@d.example\nSubject: hi\n\nhi\n", "nothing says which of its 1 messages are spam"),
+        ('[{"a": 1}]', "no column of texts: the columns are a"),
+    ],
+)
+def test_of_what_no_scenario_reads_the_likeliest_fault_is_told(tmp_path, content, message):
+    path = tmp_path / "mine"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        show(str(path))
+
+
+def test_what_a_python_file_makes_is_shown(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def pair():\n    return [[1.0], [2.0]], [0, 1]\n\n\ndef letters():\n    return ['a', 'b']\n")
+    assert show(f"{path}:pair").facts["examples"] == "2 of 1 features"
+    assert show(f"{path}:letters").facts == {"examples": "2"}
 
 
 def test_of_many_users_the_largest_are_shown(tmp_path):

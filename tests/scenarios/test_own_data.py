@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedlearn.datasets import load_corpus
+from fedlearn.datasets import load_corpus, load_samples
 from scenarios.command.main import main
 from scenarios.command.options import ABOUT, flag
 
@@ -162,6 +163,30 @@ def test_data_convert_writes_a_table_that_is_read_back(data, mine, tmp_path):
     assert (status, err.count("\n")) == (2, 1)
     assert "exists" in err
     assert data("convert", mine, tmp_path / "no" / "where", "--label-column", "kind", "--spam-label", "rubbish")[0] == 2
+
+
+def test_data_convert_writes_numbers_and_texts_that_are_read_back(data, tmp_path):
+    arrays, numbers = tmp_path / "a.npz", tmp_path / "numbers.tsv"
+    np.savez(arrays, X=np.array([[0.1, 2e-30], [3.5, -4.0], [1 / 3, 7.0]], np.float32), y=np.array(["no", "yes", "no"]))
+    assert data("convert", arrays, numbers)[1].startswith(f"{numbers}: 3 rows")
+    before, after = load_samples(str(arrays)), load_samples(str(numbers))
+    assert after.features.tobytes() == before.features.tobytes()
+    assert (after.labels.tolist(), after.class_names) == ([0, 1, 0], ("no", "yes"))
+    play = tmp_path / "play.txt.gz"
+    play.write_bytes(gzip.compress("OTTO: Is it late, Ida?\r\nIDA: It is.\r\n".encode("utf-16")))
+    status, _, err = data("convert", play, tmp_path / "play.tsv")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "is a text" in err
+    assert not (tmp_path / "play.tsv").exists()
+    assert data("convert", play, tmp_path / "play.txt")[0] == 0
+    assert (tmp_path / "play.txt").read_bytes() == b"OTTO: Is it late, Ida?\nIDA: It is.\n"
+    pipe = subprocess.run(
+        [sys.executable, "-m", "fedlearn", "data", "show", "-"],
+        input=play.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert b"speakers           2" in pipe.stdout
 
 
 def test_numbers_and_texts_have_their_options(tmp_path, capsys, monkeypatch):

@@ -28,11 +28,22 @@ def read_samples(path: str, how: Reading | None = None) -> Samples:
     Of `how`, `label_column` names the column or the array of the classes (else a known name, else the last column),
     `labels` their order, `user_column` whose each row is. Raises `DataError` in one line for what cannot be read.
     """
-    how = how or Reading()
-    source = opened(path)
-    if source.members is not None or source.data.startswith(NPY):
+    return samples_of(opened(path), how or Reading())
+
+
+def samples_of(source: Source, how: Reading) -> Samples:
+    """Same as `read_samples`, for a source that is open already."""
+    if is_arrays(source):
         return _of_arrays(source, how)
+    if source.members is not None:
+        raise DataError(f"{source.name} holds other files than arrays: give one table, .npz or .npy")
     return _of_table(source, how)
+
+
+def is_arrays(source: Source) -> bool:
+    """Whether a source is NumPy's: .npy, or .npz, which is a zip file of them."""
+    members = source.members or (("", source.data),)
+    return any(data.startswith(NPY) for _, data in members)
 
 
 def _of_arrays(source: Source, how: Reading) -> Samples:
@@ -44,10 +55,10 @@ def _of_arrays(source: Source, how: Reading) -> Samples:
         (table,) = arrays.values()
         if table.ndim != 2 or table.shape[1] < 2 or not table.size:
             raise DataError(f"{source.name}: an array {table.shape} of one file must be (n, d), a column of it classes")
-        number = _column(how.label_column, [], table.shape[1], source.name)
-        number = table.shape[1] - 1 if number is None else number
+        label = _column(how.label_column, [], table.shape[1], source.name)
+        label = table.shape[1] - 1 if label is None else label
         notes = [] if how.label_column else ["the last column taken for the classes"]
-        return _samples(source, np.delete(table, number, axis=1), table[:, number], how, notes)
+        return _samples(source, np.delete(table, label, axis=1), table[:, label], how, notes)
     lower = {name.lower(): name for name in arrays}
     x = next((lower[name] for name in FEATURES if name in lower), None)
     asked = how.label_column
@@ -90,7 +101,7 @@ def _of_table(source: Source, how: Reading) -> Samples:
     if not 2 <= widest <= MOST_COLUMNS:
         raise DataError(f"{name} has {widest:,} columns: from 2 to {MOST_COLUMNS:,} are read, numbers and a class")
     header = table.header
-    if header is None and not any(_number(value) is not None for value in table.rows[0][:-1]):
+    if header is None and not any(number(value) is not None for value in table.rows[0][:-1]):
         header, table = table.rows[0], tables.Table(table.rows[1:], table.lines[1:], unit=table.unit)
     return _of_rows(source, table, [labels.plain(name) for name in header or ()], how, notes)
 
@@ -108,7 +119,7 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
     numbers = [i for i in range(width) if i not in apart]
     found, rows, lines = Found(unit=table.unit), [], []
     for row, line in zip(table.rows, table.lines, strict=True):
-        values = [_number(row[i]) for i in numbers] if len(row) == width else []
+        values = [number(row[i]) for i in numbers] if len(row) == width else []
         if len(row) != width:
             found.bad[line] = f"{len(row)} fields where most have {width}"
         elif None in values:
@@ -141,7 +152,7 @@ def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> i
     raise DataError(f"{name}: no column {asked!r}{did_you_mean(plain, names)}: the last ones are {listed}")
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
     """A finite number, with a decimal point or comma."""
     try:
         value = float(text)
@@ -157,6 +168,9 @@ def _samples(
     source: Source, features: np.ndarray, values: np.ndarray, how: Reading, notes: list[str], users: object = None
 ) -> Samples:
     """Classes are numbered in the order of --labels, else of their values."""
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.dtype.kind == "f" and np.array_equal(values, np.floor(values)):
+        values = values.astype(np.int64)  # so that a class is called 1, and not 1.0
     if features.ndim < 1 or len(features) != len(values) or values.ndim != 1 or features.dtype.kind not in "biuf":
         raise DataError(
             f"{source.name}: features {features.shape} and classes {values.shape}: give rows with a class each"
@@ -166,13 +180,13 @@ def _samples(
     shown = ", ".join(map(printable, names[:6])) + ("..." if len(names) > 6 else "")
     if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
         raise DataError(f"{source.name}: the column of the classes has {len(found):,} values: give --label-column NAME")
-    number = {name: i for i, name in enumerate(names)}
-    odd = next((value for value in found if value not in number), None)
+    numbers = {name: i for i, name in enumerate(names)}
+    odd = next((value for value in found if value not in numbers), None)
     if odd is not None or len(found) < 2:
         raise DataError(
             f"{source.name}: class {odd or found[0]!r} is " + (f"none of {shown}" if odd else "the only one")
         )
-    classes = np.array([number[str(value).strip()] for value in values.tolist()], np.int64)
+    classes = np.array([numbers[str(value).strip()] for value in values.tolist()], np.int64)
     if names != [str(i) for i in range(len(names))]:
         notes = [*notes, f"classes {shown}"]
     samples = Samples.of(source.name, features, classes, source=f"file {source.name}", users=users)  # type: ignore[arg-type]
@@ -180,5 +194,5 @@ def _samples(
 
 
 def _in_order(value: str) -> tuple[float, str]:
-    number = _number(value)
-    return (float("inf") if number is None else number, value)
+    found = number(value)
+    return (float("inf") if found is None else found, value)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from fedlearn.datasets.files import labels
-from fedlearn.datasets.files.reading import Found, NoLabels, Reading, printable
+from fedlearn.datasets.files.reading import Found, Reading, printable
 from fedlearn.datasets.files.tables import MOST_COLUMNS, Table
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
@@ -186,7 +186,7 @@ class _Columns:
                 break
         if self.width == 1:
             sample = self.table.rows[0][0][:40]
-            raise NoLabels(
+            raise DataError(
                 f"{self.name}, {self.table.unit} {self.table.lines[0]}: no label beside {sample!r}: write it as label "
                 "TAB text, or as a table with a header; a play or another text without labels is for `fedlearn run "
                 "shakespeare`"

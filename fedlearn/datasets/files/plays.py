@@ -6,14 +6,21 @@ import re
 
 from fedlearn.datasets.files import records
 from fedlearn.datasets.files.encoding import decoded
-from fedlearn.datasets.files.opening import opened
+from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput, DataError
 
 # What Project Gutenberg puts around a book.
-BEGIN = re.compile(r"^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG E.*?\*\*\*[^\n]*\n", re.MULTILINE | re.DOTALL)
-END = re.compile(r"^(?:\*\*\* ?)?END OF TH(?:E|IS) PROJECT GUTENBERG E", re.MULTILINE)
+BEGIN = re.compile(
+    r"^(?:\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG E.*?\*\*\*|\*END\*THE SMALL PRINT!.*?\*END\*)[^\n]*\n"
+    r"(?:\s*(?:Produced|E-?text prepared) by (?:[^\n]+\n)+)?",
+    re.MULTILINE | re.DOTALL | re.IGNORECASE,
+)
+NO_NAME = re.compile(r"[\s:\uff1a!?;\"\u201c\u201d\u00ab\u00bb]+")  # what a name before a colon has not
+END = re.compile(
+    r"^(?:\*\*\* ?)?END OF (?:TH(?:E|IS) )?PROJECT GUTENBERG(?:'S|\u2019S| E)", re.MULTILINE | re.IGNORECASE
+)
 
 
 def read_script(path: str, how: Reading | None = None) -> Script:
@@ -24,7 +31,11 @@ def read_script(path: str, how: Reading | None = None) -> Script:
     how = how or Reading()
     if how != Reading(encoding=how.encoding):
         raise BadInput(f"{path} is read as one text: leave out what says how to read messages")
-    source = opened(path)
+    return script_of(opened(path), how)
+
+
+def script_of(source: Source, how: Reading) -> Script:
+    """Same as `read_script`, for a source that is open already."""
     name = source.name
     if source.members is not None:
         raise DataError(f"{name} holds {len(source.members):,} files: give one text, for example all of them joined")
@@ -63,5 +74,5 @@ def _leaf_text(text: str, name: str) -> str:
         speech = spoken.setdefault(user, [])
         speech.append(y if speech and x == window else ("\n" if speech else "") + x + y)
         window = x[1:] + y
-    people = ((re.sub(r"[:\s]+", " ", user).strip()[:80], "".join(speech)) for user, speech in spoken.items())
+    people = ((NO_NAME.sub(" ", user).strip()[:80], "".join(speech)) for user, speech in spoken.items())
     return "\n\n".join(f"{user}:\n" + re.sub(r"\n\s*\n", "\n", speech).strip("\n") for user, speech in people) + "\n"

@@ -16,10 +16,6 @@ def printable(name: str) -> str:
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
-class NoLabels(DataError):
-    """A file of lines without any columns: a text, and no messages."""
-
-
 @dataclass(frozen=True)
 class Reading:
     """A user's settings for a file; a setting that is None is guessed.
