@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import numpy as np
 
 from aggregator import given
 from aggregator.attempt import Collected, RoundTask
+from aggregator.exam import Evaluate, Exam
 from aggregator.faults import NO_FAULTS, Faults
-from aggregator.history import History, RoundRecord, Tracker, checked_metrics
+from aggregator.history import History, RoundRecord, Tracker
 from aggregator.runfolder import RunFolder, model_sha256
+from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
 from aggregator.trackers import ProgressTracker
 from aggregator.watching import Follower, Watched, somebody_watches
@@ -34,7 +36,6 @@ from fedlearn.strategies.base import State, Strategy
 from fedlearn.training.flat import frozen_weights
 
 log = logging.getLogger(__name__)
-Evaluate = Callable[[Any], dict[str, float]]
 
 
 class Aggregator:
@@ -48,7 +49,13 @@ class Aggregator:
     sampler     which ones, or its name, `poisson` (default: uniformly without replacement)
     seed        of every reproducible choice, 0 to 2^64 - 1; keys and randomisers never come from it
     vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
+    server_lr_schedule  what part of the server's step is taken, round by round: a schedule by name, as `cosine` or
+                `step:10,gamma=0.5`, or a function of the round (default: the whole step)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
+    evaluate_every  or after so many rounds, and after the last
+    watch       a metric: the model is kept that was best by it. `loss` and its like are better when they are lower,
+                others when they are higher; `name:min` and `name:max` say so
+    stop_after  so many evaluations without a better one by `watch` (default: loss) end the run
     folder      where the run is kept: a RunFolder, or the path of a new one (default: nowhere)
     trackers    watch the run, round by round; one that fails is left out from then on
     faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: no simulated
@@ -75,7 +82,11 @@ class Aggregator:
         sampler: Sampler | str | None = None,
         seed: int = 0,
         vocabulary: dict[str, Any] | None = None,
+        server_lr_schedule: str | Factor | None = None,
         evaluate: Evaluate | None = None,
+        evaluate_every: int = 1,
+        watch: str | None = None,
+        stop_after: int | None = None,
         folder: RunFolder | str | Path | None = None,
         trackers: Sequence[Tracker] = (),
         faults: Faults | str | None = None,
@@ -84,7 +95,7 @@ class Aggregator:
         deadline: float | None = None,
         pki: Pki | str | Path | None = None,
     ):
-        given.check_evaluate(evaluate)
+        self._exam = Exam(evaluate, evaluate_every, watch, stop_after)
         self.model = given.as_model(model)
         self.strategy = given.as_strategy(strategy)
         self.protection = given.as_protection(protection)
@@ -93,9 +104,10 @@ class Aggregator:
         self.sampler = given.as_sampler(sampler)
         self.seed = whole_number("seed", seed, 0, given.LARGEST_SEED)
         self.vocabulary = vocabulary or {}
-        self.evaluate = evaluate
+        self.server_lr_schedule = server_lr_schedule
         self.trackers = trackers
         self.history = History()  # of the last fit, as far as it came
+        self.best_weights: np.ndarray | None = None  # of the model that was best by the metric to watch, float32 (P,)
         self.faults = given.as_faults(faults)
         self.stack = stack
         self.kernels = kernels
@@ -115,6 +127,7 @@ class Aggregator:
             "protection": {"name": self.protection.name, **self.protection.arguments()},
             "cohort": self.cohort,
             "seed": self.seed,
+            **({} if self.server_lr_schedule is None else {"server_lr_schedule": str(self.server_lr_schedule)}),
         }
 
     def fit(self, clients: Pool | Any, rounds: int = 10, *, progress: bool | None = None) -> History:
@@ -136,6 +149,8 @@ class Aggregator:
         self.sampler.check(len(pool), sampled)
         addends = min(self.sampler.limit(sampled), len(pool))
         self.protection = given.as_protection(self._protection_given, addends)
+        self._factor = factor_of(self.server_lr_schedule, rounds)
+        self._exam.check(self.model)
         kernels = self._kernel_plan()
         watched = Watched(self._trackers(progress))
         session = Session(
@@ -202,25 +217,33 @@ class Aggregator:
         session.remember(first - 1)
         frozen = frozen_weights(self.model)
         self.history = history
+        self._exam.recall(history.rounds)
         watched.begin(rounds, first)
         try:
             for round in range(first, rounds + 1):
+                if self._exam.over:
+                    break
                 cohort = self.sampler.sample(self.seed, round, population, sampled)
                 wanted = size if sampled > size else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
                 vector = self.model.vector
                 task = RoundTask(round, tuple(cohort), self._request(vector, state), fates)
                 record, state = self._round(session, transcript, task, state, frozen)
+                self._exam.take(record, self.model, last=round == rounds)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
+                if self._exam.note(record):
+                    self._keep_best(vector)
                 self._keep(transcript, vector, state, history)
                 watched.round(record)
         finally:
             watched.end()
+        self._say_of_best(history)
         history.model_sha256 = model_sha256(self.model.state_dict())
         history.bytes_up = sum(record.bytes_up for record in history.rounds)
         history.bytes_down = sum(record.bytes_down for record in history.rounds)
-        history.seconds = time.perf_counter() - began
+        before = sum(sum(record.seconds.values()) for record in history.rounds[: first - 1])
+        history.seconds = before + time.perf_counter() - began
         return history
 
     def _request(self, weights: np.ndarray, state: State) -> TrainRequest:
@@ -245,6 +268,7 @@ class Aggregator:
         else:
             mean, context = collected.aggregate.mean, collected.context
             weights, state = self.strategy.server_step(task.request.weights, mean, state, context)
+            weights = applied(task.request.weights, weights, self._factor(task.round))
             vector = task.request.weights  # the model's memory
             vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
             session.settle(collected, self.folder.resumable if self.folder else ())
@@ -253,7 +277,6 @@ class Aggregator:
         record.clients_failed = len(task.cohort) - record.clients_ok
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
         record.bytes_openers = transcript.bytes_openers - openers
-        self._evaluate(record)
         return record, state
 
     def _describe(self, record: RoundRecord, collected: Collected) -> None:
@@ -268,14 +291,17 @@ class Aggregator:
         record.capped = aggregate.capped
         record.error_bound = aggregate.error_bound if math.isfinite(aggregate.error_bound) else None
 
-    def _evaluate(self, record: RoundRecord) -> None:
-        if self.evaluate is None:
-            return
-        began = time.perf_counter()
-        self.model.eval()
-        record.metrics = checked_metrics(self.evaluate(self.model))
-        record.evaluation_loss = record.metrics.pop("loss", None)
-        record.seconds["evaluate"] = time.perf_counter() - began
+    def _keep_best(self, weights: np.ndarray) -> None:
+        self.best_weights = weights.copy()
+        if self.folder is not None:
+            self.folder.write_best(self.model.state_dict())
+
+    def _say_of_best(self, history: History) -> None:
+        """Enter which round was the best, and whether the run stopped for want of a better one."""
+        exam = self._exam
+        history.best = exam.best
+        if exam.over:
+            history.stopped = f"no better {exam.metric} in {exam.waited} evaluations"
 
     def _resume(self) -> tuple[State, History]:
         """Strategy state and history to go on from: empty, or the newest checkpoint's, its weights loaded."""

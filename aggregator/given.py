@@ -117,11 +117,6 @@ def as_pool(given: Any) -> Pool:
     return cast(Pool, find(AS_POOL)(given))
 
 
-def check_evaluate(given: Any) -> None:
-    if given is not None and not callable(given):
-        raise _refused("evaluate", given, "a function from the model to its metrics by name")
-
-
 def _refused(name: str, given: Any, expected: str) -> BadInput:
     instance = f": make one of it, {given.__name__}(...)" if isinstance(given, type) else ""
     return BadInput(f"{name} is {given!r:.80}{instance}; give {expected}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
@@ -19,6 +19,7 @@ class RoundRecord:
 
     clients_ok   whose updates are in the sum; clients_failed: the others that were sampled
     attempts     how often the round was tried: again where a worker died under it
+    evaluated    False where the model was not measured after this round, so that there is no loss to show
     evaluation_loss  of the new global model, where the evaluation says one
     train_loss   the mean of the cohort's training losses, in nats
     metrics      the evaluation of the new global model (accuracy, f1...), but for its loss
@@ -36,6 +37,7 @@ class RoundRecord:
     clients_ok: int = 0
     clients_failed: int = 0
     attempts: int = 1
+    evaluated: bool = True
     evaluation_loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     train_loss: float | None = None
@@ -55,6 +57,8 @@ class RoundRecord:
     @property
     def loss(self) -> float | None:
         """The one to show, "loss" in metrics.jsonl: of the evaluation where there is one, else of training."""
+        if not self.evaluated:
+            return None
         return self.train_loss if self.evaluation_loss is None else self.evaluation_loss
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +74,8 @@ class RoundRecord:
         """The round in a few words, for a log."""
         if self.void:
             return f"void: {self.void}"
-        return ", ".join(f"{name} {value:.4f}" for name, value in {"loss": self.loss or 0.0, **self.metrics}.items())
+        values = ({} if self.loss is None else {"loss": self.loss}) | self.metrics
+        return ", ".join(f"{name} {value:.4f}" for name, value in values.items()) or "not evaluated"
 
     @classmethod
     def from_dict(cls, row: Any) -> RoundRecord:
@@ -79,7 +84,7 @@ class RoundRecord:
             raise ValueError("no row of a round")
         kinds = _kinds()
         for name in kinds.keys() & row.keys():
-            if isinstance(row[name], bool) or not isinstance(row[name], kinds[name]):
+            if isinstance(row[name], bool) != (kinds[name] is bool) or not isinstance(row[name], kinds[name]):
                 raise ValueError(f"{name} is {row[name]!r:.80}")
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
         others = row.keys() - known.keys() - {"loss"}
@@ -114,15 +119,30 @@ def checked_metrics(found: Any) -> dict[str, float]:
     return metrics
 
 
+@dataclass(frozen=True)
+class Best:
+    """The round after which the metric that was watched was best, and what it was then."""
+
+    round: int
+    metric: str
+    value: float
+
+
 @dataclass
 class History:
-    """All rounds of a run, in order. model_sha256: of the bytes of model.safetensors. seconds: of this session."""
+    """All rounds of a run, in order.
+
+    model_sha256: of the bytes of model.safetensors. seconds: of this session, and of the rounds of earlier ones. best:
+    None where no metric was watched. stopped: why the run ended before its last round, or "".
+    """
 
     rounds: list[RoundRecord] = field(default_factory=list)
     model_sha256: str = ""
     bytes_up: int = 0
     bytes_down: int = 0
     seconds: float = 0.0
+    best: Best | None = None
+    stopped: str = ""
 
     @property
     def counted(self) -> int:
@@ -138,10 +158,10 @@ class History:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Loss and metrics after the last round."""
-        if not self.rounds:
+        """Loss and metrics after the last round that was evaluated."""
+        last = next((record for record in reversed(self.rounds) if record.evaluated), None)
+        if last is None:
             return {}
-        last = self.rounds[-1]
         return ({} if last.loss is None else {"loss": last.loss}) | last.metrics
 
     def rows(self) -> list[dict[str, Any]]:
@@ -180,6 +200,8 @@ class History:
             "bytes_up": self.bytes_up,
             "bytes_down": self.bytes_down,
             "seconds": self.seconds,
+            **({} if self.best is None else {"best": asdict(self.best)}),
+            **({"stopped": self.stopped} if self.stopped else {}),
         }
 
 

@@ -1,9 +1,10 @@
 """A run's folder on disk. Everything in it is whole at any moment: files are written beside and renamed.
 
-run.json (configuration, versions, seed, data, outcome), metrics.jsonl (a line a round), model.safetensors,
-transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/ (`aggregator/checkpoints.py`), and clients.log,
-which the clients' side writes and this side does not read. Where a strategy has clients keep state, they do so in
-checkpoint/clients/, before the checkpoint of the round that it came of is written.
+run.json (configuration, versions, seed, data, outcome), metrics.jsonl (a line a round), model.safetensors, with --watch
+best.safetensors, transcript.jsonl (with --record also payloads.bin), run.log, checkpoint/
+(`aggregator/checkpoints.py`), and clients.log, which the clients' side writes and this side does not read. Where a
+strategy has clients keep state, they do so in checkpoint/clients/, before the checkpoint of the round that it came of
+is written.
 
 Forcing a checkpoint to the disk takes time. So that is done as often as a twentieth of the run's time allows, and at
 the end.
@@ -260,6 +261,14 @@ class RunFolder:
 
     def write_model(self, state: dict[str, np.ndarray]) -> None:
         write_atomic(self.path / "model.safetensors", model_bytes(state))
+
+    @property
+    def best_model(self) -> Path:
+        """Where the model stands that was best by the metric that is watched."""
+        return self.path / "best.safetensors"
+
+    def write_best(self, state: dict[str, np.ndarray]) -> None:
+        write_atomic(self.best_model, model_bytes(state), sync=False)
 
     def keep(
         self,

@@ -69,7 +69,7 @@ class ProgressTracker:
 class CsvTracker:
     """Writes a line a round to `path`, each column one number or text.
 
-    A column that a later round is the first to have is left out; a resumed run goes on with the file.
+    Where a round has other columns than those before, the file is written again. A resumed run goes on with it.
     """
 
     def __init__(self, path: str | Path):
@@ -82,11 +82,11 @@ class CsvTracker:
     def round(self, record: RoundRecord) -> None:
         row = flat_row(record)
         columns = self._columns()
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns or list(row), extrasaction="ignore")
-            if not columns:
-                writer.writeheader()
-            writer.writerow(row)
+        if row.keys() - set(columns):
+            rows = self._rows()
+            columns = list(dict.fromkeys([*columns, *row]))
+            self._write("w", columns, rows)
+        self._write("a", columns, [row])
 
     def end(self) -> None: ...
 
@@ -96,6 +96,19 @@ class CsvTracker:
             return []
         with open(self.path, newline="", encoding="utf-8") as file:
             return next(csv.reader(file), [])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        with open(self.path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _write(self, mode: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
+        with open(self.path, mode, newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            if mode == "w":
+                writer.writeheader()
+            writer.writerows(rows)
 
 
 class TensorBoardTracker:

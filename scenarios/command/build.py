@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aggregator import Aggregator, Faults, RunFolder
-from aggregator.aggregator import Evaluate
+from aggregator.exam import Evaluate
 from aggregator.sampling import SAMPLERS
+from aggregator.schedules import SCHEDULES
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from fedlearn.crypto import FixedPoint
@@ -56,7 +57,7 @@ CODEC_KEYS = {
 }
 OWN: dict[str, Registry] = {  # options that may name a class of the user's own
     "sampler": SAMPLERS, "partition": PARTITIONS, "malicious": BEHAVIOURS, "model": MODELS, "strategy": STRATEGIES,
-    "protection": PROTECTIONS,
+    "protection": PROTECTIONS, "server_lr_schedule": SCHEDULES,
 }  # fmt: skip
 
 
@@ -262,7 +263,11 @@ def aggregator(
         sampler=sampler(options, clients),
         seed=options.seed,
         vocabulary=vocabulary,
+        server_lr_schedule=options.server_lr_schedule,
         evaluate=evaluate,
+        evaluate_every=options.evaluate_every or 1,
+        watch=options.watch,
+        stop_after=options.stop_after,
         folder=folder,
         trackers=options.trackers,
         faults=faults(options),

@@ -25,6 +25,7 @@ PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, er
 UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 # Names of options as Python has them, in a message: not as part of a longer name or of a path.
+BEGINNING = re.compile(rf"^({'|'.join(ABOUT)})(?= is )")
 PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
 
 
@@ -70,6 +71,7 @@ def failure_of(error: BaseException) -> Failure | None:
 
 def as_typed(message: str) -> str:
     """The message with options named as they are typed: --min-cohort, not min_cohort."""
+    message = BEGINNING.sub(lambda found: flag(found[1]), message)
     return PYTHON_NAMES.sub(lambda found: flag(found[1]), message)
 
 

@@ -14,6 +14,7 @@ def registries() -> dict[str, Registry]:
     from aggregator.costs import NETWORKS
     from aggregator.robust import RULES
     from aggregator.sampling import SAMPLERS
+    from aggregator.schedules import SCHEDULES
     from clients import POOLS
     from clients.behaviours import BEHAVIOURS
     from fedlearn.attacks import ATTACKS
@@ -26,7 +27,7 @@ def registries() -> dict[str, Registry]:
     from scenarios import BENCHMARKS, SCENARIOS
 
     learning = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
-    rest = (SAMPLERS, RULES, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
+    rest = (SAMPLERS, SCHEDULES, RULES, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
     return {registry.kind: registry for registry in (*learning, *rest)}
 
 

@@ -139,6 +139,32 @@ class Options:
             "NAME[:KEY=VALUE,...]|FILE.py:CLASS[:KEY=VALUE,...]",
         ),
     ] = "fedavg"
+    server_lr_schedule: Annotated[
+        str | None,
+        About(
+            "What part of the server's step is taken, round by round; `fedlearn list schedule` names them, with "
+            "PyTorch's keys. Without it the whole step.",
+            LEARN,
+            "cosine|step:ROUNDS[,gamma=X]|NAME[:KEY=VALUE,...]",
+        ),
+    ] = None
+    evaluate_every: Annotated[
+        int | None,
+        About("Evaluate after so many rounds, and after the last; without it after each.", LEARN, "N", least=1),
+    ] = None
+    watch: Annotated[
+        str | None,
+        About(
+            "Keep the best model by this metric too, as best.safetensors. A loss is better when it is lower, others "
+            "when they are higher, unless you say so.",
+            LEARN,
+            "METRIC[:min|:max]",
+        ),
+    ] = None
+    stop_after: Annotated[
+        int | None,
+        About("Stop after so many evaluations without a better --watch, or loss.", LEARN, "N", least=1),
+    ] = None
     protection: Annotated[
         str | Any,
         About("What hides updates from the aggregator.", PROTECT, "none|paillier|threshold:T/N|masks[:K]"),

@@ -48,6 +48,14 @@ class Outcome:
         if simulated:
             lost = sum(record.clients_failed for record in history.rounds)
             claims = [*claims, Claim("simulated_seconds", sum(simulated), "s"), Claim("clients_lost", lost)]
+        best = history.best
+        if best is not None:
+            claims = [*claims, Claim("best_round", best.round), Claim(f"best_{best.metric}", best.value)]
+            stopped = f"; the run stopped, {history.stopped}" if history.stopped else ""
+            said = (
+                f"The best {best.metric}, {best.value:.4f}, was after round {best.round}: {folder.best_model}{stopped}."
+            )
+            story = f"{said}\n{story}"
         return cls(
             folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
             history.seconds, history.bytes_up, history.bytes_down, claims, story,

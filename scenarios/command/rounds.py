@@ -27,7 +27,8 @@ class ConsoleTracker:
         self._outlook: Outlook | None = None
         self._live: Progress | None = None
         self._task: TaskID | None = None
-        self._columns: list[str] = []  # of the table, known when the first round is
+        self._columns: list[str] = []  # of the table, chosen when the first round with other metrics is
+        self._known: set[str] = set()
         self._loss = ""
 
     def outlook(self, outlook: Outlook) -> None:
@@ -52,7 +53,8 @@ class ConsoleTracker:
     def round(self, record: RoundRecord) -> None:
         self._pace.round(record)
         values = cells(record)
-        if not self._columns:
+        if not self._columns or record.metrics.keys() - self._known:
+            self._known = set(record.metrics)
             room = self._console.width if self._console.is_terminal else sys.maxsize
             self._columns = chosen(values, room)
             self._say(line({name: name for name in values}, self._columns), style="bold")

@@ -1,0 +1,98 @@
+"""Evaluation of the global model: how often, which metric is watched, which round was the best, and when to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aggregator.history import Best, RoundRecord, checked_metrics
+from fedlearn.configured import whole_number
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+
+Evaluate = Callable[[Any], dict[str, float]]
+LOWER = ("loss", "error", "perplexity", "nats")  # metrics whose names end so are better when they are lower
+DIRECTIONS = {"min": True, "max": False}
+
+
+class Exam:
+    """Measures the model every `every` rounds and after the last, and keeps an eye on one metric.
+
+    watch: its name, or name:min or name:max where the name does not say what is better; None watches nothing.
+    stop_after: so many evaluations without a better one end the run; None never does.
+
+    best: None before the first evaluation, and where nothing is watched. waited: evaluations since.
+    """
+
+    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any):
+        if evaluate is not None and not callable(evaluate):
+            raise BadInput(f"evaluate is {evaluate!r:.80}; give a function from the model to its metrics by name")
+        self.evaluate = evaluate
+        self.every = whole_number("evaluate_every", every, 1)
+        self.stop_after = None if stop_after is None else whole_number("stop_after", stop_after, 1)
+        if every != 1 and evaluate is None:
+            raise BadInput(f"evaluate_every is {every}, and nothing is evaluated: give evaluate, or leave it out")
+        self.metric, self._lower = _metric(watch if watch is not None or stop_after is None else "loss")
+        self.best: Best | None = None
+        self.waited = 0
+
+    def check(self, model: Model) -> None:
+        """Raise `BadInput` where the metric that is watched is none of those that the evaluation gives."""
+        if not self.metric:
+            return
+        known = ["loss"] if self.evaluate is None else list(checked_metrics(self._measured(model)))
+        if self.metric not in known:
+            raise BadInput(f"the metric to watch, {self.metric!r}, is not measured: choose {', '.join(known)}")
+
+    def recall(self, records: Iterable[RoundRecord]) -> None:
+        """Know what the rounds of earlier sessions were like."""
+        self.best, self.waited = None, 0
+        for record in records:
+            self.note(record)
+
+    def take(self, record: RoundRecord, model: Model, last: bool) -> None:
+        """Enter into a round's record what the model is like, if it is its turn."""
+        if self.evaluate is None:
+            return
+        record.evaluated = last or record.round % self.every == 0
+        if record.evaluated:
+            began = time.perf_counter()
+            record.metrics = checked_metrics(self._measured(model))
+            record.evaluation_loss = record.metrics.pop("loss", None)
+            record.seconds["evaluate"] = time.perf_counter() - began
+
+    def note(self, record: RoundRecord) -> bool:
+        """Whether the round is the best so far by the metric that is watched."""
+        value = {"loss": record.loss, **record.metrics}.get(self.metric)
+        if not self.metric or not record.evaluated or value is None:
+            return False
+        self.waited += 1
+        if math.isnan(value) or (self.best is not None and not self._better(value, self.best.value)):
+            return False
+        self.best, self.waited = Best(record.round, self.metric, value), 0
+        return True
+
+    def _better(self, value: float, than: float) -> bool:
+        return value < than if self._lower else value > than
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been long enough without a better round."""
+        return self.stop_after is not None and self.waited >= self.stop_after
+
+    def _measured(self, model: Model) -> Any:
+        assert self.evaluate is not None
+        model.eval()
+        return self.evaluate(model)
+
+
+def _metric(watch: Any) -> tuple[str, bool]:
+    """The name of a metric, and whether lower is better; ("", True) for None."""
+    if watch is None:
+        return "", True
+    name, colon, direction = str(watch).partition(":")
+    if not isinstance(watch, str) or not name or (colon and direction not in DIRECTIONS):
+        raise BadInput(f"watch is {watch!r:.80}: give the name of a metric, as f1, or with what is better, as f1:max")
+    return name, DIRECTIONS[direction] if colon else name.endswith(LOWER)
