@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from typing import cast
 
@@ -13,6 +12,7 @@ from fedlearn.errors import BadInput
 from fedlearn.sampling import Sampler
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
+from fedlearn.untrusted import from_json
 
 FIELDS = ("client", "from", "to")
 
@@ -74,7 +74,7 @@ class Trace(Availability):
             if line.replace(" ", "") == ",".join(FIELDS):
                 continue
             try:
-                given = json.loads(line) if line.startswith("{") else dict(zip(FIELDS, line.split(","), strict=True))
+                given = from_json(line) if line.startswith("{") else dict(zip(FIELDS, line.split(","), strict=True))
                 rows.append(np.array([int(str(given[name])) for name in FIELDS], np.int64))  # int(1.5) would be 1
             except (ValueError, KeyError, TypeError, OverflowError):
                 form = "give client,from,to, or JSON with these three; whole numbers under 2^63"

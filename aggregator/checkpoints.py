@@ -25,6 +25,7 @@ from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.disk import aside, force, line_added, set_aside, strict_json, write_atomic
 from fedlearn.errors import BadInput
+from fedlearn.untrusted import content
 
 log = logging.getLogger(__name__)
 KEPT = 2  # checkpoints, and the last one that was forced to the disk
@@ -108,7 +109,7 @@ class Checkpoints:
         Checkpoints that cannot be used are set aside, with metrics.jsonl as it was. Raises `BadInput`, and changes
         nothing, where that would leave none.
         """
-        lines = self._metrics.read_bytes().splitlines(keepends=True) if self._metrics.exists() else []
+        lines = content(self._metrics).splitlines(keepends=True) if self._metrics.exists() else []
         faults: dict[Path, str] = {}
         for path in reversed(self._found):
             try:
@@ -176,6 +177,8 @@ def _read_checkpoint(path: Path, lines: Sequence[bytes]) -> Checkpoint:
 
 
 def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
+    if not checkpoint.is_file():
+        raise ValueError("it is no ordinary file")
     with safe_open(checkpoint, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if file.metadata()["crc32"] != _checksum(arrays):

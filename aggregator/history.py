@@ -11,6 +11,7 @@ from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 from aggregator import showing
 from fedlearn.errors import BadInput
+from fedlearn.untrusted import are_numbers
 
 
 @dataclass
@@ -91,8 +92,11 @@ class RoundRecord:
         metrics = {name: math.nan if value is None else value for name, value in row.items() if name in others}
         if "round" not in known or not all(isinstance(v, int | float) for v in metrics.values()):
             raise ValueError("no row of a round")
+        if not are_numbers(row.get("seconds", {})):
+            raise ValueError(f"seconds are {row['seconds']!r:.80}")
         lost = {int(client): str(reason) for client, reason in row.get("lost", {}).items()}
-        return cls(**known | {"metrics": metrics, "lost": lost})
+        seconds = {name: math.nan if value is None else value for name, value in row.get("seconds", {}).items()}
+        return cls(**known | {"metrics": metrics, "lost": lost, "seconds": seconds})
 
 
 @cache

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -23,6 +23,7 @@ import numpy as np
 
 from fedlearn.disk import aside, force, write_atomic
 from fedlearn.protocol import ClientId, Step
+from fedlearn.untrusted import content
 
 log = logging.getLogger(__name__)
 HEAD = struct.Struct("<II")  # of an entry: its length and its CRC-32
@@ -58,12 +59,26 @@ class Entry:
     def from_body(cls, body: bytes) -> Entry | None:
         """None for what `to_bytes` never made."""
         try:
-            values = msgpack.unpackb(body, strict_map_key=False)
-            if values["total"] is not None:
-                values["total"] = np.frombuffer(values["total"], "<i8")
-            return cls(**values)
-        except (ValueError, TypeError, LookupError, RecursionError, msgpack.UnpackException):
-            return None
+            match msgpack.unpackb(body, strict_map_key=False):
+                case {
+                    "round": int(),
+                    "attempt": int(),
+                    "model": bytes(),
+                    "total": bytes() | None as total,
+                    "addends": int(),
+                    "clients": list(clients),
+                    "lost": dict(lost),
+                    "seconds": dict(seconds),
+                    **others,
+                } as values if not others and _are(int, clients) and _are(int, lost) and _are(str, seconds):
+                    return cls(**values | {"total": None if total is None else np.frombuffer(total, "<i8")})
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+            pass
+        return None
+
+
+def _are(kind: type, values: Iterable[object]) -> bool:
+    return all(type(value) is kind for value in values)
 
 
 class Journal:
@@ -82,7 +97,7 @@ class Journal:
         """
         if self._path is None or not self._path.exists():
             return
-        data, at = self._path.read_bytes(), 0
+        data, at = content(self._path), 0
         while at + HEAD.size <= len(data):
             length, check = HEAD.unpack_from(data, at)
             body = data[at + HEAD.size : at + HEAD.size + length]

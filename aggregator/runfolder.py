@@ -39,6 +39,7 @@ from fedlearn.logs import FORMAT, is_public, mark_records
 from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
 from fedlearn.protocol.transcript import check_mode
+from fedlearn.untrusted import check_ordinary, content, from_json
 
 LARGEST = 2**24  # bytes of a run.json
 SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
@@ -94,6 +95,7 @@ class RunFolder:
     def _check(self) -> None:
         """Raise `BadInput` unless the folder is new, or holds a run that can be resumed so."""
         if self._resume:
+            check_ordinary(self.path)
             self.kernels = self._check_same_configuration()
         elif self.path.exists() and not self.path.is_dir():
             raise BadInput(f"run folder {self.path} is a file: give another one")
@@ -107,12 +109,12 @@ class RunFolder:
     def _check_same_configuration(self) -> Mapping[str, Any]:
         """Raise `BadInput` unless the run was started as it is resumed; returns its kernels."""
         try:
-            run = json.loads(self._read_run_json())
+            run = from_json(content(self._run_json, LARGEST))
             before = run["configuration"] | {"data_set": run["data_set"]}
             kernels: Mapping[str, Any] = dict(run.get("kernels", {}))
             self._machines = [machine for machine in run.get("numerics", []) if isinstance(machine, Mapping)]
             rounds = float(before.get("rounds", math.inf))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
@@ -124,13 +126,6 @@ class RunFolder:
                     "give the options of the first start"
                 )
         return kernels
-
-    def _read_run_json(self) -> bytes:
-        with open(self._run_json, "rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError("too large")
-        return content
 
     @property
     def begun(self) -> bool:
@@ -184,8 +179,8 @@ class RunFolder:
             self.clients_log.unlink(missing_ok=True)  # of another run
         changes = self._enter_machine()
         self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
-        for name, content in self._files.items():
-            write_atomic(self.path / name, content)
+        for name, data in self._files.items():
+            write_atomic(self.path / name, data)
         self._waited = time.perf_counter() - self._began  # for the disk, so far
         self._checkpoints.open()
         mark_records()

@@ -94,7 +94,7 @@ class CsvTracker:
         """Those that the file has."""
         if not self.path.exists():
             return []
-        with open(self.path, newline="", encoding="utf-8") as file:
+        with open(self.path, newline="", encoding="utf-8", errors="replace") as file:
             return next(csv.reader(file), [])
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ import numpy as np
 from fedlearn.errors import PoolFailure
 from fedlearn.protocol import ClientId, Message
 from fedlearn.strategies.base import State
+from fedlearn.untrusted import content
 
 # The table: by slot the round and the CRC-32 of its state. Four states can be needed (after this round, and after
 # those of the checkpoints that are kept), and one is being made; with a few slots to spare.
@@ -59,7 +60,7 @@ class ClientMemory:
         """The clients that gave away shares of secrets, each with the round, in this session or an earlier one."""
         found: set[tuple[ClientId, int]] = set()
         for path in self.folder.glob(f"{REVEALED}*"):
-            data = path.read_bytes()
+            data = content(path)
             found.update(PAIR.iter_unpack(data[: len(data) // PAIR.size * PAIR.size]))
         return found
 
@@ -82,7 +83,7 @@ class ClientMemory:
         round = Message.from_bytes(notice).step.round
         for client in clients:
             with self._opened(client) as file:
-                file.rounds[file.rounds.index(NEXT)] = round
+                file.rounds[file.slot_of(NEXT)] = round
                 needed = {file.newest(latest) for latest in (*rounds, round)}
                 file.rounds = [after if after in needed else FREE for after in file.rounds]
                 file.write_table()
@@ -129,6 +130,16 @@ class _File:
         self.rounds: list[int] = list(table[:SLOTS])
         self._checks: list[int] = list(table[SLOTS:])
 
+    def slot_of(self, round: int) -> int:
+        if round not in self.rounds:
+            raise self._damaged()
+        return self.rounds.index(round)
+
+    def _damaged(self) -> PoolFailure:
+        return PoolFailure(
+            f"{self._path} is damaged: delete the newest file of checkpoint/ to go on from the one before"
+        )
+
     def newest(self, latest: int) -> int:
         """The last round up to `latest` whose state is here, or FREE."""
         return max(after for after in (FREE, *self.rounds) if after <= latest)
@@ -141,13 +152,11 @@ class _File:
         slot = self.rounds.index(round)
         data = os.pread(self._descriptor, state.nbytes, TABLE.size + slot * state.nbytes)
         if len(data) != state.nbytes or crc32(data) != self._checks[slot]:
-            raise PoolFailure(
-                f"{self._path} is damaged: delete the newest file of checkpoint/ to go on from the one before"
-            )
+            raise self._damaged()
         state[:] = np.frombuffer(data, "<f4")
 
     def write_next(self, data: bytes) -> None:
-        slot = self.rounds.index(NEXT if NEXT in self.rounds else FREE)
+        slot = self.slot_of(NEXT if NEXT in self.rounds else FREE)
         self._write(data, TABLE.size + slot * len(data))
         self.rounds[slot], self._checks[slot] = NEXT, crc32(data)
         self.write_table()

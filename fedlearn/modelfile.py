@@ -27,10 +27,12 @@ from fedlearn.models.kinds import Characters, Features, Sequences, Words
 from fedlearn.nn.layers import room_for
 from fedlearn.nn.spec import build
 from fedlearn.registry import importing_nothing
+from fedlearn.untrusted import content, from_json
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 FORMAT = 1
 LARGEST = 2**26  # bytes of a description: it holds a word list at most
+MOST_WEIGHTS = 2**40  # bytes
 CHARACTERS = "characters"  # the kind of a vocabulary that is an alphabet
 
 
@@ -137,7 +139,7 @@ def weights_in(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
 
     try:
-        state: dict[str, np.ndarray] = load(path.read_bytes())
+        state: dict[str, np.ndarray] = load(content(path, MOST_WEIGHTS))
         odd = next((name for name in state if not name.isprintable()), None)
         if odd is not None:
             raise ValueError(f"a name is {odd!r:.30}")
@@ -152,18 +154,14 @@ def _described_in(path: Path) -> dict[str, Any]:
     kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int,
              "trained": dict}  # fmt: skip
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError(f"more than {LARGEST >> 20} MiB")
-        about: dict[str, Any] = json.loads(content)
+        about: dict[str, Any] = from_json(content(path, LARGEST))
         if isinstance(about, dict):
             about.setdefault("trained", {})  # files of before had none
         if not isinstance(about, dict) or not all(type(about.get(name)) is kind for name, kind in kinds.items()):
             raise ValueError("something is missing in it")
         if not all(isinstance(name, str) for name in (about["model"].get("class"), *about["classes"])):
             raise ValueError("a name in it is no text")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
         raise BadInput(
             f"cannot read {path} ({reason}), which belongs beside model.safetensors: give the folder of a finished run"

@@ -17,6 +17,7 @@ from typing import Any
 from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
 from fedlearn.crypto.sealed import seal, unseal
 from fedlearn.errors import CryptoKeyError
+from fedlearn.untrusted import without_waiting
 
 MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth of it
 MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
@@ -129,7 +130,7 @@ def _write(path: Path, content: bytes, mode: int, replace: bool) -> None:
 
 def _read(path: Path, limit: int, forbidden: int = 0) -> bytes:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise CryptoKeyError(f"{path} is no ordinary file: give the path of a key file")
@@ -143,11 +144,6 @@ def _read(path: Path, limit: int, forbidden: int = 0) -> bytes:
     if len(content) > limit:
         raise CryptoKeyError(f"{path} has more than {limit} bytes: no key file, give the path of one")
     return content
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file, without waiting for a writer where it is a named pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _public_entries(public: PublicKey) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import Self
 from fedlearn.disk import force, line_added
 from fedlearn.errors import LedgerError
 from fedlearn.privacy.accounting import SMALLEST_NOISE, Accountant, AnalyticGaussian, Release
+from fedlearn.untrusted import content, escaped, from_json
 
 _HEADER = '{"ledger": "fedlearn privacy", "version": 1}'
 
@@ -87,7 +88,7 @@ class Ledger:
         Raises `LedgerError`, naming the line, for a file that is missing, damaged or too short.
         """
         try:
-            text = path.read_bytes().decode()
+            text = content(path).decode()
         except OSError as error:
             raise LedgerError(f"the ledger {path} cannot be read ({error.strerror}): {_REMEDY}") from None
         except UnicodeDecodeError:
@@ -104,9 +105,10 @@ class Ledger:
             try:
                 if check != digest:
                     raise ValueError("it, or one before it, is not what was written")
-                rows.append(Row(**json.loads(body)))
+                rows.append(Row(**from_json(body)))
             except (ValueError, TypeError) as error:
-                raise LedgerError(f"{path}, line {number}: the row is damaged ({error}): {_REMEDY}") from None
+                said = escaped(error, 120)
+                raise LedgerError(f"{path}, line {number}: the row is damaged ({said}): {_REMEDY}") from None
         if len(rows) < at_least:
             raise LedgerError(f"{path} has {len(rows)} rows, it had {at_least}: {_REMEDY}")
         return cls(path, tuple(rows), digest)

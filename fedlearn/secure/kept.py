@@ -20,6 +20,7 @@ from fedlearn.crypto.keyfiles import is_encrypted, read_owned, read_public
 from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.crypto.threshold import ThresholdKey
 from fedlearn.errors import CryptoKeyError
+from fedlearn.untrusted import content
 
 PUBLIC, PRIVATE, SHARED = "public.json", "private.json", "threshold.key"
 PASSPHRASE = "FEDLEARN_PASSPHRASE"  # the variable of the environment
@@ -70,7 +71,7 @@ class KeptKeys:
         """The public part of a shared key; raises `CryptoKeyError` where there is none."""
         self._check_there(self.has_shared, "threshold", "paillier" if self.has_pair else "")
         try:
-            data = (self.folder / SHARED).read_bytes()
+            data = content(self.folder / SHARED)
         except OSError as error:
             raise CryptoKeyError(f"cannot read key file {self.folder / SHARED}: {error.strerror}") from None
         return ThresholdKey.from_bytes(data, insecure_test_key=insecure_test_key)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fedlearn.errors import CryptoKeyError, OpeningRefused
 from fedlearn.secure.audit import CohortAudit
+from fedlearn.untrusted import content, from_json
 
 
 class OpenedRounds:
@@ -41,16 +42,15 @@ class OpenedRounds:
         Raises `CryptoKeyError` for a damaged one. A last line without an end was written, and no answer followed it.
         """
         self._memory = memory
-        os.close(os.open(memory, os.O_CREAT | os.O_RDWR, 0o600))
-        data = memory.read_bytes()
+        data = _kept(memory)
         whole = data[: data.rfind(b"\n") + 1]
         try:
             for line in whole.splitlines():
-                known = json.loads(line)
+                known = from_json(line)
                 round, model = int(known["round"]), bytes.fromhex(known["model"])
                 self._note(round, model, frozenset(map(int, known["clients"])))
                 self._earlier[round] = model
-        except (ValueError, KeyError, TypeError, RecursionError, OpeningRefused) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, OpeningRefused) as error:
             raise CryptoKeyError(
                 f"{memory}, an opener's memory of what it opened, is damaged ({error}): without it a round could be "
                 "opened twice; start a new run"
@@ -102,3 +102,14 @@ class OpenedRounds:
         audit.enter(cohort)
         self._audits[lineage] = audit
         self._cohorts[round] = cohort
+
+
+def _kept(memory: Path) -> bytes:
+    """What an earlier session left, nothing for a new run, whose file is made."""
+    try:
+        os.close(os.open(memory, os.O_CREAT | os.O_RDWR | os.O_NONBLOCK, 0o600))
+        return content(memory)
+    except OSError as error:
+        raise CryptoKeyError(
+            f"{memory}, an opener's memory of what it opened, cannot be used: {error.strerror}"
+        ) from None

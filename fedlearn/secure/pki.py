@@ -15,6 +15,9 @@ from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.signing import PUBLIC_BYTES, SigningKey
 from fedlearn.errors import CryptoKeyError, ProtocolError
 from fedlearn.protocol import party_name
+from fedlearn.untrusted import content
+
+LARGEST = 4096  # bytes of a file that may be a key
 
 
 def public_name(client: int) -> str:
@@ -50,8 +53,7 @@ class Pki:
         """Raises `CryptoKeyError` for a client that has no key here."""
         path = self.folder / public_name(client)
         try:
-            with open(path, "rb") as file:
-                key = file.read(PUBLIC_BYTES + 1)
+            key = content(path, LARGEST)
         except OSError as error:
             raise CryptoKeyError(f"{path} cannot be read: {error.strerror}") from None
         if len(key) != PUBLIC_BYTES:

@@ -39,6 +39,7 @@ from fedlearn.secure.kept import SHARED, KeptKeys, passphrase_of, share_name
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import Key, read_settings
+from fedlearn.untrusted import content
 
 log = logging.getLogger(__name__)
 PARTIES = (4, 5)  # t of n, where nobody says others
@@ -224,7 +225,7 @@ class Trustee(CountingOpener):
         insecure_test_key: bool,
         kept: KeptKeys | None = None,
     ):
-        self._key = ThresholdKey.from_bytes(key.read_bytes(), insecure_test_key=insecure_test_key)
+        self._key = ThresholdKey.from_bytes(content(key), insecure_test_key=insecure_test_key)
         if kept is None:
             self._share = KeyShare.from_bytes(read_secret(share), self._key)
             share.unlink()  # it is needed nowhere else, and a file is easier to take than memory

@@ -9,6 +9,7 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 from fedlearn.spec import did_you_mean
+from fedlearn.untrusted import escaped
 from scenarios.command.options import ABOUT, Options, flag
 
 RUN_TOML = "run.toml"
@@ -27,16 +28,20 @@ def read_config(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadInput(f"cannot read {path} ({reason}): give a TOML file of options") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is no TOML: {error}; write each option as name = value, texts in quotes") from None
+    except (ValueError, RecursionError) as error:  # TOML's own, and that of a number of thousands of digits
+        raise BadInput(
+            f"{path} is no TOML: {escaped(error, 80)}; write each option as name = value, texts in quotes"
+        ) from None
     known = {SCENARIO: SCENARIO} | {_key(name): name for name in ABOUT if name not in PLACES}
     texts = {}
     for key, value in values.items():
         typed = key.replace("_", "-")
         if typed not in known:
-            raise BadInput(f"{path} has an unknown option {key}{did_you_mean(typed, known)}: take it out")
+            raise BadInput(f"{path} has an unknown option {escaped(key)}{did_you_mean(typed, known)}: take it out")
         if not isinstance(value, str | int | float):
-            raise BadInput(f"{path}: {key} is {value!r}, one text, number, true or false is needed")
+            raise BadInput(f"{path}: {key} is {value!r:.80}, one text, number, true or false is needed")
+        if isinstance(value, int) and value.bit_length() > 64:
+            raise BadInput(f"{path}: {key} is a number of {value.bit_length()} bits: no option takes one over 64")
         texts[known[typed]] = _text(value)
     return texts
 

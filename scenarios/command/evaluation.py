@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Script
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
+from fedlearn.untrusted import content, from_json
 from scenarios.command.ending import shown
 from scenarios.command.reading import as_trained
 
@@ -30,7 +30,7 @@ def notes(run: Path, data: Corpus | Samples | Script) -> Iterator[str]:
     """What was guessed or left out as the data were read, and whether the model was trained on a part of them."""
     yield from (f"{data.name}: {note}" for note in data.notes)
     try:
-        trained_on = json.loads((run.expanduser() / "run.json").read_text(encoding="utf-8"))["data_set"]["sha256"]
+        trained_on = from_json(content(run.expanduser() / "run.json"))["data_set"]["sha256"]
     except (OSError, ValueError, LookupError, TypeError):
         return
     if trained_on == data.sha256:

@@ -10,6 +10,7 @@ from typing import Any
 
 from aggregator import RoundRecord
 from fedlearn.errors import BadInput, DataError
+from fedlearn.untrusted import are_numbers, content, from_json
 
 RUN_JSON = "run.json"
 
@@ -26,11 +27,14 @@ class Run:
     def load(cls, path: Path) -> Run:
         """Raises `DataError` for a folder that holds no run, or one that cannot be read."""
         try:
-            run = json.loads((path / RUN_JSON).read_text(encoding="utf-8"))
-            if not all(isinstance(run[part], dict) for part in ("configuration", "outcome", "data_set")):
+            run = from_json(content(path / RUN_JSON))
+            run.setdefault("versions", {})
+            if not all(isinstance(run[part], dict) for part in ("configuration", "outcome", "data_set", "versions")):
+                raise TypeError
+            if not all(are_numbers(run["outcome"].get(part, {})) for part in ("metrics", "claims")):
                 raise TypeError
             return cls(path, run, _records(path / "metrics.jsonl"))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{path} holds no run that can be read: give the folder of one") from None
 
     @property
@@ -130,5 +134,5 @@ def _records(file: Path) -> list[RoundRecord]:
     """Of the rounds that are wholly written: of a run at work the last line may not be."""
     if not file.is_file():
         return []
-    whole = [line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    return [RoundRecord.from_dict(json.loads(line)) for line in whole]
+    whole = [line for line in content(file).decode().splitlines(keepends=True) if line.endswith("\n")]
+    return [RoundRecord.from_dict(from_json(line)) for line in whole]

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from markupsafe import Markup
 
@@ -140,7 +139,7 @@ def parties(found: Sequence[Configuration]) -> Section:
 
 
 def exactness(found: Sequence[Configuration]) -> Section:
-    models: dict[tuple[Any, str], list[str]] = {}
+    models: dict[tuple[str, str], list[str]] = {}
     rows = []
     for each in found:
         bounds = [r.error_bound for run in each.runs for r in run.records if r.error_bound is not None]
@@ -150,7 +149,7 @@ def exactness(found: Sequence[Configuration]) -> Section:
         for run in each.runs:
             digest = run.outcome.get("model_sha256")
             if digest:
-                models.setdefault((run.run.get("seed"), digest), []).append(each.label)
+                models.setdefault((str(run.run.get("seed")), str(digest)), []).append(each.label)
     alike = [(seed, labels) for (seed, _), labels in models.items() if len(labels) > 1]
     same = [f"Seed {seed}: {' and '.join(labels)} gave the same model, bit for bit." for seed, labels in alike]
     table = Table(
@@ -208,7 +207,7 @@ def repeating(found: Sequence[Configuration]) -> Section:
 
 
 def _versions(run: Run) -> str:
-    return "Versions: " + ", ".join(f"{name} {number}" for name, number in run.run.get("versions", {}).items()) + "."
+    return "Versions: " + ", ".join(f"{name} {number}" for name, number in run.run["versions"].items()) + "."
 
 
 def _data_set(run: Run) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fedlearn.errors import DataError
-from fedlearn.protocol.transcript import ROWS
+from fedlearn.protocol.transcript import LONGEST_ROW, ROWS
+from fedlearn.untrusted import from_json, without_waiting
 
 MODEL, READABLE, SUM, KEY, SEALED, CONTROL = (
     "the model", "readable", "a sum", "with the key", "not readable", "no data",
@@ -47,15 +48,17 @@ def flows(folder: Path, protection: str) -> list[Flow]:
     found: dict[tuple[str, str, str], Flow] = {}
     if not file.is_file():
         return []
-    with open(file, encoding="utf-8") as rows:
-        for line in rows:
-            if not line.endswith("\n"):
+    with open(file, "rb", opener=without_waiting) as rows:
+        for line in iter(partial(rows.readline, LONGEST_ROW), b""):
+            if not line.endswith(b"\n"):
                 break  # of a run at work
             try:
-                row = json.loads(line)
+                row = from_json(line)
                 sender, recipient = _party(row["from"]), _party(row["to"])
                 kind, phase, round, size = str(row["type"]), str(row["phase"]), int(row["round"]), int(row["bytes"])
-            except (ValueError, KeyError, TypeError):
+                if round < 0 or size < 0:
+                    raise ValueError
+            except (ValueError, KeyError, TypeError, OverflowError):
                 raise DataError(f"{file} has a row that cannot be read: it is damaged") from None
             name = kind if phase in ("", "update") or kind != "Update" else f"{kind} ({phase})"
             key = sender, recipient, name

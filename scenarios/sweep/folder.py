@@ -15,6 +15,7 @@ from typing import Any
 
 from fedlearn.disk import strict_json, write_atomic
 from fedlearn.errors import BadInput
+from fedlearn.untrusted import are_numbers, content, escaped, from_json
 from scenarios.command.options import NOT_CONFIGURATION
 from scenarios.sweep.grid import Run
 from scenarios.sweep.jobs import Ended, Job
@@ -52,12 +53,12 @@ class SweepFolder:
                 raise BadInput(f"{self.path} is not empty and holds no sweep: give another --out")
             return {}
         try:
-            result = json.loads(file.read_text(encoding="utf-8"))
+            result = from_json(content(file))
             scenario, listed = result["scenario"], dict(result["runs"])
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{file} cannot be read: give another --out") from None
         if scenario != self.scenario:
-            raise BadInput(f"{self.path} holds a sweep of {scenario}: give another --out")
+            raise BadInput(f"{self.path} holds a sweep of {escaped(scenario)}: give another --out")
         return listed
 
     @cached_property
@@ -89,10 +90,15 @@ class SweepFolder:
 
     def _outcome(self, run: Run) -> dict[str, Any]:
         try:
-            outcome = json.loads((self.path / run.folder / "run.json").read_text(encoding="utf-8"))["outcome"]
+            outcome = from_json(content(self.path / run.folder / "run.json"))["outcome"]
         except (OSError, ValueError, KeyError, TypeError):
             return {}
-        return outcome if isinstance(outcome, dict) else {}
+        figures = {name: outcome.get(name) for name in ("bytes_up", "seconds")} if isinstance(outcome, dict) else None
+        if figures is None or not all(
+            map(are_numbers, (figures, outcome.get("metrics", {}), outcome.get("claims", {})))
+        ):
+            return {}
+        return dict(outcome)
 
     def figures(self, run: Run) -> dict[str, float]:
         """What came out of a run that is done: its metrics, what a story claims, MB sent up, seconds."""

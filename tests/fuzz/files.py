@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -21,16 +20,12 @@ from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, PartyView, RunPlan
 from fedlearn.protocol.transcript import PAYLOADS, ROWS, Transcript
 from fedlearn.secure import Masks
 from tests.fuzz.loop import Reader
+from tests.fuzz.odd import ODD, odd_json, with_odd_values
 from tests.fuzz.readers import JSON, folder
 from tests.toys import toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 CONFIGURATION: dict[str, Any] = {"rounds": 2, "seed": 0}
-ODD: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2**31, 10**9, 2**63 - 1, 2**64 - 1, -(2**63), -0.5, 1e308, float("nan"), float("inf"),
-    "", "x", "none", "paillier", "os:system", "fedlearn.models.spam:SpamClassifier", b"", bytes(16), [], {}, [[[]]],
-    {"class": "fedlearn.nn:Linear", "args": [10**9, 10], "kwargs": {}}, {"a": 1}, [1, 2, 3],
-    {"class": "fedlearn.nn:LayerNorm", "args": [[10**5, 10**5]], "kwargs": {}},
-)  # fmt: skip
+ODD_IN_PLANS = (*ODD, b"", bytes(16))
 
 
 class Tap(InlinePool):
@@ -105,26 +100,13 @@ def thawed(value: Any) -> Any:
     return [thawed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, item in items:
-        yield (*at, name)
-        yield from places(item, (*at, name))
-
-
 def odd_plan(data: bytes) -> bytes:
     """A plan that can be read and says odd things in one to three places; which ones follows from the bytes."""
     rng = random.Random(crc32(data))
     plan = Message.from_bytes(tapped(rng.randrange(3)).plan).body
     values = {f.name: thawed(getattr(plan, f.name)) for f in fields(RunPlan)}
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        *outer, last = rng.choice([*places(values)])
-        inner = values
-        for name in outer:
-            inner = inner[name]
-        inner[last] = deepcopy(rng.choice(ODD))
     try:
-        return RunPlan(**values).to_bytes()
+        return RunPlan(**with_odd_values(values, rng, ODD_IN_PLANS)).to_bytes()
     except BadInput:
         return data
 
@@ -139,11 +121,13 @@ def followed(data: bytes) -> None:
     list(session.exchange(step, broadcast, inboxes))
 
 
+ODD_ROWS, ODD_RECORDS = (odd_json(partial(of_file, name)) for name in (ROWS, "metrics.jsonl"))
+ODD_RUN = odd_json(partial(of_file, "run.json"), lines=False)
 FILES = [
-    Reader("transcript, attacked", lambda: of_file(ROWS), view, None, JSON, 0.3),
-    Reader("transcript, resumed", lambda: of_file(ROWS), gone_on_with, None, JSON, 0.3),
-    Reader("run.json, resumed", lambda: of_file("run.json"), resumed, None, JSON, 0.3),
-    Reader("metrics.jsonl", lambda: of_file("metrics.jsonl"), record, None, JSON),
+    Reader("transcript, attacked", partial(of_file, ROWS), view, ODD_ROWS, JSON, 0.3),
+    Reader("transcript, resumed", partial(of_file, ROWS), gone_on_with, ODD_ROWS, JSON, 0.3),
+    Reader("run.json, resumed", partial(of_file, "run.json"), resumed, ODD_RUN, JSON, 0.3),
+    Reader("metrics.jsonl", partial(of_file, "metrics.jsonl"), record, ODD_RECORDS, JSON),
     Reader(
         "plan at a client",
         lambda: [Message.from_bytes(tapped(hidden).plan).body.to_bytes() for hidden in range(3)],

@@ -10,16 +10,15 @@ import random
 
 import pytest
 
-from tests.fuzz.files import FILES
+from tests.fuzz.all import ALL
 from tests.fuzz.loop import Reader, fuzz
 from tests.fuzz.mutate import LONGEST, damaged
-from tests.fuzz.readers import READERS
 
 COUNT = int(os.environ.get("FEDLEARN_FUZZ", "300"))
 SEED = int(os.environ.get("FEDLEARN_FUZZ_SEED", "0"))
 
 
-@pytest.mark.parametrize("reader", [*READERS, *FILES], ids=lambda reader: reader.name)
+@pytest.mark.parametrize("reader", ALL, ids=lambda reader: reader.name)
 def test_damaged_bytes_meet_typed_errors_only(reader):
     report = fuzz(reader, COUNT, SEED)
     wrong = [text for what, text in report.failures.items() if what not in ("slower than a second", "more than 500 MB")]
