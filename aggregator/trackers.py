@@ -100,12 +100,12 @@ class CsvTracker:
     def _rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
-        with open(self.path, newline="", encoding="utf-8") as file:
+        with open(self.path, newline="", encoding="utf-8", errors="replace") as file:
             return list(csv.DictReader(file))
 
     def _write(self, mode: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
         with open(self.path, mode, newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")  # of a line with more than the columns
             if mode == "w":
                 writer.writeheader()
             writer.writerows(rows)
