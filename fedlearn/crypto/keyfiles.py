@@ -70,6 +70,14 @@ def read_private(path: Path | str, passphrase: str | None = None, *, insecure_te
     return private
 
 
+def public_half(path: Path | str, *, insecure_test_key: bool = False) -> PublicKey:
+    """The public key that a private key's file names, encrypted or not; raises `CryptoKeyError` as reading it does."""
+    entries = _load(Path(path), read_owned(Path(path), MAX_KEY_FILE))
+    if "pub" not in entries:
+        raise CryptoKeyError(f"{path} holds no Paillier private key: 'pub' is missing, get the file anew")
+    return _public_from(entries["pub"], insecure_test_key)
+
+
 def write_secret(path: Path | str, content: bytes, passphrase: str | None = None) -> None:
     """Create a file of mode 0600, whole or not at all, encrypted if a passphrase is given.
 

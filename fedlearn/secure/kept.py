@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fedlearn.crypto import PublicKey
-from fedlearn.crypto.keyfiles import is_encrypted, read_owned, read_public
+from fedlearn.crypto import PrivateKey, PublicKey
+from fedlearn.crypto.keyfiles import is_encrypted, public_half, read_owned, read_private, read_public, read_secret
 from fedlearn.crypto.keys import KEY_BITS
-from fedlearn.crypto.threshold import ThresholdKey
+from fedlearn.crypto.threshold import KeyShare, ThresholdKey
 from fedlearn.errors import CryptoKeyError
 from fedlearn.untrusted import content
 
@@ -91,6 +91,35 @@ class KeptKeys:
             raise CryptoKeyError(f"{self.folder} is no folder: make keys with fedlearn keys generate --out DIR")
         has = f"keys for {other}: take --protection {other}" if other else "no keys: give the folder of some"
         raise CryptoKeyError(f"{self.folder} holds {has}, or make keys with fedlearn keys generate")
+
+
+def kept_pair(keys: KeptKeys, insecure_test_key: bool) -> tuple[PublicKey, PrivateKey]:
+    """Both halves from the files; raises `CryptoKeyError` where they cannot be read or are not of one pair."""
+    public, file = keys.pair(insecure_test_key), keys.folder / PRIVATE
+    check_public_half(file, public, insecure_test_key)
+    private = read_private(file, passphrase_of(file, keys.passphrase_file), insecure_test_key=insecure_test_key)
+    return public, private
+
+
+def check_public_half(file: Path, public: PublicKey, insecure_test_key: bool) -> None:
+    """Raise `CryptoKeyError` where a private key's file says that it is another's; no secret is read of it."""
+    found = public_half(file, insecure_test_key=insecure_test_key)
+    if found != public:
+        raise CryptoKeyError(
+            f"{file} is of key {found.fingerprint.hex()}, {PUBLIC} beside it of {public.fingerprint.hex()}: "
+            "bring the right file back"
+        )
+
+
+def kept_share(file: Path, passphrase_file: Path | None, key: ThresholdKey) -> KeyShare:
+    """The share in a file; raises `CryptoKeyError`, which names the file, for one that is damaged or another's."""
+    try:
+        share = KeyShare.from_bytes(read_secret(file, passphrase_of(file, passphrase_file)), key)
+    except CryptoKeyError as error:
+        raise CryptoKeyError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
+    if file.name != share_name(share.trustee):
+        raise CryptoKeyError(f"{file} is of trustee {share.trustee}: bring the right file back")
+    return share
 
 
 def passphrase_of(secret: Path, file: Path | None) -> str | None:

@@ -16,14 +16,13 @@ from typing import Self
 import numpy as np
 
 from fedlearn.configured import make_plain
-from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair, parallel
-from fedlearn.crypto.keyfiles import read_private
+from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import KEY_BITS, check_bits
-from fedlearn.errors import CryptoKeyError, ProtocolError, RoundVoid
+from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
-from fedlearn.secure.kept import PRIVATE, PUBLIC, KeptKeys, passphrase_of
+from fedlearn.secure.kept import KeptKeys, kept_pair
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import read_settings
@@ -128,7 +127,7 @@ class KeyHolder(CountingOpener):
         if keys is None:
             self._public, self._private = generate_keypair(key_bits, insecure_test_key=insecure_test_key)
         else:
-            self._public, self._private = _kept_pair(keys, insecure_test_key)
+            self._public, self._private = kept_pair(keys, insecure_test_key)
         super().__init__(self._public, min_cohort, max_overlap)
 
     def public_key(self) -> bytes:
@@ -137,15 +136,3 @@ class KeyHolder(CountingOpener):
     def open(self, step: Step, request: bytes) -> bytes:
         total = self.authorise(step, request)
         return parallel.decrypt(self._private, total, os.cpu_count() or 1).astype("<i8").tobytes()
-
-
-def _kept_pair(keys: KeptKeys, insecure_test_key: bool) -> tuple[PublicKey, PrivateKey]:
-    """Both halves from the files; raises `CryptoKeyError` where they cannot be read or are not of one pair."""
-    public, file = keys.pair(insecure_test_key), keys.folder / PRIVATE
-    private = read_private(file, passphrase_of(file, keys.passphrase_file), insecure_test_key=insecure_test_key)
-    if private.public != public:
-        raise CryptoKeyError(
-            f"{file} is of key {private.public.fingerprint.hex()}, {PUBLIC} beside it of {public.fingerprint.hex()}: "
-            "bring the right file back"
-        )
-    return public, private

@@ -35,7 +35,7 @@ from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRe
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
-from fedlearn.secure.kept import SHARED, KeptKeys, passphrase_of, share_name
+from fedlearn.secure.kept import SHARED, KeptKeys, kept_share, share_name
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import Key, read_settings
@@ -230,7 +230,7 @@ class Trustee(CountingOpener):
             self._share = KeyShare.from_bytes(read_secret(share), self._key)
             share.unlink()  # it is needed nowhere else, and a file is easier to take than memory
         else:
-            self._share = _kept_share(share, kept.passphrase_file, self._key)
+            self._share = kept_share(share, kept.passphrase_file, self._key)
         self._signing = SigningKey()
         self._promised: EncryptedVector | None = None  # the sum of this attempt, once it was authorised
         super().__init__(self._key.public, min_cohort, max_overlap)
@@ -257,17 +257,6 @@ class Trustee(CountingOpener):
         right = sum(_echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
         if right < self._key.threshold:
             raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
-
-
-def _kept_share(file: Path, passphrase_file: Path | None, key: ThresholdKey) -> KeyShare:
-    """The share in a file; raises `CryptoKeyError`, which names the file, for one that is damaged or another's."""
-    try:
-        share = KeyShare.from_bytes(read_secret(file, passphrase_of(file, passphrase_file)), key)
-    except CryptoKeyError as error:
-        raise CryptoKeyError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
-    if file.name != share_name(share.trustee):
-        raise CryptoKeyError(f"{file} is of trustee {share.trustee}: bring the right file back")
-    return share
 
 
 def _echo(plan: RunPlan, step: Step, total: EncryptedVector) -> tuple[bytes, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,50 +86,90 @@ def pki(
 @app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="A folder that `fedlearn keys generate` made.")],
+    passphrase_file: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="Check encrypted secrets too, with this passphrase.")
+    ] = None,
 ) -> None:
-    """What keys a folder holds, whether all files are there, and whether they are encrypted; no secret is read."""
+    """What keys a folder holds, whether all files are there and belong to them; no secret is shown."""
     from fedlearn.secure.kept import KeptKeys
 
-    keys = KeptKeys(folder.expanduser())
-    for line in [*_of_pair(keys), *_of_shares(keys)]:
+    kept = KeptKeys(folder, passphrase_file)
+    for line in [*_of_pair(kept), *_of_shares(kept)]:
         typer.echo(line)
 
 
-def _of_pair(keys: KeptKeys) -> Iterator[str]:
-    from fedlearn.secure.kept import PRIVATE
+def _of_pair(kept: KeptKeys) -> Iterator[str]:
+    from fedlearn.secure.kept import PRIVATE, check_public_half, kept_pair
 
-    if not keys.has_pair and keys.has_shared:
+    if not kept.has_pair and kept.has_shared:
         return
-    public = keys.pair(insecure_test_key=True)
+    public = kept.pair(insecure_test_key=True)
+
+    def check(file: Path, locked: bool) -> None:
+        check_public_half(file, public, insecure_test_key=True)
+        if not locked:
+            kept_pair(kept, insecure_test_key=True)
+
     yield f"paillier: {public.bits}-bit key {public.fingerprint.hex()}{_doubt(public.bits)}"
-    yield f"  {PRIVATE}: {_state(keys.folder / PRIVATE)}"
+    state, fits = _state(kept, kept.folder / PRIVATE, check)
+    yield f"  {PRIVATE}: {state}"
+    if not fits:
+        yield "  no sum can be opened"
 
 
-def _of_shares(keys: KeptKeys) -> Iterator[str]:
-    from fedlearn.secure.kept import share_name
+def _of_shares(kept: KeptKeys) -> Iterator[str]:
+    from fedlearn.secure.kept import kept_share, share_name
 
-    if not keys.has_shared:
+    if not kept.has_shared:
         return
-    key = keys.shared(insecure_test_key=True)
-    there = keys.shares(key.trustees)
+    key = kept.shared(insecure_test_key=True)
+    there, fitting = kept.shares(key.trustees), 0
     yield (
         f"threshold:{key.threshold}/{key.trustees}: {key.public.bits}-bit key {key.public.fingerprint.hex()}"
         f"{_doubt(key.public.bits)}"
     )
+
+    def check(file: Path, locked: bool) -> None:
+        if not locked:
+            kept_share(file, kept.passphrase_file, key)
+            return
+        twin = next(other for other in there.values() if other == file or _same(file, other))
+        if twin != file:
+            raise CryptoKeyError(f"the same bytes as {twin.name}, one of the two is wrong: bring the right file back")
+
     for trustee in range(1, key.trustees + 1):
-        yield f"  {share_name(trustee)}: {_state(there[trustee]) if trustee in there else 'lost'}"
-    if len(there) < key.threshold:
-        left = "1 share is" if len(there) == 1 else f"{len(there)} shares are"
+        state, fits = _state(kept, there[trustee], check) if trustee in there else ("lost", False)
+        fitting += fits
+        yield f"  {share_name(trustee)}: {state}"
+    if fitting < key.threshold:
+        left = "1 share is" if fitting == 1 else f"{fitting} shares are"
         yield f"  {left} left and {key.threshold} are needed: no sum can be opened"
 
 
-def _state(secret: Path) -> str:
+def _state(kept: KeptKeys, secret: Path, check: Callable[[Path, bool], None]) -> tuple[str, bool]:
+    """What is to be said of a secret's file, and whether it may be used.
+
+    check: raises `CryptoKeyError` for a file that is another's; told whether it is locked, encrypted without a
+    passphrase at hand, so that only what stands beside the secret can be looked at.
+    """
     from fedlearn.crypto.keyfiles import is_encrypted
+    from fedlearn.secure.kept import given_passphrase
 
     try:
-        return "encrypted" if is_encrypted(secret) else "not encrypted"
+        encrypted = is_encrypted(secret)
+        locked = encrypted and given_passphrase(kept.passphrase_file) is None
+        check(secret, locked)
     except CryptoKeyError as error:
-        return str(error)
+        return str(error).replace(f"{secret}: ", "").replace(f"{secret} ", ""), False
+    checked = ", not checked: give --passphrase-file FILE" if locked else ", belongs to the key"
+    return ("encrypted" if encrypted else "not encrypted") + checked, True
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def _doubt(bits: int) -> str:

@@ -181,6 +181,42 @@ def test_a_folder_of_keys_is_shown_without_any_secret(capsys, made):
     assert fedlearn("keys", "show", "nowhere") == 2
 
 
+@pytest.mark.parametrize(
+    ("folder", "damage", "options", "says"),
+    [
+        ("pair", None, [], "private.json: not encrypted, belongs to the key"),
+        ("pair", swap("pair/private.json", "pair2/private.json"), [], "private.json: is of key"),
+        ("locked", swap("locked/private.json", "pair2/private.json"), [], "private.json: is of key"),
+        ("locked", swap("locked/public.json", "pair/public.json"), [], "private.json: is of key"),
+        ("locked", None, [], "private.json: encrypted, not checked"),
+        ("locked", None, ["--passphrase-file", "pass"], "private.json: encrypted, belongs to the key"),
+        ("pair", lambda: Path("pair/private.json").write_bytes(b"{}"), [], "no Paillier private key"),
+        ("shared", None, [], "trustee-1.share: not encrypted, belongs to the key"),
+        ("shared", swap("shared/trustee-1.share", "shared/trustee-2.share"), [], "trustee-1.share: is of trustee 2"),
+        ("shared", swap("shared/trustee-1.share", "shared2/trustee-1.share"), [], "trustee-1.share: a share of key"),
+        ("shared", lambda: Path("shared/trustee-1.share").write_bytes(b"ab"), [], "trustee-1.share: a key share of 2"),
+        ("shut", swap("shut/trustee-1.share", "shut/trustee-3.share"), [], "the same bytes as trustee-1.share"),
+        ("shut", None, ["--passphrase-file", "pass"], "trustee-3.share: encrypted, belongs to the key"),
+        ("shut", swap("pass", "pair/public.json"), ["--passphrase-file", "pass"], "wrong passphrase"),
+    ],
+)
+def test_what_is_no_file_of_the_key_is_told(folder, damage, options, says, capsys):
+    if damage:
+        damage()
+    assert fedlearn("keys", "show", folder, *options) == 0
+    shown = capsys.readouterr().out
+    assert says in shown
+    damaged = damage and (folder in ("pair", "locked") or says == "wrong passphrase")
+    assert ("no sum can be opened" in shown) == bool(damaged)
+
+
+def test_shares_that_are_others_do_not_count(capsys):
+    Path("shared/trustee-2.share").write_bytes(Path("shared/trustee-1.share").read_bytes())
+    Path("shared/trustee-3.share").unlink()
+    assert fedlearn("keys", "show", "shared") == 0
+    assert "1 share is left and 2 are needed: no sum can be opened" in capsys.readouterr().out
+
+
 def test_generating_refuses_what_would_not_protect_and_leaves_nothing_half_made(capsys, monkeypatch):
     generate = ["keys", "generate", "--bits", "256", "--insecure-test-key", "--out", "new"]
     for wrong in (["--threshold", "1/3"], ["--threshold", "2/5"], ["--threshold", "x"], ["--threshold", "4/3"]):
