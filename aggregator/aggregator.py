@@ -20,14 +20,16 @@ from aggregator.history import History, RoundRecord, Tracker
 from aggregator.runfolder import RunFolder, model_sha256
 from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
+from aggregator.spending import Spending, cohorts_of
 from aggregator.trackers import ProgressTracker
 from aggregator.watching import Follower, Watched, somebody_watches
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
-from fedlearn.configured import real_number, whole_number
+from fedlearn.configured import arguments_of, real_number, whole_number
 from fedlearn.errors import FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
+from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.sampling import Sampler, check_cohort
 from fedlearn.secure.base import Protection
@@ -68,6 +70,8 @@ class Aggregator:
                 minute at least); a pool of processes has a deadline of its own
     pki         clients' keys that were agreed outside of the aggregator, or their folder: key holder and trustees open
                 nothing of others. The clients' own check is their pool's (`clients.Policy`)
+    privacy     noise that makes the run differentially private, or the same as text, `epsilon=3,clip=0.3` (default:
+                none). All clients weigh 1 then, and their losses and counts are not known
 
     Anything else is refused as `BadInput`, with what was expected.
     """
@@ -94,6 +98,7 @@ class Aggregator:
         kernels: str = "numpy",
         deadline: float | None = None,
         pki: Pki | str | Path | None = None,
+        privacy: Privacy | str | None = None,
     ):
         self._exam = Exam(evaluate, evaluate_every, watch, stop_after)
         self.model = given.as_model(model)
@@ -113,6 +118,7 @@ class Aggregator:
         self.kernels = kernels
         self.deadline = None if deadline is None else real_number("deadline", deadline, above=0, usual="60")
         self.pki = given.as_pki(pki, self.protection)
+        self.privacy = given.as_privacy(privacy)
         self.folder = given.as_folder(folder, self._configuration())
 
     def __repr__(self) -> str:
@@ -128,6 +134,7 @@ class Aggregator:
             "cohort": self.cohort,
             "seed": self.seed,
             **({} if self.server_lr_schedule is None else {"server_lr_schedule": str(self.server_lr_schedule)}),
+            **({} if self.privacy is None else {"privacy": arguments_of(self.privacy)}),
         }
 
     def fit(self, clients: Pool | Any, rounds: int = 10, *, progress: bool | None = None) -> History:
@@ -151,18 +158,22 @@ class Aggregator:
         self.protection = given.as_protection(self._protection_given, addends)
         self._factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
+        spending = self._spending(len(pool), size, rounds)
         kernels = self._kernel_plan()
         watched = Watched(self._trackers(progress))
         session = Session(
             pool, self.model, self.strategy, self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
-            sampling=sampling.described(self.sampler, len(pool), sampled), watched=watched,
+            sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
+            watched=watched, spending=spending,
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
         with self._resumable(), opened as transcript, closing(session):
+            if spending is not None and self.folder is not None:
+                spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
-            history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds)
+            history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds, spending)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome({**_ending(history), **history.summary()})
@@ -177,6 +188,16 @@ class Aggregator:
         if progress is None:
             progress = somebody_watches() and not any(isinstance(tracker, Follower) for tracker in self.trackers)
         return [*self.trackers, *([ProgressTracker()] if progress else [])]
+
+    def _spending(self, population: int, size: int, rounds: int) -> Spending | None:
+        """What accounts for the run's privacy, in lanes that fit it; None without noise."""
+        if (asked := self.privacy) is None:
+            return None
+        cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds)
+        fixed, weights = isinstance(self._protection_given, Protection), self.model.vector.size
+        spending = Spending.of(asked, self.protection, fixed, self.strategy, weights, cohorts, self.seed)
+        self.protection = spending.protection
+        return spending
 
     def _kernel_plan(self) -> KernelPlan:
         """How recurrent layers compute: in a resumed run as in its first session."""
@@ -202,17 +223,13 @@ class Aggregator:
             ) from error
 
     def _rounds(
-        self,
-        session: Session,
-        transcript: Transcript,
-        watched: Watched,
-        population: int,
-        size: int,
-        sampled: int,
-        rounds: int,
-    ) -> History:
+        self, session: Session, transcript: Transcript, watched: Watched, population: int, size: int, sampled: int,
+        rounds: int, spending: Spending | None,
+    ) -> History:  # fmt: skip
         began = time.perf_counter()
         state, history = self._resume()
+        if spending is not None:
+            spending.recall(state)
         first = len(history.rounds) + 1
         session.remember(first - 1)
         frozen = frozen_weights(self.model)
@@ -223,18 +240,21 @@ class Aggregator:
             for round in range(first, rounds + 1):
                 if self._exam.over:
                     break
-                cohort = self.sampler.sample(self.seed, round, population, sampled)
+                draw = spending.cohort if spending else self.sampler.sample
+                cohort = draw(self.seed, round, population, sampled)
                 wanted = size if sampled > size else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
                 vector = self.model.vector
                 task = RoundTask(round, tuple(cohort), self._request(vector, state), fates)
                 record, state = self._round(session, transcript, task, state, frozen)
                 self._exam.take(record, self.model, last=round == rounds)
+                if spending is not None:
+                    spending.enter(record, history)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
                 if self._exam.note(record):
                     self._keep_best(vector)
-                self._keep(transcript, vector, state, history)
+                self._keep(transcript, vector, state | (spending.state() if spending else {}), history)
                 watched.round(record)
         finally:
             watched.end()

@@ -17,6 +17,7 @@ from aggregator.faults import NO_FAULTS, Fates
 from aggregator.journal import Journal
 from aggregator.losses import ClientsLog, loss_of
 from aggregator.openers import Openers
+from aggregator.spending import Spending
 from aggregator.watching import Watched
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
@@ -65,6 +66,12 @@ class Parties:
     journal: Journal
     clients_log: ClientsLog
     watched: Watched
+    spending: Spending | None = None
+
+    @property
+    def least(self) -> int:
+        """The fewest addends of a sum that is opened."""
+        return max(self.protection.min_cohort, self.spending.terms.min_cohort if self.spending else 1)
 
     def message(self, step: Step, recipient: int, body: Body) -> bytes:
         """The bytes of a message from the aggregator."""
@@ -141,17 +148,21 @@ class Attempt:
         seconds: dict[str, float] = {}
         for phase in protection.phases:
             began = time.perf_counter()
+            if self._readable(self._step(phase)):
+                self._about_to_open(self._step(phase), added)
             self._exchange(self._step(phase), alive)
             alive = [client for client in alive if client not in self.lost]
             if phase == protection.training_phase:
                 added = alive
             # A sum keeps its addends though clients vanish after training: whether it can be opened, `half` says.
-            if max(len(alive), half.addends) < protection.min_cohort:
+            if max(len(alive), half.addends) < parties.least:
                 raise self._too_few(len(alive))
             seconds[phase] = time.perf_counter() - began
         began = time.perf_counter()
         total = self._open(added)
         seconds["open"] = time.perf_counter() - began
+        if parties.spending is not None:
+            total = parties.spending.released(total, self._task.round)
         aggregate = parties.layout.decode(total, half.addends)
         lost = self._task.fates.crashed | self.lost
         if self._hidden:
@@ -164,7 +175,7 @@ class Attempt:
         return Collected(aggregate, context, added, seconds, lost)
 
     def _too_few(self, alive: int) -> Exception:
-        message = f"{alive} clients answered, {self._parties.protection.min_cohort} are needed"
+        message = f"{alive} clients answered, {self._parties.least} are needed"
         if not alive and all(loss.refused for loss in self.lost.values()):
             return self._ended(message + self.reasons(), BadInput)
         return RoundVoid(message) if alive else self._failed_alike() or RoundVoid(message)
@@ -205,8 +216,6 @@ class Attempt:
             inboxes[client] = parties.message(step, client, Inbox(payload)) if payload else b""
             if payload:
                 parties.transcript.saw(inboxes[client])
-        if self._readable(step):
-            parties.journal.asked(step, self._model)
         died = None
         answered: set[ClientId] = set()
         self._say(step.phase, 0, len(inboxes))
@@ -295,8 +304,7 @@ class Attempt:
         try:
             for phase in self._half.opening:
                 requests = self._half.requests(phase, replies)
-                if requests:
-                    self._parties.journal.asked(self._step(phase), self._model, added)
+                self._about_to_open(self._step(phase), added, asks=bool(requests))
                 replies = self._ask(self._step(phase), requests, refusals)
             return self._half.finish(replies)
         except RoundVoid as void:
@@ -308,6 +316,16 @@ class Attempt:
                     "start the run again, or go on from its last checkpoint with --resume"
                 ) from None
             raise RoundVoid("; ".join([str(void), *refusals])) from None
+
+    def _about_to_open(self, step: Step, clients: Sequence[ClientId], asks: bool = True) -> None:
+        """Before anybody can read the sum of these clients it is charged, and journalled where others are asked for it.
+
+        Under `none` the aggregator reads each update as it arrives: there the model is what is still to be released.
+        """
+        if self._parties.spending is not None:
+            self._parties.spending.charge(self._parties.plan.session, step, clients)
+        if asks:
+            self._parties.journal.asked(step, self._model, clients)
 
     def _ask(self, step: Step, payloads: dict[int, bytes], refusals: list[str]) -> dict[int, bytes]:
         """The openers' answers to a request each; whoever refuses is entered in `refusals`."""

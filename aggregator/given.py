@@ -13,6 +13,7 @@ from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool
 from fedlearn.registry import find
 from fedlearn.sampling import Sampler, Uniform
@@ -99,6 +100,15 @@ def as_faults(given: Any) -> Faults | None:
     if isinstance(given, str):
         return Faults.parse(given)
     raise _refused("faults", given, "Faults(dropout=0.1), or text, as 'dropout=0.1'")
+
+
+def as_privacy(given: Any) -> Privacy | None:
+    """given: what is asked for, the same as on the command line (`epsilon=3,clip=0.3`), or None for no noise."""
+    if given is None or isinstance(given, Privacy):
+        return given
+    if isinstance(given, str):
+        return Privacy.parse(given)
+    raise _refused("privacy", given, "Privacy(epsilon=3, clip=0.3), or text, as 'epsilon=3,clip=0.3'")
 
 
 def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:

@@ -24,7 +24,7 @@ class RoundRecord:
     evaluation_loss  of the new global model, where the evaluation says one
     train_loss   the mean of the cohort's training losses, in nats
     metrics      the evaluation of the new global model (accuracy, f1...), but for its loss
-    weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`; None for no bound
+    weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`; None for what is not known
     bytes_up, bytes_down: clients to aggregator and back, headers included; bytes_openers: aggregator and openers
     seconds      by phase: each of the protection's, "open", "evaluate"
     simulated_seconds: until the round closed, where faults are simulated
@@ -32,6 +32,8 @@ class RoundRecord:
                  and that were lost after it
     absent       openers that gave no answer -> why, by name
     void         why the round changed nothing; None for a good one
+    epsilon      what all rounds so far cost in privacy to who sees the models; None without noise
+    epsilon_aggregator: the same to who knows the cohorts, infinite (null in metrics.jsonl) where it sees exact sums
     """
 
     round: int
@@ -42,9 +44,9 @@ class RoundRecord:
     evaluation_loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     train_loss: float | None = None
-    weight: int = 0
-    clipped: int = 0
-    capped: int = 0
+    weight: int | None = 0
+    clipped: int | None = 0
+    capped: int | None = 0
     error_bound: float | None = None
     bytes_up: int = 0
     bytes_down: int = 0
@@ -54,6 +56,8 @@ class RoundRecord:
     lost: dict[int, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     void: str | None = None
+    epsilon: float | None = None
+    epsilon_aggregator: float | None = None
 
     @property
     def loss(self) -> float | None:
@@ -95,6 +99,8 @@ class RoundRecord:
         if not are_numbers(row.get("seconds", {})):
             raise ValueError(f"seconds are {row['seconds']!r:.80}")
         lost = {int(client): str(reason) for client, reason in row.get("lost", {}).items()}
+        if known.get("epsilon") is not None and known.get("epsilon_aggregator") is None:
+            known["epsilon_aggregator"] = math.inf
         seconds = {name: math.nan if value is None else value for name, value in row.get("seconds", {}).items()}
         return cls(**known | {"metrics": metrics, "lost": lost, "seconds": seconds})
 
@@ -137,7 +143,8 @@ class History:
     """All rounds of a run, in order.
 
     model_sha256: of the bytes of model.safetensors. seconds: of this session, and of the rounds of earlier ones. best:
-    None where no metric was watched. stopped: why the run ended before its last round, or "".
+    None where no metric was watched. stopped: why the run ended before its last round, or "". privacy: what the run
+    cost so far, and by which terms, as in run.json; empty without noise.
     """
 
     rounds: list[RoundRecord] = field(default_factory=list)
@@ -147,6 +154,7 @@ class History:
     seconds: float = 0.0
     best: Best | None = None
     stopped: str = ""
+    privacy: dict[str, Any] = field(default_factory=dict)
 
     @property
     def counted(self) -> int:
@@ -206,6 +214,7 @@ class History:
             "seconds": self.seconds,
             **({} if self.best is None else {"best": asdict(self.best)}),
             **({"stopped": self.stopped} if self.stopped else {}),
+            **({"privacy": self.privacy} if self.privacy else {}),
         }
 
 

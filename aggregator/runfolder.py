@@ -133,6 +133,11 @@ class RunFolder:
         return self._run_json.exists()
 
     @property
+    def resumed(self) -> bool:
+        """Whether it goes on with the run of an earlier session."""
+        return self._resume
+
+    @property
     def client_states(self) -> Path:
         """Where the pool may keep what clients remember between rounds: not for this side to read."""
         return self._checkpoints.client_states

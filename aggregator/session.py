@@ -15,6 +15,7 @@ from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
 from aggregator.runfolder import RunFolder
+from aggregator.spending import Spending
 from aggregator.watching import Outlook, Watched
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
@@ -49,6 +50,7 @@ class Session:
 
     cohort: clients whose updates a round is complete with. sampled: clients that are asked to train, as many or more.
     sampling: as the plan has it, so that other parties check who takes part. watched: who is told how far it is.
+    spending: of privacy, None without noise.
     Raises `BadInput` for what cannot work, before anything is started.
     """
 
@@ -70,6 +72,7 @@ class Session:
         pki: Pki | None = None,
         sampling: Mapping[str, Any] | None = None,
         watched: Watched | None = None,
+        spending: Spending | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
         _check_no_running_statistics(model)
@@ -92,7 +95,9 @@ class Session:
         self._watched = watched or Watched(())
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._remembering = self._keeping or bool(protection.reveals)
-        self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
+        self._spending = spending
+        terms = spending.terms if spending else None
+        self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight, terms)
         self._described = description(strategy), description(protection)
         self._cleanup = ExitStack()
 
@@ -128,7 +133,7 @@ class Session:
         clients_log = folder.clients_log if folder else None
         self._parties = Parties(
             plan, self._protection, self._layout, self._pool, openers, transcript, self._journal,
-            ClientsLog(clients_log), self._watched,
+            ClientsLog(clients_log), self._watched, self._spending,
         )  # fmt: skip
         first = self._parties.message(Step(0), EVERYBODY, plan)
         transcript.saw(first)
@@ -157,6 +162,7 @@ class Session:
             kernels={"stack": self._stack, "fold": fold, "recurrent": self._kernels.to_dict()},
             seed=self._seed,
             sampling=self._sampling,
+            privacy=self._spending.terms.to_dict() if self._spending else {},
         )
 
     def remember(self, round: int) -> None:
@@ -199,7 +205,7 @@ class Session:
             return self._opened_earlier(entry, task)
         if entry is not None:
             task = replace(task, cohort=tuple(entry.clients))  # a sum of the same clients tells nothing more
-        least, most = self._protection.min_cohort, self._sampled
+        least, most = self._parties.least, self._sampled
         if not least <= len(task.cohort) <= most:
             raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
         self._parties.openers.absent = {}
@@ -220,6 +226,8 @@ class Session:
     def _opened_earlier(self, entry: Entry, task: RoundTask) -> Collected:
         """What an earlier session opened, and had no time to apply; `RoundVoid` where there is nothing to apply."""
         lost = {client: Lost(client, reason) for client, reason in entry.lost.items()}
+        if self._spending is not None:
+            self._spending.counted(entry.clients)  # whether it is used or not
         if entry.total is None:
             raise RoundVoid(
                 "the run ended after its sum was asked for and before it was there: it is not opened a second time",

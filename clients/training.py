@@ -32,6 +32,7 @@ from fedlearn.errors import BadInput, PoolFailure, ProtocolError
 from fedlearn.logs import about
 from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
+from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import ClientId, Lost, RunPlan, TrainRequest
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
@@ -234,7 +235,8 @@ class LocalTraining:
     ) -> Iterator[Encoded | Lost]:
         """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
         numbers = list(group)
-        layout = self.layout if support is None else self.layout.narrowed(update.vectors["delta"].shape[-1])
+        narrow = support is not None and not self.layout.whole
+        layout = self.layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else self.layout
         block = max(1, min(ENCODED_AT_ONCE // len(layout), addable(layout.codec)))
 
         def encoded(start: int, stop: int) -> Encoded:
@@ -255,7 +257,11 @@ class LocalTraining:
         self, layout: Layout, numbers: Sequence[int], update: LocalUpdate, task: Task, support: Support | None = None
     ) -> Encoded:
         """Their lanes; what they will keep, should the round count with them, is written down first."""
+        if support is not None and layout.whole:
+            update = replace(update, vectors={"delta": support.scatter(update.vectors["delta"], self._size)})
+            support = None
         lanes = np.atleast_2d(layout.encode(update))
+        layout.blur(lanes, task.round, numbers)
         if self._keeps:
             task.kept.note(numbers, update.state, self._keeps)
         return Encoded(numbers, lanes, support)
@@ -289,7 +295,7 @@ def lost(client: int, name: str, round: int, error: Exception) -> Lost:
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:
     """Raise `ProtocolError` for a plan whose vectors hold something else than this strategy's updates."""
     codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
-    if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight):
+    if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight, Terms.read(plan.privacy)):
         raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {size} weights")
 
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import fields
 from operator import index
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from fedlearn.errors import BadInput
 
@@ -111,6 +111,10 @@ def _plain(name: str, value: Any, kind: Any) -> Any:
     if value is None and NoneType in choices:
         return None
     (kind,) = (choice for choice in choices if choice is not NoneType)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise BadInput(f"{name} is {value!r:.80}: choose {', '.join(map(str, get_args(kind)))}")
+        return value
     if kind is int:
         return whole_number(name, value)
     if kind is float:

@@ -31,12 +31,15 @@ class Sampler(Named, ABC):
 
     public: the plan names it with its arguments, so that openers and clients draw each cohort themselves and refuse
     others. Not where its arguments are nobody's business, as weights by clients' numbers of examples are not.
+    amplifies: each client is in by a coin of its own, of probability size / population. Where the coins are secret,
+    they make what noise protects smaller still (`fedlearn.privacy`).
 
     One that is built by name from more than its own parameters has a class method `from_spec(argument, examples)`:
     argument is what stands after its name, or None; examples says how many each client has, and asks only then.
     """
 
     public: bool = False
+    amplifies: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that construct a public sampler again: plain values."""
@@ -90,6 +93,7 @@ class Poisson(Sampler):
     """
 
     public = True
+    amplifies = True
 
     @staticmethod
     def limit(size: int) -> int:
@@ -104,9 +108,12 @@ class Poisson(Sampler):
         return np.flatnonzero(stream(seed, "cohort", round).random(population) < size / population).tolist()
 
 
-def described(sampler: Sampler, population: int, size: int) -> dict[str, Any]:
-    """Sampling as the plan states it: number of clients, cohort size, and the sampler if it is public."""
-    rule = description(sampler) if sampler.public else {}
+def described(sampler: Sampler, population: int, size: int, secret: bool = False) -> dict[str, Any]:
+    """Sampling as the plan states it: number of clients, cohort size, and the sampler if it is public.
+
+    secret: cohorts do not follow from the run's seed, so that nobody can check them.
+    """
+    rule = description(sampler) if sampler.public and not secret else {}
     return {"population": population, "size": size, "sampler": rule}
 
 

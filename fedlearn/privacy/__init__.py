@@ -15,11 +15,13 @@ from fedlearn.registry import Registry
 
 if TYPE_CHECKING:
     from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
+    from fedlearn.privacy.asked import Privacy
     from fedlearn.privacy.discrete import DiscreteGaussian
     from fedlearn.privacy.ledger import Ledger
     from fedlearn.privacy.mechanism import GaussianMechanism
     from fedlearn.privacy.pld import Pld
     from fedlearn.privacy.rdp import Rdp
+    from fedlearn.privacy.terms import Terms
 
 ACCOUNTANTS = Registry(
     "accountant",
@@ -30,8 +32,8 @@ ACCOUNTANTS = Registry(
 )
 
 __all__ = [
-    "ACCOUNTANTS", "Accountant", "AnalyticGaussian", "DiscreteGaussian", "GaussianMechanism", "Ledger", "Pld", "Rdp",
-    "Release",
+    "ACCOUNTANTS", "Accountant", "AnalyticGaussian", "DiscreteGaussian", "GaussianMechanism", "Ledger", "Pld",
+    "Privacy", "Rdp", "Release", "Terms",
 ]  # fmt: skip
 
 __getattr__ = lazy(
@@ -43,7 +45,9 @@ __getattr__ = lazy(
         "GaussianMechanism": "mechanism",
         "Ledger": "ledger",
         "Pld": "pld",
+        "Privacy": "asked",
         "Rdp": "rdp",
         "Release": "accounting",
+        "Terms": "terms",
     },
 )

@@ -19,11 +19,10 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
 from fedlearn.errors import PrivacyError
+from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE
 
 Adjacency = Literal["zero-out", "replace-one"]
 Sampling = Literal["poisson", "fixed"]
-SMALLEST_DELTA = 1e-9  # below it the rounding errors of a Fourier transform would count
-SMALLEST_NOISE = 0.001  # what is below costs an epsilon of half a million a release
 _CALIBRATED = 1e-5  # relative error of a noise that was searched for, always to the side of more noise
 
 

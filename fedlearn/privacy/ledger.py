@@ -22,7 +22,8 @@ from typing import Self
 
 from fedlearn.disk import force, line_added
 from fedlearn.errors import LedgerError
-from fedlearn.privacy.accounting import SMALLEST_NOISE, Accountant, AnalyticGaussian, Release
+from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
+from fedlearn.privacy.limits import SMALLEST_NOISE
 from fedlearn.untrusted import content, escaped, from_json
 
 _HEADER = '{"ledger": "fedlearn privacy", "version": 1}'
@@ -60,10 +61,15 @@ class Row:
 class Ledger:
     """The rows of one run, in memory and in a file of JSON lines."""
 
-    def __init__(self, path: Path, rows: tuple[Row, ...], digest: str):
-        """Use `create` or `load`."""
+    def __init__(self, path: Path | None, rows: tuple[Row, ...], digest: str):
+        """Use `create`, `load` or `unkept`."""
         self.path, self.rows, self._digest = path, rows, digest
-        self._size = path.stat().st_size
+        self._size = path.stat().st_size if path else 0
+
+    @classmethod
+    def unkept(cls) -> Self:
+        """An empty one in no file, for a run that is kept nowhere and cannot be resumed."""
+        return cls(None, (), _digest("", _HEADER))
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -109,24 +115,33 @@ class Ledger:
             except (ValueError, TypeError) as error:
                 said = escaped(error, 120)
                 raise LedgerError(f"{path}, line {number}: the row is damaged ({said}): {_REMEDY}") from None
-        if len(rows) < at_least:
-            raise LedgerError(f"{path} has {len(rows)} rows, it had {at_least}: {_REMEDY}")
-        return cls(path, tuple(rows), digest)
+        ledger = cls(path, tuple(rows), digest)
+        ledger.check_length(at_least)
+        return ledger
+
+    def check_length(self, at_least: int) -> None:
+        """Raise `LedgerError` where rows are missing at the end."""
+        if len(self.rows) < at_least:
+            raise LedgerError(f"{self.path} has {len(self.rows)} rows, it had {at_least}: {_REMEDY}")
 
     def charge(self, row: Row) -> None:
         """Add a row; when this returns it is on the disk, and the sum may be opened. Raises `LedgerError` otherwise."""
         body = json.dumps(asdict(row))
         digest = _digest(self._digest, body)
-        try:
-            size = self.path.stat().st_size
-            if size != self._size:
-                raise LedgerError(f"{self.path} has {size} bytes, {self._size} were written here: {_REMEDY}")
-            with line_added(self.path, f"{body} {digest}"):
-                force(self.path)
-            self._size = self.path.stat().st_size
-        except OSError as error:
-            raise LedgerError(f"{self.path} cannot be written ({error.strerror}): the sum stays closed") from None
+        if self.path is not None:
+            self._write(self.path, f"{body} {digest}")
         self.rows, self._digest = (*self.rows, row), digest
+
+    def _write(self, path: Path, line: str) -> None:
+        try:
+            size = path.stat().st_size
+            if size != self._size:
+                raise LedgerError(f"{path} has {size} bytes, {self._size} were written here: {_REMEDY}")
+            with line_added(path, line):
+                force(path)
+            self._size = path.stat().st_size
+        except OSError as error:
+            raise LedgerError(f"{path} cannot be written ({error.strerror}): the sum stays closed") from None
 
 
 _REMEDY = "what was spent is not known, so restore the file, or begin another run"

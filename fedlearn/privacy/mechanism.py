@@ -21,8 +21,8 @@ from functools import cached_property
 import numpy as np
 
 from fedlearn.errors import PrivacyError, ShapeError
-from fedlearn.privacy.accounting import SMALLEST_NOISE
 from fedlearn.privacy.discrete import LARGEST_SIGMA, DiscreteGaussian
+from fedlearn.privacy.limits import SMALLEST_NOISE
 
 MOST_STEPS = 1 << 31  # a sum of squares stays an int64
 SMALLEST_SIGMA = 20

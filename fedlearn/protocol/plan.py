@@ -33,6 +33,7 @@ class RunPlan:
     seed        of the simulation's reproducible randomness; nothing secret is drawn from it
     sampling    who takes part in a round: "population", "size" and, where it is public, the "sampler", from which
                 each party draws a round's cohort by itself; empty where no party checks it
+    privacy     the noise in sums, as `fedlearn.privacy.Terms.to_dict()`; empty where there is none
 
     A session's number has 16 bytes; sampled, rounds and seed are within `LIMITS`.
 
@@ -54,6 +55,7 @@ class RunPlan:
     kernels: Mapping[str, Any]
     seed: int
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    privacy: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for f in fields(self):

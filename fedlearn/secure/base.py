@@ -19,6 +19,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.defaults import KEY_BITS
 from fedlearn.defaults import MIN_COHORT as MIN_COHORT
+from fedlearn.privacy.terms import Where
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.pki import Pki
@@ -183,6 +184,7 @@ class Protection(Named, ABC):
                     again with other clients; "" where only openers can, who open a round once
     fold_in_worker  whoever runs clients may add their vectors: only where the aggregator can read each of them anyway
     hiding          what clients do to an update before it leaves them, in a word for people; "" for nothing
+    adds_noise      who can add noise to sums, the usual one first (`fedlearn.privacy.terms`)
 
     A subclass defines `client` and `server`. Where it is a dataclass its fields are its arguments, and its codec one of
     them; any other class defines `arguments` and `rebuild` too.
@@ -197,6 +199,7 @@ class Protection(Named, ABC):
     reveals: str = ""
     fold_in_worker: bool = False
     hiding: str = ""
+    adds_noise: tuple[Where, ...] = ("clients",)
 
     @property
     def has_roster(self) -> bool:

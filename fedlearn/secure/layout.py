@@ -8,16 +8,17 @@ bits + ceil(log2 addends) and no more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import index
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
+from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import RunPlan
 from fedlearn.strategies.base import LocalUpdate, Output
 
@@ -55,15 +56,17 @@ class Aggregate:
     capped    clients whose example count was capped at max_weight
     error_bound  largest possible |error| of a coordinate of any output's mean, by quantisation and by clipping;
                 infinite where values were clipped that lay too far beyond the bound to say
+
+    Under differential privacy the mean is of clipped updates, each of weight 1, with noise; the rest is not known.
     """
 
     mean: dict[str, np.ndarray]
     addends: int
-    weight: int
-    loss: float
-    clipped: int
-    capped: int
-    error_bound: float
+    weight: int | None = None
+    loss: float | None = None
+    clipped: int | None = None
+    capped: int | None = None
+    error_bound: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,16 @@ class Layout:
 
     segments: tuple[Segment, ...]
     max_weight: int
+    whole: ClassVar[bool] = False  # encodes vectors of the model's full length only
 
-    @classmethod
-    def of(cls, outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int) -> Self:
-        """outputs: the strategy's vectors; codec: that of their values, but for a bound of their own.
+    @staticmethod
+    def of(outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int, terms: Terms | None = None) -> Layout:
+        """outputs: the strategy's vectors; codec: that of their values, but for a bound of their own. terms: of noise.
 
-        Raises `CodecError` where max_weight does not fit the codec's integers.
+        Raises `CodecError` where max_weight does not fit the codec's integers, or `PrivateLayout` for these terms.
         """
+        if terms is not None:
+            return PrivateLayout(tuple(Segment(name, out.length, codec) for name, out in outputs.items()), 1, terms)
         check_max_weight(codec, max_weight)
         segments = [
             Segment(name, output.length, _codec_of("vector", output.bound or codec.bound, codec))
@@ -88,7 +94,7 @@ class Layout:
         for name in BOOKKEEPING:
             kind = "loss" if name == "loss" else "count"
             segments.append(Segment(name, 1, _codec_of(kind, bounds[kind], codec), kind))
-        return cls(tuple(segments), max_weight)
+        return Layout(tuple(segments), max_weight)
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -96,7 +102,8 @@ class Layout:
         """What the plan's layout and codec say; asked for in every round, so one object serves a plan and process."""
         arguments = plan.protection.get("arguments")
         codec = arguments.get("codec") if isinstance(arguments, Mapping) else None
-        return Layout.from_dict(plan.layout, FixedPoint.from_dict(codec))
+        layout, terms = Layout.from_dict(plan.layout, FixedPoint.from_dict(codec)), Terms.read(plan.privacy)
+        return layout if terms is None else PrivateLayout(layout.segments, layout.max_weight, terms)
 
     def __len__(self) -> int:
         return sum(segment.length for segment in self.segments)
@@ -142,6 +149,9 @@ class Layout:
         """
         return 1 << (self.codec.bits // 3)
 
+    def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
+        """Add to these clients' lanes (K, n) the noise that is theirs to add, in place: none."""
+
     def narrowed(self, length: int) -> Layout:
         """The same for an update whose first vector is cut down to so many values."""
         first, *others = self.segments
@@ -182,10 +192,7 @@ class Layout:
 
         Raises `RoundVoid` for a sum that `check` refuses: nothing of it is used.
         """
-        try:
-            self.check(total, addends)
-        except ProtocolError as error:
-            raise RoundVoid(f"the opened sum cannot be one of updates, so it is not used: {error}") from None
+        self._check_opened(total, addends)
         bounds = np.cumsum([segment.length for segment in self.segments])[:-1]
         sums = dict(zip((s.name for s in self.segments), np.split(total, bounds), strict=True))
         weight, excess = int(sums["weight"][0]), int(sums["excess"][0])
@@ -204,13 +211,19 @@ class Layout:
             ),
         )
 
+    def _check_opened(self, total: np.ndarray, addends: int) -> None:
+        try:
+            self.check(total, addends)
+        except ProtocolError as error:
+            raise RoundVoid(f"the opened sum cannot be one of updates, so it is not used: {error}") from None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without the codec: each segment says its kind and bound, the plan's codec the rest."""
         rows = [(s.name, s.length, s.kind, s.codec.bound) for s in self.segments]
         return {"segments": rows, "max_weight": self.max_weight}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], codec: FixedPoint) -> Self:
+    @staticmethod
+    def from_dict(data: Mapping[str, Any], codec: FixedPoint) -> Layout:
         """Read what `to_dict` gave. codec: that of all updates. Raises `ProtocolError` for what is none."""
         try:
             rows = [(str(name), index(n), str(kind), float(bound)) for name, n, kind, bound in data["segments"]]
@@ -220,7 +233,54 @@ class Layout:
         if not all(0 <= length <= MOST_LANES for _, length, *_ in rows):
             raise ProtocolError(f"no layout of a vector: segments have 0 to {MOST_LANES:,} lanes, not {data!r:.80}")
         segments = tuple(Segment(name, n, _codec_of(kind, bound, codec), kind) for name, n, kind, bound in rows)
-        return cls(segments, max_weight)
+        return Layout(segments, max_weight)
+
+
+@dataclass(frozen=True)
+class PrivateLayout(Layout):
+    """Under differential privacy: clipped outputs, each client's of weight 1, and no lane that would tell more.
+
+    Counts, losses and weights would be released without noise. Every lane of a vector takes noise, those of words that
+    nobody used too, and a norm must not depend on what is left out of a sum: so vectors are encoded whole.
+    Raises `CodecError` where a client's integers do not fit the codec's, and for more than one output.
+    """
+
+    terms: Terms
+    whole: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if len(self.segments) != 1 or self.max_weight != 1:
+            raise CodecError(
+                f"differential privacy clips one vector, all clients weigh 1: not {[s.name for s in self.segments]} "
+                f"and max_weight={self.max_weight}"
+            )
+        if self.terms.lane_bound > self.codec.limit:
+            raise CodecError(
+                f"a client's integers are up to {self.terms.lane_bound}, {self.codec.bits} bits hold "
+                f"{self.codec.limit}: raise bits in the codec"
+            )
+
+    def encode(self, update: LocalUpdate) -> np.ndarray:
+        """As in `Layout`, without noise; what is not finite counts as zeros."""
+        (segment,) = self.segments
+        values = update.vectors[segment.name]
+        _check_length(segment, values)
+        return self.terms.quantise(values).astype(self.codec.dtype)
+
+    def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
+        if self.terms.where == "clients":
+            for row, client in zip(lanes, clients, strict=True):
+                row += self.terms.draw(len(row), round, client).astype(row.dtype)
+
+    def _possible(self, segment: Segment, addends: int) -> tuple[int, int]:
+        most = addends * self.terms.lane_bound
+        return -most, most
+
+    def decode(self, total: np.ndarray, addends: int) -> Aggregate:
+        """The mean over the cohort's expected size, of a sum with all its noise."""
+        margin = self.terms.sum_margin
+        self._check_opened(np.clip(np.abs(total) - margin, 0, None), addends)
+        return Aggregate({self.segments[0].name: self.terms.decode(total)}, addends)
 
 
 def _codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:

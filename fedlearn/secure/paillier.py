@@ -19,6 +19,7 @@ from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import ProtocolError, RoundVoid
+from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
@@ -49,6 +50,7 @@ class Paillier(EncryptedSums):
     keys: KeptKeys | None = field(default=None, compare=False)
 
     name = "paillier"
+    adds_noise = ("opener", "clients")
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -134,5 +136,8 @@ class KeyHolder(CountingOpener):
         return self._public.to_bytes()
 
     def open(self, step: Step, request: bytes) -> bytes:
-        total = self.authorise(step, request)
-        return parallel.decrypt(self._private, total, os.cpu_count() or 1).astype("<i8").tobytes()
+        total = parallel.decrypt(self._private, self.authorise(step, request), os.cpu_count() or 1)
+        terms = Terms.read(self.plan.privacy)
+        if terms is not None:
+            total = terms.noised(total, step.round, "opener")
+        return total.astype("<i8").tobytes()

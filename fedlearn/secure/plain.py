@@ -28,6 +28,7 @@ class Plain(Protection):
 
     name = "none"
     fold_in_worker = True
+    adds_noise = ("aggregator", "clients")
     min_cohort = 1
 
     def __post_init__(self) -> None:

@@ -73,6 +73,13 @@ class Support:
         rows, values = np.concatenate(self.rows), np.concatenate(list(self._tables(short)))
         add_to_rows(table, rows, np.arange(len(rows) + 1), values)
 
+    def scatter(self, short: np.ndarray, length: int) -> np.ndarray:
+        """The long vectors of the short ones, (K, length): 0 in all rows that are not a client's own."""
+        whole = np.zeros((len(short), length), short.dtype)
+        for row, one in enumerate(whole):
+            self.among(slice(row, row + 1)).add_to(one, short[row : row + 1])
+        return whole
+
     def among(self, clients: slice) -> Support:
         """The support of some of the clients."""
         return replace(self, rows=self.rows[clients])

@@ -16,6 +16,7 @@ from aggregator import Aggregator, Faults, RunFolder
 from aggregator.exam import Evaluate
 from aggregator.sampling import SAMPLERS
 from aggregator.schedules import SCHEDULES
+from aggregator.spending import cohorts_of, narrowed
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from fedlearn.crypto import FixedPoint
@@ -27,9 +28,10 @@ from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind
 from fedlearn.numerics import check_portable
+from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool
 from fedlearn.registry import Registry
-from fedlearn.sampling import Sampler
+from fedlearn.sampling import Sampler, check_cohort
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.secure.kept import KeptKeys
@@ -114,7 +116,7 @@ def folder(options: Options, scenario: str, data: dict[str, Any], described: byt
 
 def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:
     """What model.json says of the training; data: as in `folder`."""
-    names = ("strategy", "rounds", "clients", "cohort", "protection", "seed", "from_")
+    names = ("strategy", "rounds", "clients", "cohort", "protection", "dp", "seed", "from_")
     values = {name.rstrip("_"): getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None} | {"data_set": data}
 
@@ -219,6 +221,13 @@ def kept_keys(options: Options) -> KeptKeys | None:
     return KeptKeys(Path(options.keys), Path(options.passphrase_file) if options.passphrase_file else None)
 
 
+def privacy(options: Options) -> Privacy | None:
+    """What --dp asks for; raises `BadInput` for --dp-seed without it."""
+    if options.dp is None and options.dp_seed is not None:
+        raise BadInput(f"--dp-seed {options.dp_seed} has no effect without --dp: leave it out")
+    return None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)
+
+
 def faults(options: Options) -> Faults | None:
     return Faults.parse(options.faults)
 
@@ -255,12 +264,18 @@ def aggregator(
     vocabulary: dict[str, Any] | None = None,
 ) -> Aggregator:
     """The server side. folder: None keeps nothing; bound: of the codec; max_weight: as in `strategy`."""
+    hidden, sampled = protection(options, options.cohort or len(clients), bound), sampler(options, clients)
+    asked, simulated = privacy(options), faults(options)
+    if asked is not None and "bits" not in read_settings(options.codec or None, CODEC_KEYS, "codec", positional=False):
+        size = check_cohort(options.cohort, len(clients))
+        cohorts = cohorts_of(asked, hidden, sampled, simulated, len(clients), size, options.rounds)
+        hidden = narrowed(asked, hidden, cohorts, options.seed, model.vector.size)
     return Aggregator(
         model,
         strategy=strategy(options, max_weight),
-        protection=protection(options, options.cohort or len(clients), bound),
+        protection=hidden,
         cohort=options.cohort,
-        sampler=sampler(options, clients),
+        sampler=sampled,
         seed=options.seed,
         vocabulary=vocabulary,
         server_lr_schedule=options.server_lr_schedule,
@@ -270,11 +285,12 @@ def aggregator(
         stop_after=options.stop_after,
         folder=folder,
         trackers=options.trackers,
-        faults=faults(options),
+        faults=simulated,
         stack=options.stack,
         kernels=options.kernels,
         deadline=options.deadline,
         pki=options.pki,
+        privacy=asked,
     )
 
 

@@ -208,6 +208,25 @@ class Options:
             "bits=B,bound=X,addends=N,overflow=refuse|clip",
         ),
     ] = ""
+    dp: Annotated[
+        str | None,
+        About(
+            "Differential privacy: clip updates, and add noise to their sum, as in epsilon=3,clip=0.3. "
+            "docs/privacy.md says what an epsilon means.",
+            PROTECT,
+            "noise=Z|epsilon=E,clip=C[,delta=D][,where=clients|opener|aggregator][,honest=H]",
+        ),
+    ] = None
+    dp_seed: Annotated[
+        int | None,
+        About(
+            "INSECURE: noise and cohorts of --dp that anybody can compute again, for tests.",
+            PROTECT,
+            "N",
+            least=0,
+            most=MOST_SEED,
+        ),
+    ] = None
     insecure_test_key: Annotated[bool, About("Allow a key under 2048 bits: it protects nothing.", PROTECT, "")] = False
     faults: Annotated[
         str,

@@ -143,7 +143,7 @@ def exactness(found: Sequence[Configuration]) -> Section:
     rows = []
     for each in found:
         bounds = [r.error_bound for run in each.runs for r in run.records if r.error_bound is not None]
-        clipped = sum(r.clipped for run in each.runs for r in run.records)
+        clipped = sum(r.clipped or 0 for run in each.runs for r in run.records)
         if bounds:
             rows.append(Row([Cell(each.label), Cell(f"{max(bounds):.3g}", max(bounds)), Cell(f"{clipped:,}", clipped)]))
         for run in each.runs:

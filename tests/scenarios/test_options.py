@@ -14,7 +14,8 @@ KEY = {"key_bits", "insecure_test_key"}
 FEDERATION = ALWAYS | TRAINING | KEY | {
     "data", "model", "clients", "cohort", "sampler", "partition", "malicious", "rounds", "strategy", "protection",
     "min_cohort", "max_overlap", "codec", "faults", "pool", "workers", "ray_address", "stack", "transcript",
-    "record", "resume", "portable", "strict_bits", "from_", "keys", "passphrase_file", "deadline", "pki",
+    "record", "resume", "portable", "strict_bits", "from_", "keys", "passphrase_file", "deadline", "pki", "dp",
+    "dp_seed",
 }  # fmt: skip
 READING = {
     "text_column",
@@ -67,7 +68,7 @@ GIVEN = {
     "text_column": "a", "label_column": "b", "user_column": "c", "spam_label": "d", "labels": "e,f",
     "encoding": "utf-8", "skip_bad": True, "test_fraction": 0.5, "test_data": "sample",
     "from_": "nowhere", "keys": "nowhere", "passphrase_file": "nowhere", "deadline": 5.0, "pki": "nowhere",
-    "kernels": "measure", "portable": True, "strict_bits": True,
+    "kernels": "measure", "portable": True, "strict_bits": True, "dp": "noise=1,clip=1", "dp_seed": 1,
     "transcript": "digest", "seed": 1, "record": True, "out": None, "resume": True,
 }  # fmt: skip
 

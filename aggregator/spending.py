@@ -1,0 +1,289 @@
+"""What a run's privacy costs: terms for its plan, coins that nobody knows, and a row in the ledger before each opening.
+
+Amplification by sampling needs coins that are secret, of each client's own, and that no answer's time decides: so they
+follow from a key in the run folder (mode 0600) and not from the seed. All other cohorts are charged as if everybody
+knew them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import os
+import secrets
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, is_dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from scipy.stats import binom
+
+from aggregator.faults import Faults
+from aggregator.history import History, RoundRecord
+from fedlearn.defaults import MIN_COHORT
+from fedlearn.errors import LedgerError, PrivacyError
+from fedlearn.privacy import Pld, Privacy, Release, Terms
+from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator
+from fedlearn.protocol import ClientId, Step
+from fedlearn.sampling import RARE, Sampler
+from fedlearn.secure.base import Protection
+from fedlearn.strategies.base import Strategy
+
+log = logging.getLogger(__name__)
+LEDGER, COINS = "privacy.ledger", "cohorts.key"  # files in the run folder
+COUNTS = "privacy.opened"  # an array in checkpoints: in how many opened sums each client was
+NARROW_BITS = 16  # of lanes, where so few lose little
+ENOUGH_STEPS = 50  # times the root of the number of weights: rounding then shortens an update by 1% at most
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Who takes part, as far as privacy asks.
+
+    size: the expected one. least: the fewest clients in a sum that is opened. amplified: whether sampling may be
+    counted on. sampler, sampled: draw a cohort.
+    """
+
+    population: int
+    size: int
+    rounds: int
+    least: int
+    amplified: bool
+    sampler: Sampler
+    sampled: int
+
+    @property
+    def rate(self) -> float:
+        """What each round is charged with."""
+        return self.size / self.population if self.amplified else 1.0
+
+    def told(self, rounds: int) -> float:
+        """The part of delta that goes to what so many rounds tell about a client's coin by being void.
+
+        A round of as many others as are one too few is opened if the client is in it, and is void if not.
+        """
+        if not self.amplified:
+            return 0.0
+        edge = float(binom.pmf(self.least - 1, self.population - 1, self.rate))
+        return rounds * (RARE + self.rate * edge)
+
+    def most(self, seed: int) -> int:
+        """In how many rounds the client is that is in most, of cohorts that are public."""
+        if self.size == self.population:
+            return self.rounds
+        counts = np.zeros(self.population, np.int64)
+        for round in range(1, self.rounds + 1):
+            counts[self.sampler.sample(seed, round, self.population, self.sampled)] += 1
+        return int(counts.max())
+
+
+def cohorts_of(
+    asked: Privacy, protection: Protection, sampler: Sampler, faults: Faults | None, population: int, size: int,
+    rounds: int,
+) -> Cohorts:  # fmt: skip
+    """size: clients that a round is to have in its sum, which may be some of those that are asked."""
+    sampled = faults.sampled(size, population) if faults else size
+    hurried = faults is not None and (faults.over_select > 0 or faults.deadline < math.inf)
+    by_clients = asked.where_under(protection.name, protection.adds_noise) == "clients"
+    least = max(protection.min_cohort, MIN_COHORT) if by_clients else protection.min_cohort
+    if size < least:
+        raise PrivacyError(f"a cohort of {size} clients has less noise than {least} of them add: raise the cohort")
+    return Cohorts(
+        population, size, rounds, least,
+        sampler.amplifies and size < population and not hurried, sampler, sampled,
+    )  # fmt: skip
+
+
+def spendable(asked: Privacy, cohorts: Cohorts) -> float:
+    """What of delta is left for the noise; raises `PrivacyError` where void rounds take more than half of it."""
+    delta, told = asked.delta_for(cohorts.population), cohorts.told(cohorts.rounds)
+    if told > delta / 2:
+        raise PrivacyError(
+            f"privacy delta is {delta:.3g}, and {told:.3g} of it would go to rounds that are void for lack of "
+            f"one client: lower min_cohort, {cohorts.least} of {cohorts.size} expected, or raise the cohort"
+        )
+    return delta - told
+
+
+def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int) -> Terms:
+    """What parties agree on where this is asked. seed: of public cohorts. `PrivacyError` for what protects nobody."""
+    where = asked.where_under(protection.name, protection.adds_noise)
+    delta = spendable(asked, cohorts)
+
+    def scaled(noise: float) -> Terms:
+        assert asked.clip is not None
+        return Terms.fitting(
+            protection.codec.limit, where=where, noise=noise, clip=asked.clip, expected=float(cohorts.size),
+            min_cohort=cohorts.least, honest=asked.honest, seed=asked.seed,
+        )  # fmt: skip
+
+    if asked.noise is not None:
+        return scaled(asked.noise)
+    assert asked.epsilon is not None
+    count = cohorts.rounds if cohorts.amplified else cohorts.most(seed)
+    wanted = Pld().noise(asked.epsilon, delta, lambda noise: [Release(cohorts.rate, noise, count)])
+    terms = scaled(wanted)
+    while terms.mechanism.charged < wanted:
+        terms = scaled(terms.noise * wanted / terms.mechanism.charged * (1 + 1e-9))
+    return terms
+
+
+def narrowed(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int, weights: int) -> Protection:
+    """The same protection with lanes of 16 bits, where rounding then shortens an update by no more than 1%."""
+    if not is_dataclass(protection):
+        return protection
+    narrow: Protection = replace(protection, codec=replace(protection.codec, bits=NARROW_BITS))
+    with suppress(PrivacyError):
+        if terms_of(asked, narrow, cohorts, seed).steps >= ENOUGH_STEPS * math.sqrt(weights):
+            return narrow
+    return protection
+
+
+def check_strategy(strategy: Strategy, parameters: int) -> None:
+    """Raise `PrivacyError` for an algorithm whose clients send or keep more than one vector that can be clipped."""
+    beside = [*(strategy.outputs(parameters).keys() - {"delta"}), *strategy.keeps(parameters)]
+    if beside:
+        raise PrivacyError(
+            f"privacy under strategy {strategy.name}: its clients send or keep {', '.join(sorted(beside))} beside "
+            "their delta, which no clip bounds; take fedavg, fedavgm, fedadam, fedyogi, fedadagrad or fedprox"
+        )
+
+
+class Spending:
+    """The ledger of a run, in how many opened sums each client was, and both epsilons."""
+
+    def __init__(self, asked: Privacy, terms: Terms, cohorts: Cohorts, protection: Protection):
+        """Use `of`."""
+        self.terms = terms
+        self.cohorts = cohorts
+        self.protection = protection
+        self.delta = asked.delta_for(cohorts.population)
+        self._exposed = protection.fold_in_worker  # the aggregator reads single updates
+        self._counts = np.zeros(cohorts.population, np.int32)
+        self._charged: tuple[int, int] | None = None
+        self._accountant = Pld()
+        self._ledger = Ledger.unkept()
+        self._coins = _test_coins(terms.seed) if terms.seed is not None else secrets.token_bytes(32)
+        if terms.seed is not None:
+            log.warning("INSECURE: noise and cohorts follow from a seed, anybody can compute them: for tests only")
+
+    @classmethod
+    def of(
+        cls, asked: Privacy, protection: Protection, fixed: bool, strategy: Strategy, weights: int, cohorts: Cohorts,
+        seed: int,
+    ) -> Self:  # fmt: skip
+        """What is asked for, where it protects anybody; else `PrivacyError`.
+
+        fixed: the protection's lanes are as the user wants them. weights: of the model. seed: of public cohorts.
+        """
+        check_strategy(strategy, weights)
+        if not fixed:
+            protection = narrowed(asked, protection, cohorts, seed, weights)
+        return cls(asked, terms_of(asked, protection, cohorts, seed), cohorts, protection)
+
+    @property
+    def secret(self) -> bool:
+        """Whether cohorts follow from secret coins."""
+        return self.cohorts.amplified
+
+    def open(self, folder: Path, resume: bool) -> None:
+        """Keep ledger and coins in a run folder, or go on with those in it; `LedgerError` where one is missing."""
+        path, coins = folder / LEDGER, folder / COINS
+        if not resume:
+            if self.secret and self.terms.seed is None:
+                _write_secret(coins, self._coins)
+            self._ledger = Ledger.create(path)
+            return
+        self._ledger = Ledger.load(path)
+        if self.secret and self.terms.seed is None:
+            self._coins = _read_secret(coins)
+
+    def recall(self, state: dict[str, np.ndarray]) -> None:
+        """Take what `state` gave out of a checkpoint's arrays. Raises `LedgerError` for a ledger that lost rows."""
+        counts = state.pop(COUNTS, None)
+        if counts is not None:
+            self._counts[:] = counts[:-1]
+            self._ledger.check_length(int(counts[-1]))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """For a checkpoint: each client's count, and at the end the number of rows."""
+        return {COUNTS: np.append(self._counts, np.int32(len(self._ledger.rows)))}
+
+    def cohort(self, seed: int, round: int, population: int, size: int) -> list[ClientId]:
+        """In the place of `Sampler.sample`: by secret coins where these are claimed, else by the public seed."""
+        coins = round_seed(self._coins, round) if self.secret else seed
+        return self.cohorts.sampler.sample(coins, round, population, size)
+
+    def charge(self, session: bytes, step: Step, clients: Collection[ClientId]) -> None:
+        """The sum of these clients is about to be opened; returns when that is on the disk. Once an attempt."""
+        if self._charged == (step.round, step.attempt):
+            return
+        self.counted(clients)
+        count = max(1, int(self._counts.max()))
+        noise = self.terms.mechanism.charged
+        self._ledger.charge(Row(session.hex(), step.round, step.attempt, self.cohorts.rate, noise, count))
+        self._charged = (step.round, step.attempt)
+
+    def counted(self, clients: Collection[ClientId]) -> None:
+        self._counts[list(clients)] += 1
+
+    def released(self, total: np.ndarray, round: int) -> np.ndarray:
+        """An opened sum as it may be used: with noise, where that is for the aggregator to add."""
+        return self.terms.noised(total, round, "aggregator")
+
+    def epsilons(self, rounds: int) -> tuple[float, float]:
+        """After so many rounds: for who sees the models, and no coins that are secret; and for the aggregator."""
+        rows, known = self._ledger.rows, epsilon_aggregator(self._ledger.rows, self.delta)
+        models = epsilon(rows, self.delta - self.cohorts.told(rounds), self._accountant) if self.secret else known
+        return models, math.inf if self._exposed and rows else known
+
+    def enter(self, record: RoundRecord, history: History) -> None:
+        """Write into a round's record, and its run's history, what all rounds so far cost."""
+        record.epsilon, record.epsilon_aggregator = self.epsilons(record.round)
+        history.privacy = self.described(record.round)
+
+    def described(self, rounds: int) -> dict[str, Any]:
+        """For run.json: both epsilons, and what they are of."""
+        models, known = self.epsilons(rounds)
+        return {
+            "unit": "client", "adjacency": "zero-out", "epsilon": models,
+            "epsilon_aggregator": known if math.isfinite(known) else "infinite",
+            "delta": self.delta, "noise": self.terms.noise, "clip": self.terms.clip, "where": self.terms.where,
+            "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "insecure": self.terms.seed is not None,
+        }  # fmt: skip
+
+
+def round_seed(coins: bytes, round: int) -> int:
+    """The seed of one round's cohort: nothing about another's follows from it."""
+    return int.from_bytes(hmac.digest(coins, f"cohort {round}".encode(), sha256), "big")
+
+
+def _test_coins(seed: int) -> bytes:
+    return sha256(f"fedlearn cohorts {seed}".encode()).digest()
+
+
+def _write_secret(path: Path, secret: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        secret, reason = b"", f" ({error.strerror})"
+    else:
+        reason = f": it has {len(secret)} bytes in the place of 32"
+    if len(secret) != 32:
+        raise LedgerError(
+            f"the key of the cohorts {path} cannot be read{reason}: other cohorts would be other coins than those that "
+            "were charged, so restore the file, or begin another run"
+        )
+    return secret

@@ -1,0 +1,95 @@
+"""What a user asks for: how much noise, or how small an epsilon, and who is to add it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal, Self
+
+from fedlearn.configured import make_plain
+from fedlearn.errors import BadInput, PrivacyError
+from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE
+from fedlearn.privacy.terms import Where
+from fedlearn.spec import keys_of, read_settings
+
+HONEST = 0.8  # as masks count on at most a fifth of a cohort that is corrupt
+DELTA_POWER = -1.1  # of the number of clients, where no delta is asked for
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """Differential privacy of a run: what each client holds is protected, all of it together.
+
+    noise    standard deviation of a sum's noise, divided by the clip. Or:
+    epsilon  what all rounds together may cost; the noise follows from it
+    clip     the largest l2 norm of a client's update; longer ones are shortened to it
+    delta    below 1 / clients; by default clients^-1.1
+    where    who adds noise: "clients", "opener" (the key holder) or "aggregator"; by default as the protection has it
+    honest   the share of a sum's clients whose noise is counted on, where clients add it
+    seed     of noise and cohorts that anybody can compute again: for tests only, since it protects nobody
+
+    Raises `PrivacyError` for values that protect nobody, each with what to give instead.
+    """
+
+    noise: float | None = None
+    epsilon: float | None = None
+    clip: float | None = None
+    delta: float | None = None
+    where: Literal["clients", "opener", "aggregator"] | None = None
+    honest: float = HONEST
+    seed: int | None = None
+
+    name: ClassVar[str] = "privacy"
+
+    def __post_init__(self) -> None:
+        try:
+            make_plain(self)
+        except PrivacyError:
+            raise
+        except BadInput as error:
+            raise PrivacyError(str(error)) from None
+        if self.clip is None:
+            raise PrivacyError("privacy has no clip: give clip=C, the largest l2 norm of an update, as in clip=0.3")
+        if not self.clip > 0:
+            raise PrivacyError(f"privacy clip is {self.clip:g}, it must be above 0: 0.3 is a usual start")
+        if (self.noise is None) == (self.epsilon is None):
+            raise PrivacyError("privacy takes noise=Z or epsilon=E, one of them, as in epsilon=3,clip=0.3")
+        if self.noise is not None and self.noise < SMALLEST_NOISE:
+            raise PrivacyError(f"privacy noise is {self.noise:g}, it must be at least {SMALLEST_NOISE}: 1 is usual")
+        if self.epsilon is not None and not self.epsilon > 0:
+            raise PrivacyError(f"privacy epsilon is {self.epsilon:g}, it would take endless noise: give 1 to 8")
+        if self.delta is not None and not SMALLEST_DELTA <= self.delta < 1:
+            raise PrivacyError(
+                f"privacy delta is {self.delta:g}, it must be at least {SMALLEST_DELTA:g} and below 1 / clients"
+            )
+        if not 0 < self.honest <= 1:
+            raise PrivacyError(f"privacy honest is {self.honest:g}, a share above 0 and up to 1 is needed, as 0.8")
+        if self.seed is not None and self.seed < 0:
+            raise PrivacyError(f"privacy seed is {self.seed}, it must be 0 or more")
+
+    @classmethod
+    def parse(cls, text: str, seed: int | None = None) -> Self:
+        """From `noise=Z,clip=C` or `epsilon=E,clip=C`, with the other fields where they are said."""
+        keys = {name: key for name, key in keys_of(cls).items() if name in _SAID}
+        return cls(**read_settings(text, keys, "privacy", positional=False), seed=seed)
+
+    def delta_for(self, clients: int) -> float:
+        """Raises `PrivacyError` for one that does not protect among so many."""
+        delta = clients**DELTA_POWER if self.delta is None else self.delta
+        if clients < 2 or delta >= 1 / clients:
+            raise PrivacyError(
+                f"privacy delta is {delta:g} for {clients} clients: at 1 / clients, publishing one client's data would "
+                "pass for private; lower it"
+            )
+        return delta
+
+    def where_under(self, protection: str, able: tuple[Where, ...]) -> Where:
+        """Who adds noise. able: who can under this protection, the usual one first; `PrivacyError` for anybody else."""
+        where = self.where or able[0]
+        if where not in able:
+            raise PrivacyError(
+                f"privacy where={where}: nobody but {' or '.join(able)} can add noise under protection {protection}"
+            )
+        return where
+
+
+_SAID = [field.name for field in fields(Privacy) if field.name != "seed"]

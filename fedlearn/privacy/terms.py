@@ -1,0 +1,123 @@
+"""What all parties of a run agree on about its noise: a part of the plan, from which each of them computes its share.
+
+Who adds noise to a sum, and so who is left that sees one without:
+
+clients     each its share, before its vector leaves it. Nobody sees an exact sum, if enough of them are honest.
+opener      the key holder, to the sum that it opened, which it alone has seen.
+aggregator  it has seen every update. The noise protects against who sees the models: central differential privacy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from fedlearn.errors import BadInput, PrivacyError, ProtocolError
+from fedlearn.privacy.discrete import DiscreteGaussian
+from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanism
+
+Where = Literal["clients", "opener", "aggregator"]
+WHERE: tuple[Where, ...] = ("clients", "opener", "aggregator")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """where: who adds noise. clip: C, the largest l2 norm of an update. seed: of noise that anybody can compute again,
+    for tests; None for secret noise. The others: as in `GaussianMechanism`.
+
+    Raises `PrivacyError` for values that protect nobody.
+    """
+
+    where: Where
+    noise: float
+    clip: float
+    steps: int
+    expected: float
+    min_cohort: int = 1
+    honest: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.where not in WHERE:
+            raise PrivacyError(f"noise is to be added by {self.where!r:.80}: choose {', '.join(WHERE)}")
+        if not (math.isfinite(self.clip) and self.clip > 0):
+            raise PrivacyError(f"the clip is {self.clip:g}, it must be above 0 and finite")
+        if self.where != "clients" and (self.min_cohort, self.honest) != (1, 1):
+            raise PrivacyError(f"the {self.where} adds all the noise: no share of a cohort's can be counted on")
+        self.mechanism  # noqa: B018  # refuses what it cannot do
+
+    @classmethod
+    def fitting(
+        cls,
+        limit: int,
+        *,
+        where: Where,
+        noise: float,
+        clip: float,
+        expected: float,
+        min_cohort: int,
+        honest: float,
+        seed: int | None,
+    ) -> Self:
+        """The terms whose clip is scaled to as many steps as fit integers of at most `limit`."""
+        if where != "clients":
+            return cls(where, noise, clip, min(limit, MOST_STEPS), expected, seed=seed)
+        share = noise / math.sqrt(honest * min_cohort)
+        steps = min(math.floor(limit / (1 + NOISE_REACH * share)), MOST_STEPS)
+        while steps > 1 and steps + NOISE_REACH * math.ceil(share * steps + 1e-6) > limit:
+            steps -= 1
+        return cls(where, noise, clip, max(1, steps), expected, min_cohort, honest, seed)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self | None:
+        """What `to_dict` gave, None for nothing; raises `ProtocolError` for anything else."""
+        if not data:
+            return None
+        try:
+            return cls(**{field.name: data[field.name] for field in fields(cls)})
+        except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ProtocolError(f"no terms of privacy: {error}; all parties must run one version") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @cached_property
+    def mechanism(self) -> GaussianMechanism:
+        return GaussianMechanism(self.noise, self.steps, self.expected, self.min_cohort, self.honest)
+
+    @property
+    def lane_bound(self) -> int:
+        """The largest integer in a client's lanes."""
+        return self.mechanism.bound if self.where == "clients" else self.steps
+
+    @property
+    def sum_margin(self) -> int:
+        """How far noise that one party adds carries a sum beyond what its vectors add up to."""
+        return 0 if self.where == "clients" else NOISE_REACH * self.mechanism.sigma
+
+    def quantise(self, updates: np.ndarray) -> np.ndarray:
+        return self.mechanism.quantise(updates, self.clip)
+
+    def decode(self, total: np.ndarray) -> np.ndarray:
+        return self.mechanism.decode(total, self.clip)
+
+    def draw(self, length: int, round: int, whose: int | str) -> np.ndarray:
+        """The noise of one party in a round, int64 (n,). whose: a client's number, or "sum"."""
+        if self.seed is None:
+            return self._secret.sample(length)
+        key = sha256(f"fedlearn noise {self.seed} {round} {whose}".encode()).digest()
+        return DiscreteGaussian(self.mechanism.sigma, key).sample(length)
+
+    def noised(self, total: np.ndarray, round: int, by: Where) -> np.ndarray:
+        """An opened sum, with noise where it is for this party to add it."""
+        return total + self.draw(len(total), round, "sum") if by == self.where else total
+
+    @cached_property
+    def _secret(self) -> DiscreteGaussian:
+        return DiscreteGaussian(self.mechanism.sigma)
