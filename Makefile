@@ -4,7 +4,7 @@ EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large down
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
 
-.PHONY: demo test lint fuzz runs clean
+.PHONY: demo test test-all lint fuzz runs dist clean
 
 demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then what an attack reads of such updates
 	$(BIN)/fedlearn run spam
@@ -12,6 +12,8 @@ demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted
 
 test: $(INSTALLED) lint  ## linters, architecture, all tests
 	$(BIN)/python -m pytest -n 2
+
+test-all: test runs dist  ## and what takes long: random runs with a party that misbehaves, and the archives
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -27,6 +29,17 @@ fuzz: $(INSTALLED)  ## every reader of others' bytes, for long: make fuzz COUNT=
 
 runs: $(INSTALLED)  ## random runs in which one party misbehaves, for minutes: make runs RUNS=200 SEED=7
 	FEDLEARN_RUNS=$(RUNS) FEDLEARN_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/adversaries/test_random_runs.py
+
+CLEAN := build/clean# an environment that has nothing but the wheel
+dist: export PYTHONPATH :=# a path to this tree would count as installed
+dist:  ## source distribution and wheel; then the wheel is installed in an empty environment and run there
+	$(MAKE) .venv/.installed-dist EXTRAS=dist
+	rm -rf dist $(CLEAN)
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv $(CLEAN)
+	$(CLEAN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd $(CLEAN) && bin/fedlearn --version && bin/fedlearn run spam --json --quiet --out first
+	cd $(CLEAN) && bin/fedlearn predict --run first "win a free prize now"
 
 # A second call reuses the environment; other extras, a changed project file or constraint renew it.
 $(INSTALLED): pyproject.toml constraints.txt

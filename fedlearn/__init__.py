@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fedlearn.lazy import lazy
 
 if TYPE_CHECKING:
+    __version__: str
     from fedlearn import nn, optim
     from fedlearn.autograd import Tensor, enable_grad, grad, hessian, jacobian, no_grad, value_and_grad
     from fedlearn.trained import load
@@ -24,6 +25,8 @@ _names = lazy(__name__, _homes)
 def __getattr__(name: str) -> Any:
     if name in ("nn", "optim"):
         return import_module(f"fedlearn.{name}")
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in _homes:
         from fedlearn.leftout import TOP, missing
 
