@@ -2,7 +2,8 @@
 
 model.json names the model's class and its arguments, its vocabulary, its classes, how columns of numbers are scaled,
 the version of the rules that make words of texts, and how the model was trained. So `model_sha256`, the hash of
-model.safetensors, is that of the weights. Nothing in either file is run or unpickled.
+model.safetensors, is that of the weights: it is the same wherever and under whatever protection they came about. A
+model that travels as one file has the same words within it (`in_one_file`). Nothing in either is run or unpickled.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from fedlearn.registry import importing_nothing
 from fedlearn.untrusted import content, from_json
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+WITHIN = "fedlearn"  # the entry of a file's metadata that holds what model.json does
 FORMAT = 1
 LARGEST = 2**26  # bytes of a description: it holds a word list at most
 MOST_WEIGHTS = 2**40  # bytes
@@ -97,17 +99,29 @@ def write_model(about: Described, folder: str | Path) -> None:
         raise BadInput(f"cannot write {folder} ({error.strerror}): give another folder") from None
 
 
+def in_one_file(about: Described) -> bytes:
+    """A safetensors file with the weights, and in its metadata what model.json says: `read_model` needs no other."""
+    from safetensors.numpy import save
+
+    return save(about.model.state_dict(), {WITHIN: description_of(about).decode()})
+
+
 def read_model(run: str | Path) -> Described:
-    """The model of a run folder, or of a model.safetensors with its model.json beside it.
+    """The model of a run folder, of a model.safetensors with its model.json beside it, or of one file with all.
 
     Raises `BadInput` for files that are missing, damaged, of another version, or do not fit one another.
     """
     weights = weights_file(run)
     if not Path(run).expanduser().exists():
         raise BadInput(f"{run} does not exist: give the folder of a finished run, or its {WEIGHTS}")
-    beside = weights.with_name(DESCRIPTION)
-    about = _described_in(beside)
-    state = weights_in(weights)
+    state, within = _safetensors_in(weights)
+    beside = weights if within is not None else weights.with_name(DESCRIPTION)
+    if within is None and not beside.exists():
+        raise BadInput(
+            f"{weights} holds weights alone, and {DESCRIPTION}, which says what they are of, is not beside it: bring "
+            "it from the run's folder, or there make one file of both with fedlearn export --to safetensors"
+        )
+    about = _described_in(beside, within)
     if not all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f"):
         raise BadInput(f"{weights} holds weights that are not finite: its training diverged, train once more")
     with importing_nothing(), room_for(sum(array.size for array in state.values())):
@@ -135,26 +149,35 @@ def weights_file(run: str | Path) -> Path:
 
 def weights_in(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file by name; `BadInput` for one that is missing or damaged."""
+    return _safetensors_in(path)[0]
+
+
+def _safetensors_in(path: Path) -> tuple[dict[str, np.ndarray], bytes | None]:
+    """The arrays of a safetensors file by name, and what it says of itself; raises as `weights_in`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        state: dict[str, np.ndarray] = load(content(path, MOST_WEIGHTS))
+        data = content(path, MOST_WEIGHTS)
+        state: dict[str, np.ndarray] = load(data)
         odd = next((name for name in state if not name.isprintable()), None)
         if odd is not None:
             raise ValueError(f"a name is {odd!r:.30}")
-        return state
+        head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        within = head.get("__metadata__", {}).get(WITHIN)
+        return state, None if within is None else within.encode()
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}): give the folder of a finished run") from None
     except (SafetensorError, FedlearnError, ValueError, KeyError) as error:
         raise BadInput(f"{path} is no whole safetensors file ({str(error)[:60]}): copy it once more") from None
 
 
-def _described_in(path: Path) -> dict[str, Any]:
+def _described_in(path: Path, within: bytes | None) -> dict[str, Any]:
+    """What model.json says, or the same within another file; `BadInput` for what is not as `described` writes it."""
     kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int,
              "trained": dict}  # fmt: skip
     try:
-        about: dict[str, Any] = from_json(content(path, LARGEST))
+        about: dict[str, Any] = from_json(content(path, LARGEST) if within is None else within)
         if isinstance(about, dict):
             about.setdefault("trained", {})  # files of before had none
         if not isinstance(about, dict) or not all(type(about.get(name)) is kind for name, kind in kinds.items()):
@@ -164,7 +187,7 @@ def _described_in(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
         raise BadInput(
-            f"cannot read {path} ({reason}), which belongs beside model.safetensors: give the folder of a finished run"
+            f"cannot read {path} ({reason}), which says what a model is: give the folder of a finished run"
         ) from None
     if about["format"] != FORMAT:
         raise BadInput(f"{path} is of format {about['format']}, this program reads {FORMAT}: use the one that wrote it")

@@ -7,7 +7,7 @@ as it is. Nothing is unpickled but what PyTorch itself takes for plain weights (
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from fedlearn.datasets.files.opening import DAMAGED
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import Described, weights_in
 from fedlearn.models.base import Model
+from fedlearn.untrusted import without_waiting
 
 LARGEST = 2**31  # bytes of weights that are read
 
@@ -38,11 +39,28 @@ def torch_state(described: Described) -> bytes:
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by name in a file: .pt or .pth of PyTorch, .npz, or .safetensors; `BadInput` for another one."""
-    read = READERS.get(path.suffix.lower())
-    if read is None:
-        raise BadInput(f"{path} is none of {', '.join(READERS)}: save the state dict as one of these")
-    return read(path)
+    """The arrays by name in a file of PyTorch, .npz or .safetensors, whatever it is called; `BadInput` for another."""
+    try:
+        with open(path, "rb", opener=without_waiting) as file:
+            head = file.read(12)
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}): give a file that can be read") from None
+    if head.startswith(b"PK"):
+        return _read_npz(path) if _holds_arrays(path) else _read_torch(path)
+    if head.startswith(b"\x80"):  # PyTorch before 1.6, and pickles, which it refuses
+        return _read_torch(path)
+    if head[8:9] == b"{":
+        return weights_in(path)
+    raise BadInput(f"{path} is no state dict of PyTorch's, no .npz and no .safetensors: save model.state_dict() as one")
+
+
+def _holds_arrays(path: Path) -> bool:
+    """Whether a zip file is NumPy's; one that is damaged is what its name says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (OSError, *DAMAGED):
+        return path.suffix.lower() == ".npz"
 
 
 def take_state(model: Model, state: Mapping[str, Any], where: Path) -> None:
@@ -93,8 +111,3 @@ def _torch() -> ModuleType:
     except ImportError:
         raise BadInput("PyTorch is not installed: pip install 'fedlearn[torch]', or take npz") from None
     return torch
-
-
-READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
-    ".pt": _read_torch, ".pth": _read_torch, ".npz": _read_npz, ".safetensors": weights_in,
-}  # fmt: skip

@@ -16,7 +16,7 @@ from fedlearn import nn
 from fedlearn.datasets.dense import Scale
 from fedlearn.errors import BadInput
 from fedlearn.exchange.graph import Graph
-from fedlearn.modelfile import Described, description_of
+from fedlearn.modelfile import WITHIN, Described, description_of
 from fedlearn.models import MLP, CharGRU, CharLSTM, CharRNN, ConvNet, SequenceClassifier, SpamClassifier
 
 LAYERS: dict[type[nn.Module], Callable[[Graph, Any, str], str]] = {}
@@ -40,7 +40,7 @@ def onnx_model(described: Described) -> bytes:
         raise BadInput(f"no ONNX graph is known for a {type(model).__name__}: take --to torch or --to npz")
     graph = Graph()
     draw(graph, model, described.scale)
-    return graph.to_bytes(onnx, {"fedlearn": description_of(described).decode()})
+    return graph.to_bytes(onnx, {WITHIN: description_of(described).decode()})
 
 
 def _onnx() -> ModuleType:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fedlearn.datasets import Reading
     from fedlearn.trained import Trained
 
-Run = Annotated[Path, typer.Option("--run", help="Folder of a finished run, or its model.safetensors.")]
+Run = Annotated[Path, typer.Option("--run", help="Folder of a finished run, or a model in one file.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Trust = Annotated[
     list[str] | None, typer.Option("--trust", help="FILE.py or module of your own that the run's model comes from.")
@@ -48,6 +48,8 @@ def predict(
     from fedlearn.models.kinds import Features
 
     trained = loaded(run, trusted)
+    if any(not text.strip() for text in texts or ()):
+        raise BadInput("a text is empty: give one with words in it")
     asked = [_text(text) for text in texts] if texts else read_texts("-" if file is None else str(file))
     odds = trained.predict_proba(_rows(asked) if trained.model.reads is Features else asked)
     lines = []

@@ -12,11 +12,11 @@ from scenarios.command.asking import Run, Trust, loaded
 
 def export(
     run: Run,
-    to: Annotated[str, typer.Option("--to", help="torch, onnx or npz; `fedlearn list export` says more.")],
+    to: Annotated[str, typer.Option("--to", help="torch, onnx, safetensors or npz; `fedlearn list export` says more.")],
     out: Annotated[Path | None, typer.Option("--out", help="A new file; without it one in the run's folder.")] = None,
     trusted: Trust = None,
 ) -> None:
-    """Write a trained model in a file of another library: PyTorch's state dict, an ONNX graph, NumPy's arrays."""
+    """Write a trained model in one file: PyTorch's state dict, an ONNX graph, NumPy's arrays, or safetensors."""
     from fedlearn.exchange import EXPORTS, ending, export
     from fedlearn.modelfile import weights_file
 
@@ -28,7 +28,7 @@ def export(
 
 
 def import_(
-    state: Annotated[Path, typer.Argument(help="Weights by name: .pt of PyTorch, .npz or .safetensors.")],
+    state: Annotated[Path, typer.Argument(help="Weights by name: of PyTorch, .npz or .safetensors.")],
     like: Annotated[Path, typer.Option("--like", help="A run whose model has weights of these names and shapes.")],
     out: Annotated[Path, typer.Option("--out", help="A new folder, for `predict --run`, `run --from` and so on.")],
     trusted: Trust = None,

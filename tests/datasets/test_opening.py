@@ -53,7 +53,9 @@ BOMB = gzip.compress(bytes(opening.SMALL + 1), 1, mtime=0)
         (gzip.compress(BOMB, mtime=0), "gives more than 64 MiB"),
         (zip_of({}), "is an archive without a file in it"),
         (zip_of({"folder/": b""}), "is an archive without a file in it"),
-        (tar_of({}), "is empty|is an archive without|is not text"),
+        (tar_of({}), "is an archive without a file in it"),
+        (gzip.compress(tar_of({}), mtime=0), "is an archive without a file in it"),
+        (b"ab\0" * 400, "is not text"),
         (gzip.compress(b"", mtime=0), "is empty"),
         (zip_of({"xl/workbook.xml": b"", "b": b""}), "is an Excel workbook: save it as CSV UTF-8"),
         (b"\x89PNG\r\n\x1a\n\0\0", "is a PNG image: give a file of texts or numbers"),
@@ -138,3 +140,13 @@ def test_the_hash_is_that_of_the_bytes_on_the_disk_and_of_a_folder_that_of_its_f
     assert one == two
     (tmp_path / "b" / "ham" / "2.eml").write_text("From: a\nSubject: x\n\ntext")
     assert load_corpus(str(tmp_path / "b")).sha256 != one
+
+
+def test_a_tar_archive_from_before_1988_is_read(tmp_path):
+    old = bytearray(tar_of({"mine.csv": CSV}))
+    old[257:265] = bytes(8)  # it had no magic number, nor what comes with it
+    old[265:345] = bytes(80)
+    old[148:156] = b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old[:512])
+    (tmp_path / "old.tar").write_bytes(old)
+    assert len(load_corpus(str(tmp_path / "old.tar"))) == 100

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
+import fedlearn
 from fedlearn.autograd import no_grad
 from fedlearn.datasets.bags import encode_texts
 from fedlearn.datasets.dense import Scale
@@ -168,6 +172,76 @@ def test_files_that_are_no_weights_are_refused(tmp_path, monkeypatch):
                  damaged(tmp_path, "e.pt", b"")):  # fmt: skip
         with pytest.raises(BadInput, match=r"save model.state_dict\(\)"):
             read_state(path)
+
+
+@pytest.mark.parametrize("name", ["m.torch", "m", "m.bin", "m.npz"])
+def test_weights_are_known_by_what_they_are_and_not_by_the_name_of_their_file(name, tmp_path):
+    model = built("mlp")
+    forms = ["npz", "safetensors"]
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        forms.append("torch")
+    for form in forms:
+        (tmp_path / form).mkdir()
+        export(about(model), form, tmp_path / form / name)
+        assert set(read_state(tmp_path / form / name)) == set(model.state_dict())
+
+
+def test_one_file_holds_a_model_and_what_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "spam", "--vocabulary", "hashed:64", "--rounds", "1", "--protection", "none", "--quiet", "--json"]
+    assert command(*run, "--out", "first") == 0
+    sha256 = json.loads(capsys.readouterr().out.splitlines()[-1])["model_sha256"]
+    assert sha256 == hashlib.sha256(Path("first/model.safetensors").read_bytes()).hexdigest()
+    assert command("export", "--run", "first", "--to", "safetensors") == 0
+    assert command("export", "--run", "first", "--to", "safetensors", "--out", "second") == 0
+    whole = Path("first/model.whole.safetensors").read_bytes()
+    assert whole == Path("second").read_bytes()
+    with safe_open("second", "np") as file:
+        said = json.loads(file.metadata()["fedlearn"])
+    assert said == json.loads(Path("first/model.json").read_text())
+    assert {"scenario", "model", "vocabulary", "classes", "tokens", "trained"} <= set(said)
+    first, second = fedlearn.load("first"), fedlearn.load("second")
+    assert second.classes == ("ham", "spam")
+    assert np.array_equal(second.logits(TEXTS), first.logits(TEXTS))
+    assert second.about.trained == first.about.trained
+    capsys.readouterr()
+    answers = []
+    for place in ("first", "second"):
+        assert command("predict", "--run", place, "win a prize", "--explain") == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+    trained_on = []
+    for place in ("first", "second"):
+        assert command(*run, "--from", place, "--out", f"from-{place}") == 0
+        trained_on.append(json.loads(capsys.readouterr().out.splitlines()[-1])["model_sha256"])
+    assert trained_on[0] == trained_on[1]
+    assert command("evaluate", "--run", "second", "--data", "sample") == 0
+    assert command("import", "second", "--like", "first", "--out", "third") == 0
+    assert Path("third/model.safetensors").read_bytes() == Path("first/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "holds weights alone, and model.json, which says what they are of, is not beside it: bring it"),
+        ({"format": "pt"}, "holds weights alone"),
+        ({"fedlearn": "{"}, "cannot read .*alone"),
+        ({"fedlearn": "[]"}, "something is missing in it"),
+        ({"fedlearn": json.dumps({"model": 1})}, "something is missing in it"),
+    ],
+)
+def test_weights_that_say_nothing_of_themselves_are_refused_in_one_line(metadata, message, tmp_path, capsys):
+    path = tmp_path / "alone"
+    path.write_bytes(save(built("spam").state_dict(), metadata))
+    with pytest.raises(BadInput, match=message):
+        read_model(path)
+    for asked in (["predict", "--run", path, "hi"], ["run", "spam", "--from", path]):
+        assert command(*asked) == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_command_exports_and_imports(tmp_path, monkeypatch, capsys):

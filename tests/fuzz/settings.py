@@ -15,9 +15,8 @@ from clients import InlinePool
 from fedlearn.crypto.keyfiles import write_secret
 from fedlearn.crypto.threshold import KeyShare, ThresholdKey
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
-from fedlearn.secure.kept import KeptKeys, given_passphrase, share_name
+from fedlearn.secure.kept import KeptKeys, given_passphrase, kept_share, share_name
 from fedlearn.secure.pki import Pki
-from fedlearn.secure.threshold import _kept_share
 from scenarios.command.config import read_config
 from scenarios.command.options import Options, read_options
 from scenarios.report import runs
@@ -95,7 +94,7 @@ def secret_file(passphrase: str | None) -> bytes:
 def share(passphrase: bytes | None) -> Callable[[bytes], KeyShare]:
     def read(data: bytes) -> KeyShare:
         said = None if passphrase is None else written("passphrase", passphrase)
-        return _kept_share(written(share_name(1), data), said, dealt()[0])
+        return kept_share(written(share_name(1), data), said, dealt()[0])
 
     return read
 

@@ -134,7 +134,7 @@ def changed(folder: Path, **values: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / DESCRIPTION).unlink(), "cannot read .*model.json .No such file"),
+        (lambda f: (f / DESCRIPTION).unlink(), "holds weights alone, and model.json, which says what they are of"),
         (lambda f: (f / WEIGHTS).unlink(), "cannot read .*model.safetensors .No such file"),
         (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), "no whole safetensors file"),
         (lambda f: (f / WEIGHTS).write_bytes(b"\x80\x04\x95cos\nsystem\n"), "no whole safetensors file"),
@@ -181,6 +181,15 @@ def test_what_is_shown_leaves_the_terminal_alone(copy, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert "\x1b" not in error
     assert error.count("\n") == 1
+
+
+def test_an_empty_text_is_a_slip_and_an_empty_line_is_a_text(folder, tmp_path, capsys, monkeypatch):
+    assert command("predict", "--run", folder, "hello", "") == 2
+    assert capsys.readouterr().err == "fedlearn: a text is empty: give one with words in it\n"
+    for said, answers in ((b"", 0), (b"\n", 1), (b"hello\n\nhi", 3)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(said)))
+        assert command("predict", "--run", folder) == 0
+        assert capsys.readouterr().out.count("\n") == answers
 
 
 def test_no_text_is_no_answer_and_a_folder_is_no_text(folder, tmp_path, capsys):

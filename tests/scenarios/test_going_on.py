@@ -76,7 +76,7 @@ def test_an_explicit_vocabulary_needs_no_file_any_more(capsys):
     ("options", "says"),
     [
         (["--from", "nowhere"], "nowhere does not exist: give the folder of a finished run"),
-        (["--from", "."], "cannot read model.json (No such file or directory), which belongs beside model.safetensors"),
+        (["--from", "."], "cannot read model.safetensors (No such file or directory)"),
         (["--from", "first", "--vocabulary", "hashed:8"], "--vocabulary hashed:8: the model of --from first is hashed"),
         (["--from", "first", "--dim", "2"], "--dim 2: the model of --from first is of another width"),
         (["--from", "first", "--model", "sequence"], "--model sequence: the model of --from first is SpamClassifier"),

@@ -44,8 +44,8 @@ def read_texts(path: str) -> list[str]:
         return [mail.read_mail(message, losses).text for message in messages]
     if source.members is not None:
         raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")
-    text = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").removesuffix("\n")
-    return text.split("\n") if text else []
+    lines = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def messages_of(source: Source, origin: str, how: Reading | None = None) -> Corpus:

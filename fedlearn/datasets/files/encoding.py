@@ -29,10 +29,10 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
     encoding, and `BadInput` for an encoding that Python does not know.
     """
     if encoding is not None:
-        return _in(data, known(encoding), name), encoding
+        return _in(data, known(encoding), name, "give another one, or leave it out to have it found"), encoding
     marked = next((codec for mark, codec in MARKS.items() if data.startswith(mark)), None) or _unmarked_16(data)
     if marked:
-        return _in(data, marked, name), marked.removesuffix("-sig")
+        return _in(data, marked, name, "give its encoding with --encoding NAME"), marked.removesuffix("-sig")
     head = data[:LOOKED_AT]
     controls = len(head) - len(head.translate(None, CONTROLS))
     if controls > BINARY * len(head) or b"\0" in head:
@@ -58,14 +58,13 @@ def known(encoding: str) -> str:
     return "utf-8-sig" if found.name == "utf-8" else found.name
 
 
-def _in(data: bytes, codec: str, name: str) -> str:
+def _in(data: bytes, codec: str, name: str, remedy: str) -> str:
     try:
         return data.decode(codec).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not {codec.removesuffix('-sig')}: "
-            "give its encoding with --encoding NAME"
+            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not {codec.removesuffix('-sig')}: {remedy}"
         ) from None
 
 

@@ -26,6 +26,7 @@ LARGEST = 2**30  # bytes that are read, unpacked
 SWELLING, SMALL = 200, 2**26  # a packed file may give so many times its own bytes, or 64 MiB where that is more
 T = TypeVar("T")
 MOST_MEMBERS = 1_000_000
+LOOKED_AT = 10_240  # bytes, as tar pads an archive of nothing
 LAYERS = 3  # archives in archives
 PACKED: dict[bytes, Callable[[BytesIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 DAMAGED = (
@@ -114,9 +115,21 @@ def _layer(source: Source, most: int) -> Source:
                 return replace(source, data=_limited(file, source.name, most))
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _of_members(source, _zip_members(source, most))
-    if data[257:262] == b"ustar":
+    if _is_tar(data):
         return _of_members(source, _tar_members(source, most))
     return source
+
+
+def _is_tar(data: bytes) -> bool:
+    """Whether bytes begin with a header of tar, of old ones too, or are a tar archive of nothing, which is zeros."""
+    block = data[: tarfile.BLOCKSIZE]
+    if not any(block):
+        return len(data) >= 2 * tarfile.BLOCKSIZE and not any(data[:LOOKED_AT])
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return data[257:262] == b"ustar"  # damaged
+    return True
 
 
 def _of_members(source: Source, members: list[tuple[str, bytes]]) -> Source:
