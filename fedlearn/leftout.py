@@ -6,7 +6,10 @@ Asking a face for such a name is an `AttributeError` that says the reason, which
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Group(NamedTuple):
@@ -20,38 +23,40 @@ class Group(NamedTuple):
 TENSORS = (
     Group(
         "`cuda`, `is_cuda`, `pin_memory`, `xpu`",
-        r"cuda|is_cuda|pin_memory|xpu|mps|get_device",
+        "cuda|is_cuda|pin_memory|xpu|mps|get_device",
         "there is one device, the processor; cpu() and to('cpu') are there",
     ),
     Group(
         "hooks, `retain_grad`",
-        r"register_\w*hook\w*|retain_grad|retains_grad",
+        "register_hook|register_post_accumulate_grad_hook|retain_grad|retains_grad",
         "grad(output, [tensor]) gives the gradient of any tensor, computed ones too",
     ),
-    Group("`grad_fn`, `detach_`", r"grad_fn|detach_", "is_leaf says whether a tensor was computed; detach() is there"),
+    Group("`grad_fn`, `detach_`", "grad_fn|detach_", "is_leaf says whether a tensor was computed; detach() is there"),
     Group(
         "`uniform_`, `normal_`, `bernoulli`, `multinomial`, `random_`",
-        r"uniform_|normal_|bernoulli_?|multinomial|random_|exponential_",
+        "uniform_|normal_|bernoulli|bernoulli_|multinomial|random_|exponential_",
         "nothing draws unasked: nn.init.uniform_(tensor, rng=rng), or NumPy's generator",
     ),
     Group(
         "`inverse`, `det`, `svd`, `solve` and their kin",
-        r"inverse|pinverse|det|logdet|slogdet|svd|qr|lu|cholesky\w*|eig\w*|solve|lstsq|matrix_exp",
+        "inverse|pinverse|det|logdet|slogdet|svd|qr|lu|cholesky|cholesky_inverse|cholesky_solve|eig|solve|lstsq|matrix_exp",
         "no decomposition has derivatives here: np.linalg takes tensor.numpy()",
     ),
     Group(
         "`to_sparse`, `coalesce`, `bfloat16`, quantised and named tensors",
-        r"(to|is)_sparse\w*|sparse_mask|coalesce|bfloat16|\w*quant\w*|names|rename_?|refine_names",
+        "to_sparse|to_sparse_coo|to_sparse_csr|is_sparse|is_sparse_csr|sparse_mask|coalesce|bfloat16|dequantize"
+        "|is_quantized|names|rename|rename_|refine_names",
         "dense arrays of float16 to float64 are all that models here need",
     ),
     Group(
         "`new_zeros`, `new_ones`, `new_tensor`...",
-        r"new_\w+",
+        "new_empty|new_empty_strided|new_full|new_ones|new_tensor|new_zeros",
         "Tensor(np.zeros(shape, x.dtype)) says the same",
     ),
     Group(
         "`scatter_add`, `index_copy`, `put_` and other scattered writes",
-        r"scatter\w*|index_copy_?|index_fill_?|index_put_?|put_|masked_scatter_?",
+        "scatter|scatter_|scatter_add|scatter_add_|scatter_reduce|scatter_reduce_|index_copy|index_copy_|index_fill"
+        "|index_fill_|index_put|index_put_|put_|masked_scatter|masked_scatter_",
         "index_add adds at places, x[places] = values writes, with derivatives",
     ),
 )
@@ -128,22 +133,24 @@ NN = (
 MODULES = (
     Group(
         "hooks of modules",
-        r"register_\w*hook\w*",
+        "register_forward_hook|register_forward_pre_hook|register_backward_hook|register_full_backward_hook"
+        "|register_full_backward_pre_hook|register_state_dict_pre_hook|register_state_dict_post_hook"
+        "|register_load_state_dict_pre_hook|register_load_state_dict_post_hook",
         "forward() is the one place where a module computes: define it in a subclass",
     ),
     Group(
         "`cuda`, `compile`, `share_memory`",
-        r"cuda|xpu|ipu|mtia|compile|share_memory|to_empty",
+        "cuda|xpu|ipu|mtia|compile|share_memory|to_empty",
         "one device, no compiler",
     ),
     Group(
         "`half`, `bfloat16`",
-        r"half|bfloat16|type",
+        "half|bfloat16|type",
         "models train in float32 or float64: float() and double() are there",
     ),
     Group(
         "`extra_repr`, extra state, `set_submodule`",
-        r"extra_repr|[gs]et_extra_state|set_submodule",
+        "extra_repr|get_extra_state|set_extra_state|set_submodule",
         "repr shows the arguments; a part is replaced by setting the attribute",
     ),
 )
@@ -165,6 +172,37 @@ ARGUMENTS = {
 def reason_for(name: str, groups: tuple[Group, ...]) -> str | None:
     """Why a name is left out, or None where nothing is known of it."""
     return next((group.reason for group in groups if re.fullmatch(group.names, name)), None)
+
+
+class _LeftOut:
+    """An attribute that is not there, and says why. Only its name costs anything.
+
+    A class with a `__getattr__` of its own would pay for it at every other attribute too: Python looks none of them up
+    the quick way then, which made a training step a twentieth slower.
+    """
+
+    def __init__(self, name: str, reason: str):
+        self._name = name
+        self._reason = reason
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r}: {self._reason}")
+
+
+def without(groups: tuple[Group, ...]) -> Callable[[type[T]], type[T]]:
+    """Decorates a class that leaves names out: asking an object of it for one is an error that says the reason.
+
+    groups: a table whose names are plain, with | between them.
+    """
+
+    def decorate(kind: type[T]) -> type[T]:
+        for group in groups:
+            for name in group.names.split("|"):
+                if not hasattr(kind, name):
+                    setattr(kind, name, _LeftOut(name, group.reason))
+        return kind
+
+    return decorate
 
 
 def missing(owner: str, name: str, groups: tuple[Group, ...]) -> AttributeError:

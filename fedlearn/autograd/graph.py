@@ -36,8 +36,8 @@ from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 OPS: dict[str, Op] = {}  # the one table: a name, and how it is computed and differentiated
-new = object.__new__
-PLAIN = {np.ndarray, float, int, bool}  # what needs no look before it is computed with
+new, ndarray = object.__new__, np.ndarray
+SCALARS = {float, int, bool}  # what needs no look before it is computed with
 
 
 class Op:
@@ -84,13 +84,17 @@ class Op:
         values: list[Any] = []
         tensors = wanted = odd = False
         for x in inputs:
-            if isinstance(x, Node):
+            if type(x) is ndarray:
+                if x.dtype.char not in NUMBERS:
+                    odd = True
+                values.append(x)
+            elif isinstance(x, Node):
                 tensors = True
-                wanted = wanted or x._wanted
+                if x._wanted:
+                    wanted = True
                 values.append(x._data)
             else:
-                given = type(x)
-                if given not in PLAIN or (given is np.ndarray and x.dtype.char not in NUMBERS):
+                if type(x) not in SCALARS:
                     odd = True
                 values.append(x)
         if odd and tensors:

@@ -29,13 +29,11 @@ def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
     return called
 
 
+@leftout.without(leftout.TENSORS)
 class TorchNames(Operators):
     """What people who know PyTorch write, beside what NumPy has a name for."""
 
     device = "cpu"
-
-    def __getattr__(self, name: str) -> Any:
-        raise leftout.missing("a Tensor", name, leftout.TENSORS)
 
     def dim(self) -> Any:
         """How many axes there are."""

@@ -9,10 +9,13 @@ import numpy as np
 from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
 from fedlearn.nn.gates import GRUGates, LSTMGates, Recurrent, known_nonlinearity
+from fedlearn.nn.parameter import Parameter
 
 
 class _Cell(Recurrent):
     """One step of a recurrent layer."""
+
+    weight_hh: Parameter
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, rng: np.random.Generator | None = None):
         self._set_sizes(input_size, hidden_size)

@@ -11,7 +11,7 @@ from fedlearn.autograd import watch
 from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.leftout import ARGUMENTS, MODULES, missing
+from fedlearn.leftout import ARGUMENTS, MODULES, without
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 from fedlearn.registry import target_of
 
@@ -25,6 +25,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
+@without(MODULES)
 class Module:
     """Base of every layer and model. A subclass sets Parameters, Buffers and Modules as attributes, in
     the order in which they are to be listed, and defines `forward`. Those in a list, tuple or dict are found too.
@@ -50,9 +51,6 @@ class Module:
             given = ", ".join([*map(repr, args), *options])
             why = "; ".join(reason for name, reason in ARGUMENTS.items() if name in options) or "leave it out"
             raise TypeError(f"{type(self).__name__}() takes no {given:.80}: {why}")
-
-    def __getattr__(self, name: str) -> Any:
-        raise missing(f"{type(self).__name__!r} object", name, MODULES)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `BadInput` where a parameter, buffer or module would be lost under something else."""

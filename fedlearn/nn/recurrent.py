@@ -14,10 +14,13 @@ from fedlearn.nn.functional.arguments import indices as whole_numbers
 from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.nn.gates import GRUGates, LSTMGates, Recurrent, backwards, known_nonlinearity, within
 from fedlearn.nn.module import Module
+from fedlearn.nn.parameter import Parameter
 
 
 class _Layers(Recurrent):
     """One or more recurrent layers; if bidirectional, each with a second one that reads from the end."""
+
+    weight_hh_l0: Parameter
 
     def __init__(
         self,

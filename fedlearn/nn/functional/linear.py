@@ -31,7 +31,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
     Of K stacked clients, input (K, ..., in), weight (K, out, in) and bias (K, out).
     """
-    if isinstance(weight, Tensor) and isinstance(bias, Tensor) and bias.ndim == weight.ndim - 1 >= 1:
+    if isinstance(weight, Tensor) and isinstance(bias, Tensor) and bias._data.ndim == weight._data.ndim - 1 >= 1:
         return ops.linear(input, weight, bias)
     x, weight = numbers(input, "linear's input"), numbers(weight, "linear's weight")
     if bias is None:
