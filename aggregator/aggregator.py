@@ -26,7 +26,7 @@ from aggregator.watching import Follower, Watched, somebody_watches
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import arguments_of, real_number, whole_number
-from fedlearn.errors import FedlearnError, NothingLearned, RoundVoid
+from fedlearn.errors import BadInput, FedlearnError, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.privacy.asked import Privacy
@@ -110,7 +110,7 @@ class Aggregator:
         self.seed = whole_number("seed", seed, 0, given.LARGEST_SEED)
         self.vocabulary = vocabulary or {}
         self.server_lr_schedule = server_lr_schedule
-        self.trackers = trackers
+        self.trackers = given.as_trackers(trackers)
         self.history = History()  # of the last fit, as far as it came
         self.best_weights: np.ndarray | None = None  # of the model that was best by the metric to watch, float32 (P,)
         self.faults = given.as_faults(faults)
@@ -156,6 +156,8 @@ class Aggregator:
         self.sampler.check(len(pool), sampled)
         addends = min(self.sampler.limit(sampled), len(pool))
         self.protection = given.as_protection(self._protection_given, addends)
+        if rounds > 1 and not self.faults and self.sampler.limit(size) == size:  # a cohort is as large as that
+            self.protection.check_cohorts(size, len(pool))
         self._factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
         spending = self._spending(len(pool), size, rounds)
@@ -185,6 +187,8 @@ class Aggregator:
 
     def _trackers(self, progress: bool | None) -> list[Tracker]:
         """All who watch, and whoever sits before the terminal."""
+        if progress not in (None, True, False):
+            raise BadInput(f"progress is {progress!r:.80}: give True, False or None")
         if progress is None:
             progress = somebody_watches() and not any(isinstance(tracker, Follower) for tracker in self.trackers)
         return [*self.trackers, *([ProgressTracker()] if progress else [])]

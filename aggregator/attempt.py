@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -20,6 +21,7 @@ from aggregator.openers import Openers
 from aggregator.spending import Spending
 from aggregator.watching import Watched
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
+from fedlearn.logs import alike
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
@@ -201,8 +203,13 @@ class Attempt:
         """Why clients were lost, the first few of them."""
         if not self.lost:
             return ""
-        first = "; ".join(f"{party_name(client)}: {loss.reason}" for client, loss in sorted(self.lost.items())[:3])
-        return f"; lost {len(self.lost)}: {first}"
+        told: dict[str, str] = {}
+        more: Counter[str] = Counter()
+        for client, loss in sorted(self.lost.items()):
+            told.setdefault(alike(loss.reason), f"{party_name(client)}: {loss.reason}")
+            more[alike(loss.reason)] += 1
+        first = [f"{text}{f' ({more[kind] - 1} more alike)' if more[kind] > 1 else ''}" for kind, text in told.items()]
+        return f"; lost {len(self.lost)}: {'; '.join(first[:3])}"
 
     def _exchange(self, step: Step, alive: Sequence[ClientId]) -> None:
         """One phase: send everybody alive its inbox, take what comes back, note who is lost and why."""

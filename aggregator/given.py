@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from aggregator.faults import Faults
+from aggregator.history import Tracker
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.nn import Module
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool
 from fedlearn.registry import find
@@ -29,6 +31,11 @@ AS_POOL = "clients.inline:as_pool"  # by name, since this side of the wire knows
 
 
 def as_model(given: Any) -> Model:
+    if isinstance(given, Module) and not isinstance(given, Model):
+        raise BadInput(
+            f"model is a {type(given).__name__}, which has no loss: "
+            "derive it from fedlearn.models.base.Model and define loss(batch)"
+        )
     if not isinstance(given, Model):
         raise _refused("model", given, "a model, as fedlearn.models.SpamClassifier(1000)")
     return given
@@ -125,6 +132,15 @@ def as_pool(given: Any) -> Pool:
     if not isinstance(given, type) and all(hasattr(given, name) for name in ("open", "enrol", "start", "exchange")):
         return cast(Pool, given)
     return cast(Pool, find(AS_POOL)(given))
+
+
+def as_trackers(given: Any) -> list[Tracker]:
+    """given: trackers, each with `begin`, `round` and `end`."""
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    for each in given if several else [given]:
+        if not several or isinstance(each, type) or not isinstance(each, Tracker):
+            raise _refused("a tracker", each, "a list of trackers, as [CsvTracker('rounds.csv')]")
+    return list(given)
 
 
 def _refused(name: str, given: Any, expected: str) -> BadInput:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any, Protocol, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints, runtime_checkable
 
 from aggregator import showing
 from fedlearn.errors import BadInput
@@ -218,6 +218,7 @@ class History:
         }
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Watches a run: a progress bar, a log, a dashboard."""
 

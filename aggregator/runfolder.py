@@ -67,7 +67,7 @@ class RunFolder:
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         configuration: Mapping[str, Any],
         data_set: Mapping[str, Any],
         *,
@@ -78,7 +78,7 @@ class RunFolder:
         strict_bits: bool = False,
     ):
         check_mode(transcript)
-        self.path = path
+        self.path = path = Path(path)
         self.configuration = configuration
         self.data_set = data_set
         self.kernels: Mapping[str, Any] = {}

@@ -27,6 +27,11 @@ class Client:
     data: Examples
     behaviour: Behaviour | None = None
 
+    def __post_init__(self) -> None:
+        if not (hasattr(self.data, "take") and hasattr(self.data, "__len__")):
+            kind = type(self.data).__name__
+            raise BadInput(f"client {self.name}: its data are a {kind}; give examples, as Arrays(X, y)")
+
     def __repr__(self) -> str:
         """Its name and how many examples it has, never what they are: this ends up in logs and notebooks."""
         malicious = "" if self.behaviour is None else f", malicious: {type(self.behaviour).__name__}"

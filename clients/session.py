@@ -22,7 +22,7 @@ from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.policy import Policy
-from clients.training import LocalTraining, Task, guarded, lost
+from clients.training import LocalTraining, Task, guarded, lost, trace_again
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
@@ -120,6 +120,7 @@ class LocalSession:
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
+        trace_again()
         answers = self._answers(step, broadcast, inboxes)
         if self.hides:
             yield from self._told_in_code(step, answers)

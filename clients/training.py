@@ -267,6 +267,9 @@ class LocalTraining:
         return Encoded(numbers, lanes, support)
 
 
+_traced: set[str] = set()  # errors of clients in this process whose traceback is in the log already
+
+
 def guarded(client: int, name: str, round: int, work: Callable[[], T]) -> T | Lost:
     """What one client's work gives, or why it is lost: its own fault is logged where it happens."""
     with about(name, round):
@@ -277,7 +280,7 @@ def guarded(client: int, name: str, round: int, work: Callable[[], T]) -> T | Lo
 
 
 def lost(client: int, name: str, round: int, error: Exception) -> Lost:
-    """Log an error under the client's name: one line for bad input, a traceback for anything else.
+    """Log an error under the client's name: one line for bad input, a traceback for anything else, once for all alike.
 
     What is no fault of the client's, as a full disk under what clients keep, is raised: it ends the run.
     """
@@ -285,11 +288,19 @@ def lost(client: int, name: str, round: int, error: Exception) -> Lost:
         raise error
     with about(name, round):
         if isinstance(error, BadInput):
-            log.error("%s", error)
+            log.error("%s: %s", name, error)
             return Lost(client, str(error), refused=True)
-        log.error("client failed in round %d", round, exc_info=error)
+        what = f"{type(error).__name__}: {error}"
+        first = what not in _traced
+        _traced.add(what)
+        log.error("%s: failed in round %d, %s", name, round, what, exc_info=error if first else None)
         trace = "".join(traceback.format_exception(error))
-        return Lost(client, f"{type(error).__name__}: {error}", trace=trace)
+        return Lost(client, what, trace=trace)
+
+
+def trace_again() -> None:
+    """From here on tracebacks are logged of errors that were logged before, too: another phase begins."""
+    _traced.clear()
 
 
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:

@@ -91,7 +91,7 @@ def run(options: Options) -> Outcome:
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
     history = aggregator.fit(build.pool(options, speakers), options.rounds, progress=False)
 
-    losses = [float(record.loss or 0.0) for record in history.rounds]
+    losses = [float(record.loss) for record in history.rounds if record.loss is not None]
     picture = draw(folder.path, "loss", curves({"held-out text": losses}, "round", "nats per character"))
     return Outcome.of(
         history, options, folder,
@@ -99,7 +99,7 @@ def run(options: Options) -> Outcome:
             Claim("first_loss", losses[0], "nats/char"),
             Claim("last_loss", losses[-1], "nats/char"),
             Claim("letter_frequencies_loss", letter_frequencies(exam), "nats/char"),
-            Claim("falls_over_5_rounds", falls(losses)),
+            *([Claim("falls_over_5_rounds", falls(losses))] if len(losses) > SPAN else []),
             Claim("bytes_per_weight", bytes_per_weight(history, model), "B"),
             *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
@@ -144,9 +144,8 @@ def letter_frequencies(ids: np.ndarray) -> float:
 
 
 def falls(losses: list[float]) -> float:
-    """Of all stretches of five rounds, the share over which the loss fell; 1 where there are fewer rounds."""
-    pairs = list(zip(losses, losses[SPAN:], strict=False))
-    return float(np.mean([later < earlier for earlier, later in pairs])) if pairs else 1.0
+    """Of all stretches of five rounds, the share over which the loss fell."""
+    return float(np.mean([later < earlier for earlier, later in zip(losses, losses[SPAN:], strict=False)]))
 
 
 def bytes_per_weight(history: History, model: Model) -> float:

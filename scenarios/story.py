@@ -92,6 +92,7 @@ class Story:
         outcome = Outcome(
             self._folder.path, self.options.seed, rounds, metrics or {}, digest,
             seconds=time.perf_counter() - self._began, claims=claims, story=text,
+            configuration=self._folder.configuration,
         )  # fmt: skip
         result = {"metrics": outcome.metrics, "model_sha256": digest, "seconds": outcome.seconds}
         self._folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}, **result})

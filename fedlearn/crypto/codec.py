@@ -127,7 +127,7 @@ class FixedPoint:
             worst = values.flat[np.argmax(np.abs(values))]
             raise CodecError(
                 f"{outside} of {values.size} values lie outside the bound {self.bound:g}, "
-                f"the worst is {worst:g}: raise bound, lower the learning rate, or choose overflow='clip'"
+                f"the worst is {worst:g}: raise bound or set overflow=clip in the codec, or lower the learning rate"
             )
 
     def count_outside(self, values: np.ndarray) -> int:
@@ -137,7 +137,8 @@ class FixedPoint:
             bad = np.flatnonzero(~np.isfinite(magnitudes))
             raise CodecError(
                 f"{bad.size} of {magnitudes.size} values are NaN or infinite, "
-                f"the first at flat index {bad[0]}: training diverged, lower the learning rate"
+                f"the first at flat index {bad[0]}: training diverged, or began with such data: "
+                "lower the learning rate, or mend the data"
             )
         return int(np.count_nonzero(magnitudes > self.bound))
 

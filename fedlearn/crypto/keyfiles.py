@@ -7,6 +7,7 @@ readable and is authenticated with the rest.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import stat
@@ -16,9 +17,10 @@ from typing import Any
 
 from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
 from fedlearn.crypto.sealed import seal, unseal
-from fedlearn.errors import CryptoKeyError
+from fedlearn.errors import CryptoKeyError, FedlearnError
 from fedlearn.untrusted import without_waiting
 
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # no fault of the place that the user chose
 MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth of it
 MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
 _SECRET = "fedlearn secret"
@@ -133,7 +135,8 @@ def _write(path: Path, content: bytes, mode: int, replace: bool) -> None:
     except FileExistsError:
         raise CryptoKeyError(f"{path} exists and is not overwritten: choose another place or move it away") from None
     except OSError as error:
-        raise CryptoKeyError(f"cannot write key file {path}: {error.strerror}") from None
+        kind = FedlearnError if error.errno in FULL else CryptoKeyError
+        raise kind(f"cannot write key file {path}: {error.strerror}") from None
 
 
 def _read(path: Path, limit: int, forbidden: int = 0) -> bytes:

@@ -79,7 +79,13 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
     loss = model.loss(batch)
     leaves = pullback(loss, _ones(loss.shape, loss.dtype), retain_graph=False, own=False)
     found = {leaf._id: g for leaf, g in leaves}
-    parts = [_dense(found.get(parameter._id), parameter).reshape((*loss.shape, -1)) for parameter in parameters]
+    try:
+        parts = [_dense(found.get(parameter._id), parameter).reshape((*loss.shape, -1)) for parameter in parameters]
+    except ValueError:
+        raise ShapeError(
+            f"{type(model).__name__}.loss gives an array of shape {loss.shape}: "
+            "return the mean over the batch, one number"
+        ) from None
     return loss.numpy(), np.concatenate(parts, axis=-1)
 
 

@@ -249,6 +249,10 @@ class Protection(Named, ABC):
         """Who opens sums; nobody where the aggregator reads them."""
         return ()
 
+    def check_cohorts(self, cohort: int, population: int) -> None:
+        """Raise `BadInput` where no two rounds with cohorts of this size could both be opened."""
+        return
+
     def price(self, values: int) -> Price:
         """What hiding an update of so many values and opening a sum take, beside training; nothing worth telling."""
         return Price()

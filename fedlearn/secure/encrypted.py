@@ -35,6 +35,7 @@ class EncryptedSums(Protection):
     signed = True
     hiding = "encrypting"
     key_bits: int
+    max_overlap: int | None
 
     @abstractmethod
     def encryption_key(self, plan: RunPlan) -> PublicKey:
@@ -47,6 +48,14 @@ class EncryptedSums(Protection):
 
     def fingerprint(self, plan: RunPlan) -> str:
         return self.encryption_key(plan).fingerprint.hex()
+
+    def check_cohorts(self, cohort: int, population: int) -> None:
+        least = max(0, 2 * cohort - population)
+        if self.max_overlap is not None and least > self.max_overlap:
+            raise BadInput(
+                f"max_overlap is {self.max_overlap}, and any two cohorts of {cohort} of {population} clients share "
+                f"{least} or more, so that one round is opened and no other: raise it, or sample fewer clients"
+            )
 
     def price(self, values: int) -> Price:
         ciphertexts = LanePacking(self.codec.lane_bits, mpz(1) << (self.key_bits - 1)).plaintexts(values)

@@ -295,7 +295,7 @@ def check_max_weight(codec: FixedPoint, max_weight: int) -> None:
     if not 1 <= max_weight <= codec.limit:
         raise CodecError(
             f"max_weight is {max_weight}, a codec of {codec.bits} bits holds 1 to {codec.limit}: "
-            "lower max_weight, or raise bits in the codec"
+            "lower the strategy's max_weight, or raise bits in the codec"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ from typing import Any, TextIO, cast
 
 from rich.console import Console
 
-from fedlearn.logs import TOLD, is_public, mark_records
+from fedlearn.logs import TOLD, alike, is_public, mark_records
 from scenarios.command.clientslog import first_error
 
 
@@ -23,7 +22,7 @@ class _ClientFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         client, round = getattr(record, "client", "-"), getattr(record, "round", "-")
-        return text if client == "-" else f"[{client}, round {round}] {text}"
+        return text if client == "-" else f"[{client}, round {round}] {text.replace(f'{client}: ', '', 1)}"
 
 
 @contextmanager
@@ -65,12 +64,12 @@ class _TerminalHandler(logging.StreamHandler[Any]):
             super().emit(record)
             self._show_beginning(getattr(record, "clients_log", None))
             return
-        alike = _without_numbers(record.getMessage())
-        if alike in self._again:
-            self._again[alike] += 1
+        said = alike(_without_name(record))
+        if said in self._again:
+            self._again[said] += 1
             return
         self._show_held()
-        self._again[alike], self._held = 0, record  # held back until it is clear that the run does not end with it
+        self._again[said], self._held = 0, record  # held back until it is clear that the run does not end with it
 
     def _show_beginning(self, clients_log: Path | None) -> None:
         """Of what the clients' side said: whoever simulates a federation is all of its parties."""
@@ -85,18 +84,18 @@ class _TerminalHandler(logging.StreamHandler[Any]):
 
     def say_the_rest(self, end: str) -> None:
         """Show what is left. end: what the run ended with."""
-        end = _without_numbers(end)
-        if self._held is not None and _without_numbers(self._held.getMessage()) in end:
+        end = alike(end)
+        if self._held is not None and alike(_without_name(self._held)) in end:
             self._held = None
         self._show_held()
-        for alike, times in self._again.items():
-            if times and alike not in end:
-                self.stream.write(f"and {times} times more: {alike}\n")
+        for said, times in self._again.items():
+            if times and said not in end:
+                self.stream.write(f"and {times} times more: {said}\n")
 
 
-def _without_numbers(text: str) -> str:
-    """What clients say alike, whatever their numbers are."""
-    return re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?", "N", text)
+def _without_name(record: logging.LogRecord) -> str:
+    """What a record says of a client, but for its name at the beginning."""
+    return record.getMessage().removeprefix(f"{getattr(record, 'client', '-')}: ")
 
 
 class _ConsoleStream:

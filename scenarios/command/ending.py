@@ -25,6 +25,10 @@ PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, er
 UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 # Names of options as Python has them, in a message: not as part of a longer name or of a path.
+TYPED = {  # what messages say of things that are options on the command line
+    "in the codec": "in --codec", "lower the learning rate": "lower --lr",
+    "the strategy's max_weight": "max_weight in --strategy",
+}  # fmt: skip
 BEGINNING = re.compile(rf"^({'|'.join(ABOUT)})(?= is )")
 PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
 
@@ -40,8 +44,10 @@ class Failure:
     def tell(self, as_json: bool) -> None:
         with suppress(OSError):  # a terminal that was closed
             print(f"fedlearn: {shown(self.message)}", file=sys.stderr)
-        if as_json:
-            print(json.dumps({"error": {"type": self.kind, "message": self.message, "status": self.status}}))
+        with suppress(OSError):  # a full disk, which is what the error may be
+            if as_json:
+                print(json.dumps({"error": {"type": self.kind, "message": self.message, "status": self.status}}))
+            flush_output()
 
 
 def shown(text: str) -> str:
@@ -53,7 +59,9 @@ def failure_of(error: BaseException) -> Failure | None:
     """What to tell of an error; None for one that only a fault in this program can explain."""
     kind = type(error).__name__
     if isinstance(error, UsageError):
-        return Failure("BadInput", error.format_message().rstrip("."), BAD_INPUT)  # type: ignore[attr-defined]
+        said = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+        hint = ": `fedlearn --help` names all" if said.startswith("No such command") else ""
+        return Failure("BadInput", said + hint, BAD_INPUT)
     if isinstance(error, FedlearnError):
         reason = first_error(error.clients_log)
         message = as_typed(str(error)) + (f"; the first of them: {reason}" if reason else "")
@@ -71,6 +79,8 @@ def failure_of(error: BaseException) -> Failure | None:
 
 def as_typed(message: str) -> str:
     """The message with options named as they are typed: --min-cohort, not min_cohort."""
+    for said, typed in TYPED.items():
+        message = message.replace(said, typed)
     message = BEGINNING.sub(lambda found: flag(found[1]), message)
     return PYTHON_NAMES.sub(lambda found: flag(found[1]), message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -34,6 +35,7 @@ class Outcome:
     bytes_down: int = 0
     claims: list[Claim] = field(default_factory=list)
     story: str = ""
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
@@ -58,11 +60,12 @@ class Outcome:
             story = f"{said}\n{story}"
         return cls(
             folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
-            history.seconds, history.bytes_up, history.bytes_down, claims, story,
+            history.seconds, history.bytes_up, history.bytes_down, claims, story, folder.configuration,
         )  # fmt: skip
 
     def to_dict(self, scenario: str) -> dict[str, Any]:
-        """Plain values, without the story."""
+        """Plain values, without the story; of the configuration what is at hand."""
         values = asdict(self) | {"run_dir": str(self.run_dir)}
         values.pop("story")
+        values["configuration"] = {name: value for name, value in self.configuration.items() if value not in (None, "")}
         return {"scenario": scenario} | values

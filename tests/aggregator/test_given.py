@@ -9,10 +9,12 @@ import re
 import numpy as np
 import pytest
 
-from aggregator import Aggregator
+from aggregator import Aggregator, CsvTracker, RunFolder
 from clients import Client, InlinePool, ProcessPool
+from fedlearn import nn
 from fedlearn.datasets.examples import Arrays
-from fedlearn.errors import BadInput, CodecError
+from fedlearn.errors import BadInput, CodecError, FedlearnError
+from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
 from fedlearn.strategies import FedAvg
@@ -154,3 +156,64 @@ def test_a_client_has_one_name_in_the_log_whatever_goes_wrong(caplog):
     finally:
         logging.getLogger().removeHandler(handler)
     assert sorted(names) == ["alice", "client-4"]
+
+
+class Own(Model):
+    """A user's own, whose loss is what the test says."""
+
+    def __init__(self, loss: str = "mean"):
+        super().__init__()
+        self.layer = nn.Linear(5, 1, rng=np.random.default_rng(0))
+        self.how = loss
+
+    def forward(self, x):
+        return self.layer(x).reshape(-1)
+
+    def loss(self, batch):
+        if self.how == "raises":
+            raise NotImplementedError("later")
+        outputs = self(*batch.inputs) ** 2
+        return outputs.mean() if self.how == "mean" else outputs
+
+
+class NoLoss(nn.Module):
+    pass
+
+
+def fit(model=None, clients=None, **options):
+    return Aggregator(model or Own(), protection="none", **options).fit(clients or pairs(), 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda: fit(NoLoss()), "model is a NoLoss, which has no loss: derive it from fedlearn.models.base.Model"),
+        (lambda: fit(Own("array")), "Own.loss gives an array of shape (8,): return the mean over the batch"),
+        (lambda: fit(Own("raises")), "all 3 clients of round 1 failed alike: NotImplementedError: later"),
+        (lambda: Client("bob", pairs()[0]), "client bob: its data are a tuple; give examples, as Arrays(X, y)"),
+        (lambda: fit(evaluate=lambda model: 0.3), "evaluate returned 0.3: return a dictionary"),
+        (lambda: fit(trackers=3), "a tracker is 3; give a list of trackers"),
+        (lambda: fit(trackers=[3]), "a tracker is 3; give a list of trackers"),
+        (lambda: fit(trackers=[CsvTracker]), "make one of it, CsvTracker(...)"),
+        (lambda: Aggregator(Own()).fit(pairs(), 1, progress="yes"), "progress is 'yes': give True, False or None"),
+        (lambda: fit(clients=[(x * np.nan, y) for x, y in pairs()]), "or began with such data: lower"),
+        (lambda: Aggregator(Own(), protection=Paillier(512, max_overlap=1, insecure_test_key=True)).fit(pairs(), 2),
+         "max_overlap is 1, and any two cohorts of 3 of 3 clients share 3 or more"),
+    ],
+)  # fmt: skip
+def test_first_mistakes_are_told_with_their_remedy(wrong, says, caplog):
+    with pytest.raises(FedlearnError, match=re.escape(says)):
+        wrong()
+    assert caplog.text.count("Traceback") <= 1
+
+
+def test_one_client_with_bad_data_is_named(caplog):
+    bad, good = pairs()[0], pairs()
+    history = fit(clients=[*(Client(f"c{i}", Arrays(x.astype(np.float32), y)) for i, (x, y) in enumerate(good)),
+                           Client("bob", Arrays((bad[0] * np.nan).astype(np.float32), bad[1]))])  # fmt: skip
+    assert history.counted == 1
+    assert "bob: 6 of 6 values are NaN" in caplog.text
+
+
+def test_a_run_folder_takes_text_for_a_path(tmp_path):
+    assert RunFolder(str(tmp_path / "run"), {}, {}).path == tmp_path / "run"

@@ -126,7 +126,7 @@ def test_an_exception_shows_its_traceback_client_and_round_and_costs_that_client
     assert isinstance(answers[0], Reply)
     assert isinstance(answers[2], Reply)
     assert answers[1] == Lost(1, "OSError: disk on fire")
-    record = next(record for record in caplog.records if "client failed" in record.getMessage())
+    record = next(record for record in caplog.records if "failed in round" in record.getMessage())
     assert (record.client, record.round) == ("alice", "1")
     shown = caplog.text
     assert "Traceback" in shown
@@ -236,6 +236,12 @@ def test_a_client_that_cannot_be_unpickled_says_so():
 
 
 class Unreadable:
+    def __len__(self):
+        return 1
+
+    def take(self, rows):
+        return self
+
     def __setstate__(self, state):
         raise RuntimeError("made on another planet")
 

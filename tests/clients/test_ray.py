@@ -87,7 +87,7 @@ def test_faults_of_clients_show_their_traceback_and_name_here(make_pool, caplog)
     assert answers[0] == Lost(0, "OSError: disk on fire")
     assert answers[1] == Lost(1, "3 NaN", refused=True)
     assert isinstance(answers[2], Reply)
-    record = next(record for record in caplog.records if "client failed" in record.getMessage())
+    record = next(record for record in caplog.records if "failed in round" in record.getMessage())
     assert (record.client, record.round) == ("alice", "1")
     assert "raise self.error" in caplog.text
     assert "in take" in caplog.text

@@ -58,7 +58,10 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["run", "digits", "--data", "irises"], "'irises' is neither a file nor a data set"),
         (["run", "spam", "--malicious", "flip:0.2"], "unknown behaviour 'flip'"),
         (["run", "shakespeare", "--data", "sample_play", "--partition", "shards:2"], "pieces of a text have none"),
-        (["run", "spam", "--codec", "bits=8", *FAST], "bits"),
+        (["run", "spam", "--codec", "bits=8", *FAST], "lower max_weight in --strategy, or raise bits in --codec"),
+        (["run", "spam", "--codec", "bits=24,addends=2", *FAST], "set addends=3 or more in --codec"),
+        (["run", "spam", "--max-overlap", "1"], "--max-overlap is 1, and any two cohorts of 3 of 3 clients share 3"),
+        (["help"], "No such command 'help': `fedlearn --help` names all"),
         # files and folders
         (["run", "spam", "--data", "~/nofile.tsv"], "nofile.tsv"),
         (["run", "spam", "--out", "file", *FAST], "run folder file is a file: give another one"),
@@ -88,7 +91,7 @@ def test_one_line_names_what_was_typed(arguments, says, capsys, tmp_path):
         error = json.loads(shown.out.splitlines()[-1])["error"]
         assert (error["message"], error["status"]) == (lines[0].removeprefix("fedlearn: "), 2)
     else:
-        assert arguments[0] in ("keys", "data", "list", "describe", "lst")
+        assert arguments[0] in ("keys", "data", "list", "describe", "lst", "help")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["file"]
     assert not list(tmp_path.glob("runs/*"))
 
@@ -103,10 +106,36 @@ def test_what_every_client_says_is_shown_once(capsys):
     assert fedlearn("run", "digits", "--lr", "1e9", "--rounds", "1", "--quiet") == 2
     told = capsys.readouterr().err
     assert len(told.splitlines()) == 1
-    assert "outside the bound" in told
+    assert told.count("outside the bound") == 1
+    assert "(99 more alike)" in told
+    assert "raise bound or set overflow=clip in --codec, or lower --lr" in told
 
 
-@pytest.mark.parametrize(("arguments", "status"), [(["list"], 1), (["describe", "spam"], 1), (["--version"], 1)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["keys", "generate", "--bits", "512", "--insecure-test-key", "--out", "k"],
+        ["run", "book_spirals", "--quiet", "--epochs", "1", "--out", "k"],
+        ["report", "run", "--out", "report.html"],
+    ],
+)
+def test_a_disk_that_is_full_is_one_line(arguments, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLEARN_PASSPHRASE", "a long enough passphrase")
+    assert fedlearn("run", "spam", *FAST, "--out", "run") == 0
+    full = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "  # bytes of one file
+    code = full + "from scenarios.command.main import main; main(sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=_environment())
+    told = [line for line in done.stderr.splitlines() if not line.startswith("WARNING: ")]
+    assert (done.returncode, len(told)) == (1, 1), done.stderr
+    assert "File too large" in told[0]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["list"], 1), (["describe", "spam"], 1), (["--version"], 1), (["run", "spam", *FAST], 1),
+     (["run", "spam", *FAST, "--json"], 1)],
+)  # fmt: skip
 def test_a_full_disk_behind_standard_output_is_one_line(arguments, status):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
