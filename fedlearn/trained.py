@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,19 @@ import numpy as np
 
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import tokens
-from fedlearn.datasets.bags import encode_texts
+from fedlearn.datasets.bags import bags_of, encode_texts
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dense import Samples
-from fedlearn.datasets.sequences import encode_in_order
+from fedlearn.datasets.sequences import in_rows
 from fedlearn.datasets.text import Alphabet, Script
+from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.metrics import binary_metrics, class_metrics, confusion
 from fedlearn.modelfile import Described, read_model
 from fedlearn.models.kinds import Characters, Features, Sequences, Words
 
 AT_ONCE = 4096  # texts, or rows of numbers
+EXPLAINED_AT_ONCE = 256  # texts, each of which is judged without each of its words
 
 
 class Trained:
@@ -60,15 +62,48 @@ class Trained:
 
         of: the name of the class, by default the last one, spam. Raises `BadInput` for another name.
         """
+        (found,) = self.explain_all([text], None if of is None else [of])
+        return found
+
+    def explain_all(self, texts: Sequence[str], of: Sequence[str] | None = None) -> Iterator[list[tuple[str, float]]]:
+        """Same as `explain` for each of many texts, many at once. of: a class for each."""
         if self.model.reads is Features:
             raise BadInput(f"a model of {self.scenario} reads numbers: only texts can be explained, word by word")
-        if of is not None and of not in self.classes:
-            raise BadInput(f"class {of!r:.60} is none of {', '.join(self.classes)}")
-        words = list(dict.fromkeys(tokens.tokenize(text)))
-        without = [" ".join(token for token in tokens.tokenize(text) if token != word) for word in words]
-        logits, number = self._judged([text, *without]), self.classes.index(of or self.classes[-1])
-        ahead = logits[:, number] - np.delete(logits, number, axis=1).max(axis=1)
-        return sorted(zip(words, (ahead[0] - ahead[1:]).tolist(), strict=True), key=lambda pair: -pair[1])
+        odd = next((name for name in of or () if name not in self.classes), None)
+        if odd is not None:
+            raise BadInput(f"class {odd!r:.60} is none of {', '.join(self.classes)}")
+        numbers = [self.classes.index(name) for name in of or self.classes[-1:] * len(texts)]
+        for at in range(0, len(texts), EXPLAINED_AT_ONCE):
+            yield from self._explained(texts[at : at + EXPLAINED_AT_ONCE], numbers[at : at + EXPLAINED_AT_ONCE])
+
+    def _explained(self, texts: Sequence[str], numbers: Sequence[int]) -> Iterator[list[tuple[str, float]]]:
+        read = [tokens.tokenize(text) for text in texts]
+        words = [list(dict.fromkeys(text)) for text in read]
+        logits = self._without_each(read, words)
+        counts = np.array([1 + len(some) for some in words])
+        of = np.repeat(np.array(numbers), counts)
+        every = np.arange(len(logits))
+        rivals = logits.copy()
+        rivals[every, of] = -np.inf
+        ahead = logits[every, of] - rivals.max(axis=1)
+        begins = np.cumsum(counts) - counts
+        adds = (np.repeat(ahead[begins], counts) - ahead).tolist()
+        for begin, some in zip(begins.tolist(), words, strict=True):
+            shares = adds[begin + 1 : begin + 1 + len(some)]
+            yield sorted(zip(some, shares, strict=True), key=lambda pair: -pair[1])
+
+    def _without_each(self, texts: list[list[str]], words: list[list[str]]) -> np.ndarray:
+        """The logits of each text as it is, then without each of its words."""
+        reads, vocabulary = self.model.reads, self._vocabulary()
+        if reads is Words:
+            rows = [row for some in words for row in (vocabulary.row(some), *vocabulary.without_each(some))]
+            return self._in_parts(lambda part: bags_of(part, np.zeros(len(part))).inputs, rows)
+        variants = [
+            left
+            for text, some in zip(texts, words, strict=True)
+            for left in (text, *([token for token in text if token != word] for word in some))
+        ]
+        return self._in_parts(lambda part: (in_rows(part, vocabulary),), variants)
 
     def evaluate(self, data: Corpus | Samples | Script) -> dict[str, Any]:
         """How good it is on labelled messages or rows of numbers, or on a text: plain values by name.
@@ -134,19 +169,24 @@ class Trained:
 
     def _judged(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         """The logits of texts, or of rows that are scaled."""
-        self.model.eval()
-        parts = [self._outputs(inputs[at : at + AT_ONCE]) for at in range(0, len(inputs), AT_ONCE)]
-        return np.concatenate([np.empty((0, len(self.classes))), *parts])
+        return self._in_parts(self._arrays, inputs)
 
-    def _outputs(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
-        arrays = self._arrays(inputs)
+    def _in_parts(
+        self, arrays: Callable[[Any], tuple[np.ndarray, ...]], inputs: Sequence[Any] | np.ndarray
+    ) -> np.ndarray:
+        """float64 (n, classes): the logits of inputs that `arrays` makes into what goes into the model."""
+        self.model.eval()
+        cut = (inputs[at : at + AT_ONCE] for at in range(0, len(inputs), AT_ONCE))
+        return np.concatenate([np.empty((0, len(self.classes))), *(self._outputs(arrays(p), len(p)) for p in cut)])
+
+    def _outputs(self, arrays: tuple[np.ndarray, ...], count: int) -> np.ndarray:
         try:
             with no_grad():
                 outputs = self.model(*arrays).numpy().astype(np.float64)
         except ShapeError as error:
             raise BadInput(f"inputs {arrays[0].shape} are not what the model was trained on ({error})") from None
-        logits = outputs if outputs.ndim == 2 else np.stack([np.zeros(len(inputs)), outputs], axis=1)
-        if logits.shape != (len(inputs), len(self.classes)):
+        logits = outputs if outputs.ndim == 2 else np.stack([np.zeros(count), outputs], axis=1)
+        if logits.shape != (count, len(self.classes)):
             raise BadInput(
                 f"the model gives {logits.shape[-1]} numbers for {len(self.classes)} classes: another's file"
             )
@@ -154,15 +194,17 @@ class Trained:
 
     def _arrays(self, inputs: Any) -> tuple[np.ndarray, ...]:
         """What goes into the model."""
-        reads, vocabulary = self.model.reads, self.vocabulary
-        if reads is Features:
+        if self.model.reads is Features:
             return (inputs,)
-        if vocabulary is None or reads not in (Words, Sequences):
+        vocabulary = self._vocabulary()
+        if self.model.reads is Words:
+            return encode_texts(inputs, np.zeros(len(inputs), np.int8), vocabulary).inputs
+        return (in_rows(map(tokens.tokenize, inputs), vocabulary),)
+
+    def _vocabulary(self) -> Vocabulary:
+        if self.vocabulary is None or self.model.reads not in (Words, Sequences):
             raise BadInput(f"a model of {self.scenario} does not judge texts: take a run of spam")
-        unknown = np.zeros(len(inputs), np.int8)
-        if reads is Words:
-            return encode_texts(inputs, unknown, vocabulary).inputs
-        return encode_in_order(Corpus("texts", tuple(inputs), unknown, None, False, "", ""), vocabulary).inputs
+        return self.vocabulary
 
 
 def load(run: str | Path) -> Trained:

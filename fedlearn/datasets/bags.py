@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,9 +72,13 @@ def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:
 
 def encode_texts(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary) -> Bags:
     """Same as `encode`, for n texts and their labels (n,)."""
+    return bags_of((vocabulary.row(tokenize(text)) for text in listed(texts, "texts")), labels)
+
+
+def bags_of(rows: Iterable[list[int]], labels: np.ndarray) -> Bags:
+    """Bags of n rows of ids and their labels (n,)."""
     indices, lengths = array("i"), array("q")
-    for text in listed(texts, "texts"):
-        row = vocabulary.row(tokenize(text))
+    for row in rows:
         indices.extend(row)
         lengths.append(len(row))
     return Bags(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fedlearn.configured import whole_number
@@ -19,9 +21,14 @@ def encode_in_order(corpus: Corpus, vocabulary: Vocabulary, longest: int = LONGE
 
     A shorter message has the id `len(vocabulary)`, which is no word's, in front of its words.
     """
+    return Arrays(in_rows(map(tokenize, corpus.texts), vocabulary, longest), corpus.labels.astype(np.int64))
+
+
+def in_rows(texts: Iterable[list[str]], vocabulary: Vocabulary, longest: int = LONGEST) -> np.ndarray:
+    """Same as the first of `encode_in_order`, for texts that are tokens."""
     longest = whole_number("the number of words that are read", longest, least=1, most=MOST)
-    rows = np.full((len(corpus), longest), len(vocabulary), np.int64)
-    for row, text in zip(rows, corpus.texts, strict=True):
-        ids = vocabulary.in_order(tokenize(text))[-longest:]
+    found = [vocabulary.in_order(tokens)[-longest:] for tokens in texts]
+    rows = np.full((len(found), longest), len(vocabulary), np.int64)
+    for row, ids in zip(rows, found, strict=True):
         row[longest - len(ids) :] = ids
-    return Arrays(rows, corpus.labels.astype(np.int64))
+    return rows

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Vocabulary(ABC):
     @abstractmethod
     def row(self, tokens: Iterable[str]) -> list[int]:
         """Same as `ids`, but unchecked and a list: for the loop over many messages."""
+
+    def without_each(self, words: Sequence[str]) -> list[list[int]]:
+        """The row of distinct `words` without the first of them, the row without the second, and so on."""
+        return [self.row([*words[:i], *words[i + 1 :]]) for i in range(len(words))]
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
         """The id of each of `tokens` that has one, in their order and as often, int32 (k,)."""
@@ -99,8 +103,11 @@ class HashedVocabulary(Vocabulary):
     def row(self, tokens: Iterable[str]) -> list[int]:
         return sorted(set(map(self._bucket_of.__getitem__, listed(tokens, "tokens"))))
 
+    def without_each(self, words: Sequence[str]) -> list[list[int]]:
+        return _without_each([self._bucket_of[word] for word in words])
+
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array([bucket(token, self.buckets) for token in listed(tokens, "tokens")], dtype=np.int32)
+        return np.array([self._bucket_of[token] for token in listed(tokens, "tokens")], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "hashed", "buckets": self.buckets}
@@ -160,11 +167,25 @@ class ExplicitVocabulary(Vocabulary):
     def row(self, tokens: Iterable[str]) -> list[int]:
         return sorted({self._ids[t] for t in listed(tokens, "tokens") if t in self._ids})
 
+    def without_each(self, words: Sequence[str]) -> list[list[int]]:
+        return _without_each([self._ids.get(word) for word in words])
+
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
         return np.array([self._ids[t] for t in listed(tokens, "tokens") if t in self._ids], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "explicit", "words": list(self.words)}
+
+
+def _without_each(ids: list[int | None]) -> list[list[int]]:
+    """Rows of words with these ids without each in turn: where words share an id, it stays when one of them goes."""
+    whole = sorted({number for number in ids if number is not None})
+    place = {number: i for i, number in enumerate(whole)}
+    shared = {number for number, count in Counter(ids).items() if count > 1} if len(whole) < len(ids) else set()
+    return [
+        whole if number is None or number in shared else whole[: place[number]] + whole[place[number] + 1 :]
+        for number in ids
+    ]
 
 
 def listed(strings: Iterable[str], what: str) -> Iterable[str]:

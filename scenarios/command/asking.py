@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,13 +53,13 @@ def predict(
         raise BadInput("a text is empty: give one with words in it")
     asked = [_text(text) for text in texts] if texts else read_texts("-" if file is None else str(file))
     odds = trained.predict_proba(_rows(asked) if trained.model.reads is Features else asked)
+    labels = [trained.classes[number] for number in odds.argmax(axis=1).tolist()]
+    words = trained.explain_all(asked, labels) if explain else repeat(None)
     lines = []
-    for text, row in zip(asked, odds, strict=True):
-        number = int(row.argmax())
-        answer: dict[str, Any] = {"label": trained.classes[number], "probability": float(row[number]), "text": text}
-        if explain:
-            explained = trained.explain(text, answer["label"])[:SHOWN]
-            answer["words"] = [word for word, share in explained if share > 0]
+    for text, label, odd, added in zip(asked, labels, odds.max(axis=1).tolist(), words, strict=False):
+        answer: dict[str, Any] = {"label": label, "probability": odd, "text": text}
+        if added is not None:
+            answer["words"] = [word for word, share in added[:SHOWN] if share > 0]
         lines.append(json.dumps(answer, ensure_ascii=False) if as_json else _told(answer))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 

@@ -244,7 +244,7 @@ TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
         (table(), Reading(spam_label="junk"), "no message is labelled 'junk': --spam-label is one of 'spam', 'ham'"),
         (table(), Reading(encoding="utf8x"), "--encoding utf8x is unknown"),
         (table(), Reading(encoding="hex"), "--encoding hex is none of texts"),
-        (table(), Reading(encoding="ascii"), "line 6: byte 0xc3 is not ascii: give its encoding"),
+        (table(), Reading(encoding="ascii"), "line 6: byte 0xc3 is not ascii: give another one, or leave it out to"),
         (UNCLEAR, None, "which column is the label is not clear: the columns are a, b, c: give --label-column NAME"),
         (TWO_TEXTS, None, "which column is the text is not clear: .* give --text-column NAME"),
         ("text,label,label\na,ham,1\n", None, "2 columns named label: keep one"),

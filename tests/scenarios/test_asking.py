@@ -15,8 +15,12 @@ from safetensors.numpy import save
 
 import fedlearn
 from fedlearn.datasets import load_corpus
+from fedlearn.datasets.tokens import tokenize
+from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary, Vocabulary
 from fedlearn.errors import BadInput
-from fedlearn.modelfile import DESCRIPTION, WEIGHTS
+from fedlearn.modelfile import DESCRIPTION, WEIGHTS, Described
+from fedlearn.models import SequenceClassifier, SpamClassifier
+from fedlearn.trained import Trained
 from scenarios.command.main import main
 
 
@@ -91,6 +95,48 @@ def test_other_models_answer_too(tmp_path, options):
     trained = fedlearn.load(tmp_path / "r")
     assert trained.predict_proba(["hello", ""]).shape == (2, 2)
     assert len(trained.explain("win a prize")) == 3
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SpamClassifier(8, rng=np.random.default_rng(0)),
+        SpamClassifier(8, 3, rng=np.random.default_rng(1)),
+        SequenceClassifier(9, 2, 3, 4, rng=np.random.default_rng(2)),
+    ],
+)
+@pytest.mark.parametrize(
+    "vocabulary", [HashedVocabulary(8), ExplicitVocabulary(["win", "a", "free", "prize", "now", "at", "nine", "you"])]
+)
+def test_an_explanation_is_what_leaving_a_word_out_changes(model, vocabulary):
+    model.vector[:] = np.random.default_rng(3).normal(size=model.vector.size)
+    trained = Trained(Described("spam", model, ("ham", "spam"), vocabulary, "", None))
+    texts = ["win a free prize now, you win", "", "see you at nine", "one two three four five six seven", "win win"]
+    asked_for = ["spam", "ham", "ham", "spam", "spam"]
+    for text, of, found in zip(texts, asked_for, trained.explain_all(texts, asked_for), strict=True):
+        words = dict.fromkeys(tokenize(text))
+        left = [" ".join(token for token in tokenize(text) if token != word) for word in words]
+        sign = 1 if of == "spam" else -1
+        ahead = sign * np.diff(trained.logits([text, *left]), axis=1)[:, 0]
+        assert dict(found) == pytest.approx(dict(zip(words, ahead[0] - ahead[1:], strict=True)), abs=1e-6)
+        assert [share for _, share in found] == sorted((share for _, share in found), reverse=True)
+        assert dict(trained.explain(text, of)) == pytest.approx(dict(found), abs=1e-6)
+
+
+def test_a_vocabulary_of_ones_own_is_explained_too():
+    class Lengths(Vocabulary):
+        """Numbers the length of a message, which is no word's own."""
+
+        def __len__(self):
+            return 8
+
+        def row(self, tokens):
+            return [len(list(tokens))]
+
+        def to_dict(self):
+            return {}
+
+    assert Lengths().without_each(["a", "b", "c"]) == [[2], [2], [2]]
 
 
 def test_a_model_of_characters_writes(tmp_path, capsys):
