@@ -107,12 +107,19 @@ def cells(record: RoundRecord) -> dict[str, str]:
         "round": str(record.round),
         "loss": number(record.loss),
         **{name: number(value) for name, value in record.metrics.items()},
+        **{name: f"{value:.3f}" for name, value in epsilons(record).items()},
         "clients": str(record.clients_ok),
         "lost": str(record.clients_failed),
         "up kB": f"{record.bytes_up / 1000:,.1f}",
         "down kB": f"{record.bytes_down / 1000:,.1f}",
         "seconds": f"{sum(record.seconds.values()):.2f}",
     }
+
+
+def epsilons(record: RoundRecord) -> dict[str, float]:
+    """What the rounds so far cost in privacy; nothing without noise."""
+    both = {"epsilon": record.epsilon, "epsilon_aggregator": record.epsilon_aggregator}
+    return {name: value for name, value in both.items() if value is not None}
 
 
 def chosen(row: dict[str, str], room: int) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from scenarios.report.runs import Run, shown
 from scenarios.report.seen import Flow, flows
@@ -28,6 +30,7 @@ def lines(run: Run) -> list[str]:
         f"      run  {run.scenario}: {shown(run.outcome.get('state'))}{f', {reason}' if reason else ''}",
         f"     data  {data.get('name', 'not named')}{', synthetic' if data.get('synthetic') else ''}; {settings}",
         f"   result  {figures or '-'}",
+        *_privacy(run.outcome.get("privacy")),
         f"   rounds  {len(records)}, {void.total()} void{_reasons(void)}",
         f"  clients  {sum(r.clients_ok for r in records):,} updates counted, {lost.total():,} lost{_reasons(lost)}",
         f"     time  {times or '-'}",
@@ -35,6 +38,20 @@ def lines(run: Run) -> list[str]:
         f"    codec  {f'a weight of the mean is wrong by {max(bounds):.3g} at most' if bounds else '-'}",
         f"      saw  {_seen(all_flows)}",
         f"   repeat  fedlearn run --config {run.path / 'run.toml'}",
+    ]
+
+
+def _privacy(spent: Any) -> list[str]:
+    """What the run cost in privacy, in a line; none without noise, or where it cannot be read."""
+    if not isinstance(spent, Mapping):
+        return []
+    told = {
+        name: shown(spent.get(name)) for name in ("epsilon", "epsilon_aggregator", "delta", "noise", "clip", "where")
+    }
+    insecure = " INSECURE: noise from a seed;" if spent.get("insecure") else ""
+    return [
+        f"  privacy {insecure} epsilon {told['epsilon']} for who sees the models, {told['epsilon_aggregator']} for the "
+        f"aggregator, delta {told['delta']}; noise {told['noise']}, clip {told['clip']}, added by {told['where']}"
     ]
 
 
