@@ -86,6 +86,7 @@ def _audited(story: Story, options: Options, asked: Privacy, name: str) -> Found
     """Train under one build, and guess."""
     breaks, length = BUILDS[name]
     assert asked.clip is not None
+    assert options.cohort is not None
     members = stream(options.seed, "scenario").random(options.clients) < 0.5
     people = [_canary(j, asked.clip * length * member) for j, member in enumerate(members.tolist())]
     model = SpamClassifier(options.clients, 1, rng=stream(options.seed, "model"))
