@@ -164,7 +164,8 @@ def _labels(given: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) != 2:
         shown = ", ".join(map(str, classes[:5].tolist()))
-        raise BadInput(f"y has {len(classes)} classes ({shown}): a spam filter tells two apart")
+        scikit = "Only binary classification is supported. " if len(classes) > 2 else ""  # as its checks have it
+        raise BadInput(f"{scikit}y has {len(classes)} classes ({shown}): a spam filter tells two apart")
     return classes, numbers
 
 
