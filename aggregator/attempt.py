@@ -10,82 +10,39 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 
+from aggregator.answers import answers
 from aggregator.faults import NO_FAULTS, Fates
-from aggregator.journal import Journal
-from aggregator.losses import ClientsLog, loss_of
-from aggregator.openers import Openers
-from aggregator.spending import Spending
-from aggregator.watching import Watched
+from aggregator.losses import loss_of
+from aggregator.parties import Parties
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.logs import alike
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
     Answer,
-    Body,
     ClientId,
     Inbox,
     Loss,
     Lost,
     Message,
-    Opened,
-    OpenRequest,
     Partial,
     PartialSum,
-    Pool,
-    Refusal,
-    RunPlan,
     Step,
     TrainRequest,
-    Transcript,
     Update,
     party_name,
 )
 from fedlearn.protocol.messages import HEADER
-from fedlearn.secure.base import FoldingHalf, Protection
-from fedlearn.secure.layout import Aggregate, Layout
+from fedlearn.secure.base import FoldingHalf
+from fedlearn.secure.layout import Aggregate
 from fedlearn.secure.signed import check_signed, model_digest
 from fedlearn.strategies.base import RoundContext
 
 log = logging.getLogger(__name__)
-B = TypeVar("B", bound=Body)
-
-
-@dataclass(frozen=True)
-class Parties:
-    """Who takes part in a session, under one plan."""
-
-    plan: RunPlan
-    protection: Protection
-    layout: Layout
-    pool: Pool
-    openers: Openers
-    transcript: Transcript
-    journal: Journal
-    clients_log: ClientsLog
-    watched: Watched
-    spending: Spending | None = None
-
-    @property
-    def least(self) -> int:
-        """The fewest addends of a sum that is opened."""
-        return max(self.protection.min_cohort, self.spending.terms.min_cohort if self.spending else 1)
-
-    def message(self, step: Step, recipient: int, body: Body) -> bytes:
-        """The bytes of a message from the aggregator."""
-        return Message(self.plan.session, step, AGGREGATOR, recipient, body).to_bytes()
-
-    def read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
-        """Read a message to the aggregator; raises `ProtocolError` for one that is not what this party may say now.
-
-        Nothing is entered in the transcript yet: a message is what its sender says it is only where that was checked.
-        """
-        message = Message.from_bytes(data)
-        return message.expect(kind, session=self.plan.session, step=step, sender=sender, recipient=AGGREGATOR)
 
 
 @dataclass(frozen=True)
@@ -312,7 +269,7 @@ class Attempt:
             for phase in self._half.opening:
                 requests = self._half.requests(phase, replies)
                 self._about_to_open(self._step(phase), added, asks=bool(requests))
-                replies = self._ask(self._step(phase), requests, refusals)
+                replies = answers(self._parties, self._half, self._step(phase), requests, refusals)
             return self._half.finish(replies)
         except RoundVoid as void:
             openers = self._parties.openers
@@ -333,24 +290,3 @@ class Attempt:
             self._parties.spending.charge(self._parties.plan.session, step, clients)
         if asks:
             self._parties.journal.asked(step, self._model, clients)
-
-    def _ask(self, step: Step, payloads: dict[int, bytes], refusals: list[str]) -> dict[int, bytes]:
-        """The openers' answers to a request each; whoever refuses is entered in `refusals`."""
-        parties = self._parties
-        requests = {}
-        for party, payload in payloads.items():
-            requests[party] = parties.message(step, party, OpenRequest(payload))
-            parties.transcript.saw(requests[party])
-        replies = {}
-        for party, data in parties.openers.ask(requests, self._half.enough).items():
-            try:
-                if isinstance(Message.from_bytes(data).body, Refusal):
-                    refusals.append(f"{party_name(party)} refused: {parties.read(data, Refusal, step, party).reason}")
-                else:
-                    replies[party] = parties.read(data, Opened, step, party).payload
-            except ProtocolError as error:
-                log.warning("%s gave no answer to %s: %s", party_name(party), step, error)
-                refusals.append(f"{party_name(party)} gave no answer: {error}")
-            else:
-                parties.transcript.saw(data)
-        return replies

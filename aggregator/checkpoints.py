@@ -25,7 +25,7 @@ from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.disk import aside, force, line_added, set_aside, strict_json, write_atomic
 from fedlearn.errors import BadInput
-from fedlearn.untrusted import content
+from fedlearn.untrusted import content, escaped
 
 log = logging.getLogger(__name__)
 KEPT = 2  # checkpoints, and the last one that was forced to the disk
@@ -116,7 +116,7 @@ class Checkpoints:
                 found = _read_checkpoint(path, lines)
                 break
             except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-                faults[path] = str(error)
+                faults[path] = escaped(error, 200)
         else:
             if faults:
                 raise BadInput(self._none_left(faults))

@@ -30,7 +30,7 @@ class RoundRecord:
     simulated_seconds: until the round closed, where faults are simulated
     lost         client -> reason; under masks, or where faults are simulated, also of clients whose update counts
                  and that were lost after it
-    absent       openers that gave no answer -> why, by name
+    absent       openers that gave no answer, or a wrong one -> why, by name
     void         why the round changed nothing; None for a good one
     epsilon      what all rounds so far cost in privacy to who sees the models; None without noise
     epsilon_aggregator: the same to who knows the cohorts, infinite (null in metrics.jsonl) where it sees exact sums
@@ -96,6 +96,8 @@ class RoundRecord:
         metrics = {name: math.nan if value is None else value for name, value in row.items() if name in others}
         if "round" not in known or not all(isinstance(v, int | float) for v in metrics.values()):
             raise ValueError("no row of a round")
+        if not all(isinstance(why, str) for why in row.get("absent", {}).values()):
+            raise ValueError(f"absent is {row['absent']!r:.80}")
         if not are_numbers(row.get("seconds", {})):
             raise ValueError(f"seconds are {row['seconds']!r:.80}")
         lost = {int(client): str(reason) for client, reason in row.get("lost", {}).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
@@ -95,31 +95,31 @@ class Openers:
         for party in self._processes:
             self._send(party, message)
 
-    def ask(self, requests: Mapping[int, bytes], enough: int | None = None) -> dict[int, bytes]:
-        """Send each its message, then collect the answers, `Opened` or `Refusal`.
+    def ask(self, requests: Mapping[int, bytes], take: Callable[[int, bytes], bool], enough: int | None = None) -> None:
+        """Send each its message, then hand over the answers as they come: take(party, message).
 
-        enough: so many `Opened` do; others are then waited for as long again, and no longer. None waits for all.
+        take: says whether an answer counts. enough: so many that count do; others are then waited for as long again,
+        and no longer. None waits for all.
         """
         for party, request in requests.items():
             self._send(party, request)
         began, limit = self._arrived.waited, self._deadline.seconds
-        replies: dict[int, bytes] = {}
+        answered: set[int] = set()
         good, until = 0, began + limit
-        while waiting := requests.keys() - replies.keys() - self.gone.keys():
+        while waiting := requests.keys() - answered - self.gone.keys():
             process, message = self._next(until)
             if process is None:
                 break
             if message is None:
                 self._give_up(process, process.ended())
             elif process.party in waiting and _answers(message, requests[process.party]):
-                replies[process.party] = message
-                good += Message.kind_of(message) == Opened.kind
                 elapsed = self._arrived.waited - began
+                answered.add(process.party)
+                good += take(process.party, message)
                 self._deadline.note(elapsed)
                 if enough is not None and good >= enough:
                     until = min(until, began + 2 * elapsed + GRACE)
         self._note_absent(waiting, good >= (len(requests) if enough is None else enough), limit)
-        return replies
 
     def _note_absent(self, waiting: Collection[int], others_do: bool, limit: float) -> None:
         self.absent |= {party_name(party): reason for party, reason in self.gone.items()}

@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aggregator.attempt import Attempt, Collected, Parties, RoundTask, WorkerDied
+from aggregator.attempt import Attempt, Collected, RoundTask, WorkerDied
 from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
+from aggregator.parties import Parties
 from aggregator.runfolder import RunFolder
 from aggregator.spending import Spending
 from aggregator.watching import Outlook, Watched
@@ -200,6 +201,7 @@ class Session:
         void because clients refused what they were asked to do. A round whose sum an earlier session opened is not
         trained again; one whose sum it asked for, only with the same clients.
         """
+        self._parties.openers.absent = {}
         entry = self._journal.earlier(task.round)
         if entry is not None and (entry.total is not None or self._protection.reveals):
             return self._opened_earlier(entry, task)
@@ -208,7 +210,6 @@ class Session:
         least, most = self._parties.least, self._sampled
         if not least <= len(task.cohort) <= most:
             raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
-        self._parties.openers.absent = {}
         for number in range(ATTEMPTS):
             attempt = Attempt(self._parties, task, number, last=number == ATTEMPTS - 1)
             try:

@@ -114,8 +114,15 @@ class ThresholdKey:
                 f"{len(valid)} valid partial decryptions, {self.threshold} are needed; "
                 f"missing trustees {missing}; rejected: {list(rejected.values())}"
             )
-        chosen = sorted(valid)[: self.threshold]
-        return vector.unpack(self._plaintexts([valid[trustee] for trustee in chosen])), rejected
+        return self.combine_verified(vector, list(valid.values())), rejected
+
+    def combine_verified(self, vector: EncryptedVector, partials: Iterable[PartialDecryption]) -> np.ndarray:
+        """The int64 sum in `vector` from answers of which each has passed `verify`; `CiphertextError` for too few."""
+        right = {partial.trustee: partial for partial in partials}
+        if len(right) < self.threshold:
+            raise CiphertextError(f"{len(right)} valid partial decryptions, {self.threshold} are needed")
+        chosen = sorted(right)[: self.threshold]
+        return vector.unpack(self._plaintexts([right[trustee] for trustee in chosen]))
 
     def _plaintexts(self, partials: list[PartialDecryption]) -> list[mpz]:
         n, nsquare = self.public.modulus, self.public.nsquare

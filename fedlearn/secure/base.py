@@ -114,6 +114,12 @@ class ServerHalf(ABC):
         """
         return {}
 
+    def answered(self, phase: str, party: int, payload: bytes) -> None:  # noqa: B027
+        """Look at one opener's answer as it comes, where that shows whether it counts.
+
+        Raises a `FedlearnError` that says what is wrong with it; then others are waited for.
+        """
+
     @abstractmethod
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         """The sum of all vectors received, int64 (n,), from the openers' replies in the last phase.

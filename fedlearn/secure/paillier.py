@@ -1,7 +1,8 @@
 """Paillier: clients encrypt and sign, the aggregator adds what it cannot read, one key holder opens only sums.
 
 Trust: the key holder holds the whole key and is shown the signed ciphertexts, so that the aggregator cannot cheat
-it; it is trusted to open nothing but their sum. Where nobody should be trusted so far, use `threshold`.
+it; it is trusted to open nothing but their sum. That an opened sum is what the ciphertexts hold, it proves. Where
+nobody should be trusted so far, use `threshold`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from gmpy2 import mpz
 
 from fedlearn.configured import make_plain
-from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, parallel
+from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, openings, parallel
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import KEY_BITS, check_bits
-from fedlearn.errors import ProtocolError, RoundVoid
+from fedlearn.errors import CiphertextError, CodecError, ProtocolError, RoundVoid
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
@@ -73,7 +76,9 @@ class Paillier(EncryptedSums):
         return EncryptingClient(self.encryption_key(plan), self.codec, plan.sampled * plan.rounds)
 
     def server(self, plan: RunPlan, step: Step) -> PaillierServer:
-        return PaillierServer(self.encryption_key(plan), self.codec, lanes(plan))
+        return PaillierServer(
+            self.encryption_key(plan), self.codec, lanes(plan), _context(plan, step), proven=_noise_of(plan) is None
+        )
 
     def opening_seconds(self) -> float:
         return 2 * power_seconds(self.key_bits, self.key_bits // 2) / cores()  # modulo each prime's square
@@ -100,8 +105,23 @@ def _read_key(data: bytes, insecure_test_key: bool) -> PublicKey:
     return PublicKey.from_bytes(data, insecure_test_key=insecure_test_key)
 
 
+def _context(plan: RunPlan, step: Step) -> bytes:
+    """What a proof of an opened sum is made for."""
+    return plan.digest + f"{step.round}/{step.attempt}".encode()
+
+
 class PaillierServer(AddingServer):
-    """The aggregator's half."""
+    """The aggregator's half. It takes no sum but what the ciphertexts hold: the key holder proves that.
+
+    An answer is the sum (i8 each, little-endian), then two numbers as long as n: the last plaintext, which has lanes
+    that hold no value, and the proof (`fedlearn.crypto.openings`). Where the key holder adds noise nothing can be
+    `proven`, and the sum is all.
+    """
+
+    def __init__(self, public: PublicKey, codec: FixedPoint, length: int, context: bytes, proven: bool):
+        super().__init__(public, codec, length)
+        self._context = context
+        self._proven = proven
 
     def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
         return {KEY_HOLDER: self.total.to_bytes()}
@@ -109,10 +129,24 @@ class PaillierServer(AddingServer):
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         if KEY_HOLDER not in replies:
             raise RoundVoid("the key holder did not open the sum")
-        opened, expected = replies[KEY_HOLDER], 8 * len(self.total)
+        opened, values, width = replies[KEY_HOLDER], len(self.total), _width(self._public)
+        expected = 8 * values + 2 * width * self._proven
         if len(opened) != expected:
             raise RoundVoid(f"the key holder sent {len(opened)} bytes for a sum that takes {expected}")
-        return np.frombuffer(opened, "<i8")
+        total = np.frombuffer(opened, "<i8", values)
+        if self._proven and not self._holds(total, *integers_from_bytes(opened[8 * values :], width)):
+            raise RoundVoid("the sum that the key holder sent is not what the ciphertexts hold: it is not used")
+        return total
+
+    def _holds(self, total: np.ndarray, last: mpz, root: mpz) -> bool:
+        packing = self.total.packing
+        rest = len(total) - (len(self.total.ciphertexts) - 1) * packing.lanes
+        try:
+            fits = np.array_equal(packing.unpack([last], rest), total[-rest:])
+            plaintexts = [*packing.pack(total)[:-1], last]
+        except (CiphertextError, CodecError):
+            return False
+        return fits and openings.verify(self._public, self.total.ciphertexts, plaintexts, root, self._context)
 
 
 class KeyHolder(CountingOpener):
@@ -136,8 +170,23 @@ class KeyHolder(CountingOpener):
         return self._public.to_bytes()
 
     def open(self, step: Step, request: bytes) -> bytes:
-        total = parallel.decrypt(self._private, self.authorise(step, request), os.cpu_count() or 1)
-        terms = Terms.read(self.plan.privacy)
+        total = self.authorise(step, request)
+        opened = parallel.decrypt(self._private, total, os.cpu_count() or 1)
+        terms = _noise_of(self.plan)
         if terms is not None:
-            total = terms.noised(total, step.round, "opener")
-        return total.astype("<i8").tobytes()
+            return terms.noised(opened, step.round, "opener").astype("<i8").tobytes()
+        last = self._private.raw_decrypt(total.ciphertexts[-1:])
+        plaintexts = [*total.packing.pack(opened)[:-1], *last]
+        root = openings.prove(self._private, total.ciphertexts, plaintexts, _context(self.plan, step))
+        return opened.astype("<i8").tobytes() + integers_to_bytes([*last, root], _width(self._public))
+
+
+def _noise_of(plan: RunPlan) -> Terms | None:
+    """The terms of the noise that the key holder adds; None where it adds none."""
+    terms = Terms.read(plan.privacy)
+    return terms if terms is not None and terms.where == "opener" else None
+
+
+def _width(public: PublicKey) -> int:
+    """Bytes of a number below n."""
+    return (public.bits + 7) // 8

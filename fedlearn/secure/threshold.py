@@ -13,10 +13,8 @@ intersect: Malkhi and Reiter 1998, "Byzantine quorum systems").
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,12 +26,21 @@ from fedlearn.configured import make_plain
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.keys import KEY_BITS, check_bits
-from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
+from fedlearn.crypto.signing import PUBLIC_BYTES, SigningKey
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, check_parties, deal
 from fedlearn.disk import write_atomic
-from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
+from fedlearn.errors import (
+    BadInput,
+    CiphertextError,
+    CryptoKeyError,
+    FedlearnError,
+    OpeningRefused,
+    ProtocolError,
+    RoundVoid,
+)
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
+from fedlearn.secure.echoes import echoed, read_echoes, what_is_echoed, write_echoes
 from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
 from fedlearn.secure.kept import SHARED, KeptKeys, kept_share, share_name
 from fedlearn.secure.layout import lanes
@@ -44,8 +51,6 @@ from fedlearn.untrusted import content
 log = logging.getLogger(__name__)
 PARTIES = (4, 5)  # t of n, where nobody says others
 ECHO = "echo"  # the phase in which trustees say which sum they saw
-PUBLIC_BYTES = 32  # of the key that a trustee's echoes are checked with
-ECHO_RECORD = struct.Struct(f">i{SIGNATURE_BYTES}s")
 
 
 @dataclass(frozen=True)
@@ -244,7 +249,7 @@ class Trustee(CountingOpener):
         if step.phase == ECHO:
             self._promised = None
             self._promised = self.authorise(step, request)
-            return self._signing.sign(*_echo(self.plan, step, self._promised))
+            return self._signing.sign(*what_is_echoed(self.plan, step, self._promised))
         if self._promised is None or (step.round, step.attempt) != self._step:
             raise OpeningRefused(f"no sum of {step} was authorised: trustees echo before they open")
         self._check_echoes(step, self._promised, request)
@@ -253,32 +258,10 @@ class Trustee(CountingOpener):
 
     def _check_echoes(self, step: Step, total: EncryptedVector, request: bytes) -> None:
         """Raise `OpeningRefused` unless enough trustees signed this very sum."""
-        echoes = {party: signature for party, signature in _read_echoes(request)}
-        right = sum(_echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
+        echoes = {party: signature for party, signature in read_echoes(request)}
+        right = sum(echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
         if right < self._key.threshold:
             raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
-
-
-def _echo(plan: RunPlan, step: Step, total: EncryptedVector) -> tuple[bytes, ...]:
-    """What a trustee signs: that it saw this sum of this attempt, and no other of this round."""
-    where = f"{step.round}/{step.attempt}".encode()
-    return (b"echo", plan.digest, where, hashlib.sha256(total.to_bytes()).digest())
-
-
-def _echoed(plan: RunPlan, step: Step, total: EncryptedVector, party: int, signature: bytes) -> bool:
-    """Whether this is the trustee's signature of the sum."""
-    try:
-        check_signature(plan.keys[party][:PUBLIC_BYTES], signature, *_echo(plan, step, total))
-    except (ProtocolError, CryptoKeyError, KeyError):
-        return False
-    return True
-
-
-def _read_echoes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(party, signature) of each; raises `OpeningRefused` for bytes that are none."""
-    if len(data) % ECHO_RECORD.size:
-        raise OpeningRefused(f"{len(data)} bytes are no list of echoes")
-    yield from ECHO_RECORD.iter_unpack(data)
 
 
 def _context(plan: RunPlan, step: Step) -> bytes:
@@ -298,37 +281,41 @@ class ThresholdServer(AddingServer):
         self._plan = plan
         self._step = step
         self._context = _context(plan, step)
+        self._partials: dict[int, PartialDecryption] = {}  # by party, those whose proof is right
 
     def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
         """First the sum, to be echoed; then the echoes, to whoever gave one."""
         if phase == ECHO:
             request = self.total.to_bytes()
             return dict.fromkeys(self._plan.keys, request)
-        right = {}
-        for party, echo in replies.items():
-            if _echoed(self._plan, self._step, self.total, party, echo):
-                right[party] = echo
-            else:
-                log.warning("%s signed another sum, or nothing", party_name(party))
+        right = {party: echo for party, echo in replies.items() if self._is_right(ECHO, party, echo)}
         if len(right) < self._key.threshold:
             raise RoundVoid(f"{len(right)} trustees signed the sum, {self._key.threshold} are needed")
-        echoes = b"".join(ECHO_RECORD.pack(party, echo) for party, echo in right.items())
-        return dict.fromkeys(right, echoes)
+        return dict.fromkeys(right, write_echoes(right))
+
+    def answered(self, phase: str, party: int, payload: bytes) -> None:
+        """Check an echo, or a partial decryption, whose proof is not looked at twice."""
+        if phase == ECHO:
+            if not echoed(self._plan, self._step, self.total, party, payload):
+                raise ProtocolError("it signed another sum, or nothing")
+        elif party not in self._partials:
+            partial = PartialDecryption.from_bytes(payload, self._key)
+            if _party(partial.trustee) != party:
+                raise CiphertextError(f"it answered in the name of trustee {partial.trustee}")
+            self._key.verify(self.total, partial, self._context)
+            self._partials[party] = partial
+
+    def _is_right(self, phase: str, party: int, payload: bytes) -> bool:
+        try:
+            self.answered(phase, party, payload)
+        except FedlearnError as error:
+            log.warning("%s: %s", party_name(party), error)
+            return False
+        return True
 
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
-        partials = []
-        for party, data in replies.items():
-            try:
-                partial = PartialDecryption.from_bytes(data, self._key)
-                if _party(partial.trustee) != party:
-                    raise CiphertextError(f"it answered in the name of trustee {partial.trustee}")
-                partials.append(partial)
-            except CiphertextError as error:
-                log.warning("%s: %s", party_name(party), error)
+        right = [self._partials[party] for party, data in replies.items() if self._is_right("open", party, data)]
         try:
-            total, rejected = self._key.combine(self.total, partials, self._context)
+            return self._key.combine_verified(self.total, right)
         except CiphertextError as error:
             raise RoundVoid(str(error)) from None
-        for reason in rejected.values():
-            log.warning("%s", reason)
-        return total

@@ -14,6 +14,7 @@ from scenarios.command.options import ABOUT, Options, flag
 
 RUN_TOML = "run.toml"
 SCENARIO = "scenario"
+MOST_DOTS = 1000  # TOML reads names of many parts, a.b.c, in time that grows with their square
 PLACES = ("out", "resume")  # where a run is kept says nothing of the run
 
 
@@ -24,7 +25,10 @@ def read_config(path: Path) -> dict[str, str]:
     true or false.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if text.count(".") > MOST_DOTS:
+            raise ValueError(f"{text.count('.'):,} dots")
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadInput(f"cannot read {path} ({reason}): give a TOML file of options") from None

@@ -1,7 +1,7 @@
 """Random runs in which one party misbehaves, and an oracle over what the aggregator came to read.
 
-Seed by seed: a protection, a cohort, and one client that lies, worker or opener that is killed or stopped, or run that
-is interrupted at a random moment and goes on. `check` says what must hold of each.
+Seed by seed: a protection, a cohort, and one client or opener that lies, worker or opener that is killed or stopped, or
+run that is interrupted at a random moment and goes on. `check` says what must hold of each.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from tempfile import TemporaryDirectory
 from aggregator import Aggregator, RoundRecord, RunFolder
 from clients import InlinePool, ProcessPool
 from fedlearn.errors import FedlearnError, NothingLearned
-from fedlearn.protocol import Answer, Lost, Opened, PartyView, Step, Update
+from fedlearn.protocol import FIRST_OPENER, Answer, Loss, Lost, Message, Opened, PartyView, Step, Update
 from fedlearn.sampling import Uniform
 from fedlearn.secure import Masks, Threshold
 from fedlearn.secure.base import Protection
+from fedlearn.secure.threshold import ECHO
+from tests.adversaries import lying_openers
 from tests.adversaries.parties import LyingPool, resealed
 from tests.toys import TOY_BITS, fitted, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
@@ -99,7 +101,7 @@ def random_run(seed: int, path: Path) -> Run:
     run = Run(seed, protection, rng.choice((4, COUNT)), "")
     at = (rng.randrange(1, ROUNDS + 1), rng.choice(protection.phases))
     ways = [a_client_lies, a_worker_is_struck, a_run_goes_on]
-    ways += [an_opener_is_struck] * (names[seed % len(names)] in ("paillier", "threshold"))
+    ways += [an_opener_is_struck, an_opener_lies] * (names[seed % len(names)] in ("paillier", "threshold"))
     way = ways[(seed // len(names)) % len(ways)]
     run.what = f"{names[seed % len(names)]}, cohort {run.cohort}, {way.__name__} at {at}"
     way(run, at, rng, path)
@@ -116,6 +118,14 @@ def a_client_lies(run: Run, at: Moment, rng: random.Random, path: Path) -> None:
     train(run, LyingPool(toy_clients(COUNT), liar, change), path)
 
 
+def wrong_values(data: bytes, sent: list[bytes], rng: random.Random) -> bytes:
+    """As long as it was: a wrong key, letter, share or signature, or a vector that nobody signed."""
+    payload = bytearray(Message.from_bytes(data).body.to_bytes())
+    for _ in range(rng.choice((1, 20))):
+        payload[rng.randrange(len(payload))] ^= 1 << rng.randrange(8)
+    return resealed(data, body=Update(bytes(payload)))
+
+
 LIES: tuple[Callable[[bytes, list[bytes], random.Random], bytes | list[bytes] | None], ...] = (
     lambda data, sent, rng: None,
     lambda data, sent, rng: data[: rng.randrange(len(data))],
@@ -125,6 +135,11 @@ LIES: tuple[Callable[[bytes, list[bytes], random.Random], bytes | list[bytes] | 
     lambda data, sent, rng: resealed(data, sender=rng.choice((-5, COUNT, 999))),
     lambda data, sent, rng: resealed(data, step=Step(rng.randrange(9), 7, "update")),
     lambda data, sent, rng: resealed(data, session=bytes(16)),
+    lambda data, sent, rng: sent[0],  # what it said first, once more
+    lambda data, sent, rng: resealed(data, body=Message.from_bytes(sent[0]).body),
+    lambda data, sent, rng: resealed(data, body=Loss(rng.choice((Loss.REFUSED, Loss.FAILED)))),
+    lambda data, sent, rng: resealed(data, body=Update(rng.randbytes(rng.choice((0, 40, 10**5))))),
+    lambda data, sent, rng: [resealed(data, sender=rng.randrange(COUNT)), data],  # in another's name, too
 )
 
 
@@ -142,6 +157,18 @@ def an_opener_is_struck(run: Run, at: Moment, rng: random.Random, path: Path) ->
 
     train(run, Disturbed(at, strike, halfway=rng.random() < 0.5), path)
     if run.error is not None:  # its key is gone: the run goes on with another
+        run.error = None
+        train(run, InlinePool(toy_clients(COUNT)), path, resume=True)
+
+
+def an_opener_lies(run: Run, at: Moment, rng: random.Random, path: Path) -> None:
+    party = FIRST_OPENER - (rng.randrange(3) if isinstance(run.protection, Threshold) else 0)
+    phase = rng.choice((ECHO, "open")) if isinstance(run.protection, Threshold) else "open"
+    lie = rng.choice([*lying_openers.LIES])
+    run.what += f": opener {FIRST_OPENER - party} tells {lie} in {phase}"
+    with lying_openers.lying({party: lie}, at[0], phase, run.seed):
+        train(run, InlinePool(toy_clients(COUNT)), path)
+    if run.error is not None:  # it was given up, and its key with it: the run goes on with another
         run.error = None
         train(run, InlinePool(toy_clients(COUNT)), path, resume=True)
 

@@ -158,4 +158,4 @@ def test_a_sum_under_another_codec_is_not_opened():
     total = EncryptedVector.sum(vectors)
     with pytest.raises(OpeningRefused, match="not the product"):
         holder.open(Step(1), replace(total, codec=FixedPoint(24, 2.0, 16)).to_bytes())
-    assert np.frombuffer(holder.open(Step(1), total.to_bytes()), "<i8").tolist() == [0, 3, 6, 9]
+    assert np.frombuffer(holder.open(Step(1), total.to_bytes()), "<i8", 4).tolist() == [0, 3, 6, 9]

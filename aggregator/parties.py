@@ -1,0 +1,50 @@
+"""Who takes part in a session, as the aggregator has them before it, and how it speaks to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aggregator.journal import Journal
+from aggregator.losses import ClientsLog
+from aggregator.openers import Openers
+from aggregator.spending import Spending
+from aggregator.watching import Watched
+from fedlearn.protocol import AGGREGATOR, Body, Message, Pool, RunPlan, Step, Transcript
+from fedlearn.secure.base import Protection
+from fedlearn.secure.layout import Layout
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who takes part in a session, under one plan."""
+
+    plan: RunPlan
+    protection: Protection
+    layout: Layout
+    pool: Pool
+    openers: Openers
+    transcript: Transcript
+    journal: Journal
+    clients_log: ClientsLog
+    watched: Watched
+    spending: Spending | None = None
+
+    @property
+    def least(self) -> int:
+        """The fewest addends of a sum that is opened."""
+        return max(self.protection.min_cohort, self.spending.terms.min_cohort if self.spending else 1)
+
+    def message(self, step: Step, recipient: int, body: Body) -> bytes:
+        """The bytes of a message from the aggregator."""
+        return Message(self.plan.session, step, AGGREGATOR, recipient, body).to_bytes()
+
+    def read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
+        """Read a message to the aggregator; raises `ProtocolError` for one that is not what this party may say now.
+
+        Nothing is entered in the transcript yet: a message is what its sender says it is only where that was checked.
+        """
+        message = Message.from_bytes(data)
+        return message.expect(kind, session=self.plan.session, step=step, sender=sender, recipient=AGGREGATOR)
