@@ -27,7 +27,7 @@ from aggregator.history import History, RoundRecord
 from fedlearn.defaults import MIN_COHORT
 from fedlearn.errors import LedgerError, PrivacyError
 from fedlearn.privacy import Pld, Privacy, Release, Terms
-from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator
+from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
 from fedlearn.protocol import ClientId, Step
 from fedlearn.sampling import RARE, Sampler
 from fedlearn.secure.base import Protection
@@ -256,7 +256,8 @@ class Spending:
             "unit": "client", "adjacency": "zero-out", "epsilon": models,
             "epsilon_aggregator": known if math.isfinite(known) else "infinite",
             "delta": self.delta, "noise": self.terms.noise, "clip": self.terms.clip, "where": self.terms.where,
-            "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "insecure": self.terms.seed is not None,
+            "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "most_sums": most_sums(self._ledger.rows),
+            "insecure": self.terms.seed is not None,
         }  # fmt: skip
 
 

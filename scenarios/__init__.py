@@ -48,6 +48,7 @@ SCENARIOS = Registry(
             "leak_digits": "images out of one update: divided out, or searched for",
             "leak_myths": "8 bits, 4 bits, signs, the largest tenth: words still named",
             "leak_differencing": "colluders, differences, two models, replays: stopped or not",
+            "dp_price": "what a spam filter loses to noise at epsilon 1, 3, 8; usual mistakes",
             "dp_audit": "canaries audit a claim of privacy, and catch builds that lie",
             "poison_backdoor": "two of twenty people implant a trigger word in a spam filter",
             "book_autograd": "Trask ch. 13: the engine's toys, and what must not break",

@@ -1,4 +1,4 @@
-"""Which text a story about characters reads, and in which characters."""
+"""Which texts a story reads, and in which characters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fedlearn.datasets import DATASETS
 from fedlearn.datasets.text import Alphabet, Script
 
 
-def at_hand(name: str) -> str:
-    """The data set `name` where its file was found, else the built-in play, which says aloud that it is synthetic."""
-    return name if DATASETS.load(name).path().is_file() else "sample_play"
+def at_hand(name: str, built_in: str = "sample_play") -> str:
+    """The data set `name` where its file was found, else a built-in one, which says aloud that it is synthetic."""
+    return name if DATASETS.load(name).path().is_file() else built_in
 
 
 def about(script: Script) -> dict[str, Any]:

@@ -57,3 +57,15 @@ def test_an_audit_catches_a_build_without_noise_and_not_an_honest_one(tmp_path):
     assert found["audit_models_honest"] <= found["claimed"] < found["cohorts_known"]
     assert found["audit_models_no_noise"] > found["claimed"]
     assert found["audit_cohorts_no_clip"] > found["claimed"]
+
+
+def test_the_price_is_told_for_each_party_and_one_sum_is_the_same_under_all_protections(tmp_path):
+    outcome = SCENARIOS.load("dp_price")(
+        Options(out=tmp_path / "run", data="sample", rounds=3, key_bits=512, insecure_test_key=True)
+    )
+    found = {claim.name: claim.value for claim in outcome.claims}
+    assert found["same_sum"] == 1
+    assert found["fixed_claimed"] == pytest.approx(3, abs=0.01)
+    assert found["fixed_claimed"] < found["fixed_at_least"] < found["fixed_at_most"]
+    assert found["coins_known"] > 3
+    assert found["f1_none"] > 0.8

@@ -38,6 +38,7 @@ TAKEN = {
         "model", "vocabulary", "clients", "cohort", "partition", "rounds", "strategy", "protection", "min_cohort",
         "codec", "faults", "network",
     },
+    "dp_price": {"data", "rounds"} | TRAINING | KEY,
     "dp_audit": {"clients", "cohort", "rounds", "dp"},
     "leak_embedding": TEXT | KEY | {"model", "strategy", "min_cohort", "max_overlap", "codec"},
     "leak_words": {"data", "dim"},
