@@ -28,7 +28,7 @@ from fedlearn.protocol import (
     Update,
     party_name,
 )
-from fedlearn.registry import find
+from fedlearn.registry import find, importing_nothing
 from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
 from fedlearn.secure.pki import Pki
 from fedlearn.secure.signed import check_signed
@@ -46,7 +46,7 @@ class Openers:
     memory: a folder in which each keeps what it opened, for sessions that go on with the run; None where there will be
     none. deadline: how long an answer is waited for. An opener that ends, or is silent for so long while its answer is
     needed, is gone; whether the others can do without it is for the protection to say. pki: what they check the plan's
-    roster of clients with.
+    roster of clients with. named: classes that the plan will name, each `module:Class`.
 
     gone: by party, why. absent: by name, who gave no answer in this round, and why; emptied by who begins one
     """
@@ -58,6 +58,7 @@ class Openers:
         memory: Path | None = None,
         deadline: float | None = None,
         pki: Pki | None = None,
+        named: Collection[str] = (),
     ):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
         self._deadline = Deadline(deadline)
@@ -74,7 +75,9 @@ class Openers:
             for spec in protection.openers(vault):
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
-                self._processes[spec.party] = _OpenerProcess(replace(spec, pki=pki), session, memory, self._arrived)
+                self._processes[spec.party] = _OpenerProcess(
+                    replace(spec, pki=pki), session, memory, self._arrived, named
+                )
         except BaseException:
             self.close()
             raise
@@ -204,7 +207,9 @@ def _run_dealer(data: bytes) -> None:
 class _OpenerProcess:
     """The aggregator's end of one opener."""
 
-    def __init__(self, spec: OpenerSpec, session: bytes, memory: Path | None, arrived: Arrivals):
+    def __init__(
+        self, spec: OpenerSpec, session: bytes, memory: Path | None, arrived: Arrivals, named: Collection[str]
+    ):
         context = get_context("spawn")
         self.party = spec.party
         self.asks = spec.asks
@@ -215,7 +220,10 @@ class _OpenerProcess:
             memory.mkdir(mode=0o700, exist_ok=True)
             file = memory / self.name.replace(":", "-")
         self._process = context.Process(
-            target=_serve, args=(theirs, packed(spec, [spec.factory]), session, file), name=self.name, daemon=True
+            target=_serve,
+            args=(theirs, packed(spec, [spec.factory, *named]), session, file),
+            name=self.name,
+            daemon=True,
         )
         start_shielded(self._process)
         theirs.close()
@@ -251,13 +259,18 @@ def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | N
     except CryptoKeyError as error:
         say(Step(0), Refusal(str(error)))
         return
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError), importing_nothing():  # others name things in what comes now
         say(Step(0), OpenerKey(opener.public_key()))
         plan = Message.from_bytes(connection.recv_bytes()).expect(RunPlan, session=session, sender=AGGREGATOR)
         opener.join(plan)
         objection = _objection(spec, plan)
         while True:
-            message = Message.from_bytes(connection.recv_bytes())
+            data = connection.recv_bytes()
+            try:
+                message = Message.from_bytes(data)
+            except ProtocolError as error:  # one that ended with it would take its key along
+                say(Step(0), Refusal(str(error)))
+                continue
             if isinstance(message.body, Update):
                 _note(opener, plan, message)
             else:

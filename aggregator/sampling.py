@@ -1,93 +1,19 @@
-"""Which clients take part in a round: `SAMPLERS` is where samplers are named, `Weighted` is one of them.
-
-Those whom anybody can check are in `fedlearn.sampling`, and so is what a sampler is.
-"""
+"""Which clients take part in a round: `SAMPLERS` names samplers; what one is stands in `fedlearn.sampling`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from fedlearn.errors import BadInput
 from fedlearn.registry import Registry
 from fedlearn.sampling import Poisson as Poisson
 from fedlearn.sampling import Sampler as Sampler
 from fedlearn.sampling import Uniform as Uniform
-from fedlearn.seeding import stream
-
-Counts = Callable[[], Sequence[float]]
+from fedlearn.weighted import Weighted as Weighted
 
 SAMPLERS = Registry(
     "sampler",
     {
         "uniform": ("fedlearn.sampling:Uniform", "as many as --cohort says, all equally likely"),
         "poisson": ("fedlearn.sampling:Poisson", "each client by itself with probability cohort / clients"),
-        "weighted": ("aggregator.sampling:Weighted", "by numbers of examples, or the weights in weighted:FILE"),
-        "availability": ("aggregator.availability:Availability", "of those awake, by the trace in a FILE or diurnal=N"),
+        "weighted": ("fedlearn.weighted:Weighted", "by numbers of examples, or the weights in weighted:FILE"),
+        "availability": ("fedlearn.availability:Availability", "of those awake, by the trace in a FILE or diurnal=N"),
     },
 )
-
-
-def _numbers(weights: Any) -> np.ndarray:
-    """(n,), n at least 1; raises `BadInput` for anything else."""
-    try:
-        found = np.asarray(weights, np.float64)
-    except (TypeError, ValueError):
-        found = np.zeros(())
-    if found.ndim != 1 or not found.size:
-        raise BadInput(f"the weights are {weights!r:.80}: give a list of numbers, one for each client")
-    return found
-
-
-class Weighted(Sampler):
-    """`size` clients without replacement, drawn one after the other in proportion to their weights.
-
-    By Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir": those whose exponential numbers
-    divided by weights are smallest. Where the strategy's mean weighs clients by examples it does so here too, and
-    clients with many then count twice over.
-    """
-
-    def __init__(self, weights: Sequence[float]):
-        """weights: by client, 0 for one that is never drawn. Raises `BadInput` for one below 0 or not finite."""
-        self._weights = _numbers(weights)
-        bad = np.flatnonzero(~(np.isfinite(self._weights) & (self._weights >= 0)))
-        if bad.size:
-            raise BadInput(f"client {bad[0]} has weight {self._weights[bad[0]]:g}: it must be finite, and 0 or more")
-
-    @classmethod
-    def from_spec(cls, argument: str | None, examples: Counts) -> Weighted:
-        """argument: a file with one weight a line, client by client; by default the numbers of examples."""
-        if argument is None:
-            return cls(examples())
-        weights = []
-        for number, line in lines_of(argument):
-            try:
-                weights.append(float(line))
-            except ValueError:
-                raise BadInput(f"{argument}, line {number}: {line!r} is no weight, give one number a line") from None
-        return cls(weights)
-
-    def check(self, population: int, size: int) -> None:
-        if len(self._weights) != population:
-            raise BadInput(f"there are {len(self._weights)} weights for {population} clients: give one for each")
-        drawable = np.count_nonzero(self._weights)
-        if size > drawable:
-            raise BadInput(f"a cohort of {size} needs as many clients with a weight above 0, there are {drawable}")
-
-    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
-        with np.errstate(divide="ignore"):
-            arrivals = stream(seed, "cohort", round).standard_exponential(population) / self._weights
-        chosen: list[int] = np.sort(np.argpartition(arrivals, size - 1)[:size]).tolist()
-        return chosen
-
-
-def lines_of(path: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers; raises `BadInput` where it cannot be read."""
-    try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}; give a text file") from None
-    return ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())

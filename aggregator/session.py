@@ -41,7 +41,7 @@ from fedlearn.secure.pki import Pki
 from fedlearn.secure.signed import model_digest
 from fedlearn.strategies.base import RoundContext, Strategy
 from fedlearn.training.flat import check_stack
-from fedlearn.travel import description
+from fedlearn.travel import classes, description
 
 ATTEMPTS = 3  # of one round, where workers die under it
 
@@ -119,7 +119,7 @@ class Session:
         self._watched.outlook(self._outlook)
         session = secrets.token_bytes(16)
         memory = folder.openers_memory if folder else None
-        openers = Openers(self._protection, session, memory, self._deadline, self._pki)
+        openers = Openers(self._protection, session, memory, self._deadline, self._pki, [*classes(self._sampling)])
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}

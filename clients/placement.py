@@ -39,4 +39,4 @@ def packed_plan(plan: bytes) -> bytes:
     """A run plan for workers, with the classes that it names and that they cannot import."""
     message = Message.from_bytes(plan)
     agreed = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
-    return packed(plan, set(classes((agreed.model, agreed.strategy, agreed.protection))))
+    return packed(plan, set(classes((agreed.model, agreed.strategy, agreed.protection, agreed.sampling))))

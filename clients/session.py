@@ -47,6 +47,7 @@ from fedlearn.protocol import (
     Update,
     party_name,
 )
+from fedlearn.registry import importing_nothing
 from fedlearn.sampling import not_drawn
 from fedlearn.secure.base import ClientHalf, Protection
 from fedlearn.secure.signed import Signed, model_digest, sign
@@ -92,12 +93,13 @@ class LocalSession:
     def join(self, plan: bytes) -> None:
         """Agree to a session's plan, and build from it all that local training needs.
 
-        Raises `BadInput` for one that cannot be followed, or that asks for what the clients' policy rules out.
+        Raises `BadInput` for one that cannot be followed, or that asks for what the clients' policy rules out. Nothing
+        is imported because a plan names it: what is not ours must have been imported before.
         """
         first = Message.from_bytes(plan)
         self._session = first.session
         self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
-        with plan_errors():
+        with plan_errors(), importing_nothing():
             self._protection = rebuilt(self._plan.protection, Protection)
             self._policy.check(self._plan, self._protection)
             not_drawn(self._plan, 1, ())  # a plan that says nonsense of it is refused now
@@ -146,7 +148,8 @@ class LocalSession:
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         if self.hides and step.phase == self._protection.phases[0]:
-            others = not_drawn(self._plan, step.round, inboxes)
+            with importing_nothing():
+                others = not_drawn(self._plan, step.round, inboxes)
             for client in others:
                 error = ProtocolError(f"the plan's sampler does not draw this client in round {step.round}")
                 yield lost(client, log_name(self._clients, client), step.round, error)

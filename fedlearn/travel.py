@@ -110,15 +110,18 @@ def classes(described: Any) -> Iterator[str]:
 
 
 def packed(thing: Any, targets: Iterable[str] = ()) -> bytes:
-    """An object, and the classes at `targets` that another process cannot import, for `unpacked` in that process."""
+    """An object and the classes at `targets`, for `unpacked` in another process. What that cannot import goes along."""
     import cloudpickle
 
+    targets = list(targets)
     strangers = {target: find(target) for target in targets if _is_strange(target)}
+    # A module that this process has not imported is for the other one to refuse.
+    others = [target for target in targets if target not in strangers and target.rpartition(":")[0] in sys.modules]
     files = [module for name, module in list(sys.modules.items()) if name.startswith(FILES)]
     for module in files:
         cloudpickle.register_pickle_by_value(module)
     try:
-        found: bytes = cloudpickle.dumps((strangers, thing))
+        found: bytes = cloudpickle.dumps((strangers, others, thing))
         return found
     finally:
         for module in files:
@@ -126,12 +129,16 @@ def packed(thing: Any, targets: Iterable[str] = ()) -> bytes:
 
 
 def unpacked(data: bytes) -> Any:
-    """The inverse of `packed`. Only for bytes of this process's own parent: unpickling runs code."""
+    """The inverse of `packed`. Only for bytes of this process's own parent: unpickling runs code, and so does importing
+    the classes at the targets, which afterwards are there where nothing may be imported.
+    """
     import pickle
 
-    strangers, thing = pickle.loads(data)
+    strangers, others, thing = pickle.loads(data)
     for target, kind in strangers.items():
         bring(target, kind)
+    for target in others:
+        find(target)
     return thing
 
 

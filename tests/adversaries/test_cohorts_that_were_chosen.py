@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from aggregator import Aggregator
-from aggregator.availability import Diurnal
-from aggregator.sampling import Weighted
-from clients import InlinePool
+from clients import InlinePool, ProcessPool
 from clients.session import LocalSession
+from fedlearn.availability import Diurnal, Trace
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan
 from fedlearn.sampling import Poisson, Sampler, Uniform, described, not_drawn
 from fedlearn.secure import Masks, Threshold
+from fedlearn.weighted import Weighted
 from tests.secure.plans import plan_of
 from tests.toys import fitted, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
@@ -110,7 +110,24 @@ def plan_with(sampling: dict) -> RunPlan:
     return replace(plan, sampling=sampling)
 
 
-@pytest.mark.parametrize("sampler", [Uniform(), Poisson()])
+TRACE = Trace(np.array([[client, 1 + client % 3, 9] for client in range(50)]))
+
+
+class Rising(Sampler):
+    """A user's own: those whose numbers follow the round's."""
+
+    public = True
+
+    def __init__(self, start: int = 0):
+        self.start = start
+
+    def sample(self, seed, round, population, size):
+        return sorted((self.start + round + i) % population for i in range(size))
+
+
+@pytest.mark.parametrize(
+    "sampler", [Uniform(), Poisson(), Weighted(np.arange(1.0, 51.0), public=True), Diurnal(24), TRACE, Rising(4)]
+)
 def test_every_party_draws_what_the_aggregator_draws(sampler):
     plan = plan_with(described(sampler, 50, 10))
     for round in (1, 2, 7):
@@ -119,9 +136,8 @@ def test_every_party_draws_what_the_aggregator_draws(sampler):
         assert not_drawn(plan, round, range(50)) == sorted(set(range(50)) - set(drawn))
 
 
-@pytest.mark.parametrize("sampler", [Weighted(np.arange(1.0, 51.0)), Diurnal(24)])
-def test_of_other_samplers_the_plan_says_nothing_and_nobody_is_refused(sampler):
-    plan = plan_with(described(sampler, 50, 10))
+def test_of_weights_that_are_not_public_the_plan_says_nothing_and_nobody_is_refused():
+    plan = plan_with(described(Weighted(np.arange(1.0, 51.0)), 50, 10))
     assert plan.sampling["sampler"] == {}
     assert not_drawn(plan, 1, range(50)) == []
 
@@ -133,3 +149,39 @@ def test_of_other_samplers_the_plan_says_nothing_and_nobody_is_refused(sampler):
 def test_a_plan_that_says_nonsense_of_sampling_is_refused(change):
     with pytest.raises(BadInput):
         not_drawn(plan_with(described(Uniform(), 50, 10) | change), 1, range(50))
+
+
+@pytest.mark.parametrize("sampler", [Rising(), Diurnal(4), Weighted(range(1, CLIENTS + 1), public=True)])
+def test_samplers_of_ones_own_reach_the_openers_and_clients_of_a_real_run(sampler):
+    pool = ProcessPool(toy_clients(CLIENTS), workers=2)
+    aggregator = Aggregator(toy_model(), toy_strategy(), toy_paillier(), cohort=3, sampler=sampler)
+    history = fitted(aggregator, pool, 2)
+    assert [record.clients_ok for record in history.rounds] == [3, 3]
+
+
+def test_a_plan_does_not_have_anybody_import_a_module(tmp_path, monkeypatch):
+    """The module would leave a mark; clients and openers refuse the plan that names it."""
+    mark = tmp_path / "mark"
+    (tmp_path / "hostile_module.py").write_text(f"open({str(mark)!r}, 'w')\nclass Anything: pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    named = {"class": "hostile_module:Anything", "name": "uniform", "arguments": {}}
+    monkeypatch.setattr("fedlearn.sampling.description", lambda _: named)
+    aggregator = Aggregator(toy_model(), toy_strategy(), toy_paillier(), cohort=COHORT)
+    for pool in (InlinePool(toy_clients(CLIENTS)), ProcessPool(toy_clients(CLIENTS), 2)):
+        with pytest.raises(BadInput, match="hostile_module is named by a file of others"):
+            aggregator.fit(pool, 1)
+    monkeypatch.setattr(LocalSession, "join", joined_blindly)
+    history = fitted(aggregator, ObedientPool(toy_clients(CLIENTS)), 1)
+    assert "opener:0" in history.rounds[0].void
+    assert not mark.exists()
+
+
+def joined_blindly(self, plan):
+    """A client that looks at nothing of sampling."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clients.session.not_drawn", lambda *_: [])
+        JOIN(self, plan)
+
+
+JOIN = LocalSession.join

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aggregator import Aggregator, Faults
-from aggregator.availability import Diurnal, Trace
 from aggregator.sampling import SAMPLERS, Weighted
 from clients import Client, InlinePool
+from fedlearn.availability import Diurnal, Trace
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError
 from fedlearn.sampling import RARE, Poisson, Sampler, Uniform, sample_cohort

@@ -8,15 +8,15 @@ from functools import cache, partial
 from pathlib import Path
 
 from aggregator import Aggregator, RunFolder
-from aggregator.availability import Availability
-from aggregator.sampling import Weighted
 from aggregator.trackers import CsvTracker
 from clients import InlinePool
+from fedlearn.availability import Availability
 from fedlearn.crypto.keyfiles import write_secret
 from fedlearn.crypto.threshold import KeyShare, ThresholdKey
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.secure.kept import KeptKeys, given_passphrase, kept_share, share_name
 from fedlearn.secure.pki import Pki
+from fedlearn.weighted import Weighted
 from scenarios.command.config import read_config
 from scenarios.command.options import Options, read_options
 from scenarios.report import runs

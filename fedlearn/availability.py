@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
-from aggregator.sampling import Counts, lines_of
 from fedlearn.errors import BadInput
 from fedlearn.sampling import Sampler
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
 from fedlearn.untrusted import from_json
+from fedlearn.weighted import Counts, lines_of
 
 FIELDS = ("client", "from", "to")
 
 
 class Availability(Sampler):
-    """`size` clients without replacement of those available in a round, all equally likely; all, if fewer are."""
+    """`size` clients without replacement of those available in a round, all equally likely; all, if fewer are.
+
+    public: so is who is available, and the plan says it.
+    """
+
+    public = True
 
     @classmethod
     def from_spec(cls, argument: str | None, examples: Counts) -> Availability:
@@ -49,6 +54,9 @@ class Diurnal(Availability):
             raise BadInput(f"availability has diurnal={diurnal}, a day needs at least 2 rounds: raise it")
         self._period = diurnal
 
+    def arguments(self) -> dict[str, Any]:
+        return {"diurnal": self._period}
+
     def available(self, seed: int, round: int, population: int) -> np.ndarray:
         hours = stream(seed, "cohort").random(population) * self._period  # of round 0, which is never trained
         return np.flatnonzero((round + hours) % self._period < self._period / 2)
@@ -62,6 +70,9 @@ class Trace(Availability):
 
     def __init__(self, intervals: np.ndarray):
         self._clients, self._first, self._last = np.asarray(intervals, np.int64).reshape(-1, 3).T
+
+    def arguments(self) -> dict[str, Any]:
+        return {"intervals": np.stack([self._clients, self._first, self._last], axis=1).tolist()}
 
     @classmethod
     def read(cls, path: str) -> Trace:
