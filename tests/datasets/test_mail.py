@@ -244,3 +244,30 @@ def test_parts_within_parts_without_end_cost_their_text_only():
     mail = read_mail(f"From: a\nTo: b@c\nSubject: hello\n{parts}hi".encode(), losses)
     assert mail.text == "hello"
     assert losses == {"parts nested too deep": 1}
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<div style='display:none'>a<div>b</div>c</div>d", "d"),
+        ("<p hidden>a</p>b", "b"),
+        ("<p style=display:none>a<p>b", "b"),
+        ("<td style='VISIBILITY : hidden'>a</td><td>b</td>", "b"),
+        ("<span style='font-size:0px'>a</span>b", "b"),
+        ("<span style='font-size:0.9em'>a</span>b", "ab"),
+        ("<img hidden>a<br style='display:none'>b", "a\nb"),
+        ("<div hidden><body>a", "a"),
+    ],
+)
+def test_what_markup_hides_is_not_read(markup, text):
+    assert text_of(markup) == text
+
+
+def test_file_names_say_what_is_spam_where_no_folder_does(tmp_path):
+    for name, text in {"spam_1.eml": "win", "ham-2.eml": "hello", "Junk mail 3.txt": "buy"}.items():
+        (tmp_path / name).write_bytes(message(text).as_bytes())
+    assert load_corpus(str(tmp_path)).labels.tolist() == [1, 0, 1]
+    for name in ("ham", "spam"):
+        (tmp_path / "sorted" / name).mkdir(parents=True)
+        (tmp_path / "sorted" / name / "spam.eml").write_bytes(message(name).as_bytes())
+    assert load_corpus(str(tmp_path / "sorted")).labels.tolist() == [0, 1]

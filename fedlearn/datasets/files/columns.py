@@ -109,7 +109,7 @@ class _Columns:
     def __init__(self, table: Table, name: str, how: Reading):
         self.table, self.name, self.how = table, name, how
         self.width = len(table.rows[0])
-        self.names = [labels.plain(name) for name in table.header or ()]
+        self.names = _known_within([labels.plain(name) for name in table.header or ()])
 
     def messages(self, found: Found) -> Found:
         label = self._said("label", self.how.label_column)
@@ -145,6 +145,9 @@ class _Columns:
         if column is None:
             return None
         name = labels.plain(column)
+        whole = [labels.plain(name) for name in self.table.header or ()]
+        if whole.count(name) == 1:
+            return whole.index(name)
         if self.names.count(name) == 1:
             return self.names.index(name)
         if self.names.count(name) > 1:
@@ -222,6 +225,16 @@ class _Columns:
         """Whether a column named email holds addresses."""
         sample = self._column(number)[:100]
         return sum("@" in value and " " not in value for value in sample) > len(sample) / 2
+
+
+def _known_within(names: list[str]) -> list[str]:
+    """The names; of `meta.user`, as a user within an object of JSON is called, `user`, if nothing else is called so."""
+    known = {*TEXTS, *LABELS, *USERS, *SUBJECTS}
+    inner = [name.rpartition(".")[2] for name in names]
+    return [
+        last if last in known and last not in names and inner.count(last) == 1 else name
+        for name, last in zip(names, inner, strict=True)
+    ]
 
 
 def _known(counts: Counter[str]) -> int:

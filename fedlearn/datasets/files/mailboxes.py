@@ -16,6 +16,7 @@ FROM = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n")
 QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 SPAM_FOLDER = re.compile(r"\.?(?:spam|junk)(?:[-_ ]?(?:e-?mails?|mails?|messages?|folder|\d+))*")
 HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|legit)(?:[-_ ]?(?:e-?mails?|mails?|\d+))*")
+ENDING = re.compile(r"\.(?:mbox|mbx|eml|emlx|msg|txt)$")
 INNER = re.compile(r"cur|new|tmp|maildir|mail|mbox|inbox|\..*")  # files and folders inside of one person's mail
 PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
 
@@ -85,7 +86,9 @@ def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Place
     if not data.strip():
         losses["empty files"] += 1
         return []
-    return [_Placed(path, read_mail(data, losses, how.user_column), _sorted_as(folders), _owner(folders))]
+    spam = _sorted_as(folders[:-1])
+    spam = _sorted_as(folders[-1:]) if spam is None else spam  # spam_12.eml; any name may stand in a folder that tells
+    return [_Placed(path, read_mail(data, losses, how.user_column), spam, _owner(folders))]
 
 
 def _owner(path: Sequence[str]) -> str:
@@ -96,10 +99,10 @@ def _owner(path: Sequence[str]) -> str:
 
 def _sorted_as(path: Sequence[str]) -> bool | None:
     """Whether the innermost telling folder (or Enron-Spam's file name) is one of spam; None if none tells."""
-    for folder in reversed([part.casefold().removesuffix(".mbox") for part in path]):
-        if SPAM_FOLDER.fullmatch(folder) or folder.endswith(".spam.txt"):
+    for folder in reversed([ENDING.sub("", part.casefold()) for part in path]):
+        if SPAM_FOLDER.fullmatch(folder) or folder.endswith(".spam"):
             return True
-        if HAM_FOLDER.fullmatch(folder) or folder.endswith(".ham.txt"):
+        if HAM_FOLDER.fullmatch(folder) or folder.endswith(".ham"):
             return False
     return None
 

@@ -103,10 +103,23 @@ def table_of(value: Any, name: str, found: Found) -> Table:
         if columns and None not in columns.values() and len(lengths) == 1:
             rows = [list(map(as_field, row)) for row in zip(*(c or () for c in columns.values()), strict=True)]
             return Table(rows, range(1, len(rows) + 1), list(columns), found.unit)
+        if {"columns", "data"} <= set(value) <= {"columns", "data", "index"} and isinstance(value["data"], list):
+            return _split_table(value, name, found)
         inner = [column for column in value.values() if isinstance(column, list)]
         if len(inner) == 1:  # {"data": [...]}
             return table_of(inner[0], name, found)
     raise DataError(f"{name}: its JSON is no table: give an array of objects, an object of arrays, or an object a line")
+
+
+def _split_table(value: Mapping[str, Any], name: str, found: Found) -> Table:
+    """{"columns": [...], "data": [[...], ...]}, as pandas writes with orient="split"."""
+    header = list(map(as_field, value["columns"])) if isinstance(value["columns"], list) else []
+    rows = dict(enumerate(value["data"], 1))
+    good = {n: row for n, row in rows.items() if isinstance(row, list) and len(row) == len(header)}
+    found.bad |= {n: f"no list of {len(header)} values" for n in rows if n not in good}
+    if not good:
+        raise DataError(f"{name} holds no message: its JSON has columns, and no row that fits them")
+    return Table([list(map(as_field, row)) for row in good.values()], list(good), header, found.unit)
 
 
 def _listed(column: Any) -> list[Any] | None:
@@ -121,11 +134,22 @@ def _rows_of(objects: Mapping[int, Any], name: str, found: Found) -> Table:
         raise DataError(f"{name} holds no message: its JSON is an empty array")
     if all(isinstance(value, list) for value in objects.values()):
         return Table([list(map(as_field, row)) for row in objects.values()], list(objects), None, found.unit)
-    good = {number: value for number, value in objects.items() if isinstance(value, dict) and value}
+    good = {number: _flat(value) for number, value in objects.items() if isinstance(value, dict) and value}
     found.bad |= {n: f"no JSON object ({_problem(v)})" for n, v in objects.items() if n not in good}
     header = list(dict.fromkeys(key for value in good.values() for key in value))
     rows = [[as_field(value.get(key)) for key in header] for value in good.values()]
     return Table(rows, list(good), header, found.unit)
+
+
+def _flat(value: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:
+    """An object whose inner objects' values stand in it, {"a": {"b": 1}} as {"a.b": 1}."""
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner and depth:
+            found |= {f"{key}.{name}": part for name, part in _flat(inner, depth - 1).items()}
+        else:
+            found[key] = inner
+    return found
 
 
 def _problem(value: Any) -> str:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedlearn.errors import DataError
 
@@ -16,6 +16,10 @@ SAMPLE, SAMPLE_ROWS = 2**16, 60  # characters and rows that a delimiter is guess
 LAST = "\x1a"  # a line that shows whether all quotes before it are closed
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 MOST_COLUMNS = 16_384  # as many as a spreadsheet has
+EXCELS = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # a first line by which Excel is told the delimiter
+MOSTLY = 0.9  # the fraction of rows of one width, if it is a table at all
+# A line that begins with its label: `ham see you`, `spam: buy`, and fastText's `__label__sport the match`.
+LABELLED = re.compile(r"[ \t]*(?:__label__(\S+)|(ham|spam)(?=[\s:,;|]))[ \t]*[:,;|]?[ \t]*(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,17 @@ def table_in(text: str, name: str) -> Table:
     if "\n" not in text:
         text = text.replace("\r", "\n")  # as on a Mac of old
     with _fields_of_any_length():
-        return _tabbed(text) if _has_tabs(text) else _separated(text, name)
+        return _without_comments(_tabbed(text) if _has_tabs(text) else _separated(text, name))
+
+
+def _without_comments(table: Table) -> Table:
+    """Without the lines above all others that begin with #, but for one that is a row as they are."""
+    if not table.rows or not table.rows[0][0].startswith("#"):
+        return table
+    width = Counter(map(len, table.rows)).most_common(1)[0][0]
+    is_row = (not row[0].startswith("#") or (len(row) == width and row[0][1:2].strip()) for row in table.rows)
+    begin = next((i for i, found in enumerate(is_row) if found), 0)
+    return replace(table, rows=table.rows[begin:], lines=table.lines[begin:])
 
 
 def _has_tabs(text: str) -> bool:
@@ -63,7 +77,13 @@ def _swallowed(rows: list[list[str]]) -> bool:
 
 
 def _separated(text: str, name: str) -> Table:
-    delimiter = max(DELIMITERS, key=lambda sign: _fits(text, sign))
+    told = EXCELS.match(text)
+    text = f"\n{text[told.end() :]}" if told else text  # the number of each line stays
+    fits = {told[1]: 1.0} if told else {sign: _fits(text, sign) for sign in DELIMITERS}
+    delimiter = max(fits, key=lambda sign: fits[sign])
+    labelled = _labelled(text) if fits[delimiter] < MOSTLY else None
+    if labelled:
+        return labelled
     try:
         return _parsed(text, delimiter, strict=True)
     except _StrayQuote as stray:
@@ -73,6 +93,14 @@ def _separated(text: str, name: str) -> Table:
                 f"{name}, line {stray.line}: a quote is opened and not closed: close it, or double it inside a text"
             ) from None
         return Table(table.rows[:-1], table.lines[:-1])
+
+
+def _labelled(text: str) -> Table | None:
+    """Lines of which each begins with its label; None if one does not."""
+    numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line and not line.isspace()]
+    found = [LABELLED.fullmatch(line.removesuffix("\r")) for _, line in numbered]
+    rows = [[match[1] or match[2], match[3]] for match in found if match]
+    return Table(rows, [number for number, _ in numbered], plain=True) if len(rows) == len(found) > 0 else None
 
 
 def _fits(text: str, delimiter: str) -> float:
@@ -91,7 +119,7 @@ def _parsed(text: str, delimiter: str, strict: bool) -> Table:
     rows, lines, line = [], [], 1
     try:
         for row in reader:
-            if row and (len(row) > 1 or row[0].strip()):
+            if any(map(str.strip, row)):
                 rows.append(row)
                 lines.append(line)
             line = reader.line_num + 1
