@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aggregator import given
-from aggregator.attempt import Collected, RoundTask
 from aggregator.exam import Evaluate, Exam
 from aggregator.faults import NO_FAULTS, Faults
+from aggregator.groups import Collected, RoundTask
 from aggregator.history import History, RoundRecord, Tracker
-from aggregator.runfolder import RunFolder, model_sha256
+from aggregator.robust.base import Rule
+from aggregator.robust.defence import combined, defend
+from aggregator.runfolder import RunFolder, model_sha256, resumable
 from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
 from aggregator.spending import Spending, cohorts_of
@@ -26,13 +28,14 @@ from aggregator.watching import Follower, Watched, somebody_watches
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import arguments_of, real_number, whole_number
-from fedlearn.errors import BadInput, FedlearnError, NothingLearned, RoundVoid
+from fedlearn.errors import BadInput, NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.sampling import Sampler, check_cohort
 from fedlearn.secure.base import Protection
+from fedlearn.secure.layout import Aggregate
 from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
 from fedlearn.training.flat import frozen_weights
@@ -72,6 +75,9 @@ class Aggregator:
                 nothing of others. The clients' own check is their pool's (`clients.Policy`)
     privacy     noise that makes the run differentially private, or the same as text, `epsilon=3,clip=0.3` (default:
                 none). All clients weigh 1 then, and their losses and counts are not known
+    robust      a rule in the place of the mean, or its name, `nnm+trimmed:f=2` (default: none)
+    group_size  clients of a group: the rule combines groups' means, each opened under the rules that hold for a cohort
+                (default: 1 where the aggregator reads single updates, else the protection's min_cohort)
 
     Anything else is refused as `BadInput`, with what was expected.
     """
@@ -99,6 +105,8 @@ class Aggregator:
         deadline: float | None = None,
         pki: Pki | str | Path | None = None,
         privacy: Privacy | str | None = None,
+        robust: Rule | str | None = None,
+        group_size: int | None = None,
     ):
         self._exam = Exam(evaluate, evaluate_every, watch, stop_after)
         self.model = given.as_model(model)
@@ -119,6 +127,8 @@ class Aggregator:
         self.deadline = None if deadline is None else real_number("deadline", deadline, above=0, usual="60")
         self.pki = given.as_pki(pki, self.protection)
         self.privacy = given.as_privacy(privacy)
+        self.robust = given.as_robust(robust, group_size, self.privacy)
+        self.group_size = None if group_size is None else whole_number("group_size", group_size, 1)
         self.folder = given.as_folder(folder, self._configuration())
 
     def __repr__(self) -> str:
@@ -135,6 +145,7 @@ class Aggregator:
             "seed": self.seed,
             **({} if self.server_lr_schedule is None else {"server_lr_schedule": str(self.server_lr_schedule)}),
             **({} if self.privacy is None else {"privacy": arguments_of(self.privacy)}),
+            **({} if self.robust is None else {"robust": str(self.robust), "group_size": self.group_size}),
         }
 
     def fit(self, clients: Pool | Any, rounds: int = 10, *, progress: bool | None = None) -> History:
@@ -156,11 +167,16 @@ class Aggregator:
         self.sampler.check(len(pool), sampled)
         addends = min(self.sampler.limit(sampled), len(pool))
         self.protection = given.as_protection(self._protection_given, addends)
-        if rounds > 1 and not self.faults and self.sampler.limit(size) == size:  # a cohort is as large as that
+        if (
+            rounds > 1 and not self.faults and self.robust is None and self.sampler.limit(size) == size
+        ):  # a cohort is as large as that
             self.protection.check_cohorts(size, len(pool))
         self._factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
         spending = self._spending(len(pool), size, rounds)
+        self._defence = defend(
+            self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model.vector.size
+        )
         kernels = self._kernel_plan()
         watched = Watched(self._trackers(progress))
         session = Session(
@@ -168,10 +184,10 @@ class Aggregator:
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
             sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
-            watched=watched, spending=spending,
+            watched=watched, spending=spending, defence=self._defence,
         )  # fmt: skip
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
-        with self._resumable(), opened as transcript, closing(session):
+        with resumable(self.folder), opened as transcript, closing(session):
             if spending is not None and self.folder is not None:
                 spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
@@ -209,22 +225,6 @@ class Aggregator:
             return KernelPlan.from_dict(self.folder.kernels)
         recurrent = recurrent_shapes(self.model)
         return KernelPlan.choose(self.kernels, recurrent, self.strategy.arguments().get("batch_size", 1))
-
-    @contextmanager
-    def _resumable(self) -> Iterator[None]:
-        """Says how to go on with a run that was interrupted, or that the system ended (a full disk)."""
-        try:
-            yield
-        except KeyboardInterrupt as interrupt:
-            if self.folder is not None:
-                interrupt.add_note(f"go on with --resume {self.folder.path}")
-            raise
-        except OSError as error:
-            if self.folder is None or not self.folder.begun:
-                raise
-            raise FedlearnError(
-                f"the run cannot go on: {error}; mend that, then go on with --resume {self.folder.path}"
-            ) from error
 
     def _rounds(
         self, session: Session, transcript: Transcript, watched: Watched, population: int, size: int, sampled: int,
@@ -284,27 +284,28 @@ class Aggregator:
         up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
         try:
             collected = session.collect(task)
+            aggregate, choice, kept = combined(self._defence, collected.opened, self.seed, task.round, state)
         except RoundVoid as void:
             log.warning("round %d is void, the model stays as it was: %s", task.round, void)
             record.void = str(void)
             record.lost = dict(sorted(void.lost.items()))
             record.attempts = void.attempts
         else:
-            mean, context = collected.aggregate.mean, collected.context
-            weights, state = self.strategy.server_step(task.request.weights, mean, state, context)
+            weights, state = self.strategy.server_step(task.request.weights, aggregate.mean, state, collected.context)
+            state = {**state, **kept}
             weights = applied(task.request.weights, weights, self._factor(task.round))
             vector = task.request.weights  # the model's memory
             vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
             session.settle(collected, self.folder.resumable if self.folder else ())
-            self._describe(record, collected)
+            self._describe(record, collected, aggregate)
+            record.robust = choice
         record.absent = dict(session.absent)
         record.clients_failed = len(task.cohort) - record.clients_ok
         record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
         record.bytes_openers = transcript.bytes_openers - openers
         return record, state
 
-    def _describe(self, record: RoundRecord, collected: Collected) -> None:
-        aggregate = collected.aggregate
+    def _describe(self, record: RoundRecord, collected: Collected, aggregate: Aggregate) -> None:
         record.clients_ok = aggregate.addends
         record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
         record.attempts = collected.context.attempt + 1

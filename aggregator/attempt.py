@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
 
 from aggregator.answers import answers
-from aggregator.faults import NO_FAULTS, Fates
-from aggregator.losses import loss_of
+from aggregator.groups import Collected, Group, Groups, RoundTask
+from aggregator.journal import OpenedSum
+from aggregator.losses import loss_of, reasons, too_few
 from aggregator.parties import Parties
-from fedlearn.errors import BadInput, ClientFailure, FedlearnError, ProtocolError, RoundVoid
-from fedlearn.logs import alike
+from fedlearn.errors import BadInput, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
     AGGREGATOR,
     EVERYBODY,
@@ -32,7 +30,6 @@ from fedlearn.protocol import (
     Partial,
     PartialSum,
     Step,
-    TrainRequest,
     Update,
     party_name,
 )
@@ -43,32 +40,6 @@ from fedlearn.secure.signed import check_signed, model_digest
 from fedlearn.strategies.base import RoundContext
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RoundTask:
-    """What a round is to do: whom it asks to train from what, and who will vanish by the fault model."""
-
-    round: int
-    cohort: tuple[ClientId, ...]
-    request: TrainRequest
-    fates: Fates = NO_FAULTS
-
-
-@dataclass(frozen=True)
-class Collected:
-    """One round's opened sum and how it came about.
-
-    clients  those whose updates are in the sum. lost: clients that were lost, some of them after their update was in
-    seconds  by phase. earlier: an earlier session opened it, and told the clients that keep state
-    """
-
-    aggregate: Aggregate
-    context: RoundContext
-    clients: list[ClientId]
-    seconds: dict[str, float]
-    lost: dict[ClientId, Lost] = field(default_factory=dict)
-    earlier: bool = False
 
 
 class WorkerDied(Exception):
@@ -86,97 +57,83 @@ class Attempt:
         self._task = task
         self._number = number
         self._last = last
-        self._half = parties.protection.server(parties.plan, self._step())
+        groups = [
+            Group(i, members, parties.protection.server(parties.plan, self._step(group=i)))
+            for i, members in enumerate(task.groups or (frozenset(task.cohort),))
+        ]
+        self._groups = Groups(groups, parties.least_groups if task.groups else None)
         self._hidden = not parties.protection.fold_in_worker
         self._model = model_digest(task.request) if self._hidden else b""  # named by signatures and the journal
         self.lost: dict[ClientId, Lost] = {}
 
-    def _step(self, phase: str = "") -> Step:
-        return Step(self._task.round, self._number, phase)
+    def _step(self, phase: str = "", group: int = 0) -> Step:
+        return Step(self._task.round, self._number, phase, group)
 
     def run(self) -> Collected:
-        """Train the cohort, add up its updates and have the sum opened.
+        """Train the cohort, add up its updates, group by group where it is cut, and have the sums opened.
 
         Raises `RoundVoid` or `BadInput` where too few updates arrive or the openers refuse, `WorkerDied` where the
         round can be tried again.
         """
-        parties, half = self._parties, self._half
+        parties, groups = self._parties, self._groups
         protection = parties.protection
         alive = list(self._task.cohort)
-        added: list[ClientId] = []
         seconds: dict[str, float] = {}
         for phase in protection.phases:
             began = time.perf_counter()
             if self._readable(self._step(phase)):
-                self._about_to_open(self._step(phase), added)
+                self._about_to_open(self._step(phase), self._added())
             self._exchange(self._step(phase), alive)
-            alive = [client for client in alive if client not in self.lost]
+            alive = groups.going_on(client for client in alive if client not in self.lost)
             if phase == protection.training_phase:
-                added = alive
-            # A sum keeps its addends though clients vanish after training: whether it can be opened, `half` says.
-            if max(len(alive), half.addends) < parties.least:
-                raise self._too_few(len(alive))
+                for group in groups:
+                    group.added = [client for client in alive if client in group.members]
+            self._check_enough(alive)
+            alive = groups.going_on(alive)
             seconds[phase] = time.perf_counter() - began
         began = time.perf_counter()
-        total = self._open(added)
+        opened = self._open_groups()
         seconds["open"] = time.perf_counter() - began
-        if parties.spending is not None:
-            total = parties.spending.released(total, self._task.round)
-        aggregate = parties.layout.decode(total, half.addends)
-        lost = self._task.fates.crashed | self.lost
+        lost = groups.lost() | self._task.fates.crashed | self.lost
         if self._hidden:
             reasons = {client: loss.reason for client, loss in lost.items()}
             parties.transcript.flush()
-            parties.journal.opened(total, half.addends, added, reasons, seconds)
-        context = RoundContext(
-            self._task.round, parties.plan.rounds, self._number, len(parties.pool), aggregate.addends
-        )
-        return Collected(aggregate, context, added, seconds, lost)
+            parties.journal.opened([each for each, _ in opened], reasons, seconds)
+        addends = sum(each.addends for each, _ in opened)
+        context = RoundContext(self._task.round, parties.plan.rounds, self._number, len(parties.pool), addends)
+        return Collected(opened, context, seconds, lost)
+
+    def _check_enough(self, alive: Sequence[ClientId]) -> None:
+        """Leave out the groups that too few clients are left of; raise where an uncut cohort is so, or nobody is left.
+
+        A sum keeps its addends though clients vanish after training: whether it can be opened, its half says.
+        """
+        least = self._parties.least
+        for group in self._groups:
+            here = len(group.members.intersection(alive))
+            if max(here, group.half.addends) < least:
+                if self._groups.least is None or not alive:
+                    raise self._too_few(len(alive))
+                self._groups.leave_out(group, RoundVoid(f"{here} clients answered, {least} are needed"))
 
     def _too_few(self, alive: int) -> Exception:
-        message = f"{alive} clients answered, {self._parties.least} are needed"
-        if not alive and all(loss.refused for loss in self.lost.values()):
-            return self._ended(message + self.reasons(), BadInput)
-        return RoundVoid(message) if alive else self._failed_alike() or RoundVoid(message)
-
-    def _failed_alike(self) -> FedlearnError | None:
-        """What ends the run where every client fails with one and the same exception: it would be so in every round."""
-        asked = [loss for client, loss in self.lost.items() if client not in self._task.fates.silent]
-        if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
-            return None
-        trace = next((loss.trace for loss in asked if loss.trace), "")
-        what = f"all {len(asked)} clients of round {self._task.round} failed"
-        error = self._ended(f"{what} alike: {asked[0].reason}" if trace else what, FedlearnError)
-        error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
-        return error
-
-    def _ended(self, message: str, kind: Callable[[str], FedlearnError]) -> FedlearnError:
-        """What the run ends with; clients under a protection said why where only they may know."""
-        if self._parties.protection.fold_in_worker:
-            return kind(message)
-        return self._parties.clients_log.named(message, kind)
+        least = self._parties.least
+        return too_few(alive, least, self.lost, self._task, self._parties.clients_log if self._hidden else None)
 
     def reasons(self) -> str:
         """Why clients were lost, the first few of them."""
-        if not self.lost:
-            return ""
-        told: dict[str, str] = {}
-        more: Counter[str] = Counter()
-        for client, loss in sorted(self.lost.items()):
-            told.setdefault(alike(loss.reason), f"{party_name(client)}: {loss.reason}")
-            more[alike(loss.reason)] += 1
-        first = [f"{text}{f' ({more[kind] - 1} more alike)' if more[kind] > 1 else ''}" for kind, text in told.items()]
-        return f"; lost {len(self.lost)}: {'; '.join(first[:3])}"
+        return reasons(self.lost)
 
     def _exchange(self, step: Step, alive: Sequence[ClientId]) -> None:
         """One phase: send everybody alive its inbox, take what comes back, note who is lost and why."""
         parties = self._parties
+        letters = self._letters(step.phase, alive)
         broadcast = b""
         if step.phase == parties.protection.training_phase:
             broadcast = parties.message(step, EVERYBODY, self._task.request)
-            parties.transcript.saw(broadcast, recipients=alive)
+            parties.transcript.saw(broadcast, recipients=list(letters))
         inboxes = {}
-        for client, payload in self._half.inboxes(step.phase, alive).items():
+        for client, payload in letters.items():
             inboxes[client] = parties.message(step, client, Inbox(payload)) if payload else b""
             if payload:
                 parties.transcript.saw(inboxes[client])
@@ -202,6 +159,16 @@ class Attempt:
                 self.lost.update((client, Lost(client, str(error))) for client in answer.clients)
         if died and not self._last and not self._readable(step):
             raise WorkerDied(died)
+
+    def _letters(self, phase: str, alive: Sequence[ClientId]) -> dict[ClientId, bytes]:
+        """What the groups' halves have for each client, in the cohort's order."""
+        letters: dict[ClientId, bytes] = {}
+        for group in self._groups:
+            try:
+                letters |= group.half.inboxes(phase, [client for client in alive if client in group.members])
+            except RoundVoid as void:
+                self._groups.leave_out(group, void)
+        return {client: letters[client] for client in alive if client in letters}
 
     def _say(self, phase: str, done: int = 0, of: int = 0) -> None:
         """Tell whoever watches how far it is."""
@@ -238,19 +205,19 @@ class Attempt:
         payload = parties.read(data, Update, step, client).payload
         if not parties.protection.signed or step.phase != parties.protection.training_phase:
             parties.transcript.saw(data)
-            self._half.receive(step.phase, client, payload)
+            self._groups.of(client).half.receive(step.phase, client, payload)
             return
         signed = check_signed(parties.plan, step, client, payload)
         parties.transcript.saw(data)
         if signed.model != self._model:
             raise ProtocolError("it trained another model than the one it was sent: its update does not count")
-        self._half.receive(step.phase, client, signed.payload)
+        self._groups.of(client).half.receive(step.phase, client, signed.payload)
         parties.transcript.saw(data, recipients=parties.plan.keys)
         parties.openers.tell(data)
 
     def _take_sum(self, step: Step, answer: Partial) -> None:
         """Hand over what a worker added up of its clients' vectors; counted as the traffic that theirs would be."""
-        parties, half = self._parties, cast(FoldingHalf, self._half)
+        parties, half = self._parties, cast(FoldingHalf, self._groups.of(answer.clients[0]).half)
         each = HEADER.size + half.would_take(len(parties.layout))
         message = Message.from_bytes(answer.data)
         partial = message.expect(PartialSum, session=parties.plan.session, step=step, recipient=AGGREGATOR)
@@ -259,22 +226,42 @@ class Attempt:
         parties.transcript.saw(answer.data, traffic=each * len(answer.clients))
         half.receive_sum(partial)
 
-    def _open(self, added: Sequence[ClientId]) -> np.ndarray:
-        """Have the openers open the sum; a refusal makes the round void, too few openers end the run."""
-        replies: dict[int, bytes] = {}
-        refusals: list[str] = []
+    def _open_groups(self) -> list[tuple[OpenedSum, Aggregate]]:
+        """Open the sums one by one; a group whose sum does not come out, or can be none of updates, is left out."""
+        opened: list[tuple[OpenedSum, Aggregate]] = []
+        spending = self._parties.spending
         if self._hidden:
             self._say("opening")
+        for group in self._groups:
+            try:
+                total = self._open(group)
+                if spending is not None:
+                    total = spending.released(total, self._task.round)
+                found = OpenedSum(total, group.half.addends, group.added, group.number)
+                opened.append((found, self._parties.layout.decode(total, found.addends)))
+            except RoundVoid as void:
+                self._groups.leave_out(group, void)
+        return opened
+
+    def _added(self) -> list[ClientId]:
+        """Those whose updates are in any of the sums."""
+        return [client for group in self._groups for client in group.added]
+
+    def _open(self, group: Group) -> np.ndarray:
+        """Have the openers open a group's sum; a refusal makes it void, too few openers end the run."""
+        half = group.half
+        replies: dict[int, bytes] = {}
+        refusals: list[str] = []
         try:
-            for phase in self._half.opening:
-                requests = self._half.requests(phase, replies)
-                self._about_to_open(self._step(phase), added, asks=bool(requests))
-                replies = answers(self._parties, self._half, self._step(phase), requests, refusals)
-            return self._half.finish(replies)
+            for phase in half.opening:
+                requests, step = half.requests(phase, replies), self._step(phase, group.number)
+                self._about_to_open(step, self._added(), asks=bool(requests))
+                replies = answers(self._parties, half, step, requests, refusals)
+            return half.finish(replies)
         except RoundVoid as void:
             openers = self._parties.openers
             gone = openers.gone
-            if gone and openers.left < (self._half.enough or openers.left + 1):
+            if gone and openers.left < (half.enough or openers.left + 1):
                 raise FedlearnError(
                     f"{void}; {'; '.join(gone.values())}, and its secrets with it: "
                     "start the run again, or go on from its last checkpoint with --resume"

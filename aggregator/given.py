@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from aggregator.faults import Faults
 from aggregator.history import Tracker
+from aggregator.robust.base import Rule
+from aggregator.robust.chain import as_rule
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
 from fedlearn.errors import BadInput
@@ -116,6 +118,21 @@ def as_privacy(given: Any) -> Privacy | None:
     if isinstance(given, str):
         return Privacy.parse(given)
     raise _refused("privacy", given, "Privacy(epsilon=3, clip=0.3), or text, as 'epsilon=3,clip=0.3'")
+
+
+def as_robust(given: Any, group_size: Any, privacy: Privacy | None) -> Rule | None:
+    """given: a rule, its name as on the command line (`nnm+trimmed:f=2`), or None for the mean."""
+    if given is None:
+        if group_size is not None:
+            raise BadInput(f"group_size={group_size!r:.80} has no effect without a rule: give robust='nnm+trimmed'")
+        return None
+    if not isinstance(given, str | Rule):
+        raise _refused("robust", given, "a rule, or its name, as 'nnm+trimmed'")
+    if privacy is not None:
+        raise BadInput(
+            "noise is accounted for in one sum of a cohort, a rule wants several: leave out privacy or robust"
+        )
+    return as_rule(given)
 
 
 def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:

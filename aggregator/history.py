@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from types import UnionType
 from typing import Any, Protocol, get_args, get_origin, get_type_hints, runtime_checkable
 
 from aggregator import showing
@@ -34,6 +35,7 @@ class RoundRecord:
     void         why the round changed nothing; None for a good one
     epsilon      what all rounds so far cost in privacy to who sees the models; None without noise
     epsilon_aggregator: the same to who knows the cohorts, infinite (null in metrics.jsonl) where it sees exact sums
+    robust       what a robust rule compared and chose (`aggregator.robust.defence.Choice`); None for a mean
     """
 
     round: int
@@ -58,6 +60,7 @@ class RoundRecord:
     void: str | None = None
     epsilon: float | None = None
     epsilon_aggregator: float | None = None
+    robust: dict[str, Any] | None = None
 
     @property
     def loss(self) -> float | None:
@@ -111,8 +114,14 @@ class RoundRecord:
 def _kinds() -> dict[str, Any]:
     """By field of a record: what its value in metrics.jsonl is an instance of."""
     hints = get_type_hints(RoundRecord)
-    kinds = {name: dict if get_origin(hint) is dict else hint for name, hint in hints.items()}
-    return {name: kind | int if float in get_args(kind) else kind for name, kind in kinds.items()}
+    return {name: _kind(hint) for name, hint in hints.items()}
+
+
+def _kind(hint: Any) -> Any:
+    if isinstance(hint, UnionType):
+        kinds = tuple(_kind(one) for one in get_args(hint))
+        return (*kinds, int) if float in kinds else kinds
+    return get_origin(hint) or hint
 
 
 def checked_metrics(found: Any) -> dict[str, float]:

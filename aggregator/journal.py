@@ -30,29 +30,36 @@ HEAD = struct.Struct("<II")  # of an entry: its length and its CRC-32
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """What is known of a round whose sum may have been opened.
+class OpenedSum:
+    """An opened sum, int64 (n,), of the vectors of so many clients (`addends`), and of which group of the cohort."""
 
-    model    the digest of what was trained (`fedlearn.secure.signed.model_digest`): the sum belongs to nothing else
-    total    the opened sum, int64 (n,), of `addends` vectors; None where it was asked for, and nothing came of it
-    clients  whose updates are in it, or were to be. lost: by client, why. seconds: by phase
+    total: np.ndarray
+    addends: int
+    clients: Sequence[ClientId]
+    group: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What is known of a round whose sums may have been opened.
+
+    model    the digest of what was trained (`fedlearn.secure.signed.model_digest`): the sums belong to nothing else
+    clients  whose updates are in them, or were to be
+    sums     the opened ones, one where the cohort is not cut into groups; none where nothing came of what was asked for
+    lost     by client, why. seconds: by phase
     """
 
     round: int
     attempt: int
     model: bytes
-    total: np.ndarray | None = None
-    addends: int = 0
     clients: Sequence[ClientId] = ()
+    sums: Sequence[OpenedSum] = ()
     lost: Mapping[ClientId, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        values = dict(self.__dict__)
-        if self.total is not None:
-            values["total"] = self.total.astype("<i8", copy=False).tobytes()
-        values["clients"] = list(self.clients)
-        body: bytes = msgpack.packb(values)
+        sums = [(s.total.astype("<i8", copy=False).tobytes(), s.addends, list(s.clients), s.group) for s in self.sums]
+        body: bytes = msgpack.packb(self.__dict__ | {"clients": list(self.clients), "sums": sums})
         return HEAD.pack(len(body), crc32(body)) + body
 
     @classmethod
@@ -64,17 +71,22 @@ class Entry:
                     "round": int(),
                     "attempt": int(),
                     "model": bytes(),
-                    "total": bytes() | None as total,
-                    "addends": int(),
                     "clients": list(clients),
+                    "sums": list(sums),
                     "lost": dict(lost),
                     "seconds": dict(seconds),
                     **others,
                 } as values if not others and _are(int, clients) and _are(int, lost) and _are(str, seconds):
-                    return cls(**values | {"total": None if total is None else np.frombuffer(total, "<i8")})
+                    return cls(**values | {"sums": [_sum(*each) for each in sums]})
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
             pass
         return None
+
+
+def _sum(total: bytes, addends: int, clients: list[int], group: int) -> OpenedSum:
+    if not (isinstance(clients, list) and _are(int, [addends, group, *clients])):
+        raise ValueError("no opened sum")
+    return OpenedSum(np.frombuffer(total, "<i8"), addends, clients, group)
 
 
 def _are(kind: type, values: Iterable[object]) -> bool:
@@ -125,17 +137,11 @@ class Journal:
             self._asked = Entry(step.round, step.attempt, model, clients=tuple(clients))
             self._add(self._asked)
 
-    def opened(
-        self,
-        total: np.ndarray,
-        addends: int,
-        clients: Sequence[ClientId],
-        lost: Mapping[ClientId, str],
-        seconds: Mapping[str, float],
-    ) -> None:
-        """The sum that was asked for last was opened, as in `Entry`; returns when it is on the disk."""
+    def opened(self, sums: Sequence[OpenedSum], lost: Mapping[ClientId, str], seconds: Mapping[str, float]) -> None:
+        """What was asked for last was opened, as in `Entry`; returns when it is on the disk."""
         if self._asked is not None:
-            self._add(replace(self._asked, total=total, addends=addends, clients=clients, lost=lost, seconds=seconds))
+            clients = [client for each in sums for client in each.clients]
+            self._add(replace(self._asked, clients=clients, sums=sums, lost=lost, seconds=seconds))
 
     def earlier(self, round: int) -> Entry | None:
         """What an earlier session left of a round; None where its sum cannot have been opened."""
@@ -144,7 +150,7 @@ class Journal:
     @property
     def last_opened(self) -> Entry | None:
         """The last round whose sum an earlier session left here."""
-        opened = [entry for entry in self._earlier.values() if entry.total is not None]
+        opened = [entry for entry in self._earlier.values() if entry.sums]
         return max(opened, key=lambda entry: entry.round, default=None)
 
     def forget(self, round: int) -> None:

@@ -1,14 +1,17 @@
-"""Clients that are lost under a protection: what they let the aggregator know, and where their own side says more."""
+"""Clients that are lost: what they let the aggregator know under a protection, and what becomes of the round."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from fedlearn.errors import FedlearnError
-from fedlearn.protocol import ClientId, Loss, Lost
+from aggregator.groups import RoundTask
+from fedlearn.errors import BadInput, ClientFailure, FedlearnError, RoundVoid
+from fedlearn.logs import alike
+from fedlearn.protocol import ClientId, Loss, Lost, party_name
 
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound=FedlearnError)
@@ -46,3 +49,48 @@ class ClientsLog:
         error = kind(f"{message}; {self.where}")
         error.clients_log = self.path
         return error
+
+
+def reasons(lost: Mapping[ClientId, Lost]) -> str:
+    """Why clients were lost, the first few of them."""
+    if not lost:
+        return ""
+    told: dict[str, str] = {}
+    more: Counter[str] = Counter()
+    for client, loss in sorted(lost.items()):
+        told.setdefault(alike(loss.reason), f"{party_name(client)}: {loss.reason}")
+        more[alike(loss.reason)] += 1
+    first = [f"{text}{f' ({more[kind] - 1} more alike)' if more[kind] > 1 else ''}" for kind, text in told.items()]
+    return f"; lost {len(lost)}: {'; '.join(first[:3])}"
+
+
+def too_few(
+    alive: int, least: int, lost: Mapping[ClientId, Lost], task: RoundTask, clients_log: ClientsLog | None
+) -> Exception:
+    """What an attempt with so many clients left ends with: the round is void, or the run is over.
+
+    clients_log: where clients under a protection said why, whom only they tell; None under none.
+    """
+    message = f"{alive} clients answered, {least} are needed"
+    if not alive and all(loss.refused for loss in lost.values()):
+        return _ended(message + reasons(lost), BadInput, clients_log)
+    return RoundVoid(message) if alive else _failed_alike(lost, task, clients_log) or RoundVoid(message)
+
+
+def _failed_alike(
+    lost: Mapping[ClientId, Lost], task: RoundTask, clients_log: ClientsLog | None
+) -> FedlearnError | None:
+    """What ends the run where every client fails with one and the same exception: it would be so in every round."""
+    asked = [loss for client, loss in lost.items() if client not in task.fates.silent]
+    if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
+        return None
+    trace = next((loss.trace for loss in asked if loss.trace), "")
+    what = f"all {len(asked)} clients of round {task.round} failed"
+    error = _ended(f"{what} alike: {asked[0].reason}" if trace else what, FedlearnError, clients_log)
+    error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
+    return error
+
+
+def _ended(message: str, kind: Callable[[str], FedlearnError], clients_log: ClientsLog | None) -> FedlearnError:
+    """What the run ends with; clients under a protection said why where only they may know."""
+    return kind(message) if clients_log is None else clients_log.named(message, kind)

@@ -19,7 +19,7 @@ B = TypeVar("B", bound=Body)
 
 @dataclass(frozen=True)
 class Parties:
-    """Who takes part in a session, under one plan."""
+    """Who takes part in a session, under one plan. least_groups: how many of a cohort that is cut must go on."""
 
     plan: RunPlan
     protection: Protection
@@ -31,6 +31,7 @@ class Parties:
     clients_log: ClientsLog
     watched: Watched
     spending: Spending | None = None
+    least_groups: int = 1
 
     @property
     def least(self) -> int:

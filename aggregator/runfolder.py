@@ -34,7 +34,7 @@ from aggregator.checkpoints import Checkpoint, Checkpoints
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.disk import alone_in, beside, strict_json, write_atomic
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import FORMAT, is_public, mark_records
 from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
@@ -304,3 +304,20 @@ def model_bytes(state: dict[str, np.ndarray]) -> bytes:
 
 def model_sha256(state: dict[str, np.ndarray]) -> str:
     return hashlib.sha256(model_bytes(state)).hexdigest()
+
+
+@contextmanager
+def resumable(folder: RunFolder | None) -> Iterator[None]:
+    """Says how to go on with a run that was interrupted, or that the system ended (a full disk)."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if folder is not None:
+            interrupt.add_note(f"go on with --resume {folder.path}")
+        raise
+    except OSError as error:
+        if folder is None or not folder.begun:
+            raise
+        raise FedlearnError(
+            f"the run cannot go on: {error}; mend that, then go on with --resume {folder.path}"
+        ) from error

@@ -10,17 +10,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aggregator.attempt import Attempt, Collected, RoundTask, WorkerDied
+from aggregator.attempt import Attempt, WorkerDied
+from aggregator.groups import Collected, RoundTask
 from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
 from aggregator.parties import Parties
+from aggregator.robust.defence import Defence
 from aggregator.runfolder import RunFolder
 from aggregator.spending import Spending
 from aggregator.watching import Outlook, Watched
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, RoundVoid
+from fedlearn.groups import cut
 from fedlearn.models.base import Model
 from fedlearn.nn import init
 from fedlearn.nn.spec import build, module_differences
@@ -51,7 +54,8 @@ class Session:
 
     cohort: clients whose updates a round is complete with. sampled: clients that are asked to train, as many or more.
     sampling: as the plan has it, so that other parties check who takes part. watched: who is told how far it is.
-    spending: of privacy, None without noise.
+    spending: of privacy, None without noise. defence: what cuts cohorts into groups and combines them; None where a
+    cohort has one sum.
     Raises `BadInput` for what cannot work, before anything is started.
     """
 
@@ -72,6 +76,7 @@ class Session:
         deadline: float | None = None,
         pki: Pki | None = None,
         sampling: Mapping[str, Any] | None = None,
+        defence: Defence | None = None,
         watched: Watched | None = None,
         spending: Spending | None = None,
     ):
@@ -93,6 +98,7 @@ class Session:
         self._deadline = deadline
         self._pki = pki
         self._sampling = sampling or {}
+        self._defence = defence
         self._watched = watched or Watched(())
         self._keeping = bool(strategy.keeps(model.vector.size))
         self._remembering = self._keeping or bool(protection.reveals)
@@ -130,11 +136,16 @@ class Session:
         for data in self._pool.enrol(session) if self._protection.has_roster else ():
             message = transcript.saw(data)
             roster[message.sender] = message.expect(Enrolment, session=session).payload
-        plan = self._plan(session, keys, roster, fold=self._protection.fold_in_worker and not transcript.record)
+        plan = self._plan(
+            session,
+            keys,
+            roster,
+            fold=self._protection.fold_in_worker and not transcript.record and self._defence is None,
+        )
         clients_log = folder.clients_log if folder else None
         self._parties = Parties(
             plan, self._protection, self._layout, self._pool, openers, transcript, self._journal,
-            ClientsLog(clients_log), self._watched, self._spending,
+            ClientsLog(clients_log), self._watched, self._spending, self._defence.least if self._defence else 1,
         )  # fmt: skip
         first = self._parties.message(Step(0), EVERYBODY, plan)
         transcript.saw(first)
@@ -164,6 +175,7 @@ class Session:
             seed=self._seed,
             sampling=self._sampling,
             privacy=self._spending.terms.to_dict() if self._spending else {},
+            group_size=self._defence.group_size if self._defence else 0,
         )
 
     def remember(self, round: int) -> None:
@@ -203,10 +215,16 @@ class Session:
         """
         self._parties.openers.absent = {}
         entry = self._journal.earlier(task.round)
-        if entry is not None and (entry.total is not None or self._protection.reveals):
+        if entry is not None and (entry.sums or self._protection.reveals):
             return self._opened_earlier(entry, task)
+        if self._defence is not None:
+            task = replace(task, groups=cut(self._seed, task.round, task.cohort, self._defence.group_size))
+            if len(task.groups) < self._defence.least:
+                groups = f"{len(task.cohort)} clients were sampled, which are {len(task.groups)} groups"
+                raise RoundVoid(f"{groups}, {self._defence.least} are needed", attempts=0)
         if entry is not None:
-            task = replace(task, cohort=tuple(entry.clients))  # a sum of the same clients tells nothing more
+            again = frozenset(entry.clients)  # sums of the same clients tell nothing more
+            task = replace(task, cohort=tuple(entry.clients), groups=tuple(group & again for group in task.groups))
         least, most = self._parties.least, self._sampled
         if not least <= len(task.cohort) <= most:
             raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
@@ -229,7 +247,7 @@ class Session:
         lost = {client: Lost(client, reason) for client, reason in entry.lost.items()}
         if self._spending is not None:
             self._spending.counted(entry.clients)  # whether it is used or not
-        if entry.total is None:
+        if not entry.sums:
             raise RoundVoid(
                 "the run ended after its sum was asked for and before it was there: it is not opened a second time",
                 entry.lost, entry.attempt + 1,
@@ -239,9 +257,10 @@ class Session:
                 "its sum was opened for another model than the run goes on with: it is not used, nor opened again",
                 entry.lost, entry.attempt + 1,
             )  # fmt: skip
-        aggregate = self._layout.decode(entry.total, entry.addends)
-        context = RoundContext(entry.round, self._rounds, entry.attempt, len(self._pool), aggregate.addends)
-        return Collected(aggregate, context, list(entry.clients), dict(entry.seconds), lost, earlier=True)
+        opened = [(each, self._layout.decode(each.total, each.addends)) for each in entry.sums]
+        addends = sum(each.addends for each in entry.sums)
+        context = RoundContext(entry.round, self._rounds, entry.attempt, len(self._pool), addends)
+        return Collected(opened, context, dict(entry.seconds), lost, earlier=True)
 
 
 def _check_cohort_fits(protection: Protection, cohort: int, sampled: int) -> None:

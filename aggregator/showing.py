@@ -16,10 +16,11 @@ SHOWN = 5  # rounds at either end of a table in a notebook
 
 
 def flat_row(record: RoundRecord) -> dict[str, Any]:
-    """A round with one number, text or None a column: `seconds_update`..., `lost` and `absent` as counts."""
+    """A round with one number, text or None a column: `seconds_update`..., `lost`, `absent` and groups as counts."""
     row = record.to_dict()
-    seconds = row.pop("seconds")
+    seconds, robust = row.pop("seconds"), row.pop("robust")
     counts = {name: len(row.pop(name)) for name in ("lost", "absent")}
+    counts |= {"groups": len(robust["groups"])} if robust else {}
     return row | counts | {f"seconds_{phase}": value for phase, value in seconds.items()}
 
 

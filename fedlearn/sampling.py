@@ -122,11 +122,12 @@ def not_drawn(plan: RunPlan, round: int, clients: Iterable[int]) -> list[int]:
 
     Raises `BadInput` for a plan that says something else of sampling than `described` does.
     """
-    return sorted(set(clients) - _drawn(plan, round)) if plan.sampling.get("sampler") else []
+    return sorted(set(clients) - drawn(plan, round)) if plan.sampling.get("sampler") else []
 
 
 @lru_cache(maxsize=4)
-def _drawn(plan: RunPlan, round: int) -> frozenset[int]:
+def drawn(plan: RunPlan, round: int) -> frozenset[int]:
+    """The round's cohort by the plan's sampler, which it must name; raises `BadInput` as `not_drawn` does."""
     sampling: Mapping[str, Any] = plan.sampling
     population = whole_number("the plan's population", sampling.get("population"), 1, MOST_CLIENTS)
     size = whole_number("the plan's cohort", sampling.get("size"), 1, population)

@@ -23,6 +23,8 @@ PURPOSES = {
     "scenario": 6,
     "attack": 7,
     "faults": 8,
+    "groups": 9,
+    "robust": 10,
 }
 
 

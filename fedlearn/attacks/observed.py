@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from fedlearn import nn
 from fedlearn.attacks.base import NotReadable
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import FedlearnError
+from fedlearn.groups import groups_of
 from fedlearn.models.base import Model
 from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, party_name
 from fedlearn.registry import importing_nothing
@@ -221,18 +222,25 @@ class Observed:
         received: dict[tuple[int, int], dict[str, dict[int, bytes]]] = defaultdict(lambda: defaultdict(dict))
         for step, client, payload in self._updates():
             received[step.round, step.attempt][step.phase][client] = payload
-        opened: dict[tuple[int, int], dict[int, bytes]] = defaultdict(dict)
+        opened: dict[Step, dict[int, bytes]] = defaultdict(dict)
         for message, body in self.view.bodies(Opened):
-            opened[message.step.round, message.step.attempt][message.sender] = body.payload
-        for at, phases in received.items():
-            if self.plan.keys and at not in opened:
-                continue  # refused by the openers, or never asked for
-            half = self._protection.server(self.plan, Step(*at))
-            try:
-                for phase in self._protection.phases:
-                    half.inboxes(phase, list(phases[phase]))
-                    for client, payload in phases[phase].items():
-                        half.receive(phase, client, payload)
-                yield Vector("sum", at[0], half.finish(opened[at]), half.addends)
-            except FedlearnError:
-                continue  # a void attempt: there is no sum
+            opened[replace(message.step, phase="")][message.sender] = body.payload
+        for (round, attempt), phases in received.items():
+            for number, group in enumerate(self._groups(round)):
+                at = Step(round, attempt, group=number)
+                if self.plan.keys and at not in opened:
+                    continue  # refused by the openers, or never asked for
+                half = self._protection.server(self.plan, at)
+                try:
+                    for phase in self._protection.phases:
+                        answers = {c: p for c, p in phases[phase].items() if group is None or c in group}
+                        half.inboxes(phase, list(answers))
+                        for client, payload in answers.items():
+                            half.receive(phase, client, payload)
+                    yield Vector("sum", round, half.finish(opened[at]), half.addends)
+                except FedlearnError:
+                    continue  # a void attempt: there is no sum
+
+    def _groups(self, round: int) -> Sequence[Collection[int] | None]:
+        """The groups whose sums were opened one by one; one that is None where the cohort had one sum."""
+        return groups_of(self.plan, round) if self.plan.group_size else [None]

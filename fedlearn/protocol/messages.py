@@ -1,7 +1,7 @@
 """Typed messages between parties, and their bytes: a fixed header, then a body.
 
-Header (big-endian, 54 bytes): magic `FL`, version, kind, session (16), round (u32), attempt (u16),
-phase (12 bytes of ASCII, NUL-padded), sender (i32), recipient (i32), body length (u64). A message that is
+Header (big-endian, 56 bytes): magic `FL`, version, kind, session (16), round (u32), attempt (u16),
+group (u16), phase (12 bytes of ASCII, NUL-padded), sender (i32), recipient (i32), body length (u64). A message that is
 shorter or longer than it says, of another version or of an unknown kind is refused before its body is read.
 """
 
@@ -15,23 +15,28 @@ from fedlearn.errors import ProtocolError
 from fedlearn.protocol.bodies import BODIES, Body
 from fedlearn.protocol.parties import EVERYBODY, FIRST_OPENER, party_name
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"FL"
-HEADER = struct.Struct(">2sBB16sIH12siiQ")
+HEADER = struct.Struct(">2sBB16sIHH12siiQ")
 KIND_AT = 3  # where a header has the kind of the body
 B = TypeVar("B", bound=Body)
 
 
 @dataclass(frozen=True)
 class Step:
-    """Where a session is. A round may need several attempts after a loss, an attempt several phases."""
+    """Where a session is. A round may need several attempts after a loss, an attempt several phases.
+
+    group: whose sum is to be opened, where a cohort is cut into groups; else 0.
+    """
 
     round: int
     attempt: int = 0
     phase: str = ""
+    group: int = 0
 
     def __str__(self) -> str:
-        return f"round {self.round}, attempt {self.attempt}, phase {self.phase or 'none'}"
+        group = f", group {self.group}" if self.group else ""
+        return f"round {self.round}, attempt {self.attempt}, phase {self.phase or 'none'}{group}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Message:
             )
         header = HEADER.pack(
             MAGIC, VERSION, self.body.kind, self.session, self.step.round, self.step.attempt,
-            phase, self.sender, self.recipient, len(body),
+            self.step.group, phase, self.sender, self.recipient, len(body),
         )  # fmt: skip
         return header + body
 
@@ -69,7 +74,9 @@ class Message:
             raise ProtocolError(
                 f"message of {len(data)} bytes is shorter than its {HEADER.size}-byte header: send it again"
             )
-        magic, version, kind, session, round, attempt, phase, sender, recipient, length = HEADER.unpack_from(data)
+        magic, version, kind, session, round, attempt, group, phase, sender, recipient, length = HEADER.unpack_from(
+            data
+        )
         if magic != MAGIC:
             raise ProtocolError(f"message begins {magic!r}, not {MAGIC!r}: this is not a fedlearn message")
         if version != VERSION:
@@ -81,7 +88,7 @@ class Message:
                 f"message body has {len(data) - HEADER.size} bytes, its header says {length}: send it again"
             )
         try:
-            step = Step(round, attempt, phase.rstrip(b"\0").decode("ascii"))
+            step = Step(round, attempt, phase.rstrip(b"\0").decode("ascii"), group)
         except UnicodeDecodeError:
             raise ProtocolError(f"message phase {phase!r} is not ASCII: send it again") from None
         for party in (sender, recipient):

@@ -34,8 +34,10 @@ class RunPlan:
     sampling    who takes part in a round: "population", "size" and, where it is public, the "sampler", from which
                 each party draws a round's cohort by itself; empty where no party checks it
     privacy     the noise in sums, as `fedlearn.privacy.Terms.to_dict()`; empty where there is none
+    group_size  a round's cohort is cut into groups of so many clients, whose sums are opened one by one
+                (`fedlearn.groups`); 0 where the cohort has one sum
 
-    A session's number has 16 bytes; sampled, rounds and seed are within `LIMITS`.
+    A session's number has 16 bytes; sampled, rounds, seed and group_size are within `LIMITS`.
 
     It is complete when it is made: `digest` is what all parties sign. It keeps a copy of what it is given, whose
     mappings cannot be written to and whose lists are tuples. Raises `ProtocolError` for what is no plain data.
@@ -56,6 +58,7 @@ class RunPlan:
     seed: int
     sampling: Mapping[str, Any] = field(default_factory=dict)
     privacy: Mapping[str, Any] = field(default_factory=dict)
+    group_size: int = 0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -98,7 +101,7 @@ class RunPlan:
 
 
 SESSION_BYTES = 16
-LIMITS = {"sampled": (1, 10**7), "rounds": (1, 2**32 - 1), "seed": (0, 2**64 - 1)}
+LIMITS = {"sampled": (1, 10**7), "rounds": (1, 2**32 - 1), "seed": (0, 2**64 - 1), "group_size": (0, 10**7)}
 KINDS: dict[str, type] = {"bytes": bytes, "int": int, "Mapping": Mapping}  # by annotation
 
 

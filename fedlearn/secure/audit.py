@@ -61,19 +61,20 @@ class CohortAudit:
         if new.any():
             pivot = int(np.flatnonzero(new)[0])
             new = new * pow(int(new[pivot]), -1, self._prime) % self._prime
+            changed = np.array([row[pivot] != 0 for row in rows] + [True])
             rows = [(row - row[pivot] * new) % self._prime for row in rows]
             rows.append(new)
             pivots.append(pivot)
-            self._check_combinations(rows, pivots)
+            self._check_combinations(_linked(np.delete(np.stack(rows), pivots, axis=1), changed), len(rows))
         return columns, rows, pivots
 
-    def _check_combinations(self, rows: list[np.ndarray], pivots: list[int]) -> None:
-        table = np.delete(np.stack(rows), pivots, axis=1)  # beside the pivots
-        for together in range(1, min(self._least - 1, len(rows)) + 1):
+    def _check_combinations(self, table: np.ndarray, opened: int) -> None:
+        """Raise `OpeningRefused` where rows of the table, which has what lies beside the pivots, tell too much."""
+        for together in range(1, min(self._least - 1, len(table)) + 1):
             spare = self._least - 1 - together  # columns that may stay nonzero beside the pivots
             if self._some_combination(table, together, spare):
                 raise OpeningRefused(
-                    f"this sum, with {len(rows) - 1} opened before it, would tell the sum of fewer than "
+                    f"this sum, with {opened - 1} opened before it, would tell the sum of fewer than "
                     f"{self._least} clients"
                 )
 
@@ -132,3 +133,18 @@ class CohortAudit:
             if rank == len(rows):
                 break
         return rank
+
+
+def _linked(table: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """The rows that changed, and those that share columns with them or with another of these.
+
+    Groups of one round share none. A combination with rows beyond these has them beside it: fewer columns without them.
+    """
+    filled, linked = table != 0, changed
+    while True:
+        columns = filled[linked].any(axis=0)
+        more = linked | filled[:, columns].any(axis=1)
+        if np.array_equal(more, linked):
+            part: np.ndarray = table[np.ix_(linked, columns)]
+            return part
+        linked = more

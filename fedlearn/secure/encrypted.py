@@ -5,6 +5,7 @@ opener that counts for itself what it is asked to open.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fedlearn.crypto.keys import Randomiser
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser
 from fedlearn.errors import BadInput, FedlearnError, OpeningRefused, ProtocolError, RoundVoid
+from fedlearn.groups import group_of
 from fedlearn.protocol import RunPlan, Step, party_name
 from fedlearn.sampling import not_drawn
 from fedlearn.secure.base import ClientHalf, Opener, Protection, ServerHalf
@@ -139,6 +141,14 @@ class AddingServer(ServerHalf):
         return self._total
 
 
+@dataclass
+class _Account:
+    """Of one group: who sent, and the product of what they sent."""
+
+    senders: set[int] = field(default_factory=set)
+    total: EncryptedVector | None = None
+
+
 class CountingOpener(Opener):
     """An opener's own account of a round: the product of the signed ciphertexts, and whose they are.
 
@@ -149,7 +159,8 @@ class CountingOpener(Opener):
                  whose cohorts differ by one client give away that client's update, but for what the others
                  changed in between
 
-    Rounds are opened in rising order, each once, from 1 to as many as the plan says (`OpenedRounds`).
+    Where the plan cuts cohorts into groups, each group's sum is opened by itself, under the rules of a cohort's.
+    Rounds are opened in rising order, each sum once, from 1 to as many as the plan says (`OpenedRounds`).
     """
 
     def __init__(self, public: PublicKey, min_cohort: int, max_overlap: int | None):
@@ -163,9 +174,8 @@ class CountingOpener(Opener):
 
     def _begin(self, step: Step) -> None:
         self._step = (step.round, step.attempt)
-        self._senders: set[int] = set()
+        self._accounts: dict[int, _Account] = {}  # by group
         self._model: bytes | None = None
-        self._total: EncryptedVector | None = None
         self._complaint = ""
 
     def submit(self, step: Step, client: int, signed: Signed) -> None:
@@ -183,48 +193,47 @@ class CountingOpener(Opener):
         self._complaint = self._complaint or reason
 
     def _enter(self, client: int, signed: Signed) -> None:
-        if client in self._senders:
+        account = self._accounts.setdefault(group_of(self.plan, self._step[0], client), _Account())
+        if client in account.senders:
             raise ProtocolError("a second update in one attempt: one is allowed")
         if signed.model != (self._model or signed.model):
             raise ProtocolError("it trained another model than the rest of the cohort: all must get the same")
         vector = EncryptedVector.from_bytes(signed.payload, self._public)
         _check_fresh(vector)
-        if self._total is None:
-            self._total = vector
-        else:
-            self._total += vector
+        account.total = vector if account.total is None else account.total + vector
+        account.senders.add(client)
         self._model = signed.model
-        self._senders.add(client)
 
     def authorise(self, step: Step, request: bytes) -> EncryptedVector:
         """The sum that may be opened; raises `OpeningRefused` with the rule that forbids it.
 
         request: the aggregator's own sum, which must be the product of what the clients signed.
         """
-        self._opened.check_round(step.round, self.plan.rounds)
+        number, account = (step.round, step.group), self._accounts.get(step.group, _Account())
+        self._opened.check_number(number, self.plan.rounds)
         if self._complaint:
             raise OpeningRefused(self._complaint)
-        if (step.round, step.attempt) != self._step or self._total is None:
+        if (step.round, step.attempt) != self._step or account.total is None:
             raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
-        if len(self._senders) < self._min_cohort:
-            raise OpeningRefused(f"{len(self._senders)} clients signed, at least {self._min_cohort} are required")
-        others = not_drawn(self.plan, step.round, self._senders)
+        if len(account.senders) < self._min_cohort:
+            raise OpeningRefused(f"{len(account.senders)} clients signed, at least {self._min_cohort} are required")
+        others = not_drawn(self.plan, step.round, account.senders)
         if others:
             raise OpeningRefused(
                 f"{party_name(others[0])} signed, whom the plan's sampler does not draw in round {step.round}: "
                 "the cohort is not for the aggregator to choose"
             )
-        self._opened.check_overlap(step.round, self._senders)
+        self._opened.check_overlap(number, account.senders)
         try:
             asked = EncryptedVector.from_bytes(request, self._public)
         except FedlearnError as error:
             raise OpeningRefused(str(error)) from None
-        if asked.ciphertexts != self._total.ciphertexts or asked.codec != self._total.codec:
+        if asked.ciphertexts != account.total.ciphertexts or asked.codec != account.total.codec:
             raise OpeningRefused(
                 "the sum is not the product of the updates that clients signed: scaled, dropped, or replaced"
             )
-        self._opened.enter(step.round, self._model or b"", self._senders)
-        return self._total
+        self._opened.enter(number, self._model or b"", account.senders)
+        return account.total
 
 
 def _check_fresh(vector: EncryptedVector) -> None:

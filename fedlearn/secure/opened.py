@@ -1,5 +1,7 @@
 """What an opener has opened, and whether it may open another sum: a memory that can outlive its process.
 
+A sum is that of a round's cohort, or of one group of it where the plan cuts groups; its number is (round, group).
+
 An opener that forgot would open a round of a resumed run a second time, for other clients; so its memory is a file of
 its own, and on the disk before an answer leaves. Keys are new in every session, the rounds and the clients are not.
 """
@@ -15,25 +17,28 @@ from fedlearn.errors import CryptoKeyError, OpeningRefused
 from fedlearn.secure.audit import CohortAudit
 from fedlearn.untrusted import content, from_json
 
+Number = tuple[int, int]  # round and group
+
 
 class OpenedRounds:
-    """The cohorts whose sums were opened, by round.
+    """The clients whose sums were opened, by round and group.
 
     min_cohort   the fewest clients whose sum anybody may learn
-    max_overlap  the most clients that the cohorts of two opened rounds may share, None for no limit
+    max_overlap  the most clients that two sums of different rounds may share, None for no limit
 
-    Rounds are opened in rising order, each once. The last of an earlier session is opened once more for the same
-    clients and model, since that session may have ended before it had the answer. Of rounds that trained the very same
-    model no combination of sums may be of fewer than `min_cohort` clients (`CohortAudit`); with `max_overlap` this
-    holds of all rounds.
+    Sums are opened in rising order of their numbers, each once; those of one round share no client. What an earlier
+    session opened in its last round is opened once more for the same clients and model, since that session may have
+    ended before it had the answer. Of sums of the very same model no combination may be of fewer than `min_cohort`
+    clients (`CohortAudit`); with `max_overlap` this holds of all sums.
     """
 
     def __init__(self, min_cohort: int, max_overlap: int | None):
         self._min_cohort = min_cohort
         self._max_overlap = max_overlap
-        self._cohorts: dict[int, frozenset[int]] = {}
-        self._audits: dict[bytes, CohortAudit] = {}  # by model; all rounds under one key where overlaps are limited
-        self._earlier: dict[int, bytes] = {}  # rounds of earlier sessions, and the models they trained
+        self._cohorts: dict[Number, frozenset[int]] = {}
+        self._audits: dict[bytes, CohortAudit] = {}  # by model; all sums under one key where overlaps are limited
+        self._earlier: dict[Number, bytes] = {}  # sums of earlier sessions, and the models they trained
+        self._last: Number = (0, 0)  # of this session
         self._memory: Path | None = None
 
     def recall(self, memory: Path) -> None:
@@ -47,61 +52,74 @@ class OpenedRounds:
         try:
             for line in whole.splitlines():
                 known = from_json(line)
-                round, model = int(known["round"]), bytes.fromhex(known["model"])
-                self._note(round, model, frozenset(map(int, known["clients"])))
-                self._earlier[round] = model
-        except (ValueError, KeyError, TypeError, OverflowError, OpeningRefused) as error:
+                number = int(known["round"]), int(known.get("group", 0))
+                model = bytes.fromhex(known["model"])
+                self._note(number, model, frozenset(map(int, known["clients"])))
+                self._earlier[number] = model
+        except (ValueError, KeyError, TypeError, OverflowError, AttributeError, OpeningRefused) as error:
             raise CryptoKeyError(
                 f"{memory}, an opener's memory of what it opened, is damaged ({error}): without it a round could be "
                 "opened twice; start a new run"
             ) from None
         os.truncate(memory, len(whole))
 
-    def check_round(self, round: int, rounds: int) -> None:
-        """Raise `OpeningRefused` unless it comes after those opened before, and is one of so many."""
-        last = max(self._cohorts, default=0)
-        again = round == last and round in self._earlier
-        if round in self._cohorts and not again:
-            raise OpeningRefused(f"a sum of round {round} was opened before: one opening a round, in a resumed run too")
-        if not (last < round or again) or round > rounds:
+    def check_number(self, number: Number, rounds: int) -> None:
+        """Raise `OpeningRefused` unless it comes after those opened before, in one of so many rounds."""
+        round, group = number
+        last = max(self._cohorts, default=(0, 0))
+        if number in self._cohorts and not (number in self._earlier and round == last[0]):
             raise OpeningRefused(
-                f"round {round} is asked for after round {last}: the plan has rounds 1 to {rounds}, in order"
+                f"a sum of {_said(number)} was opened before: one opening a {'group' if group else 'round'}, "
+                "in a resumed run too"
+            )
+        if round < last[0] or number <= self._last or round > rounds:
+            raise OpeningRefused(
+                f"{_said(number)} is asked for after {_said(last)}: the plan has rounds 1 to {rounds}, in order"
             )
 
-    def check_overlap(self, round: int, cohort: Collection[int]) -> None:
-        """Raise `OpeningRefused` where it shares more clients than allowed with that of another round."""
+    def check_overlap(self, number: Number, clients: Collection[int]) -> None:
+        """Raise `OpeningRefused` where too many of the clients are in another sum: of the same round, any."""
         for other, opened in self._cohorts.items():
-            shared = len(opened.intersection(cohort))
-            if self._max_overlap is not None and other != round and shared > self._max_overlap:
+            shared = len(opened.intersection(clients))
+            same = other[0] == number[0]
+            most = 0 if same else self._max_overlap
+            if other != number and most is not None and shared > most:
                 raise OpeningRefused(
-                    f"this cohort shares {shared} clients with that of round {other}, "
-                    f"at most {self._max_overlap} are allowed"
+                    f"this {'group' if same else 'cohort'} shares {shared} clients with that of {_said(other)}, "
+                    f"at most {most} are allowed"
                 )
 
-    def enter(self, round: int, model: bytes, cohort: Collection[int]) -> None:
-        """The sum of this cohort, trained from the model of this digest, is about to be opened.
+    def enter(self, number: Number, model: bytes, clients: Collection[int]) -> None:
+        """The sum of these clients, trained from the model of this digest, is about to be opened.
 
         Returns when that is on the disk. Raises `OpeningRefused`, and changes nothing, where it would tell too much.
         """
-        if round in self._earlier and (model, frozenset(cohort)) != (self._earlier[round], self._cohorts[round]):
+        if number in self._earlier and (model, frozenset(clients)) != (self._earlier[number], self._cohorts[number]):
             raise OpeningRefused(
-                f"a sum of round {round} was opened before the run was resumed: once more only for the same clients "
+                f"a sum of {_said(number)} was opened before the run was resumed: once more only for the same clients "
                 "and the same model"
             )
-        self._earlier.pop(round, None)
-        self._note(round, model, frozenset(cohort))
+        self._note(number, model, frozenset(clients))
+        self._earlier.pop(number, None)
+        self._last = number
         if self._memory is not None:
-            line = json.dumps({"round": round, "model": model.hex(), "clients": sorted(cohort)})
+            round, group = number
+            line = {"round": round, "group": group, "model": model.hex(), "clients": sorted(clients)}
             with open(self._memory, "ab", buffering=0) as file:
-                file.write(line.encode() + b"\n")
+                file.write(json.dumps(line).encode() + b"\n")
                 os.fsync(file.fileno())
 
-    def _note(self, round: int, model: bytes, cohort: frozenset[int]) -> None:
+    def _note(self, number: Number, model: bytes, clients: frozenset[int]) -> None:
         lineage = model if self._max_overlap is None else b"all"
         audit = self._audits.get(lineage) or CohortAudit(self._min_cohort)
-        audit.enter(cohort)
+        audit.enter(clients)
         self._audits[lineage] = audit
-        self._cohorts[round] = cohort
+        self._cohorts[number] = clients
+
+
+def _said(number: Number) -> str:
+    round, group = number
+    return f"round {round}, group {group}" if group else f"round {round}"
 
 
 def _kept(memory: Path) -> bytes:

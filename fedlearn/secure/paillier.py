@@ -107,7 +107,7 @@ def _read_key(data: bytes, insecure_test_key: bool) -> PublicKey:
 
 def _context(plan: RunPlan, step: Step) -> bytes:
     """What a proof of an opened sum is made for."""
-    return plan.digest + f"{step.round}/{step.attempt}".encode()
+    return plan.digest + f"{step.round}/{step.attempt}/{step.group}".encode()
 
 
 class PaillierServer(AddingServer):

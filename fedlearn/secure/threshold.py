@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -237,7 +237,8 @@ class Trustee(CountingOpener):
         else:
             self._share = kept_share(share, kept.passphrase_file, self._key)
         self._signing = SigningKey()
-        self._promised: EncryptedVector | None = None  # the sum of this attempt, once it was authorised
+        self._promised: EncryptedVector | None = None  # the sum that was authorised last
+        self._promised_in = Step(0)
         super().__init__(self._key.public, min_cohort, max_overlap)
 
     def public_key(self) -> bytes:
@@ -248,9 +249,9 @@ class Trustee(CountingOpener):
         """In phase echo the signature of a sum, if it may be opened; in phase open its partial decryption."""
         if step.phase == ECHO:
             self._promised = None
-            self._promised = self.authorise(step, request)
+            self._promised, self._promised_in = self.authorise(step, request), step
             return self._signing.sign(*what_is_echoed(self.plan, step, self._promised))
-        if self._promised is None or (step.round, step.attempt) != self._step:
+        if self._promised is None or replace(step, phase=ECHO) != self._promised_in:
             raise OpeningRefused(f"no sum of {step} was authorised: trustees echo before they open")
         self._check_echoes(step, self._promised, request)
         total, self._promised = self._promised, None
@@ -266,7 +267,7 @@ class Trustee(CountingOpener):
 
 def _context(plan: RunPlan, step: Step) -> bytes:
     """What a partial decryption is proven for: it is worth nothing in another session or attempt."""
-    return plan.digest + f"{step.round}/{step.attempt}".encode()
+    return plan.digest + f"{step.round}/{step.attempt}/{step.group}".encode()
 
 
 class ThresholdServer(AddingServer):

@@ -38,7 +38,7 @@ def replayed(first, second) -> np.ndarray:
     payloads = [recorded, encrypt(nothing), encrypt(nothing)]
     for client, payload in enumerate(payloads):
         holder.submit(STEP, client, Signed(bytes(32), payload))
-    return np.frombuffer(holder.open(Step(1, 0, "open"), holder._total.to_bytes()), "<i8", len(VICTIM))
+    return np.frombuffer(holder.open(Step(1, 0, "open"), holder._accounts[0].total.to_bytes()), "<i8", len(VICTIM))
 
 
 def test_a_kept_key_opens_what_was_recorded_earlier_and_a_key_of_one_run_does_not(tmp_path):

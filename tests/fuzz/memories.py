@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from aggregator import Aggregator, RunFolder
 from aggregator.checkpoints import Checkpoints, _checksum
-from aggregator.journal import HEAD, Entry, Journal
+from aggregator.journal import HEAD, Entry, Journal, OpenedSum
 from clients import InlinePool
 from clients.memory import SLOTS, TABLE, ClientMemory
 from fedlearn.errors import NothingLearned
@@ -47,7 +47,8 @@ def empty(name: str) -> Path:
 
 def journals() -> list[bytes]:
     asked = Entry(1, 0, bytes(32), clients=(0, 2))
-    opened = Entry(1, 0, bytes(32), np.arange(5), 2, (0, 2), {1: "refused its task"}, {"open": 0.5})
+    sums = [OpenedSum(np.arange(5), 2, (0, 2)), OpenedSum(np.arange(5), 2, (1, 3), 1)]
+    opened = Entry(1, 0, bytes(32), (0, 2, 1, 3), sums, {4: "refused its task"}, {"open": 0.5})
     return [asked.to_bytes() + opened.to_bytes(), opened.to_bytes(), Entry(2, 1, bytes(32), clients=(0, 1)).to_bytes()]
 
 
@@ -64,7 +65,7 @@ def read_journal(data: bytes) -> object:
     journal.open()
     found = [entry for entry in map(journal.earlier, range(4)) if entry is not None]
     for entry in found:  # as a session that goes on uses them
-        assert entry.total is None or len(entry.total) + entry.addends
+        assert all(len(each.total) + each.addends for each in entry.sums)
     journal.forget(0)
     return journal.last_opened
 
@@ -74,7 +75,7 @@ def openers_memories() -> list[bytes]:
     opened = OpenedRounds(2, None)
     opened.recall(path)
     for round, cohort in ((1, (0, 1, 2)), (2, (0, 3)), (5, (1, 2, 3))):
-        opened.enter(round, bytes([round] * 32), cohort)
+        opened.enter((round, 0), bytes([round] * 32), cohort)
     return [path.read_bytes()]
 
 
@@ -83,9 +84,9 @@ def recall(data: bytes) -> None:
     path.write_bytes(data)
     opened = OpenedRounds(2, None)
     opened.recall(path)
-    opened.check_round(2**32 - 1, 2**32 - 1)
-    opened.check_overlap(2**32 - 1, {0, 1, 4})
-    opened.enter(2**32 - 1, b"new", {0, 1, 4})
+    opened.check_number((2**32 - 1, 0), 2**32 - 1)
+    opened.check_overlap((2**32 - 1, 0), {0, 1, 4})
+    opened.enter((2**32 - 1, 0), b"new", {0, 1, 4})
 
 
 def notice(round: int) -> bytes:

@@ -176,7 +176,7 @@ def test_a_longer_message_is_refused(extra):
 
 @pytest.mark.parametrize(
     ("offset", "byte", "says"),
-    [(0, 0x58, "not a fedlearn message"), (2, 9, "version 9"), (3, 200, "kind 200"), (26, 0xFF, "not ASCII"),
+    [(0, 0x58, "not a fedlearn message"), (2, 9, "version 9"), (3, 200, "kind 200"), (28, 0xFF, "not ASCII"),
      (HEADER.size - 1, 4, "header says 4")],
 )  # fmt: skip
 def test_a_damaged_header_is_refused(offset, byte, says):

@@ -18,6 +18,7 @@ from fedlearn.crypto.masks import SEED_BYTES, add_masks
 from fedlearn.crypto.shamir import split
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import CiphertextError, ProtocolError
+from fedlearn.groups import check_together
 from fedlearn.protocol import AGGREGATOR, RunPlan, Step, party_name
 from fedlearn.secure.base import ClientHalf
 from fedlearn.secure.masks.wire import (
@@ -110,10 +111,11 @@ class MasksClient(ClientHalf):
         return write_table({to: seal(self._pairs[to], share, letter_context(me, to)) for to, share in shares.items()})
 
     def _check_known(self, invitation: Invitation) -> None:
-        """Raise `ProtocolError` for clients that the roster does not have, or keys that are not the neighbours' own."""
+        """Raise `ProtocolError` for strangers, clients of other groups, or keys that are not the neighbours' own."""
         strangers = set(invitation.roster).difference(self._plan.roster)
         if strangers:
             raise ProtocolError(f"invited to a cohort with {party_name(min(strangers))}, which is not in the roster")
+        check_together(self._plan, self._where.round, self._client, invitation.roster)
         for peer, keys in invitation.keys.items():
             check_keys(self._plan, self._where, peer, keys)
 

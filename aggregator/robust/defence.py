@@ -1,0 +1,191 @@
+"""A rule at work in a run: how cohorts are cut for it, what it is given in a round, and what the record keeps of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from aggregator.journal import OpenedSum
+from aggregator.robust.base import Beside, Rule
+from fedlearn.errors import BadInput, RoundVoid
+from fedlearn.protocol import ClientId
+from fedlearn.sampling import Sampler
+from fedlearn.secure.base import Protection
+from fedlearn.secure.layout import Aggregate
+from fedlearn.seeding import stream
+from fedlearn.strategies.base import State, Strategy
+
+log = logging.getLogger(__name__)
+KEPT = "robust_previous"  # in a run's state: what came out the round before
+MOST_GROUPS = 1 << 16  # a message's header holds the number of a group
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a rule did in a round, for its record.
+
+    rule     as it is written for --robust. f: how many malicious groups it was built for
+    groups   the clients of each group whose sum was opened
+    chosen   the numbers, in that list, of those that a selecting rule took; None where it does not select
+    norms    of the groups' means. scores: what the rule compared them by; None where it gives none
+    """
+
+    rule: str
+    f: int
+    groups: list[list[ClientId]]
+    chosen: list[int] | None
+    norms: list[float]
+    scores: list[float] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A robust rule over the means of groups of so many clients each.
+
+    cohort: clients of a usual round. Raises `BadInput` where the rule does not stand so few groups, or where nothing
+    can be compared.
+    """
+
+    rule: Rule
+    group_size: int
+    cohort: int
+
+    def __post_init__(self) -> None:
+        if self.groups < 2:
+            raise BadInput(
+                f"a cohort of {self.cohort} clients cuts into one group of {self.group_size}: there is nothing to "
+                f"compare; sample at least {2 * self.group_size} clients, or lower group_size"
+            )
+        if self.groups > MOST_GROUPS:
+            raise BadInput(
+                f"a cohort of {self.cohort} cuts into {self.groups} groups, at most {MOST_GROUPS}: cut fewer"
+            )
+        try:
+            self.rule.malicious(self.groups)
+        except BadInput as error:
+            raise BadInput(f"{self.cohort} clients in groups of {self.group_size}: {error}") from None
+
+    @property
+    def groups(self) -> int:
+        """How many a usual cohort is cut into."""
+        return max(1, self.cohort // self.group_size)
+
+    @property
+    def f(self) -> int:
+        """How many malicious groups the rule is built for in a usual round."""
+        return self.rule.malicious(self.groups)
+
+    @cached_property
+    def least(self) -> int:
+        """The fewest groups that it takes."""
+        return next(n for n in range(2, self.groups + 1) if self.rule.most(n) >= (self.rule.f or 0))
+
+    def __str__(self) -> str:
+        size = f"of {self.group_size} clients " if self.group_size > 1 else "of one client "
+        return f"{self.rule} over {self.groups} groups {size}stands f={self.f} malicious"
+
+    def check(self, protection: Protection, sampler: Sampler, strategy: Strategy, parameters: int) -> None:
+        """Raise `BadInput` where groups could not be opened, or their means not be compared."""
+        if self.group_size < protection.min_cohort:
+            raise BadInput(
+                f"group_size is {self.group_size}, protection {protection.name} opens no sum of fewer than "
+                f"{protection.min_cohort} clients: raise group_size, or lower min_cohort knowingly"
+            )
+        if not sampler.public and not protection.fold_in_worker:
+            raise BadInput(
+                f"sampler {sampler.name} is not public, so that nobody could check who is in which group: "
+                "take uniform or poisson"
+            )
+        others = [name for name, output in strategy.outputs(parameters).items() if output.length != parameters]
+        if others:
+            raise BadInput(
+                f"strategy {strategy.name} sends {others[0]} beside the delta, which no distance makes sense of "
+                "together: take another strategy, or leave robust out"
+            )
+
+    def combine(self, opened: Sequence[tuple[OpenedSum, Aggregate]], beside: Beside) -> tuple[Aggregate, Choice, State]:
+        """The groups' means as one, what the record keeps, and what the next round needs.
+
+        Totals (addends, examples, loss) are over all groups, whichever the rule chose. Of what the rule gives no bound
+        on the error is known.
+        """
+        aggregates = [aggregate for _, aggregate in opened]
+        vectors = np.stack([_joint(aggregate.mean) for aggregate in aggregates])
+        try:
+            f, combined = self.rule.malicious(len(vectors)), self.rule(vectors, beside)
+        except BadInput as error:
+            raise RoundVoid(str(error)) from None
+        weights = [aggregate.weight or 0 for aggregate in aggregates]
+        whole = Aggregate(
+            mean=_apart(combined.vector, aggregates[0].mean),
+            addends=sum(aggregate.addends for aggregate in aggregates),
+            weight=sum(weights),
+            loss=float(np.average([aggregate.loss or 0.0 for aggregate in aggregates], weights=weights)),
+            clipped=sum(aggregate.clipped or 0 for aggregate in aggregates),
+            capped=sum(aggregate.capped or 0 for aggregate in aggregates),
+            error_bound=float("inf"),
+        )
+        choice = Choice(
+            rule=str(self.rule),
+            f=f,
+            groups=[list(each.clients) for each, _ in opened],
+            chosen=None if combined.chosen is None else combined.chosen.tolist(),
+            norms=np.linalg.norm(vectors, axis=1).tolist(),
+            scores=None if combined.scores is None else combined.scores.tolist(),
+        )
+        return whole, choice, {KEPT: combined.vector} if self.rule.remembers else {}
+
+
+def defend(
+    rule: Rule | None,
+    group_size: int | None,
+    cohort: int,
+    protection: Protection,
+    sampler: Sampler,
+    strategy: Strategy,
+    parameters: int,
+) -> Defence | None:
+    """The rule for a run, checked and told of in the log; None for the mean.
+
+    group_size: None takes the smallest that the protection opens. Raises `BadInput` for what cannot work together.
+    """
+    if rule is None:
+        return None
+    smallest = 1 if protection.fold_in_worker else protection.min_cohort
+    defence = Defence(rule, group_size or smallest, cohort)
+    defence.check(protection, sampler, strategy, parameters)
+    log.info("%s", defence)
+    return defence
+
+
+def combined(
+    defence: Defence | None, opened: Sequence[tuple[OpenedSum, Aggregate]], seed: int, round: int, state: State
+) -> tuple[Aggregate, dict[str, Any] | None, State]:
+    """What is applied in a round, what its record keeps of the rule, and what is added to the run's state.
+
+    Without a defence the cohort has one sum, whose mean that is. Raises `RoundVoid` where too few groups are left.
+    """
+    if defence is None:
+        return opened[0][1], None, {}
+    aggregate, choice, kept = defence.combine(opened, Beside(stream(seed, "robust", round), state.get(KEPT)))
+    return aggregate, choice.to_dict(), kept
+
+
+def _joint(mean: Mapping[str, np.ndarray]) -> np.ndarray:
+    """All that a strategy sends as one vector, float32."""
+    return np.concatenate(list(mean.values())).astype(np.float32)
+
+
+def _apart(vector: np.ndarray, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The vector's parts by name, float64, of these lengths."""
+    ends = np.cumsum([len(part) for part in like.values()])[:-1]
+    return dict(zip(like, np.split(vector.astype(np.float64), ends), strict=True))

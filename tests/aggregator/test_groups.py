@@ -1,0 +1,283 @@
+"""Cohorts that are cut into groups: every protection opens each group's sum, and a rule combines their means."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator, RunFolder
+from aggregator.openers import Openers
+from aggregator.robust import as_rule
+from aggregator.robust.defence import Defence
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.attacks.observed import Observed
+from fedlearn.errors import BadInput
+from fedlearn.groups import cut
+from fedlearn.protocol import PartyView
+from fedlearn.secure import Masks, Threshold
+from fedlearn.strategies import FedAvg
+from fedlearn.strategies.scaffold import Scaffold
+from tests.toys import (
+    TOY_BITS,
+    FailingBags,
+    fitted,
+    toy_clients,
+    toy_codec,
+    toy_model,
+    toy_paillier,
+    toy_plain,
+    toy_strategy,
+)  # fmt: skip
+
+COUNT, SIZE = 12, 3
+PROTECTIONS = {
+    "none": toy_plain,
+    "paillier": toy_paillier,
+    "masks": lambda: Masks(toy_codec()),
+    "threshold": lambda: Threshold(2, 3, TOY_BITS, toy_codec(), insecure_test_key=True),
+}
+GROUPS = cut(5, 1, range(COUNT), SIZE)
+
+
+def run(protection="none", pool=None, strategy=None, rounds=2, robust="nnm+trimmed", group_size=SIZE, **settings):
+    model = toy_model()
+    aggregator = Aggregator(
+        model, strategy or toy_strategy(), PROTECTIONS[protection](), seed=5,
+        robust=robust, group_size=group_size, **settings,
+    )  # fmt: skip
+    return fitted(aggregator, pool or InlinePool(toy_clients(COUNT)), rounds), model.vector.tobytes()
+
+
+def absent(*numbers: int) -> list[Client]:
+    """All clients, of which these fail whenever they are asked to train."""
+    own = toy_clients(COUNT)
+    for number in numbers:
+        own[number] = Client(f"client-{number}", FailingBags(OSError("the disk is gone")))
+    return own
+
+
+# How cohorts are cut
+
+
+def test_groups_are_disjoint_hold_everybody_and_are_never_too_small():
+    for count in range(SIZE, 40):
+        groups = cut(1, 1, range(count), SIZE)
+        assert sorted(client for group in groups for client in group) == list(range(count))
+        assert all(SIZE <= len(group) < 2 * SIZE for group in groups)
+    assert cut(1, 1, range(2), SIZE) == (frozenset({0, 1}),)
+
+
+def test_groups_follow_from_seed_and_round_and_from_nothing_else():
+    assert cut(5, 1, [3, 1, 2, 0, 5, 4], 2) == cut(5, 1, range(6), 2)
+    assert len({cut(seed, round, range(COUNT), SIZE) for seed in range(3) for round in range(3)}) == 9
+
+
+# What comes out
+
+
+@pytest.mark.parametrize("protection", [name for name in PROTECTIONS if name != "none"])
+def test_the_same_groups_give_the_same_model_under_every_protection(protection):
+    history, model = run(protection)
+    plain, expected = run("none")
+    assert model == expected
+    assert [record.robust for record in history.rounds] == [record.robust for record in plain.rounds]
+    assert [set(group) for group in history.rounds[0].robust["groups"]] == [set(group) for group in GROUPS]
+
+
+@pytest.mark.parametrize("protection", ["none", "paillier"])
+def test_processes_give_the_same_model(protection):
+    with_processes = run(protection, ProcessPool(toy_clients(COUNT), workers=2))
+    assert with_processes[1] == run("none")[1]
+
+
+def test_a_round_is_the_rule_over_the_groups_means():
+    """Each group's mean is what a federation of that group alone learns."""
+    _, model = run(robust="median", rounds=1)
+    start = toy_model().vector
+    means = []
+    for group in GROUPS:
+        members = [client if i in group else Client("none", FailingBags(OSError())) for i, client in
+                   enumerate(toy_clients(COUNT))]  # fmt: skip
+        alone = toy_model()
+        fitted(Aggregator(alone, toy_strategy(), toy_plain(), seed=5), InlinePool(members), 1)
+        means.append(alone.vector - start)
+    expected = start + np.median(means, axis=0)
+    assert np.frombuffer(model, np.float32) == pytest.approx(expected, abs=1e-6)
+
+
+def test_single_updates_without_protection():
+    """The group is one client, and the record says whom Krum took."""
+    history, _ = run(robust="multikrum:f=2", group_size=None)
+    robust = history.rounds[0].robust
+    assert robust["groups"] == [[client] for client in sorted(range(COUNT), key=_place)]
+    assert len(robust["chosen"]) == COUNT - 2
+    assert len(robust["norms"]) == len(robust["scores"]) == COUNT
+    taken = [robust["scores"][i] for i in robust["chosen"]]
+    assert max(taken) <= min(set(robust["scores"]) - set(taken))
+    assert history.rounds[0].error_bound is None
+
+
+def _place(client: int) -> int:
+    return [client in group for group in cut(5, 1, range(COUNT), 1)].index(True)
+
+
+def test_a_scaled_update_is_outvoted():
+    """One client sends a hundred times its update: it moves the mean, and not the median of groups."""
+
+    def attacked(**settings):
+        own = toy_clients(COUNT)
+        own[0] = Client("client-0", own[0].data, behaviour=Scaled())
+        history = fitted(
+            Aggregator(toy_model(), toy_strategy(), toy_plain(), seed=5, **settings), InlinePool(own), 1
+        )  # fmt: skip
+        return history
+
+    from clients.behaviours import Behaviour
+    from clients.behaviours.base import with_delta
+
+    class Scaled(Behaviour):
+        def update(self, update, honest):
+            return with_delta(update, np.clip(100 * update.vectors["delta"], -3.9, 3.9))
+
+    history = attacked(robust="multikrum:f=1", group_size=2)
+    (spoiled,) = [i for i, group in enumerate(history.rounds[0].robust["groups"]) if 0 in group]
+    assert spoiled not in history.rounds[0].robust["chosen"]
+    assert np.argmax(history.rounds[0].robust["norms"]) == spoiled
+
+
+def test_what_a_rule_remembers_survives_a_resume(tmp_path):
+    def kept(path, rounds, resume=False):
+        folder = RunFolder(path, {}, {}, resume=resume)
+        return run(robust="centred:radius=0.05", rounds=rounds, folder=folder)[1]
+
+    whole = run(robust="centred:radius=0.05", rounds=4)[1]
+    kept(tmp_path / "run", 2)
+    assert kept(tmp_path / "run", 4, resume=True) == whole
+
+
+# Groups that cannot go on
+
+
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_a_group_that_loses_too_many_is_left_out_and_named(protection):
+    victim = min(GROUPS[1])
+    history, model = run(protection, InlinePool(absent(victim)), rounds=1)
+    record = history.rounds[0]
+    if protection == "none":  # where a group of two is opened too
+        assert record.clients_ok == COUNT - 1
+        return
+    assert [set(group) for group in record.robust["groups"]] == [set(GROUPS[i]) for i in (0, 2, 3)]
+    assert record.clients_ok == COUNT - SIZE
+    assert set(record.lost) == set(GROUPS[1])
+    other = next(iter(GROUPS[1] - {victim}))
+    assert "group 1 was left out" in record.lost[other]
+    assert model == run("paillier", InlinePool(absent(victim)), rounds=1)[1]
+
+
+def test_too_few_groups_make_the_round_void():
+    history, _ = run("paillier", InlinePool(absent(*(min(group) for group in GROUPS))), rounds=1)
+    assert "groups are left, 2 are needed; group" in history.rounds[0].void
+
+
+def test_a_larger_group_goes_on_without_one():
+    history, _ = run("paillier", InlinePool(absent(3)), rounds=1, group_size=6)
+    assert history.rounds[0].clients_ok == COUNT - 1
+    assert len(history.rounds[0].robust["groups"]) == 2
+
+
+def test_faults_count_by_group():
+    history, model = run("paillier", rounds=3, group_size=4, faults="dropout=0.1,over_select=0", robust="median")
+    plain, expected = run("none", rounds=3, group_size=4, faults="dropout=0.1,over_select=0", robust="median")
+    assert any(record.lost for record in history.rounds)
+    if all(len(group) >= 3 for record in plain.rounds for group in record.robust["groups"]):
+        assert model == expected
+
+
+def test_clients_of_a_group_that_was_left_out_keep_the_state_they_had():
+    """SCAFFOLD: who is not in a sum goes on as if it had not trained, under every protection alike."""
+    victim = min(GROUPS[1])
+    strategy = Scaffold(epochs=1, batch_size=4, lr=0.1)
+    models = {run(p, InlinePool(absent(victim)), strategy, rounds=3)[1] for p in ("paillier", "masks")}
+    assert len(models) == 1
+
+
+# What is opened, and what is seen
+
+
+@pytest.mark.parametrize("protection", ["paillier", "threshold", "masks"])
+def test_the_aggregator_reads_groups_sums_and_no_others(tmp_path, protection):
+    folder = RunFolder(tmp_path / "run", {}, {}, record=True)
+    run(protection, rounds=2, folder=folder)
+    sums = Observed(PartyView.load(tmp_path / "run")).readable()
+    assert [(vector.round, vector.addends) for vector in sums] == [(r, SIZE) for r in (1, 2) for _ in GROUPS]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [len(row["robust"]["groups"]) for row in rows] == [4, 4]
+
+
+def killed_run(path: Path, protection: str) -> None:
+    """Ends by SIGKILL when two groups' sums of round 2 were opened and the third is asked for."""
+    ask, asked = Openers.ask, []
+
+    def killing(openers, requests, *others):
+        asked.append(requests)
+        if len(asked) == {"paillier": 4 + 3, "threshold": 2 * 4 + 5}[protection]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ask(openers, requests, *others)
+
+    Openers.ask = killing  # type: ignore[method-assign]
+    run(protection, rounds=3, folder=RunFolder(path, {}, {}, record=True))
+
+
+@pytest.mark.parametrize("protection", ["paillier", "threshold"])
+def test_a_run_that_ends_between_two_groups_opens_each_sum_for_the_same_clients_again(tmp_path, protection):
+    process = get_context("spawn").Process(target=killed_run, args=(tmp_path / "run", protection))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    folder = RunFolder(tmp_path / "run", {}, {}, record=True, resume=True)
+    history, model = run(protection, rounds=3, folder=folder)
+    assert model == run("none", rounds=3)[1]
+    opened = [
+        json.loads(line)
+        for memory in (tmp_path / "run" / "checkpoint" / "openers").iterdir()
+        for line in memory.read_text().splitlines()
+    ]
+    sums = {(row["round"], row["group"], row["model"], tuple(row["clients"])) for row in opened}
+    assert len({(round, group) for round, group, *_ in sums}) == len(sums) == 3 * len(GROUPS)
+    assert not any(record.void for record in history.rounds)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"robust": "krum:f=2"}, "12 clients in groups of 3: krum:f=2.* does not stand f=2 of 4 vectors"),
+        ({"group_size": 12}, "cuts into one group"),
+        ({"group_size": 2, "protection": "paillier"}, "opens no sum of fewer than 3 clients"),
+        ({"robust": None}, "group_size=3 has no effect without a rule"),
+        ({"robust": 7}, "robust is 7"),
+        ({"group_size": 0}, "group_size is 0"),
+        ({"strategy": "fednova"}, "fednova sends steps beside the delta"),
+        ({"protection": "paillier", "sampler": "availability:diurnal=4"}, "diurnal is not public"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(settings, reason):
+    protection, strategy = settings.pop("protection", "none"), settings.pop("strategy", None)
+    with pytest.raises(BadInput, match=reason):
+        Aggregator(
+            toy_model(), strategy or FedAvg(), PROTECTIONS[protection](), seed=5,
+            **{"robust": "nnm+trimmed", "group_size": SIZE, **settings},
+        ).fit(InlinePool(toy_clients(COUNT)), 1)  # fmt: skip
+
+
+def test_it_says_what_it_stands():
+    assert str(Defence(as_rule("nnm+trimmed"), 3, 60)) == "nnm+trimmed over 20 groups of 3 clients stands f=9 malicious"
+    assert str(Defence(as_rule("krum:f=2"), 1, 9)).endswith("over 9 groups of one client stands f=2 malicious")
