@@ -11,6 +11,8 @@ from aggregator import History, RunFolder
 from scenarios.command.options import Options
 from scenarios.learning import draw_learning
 
+MOST_DELTA = 0.01  # above it a promise is hardly worth its name
+
 
 @dataclass
 class Claim:
@@ -50,6 +52,8 @@ class Outcome:
         if simulated:
             lost = sum(record.clients_failed for record in history.rounds)
             claims = [*claims, Claim("simulated_seconds", sum(simulated), "s"), Claim("clients_lost", lost)]
+        if history.privacy:
+            claims, story = [*claims, *_spent(history.privacy)], f"{_promise(history.privacy)}\n{story}"
         best = history.best
         if best is not None:
             claims = [*claims, Claim("best_round", best.round), Claim(f"best_{best.metric}", best.value)]
@@ -69,3 +73,24 @@ class Outcome:
         values.pop("story")
         values["configuration"] = {name: value for name, value in self.configuration.items() if value not in (None, "")}
         return {"scenario": scenario} | values
+
+
+def _spent(privacy: Mapping[str, Any]) -> list[Claim]:
+    known = privacy["epsilon_aggregator"]
+    figures = {"epsilon": privacy["epsilon"], "privacy_delta": privacy["delta"]}
+    figures |= {"epsilon_aggregator": known} if isinstance(known, float) else {}
+    return [Claim(name, value) for name, value in figures.items()]
+
+
+def _promise(privacy: Mapping[str, Any]) -> str:
+    """What the noise of a run promises, to whom, in words."""
+    if privacy["insecure"]:
+        return "INSECURE: noise and cohorts follow from a seed that anybody can know, so this run promises nothing."
+    known, delta = privacy["epsilon_aggregator"], privacy["delta"]
+    said = (
+        f"Who sees the models learns of one client no more than epsilon {privacy['epsilon']:.2f} (delta {delta:.2g}); "
+    )
+    said += f"the aggregator {known:.2f}." if isinstance(known, float) else "the aggregator saw it without noise."
+    if delta > MOST_DELTA:
+        said += f" With a probability of {delta:.2g} that does not hold: there are too few clients for more."
+    return said
