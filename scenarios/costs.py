@@ -36,6 +36,7 @@ from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
+from scenarios.pictures import MARKERS, PALETTE
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 COMPARED = "none,masks,paillier,threshold:4/5"
 SIMULATED = 300  # rounds
-SIZE = (11.0, 4.5)  # of the picture, in inches
+SIZE = (13.0, 4.6)  # of the picture, in inches
 QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}
 
 Costs = dict[str, Cost]  # by protection
@@ -153,7 +154,8 @@ def run(options: Options) -> Outcome:
             times[name] = {spec: over(cost) for spec, cost in costs.items()}
         tables = [*table_of_costs(costs), "", *table_of_times(times), ""]
         lines = [*tables, story.picture("costs", bars(costs, times), SIZE), conclusion(costs, times, networks)]
-        return story.end("\n".join(lines), [*claims_of(costs, times), Claim("different_models", len(models))])
+        claims = [*claims_of(costs, times), Claim("different_models", len(models))]
+        return story.end("\n".join(lines), claims, listed=False)
 
 
 def networks_of(spec: str | None) -> dict[str, Network]:
@@ -175,7 +177,8 @@ def table_of_costs(costs: Costs) -> list[str]:
         for spec, cost in costs.items()
     ]
     heads = f"{'up kB':>10}{'down kB':>10}{'openers kB':>12}{'client s':>10}{'adding s':>10}{'opening s':>10}"
-    return ["measured: bytes of a client and, in all, of openers; seconds of a client, and of a round's sum",
+    return ["measured in a round: what one client sends and gets; what passes between the aggregator and all openers",
+            "(key holder or trustees) together; what one client computes; what adding up and opening the sum take",
             f"{'':<16}{heads}", *rows]  # fmt: skip
 
 
@@ -224,33 +227,60 @@ def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
     dearest = others[-1]
     if typical[dearest] <= typical[base]:
         return f"{sentence}: none is dear here."
-    up, down = costs[dearest].up - costs[base].up, costs[dearest].down - costs[base].down
-    travel = 8 * (up / networks[network].up + down / networks[network].down)
-    dear = "bytes, not computing" if travel > (typical[dearest] - typical[base]) / 2 else "computing, not bytes"
-    return f"{sentence}: what makes {dearest} dear is {dear}."
+    extra = extra_seconds(costs[dearest], costs[base], networks[network], typical[dearest] - typical[base])
+    most, *rest = sorted(extra, key=extra.__getitem__, reverse=True)
+    parts = ", ".join(f"{name} {extra[name]:.2g} s" for name in (most, *rest))
+    return f"{sentence}: what makes {dearest} dear is {most}, not {' or '.join(rest)} ({parts})."
+
+
+def extra_seconds(cost: Cost, base: Cost, network: Network, longer: float) -> dict[str, float]:
+    """What a round that is so many seconds longer than under `base` spends them on."""
+    latency = 2 * (cost.phases - base.phases) * network.latency
+    travel = 8 * ((cost.up - base.up) / network.up + (cost.down - base.down) / network.down)
+    return {"latency": latency, "bytes": travel, "computing": max(0.0, longer - latency - travel)}
 
 
 def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
-    """Bytes of a client by protection; the median time of a round by network, with a whisker up to p99."""
+    """By protection: bytes of a client, seconds that it computes, and the time of a round by network, p99 above it."""
 
     def paint(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.4))
         places = np.arange(len(costs))
-        for shift, name in ((-0.2, "up"), (0.2, "down")):
-            left.bar(places + shift, [getattr(cost, name) / 1e3 for cost in costs.values()], 0.4, label=name)
-        left.set(ylabel="kB a client and round", xticks=places, xticklabels=list(costs))
-        left.legend()
-        width = 0.8 / len(times)
+        for shift, name, colour, hatch in ((-0.2, "up", PALETTE[0], ""), (0.2, "down", PALETTE[6], "//")):
+            heights = [getattr(cost, name) / 1e3 for cost in costs.values()]
+            left.bar(places + shift, heights, 0.4, label=name, color=colour, hatch=hatch, edgecolor="white")
+        left.set(ylabel="kB of a client in a round", title="bytes")
+        middle.bar(places, [cost.client for cost in costs.values()], 0.5, color=PALETTE[2])
+        middle.set(ylabel="seconds of a client in a round", title="computing, measured here")
         for number, (network, row) in enumerate(times.items()):
             found = [quantiles(simulated.round_seconds) for simulated in row.values()]
-            middle = [values["median"] for values in found]
+            typical = [values["median"] for values in found]
             above = [values["p99"] - values["median"] for values in found]
-            shift = (number - (len(times) - 1) / 2) * width
-            right.bar(places + shift, middle, width, yerr=[np.zeros(len(above)), above], capsize=2, label=network)
-        right.set(ylabel="simulated seconds of a round", yscale="log", xticks=places, xticklabels=list(costs))
+            shift = (number - (len(times) - 1) / 2) * 0.2
+            right.errorbar(
+                places + shift, typical, yerr=[np.zeros(len(above)), above], label=network, linestyle="",
+                marker=MARKERS[number % len(MARKERS)], capsize=3,
+            )  # fmt: skip
+        right.set(ylabel="seconds of a round, simulated", yscale="log", title="a round; the whisker ends at p99")
+        for axes in (left, middle, right):
+            axes.set_xticks(places, list(costs), rotation=20)
+            axes.grid(axis="y")
+            axes.margins(y=0.1)
+        left.legend()
         right.legend()
+        figure.suptitle(headline(costs))
 
     return paint
+
+
+def headline(costs: Costs) -> str:
+    """What the picture shows, in a line."""
+    base = next(iter(costs))
+    dearest = max(costs, key=lambda spec: costs[spec].up)
+    if costs[dearest].up <= costs[base].up:
+        return f"What a round costs under {base}"
+    ratio = costs[dearest].up / costs[base].up
+    return f"A client sends up to {ratio:.1f} times the bytes of {base} (under {dearest})"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#8a7a00", "#56b4e9", "#8a4b00")
 GOT, KEPT = "#d55e00", "#0072b2"  # what an attacker got, and what it did not: the same in every picture
 GOT_MAP = "Oranges"  # how much of it an attacker got, from nothing (white) to all
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (7, 3)), (0, (2, 2)), (0, (9, 3, 2, 3)), (0, (1, 1)), (0, (12, 4)), (0, (4, 4)), (0, (1, 4)))
 
 

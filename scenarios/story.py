@@ -83,8 +83,12 @@ class Story:
         metrics: dict[str, float] | None = None,
         model: Module | None = None,
         rounds: int = 0,
+        listed: bool = True,
     ) -> Outcome:
-        """Keep what came out. text: the last words to the user; model: the one that is worth keeping; rounds: run."""
+        """Keep what came out. text: the last words to the user; model: the one that is worth keeping; rounds: run.
+
+        listed: whether the claims are listed beside the text; not where it says all of them.
+        """
         digest = ""
         if model is not None:
             self._folder.write_model(model.state_dict())
@@ -92,7 +96,7 @@ class Story:
         outcome = Outcome(
             self._folder.path, self.options.seed, rounds, metrics or {}, digest,
             seconds=time.perf_counter() - self._began, claims=claims, story=text,
-            configuration=self._folder.configuration,
+            configuration=self._folder.configuration, listed=listed,
         )  # fmt: skip
         result = {"metrics": outcome.metrics, "model_sha256": digest, "seconds": outcome.seconds}
         self._folder.write_outcome({"state": "done", "claims": {claim.name: claim.value for claim in claims}, **result})

@@ -143,7 +143,7 @@ def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
         typer.echo(json.dumps(outcome.to_dict(scenario)))
         return
     rows = [(name, f"{value:.4f}") for name, value in outcome.metrics.items()]
-    claims = [claim for claim in outcome.claims if claim.name not in outcome.metrics]
+    claims = [claim for claim in outcome.claims if claim.name not in outcome.metrics and outcome.listed]
     rows += [(claim.name, f"{claim.value:.4g} {claim.unit}".rstrip()) for claim in claims]
     rows += [("run folder", str(outcome.run_dir))]
     width = max(24, *(len(name) for name, _ in rows))

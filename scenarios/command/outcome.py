@@ -25,7 +25,10 @@ class Claim:
 
 @dataclass
 class Outcome:
-    """What a scenario reports. claims: the figures it states; story: its last words to the user."""
+    """What a scenario reports. claims: the figures it states; story: its last words to the user.
+
+    listed: whether people are shown the claims; not where the story has all of them, in tables.
+    """
 
     run_dir: Path
     seed: int
@@ -38,6 +41,7 @@ class Outcome:
     claims: list[Claim] = field(default_factory=list)
     story: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    listed: bool = True
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
@@ -71,6 +75,7 @@ class Outcome:
         """Plain values, without the story; of the configuration what is at hand."""
         values = asdict(self) | {"run_dir": str(self.run_dir)}
         values.pop("story")
+        values.pop("listed")
         values["configuration"] = {name: value for name, value in self.configuration.items() if value not in (None, "")}
         return {"scenario": scenario} | values
 

@@ -17,7 +17,7 @@ from aggregator.clock import Distribution
 from aggregator.costs import NETWORKS, Cost, Network, simulate
 from fedlearn.errors import BadInput
 from fedlearn.protocol.messages import HEADER
-from scenarios.costs import conclusion
+from scenarios.costs import conclusion, extra_seconds
 from tests.scenarios.command import fedlearn, last_json
 
 BUCKETS, CLIENTS = 64, 4
@@ -82,29 +82,31 @@ def test_a_network_of_the_users_own_stands_alone(capsys):
 
 
 @pytest.mark.parametrize(
-    ("up", "more", "says"),
+    ("network", "more", "says"),
     [
-        (
-            8e3,
-            {"up": 2e6, "client": 1.0},
-            "2.0 times under paillier: what makes paillier dear is bytes, not computing.",
-        ),
-        (
-            1e12,
-            {"up": 2e6, "client": 9.0},
-            "18.0 times under paillier: what makes paillier dear is computing, not bytes.",
-        ),
-        (1e12, {"client": 0.1}, "0.2 times under paillier: none is dear here."),
+        ({"up": 8e3}, {"up": 2e6, "client": 1.0},
+         "2.0 times under paillier: what makes paillier dear is bytes, not computing or latency"),
+        ({}, {"up": 2e6, "client": 9.0},
+         "18.0 times under paillier: what makes paillier dear is computing, not bytes or latency"),
+        ({"latency": 0.025}, {"phases": 5, "client": 0.6},
+         "1.5 times under paillier: what makes paillier dear is latency, not computing or bytes"),
+        ({}, {"client": 0.1}, "0.2 times under paillier: none is dear here."),
     ],
-)
-def test_the_conclusion_is_what_the_figures_say(up, more, says):
+)  # fmt: skip
+def test_the_conclusion_is_what_the_figures_say(network, more, says):
     """Of given costs, since measured ones differ from one machine to the next."""
-    network = Network(up, down=1e12, latency=1e-9, slower=Distribution("constant", (1.0,)))
+    links = Network(**{"up": 1e12, "down": 1e12, "latency": 1e-9, "slower": Distribution("constant", (1.0,))} | network)
     costs = {"none": Cost(1, 1e6, 1e6, 0, 0.5, 0, 0)}
     costs["paillier"] = replace(costs["none"], **more)
-    simulated = {spec: simulate(cost, network, Faults(), cohort=4, rounds=2, seed=0) for spec, cost in costs.items()}
-    said = conclusion(costs, {"given": simulated}, {"given": network})
-    assert said == f"Over given links, a round takes, against none, {says}"
+    simulated = {spec: simulate(cost, links, Faults(), cohort=4, rounds=2, seed=0) for spec, cost in costs.items()}
+    said = conclusion(costs, {"given": simulated}, {"given": links})
+    assert said.startswith(f"Over given links, a round takes, against none, {says}")
+
+
+def test_the_seconds_that_protection_costs_are_told_apart():
+    longer, base = Cost(5, 1e6, 2e6, 0, 0.8, 0.1, 0.1), Cost(1, 5e5, 1e6, 0, 0.5, 0, 0)
+    extra = extra_seconds(longer, base, LINK, longer=3.0)
+    assert extra == pytest.approx({"latency": 2 * 4 * 0.01, "bytes": 0.5 + 0.5, "computing": 3.0 - 1.08})
 
 
 def test_losses_of_the_simulated_rounds_are_counted(capsys):
