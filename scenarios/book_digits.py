@@ -23,7 +23,7 @@ from fedlearn.seeding import stream
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
-from scenarios.pictures import curves
+from scenarios.pictures import Picture, curves
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -57,9 +57,12 @@ def run(options: Options) -> Outcome:
         accuracies = {rung.name: climb(rung, train, test, options, story) for rung in rungs}
         reached = {name: history[-1] for name, history in accuracies.items()}
         top = rungs[-1].model
+        errors = {name: [1 - accuracy for accuracy in history] for name, history in accuracies.items()}
+        first, last = (1 - reached[name] for name in ("squared error", "convolution"))
+        best = f"From squared errors to a convolution: {first:.1%} misread become {last:.1%}"
         pictures = [
-            story.picture("accuracy", curves(accuracies, "epoch", "accuracy on held-out images")),
-            story.picture("misread", lambda figure: misread(figure, top, test), (8.0, 1.5)),
+            story.picture("accuracy", Picture(curves(errors, "epoch", "share misread (log)", log=True), best, LADDER)),
+            story.picture("misread", misread(top, test)),
         ]
         wrong = round(len(test) * (1 - reached["convolution"]))
         lines = [f"{name:<16}{accuracy:>7.1%}" for name, accuracy in reached.items()]
@@ -108,16 +111,23 @@ def climb(rung: Rung, train: Samples, test: Samples, options: Options, story: St
     return [float(epoch.validation_accuracy or 0.0) for epoch in history.epochs]
 
 
-def misread(figure: Figure, model: nn.Module, test: Samples) -> None:
+LADDER = "Share of held-out images that are taken for another digit, after each epoch; lower is better."
+
+
+def misread(model: nn.Module, test: Samples) -> Picture:
     """The first few held-out images that the model takes for another digit."""
     with no_grad():
         predicted = model(test.features).numpy().argmax(axis=1)
-    wrong = np.flatnonzero(predicted != test.labels)[:SHOWN]
-    for axes in figure.subplots(1, SHOWN):
-        axes.set_axis_off()
-    for axes, i in zip(figure.axes, wrong, strict=False):
-        axes.imshow(test.features[i].reshape(SIDE, SIDE), cmap="gray_r")
-        axes.set_title(f"{test.labels[i]}, read {predicted[i]}", fontsize=9)
+    wrong = np.flatnonzero(predicted != test.labels)
+
+    def paint(figure: Figure) -> None:
+        for axes, i in zip(np.ravel(figure.subplots(1, max(1, len(wrong[:SHOWN])))), wrong, strict=False):
+            axes.set_axis_off()
+            axes.imshow(test.features[i].reshape(SIDE, SIDE), cmap="gray_r")
+            axes.set_title(f"{test.labels[i]}, read {predicted[i]}", fontsize=9)
+
+    point = f"The convolution misreads {len(wrong)} of {len(test)} held-out images"
+    return Picture(paint, point, "Above each image the digit that was meant, and the one that was read.", (8.0, 2.2))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from fedlearn.seeding import stream
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
+from scenarios.pictures import Picture
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def run(options: Options) -> Outcome:
         for name, case in story.steps(list(cases(rng).items()), "checking"):
             errors[name] = worst_error(*case, rng), worst_error(*gradient_as_function(*case, rng), rng)
         mismatch = mixed_loss_mismatch(rng)
-        picture = story.picture("steps", lambda figure: steps(figure, rng))
+        picture = story.picture("steps", Picture(lambda figure: steps(figure, rng), POINT, CAPTION))
         claims = [
             Claim("largest_first_order_error", max(first for first, _ in errors.values())),
             Claim("largest_second_order_error", max(second for _, second in errors.values())),
@@ -161,6 +162,10 @@ def mixed_loss_mismatch(rng: np.random.Generator) -> float:
     return float(np.linalg.norm(p.numpy() - target - right) / np.linalg.norm(right))
 
 
+POINT = "A measured slope is best with a step in the middle: a long one bends, a short one rounds"
+CAPTION = "How far the slope of a sum of sigmoids of squares, measured over a step, is from the one that is computed."
+
+
 def steps(figure: Figure, rng: np.random.Generator) -> None:
     """The error of the measured slope by the length of the step: too long bends, too short rounds."""
     start, direction = rng.standard_normal(50), [np.ones(50) / np.sqrt(50)]
@@ -174,9 +179,9 @@ def steps(figure: Figure, rng: np.random.Generator) -> None:
 
         exact = float(np.sum(grad(chained(), x)[0].numpy() * direction[0]))
         errors = [abs(slope(chained, [x], direction, step) - exact) for step in STEPS]
-        axes.loglog(STEPS, errors, marker=".", label=np.dtype(kind).name)
-    axes.set(xlabel="step", ylabel="|measured - computed slope|", title="sigmoid of a square")
-    axes.grid(alpha=0.3)
+        axes.loglog(STEPS, errors, marker="os"[kind is np.float64], markersize=4, label=np.dtype(kind).name)
+    axes.set(xlabel="step", ylabel="|measured - computed slope|")
+    axes.grid()
     axes.legend()
 
 

@@ -23,7 +23,7 @@ from fedlearn.seeding import stream
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import Varies, for_story
-from scenarios.pictures import curves
+from scenarios.pictures import Picture, curves
 from scenarios.story import Story, telling
 from scenarios.texts import about, at_hand
 
@@ -54,16 +54,20 @@ def run(options: Options) -> Outcome:
             name: cell(len(alphabet), options.dim, rng=stream(options.seed, "model")) for name, cell in CELLS.items()
         }
         losses = {name: learn(name, model, train, held_out, options, story) for name, model in models.items()}
-        picture = story.picture("losses", curves(losses, "epoch", "nats per held-out character"))
         lines = [f"{len(train):,} characters to learn, {len(held_out):,} held out, {len(alphabet)} distinct"]
         for name, model in models.items():
             lines.append(f"{name}: {losses[name][-1]:.3f} nats, perplexity {math.exp(losses[name][-1]):.2f}")
             lines += [f"  at {t}: {written(model, alphabet, t, options.seed)!r}" for t in TEMPERATURES]
         best = min(losses, key=lambda name: losses[name][-1])
+        point = f"The {best} hesitates least over text it has not seen: {losses[best][-1]:.2f} nats a character"
+        picture = story.picture("losses", Picture(curves(losses, "epoch", "nats per character"), point, CAPTION))
         lines += [picture, f"The {best} hesitates least over text it has not seen; the text is {script.source}."]
         claims = [Claim(f"{name}_nats", values[-1], "nats/char") for name, values in losses.items()]
         claims += [Claim(f"{name}_perplexity", math.exp(values[-1])) for name, values in losses.items()]
         return story.end("\n".join(lines), claims, {"loss": losses[best][-1]}, models[best])
+
+
+CAPTION = "Mean surprise over each character of the held-out part of the text, after each epoch; lower is better."
 
 
 def learn(

@@ -9,6 +9,7 @@ learns everything.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from fedlearn.seeding import stream
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
+from scenarios.pictures import Picture
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -43,7 +45,9 @@ def run(options: Options) -> Outcome:
         with np.errstate(all="ignore"):  # what diverges may overflow
             _, diverged = train(network(options, points), points, options, ARTICLE_RATE, MOMENTUM, story)
         _, forgetful = train(network(options, points), points, options, ARTICLE_RATE, 0.0, story)
-        picture = story.picture("boundary", lambda figure: boundary(figure, model, points), (5.5, 5.0))
+        point = f"A network of one hidden layer tells {accuracy:.1%} of the spiral's points apart"
+        paint = partial(boundary, model=model, points=points)
+        picture = story.picture("boundary", Picture(paint, point, CAPTION, (5.5, 5.6)))
         claims = [
             Claim("first_loss", first, "nats"), Claim("accuracy", accuracy),
             Claim("accuracy_at_rate_1", diverged), Claim("accuracy_without_velocity", forgetful),
@@ -80,6 +84,9 @@ def train(
     return reached, accuracy
 
 
+CAPTION = "Points of three arms, and, behind them, the arm that the network expects at each place of the plane."
+
+
 def boundary(figure: Figure, model: nn.Sequential, points: Samples) -> None:
     """The class the model gives to each place of the plane, with the points on it."""
     side = np.linspace(-1.3, 1.3, 300, dtype=np.float32)
@@ -91,7 +98,7 @@ def boundary(figure: Figure, model: nn.Sequential, points: Samples) -> None:
     axes.contourf(side, side, classes, levels=levels, cmap="viridis", alpha=0.35)
     across, up = points.features.T
     axes.scatter(across, up, c=points.labels, cmap="viridis", s=14, edgecolors="black", linewidths=0.4)
-    axes.set(aspect="equal", title="where each arm is expected")
+    axes.set(aspect="equal", xlabel="x", ylabel="y")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ reviews are not at hand: the default is the built-in, synthetic sample of messag
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from fedlearn.seeding import stream
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
+from scenarios.pictures import MARKERS, PALETTE, Picture, label_points
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ def run(options: Options) -> Outcome:
         near = {word: neighbours(model, words, word) for word in asked(words)}
         answers = [(*known, solve(model, words, *known[:3])) for known in ANALOGIES if set(known) <= set(words)]
         right = sum(d in predicted for *_, d, predicted in answers)
-        picture = story.picture("words", lambda figure: plane(figure, model, words, near), (8.0, 6.0))
+        paint = partial(plane, model=model, words=words, near=near)
+        picture = story.picture("words", Picture(paint, POINT, CAPTION, (8.0, 6.4)))
         claims = [Claim("analogies_known", len(answers)), Claim("analogies_in_first_five", right)]
         if about["name"] == "sample":
             share, chance = same_kind(model, words)
@@ -149,6 +153,13 @@ def same_kind(model: SkipGram, words: dict[str, int]) -> tuple[float, float]:
     return float(np.mean(hits)), float(np.mean(chance))
 
 
+POINT = "Words that stand in the same places have vectors near each other"
+CAPTION = (
+    "Word vectors, seen along the two directions in which they differ most; colour and shape: which of the words in "
+    "the legend they are nearest to. Axes have no unit."
+)
+
+
 def plane(figure: Figure, model: SkipGram, words: dict[str, int], near: dict[str, list[str]]) -> None:
     """The words asked for and their neighbours, in the two directions in which they differ most."""
     groups = {word: [word, *neighbours] for word, neighbours in near.items()}
@@ -158,13 +169,14 @@ def plane(figure: Figure, model: SkipGram, words: dict[str, int], near: dict[str
     table = table - table.mean(axis=0)
     places = dict(zip(shown, table @ np.linalg.svd(table, full_matrices=False)[2][:2].T, strict=True))
     axes = figure.subplots()
-    for word, group in groups.items():
+    for (word, group), colour, marker in zip(groups.items(), cycle(PALETTE), cycle(MARKERS)):
         across, up = np.array([places[member] for member in group]).T
-        axes.scatter(across, up, s=12, label=word)
-    for word, place in places.items():
-        axes.annotate(word, place, fontsize=8, xytext=(2, 2), textcoords="offset points")
-    axes.set(title="principal components of word vectors", xticks=[], yticks=[])
-    axes.legend(title="near")
+        axes.scatter(across, up, s=16, label=word, color=colour, marker=marker)
+    axes.set(xticks=[], yticks=[], xlabel="first direction", ylabel="second direction")
+    axes.margins(0.08)
+    axes.legend(title="near", loc="best")
+    figure.draw_without_rendering()
+    label_points(axes, places)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def run(options: Options) -> Outcome:
             *(f"{ATTACKS[name]}: {verdict(reason)}" for name, reason in guards.items()),
         ]
         conclusion = "A sum protects one person only from those who do not know the rest of it."
-        return lab.conclude(figures, lines, marks(figures), conclusion)
+        return lab.conclude(figures, lines, marks(figures), conclusion, CAPTION)
 
 
 def verdict(reason: str) -> str:
@@ -150,6 +150,9 @@ def graded(name: str, found: WordsFound, truth: set[str]) -> dict[str, float]:
     return {f"{name}_precision": right / max(1, len(found.words)), f"{name}_recall": right / len(truth)}
 
 
+CAPTION = "Ways to get one person's update out of sums: orange, the attack got it; blue, a guard stopped it."
+
+
 def marks(figures: dict[str, float]) -> Painter:
     """A painter: each attack, and whether a guard stops it."""
 
@@ -161,7 +164,7 @@ def marks(figures: dict[str, float]) -> Painter:
             axes.text(0.5, place, "stopped" if on else "not stopped", ha="center", va="center", color="white")
         axes.invert_yaxis()
         axes.set_xticks([])
-        axes.set(xlim=(0, 1), title="does a guard stop it?")
+        axes.set(xlim=(0, 1))
 
     return paint
 

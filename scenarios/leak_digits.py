@@ -32,6 +32,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
+from scenarios.pictures import GOT_MAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +97,7 @@ def run(options: Options) -> Outcome:
             pairs[f"{method},\n{squash}"] = [(one.features[0], guess)]
             lines.append(f"searched for, {method}, {squash}: {figures[f'psnr_{method}_{squash}']:.0f} dB")
         conclusion = "An update of an image model shows the images that it was trained on."
-        return lab.conclude(figures, lines, images(pairs), conclusion, (9.0, 2.4))
+        return lab.conclude(figures, lines, images(pairs), conclusion, CAPTION, (9.0, 3.0))
 
 
 def chosen(data: Arrays, count: int, seed: int) -> Arrays:
@@ -149,6 +150,12 @@ def nearest(image: np.ndarray, found: np.ndarray) -> np.ndarray:
     return found[np.abs(found - image).max(axis=1).argmin()] if len(found) else np.zeros_like(image)
 
 
+CAPTION = (
+    "Above what a person trained on, below, in orange, what the update gave away: divided out, or searched for by "
+    "gradient matching. Pictures of 8 x 8 pixels; dark is ink."
+)
+
+
 def images(pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> Painter:
     """A painter: originals above, what was recovered below, by the way that it was."""
     titled = [(title, pair) for title, group in pairs.items() for pair in group]
@@ -156,8 +163,8 @@ def images(pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> Painter:
     def paint(figure: Figure) -> None:
         grid = figure.subplots(2, len(titled))
         for column, (title, pair) in zip(grid.T, titled, strict=True):
-            for axes, image in zip(column, pair, strict=True):
-                axes.imshow(image.reshape(SIDE, SIDE), cmap="Greys", vmin=0, vmax=1)
+            for axes, image, colours in zip(column, pair, ("Greys", GOT_MAP), strict=True):
+                axes.imshow(image.reshape(SIDE, SIDE), cmap=colours, vmin=0, vmax=1)
                 axes.set(xticks=[], yticks=[])
             column[0].set_title(title, fontsize=8)
         for axes, side in zip(grid[:, 0], ("original", "recovered"), strict=True):

@@ -32,6 +32,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Painter, laboratory
+from scenarios.pictures import GOT, KEPT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +74,7 @@ def run(options: Options) -> Outcome:
             f"it guessed right in {guessed:.0%} of cases (chance {1 / SUMMED:.0%})",
         ]
         conclusion = "Encryption hides who wrote a word, not that it was written: the sum is opened by design."
-        return lab.conclude(figures, lines, bars(figures), conclusion)
+        return lab.conclude(figures, lines, bars(figures), conclusion, CAPTION, (7.6, 4.8))
 
 
 def one_plain_update(lab: Lab, words: ExplicitVocabulary) -> tuple[float, float, list[str]]:
@@ -137,6 +138,12 @@ def wilson(rate: float, trials: int) -> tuple[float, float]:
     return centre - half, centre + half
 
 
+CAPTION = (
+    "How often the aggregator is right, of 1. Orange: what it got; blue: no better than guessing, which the black "
+    "marks show. Plain and encrypted are one mail's update, the sums are those of several people, opened."
+)
+
+
 def bars(figures: Mapping[str, float]) -> Painter:
     """A painter: how often the aggregator is right, and what chance gives."""
     rates = {
@@ -149,11 +156,13 @@ def bars(figures: Mapping[str, float]) -> Painter:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.bar(list(rates), [right for right, _ in rates.values()])
+        colours = [KEPT if chance else GOT for _, chance in rates.values()]
+        axes.bar(list(rates), [right for right, _ in rates.values()], color=colours)
+        axes.tick_params(axis="x", labelsize="small")
         axes.errorbar([1], [rate], [[rate - low], [high - rate]], color="k", capsize=6, label="99.9% interval")
         guessed = {place: chance for place, (_, chance) in enumerate(rates.values()) if chance}
         axes.scatter(list(guessed), list(guessed.values()), marker="_", s=2000, color="black", label="chance")
-        axes.set(ylabel="named rightly", ylim=(0, 1.05))
+        axes.set(ylabel="share named rightly", ylim=(0, 1.05))
         axes.legend(loc="upper right", markerscale=0.3)
 
     return paint

@@ -26,6 +26,7 @@ from fedlearn.strategies import FedAvg, Strategy
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.pictures import Picture
 from scenarios.story import Story, keeping
 
 if TYPE_CHECKING:
@@ -73,11 +74,15 @@ class Lab(Story):
         lines: Sequence[str],
         paint: Painter,
         conclusion: str,
-        size: tuple[float, float] = (7.0, 4.5),
+        caption: str,
+        size: tuple[float, float] = (7.0, 4.8),
     ) -> Outcome:
-        """Keep the figures as claims and draw the story's one picture; the conclusion is its last line."""
+        """Keep the figures as claims and draw the story's one picture; the conclusion is its last line, and its title.
+
+        caption: what is seen in the picture.
+        """
         claims = [Claim(name, float(value)) for name, value in figures.items()]
-        picture = self.picture(self.scenario, paint, size)
+        picture = self.picture(self.scenario, Picture(paint, conclusion.rstrip("."), caption, size))
         return self.end("\n".join([*lines, picture, conclusion]), claims, rounds=self._rounds)
 
 

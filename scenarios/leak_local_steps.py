@@ -48,7 +48,7 @@ def run(options: Options) -> Outcome:
         figures["peeled_momentum"], _, _ = attack(lab, play, STEPS[-1], MOMENTUM)
         lines.append(f"{STEPS[-1]} steps with momentum {MOMENTUM}: {figures['peeled_momentum']:.0%} by peeling")
         conclusion = "An update after several local steps still gives its text away: training longer is no protection."
-        return lab.conclude(figures, lines, heat(table), conclusion)
+        return lab.conclude(figures, lines, heat(table), conclusion, CAPTION)
 
 
 def attack(lab: Lab, play: Play, count: int, momentum: float = 0.0) -> tuple[float, float, list[bool]]:
@@ -59,6 +59,12 @@ def attack(lab: Lab, play: Play, count: int, momentum: float = 0.0) -> tuple[flo
     return exact(truth, peeled.texts), exact(truth, once.texts), [text in peeled.texts for text in truth]
 
 
+CAPTION = (
+    "A row is an update after so many local steps, each on a window of text of its own. Dark orange: the window was "
+    "recovered letter by letter; white: it was not; grey: there is no such window."
+)
+
+
 def heat(table: list[list[bool]]) -> Painter:
     """A painter: by number of local steps, how many windows were recovered."""
     image = np.full((len(table), max(map(len, table))), np.nan)
@@ -67,10 +73,11 @@ def heat(table: list[list[bool]]) -> Painter:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
+        axes.set_facecolor("0.85")
         axes.imshow(image, aspect="auto", cmap=pictures.GOT_MAP, vmin=0, vmax=1)
         axes.set_xticks(range(image.shape[1]), [str(number + 1) for number in range(image.shape[1])])
         axes.set_yticks(range(len(STEPS)), [str(count) for count in STEPS])
-        axes.set(xlabel="windows", ylabel="local steps, each on a window", title="recovered (dark) or not (light)")
+        axes.set(xlabel="window", ylabel="local steps")
 
     return paint
 

@@ -18,6 +18,7 @@ from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Painter, laboratory
 from scenarios.leak_play import HIDDEN, Play, exact
+from scenarios.pictures import GOT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,15 +48,22 @@ def run(options: Options) -> Outcome:
                 lines += [f"    {text!r}" for text in found.texts]
         figures["knows"] = knows
         conclusion = "A gradient of an LSTM is its text, as long as the text is shorter than the model is wide."
-        return lab.conclude(figures, lines, against_room(points), conclusion)
+        return lab.conclude(figures, lines, against_room(points), conclusion, CAPTION)
+
+
+CAPTION = (
+    "A point is an update: the share of its characters that is recovered exactly, by how many states of the text there "
+    "are for each hidden unit. Left of the line there are equations enough."
+)
 
 
 def against_room(points: list[tuple[float, float]]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.plot(*zip(*points, strict=True), "o", label="an update")
+        axes.plot(*zip(*points, strict=True), "o", color=GOT, label="an update")
         axes.axvline(1.0, color="k", linestyle=":", label="the bound: as many states as units")
-        axes.set(xlabel="batch x (length - 1) / hidden units", ylabel="characters recovered", ylim=(-0.05, 1.05))
+        across = "states for each hidden unit: batch x (length - 1) / units"
+        axes.set(xlabel=across, ylabel="share of characters", ylim=(-0.05, 1.05))
         axes.legend(loc="center left")
 
     return paint

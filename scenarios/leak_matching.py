@@ -23,6 +23,7 @@ from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Painter, laboratory
 from scenarios.leak_play import Play
+from scenarios.pictures import GOT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +53,7 @@ def run(options: Options) -> Outcome:
                 one, two = row.values()
                 lines.append(f"{name:>8}: ROUGE-1 {one:.2f}, ROUGE-2 {two:.2f}, {seconds:4.1f} s, {text!r}")
         conclusion = "Searches give back most of a short text; the span test gives back all of it, at once."
-        return lab.conclude(figures, lines, bars(figures), conclusion)
+        return lab.conclude(figures, lines, bars(figures), conclusion, CAPTION, (8.0, 4.6))
 
 
 def read(view: PartyView, name: str, seed: int) -> str:
@@ -61,17 +62,25 @@ def read(view: PartyView, name: str, seed: int) -> str:
     return next(iter(attack.run(view)[0].texts), "")
 
 
+CAPTION = (
+    "How much of a text of so many characters is recovered from its gradient: the share of its pairs of characters "
+    "(ROUGE-2), and whether it is the text exactly (1 or 0). Four searches, and the span test."
+)
+
+
 def bars(figures: dict[str, float]) -> Painter:
     def paint(figure: Figure) -> None:
         names = (*METHODS, "span")
         places = np.arange(len(names))
         for axes, length in zip(figure.subplots(1, len(LENGTHS), sharey=True, squeeze=False)[0], LENGTHS, strict=True):
-            for shift, score in ((-0.2, "rouge2"), (0.2, "exact")):
+            for shift, score, hatch in ((-0.2, "rouge2", ""), (0.2, "exact", "//")):
                 heights = [figures[f"{score}_{name}_{length}"] for name in names]
-                axes.bar(places + shift, heights, 0.4, label={"rouge2": "ROUGE-2", "exact": "exact"}[score])
+                label = {"rouge2": "ROUGE-2", "exact": "exact"}[score]
+                axes.bar(places + shift, heights, 0.4, label=label, color=GOT, hatch=hatch, edgecolor="white")
             axes.set_xticks(places, names)
             axes.set(title=f"{length} characters", ylim=(0, 1.05))
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.axes[0].set_ylabel("score, of 1")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
 
     return paint
 

@@ -56,7 +56,7 @@ def run(options: Options) -> Outcome:
                     f"found at 1% false alarms {at_1:.2f}, at 0.1% {at_01:.2f}"
                 )
         conclusion = "One person's update tells what it was trained on; the larger a sum, the less it tells of one."
-        return lab.conclude(figures, lines, curves(shown), conclusion)
+        return lab.conclude(figures, lines, curves(shown), conclusion, CAPTION)
 
 
 def in_the_sum(people: int) -> str:
@@ -80,6 +80,12 @@ def attack(lab: Lab, mail: Mail, people: int) -> tuple[Scores, Scores]:
     return messages, (found.scores[is_mine], found.scores[~is_mine])
 
 
+CAPTION = (
+    "Was this message trained on? Of one person's messages the share that is found, by the share of others' messages "
+    "that is taken for theirs. Towards the upper left the attack gets more."
+)
+
+
 def curves(shown: dict[int, Scores]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -88,7 +94,8 @@ def curves(shown: dict[int, Scores]) -> Painter:
             axes.step(np.maximum(false, LEAST), true, where="post", label=in_the_sum(people))
         chance = np.geomspace(LEAST, 1)
         axes.plot(chance, chance, "k:", label="chance")
-        axes.set(xscale="log", xlabel="false positive rate", ylabel="true positive rate", title="messages")
+        axes.set_xscale("log")
+        axes.set(xlabel="false positive rate (log)", ylabel="true positive rate")
         axes.legend()
 
     return paint

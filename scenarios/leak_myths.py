@@ -20,6 +20,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Mail, Painter, in_the_plain, laboratory, local_training
+from scenarios.pictures import GOT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ def run(options: Options) -> Outcome:
             figures |= {f"recall_{name}": recall, f"precision_{name}": precision}
             lines.append(f"{label(name):>15}: recall {recall:.3f}, precision {precision:.3f}")
         conclusion = "Rounding and signs hide no word, and a trimmed update still names some: squeezing is no defence."
-        return lab.conclude(figures, lines, bars(figures), conclusion)
+        return lab.conclude(figures, lines, bars(figures), conclusion, CAPTION)
 
 
 def label(name: str) -> str:
@@ -95,11 +96,15 @@ def not_untouched(rows: np.ndarray, squeeze: Callable[[np.ndarray], np.ndarray])
     return np.flatnonzero(np.any(squeezed[:-1] != squeezed[-1], axis=1))
 
 
+CAPTION = "Of the words that one person trained on, the share that is named from the update as it was squeezed."
+
+
 def bars(figures: dict[str, float]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.bar([label(name) for name in SQUEEZED], [figures[f"recall_{name}"] for name in SQUEEZED])
-        axes.set(ylabel="share of the words named", ylim=(0, 1.05))
+        names = ["all of it" if name == "none" else label(name) for name in SQUEEZED]
+        axes.bar(names, [figures[f"recall_{name}"] for name in SQUEEZED], color=GOT)
+        axes.set(xlabel="what is left of an update", ylabel="share of the words", ylim=(0, 1.05))
 
     return paint
 

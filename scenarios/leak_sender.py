@@ -21,6 +21,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
+from scenarios.pictures import MARKERS, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +51,7 @@ def run(options: Options) -> Outcome:
         conclusion = (
             "An opened sum tells which messages have one sender: whoever knows who sent one knows who sent the rest."
         )
-        return lab.conclude(figures, lines, paint, conclusion)
+        return lab.conclude(figures, lines, paint, conclusion, CAPTION)
 
 
 def attack(lab: Lab, mail: Mail, name: str, bits: int) -> tuple[SendersFound, list[int]]:
@@ -67,6 +68,12 @@ def each(mail: Mail) -> int:
     return 6 if mail.corpus.synthetic else 16
 
 
+CAPTION = (
+    "Each mark is a message read out of one opened sum, placed by the direction of its trace. Colour and shape say who "
+    "sent it, which the attack was not told."
+)
+
+
 def scatter(found: SendersFound, truth: list[int]) -> Painter:
     """A painter: each message at its direction, seen along the two axes in which directions differ most."""
     signed = found.directions * np.sign(found.directions @ found.directions[0])[:, None]
@@ -75,12 +82,13 @@ def scatter(found: SendersFound, truth: list[int]) -> Painter:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.scatter(places[:, 0], places[:, 1], c=truth, cmap="gist_rainbow", s=12)
-        axes.set(
-            xlabel="first direction",
-            ylabel="second direction",
-            title="messages of one sum, by direction; a colour for each sender",
-        )
+        for number, sender in enumerate(sorted(set(truth))):
+            own = places[np.array(truth) == sender]
+            colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+            axes.scatter(own[:, 0], own[:, 1], s=30, label=f"person {sender + 1}", color=colour, marker=marker)
+        axes.set(xlabel="first direction", ylabel="second direction")
+        if len(set(truth)) <= len(PALETTE):
+            axes.legend()
 
     return paint
 

@@ -24,6 +24,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
+from scenarios.pictures import MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ def run(options: Options) -> Outcome:
             "isolated: a message whose own words, two or more, were found together and with no others",
         ]
         conclusion = "A larger sum hides better who said a word, and never that it was said."
-        return lab.conclude(figures, lines, curves(table), conclusion)
+        return lab.conclude(figures, lines, curves(table), conclusion, CAPTION)
 
 
 def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
@@ -93,16 +94,22 @@ def attribution(found: set[str], held: list[set[str]], seed: int) -> float | Non
     return float(np.mean([word in held[person] for word, person in zip(single, named, strict=True)]))
 
 
+CAPTION = (
+    "What a sum of so many people tells: the share of all their words that is named, of their messages that is got out "
+    "whole, of named words that are one given person's, and how often a word's holder is named."
+)
+
+
 def curves(table: dict[int, dict[str, float]]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         shown = {"union_recall": "words of everybody named", "isolated": "messages isolated",
                  "one_precision": "precision for one person", "attribution": "holder named"}  # fmt: skip
-        for name, label in shown.items():
+        for (name, label), marker in zip(shown.items(), MARKERS, strict=False):
             points = {people: row[name] for people, row in table.items() if name in row}
-            axes.plot(list(points), list(points.values()), marker="o", label=label)
+            axes.plot(list(points), list(points.values()), marker=marker, label=label)
         axes.plot(list(table), [1 / people for people in table], "k:", label="chance")
-        axes.set(xscale="log", xlabel="people in the sum", ylabel="rate", ylim=(0, 1.05))
+        axes.set(xscale="log", xlabel="people in the sum (log)", ylabel="rate, of 1", ylim=(0, 1.05))
         axes.set_xticks(list(table), [str(people) for people in table])
         axes.set_xticks([], minor=True)
         axes.legend()

@@ -22,6 +22,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
 from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
+from scenarios.pictures import GOT_MAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def run(options: Options) -> Outcome:
             f"one of the messages found, its words sorted: {' '.join(sorted(example))}",
         ]
         conclusion = "An update of a word model holds whole messages, and so does the sum of encrypted ones."
-        return lab.conclude(figures, lines, paint, conclusion)
+        return lab.conclude(figures, lines, paint, conclusion, CAPTION)
 
 
 def attack(
@@ -83,6 +84,9 @@ def row(what: str, score: Unmixed) -> str:
     return f"{what:<46}{score.isolated:>8.0%}  {score.precision:>16.3f}, {score.recall:.3f}"
 
 
+CAPTION = "A row is a message, a column a word; dark: the word stands in the message. Below, in orange, what was got."
+
+
 def matrix(truth: Sequence[set[str]], found: MessagesFound) -> Painter:
     """A painter: which word stands in which message, in truth and as recovered."""
     words = sorted(set().union(*truth), key=lambda word: [word not in message for message in truth])
@@ -90,8 +94,9 @@ def matrix(truth: Sequence[set[str]], found: MessagesFound) -> Painter:
     images = [np.array([[word in message for word in words] for message in side]) for side in (truth, best)]
 
     def paint(figure: Figure) -> None:
-        for axes, image, title in zip(figure.subplots(2, 1), images, ("the messages", "recovered"), strict=True):
-            axes.imshow(image, aspect="auto", cmap="Greys", interpolation="nearest")
+        sides = zip(figure.subplots(2, 1), images, ("the messages", "recovered"), ("Greys", GOT_MAP), strict=True)
+        for axes, image, title, colours in sides:
+            axes.imshow(image, aspect="auto", cmap=colours, vmin=0, vmax=1, interpolation="nearest")
             axes.set(title=title, xlabel="word", ylabel="message")
 
     return paint

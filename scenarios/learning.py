@@ -28,7 +28,7 @@ def draw_learning(folder: Path, records: Sequence[RoundRecord], how: str) -> Non
     if not series:
         return
     try:
-        pictures.draw(folder, NAME, lambda figure: _paint(figure, series, records, how), (3.4 * len(series) + 0.6, 3.4))
+        pictures.draw(folder, NAME, _picture(series, records, how))
     except OSError as error:
         log.warning("%s was not drawn: %s", NAME, error)
 
@@ -51,9 +51,15 @@ def title(series: dict[str, list[tuple[int, float]]]) -> str:
     return f"{', '.join(ends)} in {rounds} round{'' if rounds == 1 else 's'}"
 
 
-def _paint(
-    figure: Figure, series: dict[str, list[tuple[int, float]]], records: Sequence[RoundRecord], how: str
-) -> None:
+def _picture(series: dict[str, list[tuple[int, float]]], records: Sequence[RoundRecord], how: str) -> pictures.Picture:
+    held_out = any(record.evaluation_loss is not None for record in records)
+    measured = "measured on held-out data" if held_out else "by its clients' training"
+    caption = f"{how}. Each point: the model after a round, {measured}; x marks rounds that are void."
+    size = (3.4 * len(series) + 0.6, 3.7)
+    return pictures.Picture(lambda figure: _paint(figure, series, records), title(series), caption, size)
+
+
+def _paint(figure: Figure, series: dict[str, list[tuple[int, float]]], records: Sequence[RoundRecord]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     void = [record.round for record in records if record.void is not None]
@@ -66,5 +72,3 @@ def _paint(
         axes.grid()
         if void:
             axes.legend()
-    figure.suptitle(title(series), fontsize="medium")
-    figure.supxlabel(how, fontsize="x-small", color="0.35")

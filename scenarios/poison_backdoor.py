@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
+from scenarios.pictures import GOT, KEPT, Picture
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -79,9 +80,11 @@ def run(options: Options) -> Outcome:
         honest, _, replaced = courses.values()
         parts = [planted_by(courses), watched(town, story), limited(town), others(town, honest, story)]
         claims = [Claim(name, float(value)) for part in parts for name, value in part.figures.items()]
-        picture = story.picture("poison_backdoor", two_panels(courses), (9.0, 4.0))
         conclusion = "A mean has no defence: two people implant what they like, and encryption hides who they are."
-        text = "\n".join([*(line for part in parts for line in part.lines), picture, conclusion])
+        picture = Picture(two_panels(courses), conclusion.rstrip("."), CAPTION, (9.0, 4.4))
+        text = "\n".join(
+            [*(line for part in parts for line in part.lines), story.picture("poison_backdoor", picture), conclusion]
+        )
         return story.end(text, claims, replaced.metrics, poisoned, rounds=options.rounds)
 
 
@@ -274,16 +277,27 @@ def row_of(name: str, course: History) -> str:
     return f"{name:>24}  {course.metrics['accuracy']:.3f}; round by round {rates}"
 
 
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": KEPT, "linestyle": "-", "marker": "o"}, {"color": GOT, "linestyle": (0, (7, 3)), "marker": "s"},
+    {"color": GOT, "linestyle": "-", "marker": "^"},
+)  # fmt: skip
+CAPTION = (
+    "Left: the accuracy on clean mail, from the lowest of it up. Right: of the spam that the filter catches, the share "
+    f"that passes once the word {WORD!r} is in it. Orange: two of {PEOPLE} people are malicious."
+)
+
+
 def two_panels(courses: Mapping[str, History]) -> Callable[[Figure], None]:
     def paint(figure: Figure) -> None:
         panels = figure.subplots(1, 2)
         titles = {"accuracy": "accuracy on clean mail", "backdoor": f"spam that passes with {WORD!r}"}
         for axes, (metric, title) in zip(panels, titles.items(), strict=True):
-            for name, course in courses.items():
-                axes.plot(range(1, len(course.rounds) + 1), [record.metrics[metric] for record in course.rounds],
-                          marker=".", label=name)  # fmt: skip
-            axes.set(title=title, xlabel="round", ylim=(0, 1.05))
-            axes.grid(alpha=0.3)
+            for (name, course), look in zip(courses.items(), LOOKS, strict=True):
+                values = [record.metrics[metric] for record in course.rounds]
+                axes.plot(range(1, len(values) + 1), values, label=name, markerfacecolor="none", **look)
+            axes.set(title=title, xlabel="round", ylabel="share")
+            axes.grid()
+        panels[1].set_ylim(-0.05, 1.05)
         panels[1].legend()
 
     return paint

@@ -33,7 +33,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
-from scenarios.pictures import curves, draw
+from scenarios.pictures import Picture, curves, draw
 from scenarios.texts import about, at_hand, readable
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,9 @@ def run(options: Options) -> Outcome:
     history = aggregator.fit(build.pool(options, speakers), options.rounds, progress=False)
 
     losses = [float(record.loss) for record in history.rounds if record.loss is not None]
-    picture = draw(folder.path, "loss", curves({"held-out text": losses}, "round", "nats per character"))
+    point = f"Speakers learn to write together: {losses[0]:.2f} nats a character at first, {losses[-1]:.2f} at the end"
+    line = curves({"held-out text": losses}, "round", "nats per character")
+    picture = draw(folder.path, "loss", Picture(line, point, CAPTION))
     return Outcome.of(
         history, options, folder,
         claims=[
@@ -108,6 +110,9 @@ def run(options: Options) -> Outcome:
         f"{options.cohort} a round" + ("; nobody saw another's lines or update." if options.protection != "none" else
         ", and the aggregator could read every update."),
     )  # fmt: skip
+
+
+CAPTION = "Mean surprise over each character of a held-out part of the text, after each round; lower is better."
 
 
 def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[list[Client], Options]:

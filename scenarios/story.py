@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,13 +15,13 @@ from threadpoolctl import threadpool_limits
 from aggregator import RunFolder
 from aggregator.runfolder import model_sha256
 from fedlearn.nn import Module
-from scenarios import pictures
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.pictures import Picture, draw
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 T = TypeVar("T")
 
@@ -67,9 +67,9 @@ class Story:
         console = Console(file=sys.stderr)
         return track(items, text, console=console, transient=True, disable=not console.is_terminal)
 
-    def picture(self, name: str, paint: Callable[[Figure], None], size: tuple[float, float] = (7.0, 4.5)) -> str:
+    def picture(self, name: str, picture: Picture) -> str:
         """A picture in the run folder; the sentence says where, or why there is none."""
-        return pictures.draw(self._folder.path, name, paint, size)
+        return draw(self._folder.path, name, picture)
 
     def inner(self, name: str, options: Options) -> RunFolder:
         """A folder inside the story's own for a recorded run with these options."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from aggregator import RoundRecord
 from scenarios.learning import curves_of, draw_learning, title
-from scenarios.pictures import DASHES, PALETTE
+from scenarios.pictures import DASHES, GOT, KEPT, MARKERS, PALETTE, Picture, draw, label_points
 from tests.scenarios.command import fedlearn
 
 DIGITS = ["run", "digits", "--clients", "20", "--cohort", "4"]
@@ -60,6 +61,34 @@ def _seen(colour: str, matrix: tuple[tuple[float, ...], ...]) -> list[float]:
     ],
 )  # fmt: skip
 def test_colours_stay_apart_under_colour_blindness_and_dashes_tell_lines_without_them(matrix):
-    assert len(PALETTE) == len(DASHES) == len(set(map(str, DASHES)))
+    assert len(PALETTE) == len(DASHES) == len(set(map(str, DASHES))) == len(set(MARKERS))
+    assert GOT not in PALETTE  # it means one thing only
+    assert math.dist(_seen(GOT, matrix), _seen(KEPT, matrix)) > 0.3
     seen = [_seen(colour, matrix) for colour in PALETTE[:5]]
     assert min(math.dist(a, b) for i, a in enumerate(seen) for b in seen[:i]) > 0.15
+
+
+def test_a_picture_has_its_point_above_and_its_caption_below(tmp_path):
+    Figure = pytest.importorskip("matplotlib.figure").Figure  # noqa: N806
+    seen: list[Figure] = []
+    picture = Picture(seen.append, "A point " * 20, "a caption", (4.0, 3.0))
+    assert draw(tmp_path, "it", picture) == f"picture: {tmp_path / 'it'}.png and .svg"
+    assert seen[0].get_suptitle().count("\n") == 3
+    assert seen[0].get_supxlabel() == "a caption"
+    assert list(seen[0].get_size_inches()) == [4.0, 3.0]
+
+
+def test_labels_of_points_hide_no_other_label():
+    Text = pytest.importorskip("matplotlib.text").Text  # noqa: N806
+    Figure = pytest.importorskip("matplotlib.figure").Figure  # noqa: N806
+    figure = Figure((6.0, 4.0), layout="constrained")
+    axes = figure.subplots()
+    rng = np.random.default_rng(3)
+    places = {f"word-{number}": rng.normal(size=2) / (1 + number % 2 * 4) for number in range(24)}
+    axes.scatter(*np.array(list(places.values())).T)
+    figure.draw_without_rendering()
+    label_points(axes, places)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(label) for label in axes.texts]  # without the line to its point
+    assert len(boxes) == 24
+    assert sum(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]) == 0
