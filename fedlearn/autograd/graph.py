@@ -226,7 +226,7 @@ def pullback(
             found: list[tuple[Node, Any]] = quietly(plan.run, order, g, own)
         else:
             targets = None if wanted is None else {x._id for x in wanted}
-            order = _newest_first(output, targets if stop and targets else set())
+            order = newest_first(output, targets if stop and targets else set())
             if wanted is None and not create_graph and output._made is not None:
                 output._made[0].plans.learn(order)
             found = quietly(_walk, order, {output._id: g}, targets, create_graph, stop)
@@ -275,7 +275,7 @@ def _pull_into(gradients: dict[int, Any], g: Any, y: Node, create_graph: bool, u
         gradients[x._id] = gx if known is None else known + gx
 
 
-def _newest_first(output: Node, boundary: Iterable[int]) -> list[Node]:
+def newest_first(output: Node, boundary: Iterable[int] = ()) -> list[Node]:
     """Every tensor wanting a gradient that `output` was made from, newest first; not beyond `boundary`."""
     seen = {output._id: output}
     boundary = set(boundary)

@@ -31,6 +31,16 @@ def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
+def all_quietly(function: Callable[[], Any]) -> Any:
+    """Calls the function, and whatever ops it calls, in one context without warnings."""
+    before = mode.quietly
+    mode.quietly = plainly
+    try:
+        return before(function)
+    finally:
+        mode.quietly = before
+
+
 class _Recording(ContextDecorator):
     """Recording switched on or off within a `with` block or a decorated function; may be nested."""
 

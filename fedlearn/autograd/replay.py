@@ -25,7 +25,7 @@ EAGER = 8  # graphs in a row that no plan fitted, until only one in so many is p
 RARELY = 64
 
 
-class _Pull(NamedTuple):
+class Pull(NamedTuple):
     """A gradient that is wanted: of the input at `position`, which has its place in the list; leaf: nothing made it."""
 
     position: int
@@ -34,13 +34,13 @@ class _Pull(NamedTuple):
     leaf: bool
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One tensor of the walk: by which op it was made, and what is wanted of its inputs."""
 
     place: int
     op: Op
     inputs: int
-    pulls: tuple[_Pull, ...]
+    pulls: tuple[Pull, ...]
     others: tuple[int, ...]  # positions of inputs of which nothing is wanted
 
 
@@ -51,7 +51,7 @@ class Plan:
         places = {y._id: place for place, y in enumerate(order)}
         reached = {order[0]._id}
         self._size = len(order)
-        self._steps: list[_Step] = []
+        self.steps: list[Step] = []
         for y in order:
             if y._made is None or y._id not in reached:
                 continue
@@ -60,17 +60,17 @@ class Plan:
             others = tuple(i for i in range(len(inputs)) if i not in wanted)
             vjps = (None,) * len(inputs) if op.joint is not None else op.vjps
             useful = [i for i in wanted if op.joint is not None or (i < len(vjps) and vjps[i] is not None)]
-            pulls = tuple(_Pull(i, vjps[i], places[inputs[i]._id], inputs[i]._made is None) for i in useful)
+            pulls = tuple(Pull(i, vjps[i], places[inputs[i]._id], inputs[i]._made is None) for i in useful)
             reached |= {inputs[i]._id for i in useful}
-            self._steps.append(_Step(places[y._id], op, len(inputs), pulls, others))
-        self._leaves = [places[y._id] for y in order if y._made is None and y._id in reached]
+            self.steps.append(Step(places[y._id], op, len(inputs), pulls, others))
+        self.leaves = [places[y._id] for y in order if y._made is None and y._id in reached]
 
     def match(self, output: Node) -> list[Any] | None:
         """The tensors of a graph at their places; None where it is not the plan's."""
         nodes: list[Any] = [None] * self._size
         nodes[0] = output
         newest = output._id
-        for place, op, count, pulls, others in self._steps:
+        for place, op, count, pulls, others in self.steps:
             y = nodes[place]
             made = y._made
             if y._id > newest or made is None or made[0] is not op or len(made[1]) != count:
@@ -89,13 +89,13 @@ class Plan:
                     nodes[target] = x
                 elif nodes[target] is not x:
                     return None
-        return nodes if len({id(nodes[place]) for place in self._leaves}) == len(self._leaves) else None
+        return nodes if len({id(nodes[place]) for place in self.leaves}) == len(self.leaves) else None
 
     def run(self, nodes: list[Any], g: Any, own: bool) -> list[tuple[Node, Any]]:
         """The gradient of every leaf, given the gradient of the result; own: as in `graph.pullback`."""
         gradients: list[Any] = [None] * self._size
         gradients[0] = g
-        for place, op, _, pulls, _ in self._steps:
+        for place, op, _, pulls, _ in self.steps:
             y, g = nodes[place], gradients[place]
             gradients[place] = None
             if watch.latest > y._id and not op.linear:
@@ -115,7 +115,7 @@ class Plan:
                     gx = gx.copy()
                 known = gradients[target]
                 gradients[target] = gx if known is None else known + gx
-        return [(nodes[place], gradients[place]) for place in self._leaves]
+        return [(nodes[place], gradients[place]) for place in self.leaves]
 
 
 class Plans:

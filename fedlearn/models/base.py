@@ -41,6 +41,8 @@ class Model(nn.Module, ABC):
 
     stackable  `forward` and `loss` work on trailing axes: with a leading axis of clients before all inputs,
                targets and parameters they give every client what it would have got alone, its loss included
+    replayable what `loss` computes depends on nothing but the parameters and the batch's `inputs` and `targets`, and
+               which ops it calls on their shapes alone: no `if` asks for a value, nothing is drawn or counted
     vocabulary the name of the parameter (V, ...) whose rows the indices of `Bags` name, if there is one: a
                client then trains with the rows that its own examples name
     reads      the kind of samples it reads (`fedlearn.models.kinds`): scenarios that have such samples take it
@@ -48,6 +50,7 @@ class Model(nn.Module, ABC):
     """
 
     stackable: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
     vocabulary: ClassVar[str | None] = None
     reads: ClassVar[type[Kind] | None] = None
     width: ClassVar[int | None] = None
@@ -76,8 +79,16 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
 
     A client's loss does not depend on another's weights, so one backward pass from the losses' sum gives all gradients.
     """
+    loss, gradient = taped_gradient(model, parameters, batch)
+    return loss.numpy(), gradient
+
+
+def taped_gradient(
+    model: Model, parameters: Iterable[nn.Parameter], batch: Examples, retain_graph: bool = False
+) -> tuple[Tensor, np.ndarray]:
+    """The same, with the loss as it was recorded."""
     loss = model.loss(batch)
-    leaves = pullback(loss, _ones(loss.shape, loss.dtype), retain_graph=False, own=False)
+    leaves = pullback(loss, _ones(loss.shape, loss.dtype), retain_graph=retain_graph, own=False)
     found = {leaf._id: g for leaf, g in leaves}
     try:
         parts = [_dense(found.get(parameter._id), parameter).reshape((*loss.shape, -1)) for parameter in parameters]
@@ -86,7 +97,7 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
             f"{type(model).__name__}.loss gives an array of shape {loss.shape}: "
             "return the mean over the batch, one number"
         ) from None
-    return loss.numpy(), np.concatenate(parts, axis=-1)
+    return loss, np.concatenate(parts, axis=-1)
 
 
 @lru_cache(maxsize=64)

@@ -21,6 +21,7 @@ class MLP(Model):
     """Linear layers with ReLU between them; `widths` from inputs to classes, 64-32-10 for the digits."""
 
     stackable = True
+    replayable = True
     reads = Features
     width = 32
 

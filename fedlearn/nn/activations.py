@@ -23,21 +23,29 @@ class Elementwise(Module):
 class Identity(Elementwise):
     """What comes in."""
 
+    replayable = True
+
     def forward(self, input: Any) -> Any:
         return input
 
 
 class Sigmoid(Elementwise):
+    replayable = True
+
     def forward(self, input: Any) -> Any:
         return F.sigmoid(input)
 
 
 class Tanh(Elementwise):
+    replayable = True
+
     def forward(self, input: Any) -> Any:
         return F.tanh(input)
 
 
 class ReLU(Elementwise):
+    replayable = True
+
     def forward(self, input: Any) -> Any:
         return F.relu(input)
 
@@ -48,6 +56,8 @@ class ReLU6(Elementwise):
 
 
 class LeakyReLU(Elementwise):
+    replayable = True
+
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = real(negative_slope, "negative_slope")
 
@@ -58,6 +68,8 @@ class LeakyReLU(Elementwise):
 class GELU(Elementwise):
     """Exact, or with approximate="tanh" the approximation by tanh."""
 
+    replayable = True
+
     def __init__(self, approximate: str = "none"):
         F.gelu(np.zeros(1, np.float32), approximate)
         self.approximate = approximate
@@ -67,6 +79,8 @@ class GELU(Elementwise):
 
 
 class SiLU(Elementwise):
+    replayable = True
+
     def forward(self, input: Any) -> Any:
         return F.silu(input)
 
@@ -98,6 +112,8 @@ class SELU(Elementwise):
 
 
 class Softplus(Elementwise):
+    replayable = True
+
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         self.beta = real(beta, "beta")
         self.threshold = real(threshold, "threshold")

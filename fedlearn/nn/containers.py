@@ -68,6 +68,7 @@ class Sequential(_Row):
     """Modules run one after the other; they are named "0", "1", ... or as in the mapping given."""
 
     stackable = True
+    replayable = True
 
     def __init__(self, *modules: Any):
         given = modules[0] if len(modules) == 1 and isinstance(modules[0], Mapping) else None

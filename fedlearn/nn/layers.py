@@ -23,6 +23,7 @@ class Linear(Module):
     """x (..., in_features) -> x weight^T + bias (..., out_features); weight is (out_features, in_features)."""
 
     stackable = True
+    replayable = True
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
@@ -36,6 +37,8 @@ class Linear(Module):
 
 class Flatten(Module):
     """The axes from start_dim to end_dim made into one; by default all but the first, which are the examples."""
+
+    replayable = True
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim = whole(start_dim, "start_dim")

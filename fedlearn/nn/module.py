@@ -35,6 +35,7 @@ class Module:
     """
 
     stackable: ClassVar[bool]  # works on trailing axes: see stackable.py; a class that does not say so does not
+    replayable: ClassVar[bool]  # its steps can be recorded: likewise
 
     training: bool
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]

@@ -90,8 +90,10 @@ def sgd(training: FedAvg) -> Rule:
 
     def rule(gradient: np.ndarray) -> np.ndarray:
         nonlocal velocity
-        velocity = training.momentum * velocity + gradient if training.momentum else gradient
-        found: np.ndarray = np.multiply(velocity, training.lr, out=gradient)
+        change = gradient
+        if training.momentum:
+            change = velocity = training.momentum * velocity + gradient
+        found: np.ndarray = np.multiply(change, training.lr, out=gradient)
         return found
 
     return rule

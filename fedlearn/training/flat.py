@@ -17,7 +17,8 @@ from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model, flat_gradient
 from fedlearn.nn.parameter import Parameter
-from fedlearn.nn.stackable import unstackable
+from fedlearn.nn.stackable import unreplayable, unstackable
+from fedlearn.training.recorded import Recorded
 
 CHOICES = ("auto", "on", "off")
 STACKED_WEIGHTS = 1 << 18  # in all copies of a stack: more no longer stay in the cache
@@ -38,6 +39,7 @@ class FlatModel:
         self._parameters = list(self.model.parameters())
         self._shapes = [parameter.shape for parameter in self._parameters]
         self._own_gradient = type(model).gradient is not Model.gradient
+        self._replays = not self._own_gradient and not unreplayable(model)
         self.copies = copies
         vector = np.concatenate([parameter.numpy().ravel() for parameter in self._parameters])
         self._hold(vector if copies is None else np.tile(vector, (copies, 1)))
@@ -50,7 +52,8 @@ class FlatModel:
     def gradient(self, batch: Examples) -> tuple[np.ndarray, np.ndarray]:
         self.restore_frozen()
         if not self._own_gradient:
-            return flat_gradient(self.model, self._parameters, batch)
+            replayed = self._recorded.gradient(batch) if self._recorded is not None else None
+            return replayed or flat_gradient(self.model, self._parameters, batch)
         loss, gradient = (np.asarray(part, np.float32) for part in self.model.gradient(batch))
         if gradient.shape != self.vector.shape:
             raise ShapeError(
@@ -74,6 +77,7 @@ class FlatModel:
             start = stop
         self.frozen = _mask(self._parameters, self._shapes)
         self._note_frozen()
+        self._recorded = Recorded(self.model, self._parameters, vector) if self._replays else None
 
     def _note_frozen(self) -> None:
         if self.frozen is not None:

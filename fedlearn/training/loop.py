@@ -41,6 +41,7 @@ def train_epochs(
             batch = shuffled.take(slice(start, start + batch_size))
             losses, gradient = model.gradient(batch)
             step(gradient)
+            del gradient  # its memory serves the next step, unless somebody keeps it
             total = total + losses.astype(np.float64) * len(batch)
     if isinstance(model, FlatModel):
         model.restore_frozen()

@@ -1,0 +1,213 @@
+"""Ops written on arrays that are kept: for each the calls of its forward and its vjps in `ops/` and `fused.py`, with a
+place for what they give. The same NumPy functions of the same numbers in the same order, so the same bits, which
+`tests/autograd/test_program.py` holds. Only ops that small models spend their time in need to stand here: any other
+runs as it is, and its result is copied.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ZERO, ONE = np.zeros((), np.float32), np.ones((), np.float32)
+MANY = 2048  # numbers from which on they are selected by their bits, as in ops/select.py
+
+
+class Unfit(Exception):
+    """A step that cannot be run from a record: the tape does it."""
+
+
+class Builder:
+    """A program while it is written: the calls so far, and how many bytes they keep."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], Any]] = []
+        self.bytes = 0
+
+    def array(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        made = np.zeros(shape, dtype)
+        self.bytes += made.nbytes
+        return made
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Adds a call, and makes it, so that what follows sees what it gives."""
+        self.calls.append(partial(function, *args))
+        return self.calls[-1]()
+
+
+class Kernel(NamedTuple):
+    """How an op is written on kept arrays; both halves return None for what they do not know, which runs as it is.
+
+    forward(build, seen, *inputs, **params) -> (result, kept), `seen` a result of the same shape.
+    backward(build, position, g, kept, *inputs, room, **params) -> the gradient of one input: in `room`, where there is
+    some, or in an array of its own. It may use the memory of `g`.
+    """
+
+    forward: Callable[..., tuple[Any, Any] | None]
+    backward: Callable[..., Any]
+
+
+def _floats(*arrays: Any) -> bool:
+    return all(isinstance(array, np.ndarray) and array.dtype.char == "f" for array in arrays)
+
+
+def _linear(build: Builder, seen: np.ndarray, x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any] | None:
+    if not _floats(x, weight) or weight.ndim != x.ndim or not (bias is None or _floats(bias)):
+        return None
+    out = build.array(seen.shape)
+    build.call(np.matmul, x, weight.swapaxes(-1, -2), out)
+    if bias is not None:
+        build.call(np.add, out, bias if bias.ndim == 1 else bias[..., None, :], out)
+    return out, out
+
+
+def _linear_back(
+    build: Builder, position: int, g: np.ndarray, kept: Any, x: Any, weight: Any, bias: Any = None, *, room: Any
+) -> Any:
+    if weight.ndim != x.ndim:
+        return None
+    if position == 2:
+        if bias.ndim != weight.ndim - 1:
+            return None
+        out = build.array(bias.shape) if room is None else room
+        ones = np.ones((1, g.shape[-2]), np.float32)
+        build.call(np.matmul, ones, g, out[..., None, :])
+        return out
+    out = build.array((x, weight)[position].shape) if room is None else room
+    if position == 0:
+        build.call(np.matmul, g, weight, out)
+    else:
+        build.call(np.matmul, g.swapaxes(-1, -2), x, out)
+    return out
+
+
+def _relu(build: Builder, seen: np.ndarray, x: Any) -> tuple[Any, Any] | None:
+    if not _floats(x):
+        return None
+    out = build.array(seen.shape)
+    build.call(partial(np.maximum, x, ZERO, out=out))
+    return out, out
+
+
+def _relu_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: Any, *, room: Any) -> Any:
+    if g.size < MANY:
+        off = build.array(g.shape, bool)
+        build.call(np.less_equal, y, ZERO, off)
+        build.call(partial(np.copyto, g, ZERO, where=off))
+    else:
+        off, word = build.array(g.shape, bool), build.array(g.shape, np.int32)
+        build.call(np.less_equal, y, ZERO, off)
+        build.call(np.subtract, off.view(np.int8), np.ones((), np.int8), off.view(np.int8))
+        build.call(np.copyto, word, off.view(np.int8))
+        build.call(np.bitwise_and, g.view(np.int32), word, g.view(np.int32))
+    return g
+
+
+def _cross_entropy(
+    build: Builder, seen: np.ndarray, logits: Any, target: Any, smoothing: float = 0.0, average: bool = False
+) -> tuple[Any, Any] | None:
+    if not _floats(logits) or smoothing or not average or target.dtype != np.int64 or not target.size:
+        return None
+    classes, shape = logits.shape[-1], target.shape
+    flat = logits.reshape(-1, classes)
+    if not np.may_share_memory(flat, logits) or not classes:
+        return None
+    by_class, top, rows = build.array(flat.T.shape), build.array((len(flat),)), build.array(flat.shape)
+    first, places = np.arange(0, flat.size, classes).reshape(shape), build.array(shape, np.int64)
+    taken, total, loss, mean = build.array(shape), build.array(shape), build.array(shape), build.array(seen.shape)
+    build.call(_check_below, target.view(np.uint64), classes)
+    build.call(np.copyto, by_class, flat.T)
+    build.call(np.maximum.reduce, by_class, 0, None, top)
+    build.call(np.subtract, flat, top[:, None], rows)
+    build.call(np.add, first, target, places)
+    build.call(rows.reshape(-1).take, places, None, taken, "clip")
+    build.call(np.negative, taken, loss)
+    build.call(np.exp, rows, rows)
+    build.call(np.add.reduce, rows, -1, None, total.reshape(-1))
+    build.call(np.log, total, taken)
+    build.call(np.add, loss, taken, loss)
+    build.call(np.add.reduce, loss, -1, None, mean)
+    build.call(np.divide, mean, np.array(shape[-1], np.float32), mean)
+    return mean, (rows.reshape(logits.shape), total, places, taken)
+
+
+def _cross_entropy_back(
+    build: Builder, position: int, g: np.ndarray, kept: Any, logits: Any, target: Any, *, room: Any, **params: Any
+) -> Any:
+    exps, total, places, taken = kept
+    each, share = build.array((*g.shape, 1)), build.array(total.shape)
+    build.call(np.divide, g[..., None], np.array(target.shape[-1], np.float32), each)
+    build.call(np.divide, each, total, share)
+    build.call(np.multiply, exps, share[..., None], exps)
+    flat = exps.reshape(-1)
+    build.call(flat.take, places, None, taken, "clip")
+    build.call(np.subtract, taken, each, taken)
+    build.call(operator.setitem, flat, places, taken)
+    return exps
+
+
+def _check_below(numbers: np.ndarray, count: int) -> None:
+    """Read as unsigned, a negative number is larger than any count."""
+    if not np.maximum.reduce(numbers, None) < count:
+        raise IndexError(f"whole numbers from 0 to {count - 1} are needed")
+
+
+def _bce(build: Builder, seen: np.ndarray, x: Any, target: Any, average: int = 0) -> tuple[Any, Any] | None:
+    if not _floats(x, target) or not average or x.shape != target.shape or not x.size:
+        return None
+    shape = x.shape
+    z, excess, sign, losses = build.array(shape), build.array(shape), build.array(shape, bool), build.array(shape)
+    mean, count = build.array(seen.shape), prod(shape[-average:])
+    build.call(np.abs, x, z)
+    build.call(np.negative, z, z)
+    build.call(np.exp, z, z)
+    build.call(np.greater_equal, x, ZERO, sign)
+    build.call(np.subtract, sign, target, excess)
+    build.call(np.log1p, z, losses)
+    product = build.array(shape)
+    build.call(np.multiply, x, excess, product)
+    build.call(np.add, losses, product, losses)
+    build.call(np.add.reduce, losses.reshape(*shape[:-average], count), -1, None, mean)
+    build.call(np.divide, mean, np.array(count, np.float32), mean)
+    return mean, (z, excess, sign)
+
+
+def _bce_back(
+    build: Builder, position: int, g: np.ndarray, kept: Any, x: Any, target: Any, average: int = 0, *, room: Any
+) -> Any:
+    if position:
+        raise Unfit("targets that want a gradient")
+    z, excess, sign = kept
+    each, beyond, back = build.array(g.shape), build.array(x.shape), build.array(x.shape)
+    build.call(np.divide, g, np.array(prod(x.shape[-average:]), np.float32), each)
+    build.call(np.add, ONE, z, beyond)
+    build.call(np.divide, z, beyond, beyond)
+    build.call(np.negative, beyond, back)
+    build.call(partial(np.copyto, back, beyond, where=sign))
+    build.call(np.subtract, excess, back, back)
+    build.call(np.multiply, each.reshape(*g.shape, *(1,) * average), back, back)
+    return back
+
+
+def _rearranged_back(shape_of: Callable[..., Any]) -> Callable[..., Any]:
+    """The gradient of a view is a view of the gradient."""
+
+    def backward(build: Builder, position: int, g: np.ndarray, kept: Any, x: Any, *, room: Any, **params: Any) -> Any:
+        back = shape_of(g, x, **params)
+        return back if np.may_share_memory(back, g) else None
+
+    return backward
+
+
+KERNELS = {
+    "linear": Kernel(_linear, _linear_back),
+    "relu": Kernel(_relu, _relu_back),
+    "cross_entropy": Kernel(_cross_entropy, _cross_entropy_back),
+    "bce_with_logits": Kernel(_bce, _bce_back),
+    "reshape": Kernel(lambda *args, **params: None, _rearranged_back(lambda g, x, shape: g.reshape(x.shape))),
+}

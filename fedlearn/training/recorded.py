@@ -1,0 +1,124 @@
+"""A flat model's steps, recorded once for each shape of batch and run again as programs (`fedlearn.autograd.program`).
+
+The tape takes the first steps of a shape; from the second a program is written, and takes the third and those after.
+Only models are recorded that are made of classes that say `replayable`; where a program cannot be written, or does not
+fit any more because a parameter was replaced, frozen or unfrozen, the tape goes on, with the same bits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlearn.autograd.kept import Unfit
+from fedlearn.autograd.mode import mode
+from fedlearn.autograd.program import Program
+from fedlearn.datasets.examples import Examples
+from fedlearn.models.base import Model, taped_gradient
+from fedlearn.nn.parameter import Parameter
+
+PROGRAMS = 4  # of one model: for whole batches, and for the last, smaller one of clients with so many examples
+LARGEST = 64 << 20  # bytes that one of them may keep
+SHAPES = 64  # of batches that are remembered as seen once
+
+Gradient = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The arrays of some examples, each taken once."""
+
+    inputs: tuple[np.ndarray, ...]
+    targets: np.ndarray
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def take(self, order: np.ndarray | slice) -> Examples:
+        raise Unfit("a model that takes some of a batch")
+
+
+class Recorded:
+    """The recorded steps of a model whose parameters are views of `vector`, (P,) or (K, P)."""
+
+    def __init__(self, model: Model, parameters: Sequence[Parameter], vector: np.ndarray):
+        self._model = model
+        self._vector = vector
+        self._parameters = [(parameter, parameter._data, parameter._wanted) for parameter in parameters]
+        self._programs: list[Program] = []
+        self._seen: set[object] = set()
+        self._unfit = False
+        self._lent = True
+        self._references = 0  # to the gradient's memory, while nobody else has any
+        self._renew()
+
+    def gradient(self, batch: Examples) -> Gradient | None:
+        """Loss and gradient of a batch, as `Trainable.gradient`; None where the tape is to find them."""
+        if self._unfit or not mode.replaying or not mode.recording:
+            return None
+        for parameter, array, wanted in self._parameters:
+            if parameter._data is not array or parameter._wanted is not wanted:
+                return None
+        arrays = (*batch.inputs, batch.targets)
+        for program in self._programs:
+            if program.fits(arrays):
+                return self._run(program, arrays)
+        return self._first(arrays, len(batch))
+
+    def _run(self, program: Program, arrays: Sequence[np.ndarray]) -> Gradient | None:
+        if sys.getrefcount(self._gradient) > self._references:
+            self._renew()  # somebody kept the last one: it stays theirs
+            return None
+        try:
+            program.run(arrays)
+        except Exception:  # the tape says what is wrong, or copes with it
+            return None
+        return program.loss.copy(), self._gradient if self._lent else self._gradient.copy()
+
+    def _first(self, arrays: tuple[np.ndarray, ...], length: int) -> Gradient | None:
+        """The tape's, once the shape was seen before, and a program for those that follow."""
+        shape = tuple((array.shape, array.dtype.char) for array in arrays)
+        if shape not in self._seen:
+            if len(self._seen) == SHAPES:
+                self._seen.clear()
+            self._seen.add(shape)
+            return None
+        if sys.getrefcount(self._gradient) > self._references:
+            self._renew()
+        parameters = [parameter for parameter, _, _ in self._parameters]
+        batch = Batch(arrays[:-1], arrays[-1], length)
+        loss, gradient = taped_gradient(self._model, parameters, batch, retain_graph=True)
+        try:
+            program = Program(loss, arrays, parameters, self._places)
+            if program.bytes > LARGEST:
+                raise Unfit("it keeps too much")
+            program.run(arrays)
+            if not _same(program.loss, loss.numpy()) or not _same(self._gradient, gradient):
+                raise Unfit("it gives other bits than the tape")
+        except Exception:
+            self._unfit = True
+        else:
+            self._programs = [program, *self._programs[: PROGRAMS - 1]]
+            self._references = sys.getrefcount(self._gradient)
+        return loss.numpy(), gradient
+
+    def _renew(self) -> None:
+        """New memory for gradients, and no program that writes into the old."""
+        self._programs = []
+        self._lent = not hasattr(self, "_gradient")
+        self._gradient = np.zeros_like(self._vector)
+        self._places = []
+        start = 0
+        for _, array, _ in self._parameters:
+            size = array[0].size if self._vector.ndim > 1 else array.size
+            self._places.append(self._gradient[..., start : start + size].reshape(array.shape))
+            start += size
+        self._references = sys.getrefcount(self._gradient)
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()

@@ -1,0 +1,159 @@
+"""A program gives the bits of the tape that it was written from, on other numbers too, or is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedlearn import Tensor
+from fedlearn.autograd import fused, ops
+from fedlearn.autograd.graph import pullback
+from fedlearn.autograd.kept import KERNELS, Unfit
+from fedlearn.autograd.program import Program
+from tests.autograd.cases import CASES, Case
+
+# Ops that layers are made of and that a program runs; the other cases may be refused, by what goes into them or by the
+# order in which what they give lies in memory.
+RUN = {
+    "add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "tanh", "sigmoid", "softplus", "relu", "leaky_relu",
+    "gelu", "linear", "matmul", "softmax", "log_softmax", "reshape", "square", "erf",
+}  # fmt: skip
+
+
+def by_tape(loss: Tensor, leaves: list[Tensor]) -> list[bytes]:
+    found = {leaf._id: g for leaf, g in pullback(loss, np.ones(loss.shape, loss.dtype))}
+    dense = [found.get(x._id, np.zeros_like(x._data)) for x in leaves]
+    return [loss.numpy().tobytes(), *(np.asarray(getattr(g, "dense", lambda g=g: g)()).tobytes() for g in dense)]
+
+
+def by_program(program: Program, batch: list[np.ndarray], places: list[np.ndarray]) -> list[bytes]:
+    program.run(batch)
+    return [program.loss.tobytes(), *(place.tobytes() for place in places)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_op_runs_from_a_program_as_on_the_tape(case: Case, dtype: type):
+    draw = lambda seed: case.draw(np.random.default_rng(seed), (2, 3, 4))  # noqa: E731
+    leaves = [Tensor(x.astype(dtype), requires_grad=True) for x in draw(3)]
+
+    def loss() -> Tensor:
+        y = case.run(*leaves)
+        return y * y + y
+
+    places = [np.full(x.shape, 7, dtype) for x in leaves]
+    try:
+        program = Program(loss(), [], leaves, places)
+    except Unfit:
+        assert case.name not in RUN
+        return
+    for scale in (1, 0.9, 0.7):
+        for x, drawn in zip(leaves, draw(3), strict=True):
+            x._data[...] = drawn * scale
+        assert by_program(program, [], places) == by_tape(loss(), leaves)
+
+
+def stacked_linear(rng: np.random.Generator, copies: tuple[int, ...], inputs: int, outputs: int) -> list[Tensor]:
+    return [
+        Tensor(rng.standard_normal((*copies, outputs, inputs), np.float32), requires_grad=True),
+        Tensor(rng.standard_normal((*copies, outputs), np.float32), requires_grad=True),
+    ]
+
+
+@settings(max_examples=60)
+@given(
+    copies=st.sampled_from([(), (1,), (5,)]),
+    sizes=st.tuples(st.integers(1, 70), st.integers(1, 33), st.integers(1, 12)),
+    examples=st.integers(1, 40),
+    two=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_networks_of_every_size_have_the_tapes_bits(copies, sizes, examples, two, seed):
+    rng = np.random.default_rng(seed)
+    inputs, hidden, outputs = sizes
+    leaves = stacked_linear(rng, copies, inputs, hidden) + stacked_linear(rng, copies, hidden, outputs)
+    w1, b1, w2, b2 = leaves
+
+    def draw() -> list[np.ndarray]:
+        x = (rng.standard_normal((*copies, examples, inputs)) * 10.0 ** rng.integers(-3, 3)).astype(np.float32)
+        target = rng.integers(outputs, size=(*copies, examples))
+        return [x, rng.random((*copies, examples), np.float32) if two else target]
+
+    def loss(batch: list[np.ndarray]) -> Tensor:
+        logits = ops.linear(ops.relu(ops.linear(batch[0], w1, b1)), w2, b2)
+        if two:
+            return fused.bce_with_logits(ops.sum_(logits, axis=-1), batch[1], average=1)
+        return fused.cross_entropy(logits, target=batch[1], average=True)
+
+    first = draw()
+    places = [np.full(x.shape, 7, np.float32) for x in leaves]
+    program = Program(loss(first), first, leaves, places)
+    for batch in (first, draw(), draw()):
+        assert by_program(program, batch, places) == by_tape(loss(batch), leaves)
+
+
+def test_ties_zeros_and_what_is_not_finite_have_the_tapes_bits():
+    weight, bias = Tensor(np.eye(3, dtype=np.float32), requires_grad=True), Tensor(np.zeros(3), requires_grad=True)
+    bias = Tensor(np.zeros(3, np.float32), requires_grad=True)
+    target = np.array([0, 1, 2, 0])
+
+    def loss(x: np.ndarray) -> Tensor:
+        hidden = ops.relu(ops.linear(x, weight, bias))
+        return fused.cross_entropy(ops.linear(hidden, weight, bias), target=target, average=True)
+
+    places = [np.zeros((3, 3), np.float32), np.zeros(3, np.float32)]
+    ordinary = np.ones((4, 3), np.float32)
+    program = Program(loss(ordinary), [ordinary, target], [weight, bias], places)
+    odd = np.array([[0, -0.0, 1], [np.inf, 0, 1], [np.nan, 1, 2], [3e38, -3e38, 3e38]], np.float32)
+    with np.errstate(all="raise"):
+        assert by_program(program, [odd, target], places) == by_tape(loss(odd), [weight, bias])
+
+
+def test_a_leaf_without_part_in_the_loss_has_the_gradient_zero_however_its_place_was_used():
+    used, unused = (Tensor(np.ones(2, np.float32), requires_grad=True) for _ in range(2))
+    places = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
+    program = Program(used * used, [], [used, unused], places)
+    places[1][:] = 5
+    program.run([])
+    assert places[0].tolist() == [2, 2]
+    assert places[1].tolist() == [0, 0]
+
+
+def test_a_leaf_that_is_used_several_times_has_the_sum():
+    x = Tensor(np.array([2.0, 3.0], np.float32), requires_grad=True)
+    place = np.zeros(2, np.float32)
+    program = Program(x * x + ops.relu(x) + x.reshape(2, 1).reshape(2), [], [x], [place])
+    program.run([])
+    assert place.tolist() == [6, 8]
+
+
+def test_classes_out_of_range_are_no_neighbours_row():
+    logits, target = Tensor(np.ones((2, 3), np.float32), requires_grad=True), np.array([0, 2])
+    program = Program(
+        fused.cross_entropy(logits, target=target, average=True), [target], [logits], [np.zeros((2, 3), np.float32)]
+    )
+    for wrong in ([0, 3], [-1, 0]):
+        with pytest.raises(IndexError, match="0 to 2"):
+            program.run([np.array(wrong)])
+
+
+def test_what_no_tape_shows_is_refused():
+    x, batch = Tensor(np.ones((2, 3), np.float32), requires_grad=True), np.arange(6, dtype=np.float32).reshape(2, 3)
+    place = [np.zeros((2, 3), np.float32)]
+    numbers = np.array([0, 1])
+    for loss in (
+        x * (batch > 2),  # a mask by comparison
+        x * batch[:1],  # a piece of the batch
+        x * np.ones(3, np.float32),  # an array that may be anything
+        ops.take(x, indices=numbers),  # whole numbers that take() does not check
+        x * Tensor(np.ones((2, 3)), requires_grad=True),  # another leaf
+    ):
+        with pytest.raises(Unfit):
+            Program(loss, [batch, numbers], [x], place)
+    Program(x * batch.reshape(2, 3), [batch, numbers], [x], place)
+
+
+def test_every_written_op_is_an_op():
+    assert set(KERNELS) <= {case.name for case in CASES}

@@ -1,0 +1,222 @@
+"""Steps that are run again from a record have the tape's bits, and where they could not, the tape takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedlearn import nn
+from fedlearn.autograd import no_grad, no_replay
+from fedlearn.datasets.examples import Arrays
+from fedlearn.errors import BadInput
+from fedlearn.models import MLP, MODELS
+from fedlearn.models.base import Model, mean_cross_entropy
+from fedlearn.nn.stackable import unreplayable, unstackable
+from fedlearn.strategies import STRATEGIES, FedAvg
+from fedlearn.training.flat import FlatModel
+from fedlearn.training.recorded import PROGRAMS
+from fedlearn.training.stacks import batch_shape, stack
+from tests.contracts.samples import samples_for
+
+
+def batch(seed: int, examples: int = 6, copies: tuple[int, ...] = ()) -> Any:
+    rng = np.random.default_rng(seed)
+    parts = [
+        Arrays(rng.random((examples, 6), np.float32), rng.integers(3, size=examples)) for _ in range(*copies or (1,))
+    ]
+    return stack(parts) if copies else parts[0]
+
+
+def programs(flat: FlatModel) -> int:
+    return len(flat._recorded._programs) if flat._recorded else 0
+
+
+def trained(model: Model, examples: Any, strategy: FedAvg, copies: int | None, rounds: int = 3) -> list[bytes]:
+    flat, found = FlatModel(model, copies), []
+    start = flat.vector.copy()
+    for seed in range(rounds):
+        flat.vector[...] = start
+        rng = np.random.default_rng(seed)
+        draws = rng if copies is None else _Stacked(rng, copies)
+        update = strategy.local_update(flat, examples, {}, draws)  # type: ignore[arg-type]
+        found += [update.vectors["delta"].tobytes(), np.asarray(update.loss).tobytes()]
+    return found
+
+
+class _Stacked:
+    def __init__(self, rng: np.random.Generator, copies: int):
+        self._rng, self._copies = rng, copies
+
+    def permutation(self, n: int) -> np.ndarray:
+        return np.stack([self._rng.permutation(n) for _ in range(self._copies)])
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("name", list(MODELS.entries))
+def test_every_model_trains_to_the_same_bits_with_and_without_replay(name: str, stacked: bool):
+    model, clients = samples_for(MODELS.load(name))
+    if stacked and (unstackable(model) or batch_shape(clients[0]) is None):
+        pytest.skip("is not stacked")
+    examples = stack(clients) if stacked else clients[0]
+    copies = len(clients) if stacked else None
+    for strategy in (FedAvg(2, 4, 0.3), FedAvg(2, 4, 0.3, momentum=0.9), FedAvg(2, 4, 0.01, optimizer="adam")):
+        with no_replay():
+            expected = trained(model, examples, strategy, copies)
+        assert trained(model, examples, strategy, copies) == expected
+
+
+@pytest.mark.parametrize("copies", [(), (5,)])
+def test_the_third_step_of_a_shape_is_a_programs(copies):
+    flat = FlatModel(MLP((6, 5, 3), rng=np.random.default_rng(0)), *copies)
+    counts = []
+    for seed in range(3):
+        flat.gradient(batch(seed, copies=copies))
+        counts.append(programs(flat))
+    assert counts == [0, 1, 1]
+    with no_replay():
+        flat.gradient(batch(4, copies=copies))
+    for examples in range(1, 20):
+        flat.gradient(batch(0, examples, copies))
+        flat.gradient(batch(1, examples, copies))
+    assert programs(flat) == PROGRAMS  # no more, whatever shapes come
+
+
+def both(flat: FlatModel, examples: Any) -> None:
+    """Asserts that the tape and whatever `flat` does give the same bits."""
+    with no_replay():
+        loss, gradient = flat.gradient(examples)
+    mine, own = flat.gradient(examples)
+    assert (mine.tobytes(), own.tobytes()) == (loss.tobytes(), gradient.tobytes())
+
+
+def ready() -> FlatModel:
+    """A model that runs a program."""
+    flat = FlatModel(MLP((6, 5, 3), rng=np.random.default_rng(0)))
+    for seed in range(3):
+        flat.gradient(batch(seed))
+    assert programs(flat) == 1
+    return flat
+
+
+def test_a_gradient_that_somebody_keeps_stays_theirs():
+    flat = ready()
+    kept = [flat.gradient(batch(seed)) for seed in range(8)]
+    for seed, (loss, gradient) in enumerate(kept):
+        with no_replay():
+            expected = flat.gradient(batch(seed))
+        assert loss == expected[0]
+        np.testing.assert_array_equal(gradient, expected[1])
+    piece = flat.gradient(batch(0))[1][:4]
+    before = piece.copy()
+    flat.gradient(batch(1))
+    np.testing.assert_array_equal(piece, before)
+
+
+def test_what_a_step_writes_into_its_gradient_is_gone_in_the_next():
+    flat = ready()
+    flat.gradient(batch(5))[1][...] = np.nan
+    both(flat, batch(6))
+
+
+def test_parameters_that_are_frozen_replaced_or_moved_are_noticed():
+    flat = ready()
+    first = flat._parameters[0]
+    first.requires_grad_(False)
+    both(flat, batch(3))
+    assert not flat.gradient(batch(3))[1][: first.size].any()
+    first.requires_grad_(True)
+    both(flat, batch(3))
+    first._data = first._data.copy()
+    first._data += 1
+    both(flat, batch(3))
+
+
+def test_other_precisions_and_orders_in_memory_are_the_tapes():
+    flat, plain = ready(), batch(3)
+    for features in (
+        plain.features.astype(np.float64),
+        np.asfortranarray(plain.features),
+        np.repeat(plain.features, 2, axis=1)[:, ::2],
+        plain.features[::-1],
+    ):
+        for _ in range(3):
+            both(flat, Arrays(features, plain.targets))
+    for targets in (plain.targets.astype(np.int32), plain.targets.astype(np.uint8), plain.targets[::-1]):
+        for _ in range(3):
+            both(flat, Arrays(plain.features, targets))
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 2**40])
+def test_a_class_out_of_range_is_refused_by_name_as_ever(wrong: int):
+    flat, examples = ready(), batch(3)
+    examples.targets[2] = wrong
+    with pytest.raises(BadInput, match=f"target class {wrong} is out of range"):
+        flat.gradient(examples)
+    both(flat, batch(4))
+
+
+def test_nothing_is_replayed_where_nothing_is_recorded():
+    flat = ready()
+    with no_grad():
+        both(flat, batch(3))
+
+
+class Choosy(MLP):
+    """Decides by a value, and counts: no class of it says that it is replayable."""
+
+    def loss(self, batch: Any) -> Any:
+        self.steps = getattr(self, "steps", 0) + 1
+        loss = mean_cross_entropy(self(*batch.inputs), batch.targets)
+        return loss * 2 if batch.inputs[0].mean() > 0.5 or self.steps % 3 == 0 else loss
+
+
+class Layer(nn.ReLU):
+    def forward(self, input: Any) -> Any:
+        return super().forward(input) if float(np.asarray(input.detach()).sum()) > 0 else input * 0.5
+
+
+def test_a_class_that_defines_its_own_computation_does_not_inherit_the_promise():
+    rng = np.random.default_rng(0)
+    assert unreplayable(Choosy((6, 5, 3), rng=rng)) == ["Choosy"]
+    assert unreplayable(nn.Sequential(nn.Linear(1, 1), Layer())) == ["Layer"]
+    assert unreplayable(nn.Sequential(nn.Linear(1, 1), nn.Dropout(), nn.BatchNorm1d(1))) == ["BatchNorm1d", "Dropout"]
+    assert unreplayable(MLP((6, 5, 3), rng=rng)) == []
+    flat = FlatModel(Choosy((6, 5, 3), rng=np.random.default_rng(0)))
+    reference = FlatModel(Choosy((6, 5, 3), rng=np.random.default_rng(0)))
+    for seed in range(9):
+        with no_replay():
+            expected = reference.gradient(batch(seed))
+        loss, gradient = flat.gradient(batch(seed))
+        assert (loss.tobytes(), gradient.tobytes()) == (expected[0].tobytes(), expected[1].tobytes())
+
+
+class Masked(Model):
+    """Says that it is replayable, and is not: what shows on the tape is found out."""
+
+    replayable = True
+
+    def __init__(self, *, rng: np.random.Generator | None = None):
+        self.layer = nn.Linear(6, 3, rng=rng)
+
+    def forward(self, x: np.ndarray) -> Any:
+        return self.layer(x * (x > 0.5))
+
+    def loss(self, batch: Any) -> Any:
+        return mean_cross_entropy(self(*batch.inputs), batch.targets)
+
+
+def test_an_array_of_unknown_origin_leaves_the_steps_to_the_tape():
+    flat = FlatModel(Masked(rng=np.random.default_rng(0)))
+    for seed in range(5):
+        both(flat, batch(seed))
+    assert programs(flat) == 0
+
+
+def test_strategies_of_every_kind_keep_no_gradient():
+    for name in ("fedavg", "fedprox"):
+        flat, examples = ready(), batch(0, 12)
+        STRATEGIES.load(name)(epochs=3, batch_size=6).local_update(flat, examples, {}, np.random.default_rng(0))
+        assert flat._recorded is not None
+        assert flat._recorded._lent
