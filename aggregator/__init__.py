@@ -8,6 +8,7 @@ from fedlearn.lazy import lazy
 
 if TYPE_CHECKING:
     from aggregator.aggregator import Aggregator
+    from aggregator.asking import Answer, ask
     from aggregator.faults import Faults
     from aggregator.history import History, RoundRecord, Tracker
     from aggregator.runfolder import RunFolder
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Aggregator",
+    "Answer",
     "CsvTracker",
     "Faults",
     "History",
@@ -28,11 +30,14 @@ __all__ = [
     "Tracker",
     "Uniform",
     "Weighted",
+    "ask",
 ]
 __getattr__ = lazy(
     __name__,
     {
         "Aggregator": "aggregator",
+        "Answer": "asking",
+        "ask": "asking",
         "Faults": "faults",
         "History": "history",
         "RoundRecord": "history",

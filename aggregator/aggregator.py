@@ -22,9 +22,10 @@ from aggregator.robust.defence import combined, defend
 from aggregator.runfolder import RunFolder, model_sha256, resumable
 from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
-from aggregator.spending import Spending, cohorts_of
+from aggregator.spending import Spending, check_strategy, cohorts_of
 from aggregator.trackers import ProgressTracker
 from aggregator.watching import Follower, Watched, somebody_watches
+from aggregator.work import Training
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import arguments_of, real_number, whole_number
@@ -180,7 +181,7 @@ class Aggregator:
         kernels = self._kernel_plan()
         watched = Watched(self._trackers(progress))
         session = Session(
-            pool, self.model, self.strategy, self.protection,
+            pool, Training(self.model, self.strategy), self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
             sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
@@ -215,7 +216,8 @@ class Aggregator:
             return None
         cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds)
         fixed, weights = isinstance(self._protection_given, Protection), self.model.vector.size
-        spending = Spending.of(asked, self.protection, fixed, self.strategy, weights, cohorts, self.seed)
+        check_strategy(self.strategy, weights)
+        spending = Spending.of(asked, self.protection, fixed, weights, cohorts, self.seed)
         self.protection = spending.protection
         return spending
 

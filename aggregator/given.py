@@ -14,11 +14,14 @@ from aggregator.robust.base import Rule
 from aggregator.robust.chain import as_rule
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
+from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.nn import Module
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool
+from fedlearn.queries import QUERIES
+from fedlearn.queries.base import Query
 from fedlearn.registry import find
 from fedlearn.sampling import Sampler, Uniform
 from fedlearn.secure import PROTECTIONS, Paillier
@@ -54,12 +57,21 @@ def as_strategy(given: Any) -> Strategy:
     return given
 
 
-def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends) -> Protection:
+def as_query(given: Any) -> Query:
+    """given: a query, or its name as on the command line (`histogram:low=0,high=100`)."""
+    if isinstance(given, str):
+        return cast(Query, QUERIES.parse(given))
+    if not isinstance(given, Query):
+        raise _refused("query", given, "a query, as ClassCounts(classes=2), or its name, as 'classes:2'")
+    return given
+
+
+def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends, codec: FixedPoint | None = None) -> Protection:
     """given: a protection, its name as on the command line (`threshold:2/3`), or None for Paillier.
 
-    addends: clients whose updates the codec must hold, where it is not given with the protection.
+    Where the codec is not given with it: addends, clients whose updates it must hold; or the codec itself.
     """
-    codec = replace(DEFAULT_CODEC, addends=max(addends, DEFAULT_CODEC.addends))
+    codec = codec or replace(DEFAULT_CODEC, addends=max(addends, DEFAULT_CODEC.addends))
     if given is None:
         return Paillier(codec=codec)
     if isinstance(given, str):

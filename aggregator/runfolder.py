@@ -262,6 +262,10 @@ class RunFolder:
     def write_model(self, state: dict[str, np.ndarray]) -> None:
         write_atomic(self.path / "model.safetensors", model_bytes(state))
 
+    def write_answer(self, answer: Mapping[str, Any]) -> None:
+        """What a query found, in the place of a model."""
+        write_atomic(self.path / "answer.json", strict_json(answer, indent=1).encode() + b"\n")
+
     @property
     def best_model(self) -> Path:
         """Where the model stands that was best by the metric that is watched."""
@@ -275,14 +279,18 @@ class RunFolder:
         record: RoundRecord,
         weights: np.ndarray,
         state: dict[str, np.ndarray],
-        model: Callable[[], dict[str, np.ndarray]],
+        model: Callable[[], dict[str, np.ndarray]] | None,
     ) -> None:
-        """Enter a round, and keep all that the next one needs in one file; now and then the model's own file too."""
+        """Enter a round, and keep all that the next one needs in one file; now and then the model's own file too.
+
+        model: None where there is none.
+        """
         began = time.perf_counter()
         self._checkpoints.add(record, weights, state)
         if self._waited <= SYNC_SHARE * (began - self._began):
             self._checkpoints.force()
-            self.write_model(model())
+            if model is not None:
+                self.write_model(model())
             self._waited += time.perf_counter() - began
         self._checkpoints.remove_old()
 

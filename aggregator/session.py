@@ -20,13 +20,11 @@ from aggregator.robust.defence import Defence
 from aggregator.runfolder import RunFolder
 from aggregator.spending import Spending
 from aggregator.watching import Outlook, Watched
+from aggregator.work import Work
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.errors import BadInput, CodecError, RoundVoid
 from fedlearn.groups import cut
-from fedlearn.models.base import Model
-from fedlearn.nn import init
-from fedlearn.nn.spec import build, module_differences
 from fedlearn.protocol import (
     EVERYBODY,
     Counted,
@@ -39,11 +37,9 @@ from fedlearn.protocol import (
     Transcript,
 )
 from fedlearn.secure.base import Protection
-from fedlearn.secure.layout import Layout
 from fedlearn.secure.pki import Pki
 from fedlearn.secure.signed import model_digest
-from fedlearn.strategies.base import RoundContext, Strategy
-from fedlearn.training.flat import check_stack
+from fedlearn.strategies.base import RoundContext
 from fedlearn.travel import classes, description
 
 ATTEMPTS = 3  # of one round, where workers die under it
@@ -52,7 +48,8 @@ ATTEMPTS = 3  # of one round, where workers die under it
 class Session:
     """Aggregator, pool and openers under one plan; a session has its own keys.
 
-    cohort: clients whose updates a round is complete with. sampled: clients that are asked to train, as many or more.
+    work: what clients do. cohort: clients whose vectors a round is complete with. sampled: clients that are asked, as
+    many or more.
     sampling: as the plan has it, so that other parties check who takes part. watched: who is told how far it is.
     spending: of privacy, None without noise. defence: what cuts cohorts into groups and combines them; None where a
     cohort has one sum.
@@ -62,8 +59,7 @@ class Session:
     def __init__(
         self,
         pool: Pool,
-        model: Model,
-        strategy: Strategy,
+        work: Work,
         protection: Protection,
         *,
         vocabulary: dict[str, Any],
@@ -81,12 +77,9 @@ class Session:
         spending: Spending | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
-        _check_no_running_statistics(model)
-        _check_built_alike(model)
-        check_stack(model, stack)
+        work.check(stack)
         self._pool = pool
-        self._model = model
-        self._strategy = strategy
+        self._work = work
         self._protection = protection
         self._vocabulary = vocabulary
         self._seed = seed
@@ -100,12 +93,11 @@ class Session:
         self._sampling = sampling or {}
         self._defence = defence
         self._watched = watched or Watched(())
-        self._keeping = bool(strategy.keeps(model.vector.size))
-        self._remembering = self._keeping or bool(protection.reveals)
+        self._remembering = work.keeps or bool(protection.reveals)
         self._spending = spending
         terms = spending.terms if spending else None
-        self._layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight, terms)
-        self._described = description(strategy), description(protection)
+        self._layout = work.layout(protection.codec, terms)
+        self._described = description(protection)
         self._cleanup = ExitStack()
 
     def start(self, transcript: Transcript, folder: RunFolder | None) -> None:
@@ -155,7 +147,7 @@ class Session:
     def _outlook(self) -> Outlook:
         protection = self._protection
         return Outlook(
-            self._rounds, self._cohort, len(self._pool), self._model.vector.size, self._strategy.name,
+            self._rounds, self._cohort, len(self._pool), self._work.does, self._work.name,
             protection.name, protection.hiding, protection.price(len(self._layout)),
         )  # fmt: skip
 
@@ -163,10 +155,10 @@ class Session:
         return RunPlan(
             session=session,
             roster=roster,
-            model=self._model.spec(),
+            model=self._work.model,
             vocabulary=self._vocabulary,
-            strategy=self._described[0],
-            protection=self._described[1],
+            strategy=self._work.described,
+            protection=self._described,
             keys=keys,
             layout=self._layout.to_dict(),
             sampled=self._sampled,
@@ -189,7 +181,7 @@ class Session:
 
     def settle(self, collected: Collected, resumable: Sequence[int]) -> None:
         """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""
-        if self._keeping and not collected.earlier:
+        if self._work.keeps and not collected.earlier:
             step = Step(collected.context.round, collected.context.attempt, "settle")
             notice = self._parties.message(step, EVERYBODY, Counted())
             self._parties.transcript.saw(notice, recipients=collected.clients)
@@ -273,27 +265,4 @@ def _check_cohort_fits(protection: Protection, cohort: int, sampled: int) -> Non
         raise BadInput(
             f"a cohort of {cohort} clients is under the minimum of {protection.min_cohort} that protection "
             f"{protection.name} opens a sum for: sample more clients, or lower min_cohort knowingly"
-        )
-
-
-def _check_built_alike(model: Model) -> None:
-    """Clients build the model of its description: refuse one that has become another since it was constructed."""
-    if all(not parameter.requires_grad for parameter in model.parameters()):
-        raise BadInput(f"all parameters of the {type(model).__name__} are frozen: at least one must want a gradient")
-    with init.left_blank():
-        differences = module_differences(model, build(model.spec()))
-    if differences:
-        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise BadInput(
-            f"clients would build another {type(model).__name__}: {'; '.join(differences[:3])}{more}; "
-            "make that an argument of its constructor, or a class of its own"
-        )
-
-
-def _check_no_running_statistics(model: Model) -> None:
-    running = [name for name, _ in model.named_buffers()]
-    if running:
-        raise BadInput(
-            f"the model keeps running statistics ({', '.join(running)}), which no update carries: "
-            "they would stay as they began; take LayerNorm, or BatchNorm with track_running_stats=False"
         )

@@ -172,22 +172,18 @@ class Spending:
             log.warning("INSECURE: noise and cohorts follow from a seed, anybody can compute them: for tests only")
 
     @classmethod
-    def of(
-        cls, asked: Privacy, protection: Protection, fixed: bool, strategy: Strategy, weights: int, cohorts: Cohorts,
-        seed: int,
-    ) -> Self:  # fmt: skip
+    def of(cls, asked: Privacy, protection: Protection, fixed: bool, length: int, cohorts: Cohorts, seed: int) -> Self:
         """What is asked for, where it protects anybody; else `PrivacyError`.
 
-        fixed: the protection's lanes are as the user wants them. weights: of the model. seed: of public cohorts.
+        fixed: the protection's lanes are as the user wants them. length: of a client's vector. seed: of public cohorts.
         """
-        check_strategy(strategy, weights)
         if not fixed:
-            protection = narrowed(asked, protection, cohorts, seed, weights)
+            protection = narrowed(asked, protection, cohorts, seed, length)
         terms = terms_of(asked, protection, cohorts, seed)
-        if terms.steps < ENOUGH_STEPS * math.sqrt(weights):
+        if terms.steps < ENOUGH_STEPS * math.sqrt(length):
             log.warning(
-                "the clip is %d steps for %d weights: rounding may take most of an update; raise bits in the codec%s",
-                terms.steps, weights, ", or min_cohort" if terms.where == "clients" else "",
+                "the clip is %d steps for %d numbers: rounding may take most of an update; raise bits in the codec%s",
+                terms.steps, length, ", or min_cohort" if terms.where == "clients" else "",
             )  # fmt: skip
         return cls(asked, terms, cohorts, protection)
 

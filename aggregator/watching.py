@@ -18,12 +18,15 @@ OFTEN = 0.05  # seconds between two reports from within a phase
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is about to happen. cohort: clients a round, of `population`; price: what hiding takes, beside training."""
+    """What is about to happen. cohort: clients a round, of `population`; does: what these do, in words.
+
+    price: what hiding takes, beside training.
+    """
 
     rounds: int
     cohort: int
     population: int
-    weights: int
+    does: str
     strategy: str
     protection: str
     hiding: str
@@ -38,7 +41,7 @@ class Outlook:
         who = f"{self.population:,} clients"
         some = "" if self.cohort == self.population else f", {self.cohort:,} a round,"
         many = f"{self.rounds:,} round{'' if self.rounds == 1 else 's'}"
-        said = f"{who}{some} train {self.weights:,} weights in {many} ({self.strategy}, {self.protection})"
+        said = f"{who}{some} {self.does} in {many} ({self.strategy}, {self.protection})"
         if not self.a_round:
             return f"{said}; the first round will tell how long that takes"
         each, opening = span(self.a_round), span(self.price.opening)

@@ -1,9 +1,9 @@
 """The client side of a session: messages to clients come in, what their protection makes of them goes out.
 
 A number's way up starts here: `LocalSession.exchange` reads the request, has it trained and encoded into integers
-(`clients/training.py`), lets the protection make its payload of them and signs it. Nothing else about a client
-leaves this file: where one fails under a protection, the code of a `Loss` does, and the text stays in the clients' own
-log. Under no protection the integers of many clients may leave as one sum.
+(`clients/training.py`), or for a query counted (`clients/counting.py`), lets the protection make its payload of them
+and signs it. Nothing else about a client leaves this file: where one fails under a protection, the code of a `Loss`
+does, and the text stays in the clients' own log. Under no protection the integers of many clients may leave as one sum.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import msgpack
 import numpy as np
 
 from clients.client import Client, ClientSource, log_name
+from clients.counting import work_of
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.policy import Policy
-from clients.training import LocalTraining, Task, guarded, lost, trace_again
+from clients.training import Task, guarded, lost, trace_again
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
@@ -103,7 +104,7 @@ class LocalSession:
             self._protection = rebuilt(self._plan.protection, Protection)
             self._policy.check(self._plan, self._protection)
             not_drawn(self._plan, 1, ())  # a plan that says nonsense of it is refused now
-            self._training = LocalTraining(self._plan, self._clients)
+            self._work = work_of(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
         if (
             self._protection.has_roster and not self._signing and self.vault is not None
@@ -162,11 +163,11 @@ class LocalSession:
             return
         try:
             request = self._read(broadcast, TrainRequest, step)
-            self._training.check(request)
+            self._work.check(request)
         except BadInput as error:
             yield from (lost(client, log_name(self._clients, client), step.round, error) for client in inboxes)
             return
-        trained = self._training.updates(inboxes, Task(step.round, request.weights, request.state, self._memory))
+        trained = self._work.updates(inboxes, Task(step.round, request.weights, request.state, self._memory))
         if self._plan.kernels["fold"]:
             yield from self._folded(step, trained)
             return
@@ -175,12 +176,12 @@ class LocalSession:
             if isinstance(result, Lost):
                 yield result
                 continue
-            for client, vector in result.vectors(len(self._training.layout)):
+            for client, vector in result.vectors(len(self._work.layout)):
                 yield self._guarded_reply(client, step, inboxes[client], vector, digest)
 
     def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
         """The sum of all trained clients' integers, as one message."""
-        total = RunningSum(self._training.layout)
+        total = RunningSum(self._work.layout)
         members: list[int] = []
         for result in trained:
             if isinstance(result, Lost):

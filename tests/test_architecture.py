@@ -44,7 +44,7 @@ def test_the_public_face():
 def test_every_face_shows_its_names_and_has_them():
     faces = (
         "fedlearn", "aggregator", "clients", "clients.behaviours", "fedlearn.datasets", "fedlearn.models",
-        "fedlearn.privacy", "fedlearn.secure", "fedlearn.strategies", "fedlearn.testing",
+        "fedlearn.privacy", "fedlearn.queries", "fedlearn.secure", "fedlearn.strategies", "fedlearn.testing",
     )  # fmt: skip
     script = (
         f"from importlib import import_module; faces = [import_module(name) for name in {faces}];"

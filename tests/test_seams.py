@@ -13,6 +13,7 @@ from fedlearn.datasets.partitions import Partitioner
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.queries import Query
 from fedlearn.registry import Registry
 from fedlearn.sampling import Sampler
 from fedlearn.secure.base import ClientHalf, FoldingHalf, Opener, Protection, ServerHalf
@@ -31,6 +32,7 @@ SEAMS = [
     Attack,
     Vocabulary,
     Model,
+    Query,
 ]
 
 

@@ -20,9 +20,10 @@ class RunPlan:
 
     session     its random number (16 bytes)
     roster      clients' signing keys by number, where the protection has them sign; else empty
-    model       architecture, as `nn.Module.spec()`; a client builds it and loads the weights of each request
+    model       architecture, as `nn.Module.spec()`; a client builds it and loads the weights of each request. Empty
+                where clients do not train, but answer a query
     vocabulary  how texts become token ids, as `Vocabulary.to_dict()`; empty where there is no text
-    strategy    name and arguments of the algorithm, so that clients run its local half
+    strategy    name and arguments of the algorithm, so that clients run its local half; or of the query
     protection  name and arguments of the protection, the codec of all updates among them
     keys        public key of each opener, by party number
     layout      what one protected vector holds, as `Layout.to_dict()`

@@ -9,7 +9,7 @@ bits + ceil(log2 addends) and no more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import index
 from typing import Any, ClassVar
@@ -56,6 +56,7 @@ class Aggregate:
     capped    clients whose example count was capped at max_weight
     error_bound  largest possible |error| of a coordinate of any output's mean, by quantisation and by clipping;
                 infinite where values were clipped that lay too far beyond the bound to say
+    sums      of counts, by name, int64: the answers to a query, which has no mean and no weights
 
     Under differential privacy the mean is of clipped updates, each of weight 1, with noise; the rest is not known.
     """
@@ -67,6 +68,7 @@ class Aggregate:
     clipped: int | None = None
     capped: int | None = None
     error_bound: float = np.inf
+    sums: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ class Layout:
             return PrivateLayout(tuple(Segment(name, out.length, codec) for name, out in outputs.items()), 1, terms)
         check_max_weight(codec, max_weight)
         segments = [
-            Segment(name, output.length, _codec_of("vector", output.bound or codec.bound, codec))
+            Segment(name, output.length, codec_of("vector", output.bound or codec.bound, codec))
             for name, output in outputs.items()
         ]
         bounds = {"loss": LOSS_BOUND, "count": float(codec.limit)}
         for name in BOOKKEEPING:
             kind = "loss" if name == "loss" else "count"
-            segments.append(Segment(name, 1, _codec_of(kind, bounds[kind], codec), kind))
+            segments.append(Segment(name, 1, codec_of(kind, bounds[kind], codec), kind))
         return Layout(tuple(segments), max_weight)
 
     @staticmethod
@@ -126,7 +128,7 @@ class Layout:
         at = 0
         for segment in self.segments[: -len(BOOKKEEPING)]:
             values = update.vectors[segment.name]
-            _check_length(segment, values)
+            check_length(segment, values)
             if segment.codec.overflow == "clip":
                 relative = np.abs(values * share) / segment.codec.bound
                 clipped = clipped + np.count_nonzero(relative > 1, axis=-1)
@@ -232,7 +234,11 @@ class Layout:
             raise ProtocolError(f"no layout of a vector: {data!r:.80}; all parties must run one version") from None
         if not all(0 <= length <= MOST_LANES for _, length, *_ in rows):
             raise ProtocolError(f"no layout of a vector: segments have 0 to {MOST_LANES:,} lanes, not {data!r:.80}")
-        segments = tuple(Segment(name, n, _codec_of(kind, bound, codec), kind) for name, n, kind, bound in rows)
+        segments = tuple(Segment(name, n, codec_of(kind, bound, codec), kind) for name, n, kind, bound in rows)
+        if segments and segments[0].kind == "count":  # updates begin with a vector
+            from fedlearn.secure.counts import CountLayout  # which is a layout, as this module has it
+
+            return CountLayout(segments, max_weight)
         return Layout(segments, max_weight)
 
 
@@ -264,7 +270,7 @@ class PrivateLayout(Layout):
         """As in `Layout`, without noise; what is not finite counts as zeros."""
         (segment,) = self.segments
         values = update.vectors[segment.name]
-        _check_length(segment, values)
+        check_length(segment, values)
         return self.terms.quantise(values).astype(self.codec.dtype)
 
     def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
@@ -283,7 +289,7 @@ class PrivateLayout(Layout):
         return Aggregate({self.segments[0].name: self.terms.decode(total)}, addends)
 
 
-def _codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
+def codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
     """The codec of a segment: the plan's with a bound of its own; bookkeeping clips."""
     if kind == "vector":
         return replace(codec, bound=bound)
@@ -299,7 +305,7 @@ def check_max_weight(codec: FixedPoint, max_weight: int) -> None:
         )
 
 
-def _check_length(segment: Segment, values: np.ndarray) -> None:
+def check_length(segment: Segment, values: np.ndarray) -> None:
     if values.shape[-1:] != (segment.length,):
         raise ShapeError(
             f"update {segment.name!r} has shape {values.shape}, the plan says ({segment.length},): "

@@ -1,4 +1,4 @@
-"""Checks that every strategy, model, partition, protection, attack, sampler and behaviour must pass.
+"""Checks that every strategy, model, partition, protection, attack, sampler, behaviour and query must pass.
 
 This project runs them over all its registries, and they are for classes of your own too:
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fedlearn.testing.models import check_model
     from fedlearn.testing.partitions import check_partition
     from fedlearn.testing.protections import check_protection
+    from fedlearn.testing.queries import check_query
     from fedlearn.testing.samplers import check_sampler
     from fedlearn.testing.strategies import check_strategy
 
@@ -30,6 +31,7 @@ __all__ = [
     "check_model",
     "check_partition",
     "check_protection",
+    "check_query",
     "check_sampler",
     "check_strategy",
 ]
@@ -41,6 +43,7 @@ __getattr__ = lazy(
         "check_model": "models",
         "check_partition": "partitions",
         "check_protection": "protections",
+        "check_query": "queries",
         "check_sampler": "samplers",
         "check_strategy": "strategies",
     },

@@ -22,12 +22,13 @@ def registries() -> dict[str, Registry]:
     from fedlearn.exchange import EXPORTS
     from fedlearn.models import MODELS
     from fedlearn.privacy import ACCOUNTANTS
+    from fedlearn.queries import QUERIES
     from fedlearn.secure import PROTECTIONS
     from fedlearn.strategies import STRATEGIES
     from scenarios import BENCHMARKS, SCENARIOS
 
     learning = (SCENARIOS, BENCHMARKS, MODELS, DATASETS, VOCABULARIES, PARTITIONS, STRATEGIES, PROTECTIONS, POOLS)
-    rest = (SAMPLERS, SCHEDULES, RULES, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
+    rest = (QUERIES, SAMPLERS, SCHEDULES, RULES, NETWORKS, BEHAVIOURS, ATTACKS, ACCOUNTANTS, EXPORTS)
     return {registry.kind: registry for registry in (*learning, *rest)}
 
 

@@ -135,7 +135,7 @@ def test_whoever_follows_is_told_the_outlook_and_each_phase():
     hidden = Paillier(512, codec, insecure_test_key=True)
     Aggregator(dense_model(), protection=hidden, cohort=3, trackers=[follower]).fit(InlinePool(people), 2)
     (outlook,) = follower.outlooks
-    assert (outlook.cohort, outlook.population, outlook.weights, outlook.rounds) == (3, 4, 53, 2)
+    assert (outlook.cohort, outlook.population, outlook.does, outlook.rounds) == (3, 4, "train 53 weights", 2)
     assert outlook.price.client > 0
     assert outlook.price.opening > 0
     assert str(outlook).startswith(
@@ -151,7 +151,8 @@ def test_time_left_is_as_forecast_then_as_the_clients_of_the_first_round_then_as
     now = [0.0]
     monkeypatch.setattr("aggregator.watching.time.monotonic", lambda: now[0])
     assert Pace(4, 1).left() is None
-    pace = Pace(4, 1, Outlook(4, 10, 10, 100, "fedavg", "paillier", "encrypting", Price(client=1, opening=5)))
+    price = Price(client=1, opening=5)
+    pace = Pace(4, 1, Outlook(4, 10, 10, "train 100 weights", "fedavg", "paillier", "encrypting", price))
     assert pace.left() == 4 * 15
     now[0] = 20
     pace.phase(Phase(1, "training", 5, 10))

@@ -13,12 +13,13 @@ from aggregator.sampling import SAMPLERS
 from clients.behaviours import BEHAVIOURS
 from fedlearn.datasets import PARTITIONS
 from fedlearn.errors import FedlearnError
+from fedlearn.queries import QUERIES
 from fedlearn.secure import PROTECTIONS
 from fedlearn.strategies import STRATEGIES
 
 NOTHING_OF_THE_KIND = ["x", b"x", [], {}, object(), 1j]
 NO_NUMBERS = [math.nan, math.inf, -math.inf, np.float64("nan")]
-REGISTRIES = (STRATEGIES, PROTECTIONS, PARTITIONS, SAMPLERS, BEHAVIOURS)
+REGISTRIES = (STRATEGIES, PROTECTIONS, PARTITIONS, SAMPLERS, BEHAVIOURS, QUERIES)
 
 
 def parameters() -> list[tuple[str, type, inspect.Parameter]]:

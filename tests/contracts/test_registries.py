@@ -14,6 +14,8 @@ from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.vocabulary import HashedVocabulary
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
+from fedlearn.models.kinds import Words
+from fedlearn.queries import QUERIES
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Settings
 from fedlearn.strategies import STRATEGIES
@@ -22,6 +24,7 @@ from fedlearn.testing import (
     check_model,
     check_partition,
     check_protection,
+    check_query,
     check_sampler,
     check_strategy,
 )
@@ -83,6 +86,14 @@ def test_behaviours(name, data):
     crew = Crew(cohort=10, corrupted=2, colluders={0: data, 1: data}, classes=2, vocabulary=vocabulary)
     settings = {"z": 1.5} if name == "alie" else {}
     check_behaviour(BEHAVIOURS.load(name).of(crew, **settings), data)
+
+
+@pytest.mark.parametrize("name", list(QUERIES.entries))
+def test_queries(name):
+    kind = QUERIES.load(name)
+    data = [messages(12, 0), messages(7, 1)] if Words in kind.reads else [dense_examples(n, n) for n in (12, 7)]
+    settings = {"mean": {"low": -8.0, "high": 8.0, "step": 0.5}, "words": {"vocabulary": WORDS}}
+    check_query(kind(**settings.get(name, {})), data)
 
 
 def test_a_model_is_a_model():

@@ -1,0 +1,191 @@
+"""Asking clients a question that only the sum of their answers tells: the way of a run, without a model.
+
+The parts are those of training: a plan, a protection and its openers, cohorts of at least `min_cohort`, one opening a
+round, transcript, journal, records and checkpoints. Everybody is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aggregator import given
+from aggregator.groups import RoundTask
+from aggregator.history import History, RoundRecord, Tracker
+from aggregator.runfolder import RunFolder, resumable
+from aggregator.session import Session
+from aggregator.spending import Spending, cohorts_of
+from aggregator.watching import Watched
+from aggregator.work import Asking
+from fedlearn import sampling
+from fedlearn.configured import arguments_of, whole_number
+from fedlearn.errors import NothingLearned, RoundVoid
+from fedlearn.privacy.asked import Privacy
+from fedlearn.protocol import Pool, TrainRequest, Transcript
+from fedlearn.queries.base import Query
+from fedlearn.sampling import Uniform
+from fedlearn.secure.base import Protection
+from fedlearn.secure.counts import counting_codec
+from fedlearn.secure.pki import Pki
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a query found.
+
+    values   what the sums mean, in plain values by name
+    totals   the last round's sums by name: int64, exact; float64 with noise in them under differential privacy
+    history  a record for each round, with what it cost; clients: how many are in the sums
+    """
+
+    query: Query
+    values: Mapping[str, Any]
+    totals: Mapping[str, np.ndarray]
+    clients: int
+    history: History = field(repr=False)
+
+
+def ask(
+    query: Query | str,
+    clients: Pool | Any,
+    protection: Protection | str | None = None,
+    *,
+    seed: int = 0,
+    vocabulary: dict[str, Any] | None = None,
+    folder: RunFolder | str | Path | None = None,
+    trackers: Sequence[Tracker] = (),
+    deadline: float | None = None,
+    pki: Pki | str | Path | None = None,
+    privacy: Privacy | str | None = None,
+) -> Answer:
+    """Ask all clients, and open nothing but the sum of their answers.
+
+    query: the question, or its name as on the command line, `histogram:low=0,high=500`. The others are as in
+    `Aggregator`; a protection that is given by its name has the narrowest lanes that hold the counts exactly.
+
+    Raises `BadInput` before anything is written where that cannot work, or where all clients refuse: a question that
+    their data cannot answer, more examples than its `most`. Raises `NothingLearned` where no sum could be opened.
+    """
+    query, pool = given.as_query(query), given.as_pool(clients)
+    inquiry = _Inquiry(query, pool, protection, seed, privacy)
+    return inquiry.run(vocabulary or {}, folder, given.as_trackers(trackers), deadline, pki)
+
+
+class _Inquiry:
+    """One question on its way."""
+
+    def __init__(self, query: Query, pool: Pool, protection: Any, seed: int, privacy: Any):
+        self._query, self._pool = query, pool
+        self._seed = whole_number("seed", seed, 0, given.LARGEST_SEED)
+        self._privacy = given.as_privacy(privacy)
+        codec = None if self._privacy else counting_codec(query.entries(), len(pool))
+        self._protection = given.as_protection(protection, len(pool), codec)
+        self._spending = self._spent(isinstance(protection, Protection))
+        if query.rounds > 1:
+            self._protection.check_cohorts(len(pool), len(pool))
+
+    def _spent(self, fixed: bool) -> Spending | None:
+        """What accounts for the question's privacy, in lanes that fit it; None without noise."""
+        if (asked := self._privacy) is None:
+            return None
+        size, length = len(self._pool), sum(each.length for each in self._query.entries().values())
+        cohorts = cohorts_of(asked, self._protection, Uniform(), None, size, size, self._query.rounds)
+        spending = Spending.of(asked, self._protection, fixed, length, cohorts, self._seed)
+        self._protection = spending.protection
+        return spending
+
+    def run(
+        self, vocabulary: dict[str, Any], folder: Any, trackers: Sequence[Tracker], deadline: float | None,
+        pki: Any,
+    ) -> Answer:  # fmt: skip
+        kept = given.as_folder(folder, self._configuration())
+        watched, size = Watched(trackers), len(self._pool)
+        session = Session(
+            self._pool, Asking(self._query), self._protection,
+            vocabulary=vocabulary, seed=self._seed, cohort=size, sampled=size, rounds=self._query.rounds,
+            deadline=deadline, pki=given.as_pki(pki, self._protection), watched=watched, spending=self._spending,
+            sampling=sampling.described(Uniform(), size, size),
+        )  # fmt: skip
+        opened = kept.opened() if kept else nullcontext(Transcript())
+        with resumable(kept), opened as transcript, closing(session):
+            if self._spending is not None and kept is not None:
+                self._spending.open(kept.path, kept.resumed)
+            session.start(transcript, kept)
+            answer = self._rounds(session, transcript, kept, watched)
+            if kept is not None:
+                kept.write_answer({"query": self._named(), "clients": answer.clients, "answer": answer.values})
+                kept.write_outcome({"state": "done", **answer.history.summary()})
+        return answer
+
+    def _rounds(self, session: Session, transcript: Transcript, folder: RunFolder | None, watched: Watched) -> Answer:
+        asked, totals, history = self._resumed(folder)
+        first = len(history.rounds) + 1
+        session.remember(first - 1)
+        watched.begin(self._query.rounds, first)
+        try:
+            for round in range(first, self._query.rounds + 1):
+                record = RoundRecord(round, evaluated=False)
+                asked, totals = self._round(session, transcript, record, asked, history)
+                history.rounds.append(record)
+                transcript.flush()
+                if folder is not None:
+                    spent = self._spending.state() if self._spending else {}
+                    folder.keep(record, asked, {**totals, **spent}, None)
+                watched.round(record)
+        finally:
+            watched.end()
+        history.bytes_up = sum(record.bytes_up for record in history.rounds)
+        history.bytes_down = sum(record.bytes_down for record in history.rounds)
+        history.seconds = sum(sum(record.seconds.values()) for record in history.rounds)
+        values = self._query.answer(asked, totals)
+        return Answer(self._query, values, totals, history.rounds[-1].clients_ok, history)
+
+    def _round(
+        self, session: Session, transcript: Transcript, record: RoundRecord, asked: np.ndarray, history: History
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Have one sum opened: what is asked next, and the sum's parts by name."""
+        up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
+        try:
+            collected = session.collect(RoundTask(record.round, tuple(range(len(self._pool))), TrainRequest(asked)))
+        except RoundVoid as void:
+            raise NothingLearned(f"the question has no answer: {void}", history) from None
+        ((_, aggregate),) = collected.opened  # one sum: the cohort is not cut into groups
+        totals = dict(aggregate.sums)
+        if self._spending is not None:  # the mean over the clients that are expected
+            totals = {name: mean * self._spending.terms.expected for name, mean in aggregate.mean.items()}
+            self._spending.enter(record, history)
+        record.clients_ok = aggregate.addends
+        record.clients_failed = len(self._pool) - aggregate.addends
+        record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
+        record.attempts = collected.context.attempt + 1
+        record.seconds = collected.seconds
+        record.absent = dict(session.absent)
+        record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
+        record.bytes_openers = transcript.bytes_openers - openers
+        return self._query.refine(asked, totals), totals
+
+    def _resumed(self, folder: RunFolder | None) -> tuple[np.ndarray, dict[str, np.ndarray], History]:
+        """What the next round asks, the last one's sums, and the rounds so far."""
+        checkpoint = folder.read_checkpoint() if folder is not None else None
+        if checkpoint is None:
+            return self._query.first(), {}, History()
+        if self._spending is not None:
+            self._spending.recall(checkpoint.state)
+        return checkpoint.weights, checkpoint.state, History(checkpoint.records)
+
+    def _named(self) -> dict[str, Any]:
+        return {"name": self._query.name, **self._query.arguments()}
+
+    def _configuration(self) -> dict[str, Any]:
+        """What decides the answer, for a folder that is given as a path."""
+        return {
+            "query": self._named(),
+            "protection": {"name": self._protection.name, **self._protection.arguments()},
+            "seed": self._seed,
+            **({} if self._privacy is None else {"privacy": arguments_of(self._privacy)}),
+        }

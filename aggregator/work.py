@@ -1,0 +1,104 @@
+"""What a session has its clients do: train a model by a strategy, or answer a query. The rest of it is the same."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
+from fedlearn.nn import init
+from fedlearn.nn.spec import build, module_differences
+from fedlearn.privacy.terms import Terms
+from fedlearn.queries.base import Query
+from fedlearn.secure.counts import CountLayout
+from fedlearn.secure.layout import Layout
+from fedlearn.strategies.base import Strategy
+from fedlearn.training.flat import check_stack
+from fedlearn.travel import description
+
+
+class Work(ABC):
+    """What clients do, as the plan says it.
+
+    name: of the algorithm or query. described: it as plain data. model: the architecture, empty where nothing is
+    trained. keeps: whether clients keep state between rounds. does: what they do, for people.
+    """
+
+    name: str
+    described: Mapping[str, Any]
+    model: Mapping[str, Any]
+    keeps: bool = False
+    does: str
+
+    @abstractmethod
+    def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
+        """What a protected vector holds; raises `CodecError` for what does not fit the codec. terms: of noise."""
+
+    def check(self, stack: str) -> None:
+        """Raise `BadInput` for what cannot work. stack: whether clients are trained side by side."""
+        return
+
+
+class Training(Work):
+    """Clients train a model by a strategy."""
+
+    def __init__(self, model: Model, strategy: Strategy):
+        self._model, self._strategy = model, strategy
+        self.name = strategy.name
+        self.keeps = bool(strategy.keeps(model.vector.size))
+        self.described = description(strategy)
+        self.does = f"train {model.vector.size:,} weights"
+
+    @property
+    def model(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return self._model.spec()
+
+    def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
+        strategy = self._strategy
+        return Layout.of(strategy.outputs(self._model.vector.size), codec, strategy.max_weight, terms)
+
+    def check(self, stack: str) -> None:
+        _check_no_running_statistics(self._model)
+        _check_built_alike(self._model)
+        check_stack(self._model, stack)
+
+
+class Asking(Work):
+    """Clients answer a query."""
+
+    model: Mapping[str, Any] = {}
+
+    def __init__(self, query: Query):
+        self._query = query
+        self.name = query.name
+        self.described = description(query)
+        self.does = f"count {sum(each.length for each in query.entries().values()):,} numbers"
+
+    def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
+        return CountLayout.of_counts(self._query.entries(), codec, terms)
+
+
+def _check_built_alike(model: Model) -> None:
+    """Clients build the model of its description: refuse one that has become another since it was constructed."""
+    if all(not parameter.requires_grad for parameter in model.parameters()):
+        raise BadInput(f"all parameters of the {type(model).__name__} are frozen: at least one must want a gradient")
+    with init.left_blank():
+        differences = module_differences(model, build(model.spec()))
+    if differences:
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise BadInput(
+            f"clients would build another {type(model).__name__}: {'; '.join(differences[:3])}{more}; "
+            "make that an argument of its constructor, or a class of its own"
+        )
+
+
+def _check_no_running_statistics(model: Model) -> None:
+    running = [name for name, _ in model.named_buffers()]
+    if running:
+        raise BadInput(
+            f"the model keeps running statistics ({', '.join(running)}), which no update carries: "
+            "they would stay as they began; take LayerNorm, or BatchNorm with track_running_stats=False"
+        )

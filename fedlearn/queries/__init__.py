@@ -1,0 +1,41 @@
+"""What a sum can tell besides a model, one question a file; `QUERIES` is where they are named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedlearn.lazy import lazy
+from fedlearn.registry import Registry
+
+if TYPE_CHECKING:
+    from fedlearn.queries.base import Counts, Query
+    from fedlearn.queries.classes import ClassCounts
+    from fedlearn.queries.histogram import Histogram
+    from fedlearn.queries.mean import Mean
+    from fedlearn.queries.quantiles import Quantiles
+    from fedlearn.queries.words import WordCounts
+
+QUERIES = Registry(
+    "query",
+    {
+        "classes": ("fedlearn.queries.classes:ClassCounts", "how many examples of each class there are"),
+        "words": ("fedlearn.queries.words:WordCounts", "in how many messages of each class each word stands"),
+        "histogram": ("fedlearn.queries.histogram:Histogram", "how the values of a column are spread, in equal bins"),
+        "mean": ("fedlearn.queries.mean:Mean", "mean and variance of a column"),
+        "quantiles": ("fedlearn.queries.quantiles:Quantiles", "quantiles of a column, narrowed down over rounds"),
+    },
+)
+
+__all__ = ["QUERIES", "ClassCounts", "Counts", "Histogram", "Mean", "Quantiles", "Query", "WordCounts"]
+__getattr__ = lazy(
+    __name__,
+    {
+        "ClassCounts": "classes",
+        "Counts": "base",
+        "Histogram": "histogram",
+        "Mean": "mean",
+        "Quantiles": "quantiles",
+        "Query": "base",
+        "WordCounts": "words",
+    },
+)
