@@ -22,6 +22,7 @@ from aggregator.robust.defence import combined, defend
 from aggregator.runfolder import RunFolder, model_sha256, resumable
 from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
+from aggregator.showing import aggregator_html
 from aggregator.spending import Spending, check_strategy, cohorts_of
 from aggregator.trackers import ProgressTracker
 from aggregator.watching import Follower, Watched, somebody_watches
@@ -131,6 +132,8 @@ class Aggregator:
         self.robust = given.as_robust(robust, group_size, self.privacy)
         self.group_size = None if group_size is None else whole_number("group_size", group_size, 1)
         self.folder = given.as_folder(folder, self._configuration())
+
+    _repr_html_ = aggregator_html
 
     def __repr__(self) -> str:
         model = f"{type(self.model).__name__} of {self.model.vector.size:,} weights"
@@ -264,7 +267,7 @@ class Aggregator:
                 watched.round(record)
         finally:
             watched.end()
-        self._say_of_best(history)
+        history.best, history.stopped = self._exam.best, self._exam.verdict
         history.model_sha256 = model_sha256(self.model.state_dict())
         history.bytes_up = sum(record.bytes_up for record in history.rounds)
         history.bytes_down = sum(record.bytes_down for record in history.rounds)
@@ -322,13 +325,6 @@ class Aggregator:
         self.best_weights = weights.copy()
         if self.folder is not None:
             self.folder.write_best(self.model.state_dict())
-
-    def _say_of_best(self, history: History) -> None:
-        """Enter which round was the best, and whether the run stopped for want of a better one."""
-        exam = self._exam
-        history.best = exam.best
-        if exam.over:
-            history.stopped = f"no better {exam.metric} in {exam.waited} evaluations"
 
     def _resume(self) -> tuple[State, History]:
         """Strategy state and history to go on from: empty, or the newest checkpoint's, its weights loaded."""

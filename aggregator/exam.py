@@ -82,6 +82,11 @@ class Exam:
         """Whether it has been long enough without a better round."""
         return self.stop_after is not None and self.waited >= self.stop_after
 
+    @property
+    def verdict(self) -> str:
+        """Why the run ends before its last round; "" where it does not."""
+        return f"no better {self.metric} in {self.waited} evaluations" if self.over else ""
+
     def _measured(self, model: Model) -> Any:
         assert self.evaluate is not None
         model.eval()

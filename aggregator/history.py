@@ -62,6 +62,8 @@ class RoundRecord:
     epsilon_aggregator: float | None = None
     robust: dict[str, Any] | None = None
 
+    _repr_html_ = showing.record_html
+
     @property
     def loss(self) -> float | None:
         """The one to show, "loss" in metrics.jsonl: of the evaluation where there is one, else of training."""

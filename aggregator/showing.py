@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fedlearn.errors import BadInput
+from fedlearn.showing import facts
 
 if TYPE_CHECKING:
+    from aggregator.aggregator import Aggregator
     from aggregator.history import RoundRecord
 
 SHOWN = 5  # rounds at either end of a table in a notebook
@@ -58,6 +61,30 @@ def html(records: Sequence[RoundRecord], line: str) -> str:
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in ("round", *names, "clients", "void"))
     rows = "".join(f"<tr>{_cells(record, names)}</tr>" for record in shown)
     return f"<p>{escape(line)}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def record_html(record: RoundRecord) -> str:
+    """A round: its figures, what it took, and who was lost."""
+    row = {name: value for name, value in flat_row(record).items() if value not in (None, "", 0)}
+    row |= {name: f"{value:.4g}" for name, value in row.items() if isinstance(value, float)}
+    reasons = Counter(record.lost.values())
+    row |= {"lost": "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))} if reasons else {}
+    return facts(f"Round {row.pop('round')}: {record.headline()}", row)
+
+
+def aggregator_html(aggregator: Aggregator) -> str:
+    """What it trains, how, and what came of it; never a weight."""
+    about = {
+        "strategy": aggregator.strategy,
+        "protection": aggregator.protection,
+        "cohort": aggregator.cohort or "all clients",
+        "sampler": type(aggregator.sampler).__name__,
+        "faults": aggregator.faults,
+        "seed": aggregator.seed,
+        "folder": aggregator.folder.path if aggregator.folder else None,
+    }
+    shown = facts(repr(aggregator).strip("<>"), about)
+    return shown + (aggregator.history._repr_html_() if aggregator.history.rounds else "")
 
 
 def _cells(record: RoundRecord | None, names: Sequence[str]) -> str:

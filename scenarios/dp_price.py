@@ -35,6 +35,7 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.reading import HELD_OUT
 from scenarios.command.takes import Varies, for_story
+from scenarios.pictures import Picture
 from scenarios.story import telling
 from scenarios.texts import at_hand
 
@@ -74,7 +75,11 @@ def run(options: Options) -> Outcome:
             f"Coins that follow from a public seed: {mistakes['coins_known']:.2f}.",
             f"One sum with noise under {', '.join(SAME)}: {'the same bits' if alike else 'other bits'}.",
         ]
-        picture = story.picture("dp_price", lambda figure: _paint(figure, runs))
+        cheap, dear, free = (runs[name].metrics["f1"] for name in (f"{EPSILONS[0]:g}", f"{EPSILONS[-1]:g}", "none"))
+        point = (
+            f"F1 of {cheap:.2f} at epsilon {EPSILONS[0]:g}, {dear:.2f} at {EPSILONS[-1]:g}, {free:.2f} without noise"
+        )
+        picture = story.picture("dp_price", Picture(lambda figure: _paint(figure, runs), point, CAPTION))
         total = options.rounds * len(runs) + len(SAME)
         return story.end("\n".join([*lines, picture]), claims, runs["3"].metrics, rounds=total)
 
@@ -160,12 +165,15 @@ def _line(name: str, history: History) -> str:
     return f"{name:>9}{noise:>9}{history.metrics['f1']:>8.3f}   {known}"
 
 
+CAPTION = "F1 on public messages by the epsilon that the run is made for; less epsilon is more privacy, and more noise."
+
+
 def _paint(figure: Figure, runs: dict[str, History]) -> None:
     axes = figure.subplots()
     private = {float(name): history.metrics["f1"] for name, history in runs.items() if history.privacy}
     axes.plot(list(private), list(private.values()), marker="o", label="with noise")
     axes.axhline(runs["none"].metrics["f1"], linestyle=":", color="black", label="no noise")
-    axes.set(xscale="log", xlabel="epsilon", ylabel="F1")
+    axes.set(xscale="log", xlabel="epsilon (log)", ylabel="F1, of 1")
     axes.set_xticks(list(private), [f"{epsilon:g}" for epsilon in private])
     axes.legend()
 

@@ -19,6 +19,7 @@ from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey, Randomiser
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import default_randomiser
 from fedlearn.errors import CiphertextError, CodecError, CryptoKeyError, ShapeError
+from fedlearn.showing import facts
 
 MAX_DIMENSIONS, MAX_LENGTH = 32, (1 << 48)
 _FORMAT = 1
@@ -38,6 +39,18 @@ class EncryptedVector:
     shape: tuple[int, ...]
     addends: int
     ciphertexts: list[mpz] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        size = len(self.ciphertexts) * self.public.ciphertext_bytes
+        return facts(
+            f"EncryptedVector of shape {self.shape}, which only the key's holder can read",
+            {
+                "ciphertexts": f"{len(self.ciphertexts):,} of {self.public.bits} bits, {size:,} bytes",
+                "key": self.public.fingerprint.hex(),
+                "addends": f"{self.addends} of at most {self.codec.addends}",
+                "codec": self.codec,
+            },
+        )
 
     @classmethod
     def encrypt(

@@ -13,6 +13,7 @@ from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.leftout import ARGUMENTS, MODULES, without
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
+from fedlearn.nn.showing import module_html
 from fedlearn.registry import target_of
 
 CONTAINERS = (list, tuple, dict, set, frozenset)
@@ -285,6 +286,8 @@ class Module:
         return "\n".join(
             f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {size:>{widths[2]}}" for name, shape, size in rows
         )
+
+    _repr_html_ = module_html
 
     def __repr__(self) -> str:
         args, kwargs = self._arguments

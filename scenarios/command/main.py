@@ -181,14 +181,19 @@ def attack(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let a curious aggregator read its own recorded transcript, and nothing else."""
+    """Let a curious aggregator read its own recorded transcript, and nothing else; the report tells what it found."""
     from fedlearn.attacks import ATTACKS
     from fedlearn.protocol import PartyView
     from fedlearn.registry import trust
+    from scenarios.report.findings import keep
 
     for place in trusted or ():
         trust(place)
     findings = ATTACKS.parse(name).run(PartyView.load(run_folder.expanduser()))
+    try:
+        keep(run_folder.expanduser(), name, findings)
+    except OSError as error:
+        typer.echo(f"note: not kept for the report: {error.strerror}", err=True)
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in findings]))
         return

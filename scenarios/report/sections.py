@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from markupsafe import Markup
 
 from aggregator import RoundRecord
 from scenarios.report import charts
+from scenarios.report.findings import kept
 from scenarios.report.runs import Configuration, Run, differences, shown
 from scenarios.report.seen import MEANING, flows
 from scenarios.sweep.table import NOTE, Figure
@@ -59,7 +61,7 @@ class Section:
 
 def all_sections(found: Sequence[Configuration]) -> list[Section]:
     makers: tuple[Callable[[Sequence[Configuration]], Section], ...] = (
-        results, learning, time_and_bytes, parties, exactness, losses, options, repeating,
+        results, learning, time_and_bytes, parties, privacy, attacks, exactness, losses, options, repeating,
     )  # fmt: skip
     return [section for make in makers if (section := make(found)).parts]
 
@@ -138,6 +140,53 @@ def parties(found: Sequence[Configuration]) -> Section:
     return Section("parties", "What each party saw", parts, notes)
 
 
+def privacy(found: Sequence[Configuration]) -> Section:
+    """What noise promises to whom, where there is some: the most over the seeds."""
+    rows = []
+    for each in found:
+        spent = [run.outcome["privacy"] for run in each.runs if isinstance(run.outcome.get("privacy"), Mapping)]
+        if spent:
+            worst = max(spent, key=lambda said: _number(said.get("epsilon")))
+            cells = [_epsilon(worst.get(name)) for name in ("epsilon", "epsilon_aggregator")]
+            rest = [Cell(shown(worst.get(name))) for name in ("noise", "clip", "where", "unit", "adjacency")]
+            rows.append(Row([Cell(each.label), *cells, _epsilon(worst.get("delta")), *rest]))
+    columns = [
+        "configuration", "epsilon, to who sees the models", "epsilon, to the aggregator", "delta", "noise", "clip",
+        "noise is added by", "unit", "adjacency",
+    ]  # fmt: skip
+    table = Table("What all rounds together cost in privacy; the worst of the seeds", columns, rows)
+    notes = [
+        "What anybody concludes from the models is at most exp(epsilon) times as likely with one client's data as "
+        "without, but for a chance of delta. Below 1 is strong, above 10 says little."
+    ]
+    return Section("privacy", "Privacy spent", [Part(table=table)] if rows else [], notes)
+
+
+def _number(value: Any) -> float:
+    """An epsilon of run.json, where an infinite one is null."""
+    return float(value) if isinstance(value, int | float) else math.inf
+
+
+def _epsilon(value: Any) -> Cell:
+    number = _number(value)
+    return Cell("no limit") if math.isinf(number) else Cell(f"{number:.3g}", number)
+
+
+def attacks(found: Sequence[Configuration]) -> Section:
+    """What `fedlearn attack` found in the runs."""
+    rows = [
+        Row([
+            Cell(each.label), Cell(str(row["attack"])), Cell(f"round {row.get('round', '-')}, {row['about']}"),
+            Cell(str(row["summary"])),
+        ])
+        for each in found
+        for run in each.runs
+        for row in kept(run.path)
+    ]  # fmt: skip
+    table = Table("What attacks read out of the recorded transcripts", ["configuration", "attack", "of", "found"], rows)
+    return Section("attacks", "What attacks found", [Part(table=table)] if rows else [])
+
+
 def exactness(found: Sequence[Configuration]) -> Section:
     models: dict[tuple[str, str], list[str]] = {}
     rows = []
@@ -198,7 +247,7 @@ def repeating(found: Sequence[Configuration]) -> Section:
             Row([Cell(str(run.run.get("seed"))), Cell(str(run.path)), Cell(shown(run.outcome.get("model_sha256")))])
             for run in each.runs
         ]
-        table = Table("Seeds, folders, and the SHA-256 of the models", ["seed", "folder", "model"], rows)
+        table = Table(f"{each.label}: seeds, folders, and the SHA-256 of the models", ["seed", "folder", "model"], rows)
         code = f"fedlearn run --config {toml}\n\n{toml.read_text(encoding='utf-8')}" if toml.is_file() else ""
         parts.append(Part(each.label, table=table, code=code))
     versions = dict.fromkeys(_versions(run) for each in found for run in each.runs)

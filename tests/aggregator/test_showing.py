@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 
+import numpy as np
 import pytest
 
-from aggregator import History, RoundRecord
+from aggregator import Aggregator, History, RoundRecord
+from clients import Client
+from fedlearn.crypto import FixedPoint, generate_keypair
+from fedlearn.testing.toys import dense_examples, dense_model
 
 
 def history(rounds: int) -> History:
@@ -49,3 +54,50 @@ def test_a_frame_has_a_row_a_round():
     assert list(frame.index) == [1, 2, 3]
     assert frame["loss"].tolist() == [1, 1 / 2, 1 / 3]
     assert History().to_pandas().empty
+
+
+def closed(html: str) -> bool:
+    tags = ("p", "table", "thead", "tbody", "tr", "td", "th")
+    return all(len(re.findall(rf"<{tag}[ >]", html)) == html.count(f"</{tag}>") for tag in tags)
+
+
+def test_a_round_shows_its_figures_and_why_clients_were_lost():
+    html = history(3).rounds[0]._repr_html_()
+    assert closed(html)
+    assert "Round 1: loss 1.0000" in html
+    assert "1 dropped out" in html
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+
+
+def test_an_aggregator_shows_what_it_trains_and_how():
+    aggregator = Aggregator(dense_model(), "fedprox:mu=0.25", "none", cohort=3, seed=7)
+    before = aggregator._repr_html_()
+    people = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]
+    aggregator.fit(people, 2, progress=False)
+    after = aggregator._repr_html_()
+    assert closed(before)
+    assert closed(after)
+    assert "mu=0.25" in before
+    assert before.count("<table>") == 1
+    assert after.count("<table>") == 2  # and the history
+
+
+def test_a_module_shows_its_parameters_and_no_weight():
+    model = dense_model()
+    html = model._repr_html_()
+    assert closed(html)
+    assert html.startswith("<p>MLP of 53 numbers in 4 parameters</p>")
+    assert "6 x 5" in html or "5 x 6" in html
+    assert str(model.vector[0]) not in html
+
+
+def test_an_encrypted_vector_shows_what_it_is_and_no_number_in_it():
+    public, _ = generate_keypair(512, insecure_test_key=True)
+    vector = public.encrypt(np.array([123456, -7]), FixedPoint(bits=24, bound=1.0, addends=4))
+    html = (vector + vector)._repr_html_()
+    assert closed(html)
+    assert "shape (2,)" in html
+    assert "2 of at most 4" in html
+    assert public.fingerprint.hex() in html
+    assert "123456" not in html

@@ -8,7 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from fedlearn.attacks.base import Finding
 from scenarios.report.charts import ticks
+from scenarios.report.findings import keep, kept
 from scenarios.report.runs import configurations, find
 from scenarios.report.seen import KEY, READABLE, SEALED, flows
 from tests.scenarios.command import fedlearn
@@ -177,3 +179,47 @@ def test_ticks_hold_the_values_between_them(low, high):
     assert found[0] <= low + 1e-9 * abs(low)
     assert found[-1] >= high - 1e-9 * abs(high)
     assert 2 <= len(found) <= 8
+
+
+def test_what_attacks_found_is_kept_and_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "spam", "--vocabulary", "hashed:64", "--rounds", "1", "--quiet", "--protection", "none", "--record"]
+    assert fedlearn(*run, "--out", "run") == 0
+    for _ in range(2):  # the second time in the place of the first
+        assert fedlearn("attack", "labels", "--run", "run") in (0, 2)
+        assert fedlearn("attack", "changed_rows", "--run", "run") in (0, 2)
+    (tmp_path / "run" / "attacks.jsonl").write_text(
+        json.dumps({"attack": "own", "about": "client:1", "round": 1, "summary": "<b>said it</b>"}) + "\n"
+    )
+    assert fedlearn("report", "run") == 0
+    page = Page((tmp_path / "run" / "report.html").read_text())
+    assert "What attacks found" in page.text
+    assert "<b>said it</b>" in page.text  # as text
+    (tmp_path / "run" / "attacks.jsonl").write_text("{}\n")
+    capsys.readouterr()
+    assert fedlearn("report", "run") == 2
+    assert "attacks.jsonl cannot be read" in capsys.readouterr().err
+
+
+class Found(Finding):
+    def summary(self):
+        return f"of {self.about}"
+
+
+def test_findings_of_an_attack_replace_its_earlier_ones(tmp_path):
+    keep(tmp_path, "a", [Found("a", "client:1", 1), Found("a", "client:2", 1)])
+    keep(tmp_path, "b", [Found("b", "sum", 2)])
+    keep(tmp_path, "a", [Found("a", "client:3", 1)])
+    assert [(row["attack"], row["summary"]) for row in kept(tmp_path)] == [("b", "of sum"), ("a", "of client:3")]
+
+
+def test_privacy_spent_is_told_where_there_is_noise(runs, tmp_path):
+    noisy = [*SPAM, "--protection", "masks", "--dp", "noise=2,clip=1", "--out", str(tmp_path / "noisy")]
+    assert fedlearn(*noisy) == 0
+    assert fedlearn("report", str(tmp_path / "noisy"), str(runs), "--out", str(tmp_path / "page.html")) == 0
+    page = Page((tmp_path / "page.html").read_text())
+    spent = json.loads((tmp_path / "noisy" / "run.json").read_text())["outcome"]["privacy"]
+    assert "Privacy spent" in page.text
+    assert f"{spent['epsilon']:.3g}" in page.text
+    assert fedlearn("report", str(runs), "--out", str(tmp_path / "plain.html")) == 0
+    assert "Privacy spent" not in (tmp_path / "plain.html").read_text()

@@ -1,0 +1,26 @@
+"""A module as a notebook shows it: a row for each parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedlearn.showing import table
+
+if TYPE_CHECKING:
+    from fedlearn.nn.module import Module
+
+MOST = 30  # rows
+
+
+def module_html(module: Module) -> str:
+    """Its name, how many numbers it has, and a table of their names and shapes."""
+    parameters = list(module.named_parameters())
+    total = sum(parameter.size for _, parameter in parameters)
+    rows = [
+        (name, " x ".join(map(str, p.shape)) or "1", f"{p.size:,}", "yes" if p.requires_grad else "no")
+        for name, p in parameters[:MOST]
+    ]
+    if len(parameters) > MOST:
+        rows.append((f"and {len(parameters) - MOST} more", "", "", ""))
+    line = f"{type(module).__name__} of {total:,} numbers in {len(parameters)} parameters"
+    return table(line, ("parameter", "shape", "numbers", "trained"), rows)
