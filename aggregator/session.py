@@ -146,9 +146,10 @@ class Session:
 
     def _outlook(self) -> Outlook:
         protection = self._protection
+        hidden = f"{protection.name}, {self._defence}" if self._defence else protection.name
         return Outlook(
             self._rounds, self._cohort, len(self._pool), self._work.does, self._work.name,
-            protection.name, protection.hiding, protection.price(len(self._layout)),
+            hidden, protection.hiding, protection.price(len(self._layout)),
         )  # fmt: skip
 
     def _plan(self, session: bytes, keys: dict[int, bytes], roster: dict[int, bytes], fold: bool) -> RunPlan:

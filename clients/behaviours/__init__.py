@@ -1,7 +1,7 @@
 """What malicious clients do, one kind a file; `BEHAVIOURS` is where they are named, `infiltrate` puts them in place.
 
-An honest client has no behaviour. None of the rules that would stop a malicious one are here: the aggregator takes
-the mean, and a mean has no defence.
+An honest client has no behaviour. None of the rules that would stop a malicious one are here: they are the
+aggregator's (`aggregator/robust/`); the mean, which it takes without one, has no defence.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ BEHAVIOURS = Registry(
         "alie": (
             "clients.behaviours.collusion:ALIE",
             "mean - z times the spread of the colluders (Baruch et al. 2019)",
+        ),
+        "min-max": (
+            "clients.behaviours.nearness:MinMax",
+            "as far as honest updates lie from one another (Shejwalkar et al. 2021)",
+        ),
+        "min-sum": ("clients.behaviours.nearness:MinSum", "the same by sums of distances"),
+        "mimic": (
+            "clients.behaviours.nearness:Mimic",
+            "all send one honest update (Karimireddy et al. 2022)",
         ),
         "ipm": ("clients.behaviours.collusion:IPM", "-epsilon times the colluders' mean (Xie et al. 2020)"),
     },

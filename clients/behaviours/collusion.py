@@ -25,24 +25,28 @@ class ALIE(Behaviour):
     """Mean minus z standard deviations of the colluders' honest deltas, coordinate by coordinate.
 
     Baruch, Baruch and Goldberg 2019, "A Little Is Enough", their attack on convergence: near enough to the mean to
-    pass for honest, far enough on one side to bend it. Deltas point against gradients, hence the sign.
+    pass for honest, far enough on one side to bend it. Deltas point against gradients, hence the sign. group: clients
+    of a group, whose mean is to be that vector.
     """
 
     colluders: Mapping[int, Examples]
     z: float
+    group: int = 1
 
     def __post_init__(self) -> None:
         make_plain(self)
+        check_group(self.group)
 
     @classmethod
-    def of(cls, crew: Crew, z: float | None = None) -> Self:
+    def of(cls, crew: Crew, z: float | None = None, group: int = 1) -> Self:
         if len(crew.colluders) < 2:
             raise BadInput("alie of one client: it takes at least 2 to estimate a spread")
-        return cls(crew.colluders, largest_z(crew.cohort, crew.corrupted) if z is None else z)
+        return cls(crew.colluders, largest_z(crew.cohort, crew.corrupted) if z is None else z, group)
 
     def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
         deltas = honest_deltas(self.colluders, honest)
-        return with_delta(update, deltas.mean(axis=0) - self.z * deltas.std(axis=0))
+        mean = deltas.mean(axis=0)
+        return with_delta(update, for_a_group(mean - self.z * deltas.std(axis=0), mean, self.group))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,27 +54,42 @@ class IPM(Behaviour):
     """-epsilon times the mean of the colluders' honest deltas: inner product manipulation.
 
     Xie, Koyejo and Gupta 2020, "Fall of Empires". The mean of n clients with m malicious points backwards
-    where m * epsilon > n - m; less slows it, and passes rules that look for distance.
+    where m * epsilon > n - m; less slows it, and passes rules that look for distance. group: as in `ALIE`.
     """
 
     colluders: Mapping[int, Examples]
     epsilon: float
+    group: int = 1
 
     def __post_init__(self) -> None:
         make_plain(self)
+        check_group(self.group)
         check_positive("ipm", "epsilon", self.epsilon, "0.5 is a usual start")
 
     @classmethod
-    def of(cls, crew: Crew, epsilon: float = 0.5) -> Self:
-        return cls(crew.colluders, epsilon)
+    def of(cls, crew: Crew, epsilon: float = 0.5, group: int = 1) -> Self:
+        return cls(crew.colluders, epsilon, group)
 
     def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
-        return with_delta(update, -self.epsilon * honest_deltas(self.colluders, honest).mean(axis=0))
+        mean = honest_deltas(self.colluders, honest).mean(axis=0)
+        return with_delta(update, for_a_group(-self.epsilon * mean, mean, self.group))
 
 
 def honest_deltas(colluders: Mapping[int, Examples], honest: Honest) -> np.ndarray:
     """What each colluder would honestly have sent, float64 (m, P)."""
     return np.stack([honest(number, data).vectors["delta"] for number, data in colluders.items()]).astype(np.float64)
+
+
+def for_a_group(wanted: np.ndarray, mean: np.ndarray, group: int) -> np.ndarray:
+    """What one client of a group sends so that the group's mean is `wanted`, where the others send about `mean`."""
+    sent: np.ndarray = mean + group * (wanted - mean)
+    return sent
+
+
+def check_group(group: int) -> None:
+    """Raise `BadInput` for a group of nobody."""
+    if group < 1:
+        raise BadInput(f"group is {group}, it must be 1 or more: as many as --group-size says")
 
 
 def largest_z(cohort: int, corrupted: int) -> float:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.exam import Evaluate
+from aggregator.robust.base import Rule
+from aggregator.robust.chain import as_rule
 from aggregator.sampling import SAMPLERS
 from aggregator.schedules import SCHEDULES
 from aggregator.spending import cohorts_of, narrowed
@@ -116,7 +118,7 @@ def folder(options: Options, scenario: str, data: dict[str, Any], described: byt
 
 def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:
     """What model.json says of the training; data: as in `folder`."""
-    names = ("strategy", "rounds", "clients", "cohort", "protection", "dp", "seed", "from_")
+    names = ("strategy", "rounds", "clients", "cohort", "protection", "robust", "group_size", "dp", "seed", "from_")
     values = {name.rstrip("_"): getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None} | {"data_set": data}
 
@@ -228,6 +230,13 @@ def privacy(options: Options) -> Privacy | None:
     return None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)
 
 
+def rule(options: Options) -> Rule | None:
+    """What --robust names; raises `BadInput` for --group-size without it."""
+    if options.robust is None and options.group_size is not None:
+        raise BadInput(f"--group-size {options.group_size} has no effect without --robust: leave it out")
+    return None if options.robust is None else as_rule(options.robust)
+
+
 def faults(options: Options) -> Faults | None:
     return Faults.parse(options.faults)
 
@@ -291,6 +300,8 @@ def aggregator(
         deadline=options.deadline,
         pki=options.pki,
         privacy=asked,
+        robust=rule(options),
+        group_size=options.group_size,
     )
 
 

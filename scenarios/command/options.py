@@ -199,6 +199,25 @@ class Options:
             most=MOST_CLIENTS,
         ),
     ] = None
+    robust: Annotated[
+        str | None,
+        About(
+            "A rule in the place of the mean that stands f malicious clients, as nnm+trimmed:f=3; without f as many as "
+            "it can. `fedlearn list robust rule` names them, docs/robust.md says when each fails.",
+            PROTECT,
+            "[BEFORE+]RULE[:f=F]|FILE.py:CLASS",
+        ),
+    ] = None
+    group_size: Annotated[
+        int | None,
+        About(
+            "Clients whose sum is opened together under --robust; without it 1 under none, else --min-cohort.",
+            PROTECT,
+            "N",
+            least=1,
+            most=MOST_CLIENTS,
+        ),
+    ] = None
     codec: Annotated[
         str,
         About(

@@ -23,6 +23,7 @@ from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Threshold
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
+from tests.scenarios.command import fedlearn
 from tests.toys import (
     TOY_BITS,
     FailingBags,
@@ -281,3 +282,15 @@ def test_what_cannot_work_is_refused_before_anything_starts(settings, reason):
 def test_it_says_what_it_stands():
     assert str(Defence(as_rule("nnm+trimmed"), 3, 60)) == "nnm+trimmed over 20 groups of 3 clients stands f=9 malicious"
     assert str(Defence(as_rule("krum:f=2"), 1, 9)).endswith("over 9 groups of one client stands f=2 malicious")
+
+
+def test_the_command_takes_a_rule_and_says_what_it_stands(tmp_path, capsys):
+    path = tmp_path / "run"
+    options = ["--clients", "12", "--cohort", "12", "--rounds", "1", "--examples-per-client", "4", "--out", str(path)]
+    assert fedlearn("run", "digits", *options, "--robust", "multikrum:f=1", "--group-size", "2") == 0
+    assert "multikrum:f=1,neighbours=n-f-2 over 6 groups of 2 clients stands f=1 malicious" in capsys.readouterr().err
+    (row,) = (json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines())
+    assert len(row["robust"]["chosen"]) == 5
+    assert fedlearn("run", "digits", *options[:-1], str(tmp_path / "no"), "--group-size", "2") == 2
+    assert "--group-size 2 has no effect without --robust" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()

@@ -1,0 +1,62 @@
+"""Colluders that stay near: each distance is as the paper has it, and groups change what one of them sends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clients.behaviours.base import Crew
+from clients.behaviours.collusion import ALIE, IPM
+from clients.behaviours.nearness import Mimic, MinMax, MinSum
+from fedlearn.errors import BadInput
+from fedlearn.strategies.base import LocalUpdate
+
+DELTAS = np.random.default_rng(0).normal(1, 0.5, (5, 8)).astype(np.float32)
+CREW = Crew(cohort=20, corrupted=5, colluders=dict.fromkeys(range(5)), classes=2, vocabulary=None)
+
+
+def honest(number, data):
+    return LocalUpdate({"delta": DELTAS[number]}, 3, 0.5)
+
+
+def sent(behaviour):
+    return behaviour.update(honest(0, None), honest).vectors["delta"]
+
+
+def distances(vector):
+    return np.linalg.norm(DELTAS - vector, axis=1)
+
+
+@pytest.mark.parametrize("direction", ["std", "mean", "sign"])
+def test_min_max_is_as_far_as_two_honest_ones(direction):
+    largest = max(np.linalg.norm(a - b) for a in DELTAS for b in DELTAS)
+    vector = sent(MinMax.of(CREW, direction))
+    assert distances(vector).max() == pytest.approx(largest, rel=1e-5)
+    assert np.linalg.norm(vector - DELTAS.mean(axis=0)) > 0.3
+
+
+@pytest.mark.parametrize("direction", ["std", "mean", "sign"])
+def test_min_sum_is_as_far_from_all_as_the_loneliest_honest_one(direction):
+    largest = max(np.square(distances(a)).sum() for a in DELTAS)
+    assert np.square(distances(sent(MinSum.of(CREW, direction)))).sum() == pytest.approx(largest, rel=1e-5)
+
+
+def test_mimics_send_one_honest_update():
+    assert any(np.array_equal(sent(Mimic.of(CREW)), delta) for delta in DELTAS)
+
+
+@pytest.mark.parametrize("kind", [ALIE, IPM, MinMax, MinSum])
+def test_one_of_a_group_makes_the_groups_mean_what_it_wants(kind):
+    """Where the others send the mean of honest updates."""
+    settings = {"z": 1.5} if kind is ALIE else {}
+    alone, in_group = sent(kind.of(CREW, **settings)), sent(kind.of(CREW, group=4, **settings))
+    mean = DELTAS.mean(axis=0)
+    assert (in_group + 3 * mean) / 4 == pytest.approx(alone, abs=1e-5)
+
+
+def test_what_cannot_be():
+    one = Crew(20, 1, {0: None}, 2, None)
+    with pytest.raises(BadInput, match="at least 2"):
+        MinMax.of(one)
+    with pytest.raises(BadInput, match="group is 0"):
+        IPM.of(CREW, group=0)
