@@ -71,8 +71,8 @@ class Aggregator:
                 the same
     kernels     how recurrent layers compute, which can change bits: "numpy", "numba" or "measure"
                 (`KernelPlan.choose`); decided once, and kept in the folder for sessions that go on with the run
-    deadline    seconds that an opener is waited for, in real time (default: twenty times its longest answer so far, a
-                minute at least); a pool of processes has a deadline of its own
+    deadline    seconds that an opener is waited for, in real time, and a worker where its pool has no deadline of its
+                own (default: twenty times the longest answer so far, a minute at least)
     pki         clients' keys that were agreed outside of the aggregator, or their folder: key holder and trustees open
                 nothing of others. The clients' own check is their pool's (`clients.Policy`)
     privacy     noise that makes the run differentially private, or the same as text, `epsilon=3,clip=0.3` (default:

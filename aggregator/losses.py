@@ -16,10 +16,13 @@ from fedlearn.protocol import ClientId, Loss, Lost, party_name
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound=FedlearnError)
 SAID = {Loss.REFUSED: "refused its task", Loss.FAILED: "failed at its task"}
+LATE = "came too late"
 
 
 def loss_of(client: ClientId, loss: Loss) -> Lost:
     """The record of a client that says no more than a code."""
+    if loss.code == Loss.LATE:
+        return Lost(client, LATE)
     failed = loss.code == Loss.FAILED
     return Lost(client, SAID[loss.code], refused=not failed, trace="" if failed else None)
 

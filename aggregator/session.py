@@ -123,6 +123,8 @@ class Session:
         keys = {}
         for party, data in openers.keys().items():
             keys[party] = transcript.saw(data).expect(OpenerKey, session=session, step=Step(0), sender=party).payload
+        if self._deadline is not None and hasattr(self._pool, "wait_at_most"):
+            self._pool.wait_at_most(self._deadline)
         self._pool.open()
         roster = {}
         for data in self._pool.enrol(session) if self._protection.has_roster else ():

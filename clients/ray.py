@@ -32,10 +32,11 @@ from clients.placement import Shares, packed_plan
 from clients.policy import Policy
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
+from clients.session import too_late
 from fedlearn.channel import SLICE, Deadline
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import mark_records
-from fedlearn.protocol import Answer, Lost, Step
+from fedlearn.protocol import Answer, Lost, Message, Step
 from fedlearn.travel import packed
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,7 @@ class RayPool:
     def start(self, plan: bytes, log: Path | None = None) -> None:
         self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._shares.clients)
+        self._session = Message.from_bytes(plan).session
         self._joining = packed_plan(plan), log and log.absolute()
         self._all([worker.handle.join.remote(*self._joining, self._keeper) for worker in self._workers])
 
@@ -191,7 +193,8 @@ class RayPool:
                 gone = self._gone_with(number) if ready else [number]
                 for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
                     unfinished |= waiting.pop(lost)[1]
-                yield from self._replace(gone, unfinished, error, again=bool(ready))
+                replaced = self._replace(gone, unfinished, error)
+                yield from replaced if ready else (too_late(self._session, step, lost.client) for lost in replaced)
                 continue
             self._deadline.note(waited - heard[stream])
             for answer in answers:
@@ -200,6 +203,10 @@ class RayPool:
             heard[stream] = waited
             if not unfinished:
                 del waiting[stream]
+
+    def wait_at_most(self, seconds: float) -> None:
+        """The deadline of a pool that was given none."""
+        self._deadline.set(seconds)
 
     def _gone_with(self, number: int) -> list[int]:
         """The workers that are given up with this one: on another machine all of its node.
@@ -214,7 +221,7 @@ class RayPool:
             return [number]
         return [other for other, worker in enumerate(self._workers) if worker.node == node]
 
-    def _replace(self, gone: list[int], unfinished: set[int], error: Exception, again: bool) -> Iterator[Lost]:
+    def _replace(self, gone: list[int], unfinished: set[int], error: Exception) -> list[Lost]:
         """Put new workers in the place of those that are gone and report the clients they had not finished."""
         dead = self._workers[gone[0]]
         names = ", ".join(f"{self._workers[number].name} (pid {self._workers[number].process_id})" for number in gone)
@@ -229,8 +236,7 @@ class RayPool:
         self._all([handle.join.remote(*self._joining, self._keeper) for handle in handles])
         if self._memory is not None:
             self._all([handle.remember.remote(self._memory.folder) for handle in handles])
-        for client in sorted(unfinished):
-            yield Lost(client, reason, again)
+        return [Lost(client, reason, again=True) for client in sorted(unfinished)]
 
     def _kill(self, worker: _Actor) -> None:
         """End a worker; on this machine its process too, since one that is stopped hears nothing of Ray's."""

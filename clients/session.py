@@ -247,6 +247,11 @@ def plan_errors() -> Iterator[None]:
         raise ProtocolError(f"the plan cannot be followed, {reason}; all parties must run one version") from error
 
 
+def too_late(session: bytes, step: Step, client: ClientId) -> Reply:
+    """What is said of a client whose pool has given up waiting for it."""
+    return Reply(client, Message(session, step, client, AGGREGATOR, Loss(Loss.LATE)).to_bytes())
+
+
 def gathered(answers: Iterable[Answer], seconds: float) -> Iterator[list[Answer]]:
     """Answers as they come, those of so many seconds of work together; no list is empty."""
     ready: list[Answer] = []

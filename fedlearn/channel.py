@@ -38,6 +38,10 @@ class Deadline:
             return self._told
         return self.FIRST if self._longest is None else max(self.LEAST, self.TIMES * self._longest)
 
+    def set(self, seconds: float) -> None:
+        """Have it so, unless it was told otherwise."""
+        self._told = self._told or seconds
+
     def note(self, seconds: float) -> None:
         """An answer took so long."""
         self._longest = max(seconds, self._longest or 0.0)

@@ -198,19 +198,19 @@ class Counted:
 class Loss:
     """Client to aggregator, under a protection: no answer comes from it, and only this is said of why.
 
-    code  REFUSED: it was asked for what it does not do, or its input is not as it must be. FAILED: its work failed
+    code  REFUSED: it was asked for what it does not do, or its input is not as it must be. FAILED: its work failed.
+          LATE: who runs it has given up waiting for it
     """
 
     kind: ClassVar[int] = 12
     REFUSED: ClassVar[int] = 1
     FAILED: ClassVar[int] = 2
+    LATE: ClassVar[int] = 3
     code: int
 
     def __post_init__(self) -> None:
-        if self.code not in (self.REFUSED, self.FAILED):
-            raise ProtocolError(
-                f"a loss of code {self.code}, there are {self.REFUSED} and {self.FAILED}: send it again"
-            )
+        if not self.REFUSED <= self.code <= self.LATE:
+            raise ProtocolError(f"a loss of code {self.code}, there are {self.REFUSED} to {self.LATE}: send it again")
 
     def to_bytes(self) -> bytes:
         return bytes([self.code])

@@ -47,11 +47,11 @@ def fit(protection, pool, signal_after_first_round, rounds=3):
 
 @pytest.mark.parametrize("protection", [toy_plain, toy_paillier])
 def test_a_stopped_worker_costs_its_clients_one_round(protection):
-    pool = ProcessPool(toy_clients(COUNT), workers=2, deadline=PATIENCE)
+    pool = ProcessPool(toy_clients(COUNT), workers=2)  # which has the aggregator's deadline
     history, seconds = fit(protection(), pool, lambda: os.kill(pool.process_ids[0], signal.SIGSTOP))
     assert [record.clients_ok for record in history.rounds] == [COUNT, COUNT // 2, COUNT]
     assert set(history.rounds[1].lost) == {0, 2, 4}
-    assert all("said nothing for 3 s" in reason for reason in history.rounds[1].lost.values())
+    assert set(history.rounds[1].lost.values()) == {"came too late"}
     assert seconds < 40
 
 

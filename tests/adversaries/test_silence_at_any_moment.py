@@ -29,10 +29,10 @@ def train(protection, pool, rounds=2):
 
 
 class Stopping(ProcessPool):
-    """Stops one of its workers right before a phase of round 1, or before it is to enrol."""
+    """Stops one of its workers right before a phase of round 1, or before a step that comes before rounds."""
 
-    def __init__(self, phase):
-        super().__init__(toy_clients(COUNT), COUNT, deadline=PATIENCE)
+    def __init__(self, phase, clients=None):
+        super().__init__(clients or toy_clients(COUNT), COUNT, deadline=PATIENCE)
         self.phase = phase
 
     def exchange(self, step, broadcast, inboxes):
@@ -41,9 +41,20 @@ class Stopping(ProcessPool):
         return super().exchange(step, broadcast, inboxes)
 
     def enrol(self, session):
-        if self.phase == "enrol":
-            os.kill(self.process_ids[1], signal.SIGSTOP)
+        self.stop("enrol")
         return super().enrol(session)
+
+    def start(self, *plan):
+        self.stop("start")
+        super().start(*plan)
+
+    def remember(self, *memory):
+        self.stop("remember")
+        super().remember(*memory)
+
+    def stop(self, phase):
+        if self.phase == phase:
+            os.kill(self.process_ids[1], signal.SIGSTOP)
 
 
 @pytest.mark.parametrize("phase", [Masks.training_phase, Masks.reveals])
@@ -54,10 +65,36 @@ def test_a_worker_that_stops_in_any_phase_of_masks_is_a_client_that_vanished(pha
     assert history.rounds[1].clients_ok == COUNT
 
 
-def test_a_worker_that_stops_before_the_first_round_ends_the_run_and_says_so(monkeypatch):
-    monkeypatch.setattr(Deadline, "LEAST", 15.0)
-    with pytest.raises(FedlearnError, match=r"fedlearn-worker-1 said nothing for 15 s"):
-        train(toy_paillier(), Stopping("enrol"))
+@pytest.mark.parametrize("phase", ["enrol", "start", "remember"])
+def test_a_worker_that_stops_before_the_first_round_is_replaced(phase, monkeypatch):
+    monkeypatch.setattr(Deadline, "LEAST", PATIENCE)
+    history = train(Masks(toy_codec()), Stopping(phase))
+    assert [record.clients_ok for record in history.rounds] == [COUNT, COUNT]
+    assert not multiprocessing.active_children()
+
+
+class Deadly:
+    """Examples that end whatever process takes them in."""
+
+    def __len__(self):
+        return 5
+
+    def take(self, order):
+        return self
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+@pytest.mark.parametrize("protection", [toy_plain, toy_paillier])
+def test_a_client_that_ends_its_worker_before_the_first_round_costs_its_worker(protection):
+    clients = toy_clients(COUNT + 1)
+    clients[1] = Client("client-1", Deadly())
+    history = train(protection(), ProcessPool(clients, COUNT + 1))
+    assert [record.clients_ok for record in history.rounds] == [COUNT, COUNT]
+    assert "ended by exit status 3 before it was ready" in history.rounds[1].lost[1]
+    with pytest.raises(FedlearnError, match="ended by exit status 3 before it was ready"):
+        train(protection(), ProcessPool(clients, 1))
     assert not multiprocessing.active_children()
 
 

@@ -154,7 +154,7 @@ def test_a_request_that_does_not_fit_the_plan_is_refused(make_pool):
 
 @pytest.mark.parametrize("pool", [InlinePool(toy_clients(1)), ProcessPool(toy_clients(1), 1)])
 def test_a_plan_that_cannot_be_followed_fails_at_the_start(pool):
-    with pytest.raises(BadInput, match="no 'NoSuch' at 'nowhere'"):
+    with pytest.raises(BadInput, match="nowhere is named by a file of others"):
         started(pool, strategy={"class": "nowhere:NoSuch", "name": "nosuch", "arguments": {}})
     pool.close()
 

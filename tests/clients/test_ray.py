@@ -295,4 +295,4 @@ def test_a_stopped_worker_costs_its_clients_one_round():
     history = train(pool, toy_plain(), evaluate=stop)
     assert [record.clients_ok for record in history.rounds] == [6, 3, 6]
     assert set(history.rounds[1].lost) == {0, 2, 4}
-    assert all("it said nothing for 8 s" in reason for reason in history.rounds[1].lost.values())
+    assert set(history.rounds[1].lost.values()) == {"came too late"}

@@ -210,7 +210,7 @@ def test_a_loss_is_one_byte(code):
     assert len(Loss(code).to_bytes()) == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"\x03", b"\xff", b"\1\1", b"\1why"])
+@pytest.mark.parametrize("data", [b"", b"\0", b"\x04", b"\xff", b"\1\1", b"\1why"])
 def test_a_loss_that_says_more_is_refused(data):
     with pytest.raises(ProtocolError, match="a loss of"):
         Loss.from_bytes(data)
