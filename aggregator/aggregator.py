@@ -128,7 +128,7 @@ class Aggregator:
         self.kernels = kernels
         self.deadline = None if deadline is None else real_number("deadline", deadline, above=0, usual="60")
         self.pki = given.as_pki(pki, self.protection)
-        self.privacy = given.as_privacy(privacy)
+        self.privacy = given.as_privacy(privacy, self.vocabulary)
         self.robust = given.as_robust(robust, group_size, self.privacy)
         self.group_size = None if group_size is None else whole_number("group_size", group_size, 1)
         self.folder = given.as_folder(folder, self._configuration())

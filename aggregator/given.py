@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -30,6 +31,7 @@ from fedlearn.secure.pki import Pki
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.base import Strategy
 
+log = logging.getLogger(__name__)
 LARGEST_SEED = 2**64 - 1
 MOST_ROUNDS = 2**32 - 1  # a message's header holds the number of its round
 AS_POOL = "clients.inline:as_pool"  # by name, since this side of the wire knows no client
@@ -123,9 +125,13 @@ def as_faults(given: Any) -> Faults | None:
     raise _refused("faults", given, "Faults(dropout=0.1), or text, as 'dropout=0.1'")
 
 
-def as_privacy(given: Any) -> Privacy | None:
+def as_privacy(given: Any, vocabulary: Mapping[str, Any]) -> Privacy | None:
     """given: what is asked for, the same as on the command line (`epsilon=3,clip=0.3`), or None for no noise."""
-    if given is None or isinstance(given, Privacy):
+    if given is None:
+        return None
+    if vocabulary.keys() & {"words", "characters"}:
+        log.warning("the list of words must be public: one made from clients' data tells of them, noise or not")
+    if isinstance(given, Privacy):
         return given
     if isinstance(given, str):
         return Privacy.parse(given)

@@ -46,7 +46,8 @@ class Openers:
     memory: a folder in which each keeps what it opened, for sessions that go on with the run; None where there will be
     none. deadline: how long an answer is waited for. An opener that ends, or is silent for so long while its answer is
     needed, is gone; whether the others can do without it is for the protection to say. pki: what they check the plan's
-    roster of clients with. named: classes that the plan will name, each `module:Class`.
+    roster of clients with. named: classes that the plan will name, each `module:Class`. coins: what secret cohorts
+    follow from, for those who could read single updates.
 
     gone: by party, why. absent: by name, who gave no answer in this round, and why; emptied by who begins one
     """
@@ -59,6 +60,7 @@ class Openers:
         deadline: float | None = None,
         pki: Pki | None = None,
         named: Collection[str] = (),
+        coins: bytes | None = None,
     ):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
         self._deadline = Deadline(deadline)
@@ -75,9 +77,8 @@ class Openers:
             for spec in protection.openers(vault):
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
-                self._processes[spec.party] = _OpenerProcess(
-                    replace(spec, pki=pki), session, memory, self._arrived, named
-                )
+                told = replace(spec, pki=pki, coins=coins if spec.trusted else None)
+                self._processes[spec.party] = _OpenerProcess(told, session, memory, self._arrived, named)
         except BaseException:
             self.close()
             raise
@@ -254,6 +255,7 @@ def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | N
 
     try:
         opener: Opener = find(spec.factory)(**spec.arguments)
+        opener.coins = spec.coins
         if memory is not None:
             opener.recall(memory)
     except CryptoKeyError as error:

@@ -117,7 +117,8 @@ class Session:
         self._watched.outlook(self._outlook)
         session = secrets.token_bytes(16)
         memory = folder.openers_memory if folder else None
-        openers = Openers(self._protection, session, memory, self._deadline, self._pki, [*classes(self._sampling)])
+        coins, named = self._spending.coins if self._spending else None, [*classes(self._sampling)]
+        openers = Openers(self._protection, session, memory, self._deadline, self._pki, named, coins)
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}

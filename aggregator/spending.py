@@ -7,7 +7,6 @@ knew them.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import math
 import os
@@ -29,7 +28,7 @@ from fedlearn.errors import LedgerError, PrivacyError
 from fedlearn.privacy import Pld, Privacy, Release, Terms
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
 from fedlearn.protocol import ClientId, Step
-from fedlearn.sampling import RARE, Sampler
+from fedlearn.sampling import RARE, Sampler, round_seed
 from fedlearn.secure.base import Protection
 from fedlearn.strategies.base import Strategy
 
@@ -188,6 +187,11 @@ class Spending:
         return cls(asked, terms, cohorts, protection)
 
     @property
+    def coins(self) -> bytes | None:
+        """What secret cohorts follow from, for who may know; None where cohorts are public."""
+        return self._coins if self.secret else None
+
+    @property
     def secret(self) -> bool:
         """Whether cohorts follow from secret coins."""
         return self.cohorts.amplified
@@ -255,11 +259,6 @@ class Spending:
             "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "most_sums": most_sums(self._ledger.rows),
             "insecure": self.terms.seed is not None,
         }  # fmt: skip
-
-
-def round_seed(coins: bytes, round: int) -> int:
-    """The seed of one round's cohort: nothing about another's follows from it."""
-    return int.from_bytes(hmac.digest(coins, f"cohort {round}".encode(), sha256), "big")
 
 
 def _test_coins(seed: int) -> bytes:

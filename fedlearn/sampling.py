@@ -7,6 +7,7 @@ does not draw.
 
 from __future__ import annotations
 
+import hmac
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -111,24 +112,39 @@ class Poisson(Sampler):
 def described(sampler: Sampler, population: int, size: int, secret: bool = False) -> dict[str, Any]:
     """Sampling as the plan states it: number of clients, cohort size, and the sampler if it is public.
 
-    secret: cohorts do not follow from the run's seed, so that nobody can check them.
+    secret: cohorts follow from secret coins in the place of the run's seed: who does not know these checks none.
     """
-    rule = description(sampler) if sampler.public and not secret else {}
+    rule = description(sampler) if sampler.public else {}
+    if secret:
+        return {"population": population, "size": size, "sampler": {}, "secret": rule}
     return {"population": population, "size": size, "sampler": rule}
 
 
-def not_drawn(plan: RunPlan, round: int, clients: Iterable[int]) -> list[int]:
+def round_seed(coins: bytes, round: int) -> int:
+    """The seed of one round's cohort, where cohorts follow from secret coins; it tells nothing of other rounds."""
+    return int.from_bytes(hmac.digest(coins, f"cohort {round}".encode(), "sha256"), "big")
+
+
+def not_drawn(plan: RunPlan, round: int, clients: Iterable[int], coins: bytes | None = None) -> list[int]:
     """The given clients that the plan's sampler does not draw in a round; none if the plan names no sampler.
 
+    coins: what secret cohorts follow from, for who is told. Without it nobody can check these, and none is returned.
     Raises `BadInput` for a plan that says something else of sampling than `described` does.
     """
+    if coins is not None and plan.sampling.get("secret"):
+        return sorted(set(clients) - drawn(plan, round, "secret", round_seed(coins, round)))
     return sorted(set(clients) - drawn(plan, round)) if plan.sampling.get("sampler") else []
 
 
 @lru_cache(maxsize=4)
-def drawn(plan: RunPlan, round: int) -> frozenset[int]:
-    """The round's cohort by the plan's sampler, which it must name; raises `BadInput` as `not_drawn` does."""
+def drawn(plan: RunPlan, round: int, rule: str = "sampler", seed: int | None = None) -> frozenset[int]:
+    """The round's cohort by the plan's sampler, which it must name; raises `BadInput` as `not_drawn` does.
+
+    rule, seed: of secret cohorts, as the plan calls them, and what they follow from.
+    """
     sampling: Mapping[str, Any] = plan.sampling
     population = whole_number("the plan's population", sampling.get("population"), 1, MOST_CLIENTS)
     size = whole_number("the plan's cohort", sampling.get("size"), 1, population)
-    return frozenset(rebuilt(sampling["sampler"], Sampler).sample(plan.seed, round, population, size))
+    return frozenset(
+        rebuilt(sampling[rule], Sampler).sample(plan.seed if seed is None else seed, round, population, size)
+    )

@@ -61,6 +61,8 @@ class OpenerSpec:
     factory  `package.module:Class` of an `Opener`; it draws its secrets in its own process
     asks     it may ask the user something: it is started when those before it have shown their keys
     pki      clients' keys as they were agreed outside of the aggregator, which the plan's roster must have; None: any
+    trusted  it could read single updates: so it may know the coins of secret cohorts, and checks these
+    coins    what such cohorts follow from
     """
 
     party: int
@@ -68,6 +70,8 @@ class OpenerSpec:
     arguments: dict[str, Any] = field(default_factory=dict)
     asks: bool = False
     pki: Pki | None = None
+    trusted: bool = False
+    coins: bytes | None = None
 
 
 class ClientHalf(ABC):
@@ -145,6 +149,7 @@ class Opener(ABC):
 
     plan: RunPlan
     memory: Path | None = None
+    coins: bytes | None = None
 
     @abstractmethod
     def public_key(self) -> bytes: ...

@@ -217,7 +217,7 @@ class CountingOpener(Opener):
             raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
         if len(account.senders) < self._min_cohort:
             raise OpeningRefused(f"{len(account.senders)} clients signed, at least {self._min_cohort} are required")
-        others = not_drawn(self.plan, step.round, account.senders)
+        others = not_drawn(self.plan, step.round, account.senders, self.coins)
         if others:
             raise OpeningRefused(
                 f"{party_name(others[0])} signed, whom the plan's sampler does not draw in round {step.round}: "

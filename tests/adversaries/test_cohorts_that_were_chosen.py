@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aggregator import Aggregator
+from aggregator.spending import Spending
 from clients import InlinePool, ProcessPool
 from clients.session import LocalSession
 from fedlearn.availability import Diurnal, Trace
@@ -91,6 +92,26 @@ def test_openers_open_no_sum_with_a_client_that_was_not_drawn(protection):
     )
     history = fitted(aggregator, ObedientPool(toy_clients(CLIENTS)), 1)
     assert "whom the plan's sampler does not draw in round 1" in str(history.rounds[0].void)
+
+
+@pytest.mark.parametrize(
+    "protection",
+    [
+        toy_paillier(codec=toy_codec(32)),
+        Threshold(2, 2, key_bits=512, codec=toy_codec(32), insecure_test_key=True),
+    ],
+    ids=["paillier", "threshold"],
+)
+def test_who_could_read_single_updates_checks_secret_cohorts_too(protection, monkeypatch):
+    """Trustees are not told the coins, which would tell them who takes part: they check sizes and repeats."""
+    monkeypatch.setattr(Spending, "cohort", lambda *_: list(range(13)))
+    aggregator = Aggregator(
+        toy_model(), toy_strategy(), protection, cohort=14, sampler="poisson", privacy="noise=1,clip=0.3"
+    )
+    history = fitted(aggregator, InlinePool(toy_clients(24)), 2)
+    refused = ["whom the plan's sampler does not draw" in str(record.void) for record in history.rounds]
+    assert refused == [protection.name == "paillier"] * 2
+    assert [bool(record.void) for record in history.rounds] == refused
 
 
 @pytest.mark.usefixtures("_plan_says_uniform")

@@ -11,6 +11,7 @@ from clients import InlinePool, Policy, ProcessPool
 from fedlearn.crypto import generate_keypair
 from fedlearn.crypto.threshold import deal
 from fedlearn.errors import BadInput
+from fedlearn.privacy import Privacy
 from fedlearn.protocol import FIRST_OPENER, Message
 from fedlearn.secure import Masks, Threshold
 from fedlearn.travel import description
@@ -109,8 +110,44 @@ def test_a_plan_that_has_what_is_demanded_is_followed():
 
 
 @pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (None, "noise: none, these clients demand 1 or more"),
+        (Privacy(noise=0.5, clip=1, delta=0.1), "noise: noise=0.5, these clients demand 1 or more"),
+        (Privacy(noise=1, clip=1, delta=0.1, seed=1), "anybody can take it off"),
+    ],
+)
+def test_clients_demand_noise(asked, says):
+    pool = InlinePool(toy_clients(), Policy(least_noise=1))
+    with pytest.raises(BadInput, match=says):
+        Aggregator(toy_model(), toy_strategy(), toy_paillier(), privacy=asked).fit(pool, 1)
+    enough = Privacy(noise=1, clip=1, delta=0.1)
+    assert Aggregator(toy_model(), toy_strategy(), toy_paillier(), privacy=enough).fit(pool, 1).counted == 1
+
+
+def test_clients_refuse_to_add_less_noise_than_the_smallest_sum_needs():
+    asked = Privacy(noise=1, clip=1, delta=0.1, where="clients", honest=1)
+    aggregator = Aggregator(toy_model(), toy_strategy(), toy_paillier(), privacy=asked)
+    pool = InlinePool(toy_clients(6))
+    start = pool.start
+
+    def start_by_another(plan: bytes, log=None) -> None:
+        message = Message.from_bytes(plan)
+        privacy = {**message.body.privacy, "min_cohort": 6}
+        start(replace(message, body=replace(message.body, privacy=privacy)).to_bytes(), log)
+
+    pool.start = start_by_another
+    with pytest.raises(BadInput, match="counts on the noise of 6 clients"):
+        aggregator.fit(pool, 1)
+
+
+@pytest.mark.parametrize(
     ("rules", "says"),
-    [({"protections": "masks"}, "give a list of names"), ({"least_cohort": 0}, "least_cohort is 0")],
+    [
+        ({"least_noise": 0}, "least_noise is 0"),
+        ({"protections": "masks"}, "give a list of names"),
+        ({"least_cohort": 0}, "least_cohort is 0"),
+    ],
 )
 def test_rules_that_measure_nothing_are_refused(rules, says):
     with pytest.raises(BadInput, match=says):
