@@ -125,11 +125,11 @@ def as_faults(given: Any) -> Faults | None:
     raise _refused("faults", given, "Faults(dropout=0.1), or text, as 'dropout=0.1'")
 
 
-def as_privacy(given: Any, vocabulary: Mapping[str, Any]) -> Privacy | None:
+def as_privacy(given: Any, vocabulary: Mapping[str, Any] | None = None) -> Privacy | None:
     """given: what is asked for, the same as on the command line (`epsilon=3,clip=0.3`), or None for no noise."""
     if given is None:
         return None
-    if vocabulary.keys() & {"words", "characters"}:
+    if vocabulary and vocabulary.keys() & {"words", "characters"}:
         log.warning("the list of words must be public: one made from clients' data tells of them, noise or not")
     if isinstance(given, Privacy):
         return given
