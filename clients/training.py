@@ -49,6 +49,7 @@ Way = Callable[[dict[int, Client], "Task"], Iterator["Encoded | Lost"]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
 ENCODED_AT_ONCE = 1 << 17  # values, likewise
+STACKS = 4  # kept, each of so many copies: their steps are recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class LocalTraining:
         self._block = max(1, ENCODED_AT_ONCE // self._size)
         self._stack_size = stack_size(model, plan.kernels["stack"])
         recurrent.use(KernelPlan.from_dict(plan.kernels["recurrent"]))
-        self._stack = self._model
+        self._stacks: dict[int, FlatModel] = {}
         narrows = model.vocabulary is not None and self._strategy.leaves_untouched_weights and not unstackable(model)
         self._narrow = NarrowModel(model, 1 if plan.kernels["stack"] == "off" else None) if narrows else None
         self._keeps = self._strategy.keeps(self._size)
@@ -127,7 +128,7 @@ class LocalTraining:
         return self._one_by_one, len(client.data)
 
     def _side_by_side(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
-        for members in _cut(group.items(), self._stack_size):
+        for members in _cut(group.items(), _evenly(len(group), self._stack_size)):
             part = dict(members)
             try:
                 update = self._train_stack(part, task)
@@ -137,13 +138,16 @@ class LocalTraining:
                 yield from self._encoded(part, task, update)
 
     def _train_stack(self, group: dict[int, Client], task: Task) -> LocalUpdate:
-        if self._stack.copies != len(group):
-            self._stack = FlatModel(self._model.model, len(group))
-        self._stack.load(task.weights)
+        stacked = self._stacks.get(len(group))
+        if stacked is None:
+            if len(self._stacks) == STACKS:
+                del self._stacks[next(iter(self._stacks))]
+            stacked = self._stacks[len(group)] = FlatModel(self._model.model, len(group))
+        stacked.load(task.weights)
         examples = stack([client.data for client in group.values()])
         numbers = list(group)
         draws = LocalRandom(self._seed, task.round, numbers)
-        return self._trained(self._stack, examples, self._state(numbers, task), draws)
+        return self._trained(stacked, examples, self._state(numbers, task), draws)
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """What the strategy is given beside the weights, for one client or for K stacked ones."""
@@ -315,3 +319,8 @@ def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
+
+
+def _evenly(count: int, most: int) -> int:
+    """How many of `count` to take at a time, so that the fewest turns are about equally long."""
+    return -(-count // -(-count // most))

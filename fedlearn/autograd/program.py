@@ -48,6 +48,7 @@ class Program:
         self, loss: Node, batch: Sequence[np.ndarray], leaves: Sequence[Node], places: Sequence[np.ndarray]
     ) -> None:
         self._build = Builder()
+        self._clients = loss._data.ndim
         self._batch = [self._build.array(array.shape, array.dtype) for array in batch]
         self._given = list(batch)
         if not self.fits(batch):
@@ -72,10 +73,12 @@ class Program:
     def fits(self, batch: Sequence[np.ndarray]) -> bool:
         """Whether these arrays have the shapes and precisions of the program's batch, and its order in memory.
 
-        Their last two axes, that is: stacked clients may lie apart.
+        Where there are several losses, those of stacked clients, the clients' parts may lie apart.
         """
         for kept, array in zip(self._batch, batch, strict=True):
-            if array.shape != kept.shape or array.dtype != kept.dtype or array.strides[-2:] != kept.strides[-2:]:
+            if array.shape != kept.shape or array.dtype != kept.dtype:
+                return False
+            if array.strides != kept.strides and array.strides[self._clients :] != kept.strides[self._clients :]:
                 return False
         return True
 

@@ -52,7 +52,9 @@ class Arrays:
 
     def take(self, order: np.ndarray | slice) -> Arrays:
         """The examples at `order`, in that order."""
-        return Arrays(self.features[order], self.targets[order])
+        taken = object.__new__(Arrays)  # what was checked once is not checked for every batch
+        taken.__dict__.update(features=self.features[order], targets=self.targets[order])
+        return taken
 
     @property
     def inputs(self) -> tuple[np.ndarray]:

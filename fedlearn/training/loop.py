@@ -32,18 +32,19 @@ def train_epochs(
     `step` is called with the gradient of each batch's mean loss, and changes `model.vector`. Frozen weights end as
     they began. Raises `BadInput` where there are no examples.
     """
-    if not len(data):
+    examples = len(data)
+    if not examples:
         raise BadInput("the client has no examples: at least 1 is needed, so leave it out or give it some")
     total: Any = 0.0
     for _ in range(epochs):
-        shuffled = data.take(rng.permutation(len(data)))
-        for start in range(0, len(data), batch_size):
+        shuffled = data.take(rng.permutation(examples))
+        for start in range(0, examples, batch_size):
             batch = shuffled.take(slice(start, start + batch_size))
             losses, gradient = model.gradient(batch)
             step(gradient)
             del gradient  # its memory serves the next step, unless somebody keeps it
-            total = total + losses.astype(np.float64) * len(batch)
+            total = total + losses.astype(np.float64) * min(batch_size, examples - start)
     if isinstance(model, FlatModel):
         model.restore_frozen()
-    found: float | np.ndarray = total / (epochs * len(data))
+    found: float | np.ndarray = total / (epochs * examples)
     return found

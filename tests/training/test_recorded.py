@@ -83,6 +83,14 @@ def test_the_third_step_of_a_shape_is_a_programs(copies):
     assert programs(flat) == PROGRAMS  # no more, whatever shapes come
 
 
+@pytest.mark.parametrize("copies", [(), (5,)])
+def test_the_slices_that_training_takes_of_shuffled_examples_run_a_program(copies):
+    flat, examples = FlatModel(MLP((6, 5, 3), rng=np.random.default_rng(0)), *copies), batch(0, 12, copies)
+    for start in (0, 6, 0, 6):
+        both(flat, examples.take(slice(start, start + 6)))
+    assert programs(flat) == 1
+
+
 def both(flat: FlatModel, examples: Any) -> None:
     """Asserts that the tape and whatever `flat` does give the same bits."""
     with no_replay():
