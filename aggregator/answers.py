@@ -29,9 +29,10 @@ def answers(
         try:
             replies[party] = _payload(parties, half, step, party, data)
         except FedlearnError as error:
-            log.warning("%s, asked in %s: %s", party_name(party), step, error)
-            refusals.append(f"{party_name(party)}: {error}")
-            parties.openers.absent[party_name(party)] = str(error)
+            said = f"{'refused' if isinstance(error, OpeningRefused) else 'gave no answer'}: {error}"
+            log.warning("%s, asked in %s, %s", party_name(party), step, said)
+            refusals.append(f"{party_name(party)} {said}")
+            parties.openers.absent[party_name(party)] = said
         return party in replies
 
     parties.openers.ask(requests, take, half.enough)
@@ -43,7 +44,7 @@ def _payload(parties: Parties, half: ServerHalf, step: Step, party: int, data: b
     if Message.kind_of(data) == Refusal.kind:
         refusal = parties.read(data, Refusal, step, party)
         parties.transcript.saw(data)
-        raise OpeningRefused(f"it refused: {escaped(refusal.reason, LONGEST_REASON)}")
+        raise OpeningRefused(escaped(refusal.reason, LONGEST_REASON))
     payload = parties.read(data, Opened, step, party).payload
     parties.transcript.saw(data)
     half.answered(step.phase, party, payload)

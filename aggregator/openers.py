@@ -283,7 +283,7 @@ def _note(opener: Opener, plan: RunPlan, message: Message) -> None:
     try:
         update = message.expect(Update, session=plan.session)
         opener.submit(message.step, message.sender, check_signed(plan, message.step, message.sender, update.payload))
-    except ProtocolError as error:
+    except FedlearnError as error:
         opener.complain(str(error))
 
 

@@ -17,6 +17,7 @@ from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
 from aggregator.parties import Parties
 from aggregator.robust.defence import Defence
+from aggregator.roster import enrolled
 from aggregator.runfolder import RunFolder
 from aggregator.spending import Spending
 from aggregator.watching import Outlook, Watched
@@ -28,7 +29,6 @@ from fedlearn.groups import cut
 from fedlearn.protocol import (
     EVERYBODY,
     Counted,
-    Enrolment,
     Lost,
     OpenerKey,
     Pool,
@@ -127,10 +127,7 @@ class Session:
         if self._deadline is not None and hasattr(self._pool, "wait_at_most"):
             self._pool.wait_at_most(self._deadline)
         self._pool.open()
-        roster = {}
-        for data in self._pool.enrol(session) if self._protection.has_roster else ():
-            message = transcript.saw(data)
-            roster[message.sender] = message.expect(Enrolment, session=session).payload
+        roster = enrolled(self._pool.enrol(session), session, transcript) if self._protection.has_roster else {}
         plan = self._plan(
             session,
             keys,

@@ -24,7 +24,7 @@ from clients.placement import Shares, packed_plan
 from clients.policy import Policy
 from clients.session import too_late
 from clients.vault import FileVault
-from clients.wire import read_answers
+from clients.wire import enrols, read_answers
 from clients.worker import PATIENCE, Worker, value_of
 from fedlearn.channel import Arrivals, Deadline
 from fedlearn.errors import FedlearnError, ProtocolError
@@ -89,7 +89,12 @@ class ProcessPool:
 
     def enrol(self, session: bytes) -> list[bytes]:
         enrolled = self._all("enrol", lambda number: (session, self._shares.numbers(number)))
-        return [message for messages in enrolled for message in messages]
+        return [
+            message
+            for number, messages in sorted(enrolled.items())
+            for message in messages or ()
+            if enrols(message, self._shares.numbers(number))
+        ]
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
         self._cleanup.enter_context(private_records_in(log))
@@ -165,14 +170,13 @@ class ProcessPool:
         self._all(call, arguments)
         self._calls.append((call, arguments))
 
-    def _all(self, call: str, arguments: Arguments) -> list[Any]:
-        """What the sessions of all workers returned from a call that concerns all their clients."""
+    def _all(self, call: str, arguments: Arguments) -> dict[int, Any]:
+        """By worker, what its session returned from a call that concerns all its clients."""
         numbers = [number for number in range(len(self._workers)) if number not in self._lost]
         for number in numbers:
             if self._workers[number] not in self._ended:
                 self._workers[number].send(call, *arguments(number))
-        values = self._returned(dict.fromkeys(numbers, 1), [*self._calls, (call, arguments)])
-        return [values[number] for number in sorted(values)]
+        return self._returned(dict.fromkeys(numbers, 1), [*self._calls, (call, arguments)])
 
     def _returned(self, owed: dict[int, int], calls: Calls) -> dict[int, Any]:
         """By worker, the last of so many answers that it owes; raises what its session raised.

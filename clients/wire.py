@@ -14,7 +14,7 @@ import msgpack
 
 from fedlearn import errors
 from fedlearn.errors import FedlearnError, ProtocolError
-from fedlearn.protocol import Answer, ClientId, Lost, Partial, Reply
+from fedlearn.protocol import Answer, ClientId, Lost, Message, Partial, Reply
 
 Said = Sequence[Answer] | Sequence[bytes] | Exception | None
 RECORD: Mapping[str, type] = {  # the fields of a log record that travel
@@ -63,6 +63,14 @@ def read_answers(data: bytes, clients: Container[ClientId]) -> Said:
     ):
         raise ProtocolError("it answered for clients that it does not have")
     return value
+
+
+def enrols(message: object, clients: Container[ClientId]) -> bool:
+    """Whether it may be an enrolment of one of a worker's own clients; of another's it is not passed on."""
+    try:
+        return isinstance(message, bytes) and Message.from_bytes(message).sender in clients
+    except ProtocolError:
+        return False
 
 
 def write_record(record: logging.LogRecord) -> bytes:

@@ -8,10 +8,11 @@ import pytest
 
 from aggregator import Aggregator
 from clients import InlinePool, Policy, ProcessPool
+from clients.session import LocalSession
 from fedlearn.crypto.agreement import AgreementKey
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, CryptoKeyError, NothingLearned, ProtocolError
-from fedlearn.protocol import RunPlan, Step
+from fedlearn.protocol import AGGREGATOR, Enrolment, Message, RunPlan, Step
 from fedlearn.secure import Masks, Threshold
 from fedlearn.secure.masks.wire import LETTER_KEY, MASK_KEY, Invitation, signed_keys
 from fedlearn.secure.pki import Pki, private_name, public_name
@@ -94,7 +95,7 @@ def test_a_client_whose_keys_nobody_can_agree_with_is_lost_alone(part):
 
 def test_a_client_that_signs_badly_is_lost_alone():
     attempt = Attempt(Masks(toy_codec()), 7)
-    attempt.play("keys", change_up=lambda c, payload: payload[:-1] + b"\0" if c == 3 else payload)
+    attempt.play("keys", change_up=lambda c, payload: payload[:-1] + bytes([payload[-1] ^ 1]) if c == 3 else payload)
     for phase in Masks.phases[1:]:
         attempt.play(phase)
     assert list(attempt.refused) == [3]
@@ -180,3 +181,42 @@ def test_damaged_keys_are_refused_by_name(tmp_path):
         pki.public(2)
     with pytest.raises(BadInput, match=r"pki is 'here': give Pki\(folder\)"):
         Policy(pki="here")
+
+
+class Enrolling(LocalSession):
+    """Its first client enrols in another's name too; `extra` are whole messages, made of the session's number."""
+
+    extra = staticmethod(lambda session: [])
+
+    def enrol(self, session, numbers):
+        return [*super().enrol(session, numbers), *self.extra(session)]
+
+
+class EnrollingPool(InlinePool):
+    def __init__(self, clients, extra):
+        super().__init__(clients)
+        self.extra = extra
+
+    def open(self):
+        super().open()
+        self._session = Enrolling(self._clients, policy=self._policy)
+        self._session.extra = self.extra
+
+
+def enrolment(session: bytes, sender: int, key: bytes) -> bytes:
+    return Message(session, Step(0), sender, AGGREGATOR, Enrolment(key)).to_bytes()
+
+
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_who_enrols_again_for_another_takes_nobodys_place(protection):
+    def extra(session):
+        return [
+            enrolment(session, 2, SigningKey().public), enrolment(bytes(16), 1, SigningKey().public),
+            enrolment(session, 9, b"short"), enrolment(session, -1, SigningKey().public), b"nothing",
+        ]  # fmt: skip
+
+    history = Aggregator(toy_model(), toy_strategy(), PROTECTIONS[protection]()).fit(
+        EnrollingPool(toy_clients(4), extra), 1
+    )
+    assert history.rounds[0].clients_ok == 4
+    assert not history.rounds[0].lost
