@@ -41,8 +41,9 @@ from fedlearn.secure.pki import Pki
 from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
+from scenarios.command.about import flag
 from scenarios.command.config import run_toml
-from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Options, flag
+from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Options
 
 log = logging.getLogger(__name__)
 

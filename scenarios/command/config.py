@@ -10,7 +10,8 @@ from typing import Any
 from fedlearn.errors import BadInput
 from fedlearn.spec import did_you_mean
 from fedlearn.untrusted import escaped
-from scenarios.command.options import ABOUT, Options, flag
+from scenarios.command.about import flag
+from scenarios.command.options import ABOUT, Options
 
 RUN_TOML = "run.toml"
 SCENARIO = "scenario"

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import typer
 
 from fedlearn.errors import BadInput, FedlearnError
+from scenarios.command.about import flag
 from scenarios.command.clientslog import first_error
-from scenarios.command.options import ABOUT, flag
+from scenarios.command.options import ABOUT
 
 BAD_INPUT, FAILED = 2, 1
 PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)

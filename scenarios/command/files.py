@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from scenarios.command.options import ABOUT, Options, flag
+from scenarios.command.about import flag
+from scenarios.command.options import ABOUT, Options
 
 if TYPE_CHECKING:
     from fedlearn.datasets import Reading

@@ -16,7 +16,8 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS
-from scenarios.command.options import ABOUT, DEFAULTS, PANELS, flag
+from scenarios.command.about import PANELS, flag
+from scenarios.command.options import ABOUT, DEFAULTS
 from scenarios.command.takes import Takes
 
 NARROWEST, WIDEST = 30, 100

@@ -16,12 +16,13 @@ import typer
 from typer.core import TyperCommand
 
 from fedlearn.errors import BadInput
+from scenarios.command.about import flag
 from scenarios.command.asking import evaluate, generate, predict
 from scenarios.command.data import app as data_app
 from scenarios.command.ending import failure_of, flush_output, shown
 from scenarios.command.exchange import export, import_
 from scenarios.command.keys import app as keys_app
-from scenarios.command.options import ABOUT, Options, flag, read_options
+from scenarios.command.options import ABOUT, Options, read_options
 from scenarios.command.privacy import privacy
 from scenarios.command.report import inspect
 from scenarios.command.report import report as write_report

@@ -6,7 +6,6 @@ run from these options, `scenarios.command.takes` says which of them a scenario 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,11 +15,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from fedlearn.defaults import KEY_BITS, MIN_COHORT
 from fedlearn.errors import BadInput
 from fedlearn.spec import Key, did_you_mean, read_value
+from scenarios.command.about import LEARN, PROTECT, READ, RUN, WHO, About, flag
 
-WHO, READ, LEARN, PROTECT, RUN = (
-    "Who takes part", "How data are read", "How they learn", "What hides updates", "How it runs",
-)  # fmt: skip
-PANELS = (WHO, READ, LEARN, PROTECT, RUN)
 COLUMN = "NAME|NUMBER"
 MOST_SEED, MOST_CLIENTS, MOST_DIM, MOST_KEY_BITS = 2**63 - 1, 10**7, 2**16, 2**14
 # These change where and how a run is computed or shown, and no number in it.
@@ -28,36 +24,6 @@ NOT_CONFIGURATION = (
     "out", "resume", "pool", "workers", "deadline", "ray_address", "record", "stack", "transcript",
     "keys", "passphrase_file", "pki", "strict_bits",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class About:
-    """One option, as help shows it and the command reads it.
-
-    help, panel: what it is, and under which heading. form: the grammar of its value; "" for a flag.
-    least, most: limits of a number, both allowed; above: a limit that is not.
-    """
-
-    help: str
-    panel: str
-    form: str
-    least: float = -math.inf
-    most: float = math.inf
-    above: float = -math.inf
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise `BadInput` for a number outside of the limits."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return
-        if not (self.least <= value <= self.most and self.above < value < math.inf):
-            least = f"from {self.least}" if self.least > -math.inf else f"above {self.above:g}"
-            most = f" to {self.most}" if self.most < math.inf else ""
-            raise BadInput(f"{flag(name)} is {value}, a number {least}{most} is needed")
-
-
-def flag(name: str) -> str:
-    """An option as it is typed. Words that mean something in Python, as `from_`, end with a `_` there."""
-    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput
-from scenarios.command.options import ABOUT, flag
+from scenarios.command.about import flag
+from scenarios.command.options import ABOUT
 
 if TYPE_CHECKING:
     from scenarios.sweep.folder import SweepFolder

@@ -14,9 +14,10 @@ from hashlib import sha256
 from itertools import product
 
 from fedlearn.errors import BadInput
+from scenarios.command.about import flag
 from scenarios.command.build import OWN
 from scenarios.command.help import scenario_module
-from scenarios.command.options import DEFAULTS, TYPES, Options, flag, read_options
+from scenarios.command.options import DEFAULTS, TYPES, Options, read_options
 
 MOST_RUNS = 10_000
 WHOLE = ("labels",)  # options whose one value is a list

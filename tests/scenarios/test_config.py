@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scenarios import SCENARIOS
+from scenarios.command.about import flag
 from scenarios.command.help import run_help, scenario_help, scenario_module
-from scenarios.command.options import ABOUT, flag
+from scenarios.command.options import ABOUT
 from tests.scenarios.command import fedlearn, last_json
 
 SPAM = ["run", "spam", "--vocabulary", "hashed:256", "--protection", "none", "--quiet", "--json"]

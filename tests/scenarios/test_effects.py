@@ -10,7 +10,8 @@ from fedlearn.errors import BadInput
 from fedlearn.secure import PROTECTIONS
 from scenarios import SCENARIOS
 from scenarios.command import build
-from scenarios.command.options import ABOUT, PROTECT, Options, flag
+from scenarios.command.about import PROTECT, flag
+from scenarios.command.options import ABOUT, Options
 from tests.scenarios.command import fedlearn
 
 GIVEN = {

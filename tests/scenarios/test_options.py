@@ -6,7 +6,8 @@ import pytest
 
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS
-from scenarios.command.options import ABOUT, Options, flag
+from scenarios.command.about import flag
+from scenarios.command.options import ABOUT, Options
 
 ALWAYS = {"seed", "out"}
 TRAINING = {"epochs", "batch_size", "lr"}

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from fedlearn.datasets import load_corpus, load_samples
+from scenarios.command.about import flag
 from scenarios.command.main import main
-from scenarios.command.options import ABOUT, flag
+from scenarios.command.options import ABOUT
 
 FORMATS = Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "formats"
 HAM = ("see you at nine", "mum says hello", "the bakery is shut", "thanks for the lift")
