@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from aggregator import given
 from aggregator.exam import Evaluate, Exam
+from aggregator.examining import check_examining
 from aggregator.faults import NO_FAULTS, Faults
 from aggregator.groups import Collected, RoundTask
 from aggregator.history import History, RoundRecord, Tracker
@@ -24,13 +26,13 @@ from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
 from aggregator.showing import aggregator_html
 from aggregator.spending import Spending, check_strategy, cohorts_of
-from aggregator.trackers import ProgressTracker
-from aggregator.watching import Follower, Watched, somebody_watches
+from aggregator.trackers import everybody
+from aggregator.watching import Watched
 from aggregator.work import Training
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import arguments_of, real_number, whole_number
-from fedlearn.errors import BadInput, NothingLearned, RoundVoid
+from fedlearn.errors import NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.privacy.asked import Privacy
@@ -60,6 +62,7 @@ class Aggregator:
                 `step:10,gamma=0.5`, or a function of the round (default: the whole step)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
     evaluate_every  or after so many rounds, and after the last
+    evaluate_clients  whether clients of the round say how the model does on their own examples; without protection only
     watch       a metric: the model is kept that was best by it. `loss` and its like are better when they are lower,
                 others when they are higher; `name:min` and `name:max` say so
     stop_after  so many evaluations without a better one by `watch` (default: loss) end the run
@@ -97,6 +100,7 @@ class Aggregator:
         server_lr_schedule: str | Factor | None = None,
         evaluate: Evaluate | None = None,
         evaluate_every: int = 1,
+        evaluate_clients: bool = False,
         watch: str | None = None,
         stop_after: int | None = None,
         folder: RunFolder | str | Path | None = None,
@@ -110,7 +114,7 @@ class Aggregator:
         robust: Rule | str | None = None,
         group_size: int | None = None,
     ):
-        self._exam = Exam(evaluate, evaluate_every, watch, stop_after)
+        self._exam = Exam(evaluate, evaluate_every, watch, stop_after, evaluate_clients)
         self.model = given.as_model(model)
         self.strategy = given.as_strategy(strategy)
         self.protection = given.as_protection(protection)
@@ -177,12 +181,14 @@ class Aggregator:
             self.protection.check_cohorts(size, len(pool))
         self._factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
+        if self._exam.of_clients:
+            check_examining(self.protection, self.privacy)
         spending = self._spending(len(pool), size, rounds)
         self._defence = defend(
             self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model.vector.size
         )
         kernels = self._kernel_plan()
-        watched = Watched(self._trackers(progress))
+        watched = Watched(everybody(self.trackers, progress))
         session = Session(
             pool, Training(self.model, self.strategy), self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
@@ -204,14 +210,6 @@ class Aggregator:
             failed.clients_log = self.folder.clients_log if self.folder else None
             raise failed
         return history
-
-    def _trackers(self, progress: bool | None) -> list[Tracker]:
-        """All who watch, and whoever sits before the terminal."""
-        if progress not in (None, True, False):
-            raise BadInput(f"progress is {progress!r:.80}: give True, False or None")
-        if progress is None:
-            progress = somebody_watches() and not any(isinstance(tracker, Follower) for tracker in self.trackers)
-        return [*self.trackers, *([ProgressTracker()] if progress else [])]
 
     def _spending(self, population: int, size: int, rounds: int) -> Spending | None:
         """What accounts for the run's privacy, in lanes that fit it; None without noise."""
@@ -256,7 +254,7 @@ class Aggregator:
                 vector = self.model.vector
                 task = RoundTask(round, tuple(cohort), self._request(vector, state), fates)
                 record, state = self._round(session, transcript, task, state, frozen)
-                self._exam.take(record, self.model, last=round == rounds)
+                self._exam.take(record, self.model, round == rounds, partial(session.examine, record, task))
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)

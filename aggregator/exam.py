@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from aggregator.examining import ByClient, spread
 from aggregator.history import Best, RoundRecord, checked_metrics
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
@@ -21,18 +22,20 @@ class Exam:
     """Measures the model every `every` rounds and after the last, and keeps an eye on one metric.
 
     watch: its name, or name:min or name:max where the name does not say what is better; None watches nothing.
-    stop_after: so many evaluations without a better one end the run; None never does.
+    stop_after: so many evaluations without a better one end the run; None never does. of_clients: clients
+    measure it too.
 
     best: None before the first evaluation, and where nothing is watched. waited: evaluations since.
     """
 
-    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any):
+    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any, of_clients: bool = False):
         if evaluate is not None and not callable(evaluate):
             raise BadInput(f"evaluate is {evaluate!r:.80}; give a function from the model to its metrics by name")
         self.evaluate = evaluate
+        self.of_clients = of_clients
         self.every = whole_number("evaluate_every", every, 1)
         self.stop_after = None if stop_after is None else whole_number("stop_after", stop_after, 1)
-        if every != 1 and evaluate is None:
+        if every != 1 and evaluate is None and not of_clients:
             raise BadInput(f"evaluate_every is {every}, and nothing is evaluated: give evaluate, or leave it out")
         self.metric, self._lower = _metric(watch if watch is not None or stop_after is None else "loss")
         self.best: Best | None = None
@@ -43,6 +46,8 @@ class Exam:
         if not self.metric:
             return
         known = ["loss"] if self.evaluate is None else list(checked_metrics(self._measured(model)))
+        if self.of_clients:
+            known += list(spread({0: {"loss": 0.0, "accuracy": 0.0}}))
         if self.metric not in known:
             raise BadInput(f"the metric to watch, {self.metric!r}, is not measured: choose {', '.join(known)}")
 
@@ -52,16 +57,21 @@ class Exam:
         for record in records:
             self.note(record)
 
-    def take(self, record: RoundRecord, model: Model, last: bool) -> None:
-        """Enter into a round's record what the model is like, if it is its turn."""
-        if self.evaluate is None:
+    def take(self, record: RoundRecord, model: Model, last: bool, ask: Callable[[], ByClient]) -> None:
+        """Enter into a round's record what the model is like, if it is its turn. ask: gives what clients say of it."""
+        if self.evaluate is None and not self.of_clients:
             return
         record.evaluated = last or record.round % self.every == 0
-        if record.evaluated:
+        if record.evaluated and self.of_clients and not record.void:
+            began = time.perf_counter()
+            record.by_client = ask()
+            record.seconds["evaluate_clients"] = time.perf_counter() - began
+        if record.evaluated and self.evaluate is not None:
             began = time.perf_counter()
             record.metrics = checked_metrics(self._measured(model))
             record.evaluation_loss = record.metrics.pop("loss", None)
             record.seconds["evaluate"] = time.perf_counter() - began
+        record.metrics |= spread(record.by_client)
 
     def note(self, record: RoundRecord) -> bool:
         """Whether the round is the best so far by the metric that is watched."""

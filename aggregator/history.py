@@ -31,6 +31,7 @@ class RoundRecord:
     simulated_seconds: until the round closed, where faults are simulated
     lost         client -> reason; under masks, or where faults are simulated, also of clients whose update counts
                  and that were lost after it
+    by_client    what each client of the round measures of the new model on its own examples, where they are asked
     absent       openers that gave no answer, or a wrong one -> why, by name
     void         why the round changed nothing; None for a good one
     epsilon      what all rounds so far cost in privacy to who sees the models; None without noise
@@ -58,6 +59,7 @@ class RoundRecord:
     lost: dict[int, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     void: str | None = None
+    by_client: dict[int, dict[str, float]] = field(default_factory=dict)
     epsilon: float | None = None
     epsilon_aggregator: float | None = None
     robust: dict[str, Any] | None = None
@@ -78,6 +80,8 @@ class RoundRecord:
         """
         row = dict(self.__dict__)
         metrics = row.pop("metrics")
+        if not row["by_client"]:
+            row.pop("by_client")
         return {"round": row.pop("round"), "loss": self.loss, **metrics, **row}
 
     def headline(self) -> str:
@@ -109,7 +113,14 @@ class RoundRecord:
         if known.get("epsilon") is not None and known.get("epsilon_aggregator") is None:
             known["epsilon_aggregator"] = math.inf
         seconds = {name: math.nan if value is None else value for name, value in row.get("seconds", {}).items()}
-        return cls(**known | {"metrics": metrics, "lost": lost, "seconds": seconds})
+        return cls(**known | {"metrics": metrics, "lost": lost, "seconds": seconds, "by_client": _by_client(row)})
+
+
+def _by_client(row: dict[str, Any]) -> dict[int, dict[str, float]]:
+    found = {int(client): dict(marks) for client, marks in row.get("by_client", {}).items()}
+    if not all(are_numbers(marks) for marks in found.values()):
+        raise ValueError("by_client holds no numbers by name")
+    return found
 
 
 @cache

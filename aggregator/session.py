@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aggregator.attempt import Attempt, WorkerDied
+from aggregator.examining import ByClient, examine
 from aggregator.groups import Collected, RoundTask
+from aggregator.history import RoundRecord
 from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
@@ -179,6 +181,11 @@ class Session:
                 self._pool.remember(self._client_states, opened.round, opened.clients)
             else:
                 self._pool.remember(self._client_states, round)
+
+    def examine(self, record: RoundRecord, task: RoundTask) -> ByClient:
+        """How the model, which `task` refers to, does on the own examples of each client that was not lost."""
+        clients = [client for client in task.cohort if client not in record.lost]
+        return examine(self._parties, record, clients, task.request.weights)
 
     def settle(self, collected: Collected, resumable: Sequence[int]) -> None:
         """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""

@@ -22,6 +22,7 @@ def flat_row(record: RoundRecord) -> dict[str, Any]:
     """A round with one number, text or None a column: `seconds_update`..., `lost`, `absent` and groups as counts."""
     row = record.to_dict()
     seconds, robust = row.pop("seconds"), row.pop("robust")
+    row.pop("by_client", None)
     counts = {name: len(row.pop(name)) for name in ("lost", "absent")}
     counts |= {"groups": len(robust["groups"])} if robust else {}
     return row | counts | {f"seconds_{phase}": value for phase, value in seconds.items()}

@@ -6,13 +6,13 @@ import csv
 import math
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from aggregator.history import RoundRecord
+from aggregator.history import RoundRecord, Tracker
 from aggregator.showing import flat_row
-from aggregator.watching import Outlook, Pace, Phase, somebody_watches, span
+from aggregator.watching import Follower, Outlook, Pace, Phase, somebody_watches, span
 from fedlearn.errors import BadInput
 
 
@@ -64,6 +64,15 @@ class ProgressTracker:
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream or sys.stderr, flush=True)
+
+
+def everybody(trackers: Sequence[Tracker], progress: bool | None) -> list[Tracker]:
+    """All who watch, and whoever sits before the terminal; progress: as `Aggregator.fit` is told."""
+    if progress not in (None, True, False):
+        raise BadInput(f"progress is {progress!r:.80}: give True, False or None")
+    if progress is None:
+        progress = somebody_watches() and not any(isinstance(tracker, Follower) for tracker in trackers)
+    return [*trackers, *([ProgressTracker()] if progress else [])]
 
 
 class CsvTracker:

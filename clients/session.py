@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from clients.counting import work_of
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.policy import Policy
-from clients.training import Task, guarded, lost, trace_again
+from clients.training import LocalTraining, Task, guarded, lost, trace_again
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
@@ -38,6 +39,7 @@ from fedlearn.protocol import (
     Inbox,
     Loss,
     Lost,
+    Marks,
     Message,
     Partial,
     PartialSum,
@@ -148,6 +150,9 @@ class LocalSession:
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
+        if step.phase == Marks.PHASE:
+            yield from self._examined(step, broadcast, inboxes)
+            return
         if self.hides and step.phase == self._protection.phases[0]:
             with importing_nothing():
                 others = not_drawn(self._plan, step.round, inboxes)
@@ -178,6 +183,20 @@ class LocalSession:
                 continue
             for client, vector in result.vectors(len(self._work.layout)):
                 yield self._guarded_reply(client, step, inboxes[client], vector, digest)
+
+    def _examined(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
+        """How the model does on each client's own examples: said under no protection, and to nobody else."""
+        for client in inboxes:
+            yield guarded(
+                client, log_name(self._clients, client), step.round, partial(self._marks, client, step, broadcast)
+            )
+
+    def _marks(self, client: ClientId, step: Step, broadcast: bytes) -> Reply:
+        if self.hides or self._plan.privacy or not isinstance(self._work, LocalTraining):
+            raise ProtocolError("how a model does on one client's examples is told under no protection only")
+        request = self._read(broadcast, TrainRequest, step)
+        said = msgpack.packb(self._work.examined(client, request.weights))
+        return Reply(client, Message(self._session, step, client, AGGREGATOR, Marks(said)).to_bytes())
 
     def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
         """The sum of all trained clients' integers, as one message."""

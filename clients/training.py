@@ -39,6 +39,7 @@ from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, State, Strategy
 from fedlearn.training.flat import FlatModel, stack_size
 from fedlearn.training.loop import Shuffles
+from fedlearn.training.marks import marks
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
 from fedlearn.training.stacks import batch_shape, stack
 from fedlearn.travel import rebuilt
@@ -102,6 +103,11 @@ class LocalTraining:
     def check(self, request: TrainRequest) -> None:
         """Raise `ProtocolError` for a request of another model or strategy than the plan's."""
         request.check(self._size, self._strategy.broadcasts(self._size))
+
+    def examined(self, number: ClientId, weights: np.ndarray) -> dict[str, float]:
+        """How good the model with these weights (P,) is on one client's own examples."""
+        self._model.load(weights)
+        return marks(self._model.model, self._clients[number].data)
 
     def updates(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
         """Train these clients; each of them is in one `Encoded` or one `Lost`."""

@@ -222,10 +222,21 @@ class Loss:
         return cls(data[0])
 
 
+@dataclass(frozen=True)
+class Marks(_Opaque):
+    """Client to aggregator, under no protection: how the model does on its own examples; msgpack, numbers by name.
+
+    The clients were sent the model by a `TrainRequest` of the phase PHASE.
+    """
+
+    kind: ClassVar[int] = 13
+    PHASE: ClassVar[str] = "evaluate"
+
+
 BODIES: dict[int, type[Body]] = {
     body.kind: body
     for body in (
         TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum, Counted,
-        Loss,
+        Loss, Marks,
     )
 }  # fmt: skip

@@ -291,6 +291,7 @@ def aggregator(
         server_lr_schedule=options.server_lr_schedule,
         evaluate=evaluate,
         evaluate_every=options.evaluate_every or 1,
+        evaluate_clients=options.evaluate_clients,
         watch=options.watch,
         stop_after=options.stop_after,
         folder=folder,

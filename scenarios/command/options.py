@@ -118,6 +118,12 @@ class Options:
         int | None,
         About("Evaluate after so many rounds, and after the last; without it after each.", LEARN, "N", least=1),
     ] = None
+    evaluate_clients: Annotated[
+        bool,
+        About(
+            "A round's clients say how the model does on their own examples; with --protection none only.", LEARN, ""
+        ),
+    ] = False
     watch: Annotated[
         str | None,
         About(

@@ -17,7 +17,7 @@ MODEL, READABLE, SUM, KEY, SEALED, CONTROL = (
 )  # fmt: skip
 MEANING = {
     MODEL: "the plan and the global model, which all clients are sent",
-    READABLE: "updates, in the clear: whoever gets them can read them",
+    READABLE: "updates and marks, in the clear: whoever gets them can read them",
     SUM: "the sum of a cohort, readable; no client's own update",
     KEY: "readable for who holds the key, or enough of its shares, and breaks the rules",
     SEALED: "encrypted or masked: the receiver cannot read it",
@@ -79,6 +79,8 @@ def _readable(kind: str, phase: str, recipient: str, protection: str) -> str:
     """Who can read a message of this kind."""
     if kind in ("RunPlan", "TrainRequest"):
         return MODEL
+    if kind == "Marks":
+        return READABLE
     if kind == "PartialSum":
         return READABLE if protection == "none" else SEALED
     if kind == "Opened":

@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from aggregator import Aggregator, CsvTracker, History, RunFolder
+from aggregator import Aggregator, CsvTracker, History, RoundRecord, RunFolder
 from aggregator.schedules import applied, factor_of
-from clients import Client, InlinePool
+from clients import Client, InlinePool, ProcessPool
+from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.optim.lr_scheduler import LRScheduler
+from fedlearn.protocol import Loss, Marks, Message
+from fedlearn.secure import Paillier
+from fedlearn.strategies import FedAvg
 from fedlearn.testing.toys import dense_examples, dense_model
+from fedlearn.training.marks import marks
 
 PEOPLE = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]
 
@@ -193,3 +199,84 @@ def test_what_cannot_work_is_refused_before_anything_is_written(options, says, t
     with pytest.raises(BadInput, match=says):
         run(folder=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+# Evaluation by clients
+
+
+@pytest.mark.parametrize("make", [InlinePool, lambda people: ProcessPool(people, 2)])
+def test_clients_measure_the_new_model_on_their_own_examples(make, tmp_path):
+    seen: list[np.ndarray] = []
+    aggregator = Aggregator(
+        dense_model(), protection="none", cohort=3, evaluate_clients=True, evaluate_every=2, folder=tmp_path / "run",
+        evaluate=lambda model: seen.append(model.vector.copy()) or {"score": 1.0},
+    )  # fmt: skip
+    history = aggregator.fit(make(PEOPLE), 3)
+    assert [len(record.by_client) for record in history.rounds] == [0, 3, 3]
+    last = history.rounds[-1]
+    model = dense_model()
+    model.vector[:] = seen[-1]
+    for client, found in last.by_client.items():
+        assert found == pytest.approx(marks(model, PEOPLE[client].data))
+    losses = [found["loss"] for found in last.by_client.values()]
+    assert last.metrics["client_loss_p50"] == pytest.approx(np.median(losses))
+    assert last.metrics["client_accuracy_p10"] <= last.metrics["client_accuracy_p90"]
+    assert last.bytes_down > history.rounds[0].bytes_down  # the model went out once more
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert "by_client" not in rows[0]
+    assert RoundRecord.from_dict(rows[-1]).by_client == last.by_client
+    plain = Aggregator(dense_model(), protection="none", cohort=3)
+    plain.fit(InlinePool(PEOPLE), 3)
+    np.testing.assert_array_equal(plain.model.vector, aggregator.model.vector)
+
+
+def test_the_worst_served_tenth_can_be_watched():
+    _, history = run(4, evaluate_clients=True, watch="client_accuracy_p10", stop_after=3)
+    assert history.best.metric == "client_accuracy_p10"
+    assert history.best.value == history.rounds[history.best.round - 1].metrics["client_accuracy_p10"]
+
+
+@pytest.mark.parametrize("protection", ["masks", Paillier(512, insecure_test_key=True)])
+def test_under_a_protection_no_client_is_asked(protection, tmp_path):
+    aggregator = Aggregator(dense_model(), protection=protection, evaluate_clients=True, folder=tmp_path / "run")
+    with pytest.raises(BadInput, match="evaluate_clients with protection"):
+        aggregator.fit(InlinePool(PEOPLE), 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_clients_under_a_protection_refuse_by_themselves():
+    """An aggregator that leaves its own check out learns a code, and nothing of the examples."""
+    asked: list = []
+
+    class Curious(InlinePool):
+        def exchange(self, step, broadcast, inboxes):
+            yield from super().exchange(step, broadcast, inboxes)
+            if step.phase == "update":
+                again = replace(step, phase=Marks.PHASE)
+                first = Message.from_bytes(broadcast)
+                request = Message(first.session, again, first.sender, first.recipient, first.body).to_bytes()
+                asked.extend(super().exchange(again, request, inboxes))
+
+    Aggregator(dense_model(), protection="masks").fit(Curious(PEOPLE), 1)
+    assert len(asked) == 4
+    assert {Message.from_bytes(answer.data).body for answer in asked} == {Loss(Loss.REFUSED)}
+
+
+class Sometimes(Arrays):
+    @property
+    def inputs(self):
+        if len(self) == 4:  # all of them at once: a batch of training has fewer
+            raise OSError("disk on fire")
+        return super().inputs
+
+    def take(self, order):
+        return Arrays(self.features[order], self.targets[order])
+
+
+def test_a_client_that_fails_to_measure_costs_its_own_figures_only():
+    data = PEOPLE[1].data
+    people = [PEOPLE[0], Client("bob", Sometimes(data.features, data.targets)), *PEOPLE[2:]]
+    aggregator = Aggregator(dense_model(), FedAvg(batch_size=2), "none", evaluate_clients=True)
+    history = aggregator.fit(InlinePool(people), 1)
+    assert history.rounds[0].clients_ok == 4
+    assert sorted(history.rounds[0].by_client) == [0, 2, 3]

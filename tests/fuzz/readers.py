@@ -30,6 +30,7 @@ from fedlearn.protocol import (
     Inbox,
     Loss,
     Lost,
+    Marks,
     Message,
     Opened,
     OpenerKey,
@@ -132,7 +133,7 @@ def announced(data: bytes) -> bytes:
     """A message whose header says this version and the true length of its body."""
     header = bytearray(data[: HEADER.size].ljust(HEADER.size, b"\0"))
     header[:3] = b"FL\2"
-    header[3] = header[3] % 13
+    header[3] = header[3] % 14
     header[-8:] = max(0, len(data) - HEADER.size).to_bytes(8, "big")
     return bytes(header) + data[HEADER.size :]
 
@@ -141,7 +142,7 @@ def messages() -> list[bytes]:
     state = {"c": np.ones(3, np.float32), "v": np.ones(0, np.float32)}
     bodies = [
         TrainRequest(np.arange(9, dtype=np.float32), state),
-        *(kind(secrets.token_bytes(70)) for kind in (Update, Inbox, OpenerKey, OpenRequest, Opened, Enrolment)),
+        *(kind(secrets.token_bytes(70)) for kind in (Update, Inbox, OpenerKey, OpenRequest, Opened, Enrolment, Marks)),
         Refusal("too few"),
         PartialSum((1, 5), np.arange(4)),
         Counted(),

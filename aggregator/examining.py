@@ -1,0 +1,82 @@
+"""Evaluation by clients: each says how the model does on its own examples. Under no protection only: that is one
+client's answer, which any other protection keeps from the aggregator.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+
+import msgpack
+import numpy as np
+
+from aggregator.history import RoundRecord
+from aggregator.parties import Parties
+from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.privacy.asked import Privacy
+from fedlearn.protocol import EVERYBODY, ClientId, Lost, Marks, Reply, Step, TrainRequest
+from fedlearn.secure.base import Protection
+
+log = logging.getLogger(__name__)
+QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+MOST_BYTES = 4096  # of one client's answer
+ByClient = dict[ClientId, dict[str, float]]
+
+
+def check_examining(protection: Protection, privacy: Privacy | None) -> None:
+    """Raise `BadInput` where clients may not be asked one by one."""
+    if not protection.fold_in_worker:
+        raise BadInput(
+            f"evaluate_clients with protection {protection.name}: how the model does on one client's examples is what "
+            "a protection keeps from the aggregator; evaluate on public data, or take protection none"
+        )
+    if privacy is not None:
+        raise BadInput("evaluate_clients with noise: exact answers of clients would spend privacy that nobody counts")
+
+
+def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:
+    """What the model with these weights (P,) is like, by client; the traffic is entered in the record."""
+    step = Step(record.round, max(0, record.attempts - 1), Marks.PHASE)
+    transcript = parties.transcript
+    up, down = transcript.bytes_up, transcript.bytes_down
+    broadcast = parties.message(step, EVERYBODY, TrainRequest(weights))
+    transcript.saw(broadcast, recipients=clients)
+    found: ByClient = {}
+    for answer in parties.pool.exchange(step, broadcast, dict.fromkeys(clients, b"")):
+        try:
+            if isinstance(answer, Lost):
+                raise ProtocolError(answer.reason)
+            assert isinstance(answer, Reply)
+            payload = parties.read(answer.data, Marks, step, answer.client).payload
+            transcript.saw(answer.data)
+            found[answer.client] = _read(payload)
+        except BadInput as error:
+            log.warning("client %d did not say how the model does: %s", answer.clients[0], error)
+    record.bytes_up += transcript.bytes_up - up
+    record.bytes_down += transcript.bytes_down - down
+    return dict(sorted(found.items()))
+
+
+def spread(found: Mapping[ClientId, Mapping[str, float]]) -> dict[str, float]:
+    """Of each metric what a tenth, half and nine tenths of the clients stay below: `client_accuracy_p10`..."""
+    names = dict.fromkeys(name for marks in found.values() for name in marks)
+    values = {name: [marks[name] for marks in found.values() if name in marks] for name in names}
+    return {
+        f"client_{name}_{quantile}": float(np.quantile(values[name], q))
+        for name in names
+        for quantile, q in QUANTILES.items()
+    }
+
+
+def _read(payload: bytes) -> dict[str, float]:
+    if len(payload) > MOST_BYTES:
+        raise ProtocolError(f"its answer has {len(payload)} bytes, {MOST_BYTES} are allowed")
+    try:
+        found = msgpack.unpackb(payload)
+        right = isinstance(found, dict) and all(isinstance(n, str) and n.isidentifier() for n in found)
+        if not right or not all(isinstance(v, float) and math.isfinite(v) for v in found.values()):
+            raise ValueError
+    except (ValueError, msgpack.exceptions.UnpackException):
+        raise ProtocolError("its answer is no table of numbers by name") from None
+    return dict(found)
