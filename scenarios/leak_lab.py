@@ -18,6 +18,7 @@ from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
+from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Paillier, Plain
 from fedlearn.secure.base import DEFAULT_CODEC, Protection
@@ -58,12 +59,14 @@ class Lab(Story):
         protection: Protection,
         strategy: Strategy,
         vocabulary: dict[str, Any] | None = None,
+        privacy: Privacy | None = None,
     ) -> PartyView:
         """A recorded round in the folder `name`; returns the aggregator's view of it."""
         folder = self.inner(name, build.under(self.options, protection.name))
         aggregator = Aggregator(
-            model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder
-        )
+            model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder,
+            privacy=privacy,
+        )  # fmt: skip
         aggregator.fit(InlinePool(clients), rounds=1, progress=False)
         self._rounds += 1
         return PartyView.load(folder.path)
@@ -133,10 +136,17 @@ class Mail:
         return model
 
     def record(
-        self, lab: Lab, name: str, clients: Sequence[Client], protection: Protection, strategy: Strategy
+        self,
+        lab: Lab,
+        name: str,
+        clients: Sequence[Client],
+        protection: Protection,
+        strategy: Strategy,
+        privacy: Privacy | None = None,
     ) -> PartyView:
         """What the aggregator saw of a round in which these clients trained on their mail."""
-        return lab.record(name, self.model(lab.options.dim), clients, protection, strategy, self.words.to_dict())
+        model = self.model(lab.options.dim)
+        return lab.record(name, model, clients, protection, strategy, self.words.to_dict(), privacy)
 
 
 def local_training(options: Options, examples: int) -> FedAvg:

@@ -18,6 +18,8 @@ import numpy as np
 from fedlearn.attacks.scores import Unmixed, unmixed
 from fedlearn.attacks.unmix import MessagesFound, Unmix
 from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.privacy.asked import Privacy
+from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -32,7 +34,7 @@ PEOPLE = 5  # whose updates are summed, 8 messages each
 ADAM_LR = 0.01
 
 
-TAKES = for_story(task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+TAKES = for_story(task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, dp=None)
 
 
 def run(options: Options) -> Outcome:
@@ -51,6 +53,10 @@ def run(options: Options) -> Outcome:
         _, _, score = attack(lab, mail, PEOPLE, SIZES[0])
         figures |= named(score, "sum")
         lines.append(row(f"{PEOPLE} people of {SIZES[0]} messages each, masked and summed", score))
+        if (asked := build.privacy(options)) is not None:
+            _, _, score = attack(lab, mail, PEOPLE, SIZES[0], asked)
+            figures |= named(score, "noised")
+            lines.append(row(f"the same with --dp {options.dp}", score))
         _, _, score = attack(lab, mail, 1, SIZES[-1], optimizer="adam", lr=ADAM_LR)
         figures |= named(score, "adam")
         lines.append(row(f"{SIZES[-1]} messages of one person who trains by Adam", score))
@@ -64,13 +70,13 @@ def run(options: Options) -> Outcome:
 
 
 def attack(
-    lab: Lab, mail: Mail, people: int, each: int, **training: Any
+    lab: Lab, mail: Mail, people: int, each: int, privacy: Privacy | None = None, **training: Any
 ) -> tuple[list[set[str]], MessagesFound, Unmixed]:
-    """The true messages, what was found, and how well they match. training: changes to the local training."""
+    """The true messages, what was found, and how well they match. privacy: noise in the sum. training: changes."""
     clients = mail.clients(people, each)
-    name = "-".join([f"{people}-of-{each}", *map(str, training.values())])
+    name = "-".join([f"{people}-of-{each}", *map(str, training.values()), *(["noised"] if privacy else [])])
     strategy = replace(local_training(lab.options, each), **training)
-    (found,) = Unmix().run(mail.record(lab, name, clients, hidden(lab.options, people), strategy))
+    (found,) = Unmix().run(mail.record(lab, name, clients, hidden(lab.options, people), strategy, privacy))
     truth = mail.messages(clients)
     return truth, found, unmixed(truth, found.private, found.messages)
 

@@ -5,7 +5,7 @@ An embedding row has a gradient only where its word occurs, so the rows that cha
 optimisation. Weight decay moves all rows: the attack trains an embedding whose words do not occur by the public rules
 and takes that away, exactly where it knows how many examples a client has; in a sum, what is left of the shrinking is
 told by the median row, so that there most words must not occur. It fails on encrypted updates, and finds only the union
-of all words in an opened sum.
+of all words in an opened sum; under differential privacy it takes for moved what noise alone hardly reaches.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy.stats import norm
 
 from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.each import EachVector
@@ -61,8 +62,14 @@ def moved_rows(observed: Observed, vector: Vector) -> tuple[np.ndarray, np.ndarr
         if vector.addends > 1 or observed.segment(vector, "capped").any():
             rest -= _common_shrink(rest, weights) * weights
             rest *= np.abs(rest) > BEYOND_ROUNDING * np.median(np.abs(rest).max(axis=1))
+    rest *= np.abs(rest).max(axis=1, keepdims=True) > _beyond_noise(observed, vector, rest.size)
     moved = np.flatnonzero(rest.any(axis=1))
     return moved, rest[moved]
+
+
+def _beyond_noise(observed: Observed, vector: Vector, numbers: int) -> float:
+    """What noise alone exceeds once among so many numbers, on average; 0 where there is none."""
+    return observed.noise(vector) * float(norm.isf(0.5 / numbers))
 
 
 def embedding_name(observed: Observed) -> str:

@@ -17,6 +17,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import FedlearnError
 from fedlearn.groups import groups_of
 from fedlearn.models.base import Model
+from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, party_name
 from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Protection
@@ -142,9 +143,21 @@ class Observed:
             start += segment.length
         raise NotReadable(f"the updates of this run hold no {name!r}: its strategy sends none")
 
+    @cached_property
+    def terms(self) -> Terms | None:
+        """What the plan says of noise; None where there is none."""
+        return Terms.read(self.plan.privacy)
+
+    def noise(self, vector: Vector) -> float:
+        """Standard deviation of the noise in each integer of a vector, 0 where there is none; it is public."""
+        if self.terms is None:
+            return 0.0
+        parts = vector.addends if self.terms.where == "clients" else vector.is_sum * (self.terms.where == "opener")
+        return float(self.terms.mechanism.sigma * math.sqrt(parts))
+
     def examples(self, vector: Vector) -> int:
-        """How many examples stand behind a vector."""
-        return int(self.segment(vector, "weight")[0])
+        """How many examples stand behind a vector; under differential privacy nobody knows, and each client is one."""
+        return vector.addends if self.terms is not None else int(self.segment(vector, "weight")[0])
 
     def mean(self, vector: Vector) -> np.ndarray:
         """The delta (P,) float64: of one client its own, of a sum the mean weighted by examples."""
@@ -159,6 +172,8 @@ class Observed:
     @property
     def step(self) -> float:
         """What one integer stands for, in the delta of a client with the largest weight."""
+        if self.terms is not None:
+            return self.terms.clip / self.terms.steps
         return 2.0 ** -self.layout.segments[0].codec.fraction_bits
 
     def rounding(self, vector: Vector, suffix: str) -> float:
@@ -169,7 +184,7 @@ class Observed:
         weights = self.part(self.weights[vector.round], suffix)
         share = min(1.0, self.examples(vector) / vector.addends / self.layout.max_weight)
         ulps = float(np.median(np.spacing(np.abs(weights)))) * share / self.step
-        return float(np.sqrt((1.0 + ulps**2) * vector.addends / 12.0))
+        return float(np.sqrt((1.0 + ulps**2) * vector.addends / 12.0 + self.noise(vector) ** 2))
 
     def part(self, flat: np.ndarray, suffix: str) -> np.ndarray:
         """Of a vector of parameters (P,), the one whose name ends so, in its own shape."""

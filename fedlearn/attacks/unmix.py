@@ -101,8 +101,8 @@ def equal_groups(observed: Observed, vector: Vector) -> Groups:
     named = observed.words
     return Groups(
         [tuple(named[rows[i]] for i in group) for group in groups],
-        np.array([moved[group].mean(axis=0) for group in groups]).reshape(len(groups), -1),
-        np.array([slack[group].max(axis=0) for group in groups]).reshape(len(groups), -1),
+        np.array([moved[group].mean(axis=0) for group in groups]).reshape(-1, moved.shape[1]),
+        np.array([slack[group].max(axis=0) for group in groups]).reshape(-1, moved.shape[1]),
     )
 
 
@@ -115,7 +115,9 @@ def _rounding(observed: Observed, vector: Vector, rows: np.ndarray) -> np.ndarra
         touched = observed.steps(vector)  # such rules move a row in every step, whatever its batch held
     share = min(1.0, observed.examples(vector) / vector.addends / observed.layout.max_weight)
     found: np.ndarray = (
-        0.5 + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.step
+        0.5
+        + 2 * observed.noise(vector)
+        + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.step
     )
     return found
 

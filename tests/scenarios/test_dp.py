@@ -69,3 +69,11 @@ def test_the_price_is_told_for_each_party_and_one_sum_is_the_same_under_all_prot
     assert found["fixed_claimed"] < found["fixed_at_least"] < found["fixed_at_most"]
     assert found["coins_known"] > 3
     assert found["f1_none"] > 0.8
+
+
+def test_noise_stops_the_unmixing_of_a_sum(tmp_path):
+    outcome = SCENARIOS.load("leak_unmix")(Options(out=tmp_path / "run", dp="epsilon=8,clip=1,delta=0.01"))
+    found = {claim.name: claim.value for claim in outcome.claims}
+    assert found["isolated_sum"] > 0.9
+    assert found["isolated_noised"] == 0
+    assert found["recall_noised"] < 0.02

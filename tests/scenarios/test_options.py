@@ -44,7 +44,7 @@ TAKEN = {
     "dp_audit": {"clients", "cohort", "rounds", "dp"},
     "leak_embedding": TEXT | KEY | {"model", "strategy", "min_cohort", "max_overlap", "codec"},
     "leak_words": {"data", "dim"},
-    "leak_unmix": TEXT,
+    "leak_unmix": TEXT | {"dp"},
     "leak_sum": TEXT | KEY,
     "leak_sender": TEXT | {"clients"},
     "leak_membership": TEXT,
