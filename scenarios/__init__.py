@@ -19,10 +19,10 @@ BENCHMARKS = Registry(
         name: (f"scenarios.bench.{name}:run", summary)
         for name, summary in {
             "crypto": "secure sums: values a second, bytes, error, beside other libraries",
-            "simulation": "client updates a second, beside other simulators",
+            "simulation": "client updates a second, beside floors in bare NumPy and other simulators",
             "privacy": "exact noise beside OpenDP, and the seconds of an epsilon",
             "robust": "robust rules beside byzfl, one thread each",
-            "engine": "training steps of the engine beside PyTorch, one thread each",
+            "engine": "training steps of the engine beside PyTorch and bare NumPy, one thread each",
         }.items()
     },
 )

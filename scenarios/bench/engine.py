@@ -1,4 +1,4 @@
-"""`fedlearn bench engine`: training steps of this engine beside PyTorch's, measured here and now.
+"""`fedlearn bench engine`: training steps of this engine beside PyTorch's and bare NumPy's, measured here and now.
 
 One thread each, in one process, taking turns; the least time of many runs counts, since what disturbs a
 measurement only ever lengthens it. PyTorch is the extra `bench`, numba the extra `fast`; without them their
@@ -23,13 +23,18 @@ LIBRARIES = ("numpy", "torch", "numba")
 
 @dataclass(frozen=True)
 class Row:
-    """Microseconds of one step; `ratio` is ours over PyTorch's, `clients` how many a step trains at once."""
+    """Microseconds of one step: ours, PyTorch's, and the floor, which is bare NumPy's; `clients` how many it trains.
+
+    ratio and over_floor: ours over PyTorch's, and over the floor.
+    """
 
     name: str
     ours: float
     torch: float | None
     ratio: float | None
     clients: int
+    floor: float | None
+    over_floor: float | None
 
 
 def run(json: bool) -> dict[str, Any]:
@@ -50,18 +55,19 @@ def run(json: bool) -> dict[str, Any]:
 
 
 def measure(case: Case) -> Row:
-    """Time both sides of a case in turns."""
-    ours, theirs = case.ours(), _theirs(case)
-    least = {"ours": float("inf"), "torch": float("inf")}
+    """Time all sides of a case in turns."""
+    steps = {"ours": case.ours(), "torch": _theirs(case), "floor": case.floor() if case.floor else None}
+    least = {side: float("inf") for side, step in steps.items() if step}
     spent, began = 0.0, time.perf_counter()
     while spent < SECONDS:
-        least["ours"] = min(least["ours"], _time(ours))
-        if theirs is not None:
-            least["torch"] = min(least["torch"], _time(theirs))
+        for side in least:
+            step = steps[side]
+            assert step is not None
+            least[side] = min(least[side], _time(step))
         spent = time.perf_counter() - began
-    if theirs is None:
-        return Row(case.name, least["ours"], None, None, case.clients)
-    return Row(case.name, least["ours"], least["torch"], least["ours"] / least["torch"], case.clients)
+    ours, torch, floor = (least.get(side) for side in steps)
+    assert ours is not None
+    return Row(case.name, ours, torch, torch and ours / torch, case.clients, floor, floor and ours / floor)
 
 
 def _theirs(case: Case) -> Step | None:
@@ -87,6 +93,8 @@ def _claims(row: Row) -> list[dict[str, Any]]:
     found = []
     if row.ratio is not None:
         found.append({"name": f"{row.name}_over_torch", "value": row.ratio, "unit": "times"})
+    if row.over_floor is not None:
+        found.append({"name": f"{row.name}_over_floor", "value": row.over_floor, "unit": "times"})
     if row.clients > 1:
         rate = row.clients / row.ours * 1e6
         found.append({"name": f"{row.name}_rate", "value": rate, "unit": "client-steps/s"})
@@ -95,9 +103,9 @@ def _claims(row: Row) -> list[dict[str, Any]]:
 
 def _table(rows: list[Row]) -> str:
     width = max(len(row.name) for row in rows)
-    lines = [f"{'step':<{width}}  {'ours, us':>10}  {'torch, us':>10}  {'ratio':>6}"]
+    lines = [f"{'step':<{width}}  {'ours, us':>10}  {'torch, us':>10}  {'ratio':>6}  {'floor, us':>10}  {'ratio':>6}"]
     for row in rows:
-        other = "-" if row.torch is None else f"{row.torch:.0f}"
-        ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
-        lines.append(f"{row.name:<{width}}  {row.ours:>10.0f}  {other:>10}  {ratio:>6}")
+        others = [(row.torch, row.ratio), (row.floor, row.over_floor)]
+        cells = [f"{'-':>10}  {'-':>6}" if time is None else f"{time:>10.0f}  {ratio:>6.2f}" for time, ratio in others]
+        lines.append(f"{row.name:<{width}}  {row.ours:>10.0f}  {'  '.join(cells)}")
     return "\n".join(lines)

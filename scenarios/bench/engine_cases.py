@@ -12,11 +12,13 @@ import numpy as np
 
 from fedlearn import grad, nn, optim
 from fedlearn.autograd import recurrent
+from fedlearn.datasets.examples import Arrays
 from fedlearn.models.chars import CharLSTM
 from fedlearn.models.mlp import MLP
 from fedlearn.nn import functional as F
 from fedlearn.training.flat import FlatModel
 from fedlearn.training.stacks import Stack
+from scenarios.bench import floors
 
 Step = Callable[[], Any]
 CHARACTERS, LENGTH = 62, 64
@@ -25,19 +27,24 @@ LR = 1e-6  # a step is repeated thousands of times: training must not drive its 
 
 @dataclass(frozen=True)
 class Case:
-    """`ours` and `torch` prepare a step and return it; a step trains `clients` clients."""
+    """`ours`, `torch` and `floor` prepare a step and return it; a step trains `clients` clients.
+
+    floor: the same step in bare NumPy, its derivatives written by hand.
+    """
 
     name: str
     ours: Callable[[], Step]
     torch: Callable[[], Step] | None = None
     clients: int = 1
+    floor: Callable[[], Step] | None = None
 
 
 def cases() -> Iterator[Case]:
     """All of them; the recurrent ones also compiled, where numba is installed."""
-    yield Case("mlp", mlp, torch_mlp)
+    yield Case("mlp", mlp, torch_mlp, floor=bare_mlp)
+    yield Case("mlp_in_local_training", flat_mlp, torch_mlp, floor=bare_mlp)
     yield Case("mlp_double_backward", mlp_twice, torch_mlp_twice)
-    yield Case("mlp_stacked_100", stacked_mlp, clients=100)
+    yield Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100))
     for dim in (1, 16):
         yield Case(f"spam_dim_{dim}", partial(spam, dim), partial(torch_spam, dim))
     for compiled in (False, True)[: 1 + (find_spec("numba") is not None)]:
@@ -127,15 +134,25 @@ def torch_mlp_twice() -> Step:
     return step
 
 
-def stacked_mlp() -> Step:
-    """A hundred clients side by side, as a pool trains them."""
-    model, batch = FlatModel(MLP((64, 32, 10), rng=_draw()), 100), Stack(*_digits(100))
+def flat_mlp(clients: int = 1) -> Step:
+    """A client, or a hundred side by side, as a pool trains them; with ReLU."""
+    alone, (x, y) = clients == 1, _digits(clients)
+    model = FlatModel(MLP((64, 32, 10), rng=_draw()), None if alone else clients)
+    batch = Arrays(x, y) if alone else Stack(x, y)
 
     def step() -> None:
         _, gradient = model.gradient(batch)
         np.subtract(model.vector, np.multiply(gradient, LR, out=gradient), out=model.vector)
 
     return step
+
+
+def bare_mlp(clients: int = 1) -> Step:
+    x, y = _digits(clients)
+    weights = [parameter.numpy().copy() for parameter in MLP((64, 32, 10), rng=_draw()).parameters()]
+    if clients > 1:
+        weights = [np.repeat(weight[None], clients, axis=0) for weight in weights]
+    return partial(floors.step, weights, x, y, LR)
 
 
 # The spam classifier on batches of 32 mails, a vocabulary of 10,000

@@ -133,7 +133,7 @@ def flwr(data: Workload) -> float:
     from flwr.server.strategy import FedAvg
     from flwr.simulation import run_simulation
 
-    from scenarios.bench.simulation import _sgd_step
+    from scenarios.bench.floors import step as sgd_step
 
     logging.getLogger("flwr").setLevel(logging.ERROR)
     times: list[float] = []
@@ -148,7 +148,7 @@ def flwr(data: Workload) -> float:
             order = np.random.default_rng().permutation(EXAMPLES)
             for start in range(0, EXAMPLES, BATCH):
                 batch = order[start : start + BATCH]
-                _sgd_step(parameters, self.examples["x"][batch], self.examples["y"][batch])
+                sgd_step(parameters, self.examples["x"][batch], self.examples["y"][batch])
             return parameters, EXAMPLES, {}
 
     class Timed(FedAvg):

@@ -204,12 +204,21 @@ def attack(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="A benchmark from `fedlearn list benchmark`.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A benchmark from `fedlearn list benchmark`.")],
+    as_json: Json = False,
+    against: Annotated[
+        Path | None, typer.Option(help="What an earlier run printed with --json: its figures are shown beside.")
+    ] = None,
 ) -> None:
-    """Measure here and now, beside whichever other libraries are installed; takes minutes."""
+    """Measure here and now, beside floors and whichever other libraries are installed; takes minutes."""
     from scenarios import BENCHMARKS
+    from scenarios.bench.against import compared, read
 
-    BENCHMARKS.load(name)(as_json)
+    run = BENCHMARKS.load(name)
+    before = None if against is None else read(against, name)
+    result = run(as_json)
+    if before is not None:
+        typer.echo(compared(result, before), err=as_json)
 
 
 def _show_version(wanted: bool) -> None:
