@@ -1,12 +1,54 @@
-"""Arrays that somebody gave, checked at the door: numbers, of the rank that is meant, and comparable."""
+"""What somebody gave, checked at the door: arguments by their annotations, arrays by their numbers and their rank."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, get_origin
 
 import numpy as np
 
+from fedlearn.configured import plain_value
 from fedlearn.errors import BadInput, ShapeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+LEFT_TO_THE_FUNCTION = (np.ndarray, Iterable, Sequence)
+
+
+def takes_plain(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose arguments are checked by their annotations, as `make_plain` checks those of a dataclass.
+
+    Arrays and lists are left to the function itself. Raises `BadInput` that names the argument.
+    """
+    signature = inspect.signature(function)
+
+    @cache
+    def kinds() -> dict[str, Any]:
+        scope = vars(sys.modules[function.__module__])
+        named = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
+        found = {name: eval(kind, scope) if isinstance(kind, str) else kind for name, kind in named.items()}
+        return {name: kind for name, kind in found.items() if (get_origin(kind) or kind) not in LEFT_TO_THE_FUNCTION}
+
+    @wraps(function)
+    def checked(*args: P.args, **options: P.kwargs) -> R:
+        given = signature.bind(*args, **options)
+        for name, kind in kinds().items():
+            if name in given.arguments:
+                given.arguments[name] = plain_value(name.replace("_", " "), given.arguments[name], kind)
+        return function(*given.args, **given.kwargs)
+
+    return checked
+
+
+def rows_of_numbers(name: str, values: Any) -> np.ndarray:
+    """Finite numbers (n, d) with n above 0, of the type that they have; raises `BadInput` or `ShapeError` else."""
+    array = _checked(name, as_array(name, values), "?iuf", "numbers", 2)
+    if not (len(array) and np.isfinite(array).all()):
+        raise BadInput(f"{name} have no rows, or hold a number that is not finite: give rows of finite numbers")
+    return array
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
@@ -37,6 +79,28 @@ def whole_array(name: str, values: Any, ndim: int | None = None, below: int | No
     if array.size and below is not None and not 0 <= array.min() <= array.max() < below:
         raise BadInput(f"{name} go from {array.min():g} to {array.max():g}: they must be from 0 to {below - 1}")
     return array.astype(np.int64, copy=False)
+
+
+def taken(name: str, places: Any, count: int) -> np.ndarray:
+    """Places to take out of `count` things, int64 (k,): whole numbers, from the end where negative, or a truth each.
+
+    Raises `BadInput` for others.
+    """
+    array = as_array(name, places if isinstance(places, np.ndarray | Sequence) else _all_of(name, places))
+    try:
+        found: np.ndarray = np.arange(count)[array if array.size else array.astype(np.int64)]
+        if found.ndim != 1:
+            raise ValueError(f"they have {found.ndim} axes")
+        return found
+    except (IndexError, TypeError, ValueError) as error:
+        raise BadInput(f"{name} {places!r:.60} are no places among {count}: {error}") from None
+
+
+def _all_of(name: str, values: Any) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise BadInput(f"{name} are {values!r:.60}: give whole numbers") from None
 
 
 def same_length(**arrays: np.ndarray) -> int:

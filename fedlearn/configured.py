@@ -103,10 +103,11 @@ def make_plain(thing: Any) -> None:
     hints = get_type_hints(type(thing))
     for field in fields(thing):
         name = f"{getattr(thing, 'name', type(thing).__name__.lower())} {field.name}"
-        object.__setattr__(thing, field.name, _plain(name, getattr(thing, field.name), hints[field.name]))
+        object.__setattr__(thing, field.name, plain_value(name, getattr(thing, field.name), hints[field.name]))
 
 
-def _plain(name: str, value: Any, kind: Any) -> Any:
+def plain_value(name: str, value: Any, kind: Any) -> Any:
+    """A value as its annotation has it, as `make_plain` says; `BadInput` for another one."""
     choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if value is None and NoneType in choices:
         return None

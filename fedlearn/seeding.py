@@ -12,6 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from fedlearn.configured import whole_number
+
 # A purpose's number is part of every run's randomness: append, never renumber.
 PURPOSES = {
     "sample": 0,
@@ -30,6 +32,7 @@ PURPOSES = {
 
 def stream(seed: int, purpose: str, round: int = 0, client: int = 0) -> np.random.Generator:
     """A generator for one purpose (a key of `PURPOSES`), round and client of a seeded run."""
+    seed = whole_number("seed", seed, least=0)
     key = (PURPOSES[purpose], round, client)
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fedlearn.checked import takes_plain
 from fedlearn.datasets.corpus import Corpus, split
 from fedlearn.datasets.dataset import CHARACTERS, CLASSES, MESSAGES, DataSet
 from fedlearn.datasets.files.reading import STANDARD_INPUT, Reading
@@ -95,6 +96,7 @@ VOCABULARIES = Registry(
 )
 
 
+@takes_plain
 def load_corpus(name_or_file: str, how: Reading | None = None) -> Corpus:
     """The messages of a named data set, of files of a user's own in any form, or made by a Python file.
 
@@ -107,6 +109,7 @@ def load_corpus(name_or_file: str, how: Reading | None = None) -> Corpus:
     return corpus
 
 
+@takes_plain
 def load_script(name_or_file: str, how: Reading | None = None) -> Script:
     """The text of a named data set, or of a user's own file; how, and what is raised: as of `load_corpus`."""
     from fedlearn.datasets.files.plays import read_script
@@ -116,6 +119,7 @@ def load_script(name_or_file: str, how: Reading | None = None) -> Script:
     return script
 
 
+@takes_plain
 def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
     """Numbers in classes: of a named data set, of a user's own table or arrays, or made by a Python file.
 
@@ -130,6 +134,7 @@ def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
     return samples
 
 
+@takes_plain
 def load_anything(name_or_file: str, how: Reading | None = None) -> Any:
     """The data of a name, a file or a Python file, of whatever kind they are; how, and what is raised: as above."""
     from fedlearn.datasets.files.anything import read_anything

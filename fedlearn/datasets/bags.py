@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.checked import real_array
+from fedlearn.checked import real_array, taken, takes_plain
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import Vocabulary, listed
-from fedlearn.errors import ShapeError
+from fedlearn.errors import BadInput, ShapeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,10 @@ class Bags:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
+        for name in ("indices", "offsets", "labels"):
+            if not isinstance(getattr(self, name), np.ndarray) or getattr(self, name).ndim != 1:
+                real_array(name, getattr(self, name), 1)  # says what is wrong
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
         ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == len(self.labels) + 1 else None
         if ends != (0, len(self.indices)):
             raise ShapeError(
@@ -44,6 +48,7 @@ class Bags:
             if step == 1:
                 return self._range(start, max(start, stop))
             order = np.arange(start, stop, step)
+        order = taken("order", order, len(self))
         lengths = np.diff(self.offsets)[order]
         offsets = _offsets(lengths)
         # Position p of new row r came from p - offsets[r] + (where row r began before).
@@ -65,11 +70,13 @@ class Bags:
         return self.labels
 
 
+@takes_plain
 def encode(corpus: Corpus, vocabulary: Vocabulary) -> Bags:
     """Each message as the set of its words' ids; a message without a known word is an empty bag."""
     return encode_texts(corpus.texts, corpus.labels, vocabulary)
 
 
+@takes_plain
 def encode_texts(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary) -> Bags:
     """Same as `encode`, for n texts and their labels (n,)."""
     return bags_of((vocabulary.row(tokenize(text)) for text in listed(texts, "texts")), labels)
@@ -81,11 +88,11 @@ def bags_of(rows: Iterable[list[int]], labels: np.ndarray) -> Bags:
     for row in rows:
         indices.extend(row)
         lengths.append(len(row))
-    return Bags(
-        np.array(indices, np.int32),
-        _offsets(np.array(lengths, np.int64)),
-        real_array("labels", labels, 1).astype(np.float32),
-    )
+    with np.errstate(over="ignore"):  # what float32 does not hold is refused below
+        known = real_array("labels", labels, 1).astype(np.float32)
+    if not np.isfinite(known).all():
+        raise BadInput("labels hold a number that is not finite: give the class of each text")
+    return Bags(np.array(indices, np.int32), _offsets(np.array(lengths, np.int64)), known)
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

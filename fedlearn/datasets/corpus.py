@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedlearn.checked import as_array, taken, takes_plain
 from fedlearn.configured import real_number
 from fedlearn.datasets.partitions import numbered
+from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import DataError, ShapeError
 from fedlearn.seeding import stream
 
@@ -35,6 +37,15 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "texts", tuple(listed(self.texts, "texts")))
+        object.__setattr__(self, "labels", as_array("labels", self.labels))
+        if self.labels.ndim != 1 or self.labels.dtype.kind not in "?iu":
+            raise ShapeError(
+                f"corpus {self.name}: labels of shape {self.labels.shape} and type {self.labels.dtype}: "
+                "give a whole number for each text"
+            )
+        if self.users is not None:
+            object.__setattr__(self, "users", tuple(listed(self.users, "users")))
         if len(self.labels) != len(self.texts):
             raise ShapeError(f"corpus {self.name}: {len(self.texts)} texts but {len(self.labels)} labels")
         if self.users is not None and len(self.users) != len(self.texts):
@@ -45,7 +56,7 @@ class Corpus:
 
     def take(self, indices: Iterable[int]) -> Corpus:
         """The messages at `indices`, in that order."""
-        chosen = [int(index) for index in indices]
+        chosen = taken("indices", indices, len(self)).tolist()
         return replace(
             self,
             texts=tuple(self.texts[index] for index in chosen),
@@ -61,6 +72,7 @@ class Corpus:
         return self.take(first.values())
 
 
+@takes_plain
 def split(corpus: Corpus, test_fraction: float = 0.2, seed: int = 0) -> tuple[Corpus, Corpus]:
     """Shuffle by `seed` and cut into (train, test), duplicates removed first so that none is in both.
 

@@ -15,11 +15,16 @@ from typing import Self
 
 import numpy as np
 
+from fedlearn.checked import as_array, rows_of_numbers, taken, takes_plain
+from fedlearn.configured import real_number, whole_number
 from fedlearn.datasets.corpus import cut_stratified
 from fedlearn.datasets.dataset import CLASSES, GeneratedSet
 from fedlearn.datasets.examples import Arrays
+from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import BadInput, DataError, ShapeError
 from fedlearn.seeding import stream
+
+MOST = 2**20  # classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +37,18 @@ class Scale:
     @classmethod
     def of(cls, public: np.ndarray) -> Self:
         """Fit on PUBLIC rows (n, d), since nobody may see the clients'. A constant column is divided by 1."""
-        mean, deviation = public.mean(axis=0), public.std(axis=0)
+        public = rows_of_numbers("public rows", public)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = public.mean(axis=0), public.std(axis=0)
+        if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+            raise BadInput("public rows are too large to be scaled: give numbers under 1e150, or 1e18 of float32")
         return cls(mean, np.where(deviation > 0, deviation, np.float32(1.0)))
 
     def applied(self, features: np.ndarray) -> np.ndarray:
         """The rows (n, d), scaled; raises `BadInput` for rows of another length."""
+        features = as_array("features", features)
+        if features.ndim != 2 or features.dtype.kind not in "?iuf":
+            rows_of_numbers("features", features)  # says what is wrong
         if features.shape[1:] != self.mean.shape:
             raise BadInput(
                 f"rows of {features.shape[-1]} numbers where {len(self.mean)} are read: give the same columns"
@@ -68,6 +80,13 @@ class Samples:
     """Notes on what was guessed or left out in reading."""
 
     def __post_init__(self) -> None:
+        for name in ("features", "labels"):
+            array = as_array(name, getattr(self, name))
+            if not array.ndim or array.dtype.kind not in "?iuf":
+                raise ShapeError(
+                    f"{self.name}: {name} of shape {array.shape} and type {array.dtype}: give a row for each"
+                )
+            object.__setattr__(self, name, array)
         if len(self.features) != len(self.labels):
             raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
 
@@ -86,6 +105,9 @@ class Samples:
 
         Raises `DataError` for other labels, or features that are not finite numbers.
         """
+        kind = np.asarray(0.0 if isinstance(features, list | tuple) else features).dtype
+        if kind.kind not in "?iuf":
+            raise DataError(f"{name}: features are of type {kind}: give an array (n, d) of numbers")
         try:
             with np.errstate(over="ignore"):  # what float32 does not hold is refused below
                 rows = np.asarray(features, np.float32)
@@ -94,19 +116,21 @@ class Samples:
             raise DataError(f"{name}: features are no numbers ({error}): give an array (n, d)") from None
         rows = np.ascontiguousarray(rows.reshape(len(rows), prod(rows.shape[1:])) if rows.ndim else rows[None, None])
         whole = classes.dtype.kind in "iuf" and np.array_equal(classes, np.floor(classes))
-        if not whole or classes.shape != (len(rows),) or not len(rows) or classes.min() < 0:
+        if not (whole and classes.shape == (len(rows),) and len(rows) and 0 <= classes.min() <= classes.max() < MOST):
             raise DataError(f"{name}: {len(rows)} rows, labels {classes.shape}: give each row a whole number from 0")
         if not np.isfinite(rows).all():
             raise DataError(f"{name}: a feature is not finite: take such rows out")
         classes = classes.astype(np.int64)
         digest = sha256(rows.tobytes() + classes.tobytes()).hexdigest()
-        whose = None if users is None else tuple(users)
+        whose = None if users is None else tuple(listed(users, "users"))
         return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
 
     def read_from(self, digest: str, named: Sequence[str], notes: tuple[str, ...]) -> Samples:
         """The same, as they stood in a user's file of this SHA-256: unscaled, with classes of these names."""
-        return replace(self, sha256=digest, classes=len(named), named=tuple(named), scaled=False, notes=notes)
+        named = tuple(listed(named, "names of classes"))
+        return replace(self, sha256=digest, classes=len(named), named=named, scaled=False, notes=notes)
 
+    @takes_plain
     def scaled_as(self, scale: Scale) -> Samples:
         """The same, with features brought to one size."""
         return replace(self, features=scale.applied(self.features), scaled=True, scale=scale)
@@ -131,7 +155,8 @@ class Samples:
 
     def take(self, indices: np.ndarray) -> Samples:
         """The rows at `indices`, in that order."""
-        users = None if self.users is None else tuple(self.users[int(index)] for index in indices)
+        indices = taken("indices", indices, len(self))
+        users = None if self.users is None else tuple(self.users[index] for index in indices.tolist())
         return replace(self, features=self.features[indices], labels=self.labels[indices], users=users)
 
     def examples(self) -> Arrays:
@@ -139,6 +164,7 @@ class Samples:
         return Arrays(self.features, self.labels)
 
 
+@takes_plain
 def split_samples(samples: Samples, test_fraction: float = 0.2, seed: int = 0) -> tuple[Samples, Samples]:
     """(train, test), shuffled by `seed` and stratified by class (see `cut_stratified`)."""
     train, test = cut_stratified(samples.labels, test_fraction, stream(seed, "split"))
@@ -170,12 +196,17 @@ def _bundled(name: str, filename: str) -> Path:
     return Path(library.submodule_search_locations[0], "datasets", "data", filename)
 
 
+@takes_plain
 def spirals(per_arm: int, arms: int, turns: float, noise: float, rng: np.random.Generator) -> Samples:
     """`arms` interleaved spirals around the origin, one class each, `per_arm` points an arm in the unit disc.
 
     A point at radius r of an arm stands `turns * r` turns further than where the arm starts, plus a normal
     error of `noise` radians.
     """
+    whole_number("points of an arm", per_arm, most=10**6)
+    whole_number("spirals", arms, most=1000)
+    real_number("turns", turns, least=-1e6, below=1e6, usual="for example 0.65")
+    real_number("noise", noise, least=0.0, below=1e6, usual="for example 0.2")
     if per_arm < 1 or arms < 2:
         raise BadInput(f"{arms} spirals of {per_arm} points: give at least 2 spirals of at least 1 point")
     labels = np.repeat(np.arange(arms), per_arm)

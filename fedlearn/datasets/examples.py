@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fedlearn.checked import as_array
-from fedlearn.errors import ShapeError
+from fedlearn.checked import as_array, taken
+from fedlearn.errors import BadInput, ShapeError
 
 
 class Examples(Protocol):
@@ -52,9 +52,14 @@ class Arrays:
 
     def take(self, order: np.ndarray | slice) -> Arrays:
         """The examples at `order`, in that order."""
-        taken = object.__new__(Arrays)  # what was checked once is not checked for every batch
-        taken.__dict__.update(features=self.features[order], targets=self.targets[order])
-        return taken
+        if not isinstance(order, slice | np.ndarray) or (isinstance(order, np.ndarray) and order.ndim != 1):
+            order = taken("order", order, len(self))
+        found = object.__new__(Arrays)  # what was checked once is not checked for every batch
+        try:
+            found.__dict__.update(features=self.features[order], targets=self.targets[order])
+        except (IndexError, TypeError) as error:
+            raise BadInput(f"examples at {order!r:.60} cannot be taken out of {len(self)}: {error}") from None
+        return found
 
     @property
     def inputs(self) -> tuple[np.ndarray]:

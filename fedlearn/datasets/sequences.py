@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import whole_number
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.examples import Arrays
@@ -16,6 +17,7 @@ LONGEST = 40  # words of a message that are read
 MOST = 100_000
 
 
+@takes_plain
 def encode_in_order(corpus: Corpus, vocabulary: Vocabulary, longest: int = LONGEST) -> Arrays:
     """The last words of each message, int64 (n, longest), and its class, int64 (n,).
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fedlearn.checked import takes_plain
+
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 DASHES = r"\u2013\u2014-"
 # What may stand between a name and its sign: how it is said, in brackets.
@@ -44,6 +46,7 @@ LINES_COUNT = 2 / 3  # within blocks there must be half as many speeches more: v
 Head = tuple[str, str]  # a name, and what follows it
 
 
+@takes_plain
 def speeches(text: str) -> dict[str, str]:
     """What each speaker says, speeches joined by line ends, most talkative first; {} for a text without speakers."""
     blocks = [block for block in BLANK_LINES.split(text) if block]

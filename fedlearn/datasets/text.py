@@ -7,10 +7,14 @@ from hashlib import sha256
 
 import numpy as np
 
+from fedlearn.checked import takes_plain, whole_array
+from fedlearn.configured import real_number, whole_number
 from fedlearn.datasets.dataset import CHARACTERS, FileSet, text_in
 from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.speakers import speeches
 from fedlearn.errors import BadInput
+
+LONGEST = 10**9  # characters of a window
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,7 @@ class Script:
 
     def cut(self, held_out: float = 0.1) -> tuple[Script, Script]:
         """(train, test) in the order of the text: the last `held_out` share of the characters is the test."""
-        if not 0.0 < held_out < 1.0:
-            raise BadInput(f"held-out share {held_out} is outside (0, 1): give for example 0.1")
+        held_out = real_number("held-out share", held_out, above=0.0, below=1.0, usual="give for example 0.1")
         at = int(len(self.text) * (1.0 - held_out))
         return replace(self, text=self.text[:at]), replace(self, text=self.text[at:])
 
@@ -49,6 +52,7 @@ class Script:
 class Alphabet:
     """A numbering of characters, in the order of their code points; it must come from PUBLIC text."""
 
+    @takes_plain
     def __init__(self, text: str):
         """The distinct characters of `text`."""
         if not text:
@@ -59,6 +63,7 @@ class Alphabet:
     def __len__(self) -> int:
         return len(self.characters)
 
+    @takes_plain
     def encode(self, text: str) -> np.ndarray:
         """The number of each character, int64 of shape (len(text),); `BadInput` for an unknown one."""
         codes = _code_points(text)
@@ -71,23 +76,24 @@ class Alphabet:
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of character numbers, any shape read in row order."""
-        return "".join(self.characters[index] for index in np.ravel(ids).tolist())
+        return "".join(self.characters[index] for index in whole_array("ids", ids, below=len(self)).ravel().tolist())
 
 
+@takes_plain
 def windows(text: str, alphabet: Alphabet, length: int) -> Arrays:
     """Consecutive pieces of `text` and, character by character, what comes next.
 
     Inputs and targets are int64 of shape (n, length), n = (len(text) - 1) // length; both are views of one
     array, and the characters that do not fill a last piece are left out.
     """
-    if length < 1:
-        raise BadInput(f"windows of {length} characters: give at least 1")
+    length = whole_number("characters of a window", length, least=1, most=LONGEST)
     ids = alphabet.encode(text)
     count = max(0, len(ids) - 1) // length
     used = count * length
     return Arrays(ids[:used].reshape(count, length), ids[1 : used + 1].reshape(count, length))
 
 
+@takes_plain
 def parse_script(data: bytes, name: str, source: str) -> Script:
     """Read UTF-8 text; CR LF line ends become LF. Raises `DataError` if it is empty or not UTF-8."""
     text = text_in(data, name, "a text of some thousand characters").replace("\r\n", "\n")

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import whole_number
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput
@@ -91,6 +92,7 @@ class HashedVocabulary(Vocabulary):
         self._bucket_of = _Buckets(buckets)
 
     @classmethod
+    @takes_plain
     def from_dict(cls, values: Mapping[str, Any]) -> HashedVocabulary:
         buckets = values.get("buckets")
         if type(buckets) is not int:
@@ -101,13 +103,16 @@ class HashedVocabulary(Vocabulary):
         return self.buckets
 
     def row(self, tokens: Iterable[str]) -> list[int]:
-        return sorted(set(map(self._bucket_of.__getitem__, listed(tokens, "tokens"))))
+        try:
+            return sorted(set(map(self._bucket_of.__getitem__, listed(tokens, "tokens"))))
+        except TypeError:
+            raise _no_words(tokens) from None
 
     def without_each(self, words: Sequence[str]) -> list[list[int]]:
-        return _without_each([self._bucket_of[word] for word in words])
+        return _without_each(_looked_up(self._bucket_of.__getitem__, words))
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array([self._bucket_of[token] for token in listed(tokens, "tokens")], dtype=np.int32)
+        return np.array(_looked_up(self._bucket_of.__getitem__, tokens, "tokens"), dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "hashed", "buckets": self.buckets}
@@ -118,7 +123,10 @@ class ExplicitVocabulary(Vocabulary):
 
     def __init__(self, words: Iterable[str]):
         self.words = tuple(listed(words, "words"))
-        self._ids = {word: index for index, word in enumerate(self.words)}
+        try:
+            self._ids = {word: index for index, word in enumerate(self.words)}
+        except TypeError:
+            raise _no_words(words) from None
         if not 1 <= len(self.words) <= MAX_SIZE:
             raise BadInput(f"vocabulary of {len(self.words)} words: give from 1 to {MAX_SIZE}")
         if len(self._ids) < len(self.words):
@@ -127,6 +135,7 @@ class ExplicitVocabulary(Vocabulary):
         _refuse_what_no_text_gives(self.words)
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None) -> ExplicitVocabulary:
         """Read `explicit:FILE`, a public word list in UTF-8, one word a line, each as `tokenize` gives it."""
         if not argument:
@@ -138,6 +147,7 @@ class ExplicitVocabulary(Vocabulary):
             raise BadInput(f"cannot read the word list {argument} ({reason}): give a UTF-8 file") from None
 
     @classmethod
+    @takes_plain
     def from_dict(cls, values: Mapping[str, Any]) -> ExplicitVocabulary:
         words = values.get("words")
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
@@ -158,6 +168,7 @@ class ExplicitVocabulary(Vocabulary):
     def __len__(self) -> int:
         return len(self.words)
 
+    @takes_plain
     def word(self, index: int) -> str:
         """The word with id `index`."""
         if not 0 <= index < len(self.words):
@@ -165,13 +176,16 @@ class ExplicitVocabulary(Vocabulary):
         return self.words[index]
 
     def row(self, tokens: Iterable[str]) -> list[int]:
-        return sorted({self._ids[t] for t in listed(tokens, "tokens") if t in self._ids})
+        try:
+            return sorted({self._ids[t] for t in listed(tokens, "tokens") if t in self._ids})
+        except TypeError:
+            raise _no_words(tokens) from None
 
     def without_each(self, words: Sequence[str]) -> list[list[int]]:
-        return _without_each([self._ids.get(word) for word in words])
+        return _without_each(_looked_up(self._ids.get, words))
 
     def in_order(self, tokens: Iterable[str]) -> np.ndarray:
-        return np.array([self._ids[t] for t in listed(tokens, "tokens") if t in self._ids], dtype=np.int32)
+        return np.array([i for i in _looked_up(self._ids.get, tokens, "tokens") if i is not None], dtype=np.int32)
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "explicit", "words": list(self.words)}
@@ -195,6 +209,17 @@ def listed(strings: Iterable[str], what: str) -> Iterable[str]:
     return strings
 
 
+def _looked_up(number_of: Callable[[str], Any], words: Iterable[str], what: str = "words") -> list[Any]:
+    try:
+        return list(map(number_of, listed(words, what)))
+    except TypeError:
+        raise _no_words(words) from None
+
+
+def _no_words(given: object) -> BadInput:
+    return BadInput(f"{given!r:.60} holds what is no word: give texts, as from tokenize(text)")
+
+
 def _refuse_what_no_text_gives(words: tuple[str, ...]) -> None:
     lost = [word for word in words if tokenize(word) != [word]]
     if lost:
@@ -207,6 +232,7 @@ def _refuse_what_no_text_gives(words: tuple[str, ...]) -> None:
         )
 
 
+@takes_plain
 def vocabulary_from_dict(values: Mapping[str, Any]) -> Vocabulary:
     """The vocabulary that `to_dict` described, for example in a run's plan; `BadInput` if malformed."""
     from fedlearn.datasets import VOCABULARIES

@@ -77,7 +77,7 @@ def test_windows_tile_the_text_and_point_at_the_next_character(text, length):
 
 def test_an_empty_text_gives_no_window_and_a_length_of_zero_is_refused():
     assert len(windows("", Alphabet("a"), 5)) == 0
-    with pytest.raises(BadInput, match="windows of 0"):
+    with pytest.raises(BadInput, match="characters of a window is 0"):
         windows("aaa", Alphabet("a"), 0)
 
 

@@ -40,7 +40,7 @@ NAMED = {  # where the annotation does not say enough
     ("binary_metrics", "labels"): np.array([1, 0, 0, 1, 1]),
     ("class_metrics", "logits"): np.array([[0.5, -1.5, 2.0], [1.0, 0.0, -3.0], [0.0, 0.5, 0.1], [9.0, 2.0, 1.0]]),
     ("class_metrics", "labels"): np.array([2, 1, 1, 0]),
-    ("confusion", "said"): np.array([2, 1, 1, 0]),
+    ("confusion", "predicted"): np.array([2, 1, 1, 0]),
     ("confusion", "labels"): np.array([2, 1, 0, 0]),
     ("confusion", "classes"): 3,
 }
@@ -92,7 +92,7 @@ def on_the_curve(members, others, false_rate):
 
 
 ORACLES = {
-    "confusion": lambda said, labels, classes: confusion_matrix(labels, said, labels=range(classes)),
+    "confusion": lambda predicted, labels, classes: confusion_matrix(labels, predicted, labels=range(classes)),
     "binary_metrics": of_two,
     "class_metrics": of_classes,
     "auc": of_pairs,
