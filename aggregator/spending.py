@@ -205,6 +205,13 @@ class Spending:
             self._ledger = Ledger.create(path)
             return
         self._ledger = Ledger.load(path)
+        noise = self.terms.mechanism.charged
+        for row in self._ledger.rows:
+            if not math.isclose(row.noise, noise, rel_tol=1e-9):
+                raise PrivacyError(
+                    f"the sums of {folder} so far had noise {row.noise:g}, these would have {noise:g}: an epsilon was "
+                    "shared among as many rounds as were asked for then; go on with as many"
+                )
         if self.secret and self.terms.seed is None:
             self._coins = _read_secret(coins)
 

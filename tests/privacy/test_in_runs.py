@@ -141,6 +141,13 @@ def test_a_resumed_run_goes_on_as_if_nothing_had_been(tmp_path, spec):
     assert [r.epsilon_aggregator for r in after.rounds] == [r.epsilon_aggregator for r in history.rounds]
 
 
+def test_an_epsilon_is_for_as_many_rounds_as_were_asked_for(tmp_path):
+    folder, asked = tmp_path / "run", Privacy(epsilon=2, clip=0.3)
+    train(rounds=2, privacy=asked, folder=RunFolder(folder, {"seed": 5}, {}))
+    with pytest.raises(PrivacyError, match="shared among as many rounds"):
+        train(rounds=4, privacy=asked, folder=RunFolder(folder, {"seed": 5}, {}, resume=True))
+
+
 @pytest.mark.parametrize("harm", ["missing", "cut", "shorter", "changed"])
 def test_a_ledger_that_is_not_whole_stops_a_resume(tmp_path, harm):
     folder = tmp_path / "run"
