@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from scenarios.command.options import ABOUT, Options
 RUN_TOML = "run.toml"
 SCENARIO = "scenario"
 MOST_DOTS = 1000  # TOML reads names of many parts, a.b.c, in time that grows with their square
+NAME_CODE = (  # options in which FILE.py:NAME or package.module:NAME is imported
+    "data", "test_data", "sampler", "partition", "malicious", "vocabulary", "model", "strategy", "protection", "robust",
+)  # fmt: skip
 PLACES = ("out", "resume")  # where a run is kept says nothing of the run
 
 
@@ -49,6 +53,18 @@ def read_config(path: Path) -> dict[str, str]:
             raise BadInput(f"{path}: {key} is a number of {value.bit_length()} bits: no option takes one over 64")
         texts[known[typed]] = _text(value)
     return texts
+
+
+def check_no_code(file: Path, names: Iterable[str], texts: Mapping[str, str]) -> None:
+    """Raise `BadInput` where one of these options has code imported: a run folder may be somebody else's."""
+    for name in sorted(names):
+        place, colon, _ = texts[name].partition(":")
+        if name in NAME_CODE and colon and (place.endswith(".py") or "." in place or place == "__main__"):
+            said = escaped(texts[name], 200)
+            raise BadInput(
+                f"{file} has the option {_key(name)} = {said}, and no code is run because a folder names it: "
+                f"where it is yours, type {flag(name)} {said} too"
+            )
 
 
 def run_toml(options: Options, scenario: str) -> str:

@@ -95,7 +95,7 @@ def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, *
 
 def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str]) -> tuple[str, dict[str, Any]]:
     """The scenario and its options: those that were typed, else those of --config, else those of the run to resume."""
-    from scenarios.command.config import RUN_TOML, SCENARIO, read_config
+    from scenarios.command.config import RUN_TOML, SCENARIO, check_no_code, read_config
 
     known: dict[str, str] = {}
     if "resume" in texts:
@@ -105,6 +105,7 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
         texts = texts | {"resume": "true", "out": resumed}
         toml = Path(resumed).expanduser() / RUN_TOML
         known = read_config(toml) if toml.is_file() else {}
+        check_no_code(toml, known.keys() - texts.keys(), known)
     if config is not None:
         known |= read_config(config.expanduser())
     scenario = scenario or known.get(SCENARIO)

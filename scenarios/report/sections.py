@@ -6,16 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from aggregator import RoundRecord
+from fedlearn.untrusted import content
 from scenarios.report import charts
 from scenarios.report.findings import kept
 from scenarios.report.runs import Configuration, Run, differences, shown
 from scenarios.report.seen import MEANING, flows
 from scenarios.sweep.table import NOTE, Figure
+
+LONGEST_TOML = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -248,11 +252,16 @@ def repeating(found: Sequence[Configuration]) -> Section:
             for run in each.runs
         ]
         table = Table(f"{each.label}: seeds, folders, and the SHA-256 of the models", ["seed", "folder", "model"], rows)
-        code = f"fedlearn run --config {toml}\n\n{toml.read_text(encoding='utf-8')}" if toml.is_file() else ""
+        code = f"fedlearn run --config {toml}\n\n{_text_of(toml)}" if toml.is_file() else ""
         parts.append(Part(each.label, table=table, code=code))
     versions = dict.fromkeys(_versions(run) for each in found for run in each.runs)
     data = dict.fromkeys(_data_set(run) for each in found for run in each.runs)
     return Section("repeating", "How to repeat it", parts, [*versions, *data])
+
+
+def _text_of(toml: Path) -> str:
+    """What a file of a run says; nothing through a link, whose target would stand on a page that is passed on."""
+    return "" if toml.is_symlink() else content(toml, LONGEST_TOML).decode(errors="replace")
 
 
 def _versions(run: Run) -> str:

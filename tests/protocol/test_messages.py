@@ -248,3 +248,12 @@ def test_party_names():
     assert [party_name(party) for party in parties] == [
         "client:0", "client:41", "aggregator", "everybody", "opener:0", "opener:2", "worker:1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("party", [-3, -5, -7, -15])
+@pytest.mark.parametrize("field", ["sender", "recipient"])
+def test_a_message_from_or_to_nobody_is_refused(party, field):
+    parties = {"sender": 0, "recipient": AGGREGATOR, field: party}
+    data = Message(SESSION, Step(1), body=Update(b"x"), **parties).to_bytes()
+    with pytest.raises(ProtocolError, match=f"party {party}, which there is not"):
+        Message.from_bytes(data)

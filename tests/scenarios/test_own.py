@@ -156,10 +156,10 @@ def test_a_bool_of_a_strategy_is_false_where_it_says_so(capsys):
 
 def test_a_file_that_changed_is_not_resumed(capsys, tmp_path):
     assert fedlearn(*DIGITS, "--model", "own.py:Softmax", "--out", "run") == 0
-    assert fedlearn("run", "--resume", "run", "--quiet") == 0
+    assert fedlearn("run", "--resume", "run", "--model", "own.py:Softmax", "--quiet") == 0
     (tmp_path / "own.py").write_text(OWN + "\n# and more\n")
     capsys.readouterr()
-    assert fedlearn("run", "--resume", "run", "--quiet") == 2
+    assert fedlearn("run", "--resume", "run", "--model", "own.py:Softmax", "--quiet") == 2
     assert "cannot resume with model_sha256" in capsys.readouterr().err
 
 
@@ -195,3 +195,17 @@ def test_what_cannot_be_used_is_refused_in_one_line(arguments, says, capsys):
     told = capsys.readouterr().err
     assert (status, told.count("\n")) == (2, 1), told
     assert says in told
+
+
+def test_a_run_folder_has_no_code_run_that_the_user_did_not_name(capsys, tmp_path):
+    """The folder may be somebody else's, and run.toml say what they like."""
+    assert fedlearn(*DIGITS, "--out", "run") == 0
+    (tmp_path / "run" / "evil.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')\n")
+    toml = (tmp_path / "run" / "run.toml").read_text()
+    for option in ("strategy", "model", "data", "partition", "sampler"):
+        kept = "".join(line for line in toml.splitlines(True) if not line.startswith(option))
+        (tmp_path / "run" / "run.toml").write_text(kept + f'{option} = "run/evil.py:Evil"\n')
+        capsys.readouterr()
+        assert fedlearn("run", "--resume", "run", "--quiet") == 2
+        assert f"where it is yours, type --{option} run/evil.py:Evil too" in capsys.readouterr().err
+    assert not (tmp_path / "mark").exists()

@@ -223,3 +223,17 @@ def test_privacy_spent_is_told_where_there_is_noise(runs, tmp_path):
     assert f"{spent['epsilon']:.3g}" in page.text
     assert fedlearn("report", str(runs), "--out", str(tmp_path / "plain.html")) == 0
     assert "Privacy spent" not in (tmp_path / "plain.html").read_text()
+
+
+def test_what_a_link_in_a_run_folder_points_to_is_not_on_the_page(tmp_path, capsys):
+    """A page is passed on, and the folder may be somebody else's."""
+    assert fedlearn(*SPAM, "--out", str(tmp_path / "run")) == 0
+    (tmp_path / "secret").write_text("what only its owner may read")
+    toml = tmp_path / "run" / "run.toml"
+    toml.unlink()
+    toml.symlink_to(tmp_path / "secret")
+    assert fedlearn("report", str(tmp_path / "run")) == 0
+    assert "what only" not in (tmp_path / "run" / "report.html").read_text()
+    toml.unlink()
+    toml.write_bytes(b"# \xff")
+    assert fedlearn("report", str(tmp_path / "run")) == 0
