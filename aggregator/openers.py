@@ -63,7 +63,9 @@ class Openers:
         coins: bytes | None = None,
     ):
         self._vault = TemporaryDirectory(prefix="fedlearn-openers-")  # of mode 0700
-        self._deadline = Deadline(deadline)
+        self._told = deadline
+        self._deadline = Deadline(deadline)  # of a message that an opener takes
+        self._deadlines: dict[str, Deadline] = {}  # of its answers, by phase: an echo is quick, an opening is not
         self._arrived = Arrivals()
         self._processes: dict[int, _OpenerProcess] = {}
         self._keys: dict[int, bytes] = {}
@@ -107,7 +109,8 @@ class Openers:
         """
         for party, request in requests.items():
             self._send(party, request)
-        began, limit = self._arrived.waited, self._deadline.seconds
+        deadline = self._deadline_of(requests)
+        began, limit = self._arrived.waited, deadline.seconds
         answered: set[int] = set()
         good, until = 0, began + limit
         while waiting := requests.keys() - answered - self.gone.keys():
@@ -121,9 +124,15 @@ class Openers:
                 answered.add(process.party)
                 good += take(process.party, message)
                 self._deadline.note(elapsed)
+                deadline.note(elapsed)
                 if enough is not None and good >= enough:
                     until = min(until, began + 2 * elapsed + GRACE)
         self._note_absent(waiting, good >= (len(requests) if enough is None else enough), limit)
+
+    def _deadline_of(self, requests: Mapping[int, bytes]) -> Deadline:
+        """What holds for answers to these requests, by how long those in their phase have taken."""
+        phase = next((Message.from_bytes(request).step.phase for request in requests.values()), "")
+        return self._deadlines.setdefault(phase, Deadline(self._told))
 
     def _note_absent(self, waiting: Collection[int], others_do: bool, limit: float) -> None:
         self.absent |= {party_name(party): reason for party, reason in self.gone.items()}

@@ -10,10 +10,12 @@ import time
 import pytest
 
 from aggregator import Aggregator
-from clients import InlinePool, ProcessPool
+from clients import Client, InlinePool, ProcessPool
 from fedlearn.channel import Deadline
 from fedlearn.errors import FedlearnError, NothingLearned
+from fedlearn.models import SpamClassifier
 from fedlearn.secure import Threshold
+from fedlearn.testing.toys import messages
 from tests.toys import TOY_BITS, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 COUNT, PATIENCE = 6, 3.0
@@ -91,3 +93,13 @@ def test_the_deadline_follows_the_longest_answer_so_far():
     deadline.note(2)
     assert deadline.seconds == 200
     assert Deadline(5.0).seconds == 5
+
+
+def test_a_quick_echo_does_not_shorten_the_time_for_an_opening(monkeypatch):
+    """Of 1,000 ciphertexts and more an opening takes long, beside an echo of the same sum."""
+    monkeypatch.setattr("fedlearn.channel.Deadline.LEAST", 0.05)
+    monkeypatch.setattr("fedlearn.channel.Deadline.TIMES", 1.0)
+    people = [Client(f"client-{i}", messages(6, seed=i)) for i in range(3)]
+    hidden = Threshold(2, 3, 512, insecure_test_key=True)
+    model = SpamClassifier(2**14)
+    assert Aggregator(model, protection=hidden).fit(InlinePool(people), 1).counted == 1
