@@ -174,7 +174,8 @@ class Attempt:
         """Tell whoever watches how far it is."""
         protection = self._parties.protection
         if phase == protection.training_phase:
-            phase = f"training and {protection.hiding}" if protection.hiding else "training"
+            work = "training" if self._parties.plan.model else "counting"
+            phase = f"{work} and {protection.hiding}" if protection.hiding else work
         self._parties.watched.phase(self._task.round, phase, done, of)
 
     def _readable(self, step: Step) -> bool:

@@ -47,7 +47,7 @@ class Outlook:
         each, opening = span(self.a_round), span(self.price.opening)
         return (
             f"{said}; {self.hiding} and opening sums take about {each} a round, {opening} of it the opening, so "
-            f"{span(self.rounds * self.a_round)} in all, and training comes on top"
+            f"{span(self.rounds * self.a_round)} in all, and {self.does.split()[0]}ing comes on top"
         )
 
 

@@ -33,6 +33,7 @@ SCENARIOS = Registry(
         name: (f"scenarios.{name}:run", summary)
         for name, summary in {
             "spam": "a spam filter trained by people who show nobody their mail",
+            "count_spam": "a spam filter from one encrypted sum of counted words, without training",
             "digits": "thousands of small clients learn to read digits: how fast, how much memory",
             "shakespeare": "speakers of plays train a character model, encrypted",
             "costs": "bytes and seconds of a round by protection, over simulated links",

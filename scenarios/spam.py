@@ -21,6 +21,7 @@ from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS, Corpus
 from fedlearn.datasets.bags import encode
 from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.sequences import LONGEST, encode_in_order
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -114,7 +115,7 @@ def spam_logits(outputs: np.ndarray) -> np.ndarray:
     return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 else outputs
 
 
-def who_takes_part(options: Options, corpus: Corpus) -> Options:
+def who_takes_part(options: Options, corpus: Corpus | Samples) -> Options:
     """Real mailboxes are clients by themselves; anything else is dealt to bob, alice and sue, or --clients."""
     mailboxes = len(set(corpus.users)) if corpus.users and not corpus.synthetic else 0
     if options.partition is None and mailboxes and options.clients in (None, mailboxes):
@@ -129,7 +130,7 @@ def who_takes_part(options: Options, corpus: Corpus) -> Options:
     return options if options.partition == "natural" else options.filled(clients=len(NAMES))
 
 
-def names_of(count: int, corpus: Corpus, partition: str | None) -> list[str]:
+def names_of(count: int, corpus: Corpus | Samples, partition: str | None) -> list[str]:
     users = sorted(set(corpus.users or ()))
     if partition == "natural" and len(users) == count:
         return users

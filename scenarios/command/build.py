@@ -109,12 +109,16 @@ def folder(options: Options, scenario: str, data: dict[str, Any], described: byt
         check_portable()
     if options.strict_bits and not options.resume:
         raise BadInput("--strict-bits has no effect without --resume DIR: leave it out")
-    path = options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
     return RunFolder(
-        path, configuration(options, scenario), data,
+        place(options, scenario), configuration(options, scenario), data,
         record=options.record, resume=options.resume, transcript=options.transcript, strict_bits=options.strict_bits,
         files={"run.toml": run_toml(options, scenario).encode()} | ({DESCRIPTION: described} if described else {}),
     )  # fmt: skip
+
+
+def place(options: Options, scenario: str) -> Path:
+    """The path of --out, or a new one under runs/."""
+    return options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
 
 
 def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
+from scenarios.command.ask import ask
 from scenarios.command.asking import evaluate, generate, predict
 from scenarios.command.data import app as data_app
 from scenarios.command.ending import failure_of, flush_output, shown
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
+app.command()(ask)
 app.command()(sweep)
 app.command("report")(write_report)
 app.command()(inspect)

@@ -40,6 +40,9 @@ TAKEN = {
         "model", "vocabulary", "clients", "cohort", "partition", "rounds", "strategy", "protection", "min_cohort",
         "codec", "faults", "network",
     },
+    "count_spam": {"data", "clients", "partition", "vocabulary", "rounds", "protection", "pki", "min_cohort", "codec"}
+    | {"dp", "dp_seed", "pool", "workers", "deadline", "ray_address", "transcript", "record", "keys", "passphrase_file"}
+    | TRAINING | KEY | READING,
     "dp_price": {"data", "rounds"} | TRAINING | KEY,
     "dp_audit": {"clients", "cohort", "rounds", "dp"},
     "leak_embedding": TEXT | KEY | {"model", "strategy", "min_cohort", "max_overlap", "codec"},

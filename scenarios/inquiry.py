@@ -1,0 +1,148 @@
+"""A question put to clients as the options say: data are dealt out, the query is made for them, and its sum opened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aggregator import Answer, RunFolder, ask
+from aggregator.spending import cohorts_of, narrowed
+from clients import Client
+from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_anything
+from fedlearn.datasets.bags import encode
+from fedlearn.datasets.dense import Samples
+from fedlearn.datasets.examples import Arrays, Examples
+from fedlearn.datasets.tokens import tokenize
+from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.errors import BadInput
+from fedlearn.logs import TOLD
+from fedlearn.models.kinds import Features, Words
+from fedlearn.queries import QUERIES
+from fedlearn.queries.base import Query
+from fedlearn.sampling import Uniform
+from fedlearn.secure.base import Protection
+from fedlearn.secure.counts import counting_codec
+from fedlearn.seeding import stream
+from fedlearn.spec import keys_of, read_settings
+from scenarios.command import build, reading
+from scenarios.command.options import Options
+from scenarios.spam import names_of, who_takes_part
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """An answer, and where it is kept. classes: the names of the data's classes."""
+
+    answer: Answer
+    run_dir: Path
+    classes: Sequence[str]
+
+    @property
+    def bytes_of_a_client(self) -> float:
+        """What one client sent, over all rounds."""
+        answers = sum(record.clients_ok for record in self.answer.history.rounds)
+        return self.answer.history.bytes_up * len(self.answer.history.rounds) / max(1, answers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; what is counted by class stands under the classes' names."""
+        answer, history = self.answer, self.answer.history
+        by_class = getattr(answer.query, "classes", None) == len(self.classes)
+        values = {
+            name: dict(zip(self.classes, value, strict=True))
+            if by_class and isinstance(value, list) and len(value) == len(self.classes)
+            else value
+            for name, value in answer.values.items()
+        }
+        return {
+            "query": answer.query.name, "arguments": answer.query.arguments(), "answer": values,
+            "clients": answer.clients, "rounds": len(history.rounds), "epsilon": history.rounds[-1].epsilon,
+            "bytes_up": history.bytes_up, "bytes_down": history.bytes_down, "seconds": history.seconds,
+            "run_dir": str(self.run_dir),
+        }  # fmt: skip
+
+
+def asked(spec: str, options: Options) -> Asked:
+    """Put the query of a spec, `histogram:low=0,high=500`, to the clients that the data are dealt to.
+
+    Raises `BadInput` for a query that cannot be asked of such data.
+    """
+    data = load_anything(options.data, reading.how(options))
+    if not isinstance(data, Corpus | Samples):
+        raise BadInput(f"{options.data} is a text without examples: give messages, or numbers in classes")
+    kind, settings = _read(spec)
+    if Words in kind.reads and isinstance(data, Samples) and Features not in kind.reads:
+        raise BadInput(f"query {kind.name} is about messages, {data.name} holds numbers: give messages")
+    vocabulary: Vocabulary = VOCABULARIES.parse(options.vocabulary)
+    names = data.classes if isinstance(data, Corpus) else data.class_names
+    known = {"classes": len(names), "vocabulary": len(vocabulary)}
+    query = kind(**{key: value for key, value in known.items() if key in keys_of(kind)} | settings)
+    examples = _examples(data, query, vocabulary)
+    clients, options = dealt(examples, data, options)
+    log.log(TOLD, "%s: %d examples of %d clients", data.name, len(data), len(clients))
+    about = {"name": data.name, "sha256": data.sha256, "synthetic": data.synthetic}
+    configuration = build.configuration(options, "ask") | {"query": {"name": query.name, **query.arguments()}}
+    folder = RunFolder(
+        build.place(options, "ask"), configuration, about,
+        record=options.record, resume=options.resume, transcript=options.transcript,
+    )  # fmt: skip
+    words = vocabulary.to_dict() if Words in query.reads and isinstance(data, Corpus) else {}
+    return Asked(put(query, options, clients, folder, words), folder.path, names)
+
+
+def put(
+    query: Query, options: Options, clients: Sequence[Client], folder: RunFolder, vocabulary: dict[str, Any]
+) -> Answer:
+    """Ask these clients, under the protection that the options name; vocabulary: for the plan."""
+    return ask(
+        query, build.pool(options, clients), hiding(query, options, len(clients)),
+        seed=options.seed, vocabulary=vocabulary, folder=folder, trackers=options.trackers, deadline=options.deadline,
+        pki=options.pki, privacy=build.privacy(options),
+    )  # fmt: skip
+
+
+def hiding(query: Query, options: Options, clients: int) -> Protection:
+    """The protection, with the narrowest lanes that do, unless --codec says which."""
+    entries, asked = query.entries(), build.privacy(options)
+    if asked is None and not options.codec:
+        codec = counting_codec(entries, clients)
+        options = replace(options, codec=f"bits={codec.bits},bound={codec.bound:.0f},addends={codec.addends}")
+    hidden = build.protection(options, clients)
+    if asked is None or options.codec:
+        return hidden
+    cohorts = cohorts_of(asked, hidden, Uniform(), None, clients, clients, query.rounds)
+    return narrowed(asked, hidden, cohorts, options.seed, sum(each.length for each in entries.values()))
+
+
+def dealt(examples: Examples, data: Corpus | Samples, options: Options) -> tuple[list[Client], Options]:
+    """The clients, and the options with what was said of them: a mailbox each, or --clients of them."""
+    options = who_takes_part(options, data)
+    partition = PARTITIONS.parse(options.partition)
+    parts = partition.split(data.labels, data.users, options.clients, stream(options.seed, "partition"))
+    names = names_of(len(parts), data, options.partition)
+    return [Client(name, examples.take(part)) for name, part in zip(names, parts, strict=True)], options
+
+
+def _read(spec: str) -> tuple[type[Query], dict[str, Any]]:
+    """The class of a query, and what the user says of it."""
+    name, argument = QUERIES.split(spec)
+    kind = QUERIES.load(name)
+    if not (isinstance(kind, type) and issubclass(kind, Query)):
+        raise BadInput(f"{name} is no query: give a class derived from fedlearn.queries.Query")
+    return kind, read_settings(argument, keys_of(kind), f"query {name}")
+
+
+def _examples(data: Corpus | Samples, query: Query, vocabulary: Vocabulary) -> Examples:
+    """The data as the query reads them: messages as sets of words, or as their lengths."""
+    if isinstance(data, Samples):
+        return Arrays(data.features, data.labels)
+    if Words in query.reads:
+        return encode(data, vocabulary)
+    lengths = [(len(text), len(set(tokenize(text)))) for text in data.texts]
+    return Arrays(np.array(lengths, np.float64).reshape(-1, 2), data.labels)

@@ -1,0 +1,110 @@
+"""Questions from the command, and the filter that one sum of counted words makes."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+import fedlearn
+from fedlearn.datasets import load_corpus
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.models.bayes import naive_bayes
+from tests.scenarios.command import fedlearn as command
+from tests.scenarios.command import last_json
+
+TEST_KEY = ("--key-bits", "512", "--insecure-test-key")
+PROTECTIONS = {"none": (), "masks": (), "paillier": TEST_KEY, "threshold:2/3": TEST_KEY}
+SMALL = ("--vocabulary", "hashed:512", "--rounds", "1", "--epochs", "1", "--quiet", "--json")
+
+
+def table(path, rows) -> str:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return str(path)
+
+
+def test_counts_by_class_of_a_file_stand_under_the_names_of_its_classes(tmp_path, capsys):
+    sample = load_corpus("sample")
+    rows = [("text", "label"), *((t, ("ham", "spam")[n]) for t, n in zip(sample.texts, sample.labels, strict=True))]
+    data = table(tmp_path / "mail.csv", rows)
+    out = ("--out", str(tmp_path / "asked"))
+    assert command("ask", "classes", "--data", data, "--protection", "masks", *out, "--json") == 0
+    found = last_json(capsys)
+    assert found["answer"]["examples"] == {"ham": int((sample.labels == 0).sum()), "spam": int(sample.labels.sum())}
+    assert (found["clients"], found["rounds"], found["epsilon"]) == (3, 1, None)
+    assert (tmp_path / "asked" / "answer.json").exists()
+
+
+def test_quantiles_of_the_length_of_messages_are_those_of_all_in_one_place(tmp_path, capsys):
+    lengths = [len(text) for text in load_corpus("sample").texts]
+    given = ("--clients", "100", "--protection", "masks", "--out", str(tmp_path / "asked"), "--json")
+    assert command("ask", "quantiles:at=(0.1,0.5)", *given) == 0
+    found = last_json(capsys)
+    assert found["rounds"] <= 4
+    exact = {str(q): float(np.quantile(lengths, q, method="inverted_cdf")) for q in (0.1, 0.5)}
+    assert found["answer"]["quantiles"] == exact
+
+
+def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, capsys):
+    given = ("--protection", "none", "--data", "iris", "--out", str(tmp_path / "asked"))
+    assert command("ask", "histogram:low=-3,high=3,bins=2", *given) == 0
+    said = capsys.readouterr().out
+    assert "edges  -3, 0, 3" in said
+    assert "clients  3 in the sum, in 1 round" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["classes", "--clients", "2", "--protection", "masks"], "under the minimum of 3"),
+        (["classes:most=9", "--protection", "none"], "ask with most="),
+        (["words", "--data", "iris"], "query words is about messages, iris holds numbers"),
+        (["classes", "--data", "sample_play"], "a text without examples"),
+        (["clases"], "did you mean 'classes'?"),
+        (["histogram:width=3"], "has no 'width'"),
+        (["classes", "--min-cohort", "2", "--protection", "none"], "--min-cohort 2 has no effect"),
+        (["mean", "--dp", "epsilon=1,clip=1", "--clients", "40", "--protection", "masks"], "clips one vector"),
+        (["classes", "--dp", "epsilon=1", "--protection", "masks"], "privacy has no clip"),
+        (["classes", "--codec", "bits=8,bound=127"], "raise bits in --codec"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_one_line_and_leaves_nothing(given, named, tmp_path, capsys):
+    folder = tmp_path / "asked"
+    assert command("ask", *given, "--out", str(folder), "--quiet") == 2
+    said = capsys.readouterr().err.strip()
+    assert named in said
+    assert "\n" not in said
+    assert not folder.exists()
+
+
+def test_one_sum_gives_one_filter_under_every_protection_and_it_is_that_of_all_mail(tmp_path, capsys):
+    digests, accuracies = set(), set()
+    for name, key in PROTECTIONS.items():
+        out = ("--out", str(tmp_path / name.partition(":")[0]))
+        assert command("run", "count_spam", "--protection", name, *key, *SMALL, *out) == 0
+        found = last_json(capsys)
+        claims = {claim["name"]: claim["value"] for claim in found["claims"]}
+        assert claims["counts_exact"] == 1
+        assert found["metrics"]["accuracy"] == pytest.approx(claims["accuracy_multinomialnb"], abs=0.003)
+        digests.add(found["model_sha256"])
+        accuracies.add(found["metrics"]["accuracy"])
+    assert len(digests) == len(accuracies) == 1
+    trained = fedlearn.load(tmp_path / "masks")
+    assert trained.predict(["win a free prize now"]) == ["spam"]
+    first, *_ = trained.explain("win a free prize now")
+    assert first[1] > 0
+    assert command("evaluate", "--run", str(tmp_path / "masks"), "--data", "sample") == 0
+    assert command("inspect", str(tmp_path / "masks")) == 0
+
+
+def test_a_filter_is_made_of_counts_with_noise_and_of_no_counts_there_is_none():
+    words, messages = np.array([[3.0, -2.5, 0], [1, 4, 0]]), np.array([4, 5])
+    weights = naive_bayes(words, messages).words.weight.numpy().ravel()
+    ham, spam = np.array([4, 1, 1]) / 6, np.array([2, 5, 1]) / 8
+    assert weights == pytest.approx(np.log(spam / ham), rel=1e-6)
+    with pytest.raises(BadInput, match="0 ham and 5 spam messages were counted"):
+        naive_bayes(words, np.array([-1, 5]))
+    with pytest.raises(ShapeError, match="counts of 2 classes"):
+        naive_bayes(words[:1], messages)
