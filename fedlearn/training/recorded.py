@@ -21,7 +21,7 @@ from fedlearn.models.base import Model, taped_gradient
 from fedlearn.nn.parameter import Parameter
 
 PROGRAMS = 4  # of one model: for whole batches, and for the last, smaller one of clients with so many examples
-LARGEST = 64 << 20  # bytes that one of them may keep
+LARGEST = 64 << 20  # bytes that all of them may keep
 SHAPES = 64  # of batches that are remembered as seen once
 
 Gradient = tuple[np.ndarray, np.ndarray]
@@ -103,6 +103,8 @@ class Recorded:
             self._unfit = True
         else:
             self._programs = [program, *self._programs[: PROGRAMS - 1]]
+            while sum(kept.bytes for kept in self._programs) > LARGEST:
+                self._programs.pop()
             self._references = sys.getrefcount(self._gradient)
         return loss.numpy(), gradient
 

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aggregator import Aggregator
+from clients import Client, InlinePool
 from fedlearn import nn
 from fedlearn.autograd import no_grad, no_replay
+from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.models import MLP, MODELS
 from fedlearn.models.base import Model, mean_cross_entropy
 from fedlearn.nn.stackable import unreplayable, unstackable
+from fedlearn.secure import Plain
 from fedlearn.strategies import STRATEGIES, FedAvg
+from fedlearn.training import recorded
 from fedlearn.training.flat import FlatModel
 from fedlearn.training.recorded import PROGRAMS
 from fedlearn.training.stacks import batch_shape, stack
@@ -89,6 +94,39 @@ def test_the_slices_that_training_takes_of_shuffled_examples_run_a_program(copie
     for start in (0, 6, 0, 6):
         both(flat, examples.take(slice(start, start + 6)))
     assert programs(flat) == 1
+
+
+def test_the_memory_of_programs_is_bounded(monkeypatch):
+    flat = ready()
+    assert flat._recorded is not None
+    size = flat._recorded._programs[0].bytes
+    assert 4 * (6 * (6 + 5 + 3) + 33) < size < 40 * 6 * (6 + 5 + 3)
+    monkeypatch.setattr(recorded, "LARGEST", 3 * size)
+    for examples in (5, 4, 3):
+        for seed in range(2):
+            both(flat, batch(seed, examples))
+    assert sum(program.bytes for program in flat._recorded._programs) <= 3 * size
+    monkeypatch.setattr(recorded, "LARGEST", size // 2)
+    small = FlatModel(MLP((6, 5, 3), rng=np.random.default_rng(0)))
+    for seed in range(4):
+        both(small, batch(seed))
+    assert programs(small) == 0
+
+
+@pytest.mark.parametrize("kind", ["on", "off"])
+def test_a_federation_ends_at_the_same_bits_with_and_without_replay(kind):
+    def trained_model() -> bytes:
+        rng = np.random.default_rng(5)
+        model = MLP((6, 5, 3), rng=np.random.default_rng(0))
+        parts = [Arrays(rng.random((10, 6), np.float32), rng.integers(3, size=10)) for _ in range(6)]
+        clients = [Client(f"c{i}", part) for i, part in enumerate(parts)]
+        codec = FixedPoint(bits=24, bound=4.0, addends=6)
+        Aggregator(model, FedAvg(2, 4, 0.3, max_weight=10), Plain(codec), stack=kind).fit(InlinePool(clients), 3)
+        return model.vector.tobytes()
+
+    with no_replay():
+        expected = trained_model()
+    assert trained_model() == expected
 
 
 def both(flat: FlatModel, examples: Any) -> None:
