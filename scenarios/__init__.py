@@ -52,6 +52,8 @@ SCENARIOS = Registry(
             "dp_price": "what a spam filter loses to noise at epsilon 1, 3, 8; usual mistakes",
             "dp_audit": "canaries audit a claim of privacy, and catch builds that lie",
             "poison_backdoor": "two of twenty people implant a trigger word in a spam filter",
+            "robust_rules": "which robust rule stands which attack, and what it costs without one",
+            "robust_vs_secret": "groups of 1 to 10: what they hide, and what a rule still stands",
             "book_autograd": "Trask ch. 13: the engine's toys, and what must not break",
             "book_gradient_check": "Weidman ch. 1: every gradient measured",
             "book_spirals": "the spiral, with a momentum that is stored",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PEOPLE, CREW = 20, 2
+GROUP = 3  # clients whose sum is opened together under a robust rule
 BOUND = 4.0
 WATCHED = 2  # rounds of the recorded runs, and of one whose crew is refused
 DATA_ONLY, REPLACED = f"backdoor:{CREW},scale=1", f"backdoor:{CREW}"
@@ -78,7 +79,7 @@ def run(options: Options) -> Outcome:
             "and model replacement": town.train(REPLACED, model=poisoned),
         }
         honest, _, replaced = courses.values()
-        parts = [planted_by(courses), watched(town, story), limited(town), others(town, honest, story)]
+        parts = [planted_by(courses), watched(town, story), limited(town), others(town, honest, story), ruled(town)]
         claims = [Claim(name, float(value)) for part in parts for name, value in part.figures.items()]
         conclusion = "A mean has no defence: two people implant what they like, and encryption hides who they are."
         picture = Picture(two_panels(courses), conclusion.rstrip("."), CAPTION, (9.0, 4.4))
@@ -170,6 +171,21 @@ def others(town: Town, honest: History, story: Story) -> Part:
     return Part({f"accuracy_{name}": accuracy for name, accuracy in accuracies.items()}, [title, *rows])
 
 
+def ruled(town: Town) -> Part:
+    """What a robust rule would have done about the replaced model."""
+    rule, sizes = f"nnm+trimmed:f={CREW}", {"single": 1, "groups": GROUP}
+    ends = {name: town.defended(rule, size).train(REPLACED).metrics for name, size in sizes.items()}
+    metrics = ("accuracy", "backdoor")
+    figures = {f"{metric}_rule_{name}": end[metric] for name, end in ends.items() for metric in metrics}
+    single, groups = ends.values()
+    return Part(figures, [
+        f"what a rule would have done (nnm+trimmed, f={CREW}): over single updates {single['accuracy']:.3f} on clean "
+        f"mail, and {single['backdoor']:.2f} of the spam passes;",
+        f"over sums of groups of {GROUP}, where nobody's update is seen, {groups['accuracy']:.3f} and "
+        f"{groups['backdoor']:.2f}: see robust_vs_secret",
+    ])  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the aggregator makes of recorded rounds.
@@ -187,7 +203,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Town:
-    """Twenty people's mail in equal parts, public mail to test on, and the words of that, with the trigger."""
+    """Some people's mail in equal parts, public mail to test on, and the words of that, with the trigger."""
 
     options: Options
     people: list[Client]
@@ -195,12 +211,16 @@ class Town:
     exam: Bags
 
     @classmethod
-    def of(cls, corpus: Corpus, options: Options) -> Town:
+    def of(cls, corpus: Corpus, options: Options, people: int = PEOPLE) -> Town:
         private, public = split(corpus, seed=options.seed)
         words = ExplicitVocabulary.from_public_texts([*public.texts, WORD], len(corpus) * 100)
-        parts = np.array_split(stream(options.seed, "partition").permutation(len(private)), PEOPLE)
-        people = [Client(f"person-{i}", encode(private.take(part), words)) for i, part in enumerate(parts)]
-        return cls(replace(options, trackers=()), people, words, encode(public, words))
+        parts = np.array_split(stream(options.seed, "partition").permutation(len(private)), people)
+        clients = [Client(f"person-{i}", encode(private.take(part), words)) for i, part in enumerate(parts)]
+        return cls(replace(options, trackers=()), clients, words, encode(public, words))
+
+    def defended(self, robust: str, group_size: int) -> Town:
+        """The same people, and an aggregator with a robust rule over groups of so many."""
+        return replace(self, options=replace(self.options, robust=robust, group_size=group_size))
 
     def model(self) -> SpamClassifier:
         return SpamClassifier(len(self.words), rng=stream(self.options.seed, "model"))
@@ -259,7 +279,9 @@ class Town:
     def _with_crew(self, spec: str | None) -> ClientSource:
         if spec is None:
             return self.people
-        return infiltrate(self.people, spec, cohort=PEOPLE, seed=self.options.seed, classes=2, vocabulary=self.words)
+        return infiltrate(
+            self.people, spec, cohort=len(self.people), seed=self.options.seed, classes=2, vocabulary=self.words
+        )
 
     def _evaluate(self, model: Model) -> dict[str, float]:
         """accuracy: on clean mail. backdoor: the share of the spam it catches that passes with the trigger in it."""

@@ -58,6 +58,8 @@ TAKEN = {
     "leak_myths": TEXT,
     "leak_differencing": TEXT | KEY,
     "poison_backdoor": {"data", "rounds"} | TRAINING | KEY,
+    "robust_rules": {"rounds"} | TRAINING,
+    "robust_vs_secret": {"data", "rounds"} | TRAINING | KEY,
     "book_autograd": TRAINING,
     "book_gradient_check": set(),
     "book_spirals": {"dim"} | TRAINING,

@@ -32,6 +32,9 @@ def test_two_people_implant_a_word_and_encryption_hides_them(tmp_path):
     assert (claims["payload_lengths_paillier"], claims["same_model_paillier"]) == (1, 1)
     assert (claims["updates_refused"], claims["backdoor_refused"]) == (4, 0)
     assert claims["backdoor_clipped_at_1"] < claims["backdoor_clipped_at_4"] < 0.3
+    for kind in ("single", "groups"):
+        assert claims[f"backdoor_rule_{kind}"] < 0.1
+        assert abs(claims[f"accuracy_rule_{kind}"] - claims["accuracy_honest"]) < 0.05
     assert claims["accuracy_sign_flip_4"] < claims["accuracy_label_flip"] <= claims["accuracy_honest"] + 0.01
     assert claims["reach_as_run"] == pytest.approx(4 * 4096 / 2031, rel=1e-6)  # the training part of the sample
     assert outcome.story.splitlines()[-1].endswith(".")
