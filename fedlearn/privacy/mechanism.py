@@ -141,7 +141,7 @@ def _scaled(x: np.ndarray, clip: float, steps: int) -> np.ndarray:
     x = np.where(finite[:, None], x, 0.0)
     largest = np.abs(x).max(axis=1, initial=0.0)
     unit = x / np.where(largest > 0, largest, 1.0)[:, None]
-    norm = np.sqrt(np.einsum("kn,kn->k", unit, unit))
+    norm = np.sqrt(np.square(unit).sum(axis=1))  # each row's in the same order, whatever stands beside it
     with np.errstate(over="ignore", divide="ignore"):
         factor = steps * np.minimum(largest / clip, 1 / norm)
     found: np.ndarray = unit * np.where(largest > 0, factor, 0.0)[:, None]

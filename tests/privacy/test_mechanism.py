@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from fedlearn.errors import PrivacyError, ShapeError
 from fedlearn.privacy.discrete import DiscreteGaussian
-from fedlearn.privacy.mechanism import GaussianMechanism
+from fedlearn.privacy.mechanism import GaussianMechanism, _scaled
 from tests.privacy.test_discrete import key
 
 BITS = st.integers(4, 31)
@@ -78,6 +78,15 @@ def test_what_is_within_the_clip_is_rounded_to_the_nearest_and_what_is_longer_ke
     steps = 2**24
     q = mechanism(24).quantise(x, 1.0)
     np.testing.assert_allclose(q / steps, x / max(1.0, norm), atol=0.51 / steps if norm < 1 else 2e-6)
+
+
+@pytest.mark.parametrize("length", [41, 1001, 2410, 16385])
+def test_what_stands_beside_a_row_changes_no_bit_of_it(length):
+    """Before it is rounded: after that a last bit shows in one run among millions."""
+    x = np.random.default_rng(length).normal(size=(5, length))
+    together = _scaled(x, 0.3, 2**20)
+    for row, alone in zip(together, x, strict=True):
+        assert _scaled(alone[None], 0.3, 2**20).tobytes() == row.tobytes()
 
 
 def test_rows_of_a_stack_are_what_each_is_alone():
