@@ -141,6 +141,9 @@ class Attempt:
         answered: set[ClientId] = set()
         self._say(step.phase, 0, len(inboxes))
         for answer in self._answers(step, broadcast, inboxes):
+            if not inboxes.keys() >= set(answer.clients):
+                log.warning("%s was not asked in %s: its answer does not count", party_name(answer.clients[0]), step)
+                continue
             if not answered.isdisjoint(answer.clients):
                 log.warning("%s answered twice in %s: its first answer counts", party_name(answer.clients[0]), step)
                 continue
@@ -157,6 +160,7 @@ class Attempt:
                     self._take(step, answer.client, answer.data)
             except BadInput as error:
                 self.lost.update((client, Lost(client, str(error))) for client in answer.clients)
+        self.lost.update((client, Lost(client, "gave no answer")) for client in inboxes.keys() - answered)
         if died and not self._last and not self._readable(step):
             raise WorkerDied(died)
 

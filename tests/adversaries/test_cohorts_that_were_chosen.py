@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aggregator import Aggregator
+from aggregator import Aggregator, RunFolder
 from aggregator.spending import Spending
 from clients import InlinePool, ProcessPool
 from clients.session import LocalSession
 from fedlearn.availability import Diurnal, Trace
 from fedlearn.errors import BadInput
-from fedlearn.protocol import RunPlan
+from fedlearn.protocol import Lost, RunPlan
 from fedlearn.sampling import Poisson, Sampler, Uniform, described, not_drawn
 from fedlearn.secure import Masks, Threshold
 from fedlearn.weighted import Weighted
@@ -206,3 +206,32 @@ def joined_blindly(self, plan):
 
 
 JOIN = LocalSession.join
+
+
+class Uninvited(ObedientPool):
+    """A client that is not asked answers first, and one that is asked says nothing at all."""
+
+    def exchange(self, step, broadcast, inboxes):
+        silent, *_ = inboxes
+        (uninvited,) = [client for client in range(COHORT + 1) if client not in inboxes]
+        yield from super().exchange(step, broadcast, {uninvited: b""})
+        yield from super().exchange(step, broadcast, {c: inbox for c, inbox in inboxes.items() if c != silent})
+
+
+@pytest.mark.parametrize("protection", [toy_plain, toy_paillier])
+def test_who_was_not_asked_is_not_heard_and_who_says_nothing_is_not_counted(protection, tmp_path):
+    model, expected = toy_model(), toy_model()
+    folder = RunFolder(tmp_path / "run", {}, {}, record=True)  # so that nobody adds up updates before they are sent
+    aggregator = Aggregator(model, toy_strategy(), protection(), cohort=COHORT, folder=folder)
+    history = aggregator.fit(Uninvited(toy_clients(COHORT + 1)), 1)
+    silent, *others = Uniform().sample(0, 1, COHORT + 1, COHORT)
+    assert history.rounds[0].lost == {silent: "gave no answer"}
+    assert history.rounds[0].clients_ok == COHORT - 1
+
+    class Rest(InlinePool):
+        def exchange(self, step, broadcast, inboxes):
+            yield Lost(silent, "gone")
+            yield from super().exchange(step, broadcast, {client: inboxes[client] for client in others})
+
+    Aggregator(expected, toy_strategy(), toy_plain(), cohort=COHORT).fit(Rest(toy_clients(COHORT + 1)), 1)
+    assert model.vector.tobytes() == expected.vector.tobytes()
