@@ -56,7 +56,8 @@ class Aggregator:
                 Paillier at 3072 bits)
     cohort      clients sampled each round (default: all)
     sampler     which ones, or its name, `poisson` (default: uniformly without replacement)
-    seed        of every reproducible choice, 0 to 2^64 - 1; keys and randomisers never come from it
+    seed        of every reproducible choice, 0 to 2^64 - 1; keys and randomisers never come from it, nor do the first
+                weights of `model`, which are drawn where it is built: give its layers an rng
     vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
     server_lr_schedule  what part of the server's step is taken, round by round: a schedule by name, as `cosine` or
                 `step:10,gamma=0.5`, or a function of the round (default: the whole step)
