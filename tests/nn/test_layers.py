@@ -292,3 +292,22 @@ def test_a_summary_counts_what_there_is():
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_the_c_library_is_told_to_keep_memory():
     assert keep_freed()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(value):
+    x, weight = Tensor(np.zeros((2, 2)), requires_grad=True), np.array([value, 1.0])
+    ones, each = np.ones((2, 2)), np.full((2, 2), value)
+    for loss in (
+        lambda: F.cross_entropy(x, [0, 1], weight=weight),
+        lambda: F.cross_entropy(x, [0, -100], weight=weight, reduction="none"),
+        lambda: F.cross_entropy(x, ones / 2, weight=weight),
+        lambda: F.nll_loss(x, [0, 1], weight=weight, reduction="sum"),
+        lambda: F.binary_cross_entropy_with_logits(x, ones, pos_weight=weight),
+        lambda: F.binary_cross_entropy_with_logits(x, ones, weight=weight),
+        lambda: F.binary_cross_entropy(x.sigmoid(), ones, weight=weight),
+        lambda: F.mse_loss(x, ones, weight=each),
+        lambda: F.huber_loss(x, ones, weight=each),
+    ):
+        with pytest.raises(BadInput, match=r"weight.* holds a number that is not finite"):
+            loss()

@@ -47,6 +47,13 @@ def constants(x: Any, name: str) -> np.ndarray:
     return np.asarray(raw(x))
 
 
+def finite(x: Any, name: str) -> Any:
+    """The same; raises `BadInput` for weights that are nan or infinite, with which no gradient is finite."""
+    if not np.isfinite(raw(x)).all():
+        raise BadInput(f"{name} holds a number that is not finite: give finite weights")
+    return x
+
+
 def whole(value: Any, name: str, least: int | None = None, most: int = MOST) -> int:
     """A whole number, Python's or NumPy's, not below `least` nor above `most`."""
     try:

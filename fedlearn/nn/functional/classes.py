@@ -13,6 +13,7 @@ from fedlearn.nn.functional.arguments import (
     all_below,
     check_range,
     constants,
+    finite,
     floats,
     has_shape,
     indices,
@@ -64,7 +65,7 @@ def cross_entropy(
     if weight is None or not smoothing:
         return _shared(_each(logits, known, smoothing), share, kept, reduction)
     logp = ops.log_softmax(logits, axis=-1)
-    spread = -(logp * constants(weight, "the weight of classes")).sum(axis=-1)
+    spread = -(logp * _of_classes(weight)).sum(axis=-1)
     losses = (1 - smoothing) * (-ops.pick(logp, index=known) * share) + smoothing / logp.shape[-1] * spread
     if kept is not None:
         losses = ops.where(kept, losses, 0.0)
@@ -98,7 +99,7 @@ def _against_probabilities(logits: Any, target: Any, weight: Any, reduction: str
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
     terms = target * ops.log_softmax(logits, axis=-1)
-    losses = -(terms if weight is None else terms * constants(weight, "the weight of classes")).sum(axis=-1)
+    losses = -(terms if weight is None else terms * _of_classes(weight)).sum(axis=-1)
     return reduced(losses, reduction)
 
 
@@ -118,8 +119,13 @@ def _share(known: np.ndarray, kept: np.ndarray | None, weight: Any, logits: Any)
     has_shape(weight, logits.shape[-1:], "the weight of classes, one number each,")
     if weight is None:
         return None if kept is None else kept.astype(logits.dtype)
-    share = constants(weight, "the weight of classes")[known]
+    share = _of_classes(weight)[known]
     return share if kept is None else np.where(kept, share, 0).astype(share.dtype)
+
+
+def _of_classes(weight: Any) -> np.ndarray:
+    found: np.ndarray = finite(constants(weight, "the weight of classes"), "the weight of classes")
+    return found
 
 
 def _shared(losses: Any, share: np.ndarray | None, kept: np.ndarray | None, reduction: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput
-from fedlearn.nn.functional.arguments import fits_into, floats, has_shape, real, same_shape
+from fedlearn.nn.functional.arguments import finite, fits_into, floats, has_shape, real, same_shape
 
 REDUCTIONS = ("mean", "sum", "none")
 SMALLEST = 1e-12  # probabilities below it have the logarithm's slope here, as in PyTorch
@@ -39,7 +39,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         raise BadInput("huber_loss's delta is 0: give a number above 0, or take l1_loss")
     losses = _huber(_difference(input, target, "huber_loss", reduction), delta)
     has_shape(weight, losses.shape, "huber_loss's weight")
-    return reduced(losses if weight is None else losses * floats(weight, "weight"), reduction)
+    return reduced(losses if weight is None else losses * finite(floats(weight, "weight"), "weight"), reduction)
 
 
 def _huber(difference: Any, delta: float) -> Any:
@@ -80,9 +80,9 @@ def binary_cross_entropy_with_logits(
         if average and x.ndim:
             return losses
     else:
-        pos_weight = floats(pos_weight, "pos_weight")
+        pos_weight = finite(floats(pos_weight, "pos_weight"), "pos_weight")
         losses = (1 - target) * ops.softplus(x) + pos_weight * target * ops.softplus(-x)
-    return reduced(losses if weight is None else losses * floats(weight, "weight"), reduction)
+    return reduced(losses if weight is None else losses * finite(floats(weight, "weight"), "weight"), reduction)
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
@@ -93,7 +93,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
         if values.size and not (values.min() >= 0 and values.max() <= 1):
             raise BadInput(f"binary_cross_entropy takes {name} in [0, 1]: for logits there is the with_logits form")
     losses = -(target * _bounded_log(p) + (1 - target) * _bounded_log(1 - p))
-    return reduced(losses if weight is None else losses * floats(weight, "weight"), reduction)
+    return reduced(losses if weight is None else losses * finite(floats(weight, "weight"), "weight"), reduction)
 
 
 def _bounded_log(p: Any) -> Any:
@@ -129,7 +129,7 @@ def _weighted(losses: Any, weight: Any, reduction: str) -> Any:
     if weight is None:
         return reduced(losses, reduction)
     has_shape(weight, losses.shape, "the weight of the losses")
-    weight = floats(weight, "weight")
+    weight = finite(floats(weight, "weight"), "weight")
     if reduction != "mean":
         return reduced(losses * weight, reduction)
     total = ops.sum_(weight)
