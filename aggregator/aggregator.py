@@ -186,7 +186,7 @@ class Aggregator:
             check_examining(self.protection, self.privacy)
         spending = self._spending(len(pool), size, rounds)
         self._defence = defend(
-            self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model.vector.size
+            self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model
         )
         kernels = self._kernel_plan()
         watched = Watched(everybody(self.trackers, progress))
@@ -288,7 +288,7 @@ class Aggregator:
         up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
         try:
             collected = session.collect(task)
-            aggregate, choice, kept = combined(self._defence, collected.opened, self.seed, task.round, state)
+            aggregate, choice, kept = combined(self._defence, collected.opened, self.seed, task, state)
         except RoundVoid as void:
             log.warning("round %d is void, the model stays as it was: %s", task.round, void)
             record.void = str(void)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -49,12 +49,13 @@ class Malicious(Named, ABC):
     """Whatever is built for f malicious vectors among n.
 
     f      how many; None: the most it stands at that n
-    trusts  needs an update that the aggregator trained itself
+    trusts  needs an update that the aggregator trained itself, on its `data`
     remembers  goes on from what came out the round before
     """
 
     f: int | None = None
     trusts: ClassVar[bool] = False
+    data: ClassVar[Any] = None
     remembers: ClassVar[bool] = False
 
     @abstractmethod
@@ -72,7 +73,8 @@ class Malicious(Named, ABC):
 
     def __str__(self) -> str:
         """As it is written for --robust."""
-        settings = ",".join(f"{name}={value}" for name, value in arguments_of(self).items() if value is not None)
+        said = {name: value for name, value in arguments_of(self).items() if value is not None and name != "data"}
+        settings = ",".join(f"{name}={value}" for name, value in said.items())
         return f"{self.name}:{settings}" if settings else self.name
 
 

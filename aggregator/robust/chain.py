@@ -30,6 +30,10 @@ class Chain(Rule):
         return self.rule.trusts
 
     @property
+    def data(self) -> Any:
+        return self.rule.data
+
+    @property
     def remembers(self) -> bool:  # type: ignore[override]
         return self.rule.remembers
 

@@ -10,17 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from aggregator.groups import RoundTask
 from aggregator.journal import OpenedSum
 from aggregator.robust.base import Beside, Rule
 from fedlearn.errors import BadInput, RoundVoid
+from fedlearn.models.base import Model
+from fedlearn.nn import init
+from fedlearn.nn.spec import build
 from fedlearn.protocol import ClientId
 from fedlearn.sampling import Sampler
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Aggregate
-from fedlearn.seeding import stream
+from fedlearn.seeding import local_random, stream
 from fedlearn.strategies.base import State, Strategy
 
 log = logging.getLogger(__name__)
+TRUSTED = 2**32 - 1  # the number by which the aggregator's own training is drawn: no client has it
 KEPT = "robust_previous"  # in a run's state: what came out the round before
 MOST_GROUPS = 1 << 16  # a message's header holds the number of a group
 
@@ -51,13 +56,15 @@ class Choice:
 class Defence:
     """A robust rule over the means of groups of so many clients each.
 
-    cohort: clients of a usual round. Raises `BadInput` where the rule does not stand so few groups, or where nothing
-    can be compared.
+    cohort: clients of a usual round. strategy, model: for a rule that needs an update of the aggregator's own. Raises
+    `BadInput` where the rule does not stand so few groups, or where nothing can be compared.
     """
 
     rule: Rule
     group_size: int
     cohort: int
+    strategy: Strategy | None = None
+    model: Model | None = None
 
     def __post_init__(self) -> None:
         if self.groups < 2:
@@ -95,6 +102,11 @@ class Defence:
 
     def check(self, protection: Protection, sampler: Sampler, strategy: Strategy, parameters: int) -> None:
         """Raise `BadInput` where groups could not be opened, or their means not be compared."""
+        if self.rule.trusts and self.rule.data is None:
+            raise BadInput(
+                f"{self.rule} compares with an update that the aggregator trains on examples it trusts, and there are "
+                "none: give them in Python, as robust=FLTrust(data=Arrays(X, y))"
+            )
         if self.group_size < protection.min_cohort:
             raise BadInput(
                 f"group_size is {self.group_size}, protection {protection.name} opens no sum of fewer than "
@@ -111,6 +123,18 @@ class Defence:
                 f"strategy {strategy.name} sends {others[0]} beside the delta, which no distance makes sense of "
                 "together: take another strategy, or leave robust out"
             )
+
+    def own_update(self, seed: int, task: RoundTask) -> np.ndarray:
+        """What the aggregator learns from the rule's data in a round, float32 (d,), trained as a client trains."""
+        assert self.strategy is not None
+        assert self.model is not None
+        with init.left_blank():
+            model = build(self.model.spec())
+        model.vector[:] = task.request.weights
+        kept = {name: np.zeros(length, np.float32) for name, length in self.strategy.keeps(model.vector.size).items()}
+        shuffles = local_random(seed, task.round, TRUSTED)
+        update = self.strategy.local_update(model, self.rule.data, {**task.request.state, **kept}, shuffles)
+        return _joint(update.vectors)
 
     def combine(self, opened: Sequence[tuple[OpenedSum, Aggregate]], beside: Beside) -> tuple[Aggregate, Choice, State]:
         """The groups' means as one, what the record keeps, and what the next round needs.
@@ -152,7 +176,7 @@ def defend(
     protection: Protection,
     sampler: Sampler,
     strategy: Strategy,
-    parameters: int,
+    model: Model,
 ) -> Defence | None:
     """The rule for a run, checked and told of in the log; None for the mean.
 
@@ -161,14 +185,14 @@ def defend(
     if rule is None:
         return None
     smallest = 1 if protection.fold_in_worker else protection.min_cohort
-    defence = Defence(rule, group_size or smallest, cohort)
-    defence.check(protection, sampler, strategy, parameters)
+    defence = Defence(rule, group_size or smallest, cohort, strategy, model)
+    defence.check(protection, sampler, strategy, model.vector.size)
     log.info("%s", defence)
     return defence
 
 
 def combined(
-    defence: Defence | None, opened: Sequence[tuple[OpenedSum, Aggregate]], seed: int, round: int, state: State
+    defence: Defence | None, opened: Sequence[tuple[OpenedSum, Aggregate]], seed: int, task: RoundTask, state: State
 ) -> tuple[Aggregate, dict[str, Any] | None, State]:
     """What is applied in a round, what its record keeps of the rule, and what is added to the run's state.
 
@@ -176,7 +200,9 @@ def combined(
     """
     if defence is None:
         return opened[0][1], None, {}
-    aggregate, choice, kept = defence.combine(opened, Beside(stream(seed, "robust", round), state.get(KEPT)))
+    trusted = defence.own_update(seed, task) if defence.rule.trusts else None
+    beside = Beside(stream(seed, "robust", task.round), state.get(KEPT), trusted)
+    aggregate, choice, kept = defence.combine(opened, beside)
     return aggregate, choice.to_dict(), kept
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from aggregator.robust.base import Beside, Combined, Rule
 from aggregator.robust.points import Points
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 
 
@@ -20,8 +21,10 @@ class FLTrust(Rule):
     """Each vector is scaled to the trusted one's length and weighs its cosine with that, 0 where it points away.
 
     It stands any number of malicious vectors, as far as the trusted update is like the honest ones. scores are one
-    minus the cosines.
+    minus the cosines. data: examples that the aggregator trusts, as a client holds them; in a run it trains on them.
     """
+
+    data: Examples | None = None  # type: ignore[misc]
 
     trusts: ClassVar[bool] = True
 

@@ -15,11 +15,14 @@ from aggregator import Aggregator, RunFolder
 from aggregator.openers import Openers
 from aggregator.robust import as_rule
 from aggregator.robust.defence import Defence
+from aggregator.robust.fltrust import FLTrust
 from clients import Client, InlinePool, ProcessPool
+from clients.behaviours.flips import SignFlip
 from fedlearn.attacks.observed import Observed
 from fedlearn.errors import BadInput
 from fedlearn.groups import cut
 from fedlearn.protocol import PartyView
+from fedlearn.sampling import Sampler
 from fedlearn.secure import Masks, Threshold
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
@@ -28,6 +31,7 @@ from tests.toys import (
     TOY_BITS,
     FailingBags,
     fitted,
+    toy_bags,
     toy_clients,
     toy_codec,
     toy_model,
@@ -61,6 +65,13 @@ def absent(*numbers: int) -> list[Client]:
     for number in numbers:
         own[number] = Client(f"client-{number}", FailingBags(OSError("the disk is gone")))
     return own
+
+
+class Hidden(Sampler):
+    """Takes everybody, and no plan says so."""
+
+    def sample(self, seed, round, population, size):
+        return list(range(population))
 
 
 # How cohorts are cut
@@ -150,6 +161,21 @@ def test_a_scaled_update_is_outvoted():
     (spoiled,) = [i for i, group in enumerate(history.rounds[0].robust["groups"]) if 0 in group]
     assert spoiled not in history.rounds[0].robust["chosen"]
     assert np.argmax(history.rounds[0].robust["norms"]) == spoiled
+
+
+@pytest.mark.parametrize("strategy", [toy_strategy(), Scaffold(epochs=1, batch_size=4, lr=0.1)])
+def test_fltrust_listens_to_those_who_agree_with_what_the_aggregator_learned_itself(strategy):
+    own = toy_clients(COUNT)
+    for number in (2, 7):
+        own[number] = Client("liar", own[number].data, behaviour=SignFlip(3.0))
+    rule = FLTrust(toy_bags(30, seed=99))
+    history, model = run(pool=InlinePool(own), strategy=strategy, robust=rule, group_size=1, rounds=2)
+    robust = history.rounds[0].robust
+    taken = {client for i in robust["chosen"] for client in robust["groups"][i]}
+    assert taken
+    if strategy.name == "fedavg":  # SCAFFOLD's liars are honest in the other half of what they send
+        assert not taken & {2, 7}
+    assert model == run(pool=InlinePool(own), strategy=strategy, robust=rule, group_size=1, rounds=2)[1]
 
 
 def test_what_a_rule_remembers_survives_a_resume(tmp_path):
@@ -266,11 +292,13 @@ def test_a_run_that_ends_between_two_groups_opens_each_sum_for_the_same_clients_
         ({"robust": None}, "group_size=3 has no effect without a rule"),
         ({"robust": 7}, "robust is 7"),
         ({"group_size": 0}, "group_size is 0"),
+        ({"robust": "nnm+fltrust"}, "give them in Python, as robust=FLTrust"),
         ({"strategy": "fednova"}, "fednova sends steps beside the delta"),
-        ({"protection": "paillier", "sampler": "availability:diurnal=4"}, "diurnal is not public"),
+        ({"protection": "paillier", "sampler": Hidden()}, "hidden is not public"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(settings, reason):
+    settings = dict(settings)
     protection, strategy = settings.pop("protection", "none"), settings.pop("strategy", None)
     with pytest.raises(BadInput, match=reason):
         Aggregator(
