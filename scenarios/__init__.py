@@ -48,6 +48,7 @@ SCENARIOS = Registry(
             "leak_matching": "the same by trying: DLG, iDLG, TAG, LAMP side by side",
             "leak_digits": "images out of one update: divided out, or searched for",
             "leak_myths": "8 bits, 4 bits, signs, the largest tenth: words still named",
+            "leak_counts": "words out of opened counts, one's own by asking twice; with noise, guesses",
             "leak_differencing": "colluders, differences, two models, replays: stopped or not",
             "dp_price": "what a spam filter loses to noise at epsilon 1, 3, 8; usual mistakes",
             "dp_audit": "canaries audit a claim of privacy, and catch builds that lie",

@@ -62,14 +62,18 @@ class Lab(Story):
         privacy: Privacy | None = None,
     ) -> PartyView:
         """A recorded round in the folder `name`; returns the aggregator's view of it."""
-        folder = self.inner(name, build.under(self.options, protection.name))
+        folder = self.one_more(name, protection)
         aggregator = Aggregator(
             model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder,
             privacy=privacy,
         )  # fmt: skip
         aggregator.fit(InlinePool(clients), rounds=1, progress=False)
-        self._rounds += 1
         return PartyView.load(folder.path)
+
+    def one_more(self, name: str, protection: Protection) -> RunFolder:
+        """The folder of one more recorded round under this protection."""
+        self._rounds += 1
+        return self.inner(name, build.under(self.options, protection.name))
 
     def conclude(
         self,

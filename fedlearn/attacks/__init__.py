@@ -15,6 +15,7 @@ ATTACKS = Registry(
             "fedlearn.attacks.changed_rows:ChangedRows",
             "words of each plain update, and of each opened sum, from the rows that moved",
         ),
+        "counted_words": ("fedlearn.attacks.counted_words:CountedWords", "words of opened counts, and how often"),
         "unmix": ("fedlearn.attacks.unmix:Unmix", "whole messages, from rows that moved equally and their sums"),
         "senders": ("fedlearn.attacks.senders:Senders", "which messages of an opened sum have the same sender"),
         "membership": ("fedlearn.attacks.membership:Membership", "how likely each word is to have been trained on"),

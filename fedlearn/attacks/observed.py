@@ -54,7 +54,9 @@ class Observed:
 
     @cached_property
     def model(self) -> Model:
-        """The public architecture, with weights of no meaning."""
+        """The public architecture, with weights of no meaning; raises `NotReadable` where nothing was trained."""
+        if not self.plan.model:
+            raise NotReadable(f"clients answered query {self.plan.strategy['name']}, and trained no model")
         with importing_nothing():
             model = nn.build_of_others(self.plan.model, len(self.layout))
         if not isinstance(model, Model):
@@ -205,6 +207,8 @@ class Observed:
         of = f"{vector.about} of round {vector.round}"
         if vector.values.shape != (len(self.layout),):
             raise NotReadable(f"{of} has {vector.values.size} integers, the plan says {len(self.layout)}: damaged")
+        if not self.plan.model:
+            return vector  # of counts, without weights
         most = vector.addends * self.layout.max_weight
         if not 1 <= self.examples(vector) <= most:
             raise NotReadable(f"{of} is of {self.examples(vector)} examples, it must be of 1 to {most}: damaged")

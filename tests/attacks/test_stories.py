@@ -27,6 +27,8 @@ EXPECTED = {
     "leak_digits": {"linear_error_float64": (0, 1e-12),
                     "linear_error_transcript": (0, 1e-5), "found": (0.9, 1),
                     "false_images": (0, 0), "psnr_dlg_sigmoid": (60, 1000)},
+    "leak_counts": {"named": (1, 1), "false": (0, 0), "alone": (1, 1), "left_named": (1, 1), "left_false": (0, 0),
+                    "guessed_dp": (0.35, 0.65), "left_guessed_dp": (0.3, 0.7), "epsilon": (0.99, 1)},
     "leak_differencing": {"collusion_recall": (1, 1), "collusion_precision": (1, 1), "differencing_recall": (1, 1),
                           "stopped_min_cohort": (1, 1), "stopped_max_overlap": (1, 1), "stopped_model_hash": (1, 1),
                           "stopped_model_hash_masks": (0, 0), "stopped_replay": (1, 1)},

@@ -56,6 +56,7 @@ TAKEN = {
     "leak_matching": {"data", "lr"},
     "leak_digits": {"data", "lr"},
     "leak_myths": TEXT,
+    "leak_counts": {"data"},
     "leak_differencing": TEXT | KEY,
     "poison_backdoor": {"data", "rounds"} | TRAINING | KEY,
     "robust_rules": {"rounds"} | TRAINING,

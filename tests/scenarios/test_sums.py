@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from fedlearn.models.bayes import naive_bayes
 from tests.scenarios.command import fedlearn as command
 from tests.scenarios.command import last_json
 
+ROOT = Path(__file__).parents[2]
 TEST_KEY = ("--key-bits", "512", "--insecure-test-key")
 PROTECTIONS = {"none": (), "masks": (), "paillier": TEST_KEY, "threshold:2/3": TEST_KEY}
 SMALL = ("--vocabulary", "hashed:512", "--rounds", "1", "--epochs", "1", "--quiet", "--json")
@@ -108,3 +112,28 @@ def test_a_filter_is_made_of_counts_with_noise_and_of_no_counts_there_is_none():
         naive_bayes(words, np.array([-1, 5]))
     with pytest.raises(ShapeError, match="counts of 2 classes"):
         naive_bayes(words[:1], messages)
+
+
+def questions() -> list[str]:
+    return re.findall(r"^\$ fedlearn (ask .*)$", (ROOT / "docs" / "sums.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", questions())
+def test_the_questions_of_the_page_have_answers(line, tmp_path):
+    assert command(*shlex.split(line), "--out", str(tmp_path / "asked")) == 0
+
+
+def test_attacks_on_models_say_that_there_is_none_and_counted_words_reads_the_sum(tmp_path, capsys):
+    words = tmp_path / "words"
+    words.write_text("free\nprize\nlunch\n", encoding="utf-8")
+    folder = ("--out", str(tmp_path / "asked"), "--record", "--vocabulary", f"explicit:{words}")
+    assert command("ask", "words", "--protection", "masks", *folder, "--json") == 0
+    found = last_json(capsys)["answer"]["words"]
+    assert command("attack", "counted_words", "--run", str(tmp_path / "asked"), "--json") == 0
+    (finding,) = last_json(capsys)
+    assert sum(finding["words"].values()) == found["ham"] + found["spam"] > 0
+    for name in ("changed_rows", "labels", "unmix", "span", "linear"):
+        assert command("attack", name, "--run", str(tmp_path / "asked")) == 2
+        assert "trained no model" in capsys.readouterr().err
+    assert command("inspect", str(tmp_path / "asked")) == 0
+    assert command("report", str(tmp_path / "asked"), "--out", str(tmp_path / "page.html")) == 0
