@@ -111,7 +111,12 @@ def plain_value(name: str, value: Any, kind: Any) -> Any:
     choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if value is None and NoneType in choices:
         return None
-    (kind,) = (choice for choice in choices if choice is not NoneType)
+    kind, *others = (choice for choice in choices if choice is not NoneType)
+    if others:  # as Path | str
+        if not isinstance(value, (kind, *others)):
+            names = " or ".join(choice.__name__ for choice in (kind, *others))
+            raise BadInput(f"{name} is {value!r:.80}, a {names} is needed")
+        return value
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise BadInput(f"{name} is {value!r:.80}: choose {', '.join(map(str, get_args(kind)))}")

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fedlearn.checked import takes_plain
+from fedlearn.configured import whole_number
 from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
 from fedlearn.crypto.sealed import seal, unseal
 from fedlearn.errors import CryptoKeyError, FedlearnError
@@ -28,16 +30,19 @@ _MAX_DIGITS = -(-MAX_BITS // 6)  # of a number in base64
 _MAX_SHOWN = 40  # characters of a file's content in a message
 
 
+@takes_plain
 def write_public(path: Path | str, public: PublicKey) -> None:
     """Write `public` as phe's JSON form, with `blum` beside it; replaces an existing file as a whole."""
     _write(Path(path), _dump(_public_entries(public)), mode=0o644, replace=True)
 
 
+@takes_plain
 def read_public(path: Path | str, *, insecure_test_key: bool = False) -> PublicKey:
     """Read what `write_public` or phe wrote. Raises `CryptoKeyError`."""
     return _public_from(_load(Path(path), _read(Path(path), MAX_KEY_FILE)), insecure_test_key)
 
 
+@takes_plain
 def write_private(path: Path | str, private: PrivateKey, passphrase: str | None = None) -> None:
     """Write `private` as phe's JSON form with mode 0600, encrypted if a passphrase is given.
 
@@ -52,6 +57,7 @@ def write_private(path: Path | str, private: PrivateKey, passphrase: str | None 
         write_secret(path, _dump({**common, "encrypted": seal(_dump(primes), passphrase, _dump(public))}))
 
 
+@takes_plain
 def read_private(path: Path | str, passphrase: str | None = None, *, insecure_test_key: bool = False) -> PrivateKey:
     """Read what `write_private` or phe wrote.
 
@@ -72,6 +78,7 @@ def read_private(path: Path | str, passphrase: str | None = None, *, insecure_te
     return private
 
 
+@takes_plain
 def public_half(path: Path | str, *, insecure_test_key: bool = False) -> PublicKey:
     """The public key that a private key's file names, encrypted or not; raises `CryptoKeyError` as reading it does."""
     entries = _load(Path(path), read_owned(Path(path), MAX_KEY_FILE))
@@ -80,6 +87,7 @@ def public_half(path: Path | str, *, insecure_test_key: bool = False) -> PublicK
     return _public_from(entries["pub"], insecure_test_key)
 
 
+@takes_plain
 def write_secret(path: Path | str, content: bytes, passphrase: str | None = None) -> None:
     """Create a file of mode 0600, whole or not at all, encrypted if a passphrase is given.
 
@@ -90,6 +98,7 @@ def write_secret(path: Path | str, content: bytes, passphrase: str | None = None
     _write(Path(path), content, mode=0o600, replace=False)
 
 
+@takes_plain
 def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
     """Read what `write_secret` wrote, from a file that only its owner may read.
 
@@ -105,14 +114,17 @@ def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
     return unseal(entries.get("encrypted"), passphrase, _SECRET.encode())
 
 
+@takes_plain
 def is_encrypted(path: Path | str) -> bool:
     """Whether a secret's file needs a passphrase; raises `CryptoKeyError` as reading it does."""
     content = read_owned(Path(path), MAX_SECRET_FILE)
     return content.startswith(b"{") and "encrypted" in _load(Path(path), content)
 
 
+@takes_plain
 def read_owned(path: Path, limit: int) -> bytes:
     """Up to `limit` bytes of a file that only its owner can read; raises `CryptoKeyError` for another one."""
+    limit = whole_number("the limit of bytes", limit, least=0, most=2**40)
     return _read(path, limit, forbidden=stat.S_IRWXG | stat.S_IRWXO)
 
 

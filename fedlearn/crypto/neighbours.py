@@ -22,7 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedlearn.checked import takes_plain, whole_array
 from fedlearn.errors import CryptoKeyError
+
+MOST_CLIENTS = 10**7
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Neighbourhood:
     failure: float
 
 
+@takes_plain
 def choose_neighbourhood(
     clients: int,
     corrupt_fraction: float = 0.2,
@@ -73,6 +77,7 @@ def choose_neighbourhood(
     return Neighbourhood(clients, clients - 1, threshold, corrupt, dropouts, 0.0, 0.0)
 
 
+@takes_plain
 def neighbourhood(
     clients: int, degree: int, corrupt_fraction: float = 0.2, dropout_fraction: float = 0.3
 ) -> Neighbourhood:
@@ -91,6 +96,7 @@ def neighbourhood(
     return Neighbourhood(clients, degree, threshold, corrupt, dropouts, *chances)
 
 
+@takes_plain
 def check_fractions(corrupt: float, dropouts: float) -> None:
     """Raise `CryptoKeyError` for fractions of clients that no guarantee can be given for."""
     if not (corrupt >= 0 and dropouts >= 0 and corrupt + dropouts < 1):  # as with NaN
@@ -101,15 +107,19 @@ def _counts(clients: int, corrupt_fraction: float, dropout_fraction: float) -> t
     """The numbers of corrupt clients and of clients that vanish."""
     if clients < 3:
         raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
+    if clients > MOST_CLIENTS:
+        raise CryptoKeyError(f"{clients} clients: a guarantee is computed for up to {MOST_CLIENTS:,}")
     check_fractions(corrupt_fraction, dropout_fraction)
     return math.ceil(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
 
 
+@takes_plain
 def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int, tuple[int, ...]]:
     """Each client's neighbours on a circle whose order follows from `context` (public, fresh for each round).
 
     Neighbourhood is mutual. `degree` is even, or joins all pairs. Raises `CryptoKeyError` for another degree.
     """
+    clients = whole_array("clients", clients, 1).tolist()
     count = len(clients)
     _check_degree(count, degree)
     if degree == count - 1:

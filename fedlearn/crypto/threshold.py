@@ -22,6 +22,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.checked import takes_plain
 from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_bits, verify
 from fedlearn.crypto.framing import add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
@@ -278,6 +279,7 @@ def deal(
     return key, [KeyShare(key, i, value) for i, value in enumerate(values, start=1)]
 
 
+@takes_plain
 def check_parties(threshold: int, trustees: int) -> None:
     """Raise `CryptoKeyError` unless 2 <= threshold <= trustees <= `MAX_TRUSTEES`."""
     if not 2 <= threshold <= trustees <= MAX_TRUSTEES:
