@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from aggregator import Aggregator, RoundRecord, RunFolder
 from clients import InlinePool, ProcessPool
 from fedlearn.errors import FedlearnError, NothingLearned
-from fedlearn.protocol import FIRST_OPENER, Answer, Loss, Lost, Message, Opened, PartyView, Step, Update
+from fedlearn.protocol import FIRST_OPENER, Answer, Loss, Lost, Opened, PartyView, Step, Update
 from fedlearn.sampling import Uniform
 from fedlearn.secure import Masks, Threshold
 from fedlearn.secure.base import Protection
@@ -118,14 +118,6 @@ def a_client_lies(run: Run, at: Moment, rng: random.Random, path: Path) -> None:
     train(run, LyingPool(toy_clients(COUNT), liar, change), path)
 
 
-def wrong_values(data: bytes, sent: list[bytes], rng: random.Random) -> bytes:
-    """As long as it was: a wrong key, letter, share or signature, or a vector that nobody signed."""
-    payload = bytearray(Message.from_bytes(data).body.to_bytes())
-    for _ in range(rng.choice((1, 20))):
-        payload[rng.randrange(len(payload))] ^= 1 << rng.randrange(8)
-    return resealed(data, body=Update(bytes(payload)))
-
-
 LIES: tuple[Callable[[bytes, list[bytes], random.Random], bytes | list[bytes] | None], ...] = (
     lambda data, sent, rng: None,
     lambda data, sent, rng: data[: rng.randrange(len(data))],
@@ -136,7 +128,6 @@ LIES: tuple[Callable[[bytes, list[bytes], random.Random], bytes | list[bytes] | 
     lambda data, sent, rng: resealed(data, step=Step(rng.randrange(9), 7, "update")),
     lambda data, sent, rng: resealed(data, session=bytes(16)),
     lambda data, sent, rng: sent[0],  # what it said first, once more
-    lambda data, sent, rng: resealed(data, body=Message.from_bytes(sent[0]).body),
     lambda data, sent, rng: resealed(data, body=Loss(rng.choice((Loss.REFUSED, Loss.FAILED)))),
     lambda data, sent, rng: resealed(data, body=Update(rng.randbytes(rng.choice((0, 40, 10**5))))),
     lambda data, sent, rng: [resealed(data, sender=rng.randrange(COUNT)), data],  # in another's name, too
