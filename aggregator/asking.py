@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,10 @@ class _Inquiry:
         return checkpoint.weights, checkpoint.state, History(checkpoint.records)
 
     def _named(self) -> dict[str, Any]:
-        return {"name": self._query.name, **self._query.arguments()}
+        """Bytes, as a model's weights, by their digest."""
+        arguments = self._query.arguments().items()
+        plain = {name: sha256(v).hexdigest() if isinstance(v, bytes) else v for name, v in arguments}
+        return {"name": self._query.name, **plain}
 
     def _configuration(self) -> dict[str, Any]:
         """What decides the answer, for a folder that is given as a path."""

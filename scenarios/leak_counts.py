@@ -109,7 +109,8 @@ class Opened:
             (finding,) = CountedWords().run(PartyView.load(folder.path))
             found.append(finding.words)
             epsilon = max(epsilon, answer.history.rounds[-1].epsilon or 0.0)
-        return cls(*found, epsilon)
+        everybody, others = found
+        return cls(everybody, others, epsilon)
 
     def difference(self) -> dict[str, float]:
         """By how much each word's count is higher with everybody."""

@@ -10,6 +10,7 @@ from fedlearn.registry import Registry
 if TYPE_CHECKING:
     from fedlearn.queries.base import Counts, Query
     from fedlearn.queries.classes import ClassCounts
+    from fedlearn.queries.confusion import Confusion
     from fedlearn.queries.histogram import Histogram
     from fedlearn.queries.mean import Mean
     from fedlearn.queries.quantiles import Quantiles
@@ -19,6 +20,10 @@ QUERIES = Registry(
     "query",
     {
         "classes": ("fedlearn.queries.classes:ClassCounts", "how many examples of each class there are"),
+        "confusion": (
+            "fedlearn.queries.confusion:Confusion",
+            "what a trained model takes for what; built in Python, Confusion.of(model)",
+        ),
         "words": ("fedlearn.queries.words:WordCounts", "in how many messages of each class each word stands"),
         "histogram": ("fedlearn.queries.histogram:Histogram", "how the values of a column are spread, in equal bins"),
         "mean": ("fedlearn.queries.mean:Mean", "mean and variance of a column"),
@@ -26,11 +31,12 @@ QUERIES = Registry(
     },
 )
 
-__all__ = ["QUERIES", "ClassCounts", "Counts", "Histogram", "Mean", "Quantiles", "Query", "WordCounts"]
+__all__ = ["QUERIES", "ClassCounts", "Confusion", "Counts", "Histogram", "Mean", "Quantiles", "Query", "WordCounts"]
 __getattr__ = lazy(
     __name__,
     {
         "ClassCounts": "classes",
+        "Confusion": "confusion",
         "Counts": "base",
         "Histogram": "histogram",
         "Mean": "mean",

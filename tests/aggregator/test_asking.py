@@ -14,8 +14,10 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import bags_of
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput, CodecError, FedlearnError, NothingLearned
+from fedlearn.models.mlp import MLP
+from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView, RunPlan, TrainRequest
-from fedlearn.queries import ClassCounts, Counts, Histogram, Mean, Quantiles, Query, WordCounts
+from fedlearn.queries import ClassCounts, Confusion, Counts, Histogram, Mean, Quantiles, Query, WordCounts
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
 from tests.toys import TOY_BITS
 
@@ -89,6 +91,31 @@ def test_words_are_counted_once_a_message_and_class_by_class():
     assert query.words(found.totals).tolist() == [[1, 0, 1, 0], [0, 0, 2, 2]]
     assert query.messages(found.totals).tolist() == [2, 3]
     assert found.values == {"messages": [2, 3], "words": [2, 4], "rows": 3}
+
+
+@pytest.mark.parametrize("protection", ["none", "masks"])
+def test_a_confusion_matrix_is_that_of_all_examples_in_one_place(protection):
+    rng = np.random.default_rng(3)
+    model = MLP([5, 4, 3], rng=rng)
+    clients = [(rng.normal(size=(20, 5)).astype(np.float32), rng.integers(0, 3, 20)) for _ in range(5)]
+    features, labels = (np.concatenate(parts) for parts in zip(*clients, strict=True))
+    taken = model(features).numpy().argmax(axis=1)
+    exact = [[int(((labels == of) & (taken == for_)).sum()) for for_ in range(3)] for of in range(3)]
+    found = ask(Confusion.of(model, classes=3), clients, protection).values
+    assert found["confusion"] == exact
+    assert found["accuracy"] == (taken == labels).mean()
+    with pytest.raises(BadInput, match="no labels from 0 to 1"):
+        ask(Confusion.of(model), clients, protection if protection == "none" else "none")
+
+
+def test_a_spam_filter_is_measured_on_mail_that_stays_with_its_owners(tmp_path):
+    model = SpamClassifier(4)
+    model.load_state_dict({"words.weight": np.float32([[-1], [0], [1], [1]]), "bias": np.float32([0])})
+    clients = [Client(n, bags_of([[0], [2], [3], []], np.array([0.0, 1.0, 0.0, 1.0]))) for n in "abc"]
+    assert ask(Confusion.of(model), clients, "masks", folder=tmp_path / "run").values == {
+        "confusion": [[3, 3], [3, 3]],
+        "accuracy": 0.5,
+    }
 
 
 def test_nothing_is_asked_of_fewer_than_min_cohort():

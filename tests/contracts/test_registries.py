@@ -15,6 +15,7 @@ from fedlearn.datasets.vocabulary import HashedVocabulary
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Words
+from fedlearn.models.mlp import MLP
 from fedlearn.queries import QUERIES
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Settings
@@ -93,7 +94,10 @@ def test_queries(name):
     kind = QUERIES.load(name)
     data = [messages(12, 0), messages(7, 1)] if Words in kind.reads else [dense_examples(n, n) for n in (12, 7)]
     settings = {"mean": {"low": -8.0, "high": 8.0, "step": 0.5}, "words": {"vocabulary": WORDS}}
-    check_query(kind(**settings.get(name, {})), data)
+    query = kind.of(MLP([6, 4, 3]), classes=3) if name == "confusion" else kind(**settings.get(name, {}))
+    if name == "confusion":
+        data = [dense_examples(n, n) for n in (12, 7)]
+    check_query(query, data)
 
 
 def test_a_model_is_a_model():

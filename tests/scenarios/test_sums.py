@@ -66,6 +66,7 @@ def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, cap
         (["classes:most=9", "--protection", "none"], "ask with most="),
         (["words", "--data", "iris"], "query words is about messages, iris holds numbers"),
         (["classes", "--data", "sample_play"], "a text without examples"),
+        (["confusion"], "ask in Python, Confusion.of(model)"),
         (["clases"], "did you mean 'classes'?"),
         (["histogram:width=3"], "has no 'width'"),
         (["classes", "--min-cohort", "2", "--protection", "none"], "--min-cohort 2 has no effect"),
