@@ -12,6 +12,7 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 
+DEEPEST = 100  # what reads a value afterwards may follow it by calling itself
 MOST = 2**30  # bytes, where a file's kind has no limit of its own
 
 
@@ -49,11 +50,26 @@ def check_ordinary(folder: Path) -> None:
 
 
 def from_json(data: bytes | str) -> Any:
-    """The value; raises `ValueError` for what is no JSON, and for lists within lists beyond what Python can follow."""
+    """The value; raises `ValueError` for what is no JSON, and for lists or objects in more than `DEEPEST` others."""
     try:
-        return json.loads(data)
+        value = json.loads(data)
     except RecursionError:
-        raise ValueError("lists within lists, too deep") from None
+        deep = True
+    else:
+        deep = _depth_exceeds(value, DEEPEST)
+    if deep:
+        raise ValueError(f"lists or objects within more than {DEEPEST} others")
+    return value
+
+
+def _depth_exceeds(value: Any, most: int) -> bool:
+    layer = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        inner = (part for outer in layer for part in (outer.values() if isinstance(outer, dict) else outer))
+        layer = [part for part in inner if isinstance(part, dict | list)]
+        if not layer:
+            return False
+    return True
 
 
 def are_numbers(values: Any) -> bool:

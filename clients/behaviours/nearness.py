@@ -32,7 +32,7 @@ class MinMax(Behaviour):
     """
 
     colluders: Mapping[int, Examples]
-    direction: str = "std"
+    direction: Direction = "std"
     group: int = 1
 
     def __post_init__(self) -> None:
@@ -79,6 +79,9 @@ class Mimic(Behaviour):
     """
 
     colluders: Mapping[int, Examples]
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @classmethod
     def of(cls, crew: Crew) -> Self:
