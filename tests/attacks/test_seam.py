@@ -124,6 +124,7 @@ def test_a_vector_that_tells_nothing_does_not_silence_the_others(tmp_path, caplo
 
 
 READS = {
+    "counted_words": set(),  # of answers, not of updates
     "changed_rows": {"words", "characters"},
     "unmix": {"words"},
     "senders": set(),  # of plain updates the sender is known

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from scenarios.bench import simulation
+from scenarios.bench import floors, simulation
 from scenarios.bench.simulation_others import workload
 from tests.scenarios.command import fedlearn, last_json
 
@@ -84,7 +84,7 @@ def test_the_benchmark_measures_what_it_says(monkeypatch, capsys):
     shown = capsys.readouterr()
     result = json.loads(shown.out.splitlines()[-1])
     assert result["benchmark"] == "simulation"
-    assert len(result["rows"]) == 7
+    assert len(result["rows"]) == 9
     assert all(row["updates_per_second"] > 0 for row in result["rows"])
     assert {"stacked_full", "one_by_one_digest", "spam", "seconds_300", "megabytes_300"} <= {
         claim["name"] for claim in result["claims"]
@@ -97,9 +97,9 @@ def test_the_floor_trains_as_the_rest_does():
     """The bare loop must do the same work, or it would be no floor."""
     data = workload(1000)
     before = data.images.features.copy()
-    simulation.numpy_loop(data)
+    floors.loop(data)
     assert np.array_equal(before, data.images.features)
     weights = [np.ones((2, 3), np.float32), np.zeros(2, np.float32), np.ones((2, 2), np.float32)]
     weights.append(np.zeros(2, np.float32))
-    simulation._sgd_step(weights, np.ones((1, 3), np.float32), np.array([0]))
+    floors.step(weights, np.ones((1, 3), np.float32), np.array([0]))
     assert weights[3].tolist() == pytest.approx([0.05, -0.05])  # softmax of equal logits is 1/2 each; rate 0.1

@@ -14,8 +14,9 @@ import pytest
 from aggregator import RoundRecord
 from scenarios.command.rounds import cells, chosen, line
 
-RUN = [sys.executable, "-m", "fedlearn", "run", "spam", "--rounds", "3", "--vocabulary", "hashed:256"]
-KEY = ["--key-bits", "512", "--insecure-test-key"]
+RUN = [sys.executable, "-m", "fedlearn", "run", "spam", "--rounds", "3"]
+KEY = ["--vocabulary", "hashed:256", "--key-bits", "512", "--insecure-test-key"]
+LONGER = ["--vocabulary", "hashed:32768", "--key-bits", "1024", "--insecure-test-key"]  # so that phases can be seen
 ROOT = str(Path(__file__).parents[2])
 MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -39,7 +40,7 @@ def on_a_terminal(arguments: list[str], columns: int, folder: Path) -> str:
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_one_line_says_where_it_is_and_the_table_fits(columns, tmp_path):
-    shown = MOVES.sub("\n", on_a_terminal([*RUN, *KEY], columns, tmp_path)).replace("\r", "\n").splitlines()
+    shown = MOVES.sub("\n", on_a_terminal([*RUN, *LONGER], columns, tmp_path)).replace("\r", "\n").splitlines()
     table = [each for each in shown if re.match(r" +(round|\d+) ", each)]
     assert len(table) == 4
     assert max(map(len, table)) <= columns
