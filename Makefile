@@ -13,7 +13,8 @@ demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted
 test: $(INSTALLED) lint  ## linters, architecture, all tests
 	$(BIN)/python -m pytest -n 2
 
-test-all: test runs dist  ## and what takes long: random runs with a party that misbehaves, and the archives
+test-all: export FEDLEARN_SLOW := 1
+test-all: test runs dist  ## and what takes long: tests marked slow, random runs with a party that misbehaves, archives
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

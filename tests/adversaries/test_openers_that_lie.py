@@ -11,7 +11,11 @@ from tests.adversaries.parties import trained
 from tests.toys import TOY_BITS, toy_clients, toy_codec, toy_paillier, toy_plain
 
 COUNT = 4
-WRONG = ["garbage", "cut", "wrong_values", "wrong_bit", "noise", "earlier", "in_anothers_name", "of_another_kind"]
+WRONG = [
+    "garbage", "wrong_values", "in_anothers_name",
+    *(pytest.param(lie, marks=pytest.mark.slow) for lie in ("cut", "wrong_bit", "noise", "earlier", "of_another_kind")),
+]  # fmt: skip
+OTHERS = ("of_another_kind", "refusing")
 
 
 def two_of_three() -> Threshold:
@@ -34,7 +38,7 @@ def test_a_wrong_sum_of_the_key_holder_voids_its_round_and_is_not_used(lie):
 
 
 @pytest.mark.parametrize("phase", ["echo", "open"])
-@pytest.mark.parametrize("lie", ["wrong_values", "of_another_kind", "refusing"])
+@pytest.mark.parametrize("lie", ["wrong_values", *(pytest.param(lie, marks=pytest.mark.slow) for lie in OTHERS)])
 def test_a_trustee_that_lies_is_named_and_done_without(lie, phase, honest):
     with lying({-17: lie}, 2, phase, seed=3):
         model, history = trained(InlinePool(toy_clients(COUNT)), two_of_three(), rounds=2)

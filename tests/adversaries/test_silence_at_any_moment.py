@@ -22,6 +22,7 @@ from fedlearn.secure import Masks, Threshold
 from tests.toys import TOY_BITS, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 COUNT, PATIENCE = 4, 8.0
+pytestmark = pytest.mark.slow  # test_silence.py has one of each kind
 
 
 def train(protection, pool, rounds=2):
