@@ -29,7 +29,7 @@ fuzz: $(INSTALLED)  ## every reader of others' bytes, for long: make fuzz COUNT=
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 runs: $(INSTALLED)  ## random runs in which one party misbehaves, for minutes: make runs RUNS=200 SEED=7
-	FEDLEARN_RUNS=$(RUNS) FEDLEARN_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/adversaries/test_random_runs.py
+	FEDLEARN_SLOW=1 FEDLEARN_RUNS=$(RUNS) FEDLEARN_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/adversaries/test_random_runs.py
 
 CLEAN := build/clean# an environment that has nothing but the wheel
 dist: export PYTHONPATH :=# a path to this tree would count as installed

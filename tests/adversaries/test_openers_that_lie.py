@@ -49,6 +49,7 @@ def test_a_trustee_that_lies_is_named_and_done_without(lie, phase, honest):
     assert history.rounds[1].absent["opener:1"].isprintable()
 
 
+@pytest.mark.slow
 def test_a_quick_wrong_answer_is_not_taken_for_one_that_counts(honest):
     """Of three trustees one lies at once and one is slow: the right answers of two are there in the end."""
     with lying({-17: "wrong_values", -18: "slow"}, 2, "open", seed=3):

@@ -10,6 +10,8 @@ import pytest
 
 from tests.adversaries.random_runs import check, random_run
 
+pytestmark = pytest.mark.slow  # make runs; the other files here have one of each kind
+
 RUNS = int(os.environ.get("FEDLEARN_RUNS", "12"))  # under each protection a client, a worker and a whole run
 FIRST = int(os.environ.get("FEDLEARN_FUZZ_SEED", "0")) * 1000
 LONGEST = 120.0  # seconds: some deadlines, and starting processes on a busy machine

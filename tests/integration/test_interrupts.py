@@ -117,6 +117,7 @@ def test_sigterm_ends_a_run_in_good_order(tmp_path, whole, capsys):
     assert resumed(arguments, folder, capsys) == whole
 
 
+@pytest.mark.slow  # tests/clients/test_memory.py kills and resumes as well
 @pytest.mark.parametrize("case", CASES)
 def test_a_killed_run_is_resumed_to_the_same_model(case):
     result = measure(case, 3, np.random.default_rng(), most=1, options=["--rounds", "8"])

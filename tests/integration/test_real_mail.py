@@ -50,6 +50,7 @@ def test_ten_rounds_come_within_half_a_percent_of_central_training(name, tmp_pat
     assert np.median([metrics["f1"] for metrics in runs]) >= 0.90
 
 
+@pytest.mark.slow  # on the built-in sample it runs always
 @pytest.mark.parametrize("name", ["sms_spam", "enron"])
 def test_encryption_and_pool_change_no_bit(name, tmp_path):
     needs(name)
