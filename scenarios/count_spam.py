@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,9 +119,7 @@ def measured(model: Model, exam: Bags) -> dict[str, float]:
         return binary_metrics(model(*exam.inputs).numpy(), exam.targets)
 
 
-def compared(
-    options: Options, clients: list[Client], mails: Bags, exam: Bags, vocabulary: int
-) -> list[Claim]:  # fmt: skip
+def compared(options: Options, clients: list[Client], mails: Bags, exam: Bags, vocabulary: int) -> list[Claim]:
     """The accuracy of scikit-learn's filter of all mail at once, where it is installed, and of rounds of training.
 
     Training is done under no protection here: under any other its model is the same, bit for bit.
@@ -145,7 +144,7 @@ def multinomial(mails: Bags, exam: Bags, words: int) -> float:
     return float(MultinomialNB(alpha=SMOOTHING).fit(rows(mails), mails.labels).score(rows(exam), exam.labels))
 
 
-def story(options: Options, answer: Answer, folder: Any) -> str:
+def story(options: Options, answer: Answer, folder: Path) -> str:
     whose = f"{answer.clients} people counted their words once"
     read = (
         "and the aggregator could read each one's counts" if options.protection == "none"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -36,9 +36,6 @@ from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
 from scenarios.story import Story, telling
-
-if TYPE_CHECKING:
-    pass
 
 TOO_LONG = 4  # times the clip, in the build that forgets it
 TAKES = for_story(clients=1000, cohort=20, rounds=300, dp="noise=1,clip=1,delta=0.00001")

@@ -49,11 +49,9 @@ class Recorded:
         self._model = model
         self._vector = vector
         self._parameters = [(parameter, parameter._data, parameter._wanted) for parameter in parameters]
-        self._programs: list[Program] = []
         self._seen: set[object] = set()
         self._unfit = False
-        self._lent = True
-        self._references = 0  # to the gradient's memory, while nobody else has any
+        self._lent = True  # the gradient's own memory; a copy, once somebody kept what was lent
         self._renew()
 
     def gradient(self, batch: Examples) -> Gradient | None:
@@ -71,7 +69,7 @@ class Recorded:
 
     def _run(self, program: Program, arrays: Sequence[np.ndarray]) -> Gradient | None:
         if sys.getrefcount(self._gradient) > self._references:
-            self._renew()  # somebody kept the last one: it stays theirs
+            self._leave_to_keeper()
             return None
         try:
             program.run(arrays)
@@ -88,10 +86,14 @@ class Recorded:
             self._seen.add(shape)
             return None
         if sys.getrefcount(self._gradient) > self._references:
-            self._renew()
+            self._leave_to_keeper()
         parameters = [parameter for parameter, _, _ in self._parameters]
         batch = Batch(arrays[:-1], arrays[-1], length)
-        loss, gradient = taped_gradient(self._model, parameters, batch, retain_graph=True)
+        try:
+            loss, gradient = taped_gradient(self._model, parameters, batch, retain_graph=True)
+        except Exception:  # as of a model that wants more of its examples than `Batch` has
+            self._unfit = True
+            return None
         try:
             program = Program(loss, arrays, parameters, self._places)
             if program.bytes > LARGEST:
@@ -108,10 +110,14 @@ class Recorded:
             self._references = sys.getrefcount(self._gradient)
         return loss.numpy(), gradient
 
+    def _leave_to_keeper(self) -> None:
+        """The last gradient stays with whoever kept it."""
+        self._lent = False
+        self._renew()
+
     def _renew(self) -> None:
         """New memory for gradients, and no program that writes into the old."""
-        self._programs = []
-        self._lent = not hasattr(self, "_gradient")
+        self._programs: list[Program] = []
         self._gradient = np.zeros_like(self._vector)
         self._places = []
         start = 0
@@ -119,7 +125,7 @@ class Recorded:
             size = array[0].size if self._vector.ndim > 1 else array.size
             self._places.append(self._gradient[..., start : start + size].reshape(array.shape))
             start += size
-        self._references = sys.getrefcount(self._gradient)
+        self._references = sys.getrefcount(self._gradient)  # while nobody else has any
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

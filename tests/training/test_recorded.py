@@ -260,6 +260,25 @@ def test_an_array_of_unknown_origin_leaves_the_steps_to_the_tape():
     assert programs(flat) == 0
 
 
+class Picky(MLP):
+    """Asks its examples for more than inputs and targets."""
+
+    replayable = True
+    stackable = True
+
+    def loss(self, batch: Any) -> Any:
+        first = batch.take(slice(0, 2))
+        return mean_cross_entropy(self(first.features), first.targets)
+
+
+@pytest.mark.parametrize("copies", [(), (5,)])
+def test_a_model_that_asks_more_of_its_examples_is_left_to_the_tape(copies):
+    flat = FlatModel(Picky((6, 5, 3), rng=np.random.default_rng(0)), *copies)
+    for seed in range(4):
+        both(flat, batch(seed, 12, copies))
+    assert programs(flat) == 0
+
+
 def test_strategies_of_every_kind_keep_no_gradient():
     for name in ("fedavg", "fedprox"):
         flat, examples = ready(), batch(0, 12)
