@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from scipy.stats import binom
 
 from aggregator.faults import Faults
 from aggregator.history import History, RoundRecord
@@ -68,6 +67,8 @@ class Cohorts:
         """
         if not self.amplified:
             return 0.0
+        from scipy.stats import binom  # half a second, which runs without noise do not wait for
+
         edge = float(binom.pmf(self.least - 1, self.population - 1, self.rate))
         return rounds * (RARE + self.rate * edge)
 

@@ -29,6 +29,12 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded_by("import fedlearn, clients, aggregator, scenarios") & set(HEAVY)
 
 
+def test_a_run_without_noise_does_not_wait_for_statistics():
+    script = "import sys, scenarios.command.build, scenarios.digits; print('scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
 def test_the_command_loads_no_arithmetic_before_it_needs_any():
     assert not loaded_by("import scenarios.command.main") & {"numpy", "phe", "gmpy2", "sklearn"}
 

@@ -31,12 +31,12 @@ def reads_a_file(command: Callable[..., None]) -> Callable[..., None]:
         command(**given, how=_reading(values))
 
     hints = get_type_hints(command, include_extras=True, localns={"Reading": Any})
-    scenarios = [
+    own = [
         parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(command).parameters.items()
         if name != "how"
     ]
-    parameters = [*scenarios, *map(_parameter, SAID)]
+    parameters = [*own, *map(_parameter, SAID)]
     with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options

@@ -117,7 +117,7 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
     user = _column(how.user_column, names, width, name) if how.user_column else (users[0] if users else None)
     apart = {label, user} - {None}
     numbers = [i for i in range(width) if i not in apart]
-    found, rows, lines = Found(unit=table.unit), [], []
+    found, features, kept = Found(unit=table.unit), [], []
     for row, line in zip(table.rows, table.lines, strict=True):
         values = [number(row[i]) for i in numbers] if len(row) == width else []
         if len(row) != width:
@@ -128,15 +128,14 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
                 f"column {printable(names[wrong]) if names else wrong + 1} is {row[wrong][:20]!r}, no number"
             )
         else:
-            rows.append(values)
-            lines.append(row)
-    found.texts = [row[label] for row in lines]
+            features.append(values)
+            kept.append(row)
+    found.texts = [row[label] for row in kept]
     found.settle(name, how)
-    if not rows:
+    if not features:
         raise DataError(f"{name} holds no row of numbers: give one")
-    whose = None if user is None else [row[user].strip() for row in lines]
-    features = np.array(rows, np.float32)
-    return _samples(source, features, np.array(found.texts), how, [*notes, *found.notes], whose)
+    whose = None if user is None else [row[user].strip() for row in kept]
+    return _samples(source, np.array(features, np.float32), np.array(found.texts), how, [*notes, *found.notes], whose)
 
 
 def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> int | None:
