@@ -87,7 +87,7 @@ class Registry:
     def split(self, spec: str) -> tuple[str, str | None]:
         """The name, or the `module:Class`, at the beginning of a spec, and what follows its colon (None: nothing)."""
         name, colon, rest = spec.partition(":")
-        if name in self.entries or not colon or not _is_place(name):
+        if name in self.entries or not colon or not is_place(name):
             return name, rest if colon else None
         qualified, colon, argument = rest.partition(":")
         return f"{name}:{qualified}", argument if colon else None
@@ -172,7 +172,7 @@ def _is_loaded(place: str) -> bool:
     return place in sys.modules or place.partition(".")[0] in OURS or place.endswith(".py")
 
 
-def _is_place(name: str) -> bool:
+def is_place(name: str) -> bool:
     """Whether what stands before a colon may be a module or a file, rather than a name with an argument."""
     return name.endswith(".py") or "." in name or name == "__main__"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlearn.errors import BadInput
+from fedlearn.registry import is_place
 from fedlearn.spec import did_you_mean
 from fedlearn.untrusted import escaped
 from scenarios.command.about import flag
@@ -18,7 +19,8 @@ RUN_TOML = "run.toml"
 SCENARIO = "scenario"
 MOST_DOTS = 1000  # TOML reads names of many parts, a.b.c, in time that grows with their square
 NAME_CODE = (  # options in which FILE.py:NAME or package.module:NAME is imported
-    "data", "test_data", "sampler", "partition", "malicious", "vocabulary", "model", "strategy", "protection", "robust",
+    "data", "test_data", "sampler", "partition", "malicious", "vocabulary", "model", "strategy", "server_lr_schedule",
+    "protection", "robust", "network", "pool",
 )  # fmt: skip
 PLACES = ("out", "resume")  # where a run is kept says nothing of the run
 
@@ -58,8 +60,10 @@ def read_config(path: Path) -> dict[str, str]:
 def check_no_code(file: Path, names: Iterable[str], texts: Mapping[str, str]) -> None:
     """Raise `BadInput` where one of these options has code imported: a run folder may be somebody else's."""
     for name in sorted(names):
-        place, colon, _ = texts[name].partition(":")
-        if name in NAME_CODE and colon and (place.endswith(".py") or "." in place or place == "__main__"):
+        parts = (texts[name], *texts[name].split("+"))  # each rule of --robust may be a class
+        if name in NAME_CODE and any(
+            colon and is_place(place) for place, colon, _ in (p.partition(":") for p in parts)
+        ):
             said = escaped(texts[name], 200)
             raise BadInput(
                 f"{file} has the option {_key(name)} = {said}, and no code is run because a folder names it: "

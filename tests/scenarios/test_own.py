@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from scenarios.command import build
+from scenarios.command.config import NAME_CODE, _key
 from tests.scenarios.command import fedlearn, last_json
 
 OWN = """
@@ -202,10 +204,12 @@ def test_a_run_folder_has_no_code_run_that_the_user_did_not_name(capsys, tmp_pat
     assert fedlearn(*DIGITS, "--out", "run") == 0
     (tmp_path / "run" / "evil.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')\n")
     toml = (tmp_path / "run" / "run.toml").read_text()
-    for option in ("strategy", "model", "data", "partition", "sampler"):
+    evil = dict.fromkeys(map(_key, NAME_CODE), "run/evil.py:Evil") | {"robust": "bucketing:2+run/evil.py:Evil"}
+    for option, value in evil.items():
         kept = "".join(line for line in toml.splitlines(True) if not line.startswith(option))
-        (tmp_path / "run" / "run.toml").write_text(kept + f'{option} = "run/evil.py:Evil"\n')
+        (tmp_path / "run" / "run.toml").write_text(kept + f'{option} = "{value}"\n')
         capsys.readouterr()
         assert fedlearn("run", "--resume", "run", "--quiet") == 2
-        assert f"where it is yours, type --{option} run/evil.py:Evil too" in capsys.readouterr().err
+        assert f"where it is yours, type --{option} {value} too" in capsys.readouterr().err
     assert not (tmp_path / "mark").exists()
+    assert {*build.OWN, "data", "pool", "robust"} <= set(NAME_CODE)
