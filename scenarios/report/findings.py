@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from fedlearn.attacks.base import Finding
 from fedlearn.disk import strict_json, write_atomic
 from fedlearn.errors import DataError
+from fedlearn.untrusted import content, from_json
 
 NAME = "attacks.jsonl"
 
@@ -23,10 +23,11 @@ def keep(folder: Path, attack: str, found: Sequence[Finding]) -> None:
 
 
 def kept(folder: Path) -> list[Mapping[str, Any]]:
-    """All that was kept; raises `DataError` for a file that is damaged."""
+    """All that was kept, but nothing through a link; raises `DataError` for a file that is damaged."""
     file = folder / NAME
     try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+        there = file.is_file() and not file.is_symlink()
+        rows = [from_json(line) for line in content(file).decode().splitlines()] if there else []
         if not all(isinstance(row[name], str) for row in rows for name in ("attack", "about", "summary")):
             raise TypeError
         return rows

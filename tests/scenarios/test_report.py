@@ -195,10 +195,11 @@ def test_what_attacks_found_is_kept_and_told(tmp_path, monkeypatch, capsys):
     page = Page((tmp_path / "run" / "report.html").read_text())
     assert "What attacks found" in page.text
     assert "<b>said it</b>" in page.text  # as text
-    (tmp_path / "run" / "attacks.jsonl").write_text("{}\n")
-    capsys.readouterr()
-    assert fedlearn("report", "run") == 2
-    assert "attacks.jsonl cannot be read" in capsys.readouterr().err
+    for damaged in ("{}\n", "[" * 10**5 + "]" * 10**5):
+        (tmp_path / "run" / "attacks.jsonl").write_text(damaged)
+        capsys.readouterr()
+        assert fedlearn("report", "run") == 2
+        assert "attacks.jsonl cannot be read" in capsys.readouterr().err
 
 
 class Found(Finding):
@@ -232,6 +233,9 @@ def test_what_a_link_in_a_run_folder_points_to_is_not_on_the_page(tmp_path, caps
     toml = tmp_path / "run" / "run.toml"
     toml.unlink()
     toml.symlink_to(tmp_path / "secret")
+    finding = {"attack": "labels", "about": "client:0", "round": 1, "summary": "what only its owner may know"}
+    (tmp_path / "other").write_text(json.dumps(finding))
+    (tmp_path / "run" / "attacks.jsonl").symlink_to(tmp_path / "other")
     assert fedlearn("report", str(tmp_path / "run")) == 0
     assert "what only" not in (tmp_path / "run" / "report.html").read_text()
     toml.unlink()
