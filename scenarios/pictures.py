@@ -77,15 +77,18 @@ def _lines(text: str, inches: float, an_inch: float) -> str:
     return "\n".join(textwrap.wrap(text, int(inches * an_inch)))
 
 
-def curves(series: Mapping[str, Sequence[float]], across: str, up: str, log: bool = False) -> Painter:
-    """A painter of one line for each of `series`, numbered 1, 2, ... along the axis `across`."""
+def curves(
+    series: Mapping[str, Sequence[float]], across: str, up: str, log: bool = False, at: Sequence[int] | None = None
+) -> Painter:
+    """A painter of a line for each of `series`, along the axis `across`: at the numbers `at`, or at 1, 2, ..."""
 
     def paint(figure: Figure) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.subplots()
         for (name, values), marker in zip(series.items(), cycle(MARKERS)):
-            axes.plot(range(1, len(values) + 1), values, marker=marker, markersize=4, label=name)
+            places = range(1, len(values) + 1) if at is None else at
+            axes.plot(places, values, marker=marker, markersize=4, label=name)
         axes.set(xlabel=across, ylabel=up, yscale="log" if log else "linear")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid()

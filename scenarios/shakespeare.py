@@ -91,9 +91,10 @@ def run(options: Options) -> Outcome:
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
     history = aggregator.fit(build.pool(options, speakers), options.rounds, progress=False)
 
-    losses = [float(record.loss) for record in history.rounds if record.loss is not None]
+    measured = {record.round: float(record.loss) for record in history.rounds if record.loss is not None}
+    losses = list(measured.values())
     point = f"Speakers learn to write together: {losses[0]:.2f} nats a character at first, {losses[-1]:.2f} at the end"
-    line = curves({"held-out text": losses}, "round", "nats per character")
+    line = curves({"held-out text": losses}, "round", "nats per character", at=list(measured))
     picture = draw(folder.path, "loss", Picture(line, point, CAPTION))
     return Outcome.of(
         history, options, folder,
@@ -101,7 +102,7 @@ def run(options: Options) -> Outcome:
             Claim("first_loss", losses[0], "nats/char"),
             Claim("last_loss", losses[-1], "nats/char"),
             Claim("letter_frequencies_loss", letter_frequencies(exam), "nats/char"),
-            *([Claim("falls_over_5_rounds", falls(losses))] if len(losses) > SPAN else []),
+            *([Claim("falls_over_5_rounds", falls(losses))] if len(losses) == len(history.rounds) > SPAN else []),
             Claim("bytes_per_weight", bytes_per_weight(history, model), "B"),
             *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
@@ -112,7 +113,7 @@ def run(options: Options) -> Outcome:
     )  # fmt: skip
 
 
-CAPTION = "Mean surprise over each character of a held-out part of the text, after each round; lower is better."
+CAPTION = "Mean surprise over each character of a held-out part of the text, after a round; lower is better."
 
 
 def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[list[Client], Options]:
