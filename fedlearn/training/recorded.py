@@ -49,8 +49,10 @@ class Recorded:
         self._model = model
         self._vector = vector
         self._parameters = [(parameter, parameter._data, parameter._wanted) for parameter in parameters]
+        self._programs: list[Program] = []
         self._seen: set[object] = set()
         self._unfit = False
+        self._references = 0  # to the gradient's memory, while nobody else has any
         self._lent = True  # the gradient's own memory; a copy, once somebody kept what was lent
         self._renew()
 
@@ -117,7 +119,7 @@ class Recorded:
 
     def _renew(self) -> None:
         """New memory for gradients, and no program that writes into the old."""
-        self._programs: list[Program] = []
+        self._programs = []
         self._gradient = np.zeros_like(self._vector)
         self._places = []
         start = 0
@@ -125,7 +127,7 @@ class Recorded:
             size = array[0].size if self._vector.ndim > 1 else array.size
             self._places.append(self._gradient[..., start : start + size].reshape(array.shape))
             start += size
-        self._references = sys.getrefcount(self._gradient)  # while nobody else has any
+        self._references = sys.getrefcount(self._gradient)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
