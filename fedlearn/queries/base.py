@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,17 +92,3 @@ def labels_of(data: Examples, classes: int) -> np.ndarray:
             "or ask with as many classes as there are"
         )
     return labels.astype(np.int64)
-
-
-def column_of(data: Examples, column: int) -> np.ndarray:
-    """One column of a client's rows of numbers, float64 (n,); raises `BadInput` for rows that have none such."""
-    rows = np.asarray(data.inputs[0])
-    if len(data.inputs) != 1 or rows.dtype.kind not in "biuf" or len(rows) != len(data):
-        raise BadInput("its examples are no rows of numbers: ask of data that are")
-    rows = rows.reshape(len(rows), prod(rows.shape[1:]))
-    if column >= rows.shape[1]:
-        raise BadInput(f"its rows have {rows.shape[1]} numbers, the question is of column {column}: they count from 0")
-    values = rows[:, column].astype(np.float64)
-    if not np.isfinite(values).all():
-        raise BadInput(f"column {column} holds values that are not finite: take such rows out")
-    return values

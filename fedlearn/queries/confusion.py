@@ -32,7 +32,6 @@ class Confusion(Query):
     classes: int = 2
     most: int = MOST
 
-    name = "confusion"
     reads: ClassVar[tuple[type[Kind], ...]] = (Features, Words)
 
     def __post_init__(self) -> None:

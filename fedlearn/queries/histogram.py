@@ -8,38 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.configured import make_real, make_whole
+from fedlearn.configured import make_whole
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
-from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most, column_of
+from fedlearn.queries.base import Counts, Totals
+from fedlearn.queries.column import ColumnQuery
 
-MOST_BINS, MOST_COLUMNS = 2**20, 2**24
+MOST_BINS = 2**20
 
 
 @dataclass(frozen=True)
-class Histogram(Query):
-    """low, high: where the bins begin and end, [low, high). column: of the examples' rows, from 0."""
+class Histogram(ColumnQuery):
+    """bins: of equal width, from low to high; high itself lies outside. The others: as in `ColumnQuery`."""
 
-    low: float = 0.0
-    high: float = 1.0
     bins: int = 20
-    column: int = 0
-    most: int = MOST
-
-    name = "histogram"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         make_whole(self, "bins", least=1, most=MOST_BINS)
-        make_whole(self, "column", least=0, most=MOST_COLUMNS)
-        check_range(self)
-        check_most(self)
 
     def entries(self) -> Mapping[str, Counts]:
         """Below low, each bin, and from high on."""
         return {"examples": Counts(self.bins + 2, self.most)}
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        where = np.searchsorted(self._edges(), column_of(data, self.column), side="right")
+        where = np.searchsorted(self._edges(), self.values(data), side="right")
         return {"examples": np.bincount(where, minlength=self.bins + 2)}
 
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
@@ -48,11 +40,3 @@ class Histogram(Query):
 
     def _edges(self) -> np.ndarray:
         return np.linspace(self.low, self.high, self.bins + 1)
-
-
-def check_range(query: Any) -> None:
-    """Put `low` and `high` in their places as floats; raises `BadInput` unless low < high."""
-    for name in ("low", "high"):
-        make_real(query, name, usual="give a number")
-    if not query.low < query.high:
-        raise BadInput(f"{query.name} low is {query.low:g} and high {query.high:g}: low must be below high")

@@ -9,33 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
-from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most, column_of
-from fedlearn.queries.histogram import MOST_COLUMNS, check_range
+from fedlearn.queries.base import Counts, Totals
+from fedlearn.queries.column import ColumnQuery, check_step
 
 
 @dataclass(frozen=True)
-class Mean(Query):
-    """low, high: the least and the largest value that there may be; others are refused, by the client that has one.
+class Mean(ColumnQuery):
+    """step: values are rounded to multiples of it, counted from low. The others: as in `ColumnQuery`.
 
-    step: values are rounded to multiples of it, counted from low. column: of the examples' rows, from 0.
+    A client that has a value below low or above high refuses.
     """
 
-    low: float = 0.0
-    high: float = 1.0
     step: float = 1.0
-    column: int = 0
-    most: int = MOST
-
-    name = "mean"
 
     def __post_init__(self) -> None:
-        make_whole(self, "column", least=0, most=MOST_COLUMNS)
-        check_range(self)
-        make_real(self, "step", above=0, usual="1, or the size of a difference that matters")
-        check_most(self)
+        super().__post_init__()
+        check_step(self)
         if self.most * self._steps**2 >= 2**62:
             raise BadInput(
                 f"mean has squares of {self.most:,} values in {self._steps:,} steps each, which no lane holds: "
@@ -51,7 +42,7 @@ class Mean(Query):
         return {name: Counts(1, max(1, size)) for name, size in sizes.items()}
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        values = column_of(data, self.column)
+        values = self.values(data)
         if values.size and not (self.low <= values.min() and values.max() <= self.high):
             raise BadInput(
                 f"a value lies outside of {self.low:g} to {self.high:g}: ask with other low and high, "

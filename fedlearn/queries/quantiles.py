@@ -7,45 +7,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from fedlearn.configured import make_real, make_whole, real_number
+from fedlearn.configured import make_whole, real_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
-from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most, column_of
-from fedlearn.queries.histogram import MOST_BINS, MOST_COLUMNS, check_range
+from fedlearn.queries.base import Counts, Totals
+from fedlearn.queries.column import ColumnQuery, check_step
+from fedlearn.queries.histogram import MOST_BINS
 
 MOST_PLACES = 2**24 - 2  # float32 holds these whole numbers exactly
 
 
 @dataclass(frozen=True)
-class Quantiles(Query):
+class Quantiles(ColumnQuery):
     """at: which, each above 0 and up to 1: the least value that so many of all values do not exceed.
 
     Values are rounded down to multiples of step, counted from low. What lies below low, and from high on, stands in a
-    place of its own at either end: nothing is left out. bins: of each round, and so how many rounds it takes.
+    place of its own at either end: nothing is left out. bins: of each round, and so how many rounds it takes. column,
+    most: as in `ColumnQuery`.
     """
 
     at: tuple[float, ...] = (0.25, 0.5, 0.75)
-    low: float = 0.0
-    high: float = 65536.0
     step: float = 1.0
     bins: int = 64
-    column: int = 0
-    most: int = MOST
-
-    name = "quantiles"
+    high: float = field(default=65536.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         make_whole(self, "bins", least=2, most=MOST_BINS)
-        make_whole(self, "column", least=0, most=MOST_COLUMNS)
-        check_range(self)
-        make_real(self, "step", above=0, usual="1")
-        check_most(self)
+        check_step(self)
         if not isinstance(self.at, list | tuple) or not self.at:
             raise BadInput(f"quantiles at is {self.at!r:.80}: give numbers above 0 and up to 1, as (0.5,)")
         each = tuple(real_number("quantiles at", q, above=0, usual="0.5 is the median") for q in self.at)
@@ -79,7 +74,7 @@ class Quantiles(Query):
         return np.tile(np.array([-1, self._top + 1], np.float32), len(self.at))
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        values = (column_of(data, self.column) - self.low) / self.step
+        values = (self.values(data) - self.low) / self.step
         places = np.clip(np.floor(values), -1, self._top).astype(np.int64)
         rows = []
         for begin, end in _brackets(asked):

@@ -48,7 +48,7 @@ def test_the_sum_is_exact_and_the_same_under_every_protection(protection):
     values, labels = together(clients)
     codec = FixedPoint(16, 32767.0, 6)
     assert ask(ClassCounts(3), clients, toy(protection, codec)).values == {"examples": np.bincount(labels).tolist()}
-    found = ask(Histogram(0, 200, bins=4), clients, toy(protection, codec)).values
+    found = ask(Histogram(low=0, high=200, bins=4), clients, toy(protection, codec)).values
     assert found["examples"] == np.histogram(values[values < 200], [0, 50, 100, 150, 200])[0].tolist()
     assert (found["below"], found["above"]) == (0, int((values >= 200).sum()))
 
@@ -157,6 +157,16 @@ def test_counts_beyond_the_lanes_are_refused_before_anybody_is_asked():
         Mean(low=0, high=2.0**40)
 
 
+@pytest.mark.parametrize("kind", [Mean, Quantiles])
+def test_a_step_or_a_range_that_floats_cannot_count_is_refused(kind):
+    with pytest.raises(BadInput, match=f"{kind.name} step is 1e-300, more than .* of them lie between low and high"):
+        kind(step=1e-300)
+    with pytest.raises(BadInput, match=f"{kind.name} step is 9.99989e-321, more than"):
+        kind(step=1e-320)  # the number of steps is infinite
+    with pytest.raises(BadInput, match="too far apart for a float"):
+        kind(low=-1e308, high=1e308)
+
+
 @dataclass(frozen=True)
 class Greedy(Query):
     """Counts more than it announces."""
@@ -221,7 +231,7 @@ def test_an_interrupted_question_goes_on_after_the_rounds_that_were_opened(tmp_p
 
 
 def test_noise_makes_an_answer_private_and_is_charged():
-    found = ask(Histogram(0, 200, bins=4), people(40), "masks", privacy="epsilon=3,clip=60")
+    found = ask(Histogram(low=0, high=200, bins=4), people(40), "masks", privacy="epsilon=3,clip=60")
     assert found.totals["examples"].dtype == np.float64
     assert 0 < found.history.rounds[-1].epsilon <= 3
     with pytest.raises(FedlearnError, match="differential privacy clips one vector"):
