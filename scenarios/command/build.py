@@ -171,6 +171,8 @@ def strategy(options: Options, max_weight: int | None = None) -> Strategy:
             raise BadInput(
                 f"{flag(key)} {value} and --strategy {options.strategy} contradict each other: give {key} once"
             )
+    if options.dp is not None and "max_weight" in settings:
+        raise BadInput("max_weight in --strategy has no effect with --dp, where all clients weigh 1: leave it out")
     given = {key: getattr(options, key) for key in LOCAL} | {"max_weight": max_weight}
     values = {key: value for key, value in given.items() if value is not None and key in keys}
     built: Strategy = kind(**values | settings)

@@ -38,6 +38,7 @@ def test_a_run_says_both_epsilons_everywhere(tmp_path, capsys):
         (["--dp", "noise=1,clip=1,delta=0.1"], "1 / clients"),
         (["--dp", "noise=1,clip=1", "--strategy", "fednova"], "fednova"),
         (["--dp", "noise=1,clip=1", "--strategy", "scaffold"], "scaffold"),
+        (["--dp", "noise=1,clip=1", "--strategy", "fedavg:max_weight=9"], "max_weight in --strategy has no effect"),
         (["--dp", "noise=1,clip=1,where=opener"], "where=opener"),
         (["--dp-seed", "3"], "no effect without --dp"),
         (["--dp", "noise=1,clip=1", "--codec", "bits=5"], "at least 20 are needed"),
