@@ -58,11 +58,7 @@ class CountLayout(Layout):
 
     def decode(self, total: np.ndarray, addends: int) -> Aggregate:
         """The sums by name; raises `RoundVoid` for those to which no honest clients' counts add up."""
-        self._check_opened(total, addends)
-        ends = np.cumsum([segment.length for segment in self.segments])[:-1]
-        parts = np.split(total, ends)
-        sums = {segment.name: part for segment, part in zip(self.segments, parts, strict=True)}
-        return Aggregate({}, addends, error_bound=0.0, sums=sums)
+        return Aggregate({}, addends, error_bound=0.0, sums=self._opened(total, addends))
 
 
 def counting_codec(entries: Mapping[str, Counts], addends: int) -> FixedPoint:

@@ -83,6 +83,11 @@ def check_sums(min_cohort: int, max_overlap: int | None) -> None:
         raise BadInput(f"min_cohort is {min_cohort}, a sum of fewer than 2 updates is no secret: raise it")
 
 
+def proof_context(plan: RunPlan, step: Step) -> bytes:
+    """What openers prove something for: a proof is worth nothing in another session, attempt or group."""
+    return plan.digest + f"{step.round}/{step.attempt}/{step.group}".encode()
+
+
 @lru_cache(maxsize=2)
 def _randomiser(public: PublicKey, ciphertexts: int) -> Randomiser:
     """Cached per process: one run's randomiser, with a table sized for that many ciphertexts if the key allows one."""

@@ -194,9 +194,7 @@ class Layout:
 
         Raises `RoundVoid` for a sum that `check` refuses: nothing of it is used.
         """
-        self._check_opened(total, addends)
-        bounds = np.cumsum([segment.length for segment in self.segments])[:-1]
-        sums = dict(zip((s.name for s in self.segments), np.split(total, bounds), strict=True))
+        sums = self._opened(total, addends)
         weight, excess = int(sums["weight"][0]), int(sums["excess"][0])
         beyond = excess / self._excess_steps if excess < self.codec.limit else np.inf
         means = {s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in self.segments if s.weighted}
@@ -212,6 +210,12 @@ class Layout:
                 for s in self.segments[: -len(BOOKKEEPING)]
             ),
         )
+
+    def _opened(self, total: np.ndarray, addends: int) -> dict[str, np.ndarray]:
+        """An opened sum by name of its segments; raises `RoundVoid` for one that `check` refuses."""
+        self._check_opened(total, addends)
+        ends = np.cumsum([segment.length for segment in self.segments])[:-1]
+        return dict(zip((segment.name for segment in self.segments), np.split(total, ends), strict=True))
 
     def _check_opened(self, total: np.ndarray, addends: int) -> None:
         try:

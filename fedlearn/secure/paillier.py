@@ -7,7 +7,6 @@ nobody should be trusted so far, use `threshold`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +24,14 @@ from fedlearn.errors import CiphertextError, CodecError, ProtocolError, RoundVoi
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
-from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
+from fedlearn.secure.encrypted import (
+    AddingServer,
+    CountingOpener,
+    EncryptedSums,
+    EncryptingClient,
+    check_sums,
+    proof_context,
+)
 from fedlearn.secure.kept import KeptKeys, kept_pair
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.price import cores, power_seconds
@@ -77,7 +83,11 @@ class Paillier(EncryptedSums):
 
     def server(self, plan: RunPlan, step: Step) -> PaillierServer:
         return PaillierServer(
-            self.encryption_key(plan), self.codec, lanes(plan), _context(plan, step), proven=_noise_of(plan) is None
+            self.encryption_key(plan),
+            self.codec,
+            lanes(plan),
+            proof_context(plan, step),
+            proven=_noise_of(plan) is None,
         )
 
     def opening_seconds(self) -> float:
@@ -104,11 +114,6 @@ class Paillier(EncryptedSums):
 def _read_key(data: bytes, insecure_test_key: bool) -> PublicKey:
     """One object a key and process: its randomiser's table is built once."""
     return PublicKey.from_bytes(data, insecure_test_key=insecure_test_key)
-
-
-def _context(plan: RunPlan, step: Step) -> bytes:
-    """What a proof of an opened sum is made for."""
-    return plan.digest + f"{step.round}/{step.attempt}/{step.group}".encode()
 
 
 class PaillierServer(AddingServer):
@@ -172,13 +177,13 @@ class KeyHolder(CountingOpener):
 
     def open(self, step: Step, request: bytes) -> bytes:
         total = self.authorise(step, request)
-        opened = parallel.decrypt(self._private, total, os.cpu_count() or 1)
+        opened = parallel.decrypt(self._private, total, cores())
         terms = _noise_of(self.plan)
         if terms is not None:
             return terms.noised(opened, step.round, "opener").astype("<i8").tobytes()
         last = self._private.raw_decrypt(total.ciphertexts[-1:])
         plaintexts = [*total.packing.pack(opened)[:-1], *last]
-        root = openings.prove(self._private, total.ciphertexts, plaintexts, _context(self.plan, step))
+        root = openings.prove(self._private, total.ciphertexts, plaintexts, proof_context(self.plan, step))
         return opened.astype("<i8").tobytes() + integers_to_bytes([*last, root], _width(self._public))
 
 

@@ -41,7 +41,14 @@ from fedlearn.errors import (
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step, party_name
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, DealerSpec, OpenerSpec, Settings
 from fedlearn.secure.echoes import echoed, read_echoes, what_is_echoed, write_echoes
-from fedlearn.secure.encrypted import AddingServer, CountingOpener, EncryptedSums, EncryptingClient, check_sums
+from fedlearn.secure.encrypted import (
+    AddingServer,
+    CountingOpener,
+    EncryptedSums,
+    EncryptingClient,
+    check_sums,
+    proof_context,
+)
 from fedlearn.secure.kept import SHARED, KeptKeys, kept_share, share_name
 from fedlearn.secure.layout import lanes
 from fedlearn.secure.price import cores, power_seconds
@@ -255,7 +262,7 @@ class Trustee(CountingOpener):
             raise OpeningRefused(f"no sum of {step} was authorised: trustees echo before they open")
         self._check_echoes(step, self._promised, request)
         total, self._promised = self._promised, None
-        return self._share.partial_decrypt(total, _context(self.plan, step)).to_bytes(self._key)
+        return self._share.partial_decrypt(total, proof_context(self.plan, step)).to_bytes(self._key)
 
     def _check_echoes(self, step: Step, total: EncryptedVector, request: bytes) -> None:
         """Raise `OpeningRefused` unless enough trustees signed this very sum."""
@@ -263,11 +270,6 @@ class Trustee(CountingOpener):
         right = sum(echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
         if right < self._key.threshold:
             raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
-
-
-def _context(plan: RunPlan, step: Step) -> bytes:
-    """What a partial decryption is proven for: it is worth nothing in another session or attempt."""
-    return plan.digest + f"{step.round}/{step.attempt}/{step.group}".encode()
 
 
 class ThresholdServer(AddingServer):
@@ -281,7 +283,7 @@ class ThresholdServer(AddingServer):
         self.enough = key.threshold
         self._plan = plan
         self._step = step
-        self._context = _context(plan, step)
+        self._context = proof_context(plan, step)
         self._partials: dict[int, PartialDecryption] = {}  # by party, those whose proof is right
 
     def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
