@@ -17,7 +17,7 @@ from aggregator import given
 from aggregator.exam import Evaluate, Exam
 from aggregator.examining import check_examining
 from aggregator.faults import NO_FAULTS, Faults
-from aggregator.groups import Collected, RoundTask
+from aggregator.groups import RoundTask
 from aggregator.history import History, RoundRecord, Tracker
 from aggregator.robust.base import Rule
 from aggregator.robust.defence import combined, defend
@@ -176,9 +176,8 @@ class Aggregator:
         self.sampler.check(len(pool), sampled)
         addends = min(self.sampler.limit(sampled), len(pool))
         self.protection = given.as_protection(self._protection_given, addends)
-        if (
-            rounds > 1 and not self.faults and self.robust is None and self.sampler.limit(size) == size
-        ):  # a cohort is as large as that
+        same_size = not self.faults and self.robust is None and self.sampler.limit(size) == size
+        if rounds > 1 and same_size:  # then it is known how many clients any two sums share
             self.protection.check_cohorts(size, len(pool))
         self._factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
@@ -268,8 +267,6 @@ class Aggregator:
             watched.end()
         history.best, history.stopped = self._exam.best, self._exam.verdict
         history.model_sha256 = model_sha256(self.model.state_dict())
-        history.bytes_up = sum(record.bytes_up for record in history.rounds)
-        history.bytes_down = sum(record.bytes_down for record in history.rounds)
         before = sum(sum(record.seconds.values()) for record in history.rounds[: first - 1])
         history.seconds = before + time.perf_counter() - began
         return history
@@ -285,7 +282,16 @@ class Aggregator:
     ) -> tuple[RoundRecord, State]:
         """Run one round. frozen: which weights stay as they are, bool (P,); None where all are trained."""
         record = RoundRecord(task.round, simulated_seconds=task.fates.seconds)
-        up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
+        with record.counting(transcript):
+            state = self._learn(session, task, state, frozen, record)
+        record.absent = dict(session.absent)
+        record.clients_failed = len(task.cohort) - record.clients_ok
+        return record, state
+
+    def _learn(
+        self, session: Session, task: RoundTask, state: State, frozen: np.ndarray | None, record: RoundRecord
+    ) -> State:
+        """Apply what a round's cohort learned; where the round is void, the model and the state stay as they were."""
         try:
             collected = session.collect(task)
             aggregate, choice, kept = combined(self._defence, collected.opened, self.seed, task, state)
@@ -294,31 +300,16 @@ class Aggregator:
             record.void = str(void)
             record.lost = dict(sorted(void.lost.items()))
             record.attempts = void.attempts
-        else:
-            weights, state = self.strategy.server_step(task.request.weights, aggregate.mean, state, collected.context)
-            state = {**state, **kept}
-            weights = applied(task.request.weights, weights, self._factor(task.round))
-            vector = task.request.weights  # the model's memory
-            vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
-            session.settle(collected, self.folder.resumable if self.folder else ())
-            self._describe(record, collected, aggregate)
-            record.robust = choice
-        record.absent = dict(session.absent)
-        record.clients_failed = len(task.cohort) - record.clients_ok
-        record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
-        record.bytes_openers = transcript.bytes_openers - openers
-        return record, state
-
-    def _describe(self, record: RoundRecord, collected: Collected, aggregate: Aggregate) -> None:
-        record.clients_ok = aggregate.addends
-        record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
-        record.attempts = collected.context.attempt + 1
-        record.seconds = collected.seconds
-        record.train_loss = aggregate.loss
-        record.weight = aggregate.weight
-        record.clipped = aggregate.clipped
-        record.capped = aggregate.capped
-        record.error_bound = aggregate.error_bound if math.isfinite(aggregate.error_bound) else None
+            return state
+        weights, state = self.strategy.server_step(task.request.weights, aggregate.mean, state, collected.context)
+        weights = applied(task.request.weights, weights, self._factor(task.round))
+        vector = task.request.weights  # the model's memory
+        vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
+        session.settle(collected, self.folder.resumable if self.folder else ())
+        collected.enter(record)
+        _describe(record, aggregate)
+        record.robust = choice
+        return {**state, **kept}
 
     def _keep_best(self, weights: np.ndarray) -> None:
         self.best_weights = weights.copy()
@@ -339,6 +330,15 @@ class Aggregator:
         if self.folder is None:
             return
         self.folder.keep(history.rounds[-1], weights, state, self.model.state_dict)
+
+
+def _describe(record: RoundRecord, aggregate: Aggregate) -> None:
+    """Write into a round's record what its sums say."""
+    record.train_loss = aggregate.loss
+    record.weight = aggregate.weight
+    record.clipped = aggregate.clipped
+    record.capped = aggregate.capped
+    record.error_bound = aggregate.error_bound if math.isfinite(aggregate.error_bound) else None
 
 
 def _ending(history: History) -> dict[str, str]:

@@ -140,8 +140,6 @@ class _Inquiry:
                 watched.round(record)
         finally:
             watched.end()
-        history.bytes_up = sum(record.bytes_up for record in history.rounds)
-        history.bytes_down = sum(record.bytes_down for record in history.rounds)
         history.seconds = sum(sum(record.seconds.values()) for record in history.rounds)
         values = self._query.answer(asked, totals)
         return Answer(self._query, values, totals, history.rounds[-1].clients_ok, history)
@@ -150,9 +148,10 @@ class _Inquiry:
         self, session: Session, transcript: Transcript, record: RoundRecord, asked: np.ndarray, history: History
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Have one sum opened: what is asked next, and the sum's parts by name."""
-        up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
+        task = RoundTask(record.round, tuple(range(len(self._pool))), TrainRequest(asked))
         try:
-            collected = session.collect(RoundTask(record.round, tuple(range(len(self._pool))), TrainRequest(asked)))
+            with record.counting(transcript):
+                collected = session.collect(task)
         except RoundVoid as void:
             raise NothingLearned(f"the question has no answer: {void}", history) from None
         ((_, aggregate),) = collected.opened  # one sum: the cohort is not cut into groups
@@ -160,14 +159,9 @@ class _Inquiry:
         if self._spending is not None:  # the mean over the clients that are expected
             totals = {name: mean * self._spending.terms.expected for name, mean in aggregate.mean.items()}
             self._spending.enter(record, history)
-        record.clients_ok = aggregate.addends
-        record.clients_failed = len(self._pool) - aggregate.addends
-        record.lost = {client: loss.reason for client, loss in sorted(collected.lost.items())}
-        record.attempts = collected.context.attempt + 1
-        record.seconds = collected.seconds
+        collected.enter(record)
+        record.clients_failed = len(task.cohort) - record.clients_ok
         record.absent = dict(session.absent)
-        record.bytes_up, record.bytes_down = transcript.bytes_up - up, transcript.bytes_down - down
-        record.bytes_openers = transcript.bytes_openers - openers
         return self._query.refine(asked, totals), totals
 
     def _resumed(self, folder: RunFolder | None) -> tuple[np.ndarray, dict[str, np.ndarray], History]:

@@ -96,9 +96,9 @@ class Attempt:
         seconds["open"] = time.perf_counter() - began
         lost = groups.lost() | self._task.fates.crashed | self.lost
         if self._hidden:
-            reasons = {client: loss.reason for client, loss in lost.items()}
+            why = {client: loss.reason for client, loss in lost.items()}
             parties.transcript.flush()
-            parties.journal.opened([each for each, _ in opened], reasons, seconds)
+            parties.journal.opened([each for each, _ in opened], why, seconds)
         addends = sum(each.addends for each, _ in opened)
         context = RoundContext(self._task.round, parties.plan.rounds, self._number, len(parties.pool), addends)
         return Collected(opened, context, seconds, lost)

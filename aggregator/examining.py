@@ -39,22 +39,20 @@ def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], 
     """What the model with these weights (P,) is like, by client; the traffic is entered in the record."""
     step = Step(record.round, max(0, record.attempts - 1), Marks.PHASE)
     transcript = parties.transcript
-    up, down = transcript.bytes_up, transcript.bytes_down
     broadcast = parties.message(step, EVERYBODY, TrainRequest(weights))
-    transcript.saw(broadcast, recipients=clients)
     found: ByClient = {}
-    for answer in parties.pool.exchange(step, broadcast, dict.fromkeys(clients, b"")):
-        try:
-            if isinstance(answer, Lost):
-                raise ProtocolError(answer.reason)
-            assert isinstance(answer, Reply)
-            payload = parties.read(answer.data, Marks, step, answer.client).payload
-            transcript.saw(answer.data)
-            found[answer.client] = _read(payload)
-        except BadInput as error:
-            log.warning("client %d did not say how the model does: %s", answer.clients[0], error)
-    record.bytes_up += transcript.bytes_up - up
-    record.bytes_down += transcript.bytes_down - down
+    with record.counting(transcript):
+        transcript.saw(broadcast, recipients=clients)
+        for answer in parties.pool.exchange(step, broadcast, dict.fromkeys(clients, b"")):
+            try:
+                if isinstance(answer, Lost):
+                    raise ProtocolError(answer.reason)
+                assert isinstance(answer, Reply)
+                payload = parties.read(answer.data, Marks, step, answer.client).payload
+                transcript.saw(answer.data)
+                found[answer.client] = _read(payload)
+            except BadInput as error:
+                log.warning("client %d did not say how the model does: %s", answer.clients[0], error)
     return dict(sorted(found.items()))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aggregator.faults import NO_FAULTS, Fates
+from aggregator.history import RoundRecord
 from aggregator.journal import OpenedSum
 from fedlearn.errors import RoundVoid
 from fedlearn.protocol import ClientId, Lost, TrainRequest
@@ -54,6 +55,13 @@ class Collected:
     def clients(self) -> list[ClientId]:
         """Those whose updates are in a sum."""
         return [client for each, _ in self.opened for client in each.clients]
+
+    def enter(self, record: RoundRecord) -> None:
+        """Write into the round's record who took part, and how long it took."""
+        record.clients_ok = self.context.addends
+        record.lost = {client: loss.reason for client, loss in sorted(self.lost.items())}
+        record.attempts = self.context.attempt + 1
+        record.seconds = self.seconds
 
 
 @dataclass(eq=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from types import UnionType
@@ -12,6 +13,7 @@ from typing import Any, Protocol, get_args, get_origin, get_type_hints, runtime_
 
 from aggregator import showing
 from fedlearn.errors import BadInput
+from fedlearn.protocol import Transcript
 from fedlearn.untrusted import are_numbers
 
 
@@ -83,6 +85,15 @@ class RoundRecord:
         if not row["by_client"]:
             row.pop("by_client")
         return {"round": row.pop("round"), "loss": self.loss, **metrics, **row}
+
+    @contextmanager
+    def counting(self, transcript: Transcript) -> Iterator[None]:
+        """Add what the transcript sees meanwhile to the round's bytes."""
+        up, down, openers = transcript.bytes_up, transcript.bytes_down, transcript.bytes_openers
+        yield
+        self.bytes_up += transcript.bytes_up - up
+        self.bytes_down += transcript.bytes_down - down
+        self.bytes_openers += transcript.bytes_openers - openers
 
     def headline(self) -> str:
         """The round in a few words, for a log."""
@@ -173,12 +184,20 @@ class History:
 
     rounds: list[RoundRecord] = field(default_factory=list)
     model_sha256: str = ""
-    bytes_up: int = 0
-    bytes_down: int = 0
     seconds: float = 0.0
     best: Best | None = None
     stopped: str = ""
     privacy: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bytes_up(self) -> int:
+        """Of all rounds, from clients to the aggregator."""
+        return sum(record.bytes_up for record in self.rounds)
+
+    @property
+    def bytes_down(self) -> int:
+        """Of all rounds, from the aggregator to clients."""
+        return sum(record.bytes_down for record in self.rounds)
 
     @property
     def counted(self) -> int:

@@ -108,9 +108,8 @@ class LocalSession:
             not_drawn(self._plan, 1, ())  # a plan that says nonsense of it is refused now
             self._work = work_of(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
-        if (
-            self._protection.has_roster and not self._signing and self.vault is not None
-        ):  # in the place of a dead worker
+        # A worker that takes a dead one's place has the keys that its clients enrolled with.
+        if self._protection.has_roster and not self._signing and self.vault is not None:
             secrets = msgpack.unpackb(self.vault.kept(), strict_map_key=False)
             self._signing = {client: SigningKey(secret) for client, secret in secrets.items()}
         for client, key in self._signing.items():
