@@ -144,13 +144,12 @@ def as_robust(given: Any, group_size: Any, privacy: Privacy | None) -> Rule | No
         if group_size is not None:
             raise BadInput(f"group_size={group_size!r:.80} has no effect without a rule: give robust='nnm+trimmed'")
         return None
-    if not isinstance(given, str | Rule):
-        raise _refused("robust", given, "a rule, or its name, as 'nnm+trimmed'")
+    rule = as_rule(given)
     if privacy is not None:
         raise BadInput(
             "noise is accounted for in one sum of a cohort, a rule wants several: leave out privacy or robust"
         )
-    return as_rule(given)
+    return rule
 
 
 def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:

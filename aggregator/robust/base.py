@@ -7,6 +7,7 @@ used on what the aggregator sees: single updates under protection none, or the m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from aggregator.robust.points import Points
 from fedlearn.configured import Named, arguments_of, whole_number
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.sampling import MOST_CLIENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class Malicious(Named, ABC):
         """f, or the most it stands; raises `BadInput` where it does not stand that many of n vectors."""
         most = self.most(n)
         if most < 0 or (self.f is not None and self.f > most):
-            least = next(m for m in range(n + 1, 1 << 20) if self.most(m) >= (self.f or 0))
+            least = n + 1 + bisect_left(range(n + 1, 1 << 40), self.f or 0, key=self.most)
             lower = f", or lower f to {most}" if most >= 0 else ""
             raise BadInput(f"{self} does not stand f={self.f or 0} of {n} vectors: it takes {least} or more{lower}")
         return most if self.f is None else self.f
@@ -109,9 +111,9 @@ class Before(Malicious):
 
 
 def check_f(thing: Malicious) -> None:
-    """Raise `BadInput` for an f that is no whole number, or below 0."""
+    """Raise `BadInput` for an f that is no whole number, below 0 or more than there may be clients."""
     if thing.f is not None:
-        object.__setattr__(thing, "f", whole_number(f"{thing.name} f", thing.f, 0))
+        object.__setattr__(thing, "f", whole_number(f"{thing.name} f", thing.f, 0, MOST_CLIENTS))
 
 
 def minority(n: int) -> int:

@@ -184,8 +184,7 @@ def defend(
     """
     if rule is None:
         return None
-    smallest = 1 if protection.fold_in_worker else protection.min_cohort
-    defence = Defence(rule, group_size or smallest, cohort, strategy, model)
+    defence = Defence(rule, group_size or protection.min_cohort, cohort, strategy, model)
     defence.check(protection, sampler, strategy, model.vector.size)
     log.info("%s", defence)
     return defence

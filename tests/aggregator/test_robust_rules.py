@@ -193,6 +193,7 @@ def test_too_many_malicious_for_so_few_vectors(spec, n, needed):
         ("trimmed+nnm", "trimmed is a rule, after which"),
         ("median+trimmed", "median is a rule"),
         ("trimmed:f=-1", "trimmed f is -1"),
+        ("krum:f=100000000", "krum f is 100000000"),
         ("trimmed:f=two", "f is 'two'"),
         ("trimmed:g=2", "no 'g'"),
         ("median:f=2", "takes no argument"),
@@ -208,6 +209,14 @@ def test_too_many_malicious_for_so_few_vectors(spec, n, needed):
 def test_what_is_no_rule(spec, reason):
     with pytest.raises(BadInput, match=reason):
         as_rule(spec)
+
+
+@pytest.mark.parametrize(("spec", "least"), [("krum:f=2000000", 4000003), ("bucketing:size=2+trimmed:f=9", 37)])
+def test_how_many_it_takes_is_said_of_any_f(spec, least):
+    rule = as_rule(spec)
+    with pytest.raises(BadInput, match=f"it takes {least} or more"):
+        rule.malicious(10)
+    assert rule.most(least - 1) < rule.f <= rule.most(least)
 
 
 @pytest.mark.parametrize(
