@@ -108,9 +108,8 @@ class Watched:
             try:
                 what(tracker)
             except Exception as error:
-                self._trackers, self._followers = (
-                    [each for each in those if each is not tracker] for those in (self._trackers, self._followers)
-                )
+                self._trackers = [each for each in self._trackers if each is not tracker]
+                self._followers = [each for each in self._followers if each is not tracker]
                 name = type(tracker).__name__
                 log.warning("%s failed and is left out from here on: %s: %s", name, type(error).__name__, error)
 
