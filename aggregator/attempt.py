@@ -86,8 +86,8 @@ class Attempt:
             self._exchange(self._step(phase), alive)
             alive = groups.going_on(client for client in alive if client not in self.lost)
             if phase == protection.training_phase:
-                for group in groups:
-                    group.added = [client for client in alive if client in group.members]
+                for group, members in groups.among(alive):
+                    group.added = members
             self._check_enough(alive)
             alive = groups.going_on(alive)
             seconds[phase] = time.perf_counter() - began
@@ -109,12 +109,11 @@ class Attempt:
         A sum keeps its addends though clients vanish after training: whether it can be opened, its half says.
         """
         least = self._parties.least
-        for group in self._groups:
-            here = len(group.members.intersection(alive))
-            if max(here, group.half.addends) < least:
+        for group, members in self._groups.among(alive):
+            if max(len(members), group.half.addends) < least:
                 if self._groups.least is None or not alive:
                     raise self._too_few(len(alive))
-                self._groups.leave_out(group, RoundVoid(f"{here} clients answered, {least} are needed"))
+                self._groups.leave_out(group, RoundVoid(f"{len(members)} clients answered, {least} are needed"))
 
     def _too_few(self, alive: int) -> Exception:
         least = self._parties.least
@@ -167,9 +166,9 @@ class Attempt:
     def _letters(self, phase: str, alive: Sequence[ClientId]) -> dict[ClientId, bytes]:
         """What the groups' halves have for each client, in the cohort's order."""
         letters: dict[ClientId, bytes] = {}
-        for group in self._groups:
+        for group, members in self._groups.among(alive):
             try:
-                letters |= group.half.inboxes(phase, [client for client in alive if client in group.members])
+                letters |= group.half.inboxes(phase, members)
             except RoundVoid as void:
                 self._groups.leave_out(group, void)
         return {client: letters[client] for client in alive if client in letters}

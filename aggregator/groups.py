@@ -89,6 +89,13 @@ class Groups:
     def of(self, client: ClientId) -> Group:
         return self._of[client]
 
+    def among(self, clients: Iterable[ClientId]) -> list[tuple[Group, list[ClientId]]]:
+        """Each group that goes on, with those of the clients that are in it, in their order."""
+        members: dict[int, list[ClientId]] = {group.number: [] for group in self._all}
+        for client in clients:
+            members[self._of[client].number].append(client)
+        return [(group, members[group.number]) for group in self]
+
     def going_on(self, clients: Iterable[ClientId]) -> list[ClientId]:
         """Those of the clients whose groups go on."""
         return [client for client in clients if not self._of[client].left_out]

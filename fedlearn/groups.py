@@ -45,10 +45,18 @@ def group_of(plan: RunPlan, round: int, client: int) -> int:
     """The number of a client's group, 0 where the plan cuts none; `ProtocolError` for one that is not drawn."""
     if not plan.group_size:
         return 0
-    for number, group in enumerate(groups_of(plan, round)):
-        if client in group:
-            return number
-    raise ProtocolError(f"the plan's sampler does not draw {party_name(client)} in round {round}: it is in no group")
+    number = _numbers(plan, round).get(client)
+    if number is None:
+        raise ProtocolError(
+            f"the plan's sampler does not draw {party_name(client)} in round {round}: it is in no group"
+        )
+    return number
+
+
+@lru_cache(maxsize=4)
+def _numbers(plan: RunPlan, round: int) -> dict[int, int]:
+    """By client, the number of its group."""
+    return {client: number for number, group in enumerate(groups_of(plan, round)) for client in group}
 
 
 def check_together(plan: RunPlan, round: int, client: int, others: Iterable[int]) -> None:
