@@ -221,7 +221,10 @@ class Attempt:
 
     def _take_sum(self, step: Step, answer: Partial) -> None:
         """Hand over what a worker added up of its clients' vectors; counted as the traffic that theirs would be."""
-        parties, half = self._parties, cast(FoldingHalf, self._groups.of(answer.clients[0]).half)
+        parties = self._parties
+        if not parties.plan.kernels["fold"] or step.phase != parties.protection.training_phase:
+            raise ProtocolError("its worker added up what the plan has clients send one by one: it does not count")
+        half = cast(FoldingHalf, self._groups.of(answer.clients[0]).half)
         each = HEADER.size + half.would_take(len(parties.layout))
         message = Message.from_bytes(answer.data)
         partial = message.expect(PartialSum, session=parties.plan.session, step=step, recipient=AGGREGATOR)

@@ -41,13 +41,15 @@ def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], 
     transcript = parties.transcript
     broadcast = parties.message(step, EVERYBODY, TrainRequest(weights))
     found: ByClient = {}
+    asked = frozenset(clients)
     with record.counting(transcript):
         transcript.saw(broadcast, recipients=clients)
         for answer in parties.pool.exchange(step, broadcast, dict.fromkeys(clients, b"")):
             try:
                 if isinstance(answer, Lost):
                     raise ProtocolError(answer.reason)
-                assert isinstance(answer, Reply)
+                if not isinstance(answer, Reply) or answer.client not in asked or answer.client in found:
+                    raise ProtocolError("it was not asked, or answered before: what it says does not count")
                 payload = parties.read(answer.data, Marks, step, answer.client).payload
                 transcript.saw(answer.data)
                 found[answer.client] = _read(payload)

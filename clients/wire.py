@@ -100,7 +100,7 @@ def _answer(fields: Any) -> Answer:
     match fields:
         case ["reply", int(client), bytes(data)]:
             return Reply(client, data)
-        case ["partial", list(clients), bytes(data)] if all(isinstance(client, int) for client in clients):
+        case ["partial", list(clients), bytes(data)] if clients and all(isinstance(client, int) for client in clients):
             return Partial(tuple(clients), data)
         case ["lost", int(client), str(reason), bool(again), bool(refused), str() | None as trace]:
             return Lost(client, reason, again, refused, trace)

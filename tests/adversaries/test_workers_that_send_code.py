@@ -15,7 +15,7 @@ from aggregator import Aggregator
 from clients import Client, ProcessPool
 from clients.wire import write_said
 from fedlearn.datasets.bags import Bags
-from fedlearn.protocol import Reply
+from fedlearn.protocol import Partial, Reply
 from tests.toys import toy_bags, toy_clients, toy_model, toy_paillier, toy_strategy
 
 
@@ -67,6 +67,13 @@ def test_a_worker_cannot_answer_for_clients_of_another(tmp_path):
     record = history.rounds[0]
     assert set(record.lost) == {1, 3, 5}
     assert "since it answered for clients that it does not have" in record.lost[1]
+
+
+@pytest.mark.parametrize("clients", [(1, 3), ()])
+def test_a_worker_does_not_add_up_what_the_plan_has_sent_one_by_one(clients):
+    record = history_with(lambda pipe: pipe.send_bytes(write_said([Partial(clients, b"a sum")]))).rounds[0]
+    assert {1, 3} <= record.lost.keys()
+    assert record.clients_ok == 6 - len(record.lost) >= 3
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 9, b"\xdd\xff\xff\xff\xff", bytes(range(256))])

@@ -17,7 +17,7 @@ from clients import Client, InlinePool, ProcessPool
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.optim.lr_scheduler import LRScheduler
-from fedlearn.protocol import Loss, Marks, Message
+from fedlearn.protocol import Loss, Marks, Message, Partial
 from fedlearn.secure import Paillier
 from fedlearn.strategies import FedAvg
 from fedlearn.testing.toys import dense_examples, dense_model
@@ -228,6 +228,24 @@ def test_clients_measure_the_new_model_on_their_own_examples(make, tmp_path):
     plain = Aggregator(dense_model(), protection="none", cohort=3)
     plain.fit(InlinePool(PEOPLE), 3)
     np.testing.assert_array_equal(plain.model.vector, aggregator.model.vector)
+
+
+class Talkative(InlinePool):
+    """Asked how the model does, one says it twice, all say it in a sum too, and others say it unasked."""
+
+    def exchange(self, step, broadcast, inboxes):
+        asked = list(inboxes)
+        inboxes = dict.fromkeys(range(len(self)), b"") if step.phase == Marks.PHASE else inboxes
+        answers = list(super().exchange(step, broadcast, inboxes))
+        yield from answers
+        if step.phase == Marks.PHASE:
+            yield from (answers[asked[0]], Partial(tuple(asked), b"a sum"))
+
+
+def test_who_was_not_asked_how_the_model_does_does_not_count():
+    aggregator = Aggregator(dense_model(), protection="none", cohort=2, evaluate_clients=True)
+    record = aggregator.fit(Talkative(PEOPLE), 1).rounds[0]
+    assert len(PEOPLE) > len(record.by_client) == record.clients_ok == 2
 
 
 def test_the_worst_served_tenth_can_be_watched():
