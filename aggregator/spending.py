@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
@@ -22,8 +21,9 @@ import numpy as np
 
 from aggregator.faults import Faults
 from aggregator.history import History, RoundRecord
+from fedlearn.crypto.keyfiles import read_owned, write_secret
 from fedlearn.defaults import MIN_COHORT
-from fedlearn.errors import LedgerError, PrivacyError
+from fedlearn.errors import CryptoKeyError, LedgerError, PrivacyError
 from fedlearn.privacy import Pld, Privacy, Release, Terms
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
 from fedlearn.protocol import ClientId, Step
@@ -33,6 +33,7 @@ from fedlearn.strategies.base import Strategy
 
 log = logging.getLogger(__name__)
 LEDGER, COINS = "privacy.ledger", "cohorts.key"  # files in the run folder
+COIN_BYTES = 32  # of the key that secret cohorts follow from
 COUNTS = "privacy.opened"  # an array in checkpoints: in how many opened sums each client was
 NARROW_BITS = 16  # of lanes, where so few lose little
 COARSE = 1e-3  # step of the accountant's grid until the last round: ten times quicker, and no more than 0.004 above
@@ -167,7 +168,7 @@ class Spending:
         self._counts = np.zeros(cohorts.population, np.int32)
         self._charged: tuple[int, int] | None = None
         self._ledger = Ledger.unkept()
-        self._coins = _test_coins(terms.seed) if terms.seed is not None else secrets.token_bytes(32)
+        self._coins = _test_coins(terms.seed) if terms.seed is not None else secrets.token_bytes(COIN_BYTES)
         if terms.seed is not None:
             log.warning("INSECURE: noise and cohorts follow from a seed, anybody can compute them: for tests only")
 
@@ -202,7 +203,7 @@ class Spending:
         path, coins = folder / LEDGER, folder / COINS
         if not resume:
             if self.secret and self.terms.seed is None:
-                _write_secret(coins, self._coins)
+                write_secret(coins, self._coins)
             self._ledger = Ledger.create(path)
             return
         self._ledger = Ledger.load(path)
@@ -214,7 +215,7 @@ class Spending:
                     "shared among as many rounds as were asked for then; go on with as many"
                 )
         if self.secret and self.terms.seed is None:
-            self._coins = _read_secret(coins)
+            self._coins = _read_coins(coins)
 
     def recall(self, state: dict[str, np.ndarray]) -> None:
         """Take what `state` gave out of a checkpoint's arrays. Raises `LedgerError` for a ledger that lost rows."""
@@ -273,24 +274,14 @@ def _test_coins(seed: int) -> bytes:
     return sha256(f"fedlearn cohorts {seed}".encode()).digest()
 
 
-def _write_secret(path: Path, secret: bytes) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _read_secret(path: Path) -> bytes:
+def _read_coins(path: Path) -> bytes:
     try:
-        secret = path.read_bytes()
-    except OSError as error:
-        secret, reason = b"", f" ({error.strerror})"
-    else:
-        reason = f": it has {len(secret)} bytes in the place of 32"
-    if len(secret) != 32:
+        coins = read_owned(path, COIN_BYTES)
+        if len(coins) < COIN_BYTES:
+            raise CryptoKeyError(f"{path} has {len(coins)} bytes in the place of {COIN_BYTES}")
+    except CryptoKeyError as error:
         raise LedgerError(
-            f"the key of the cohorts {path} cannot be read{reason}: other cohorts would be other coins than those that "
-            "were charged, so restore the file, or begin another run"
-        )
-    return secret
+            f"the key of the cohorts is needed, and {error}: other cohorts would be other coins than those that were "
+            "charged, so mend the file, or begin another run"
+        ) from None
+    return coins

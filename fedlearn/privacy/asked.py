@@ -43,8 +43,6 @@ class Privacy:
     def __post_init__(self) -> None:
         try:
             make_plain(self)
-        except PrivacyError:
-            raise
         except BadInput as error:
             raise PrivacyError(str(error)) from None
         if self.clip is None:

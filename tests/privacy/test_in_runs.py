@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -163,12 +164,20 @@ def test_a_ledger_that_is_not_whole_stops_a_resume(tmp_path, harm):
         train(rounds=4, folder=RunFolder(folder, {"seed": 5}, {}, resume=True))
 
 
-def test_a_lost_key_of_the_cohorts_stops_a_resume(tmp_path):
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (lambda key: key.unlink(), "No such file"),
+        (lambda key: os.truncate(key, 31), "31 bytes in the place of 32"),
+        (lambda key: key.chmod(0o644), "others can read it"),
+    ],
+)
+def test_a_key_of_the_cohorts_that_cannot_be_used_stops_a_resume(harm, named, tmp_path):
     folder, asked = tmp_path / "run", Privacy(noise=1, clip=0.3)
     more = {"count": 20, "cohort": 8, "sampler": "poisson", "privacy": asked}
     train(rounds=2, folder=RunFolder(folder, {"seed": 5}, {}), **more)
-    (folder / "cohorts.key").unlink()
-    with pytest.raises(LedgerError, match="cohorts"):
+    harm(folder / "cohorts.key")
+    with pytest.raises(LedgerError, match=f"the key of the cohorts is needed, and .*{named}"):
         train(rounds=4, folder=RunFolder(folder, {"seed": 5}, {}, resume=True), **more)
 
 
