@@ -80,6 +80,19 @@ class Malicious(Named, ABC):
         return f"{self.name}:{settings}" if settings else self.name
 
 
+@dataclass(frozen=True)
+class OfAMinority(Malicious):
+    """Whatever takes an f, and stands any minority of malicious vectors."""
+
+    f: int | None = None
+
+    def __post_init__(self) -> None:
+        check_f(self)
+
+    def most(self, n: int) -> int:
+        return minority(n)
+
+
 class Rule(Malicious):
     """One way to combine vectors. A new one defines `most` and `combine`; its settings are a dataclass's fields."""
 

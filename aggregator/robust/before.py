@@ -11,23 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.robust.base import Before, Beside, check_f, minority
+from aggregator.robust.base import Before, Beside, OfAMinority, minority
 from aggregator.robust.clipping import shrunk
 from aggregator.robust.points import Points
 from fedlearn.configured import make_whole
 
 
 @dataclass(frozen=True)
-class NNM(Before):
+class NNM(OfAMinority, Before):
     """Each vector becomes the mean of the n - f nearest to it, itself among them: nearest neighbour mixing."""
-
-    f: int | None = None
-
-    def __post_init__(self) -> None:
-        check_f(self)
-
-    def most(self, n: int) -> int:
-        return minority(n)
 
     def apply(self, points: Points, beside: Beside) -> Points:
         kept = len(points) - self.malicious(len(points))
@@ -65,16 +57,8 @@ class Bucketing(Before):
 
 
 @dataclass(frozen=True)
-class ARC(Before):
+class ARC(OfAMinority, Before):
     """The floor(2 (f / n) (n - f)) longest vectors are scaled down to the length of the longest of the others."""
-
-    f: int | None = None
-
-    def __post_init__(self) -> None:
-        check_f(self)
-
-    def most(self, n: int) -> int:
-        return minority(n)
 
     def apply(self, points: Points, beside: Beside) -> Points:
         n, f = len(points), self.malicious(len(points))

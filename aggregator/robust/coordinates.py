@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.robust.base import Beside, Combined, Rule, check_f, minority
+from aggregator.robust.base import Beside, Combined, OfAMinority, Rule, minority
 from aggregator.robust.points import Points
 
 
@@ -27,16 +27,8 @@ class Median(Rule):
 
 
 @dataclass(frozen=True)
-class Trimmed(Rule):
+class Trimmed(OfAMinority, Rule):
     """The mean of each coordinate without its f lowest and its f highest values."""
-
-    f: int | None = None
-
-    def __post_init__(self) -> None:
-        check_f(self)
-
-    def most(self, n: int) -> int:
-        return minority(n)
 
     def combine(self, points: Points, beside: Beside) -> Combined:
         f = self.malicious(len(points))
@@ -44,16 +36,8 @@ class Trimmed(Rule):
 
 
 @dataclass(frozen=True)
-class Meamed(Rule):
+class Meamed(OfAMinority, Rule):
     """The mean, in each coordinate, of the n - f values nearest to its median; of two windows as near the lower."""
-
-    f: int | None = None
-
-    def __post_init__(self) -> None:
-        check_f(self)
-
-    def most(self, n: int) -> int:
-        return minority(n)
 
     def combine(self, points: Points, beside: Beside) -> Combined:
         kept = len(points) - self.malicious(len(points))

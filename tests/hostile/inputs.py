@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.errors import FedlearnError
+
 Change = Callable[[np.ndarray], Any]
 
 
@@ -116,6 +118,14 @@ def with_odd_arguments(args: tuple, options: dict[str, Any]) -> Iterator[tuple[t
             yield (*args[:i], odd, *args[i + 1 :]), options
         for name in options:
             yield args, {**options, name: odd}
+
+
+def attempt(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What a call gives, or the typed error that it raises, which is one line."""
+    try:
+        return call(*args, **options)
+    except FedlearnError as error:
+        return in_one_line(error)
 
 
 def in_one_line(error: Exception) -> Any:

@@ -18,8 +18,8 @@ import pytest
 from fedlearn import crypto
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey, generate_keypair, masks, shamir
 from fedlearn.crypto.packing import LanePacking
-from fedlearn.errors import BadInput, CodecError, FedlearnError
-from tests.hostile.inputs import FLOATING, LAYOUTS, NO_NUMBERS, NUMBERS, ODD_ARGUMENTS, in_one_line, public_functions
+from fedlearn.errors import BadInput, CodecError
+from tests.hostile.inputs import FLOATING, LAYOUTS, NO_NUMBERS, NUMBERS, ODD_ARGUMENTS, attempt, public_functions
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -35,13 +35,6 @@ CODECS = [
 INTEGERS = np.array([3, -7, 0, 120, -128, 5])
 PACKING = LanePacking(CODECS[1].lane_bits, PUBLIC.modulus)
 VECTOR = PUBLIC.encrypt(INTEGERS[:3], CODECS[0])
-
-
-def attempt(run: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    try:
-        return run(*args, **options)
-    except FedlearnError as error:
-        return in_one_line(error)
 
 
 def exactly(codec: FixedPoint, values: np.ndarray, scale: float = 1.0) -> list[int] | None:

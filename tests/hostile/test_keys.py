@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from fedlearn.crypto import generate_keypair, keyfiles, neighbours, threshold
-from fedlearn.errors import FedlearnError
-from tests.hostile.inputs import ODD_ARGUMENTS, in_one_line, public_functions
+from tests.hostile.inputs import ODD_ARGUMENTS, attempt, public_functions
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -57,20 +56,13 @@ def ordinary(name: str) -> dict[str, Any]:
     return given
 
 
-def attempt(name: str, given: dict[str, Any]) -> Any:
-    try:
-        return CALLS[name](**given)
-    except FedlearnError as error:
-        return in_one_line(error)
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_ordinary_arguments_are_taken(name):
-    assert not isinstance(attempt(name, ordinary(name)), Exception)
+    assert not isinstance(attempt(CALLS[name], **ordinary(name)), Exception)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_odd_arguments_are_taken_or_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for parameter, odd in itertools.product(ordinary(name), ODD):
-        attempt(name, ordinary(name) | {parameter: odd})
+        attempt(CALLS[name], **ordinary(name) | {parameter: odd})
