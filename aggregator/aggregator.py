@@ -266,7 +266,7 @@ class Aggregator:
         finally:
             watched.end()
         history.best, history.stopped = self._exam.best, self._exam.verdict
-        history.model_sha256 = model_sha256(self.model.state_dict())
+        history.model_sha256 = model_sha256(self.model, self.folder)
         before = sum(sum(record.seconds.values()) for record in history.rounds[: first - 1])
         history.seconds = before + time.perf_counter() - began
         return history

@@ -28,7 +28,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from aggregator.checkpoints import Checkpoint, Checkpoints
 from aggregator.history import RoundRecord
@@ -36,6 +35,8 @@ from aggregator.journal import Journal
 from fedlearn.disk import alone_in, beside, strict_json, write_atomic
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.logs import FORMAT, is_public, mark_records
+from fedlearn.modelfile import WEIGHTS, model_bytes
+from fedlearn.nn import Module
 from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
 from fedlearn.protocol.transcript import check_mode
@@ -60,7 +61,8 @@ class RunFolder:
     configuration: what decides the run's numbers, seed included; a run is resumed with the same one only.
     data_set: name and SHA-256 of what was trained on.
     record: keep the transcript's payloads. transcript: its mode, "full" or "digest".
-    files: others to keep in it, by name. strict_bits: a run is not resumed where it may get other bits.
+    files: others to keep in it, by name. description: of its model, for the metadata of the model's file
+    (`fedlearn.modelfile.described`). strict_bits: a run is not resumed where it may get other bits.
 
     kernels: how the recurrent layers of a resumed run compute (`KernelPlan.to_dict()`); empty for a new one.
     """
@@ -75,6 +77,7 @@ class RunFolder:
         resume: bool = False,
         transcript: str = "full",
         files: Mapping[str, bytes] = MappingProxyType({}),
+        description: bytes = b"",
         strict_bits: bool = False,
     ):
         check_mode(transcript)
@@ -90,6 +93,7 @@ class RunFolder:
         self._resume = resume
         self._transcript = transcript
         self._files = files
+        self._description = description
         self._check()
 
     def _check(self) -> None:
@@ -260,7 +264,11 @@ class RunFolder:
         write_atomic(self._run_json, strict_json(run, indent=2).encode() + b"\n")
 
     def write_model(self, state: dict[str, np.ndarray]) -> None:
-        write_atomic(self.path / "model.safetensors", model_bytes(state))
+        write_atomic(self.path / WEIGHTS, self.model_bytes(state))
+
+    def model_bytes(self, state: Mapping[str, np.ndarray]) -> bytes:
+        """What stands in model.safetensors for a model of this state dict."""
+        return model_bytes(state, self._description)
 
     def write_answer(self, answer: Mapping[str, Any]) -> None:
         """What a query found, in the place of a model."""
@@ -272,7 +280,7 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     def write_best(self, state: dict[str, np.ndarray]) -> None:
-        write_atomic(self.best_model, model_bytes(state), sync=False)
+        write_atomic(self.best_model, self.model_bytes(state), sync=False)
 
     def keep(
         self,
@@ -305,13 +313,10 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def model_bytes(state: dict[str, np.ndarray]) -> bytes:
-    """A model's state dict as the bytes of a safetensors file."""
-    return save({name: np.asarray(array, order="C") for name, array in state.items()})
-
-
-def model_sha256(state: dict[str, np.ndarray]) -> str:
-    return hashlib.sha256(model_bytes(state)).hexdigest()
+def model_sha256(model: Module, folder: RunFolder | None = None) -> str:
+    """The hash of model.safetensors, as it stands in this folder."""
+    state = model.state_dict()
+    return hashlib.sha256(folder.model_bytes(state) if folder else model_bytes(state)).hexdigest()
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""A model on disk that says what it is: model.safetensors holds the weights alone, model.json beside it the rest.
+"""A model on disk that says what it is: model.safetensors, weights and in its metadata a description of them.
 
-model.json names the model's class and its arguments, its vocabulary, its classes, how columns of numbers are scaled,
-the version of the rules that make words of texts, and how the model was trained. So `model_sha256`, the hash of
-model.safetensors, is that of the weights: it is the same wherever and under whatever protection they came about. A
-model that travels as one file has the same words within it (`in_one_file`). Nothing in either is run or unpickled.
+The description names the model's class and its arguments, its vocabulary, its classes, how columns of numbers are
+scaled, the version of the rules that make words of texts, the scenario, and how the model was trained. It says nothing
+of protection, pool or folder: so `model_sha256`, the hash of the file, is the same wherever the weights came about.
+Nothing in it is run or unpickled.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ from fedlearn.nn.spec import build
 from fedlearn.registry import importing_nothing
 from fedlearn.untrusted import content, from_json
 
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
-WITHIN = "fedlearn"  # the entry of a file's metadata that holds what model.json does
+WEIGHTS = "model.safetensors"
+WITHIN = "fedlearn"  # the entry of a file's metadata that holds the description, as JSON
 FORMAT = 1
-LARGEST = 2**26  # bytes of a description: it holds a word list at most
 MOST_WEIGHTS = 2**40  # bytes
 CHARACTERS = "characters"  # the kind of a vocabulary that is an alphabet
 
@@ -46,7 +45,7 @@ def described(
     scale: Scale | None = None,
     trained: Mapping[str, Any] = MappingProxyType({}),
 ) -> bytes:
-    """The content of model.json. vocabulary: as for the run plan. classes: names of what the model tells apart.
+    """A description, as JSON. vocabulary: as for the run plan. classes: names of what the model tells apart.
 
     trained: how it was, in plain values, for people who read the file.
     """
@@ -77,21 +76,18 @@ class Described:
 
 
 def description_of(about: Described) -> bytes:
-    """The content of model.json for a model that was read."""
+    """The description of a model that was read."""
     alphabet = {"kind": CHARACTERS, "characters": about.characters} if about.characters else {}
     words = alphabet if about.vocabulary is None else about.vocabulary.to_dict()
     return described(about.scenario, about.model, words, about.classes, about.scale, about.trained)
 
 
 def write_model(about: Described, folder: str | Path) -> None:
-    """Write both files of a model into a new folder; raises `BadInput` where there is one, or it cannot be written."""
-    from safetensors.numpy import save
-
+    """Write a model's file into a new folder; raises `BadInput` where there is one, or it cannot be written."""
     path = Path(folder).expanduser()
     try:
         path.mkdir(parents=True)
-        write_atomic(path / DESCRIPTION, description_of(about))
-        write_atomic(path / WEIGHTS, save(about.model.state_dict()))
+        write_atomic(path / WEIGHTS, in_one_file(about))
     except FileExistsError:
         raise BadInput(f"{folder} exists: give another folder") from None
     except OSError as error:
@@ -100,14 +96,20 @@ def write_model(about: Described, folder: str | Path) -> None:
 
 
 def in_one_file(about: Described) -> bytes:
-    """A safetensors file with the weights, and in its metadata what model.json says: `read_model` needs no other."""
+    """The bytes of a model's file."""
+    return model_bytes(about.model.state_dict(), description_of(about))
+
+
+def model_bytes(state: Mapping[str, np.ndarray], description: bytes = b"") -> bytes:
+    """A model's state dict as the bytes of a safetensors file, with its description where there is one."""
     from safetensors.numpy import save
 
-    return save(about.model.state_dict(), {WITHIN: description_of(about).decode()})
+    metadata = {WITHIN: description.decode()} if description else None
+    return save({name: np.asarray(array, order="C") for name, array in state.items()}, metadata)
 
 
 def read_model(run: str | Path) -> Described:
-    """The model of a run folder, of a model.safetensors with its model.json beside it, or of one file with all.
+    """The model of a run folder, or of a model's file.
 
     Raises `BadInput` for files that are missing, damaged, of another version, or do not fit one another.
     """
@@ -115,29 +117,28 @@ def read_model(run: str | Path) -> Described:
     if not Path(run).expanduser().exists():
         raise BadInput(f"{run} does not exist: give the folder of a finished run, or its {WEIGHTS}")
     state, within = _safetensors_in(weights)
-    beside = weights if within is not None else weights.with_name(DESCRIPTION)
-    if within is None and not beside.exists():
+    if within is None:
         raise BadInput(
-            f"{weights} holds weights alone, and {DESCRIPTION}, which says what they are of, is not beside it: bring "
-            "it from the run's folder, or there make one file of both with fedlearn export --to safetensors"
+            f"{weights} holds weights alone, and does not say what they are of: give a file that `fedlearn run` "
+            "wrote, or bring the weights into such a model with `fedlearn import`"
         )
-    about = _described_in(beside, within)
+    about = _described_in(weights, within)
     if not all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f"):
         raise BadInput(f"{weights} holds weights that are not finite: its training diverged, train once more")
     with importing_nothing(), room_for(sum(array.size for array in state.values())):
         model = build(about["model"])
     if not isinstance(model, Model):
-        raise BadInput(f"{beside} names {about['model']['class']}, which is no model")
+        raise BadInput(f"{weights} names {about['model']['class']}, which is no model")
     model.load_state_dict(state)
     words = about["vocabulary"]
     is_text = words.get("kind") == CHARACTERS
     vocabulary = None if is_text or not words else vocabulary_from_dict(words)
     characters = str(words.get("characters", "")) if is_text else ""
     found = Described(
-        about["scenario"], model, tuple(about["classes"]), vocabulary, characters, _scale_in(about, beside),
+        about["scenario"], model, tuple(about["classes"]), vocabulary, characters, _scale_in(about, weights),
         about["trained"],
     )  # fmt: skip
-    _check_fits(found, beside)
+    _check_fits(found, weights)
     return found
 
 
@@ -172,22 +173,21 @@ def _safetensors_in(path: Path) -> tuple[dict[str, np.ndarray], bytes | None]:
         raise BadInput(f"{path} is no whole safetensors file ({str(error)[:60]}): copy it once more") from None
 
 
-def _described_in(path: Path, within: bytes | None) -> dict[str, Any]:
-    """What model.json says, or the same within another file; `BadInput` for what is not as `described` writes it."""
+def _described_in(path: Path, within: bytes) -> dict[str, Any]:
+    """The description within a file; `BadInput` for what is not as `described` writes it."""
     kinds = {"model": dict, "vocabulary": dict, "classes": list, "scenario": str, "format": int, "tokens": int,
              "trained": dict}  # fmt: skip
     try:
-        about: dict[str, Any] = from_json(content(path, LARGEST) if within is None else within)
+        about: dict[str, Any] = from_json(within)
         if isinstance(about, dict):
             about.setdefault("trained", {})  # files of before had none
         if not isinstance(about, dict) or not all(type(about.get(name)) is kind for name, kind in kinds.items()):
             raise ValueError("something is missing in it")
         if not all(isinstance(name, str) for name in (about["model"].get("class"), *about["classes"])):
             raise ValueError("a name in it is no text")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)[:80]
+    except ValueError as error:
         raise BadInput(
-            f"cannot read {path} ({reason}), which says what a model is: give the folder of a finished run"
+            f"{path}: what it says of itself cannot be read ({str(error)[:80]}): give the folder of a finished run"
         ) from None
     if about["format"] != FORMAT:
         raise BadInput(f"{path} is of format {about['format']}, this program reads {FORMAT}: use the one that wrote it")

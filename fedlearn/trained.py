@@ -208,7 +208,7 @@ class Trained:
 
 
 def load(run: str | Path) -> Trained:
-    """The model of a run folder, or of a model.safetensors with its model.json beside it.
+    """The model of a run folder, or of its model.safetensors alone.
 
     A class of your own must have been imported before (`fedlearn.registry.trust`): nothing else is imported, and
     nothing is unpickled. Raises `BadInput` for files that are missing, damaged, of another version, or do not fit.

@@ -65,8 +65,8 @@ def run(options: Options) -> Outcome:
 
     query = WordCounts(len(vocabulary), most=bound_of(clients))
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
-    how = {"protection": options.protection, "dp": options.dp, "smoothing": SMOOTHING, "clients": len(clients)}
-    trained = how | {"seed": options.seed, "data_set": about}
+    how = {"dp": options.dp, "smoothing": SMOOTHING, "clients": len(clients), "seed": options.seed}
+    trained = how | {"data_sha256": corpus.sha256}
     words = vocabulary.to_dict()
     folder = build.folder(
         options, "count_spam", about,
@@ -75,7 +75,7 @@ def run(options: Options) -> Outcome:
     answer = put(query, options, clients, folder, words)
 
     model = naive_bayes(query.words(answer.totals), query.messages(answer.totals))
-    metrics, digest = measured(model, exam), model_sha256(model.state_dict())
+    metrics, digest = measured(model, exam), model_sha256(model, folder)
     claims = [
         *costs(answer),
         Claim("counts_exact", float(np.array_equal(answer.totals["counts"], counted(query, mails)))),

@@ -89,7 +89,7 @@ class Story:
         digest = ""
         if model is not None:
             self._folder.write_model(model.state_dict())
-            digest = model_sha256(model.state_dict())
+            digest = model_sha256(model, self._folder)
         outcome = Outcome(
             self._folder.path, self.options.seed, rounds, metrics or {}, digest,
             seconds=time.perf_counter() - self._began, claims=claims, story=text,

@@ -17,16 +17,14 @@ EXPORTS = Registry(
     {
         "torch": ("fedlearn.exchange.arrays:torch_state", "PyTorch's state dict, .pt (extra torch)"),
         "onnx": ("fedlearn.exchange.onnx:onnx_model", "a model that ONNX Runtime runs, .onnx (extra onnx)"),
-        "safetensors": ("fedlearn.modelfile:in_one_file", "weights and what they are of in one file, for `--run FILE`"),
         "npz": ("fedlearn.exchange.arrays:npz", "NumPy's arrays by name, .npz"),
     },
 )
-ENDINGS = {"torch": "pt", "safetensors": "whole.safetensors"}  # model.safetensors is the run's own
 
 
 def ending(form: str) -> str:
     """The file name's ending for a format."""
-    return ENDINGS.get(form, form)
+    return "pt" if form == "torch" else form
 
 
 def export(described: Described, form: str, target: Path) -> None:

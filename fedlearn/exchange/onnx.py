@@ -1,7 +1,7 @@
 """A trained model as an ONNX graph, which other programs run without this one (extra onnx).
 
 Each layer has its ONNX operators (`LAYERS`), each model the way of its inputs through its layers (`MODELS`). The file
-says what it is: its metadata hold model.json, with vocabulary and classes. Operators: https://onnx.ai/onnx/operators.
+says what it is: its metadata hold the model's description, with vocabulary and classes. Operators: https://onnx.ai/onnx/operators.
 """
 
 from __future__ import annotations

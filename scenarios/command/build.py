@@ -25,7 +25,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
-from fedlearn.modelfile import DESCRIPTION, weights_file
+from fedlearn.modelfile import weights_file
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind
@@ -103,8 +103,8 @@ def _digest_of(files: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
-def folder(options: Options, scenario: str, data: dict[str, Any], described: bytes = b"") -> RunFolder:
-    """Where this run is kept; data: what the scenario says of its data set; described: what model.json says."""
+def folder(options: Options, scenario: str, data: dict[str, Any], description: bytes = b"") -> RunFolder:
+    """Where this run is kept; data: what the scenario says of its data set; description: of the model, for its file."""
     if options.portable:
         check_portable()
     if options.strict_bits and not options.resume:
@@ -112,7 +112,7 @@ def folder(options: Options, scenario: str, data: dict[str, Any], described: byt
     return RunFolder(
         place(options, scenario), configuration(options, scenario), data,
         record=options.record, resume=options.resume, transcript=options.transcript, strict_bits=options.strict_bits,
-        files={"run.toml": run_toml(options, scenario).encode()} | ({DESCRIPTION: described} if described else {}),
+        files={"run.toml": run_toml(options, scenario).encode()}, description=description,
     )  # fmt: skip
 
 
@@ -122,10 +122,13 @@ def place(options: Options, scenario: str) -> Path:
 
 
 def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:
-    """What model.json says of the training; data: as in `folder`."""
-    names = ("strategy", "rounds", "clients", "cohort", "protection", "robust", "group_size", "dp", "seed", "from_")
-    values = {name.rstrip("_"): getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None} | {"data_set": data}
+    """What a model's file says of its training; data: as in `folder`.
+
+    Nothing that leaves the weights as they are, as protection, pool and names of files do: the file is hashed.
+    """
+    names = ("strategy", "rounds", "clients", "cohort", "robust", "group_size", "dp", "seed")
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None} | {"data_sha256": data["sha256"]}
 
 
 def _unused(path: Path) -> Path:

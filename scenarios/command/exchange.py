@@ -12,11 +12,11 @@ from scenarios.command.asking import Run, Trust, loaded
 
 def export(
     run: Run,
-    to: Annotated[str, typer.Option("--to", help="torch, onnx, safetensors or npz; `fedlearn list export` says more.")],
+    to: Annotated[str, typer.Option("--to", help="torch, onnx or npz; `fedlearn list export` says more.")],
     out: Annotated[Path | None, typer.Option("--out", help="A new file; without it one in the run's folder.")] = None,
     trusted: Trust = None,
 ) -> None:
-    """Write a trained model in one file: PyTorch's state dict, an ONNX graph, NumPy's arrays, or safetensors."""
+    """Write a trained model in one file: PyTorch's state dict, an ONNX graph, or NumPy's arrays."""
     from fedlearn.exchange import EXPORTS, ending, export
     from fedlearn.modelfile import weights_file
 

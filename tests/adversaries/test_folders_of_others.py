@@ -25,7 +25,7 @@ from tests.toys import toy_clients, toy_model, toy_paillier, toy_strategy
 
 READERS = {
     "model.safetensors": lambda path: weights_in(path),
-    "model.json": lambda path: read_model(path.parent),
+    "best.safetensors": lambda path: read_model(path),
     "opened.journal": lambda path: Journal(path).open(),
     "round-000001.safetensors": lambda path: newest(path.parent),
     "opener-0": lambda path: OpenedRounds(2, None).recall(path),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from fedlearn.datasets.files.opening import unpacked
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.vocabulary import HashedVocabulary
 from fedlearn.exchange.arrays import npz, read_state
-from fedlearn.modelfile import DESCRIPTION, WEIGHTS, Described, read_model, write_model
+from fedlearn.modelfile import WEIGHTS, Described, description_of, model_bytes, read_model, write_model
 from fedlearn.models import SpamClassifier
 from tests.fuzz.loop import Reader
 
@@ -69,19 +68,10 @@ def a_model_folder() -> Path:
     return folder
 
 
-def model_file(name: str) -> list[bytes]:
-    return [(a_model_folder() / name).read_bytes()]
-
-
-def reads_a_model_with(name: str) -> Callable[[bytes], object]:
-    def read(data: bytes) -> object:
-        whole = (a_model_folder() / name).read_bytes()
-        try:
-            return read_model(_written(f"model/{name}", data).parent)
-        finally:
-            _written(f"model/{name}", whole)
-
-    return read
+def described_as(data: bytes) -> object:
+    """The weights with something else as their description."""
+    text = data.decode("utf-8", "replace").encode()
+    return read_model(_written("described", model_bytes(a_model().model.state_dict(), text or b" ")))
 
 
 def arrays() -> list[bytes]:
@@ -108,8 +98,14 @@ DATA_READERS = [
     Reader("mail", lambda: [MAIL.encode()], lambda data: read_mail(data, Losses()), None, MAIL_PIECES),
     Reader("mbox", lambda: [MBOX.encode()], messages, None, MAIL_PIECES),
     Reader("numbers", arrays, lambda data: read_samples(str(_written("numbers", data))), None, CSV_PIECES),
-    Reader("model description", lambda: model_file(DESCRIPTION), reads_a_model_with(DESCRIPTION), None, JSON_PIECES),
-    Reader("model weights", lambda: model_file(WEIGHTS), reads_a_model_with(WEIGHTS), None, JSON_PIECES),
+    Reader("model description", lambda: [description_of(a_model())], described_as, None, JSON_PIECES),
+    Reader(
+        "model weights",
+        lambda: [(a_model_folder() / WEIGHTS).read_bytes()],
+        lambda data: read_model(_written("weights", data)),
+        None,
+        JSON_PIECES,
+    ),
     Reader("weights of NumPy", lambda: [npz(a_model())], lambda data: read_state(_written("w.npz", data))),
     Reader(
         "locked secret", locked, lambda data: read_secret(_written("s", data), "passphrase"), None, JSON_PIECES, 0.01

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
 
 import fedlearn
 from fedlearn.datasets import load_corpus
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary, Vocabulary
 from fedlearn.errors import BadInput
-from fedlearn.modelfile import DESCRIPTION, WEIGHTS, Described
+from fedlearn.modelfile import WEIGHTS, Described, model_bytes
 from fedlearn.models import SequenceClassifier, SpamClassifier
 from fedlearn.trained import Trained
 from scenarios.command.main import main
+from tests.described import change, describe, description
 
 
 def command(*arguments: object) -> int:
@@ -57,7 +57,7 @@ def test_a_run_is_loaded_and_judges_texts_as_it_was_measured(folder):
     )
 
 
-def test_the_hash_of_a_run_is_that_of_its_weights_alone(folder):
+def test_the_hash_of_a_run_is_that_of_its_models_file(folder):
     outcome = json.loads((folder / "run.json").read_text())["outcome"]
     assert outcome["model_sha256"] == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
@@ -168,42 +168,42 @@ def test_texts_are_asked_about_as_arguments_in_a_file_and_on_standard_input(fold
     assert command("predict", "--run", folder, "a", "--file", tmp_path / "texts") == 2
 
 
+def diverged(folder: Path) -> None:
+    nan = {"words.weight": np.full((16384, 1), np.nan)}
+    (folder / WEIGHTS).write_bytes(model_bytes(nan, json.dumps(description(folder)).encode()))
+
+
 def spec(*arguments: int) -> dict:
     return {"class": "fedlearn.models.spam:SpamClassifier", "args": list(arguments), "kwargs": {}}
-
-
-def changed(folder: Path, **values: object) -> None:
-    about = json.loads((folder / DESCRIPTION).read_text()) | values
-    (folder / DESCRIPTION).write_text(json.dumps({name: value for name, value in about.items() if value is not None}))
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / DESCRIPTION).unlink(), "holds weights alone, and model.json, which says what they are of"),
+        (lambda f: describe(f, ""), "holds weights alone, and does not say what they are of"),
         (lambda f: (f / WEIGHTS).unlink(), "cannot read .*model.safetensors .No such file"),
         (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), "no whole safetensors file"),
         (lambda f: (f / WEIGHTS).write_bytes(b"\x80\x04\x95cos\nsystem\n"), "no whole safetensors file"),
-        (lambda f: (f / DESCRIPTION).write_text("{"), "cannot read .*model.json"),
-        (lambda f: changed(f, classes=None), "something is missing in it"),
-        (lambda f: changed(f, format=True), "something is missing in it"),
-        (lambda f: changed(f, classes=["ham", {}]), "a name in it is no text"),
-        (lambda f: changed(f, classes=["ham"]), "has not two classes or more, each once"),
-        (lambda f: changed(f, classes=["ham", "ham"]), "has not two classes or more, each once"),
-        (lambda f: changed(f, vocabulary={}), "has not a vocabulary, which a SpamClassifier needs"),
-        (lambda f: changed(f, scale={"mean": [1], "deviation": [0]}), "is no mean and deviation of each column"),
-        (lambda f: (f / DESCRIPTION).write_text("[" * 10**5), "cannot read .*model.json"),
-        (lambda f: changed(f, model=spec(10**9)), "is more than there are weights for"),
-        (lambda f: changed(f, model=spec(64, 10**8)), "is more than there are weights for"),
-        (lambda f: (f / WEIGHTS).write_bytes(save({"words.weight": np.full((16384, 1), np.nan)})), "are not finite"),
-        (lambda f: changed(f, format=2), "is of format 2, this program reads 1"),
-        (lambda f: changed(f, tokens=1), "words were made by rules 1, this program has 2: train once more"),
+        (lambda f: describe(f, "{"), "what it says of itself cannot be read"),
+        (lambda f: change(f, classes=None), "something is missing in it"),
+        (lambda f: change(f, format=True), "something is missing in it"),
+        (lambda f: change(f, classes=["ham", {}]), "a name in it is no text"),
+        (lambda f: change(f, classes=["ham"]), "has not two classes or more, each once"),
+        (lambda f: change(f, classes=["ham", "ham"]), "has not two classes or more, each once"),
+        (lambda f: change(f, vocabulary={}), "has not a vocabulary, which a SpamClassifier needs"),
+        (lambda f: change(f, scale={"mean": [1], "deviation": [0]}), "is no mean and deviation of each column"),
+        (lambda f: describe(f, "[" * 10**5), "what it says of itself cannot be read"),
+        (lambda f: change(f, model=spec(10**9)), "is more than there are weights for"),
+        (lambda f: change(f, model=spec(64, 10**8)), "is more than there are weights for"),
+        (lambda f: diverged(f), "are not finite"),
+        (lambda f: change(f, format=2), "is of format 2, this program reads 1"),
+        (lambda f: change(f, tokens=1), "words were made by rules 1, this program has 2: train once more"),
         (
-            lambda f: changed(f, vocabulary={"kind": "hashed", "buckets": 7}),
+            lambda f: change(f, vocabulary={"kind": "hashed", "buckets": 7}),
             "vocabulary of 7 words, its model one of 16384",
         ),
-        (lambda f: changed(f, model={"class": "os:system", "args": ["true"], "kwargs": {}}), "os"),
-        (lambda f: changed(f, model={"class": "fedlearn.nn:Linear", "args": [2, 2], "kwargs": {}}), "is no model"),
+        (lambda f: change(f, model={"class": "os:system", "args": ["true"], "kwargs": {}}), "os"),
+        (lambda f: change(f, model={"class": "fedlearn.nn:Linear", "args": [2, 2], "kwargs": {}}), "is no model"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(copy, damage, message, capsys):
@@ -215,14 +215,14 @@ def test_what_does_not_fit_is_refused_in_one_line(copy, damage, message, capsys)
 
 
 def test_what_is_shown_leaves_the_terminal_alone(copy, capsys, monkeypatch):
-    changed(copy, classes=["\x1b[31mham", "spam"])
+    change(copy, classes=["\x1b[31mham", "spam"])
     assert command("predict", "--run", copy, "a\x1b[2Jb \udcff", "c\u200dd") == 0
     said = capsys.readouterr().out
     assert "\x1b" not in said
     assert "\\x1b[2Jb" in said
     assert "c\u200dd" in said
     said.encode()
-    changed(copy, scenario="\x1b[31mspam\nfedlearn: all is well")
+    change(copy, scenario="\x1b[31mspam\nfedlearn: all is well")
     assert command("generate", "--run", copy) == 2
     error = capsys.readouterr().err
     assert "\x1b" not in error

@@ -10,6 +10,7 @@ import pytest
 
 import fedlearn
 from fedlearn.modelfile import weights_in
+from tests.described import description
 from tests.scenarios.command import fedlearn as command
 from tests.scenarios.command import last_json
 from tests.scenarios.test_evaluating import numbers
@@ -40,7 +41,7 @@ def test_training_goes_on_where_it_ended(capsys):
     run = json.loads(Path("second/run.json").read_text())
     assert run["configuration"]["from"] == "first/model.safetensors"
     assert len(run["configuration"]["from_sha256"]) == 64
-    assert json.loads(Path("second/model.json").read_text())["vocabulary"] == {"kind": "hashed", "buckets": 256}
+    assert description("second")["vocabulary"] == {"kind": "hashed", "buckets": 256}
 
 
 def test_a_run_that_goes_on_is_repeated_and_resumed_as_any_other(capsys):
@@ -109,7 +110,7 @@ def test_numbers_are_scaled_as_before_and_classes_keep_their_names(capsys):
     run = ["run", "digits", *PLAIN, "--clients", "4", "--rounds", "3"]
     assert command(*run, "--data", "mine.csv", "--out", "first") == 0
     assert command(*run, "--data", "new.csv", "--from", "first", "--lr", "1e-12", "--out", "second") == 0
-    first, second = (json.loads(Path(name, "model.json").read_text()) for name in ("first", "second"))
+    first, second = map(description, ("first", "second"))
     assert first["scale"] == second["scale"]
     assert second["classes"] == ["a", "b", "c"]
     Path("new.csv").write_text("size,species\n1,a\n2,b\n" * 9)
