@@ -65,8 +65,7 @@ def run(options: Options) -> Outcome:
 
     query = WordCounts(len(vocabulary), most=bound_of(clients))
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
-    how = {"dp": options.dp, "smoothing": SMOOTHING, "clients": len(clients), "seed": options.seed}
-    trained = how | {"data_sha256": corpus.sha256}
+    trained = {"smoothing": SMOOTHING, "clients": len(clients), "seed": options.seed}
     words = vocabulary.to_dict()
     folder = build.folder(
         options, "count_spam", about,

@@ -83,7 +83,7 @@ def run(options: Options) -> Outcome:
 
     about = {"name": samples.name, "sha256": samples.sha256, "synthetic": samples.synthetic}
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
-    trained = build.summary(options, about)
+    trained = build.summary(options)
     folder = build.folder(options, "digits", about, described("digits", model, {}, samples.class_names, scale, trained))
     aggregator = build.aggregator(options, model, readers, evaluate, folder, max_weight=options.examples_per_client)
     clients = build.infiltrated(options, readers, classes=samples.classes)

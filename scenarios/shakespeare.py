@@ -77,7 +77,7 @@ def run(options: Options) -> Outcome:
             return {"loss": nats(model, exam)}
 
     characters = {"kind": "characters", "characters": alphabet.characters}
-    trained = build.summary(options, about(script))
+    trained = build.summary(options)
     description = described("shakespeare", model, characters, (), trained=trained)
     folder = build.folder(options, "shakespeare", about(script), description)
     aggregator = build.aggregator(

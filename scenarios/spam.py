@@ -87,7 +87,7 @@ def run(options: Options) -> Outcome:
 
     about = {"name": corpus.name, "sha256": corpus.sha256, "synthetic": corpus.synthetic}
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
-    trained = build.summary(options, about)
+    trained = build.summary(options)
     description = described("spam", model, vocabulary.to_dict(), corpus.classes, trained=trained)
     folder = build.folder(options, "spam", about, description)
     aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())

@@ -121,14 +121,14 @@ def place(options: Options, scenario: str) -> Path:
     return options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
 
 
-def summary(options: Options, data: dict[str, Any]) -> dict[str, Any]:
-    """What a model's file says of its training; data: as in `folder`.
+def summary(options: Options) -> dict[str, Any]:
+    """What a model's file says of its training; run.json says the rest.
 
-    Nothing that leaves the weights as they are, as protection, pool and names of files do: the file is hashed.
+    Nothing that may leave the weights as they are, as protection, pool, the form of files, or another name of the same
+    strategy: the file is hashed, and equal models are to have equal hashes.
     """
-    names = ("strategy", "rounds", "clients", "cohort", "robust", "group_size", "dp", "seed")
-    values = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None} | {"data_sha256": data["sha256"]}
+    values = {name: getattr(options, name) for name in ("rounds", "clients", "cohort", "seed")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _unused(path: Path) -> Path:
