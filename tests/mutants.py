@@ -3,8 +3,9 @@
     python -m tests.mutants --count 60 --seed 1 fedlearn/crypto fedlearn/secure aggregator
 
 Faults are drawn by the seed from all places of the named folders and files where one can be put. Each is written into
-a copy of the tree as it stands, and tests run there until one fails: the nearest first, the whole suite at last. What
-survives is printed with its place, to be read: it is a missing test, or a change that changes nothing.
+a copy of the tree as it stands, and tests run there until one fails: the nearest first, the whole suite at last, which
+`--near` leaves out. What survives is printed with its place, to be read: it is a missing test, or a change that changes
+nothing.
 """
 
 from __future__ import annotations
@@ -133,24 +134,25 @@ def _for_types_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def caught_by(mutant: Mutant, tree: Path) -> str | None:
+def caught_by(mutant: Mutant, tree: Path, near: bool) -> str | None:
     """The first test that fails with the fault in place, or None where all pass."""
     target = tree / mutant.file
     honest = target.read_text()
     target.write_text(mutant.text)
     try:
-        return next(filter(None, (_failing(tree, tests) for tests in _nearest_first(mutant.file, tree))), None)
+        return next(filter(None, (_failing(tree, tests) for tests in _nearest_first(mutant.file, tree, near))), None)
     finally:
         target.write_text(honest)
 
 
-def _nearest_first(file: Path, tree: Path) -> Iterator[list[str]]:
+def _nearest_first(file: Path, tree: Path, near: bool) -> Iterator[list[str]]:
     """The tests named after the file, those of its room, the common ones, all: so most faults are found in seconds."""
     room = next((tests for folder, tests in RELATED.items() if str(file).startswith(folder)), [])
     yield sorted(str(test) for name in room for test in (tree / "tests" / name).rglob(f"test_{file.stem}*.py"))
     for names in (room, ALWAYS):
         yield [f"tests/{name}" for name in names if (tree / "tests" / name).is_dir()]
-    yield ["tests"]
+    if not near:
+        yield ["tests"]
 
 
 def _failing(tree: Path, tests: list[str]) -> str | None:
@@ -174,6 +176,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="faults to draw")
     parser.add_argument("--skip", type=int, default=0, help="of those drawn, how many were tried before")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--near", action="store_true", help="leave out the whole suite, which takes minutes a survivor")
     asked = parser.parse_args()
     files = [file for place in asked.places for file in sorted([place] if place.suffix else place.rglob("*.py"))]
     places = [mutant for file in files for mutant in mutants(file)]
@@ -183,7 +186,7 @@ def main() -> None:
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache"))
         survivors = []
         for number, mutant in list(enumerate(drawn, 1))[asked.skip :]:
-            test = caught_by(mutant, tree)
+            test = caught_by(mutant, tree, asked.near)
             survivors += [] if test else [mutant]
             print(
                 f"{number:>4} {'killed  ' if test else 'SURVIVES'} {mutant}" + (f"\n       {test}" if test else ""),
