@@ -146,7 +146,7 @@ class Aggregator:
         return f"<Aggregator of {model}: {how}, {len(self.history.rounds)} rounds run>"
 
     def _configuration(self) -> dict[str, Any]:
-        """What decides a run's numbers, for a folder that is given as a path."""
+        """The facts that decide a run's numbers, for a folder that is given as a path."""
         return {
             "strategy": {"name": self.strategy.name, **self.strategy.arguments()},
             "protection": {"name": self.protection.name, **self.protection.arguments()},
@@ -212,7 +212,7 @@ class Aggregator:
         return history
 
     def _spending(self, population: int, size: int, rounds: int) -> Spending | None:
-        """What accounts for the run's privacy, in lanes that fit it; None without noise."""
+        """The accounting of the run's privacy, in lanes that fit it; None without noise."""
         if (asked := self.privacy) is None:
             return None
         cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds)
@@ -272,7 +272,7 @@ class Aggregator:
         return history
 
     def _request(self, weights: np.ndarray, state: State) -> TrainRequest:
-        """What a cohort is sent: the model's own vector, and what the strategy broadcasts of its state."""
+        """The request to a cohort: the model's own vector, and what the strategy broadcasts of its state."""
         beside = self.strategy.broadcasts(weights.size).items()
         vectors = {name: np.asarray(state.get(name, np.zeros(length)), np.float32) for name, length in beside}
         return TrainRequest(weights, vectors)

@@ -1,4 +1,4 @@
-"""What openers answer: each is asked, and what comes back is read, checked and named before it counts."""
+"""Answers of openers: each is asked, and what comes back is read, checked and named before it counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def answers(
 
 
 def _payload(parties: Parties, half: ServerHalf, step: Step, party: int, data: bytes) -> bytes:
-    """What an opener gave in its message; raises a `FedlearnError` where it refused, or gave what is no answer."""
+    """Read an opener's message; raises a `FedlearnError` where it refused, or gave what is no answer."""
     if Message.kind_of(data) == Refusal.kind:
         refusal = parties.read(data, Refusal, step, party)
         parties.transcript.saw(data)

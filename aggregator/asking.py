@@ -37,7 +37,7 @@ from fedlearn.secure.pki import Pki
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a query found.
+    """The answer to a query.
 
     values   what the sums mean, in plain values by name
     totals   the last round's sums by name: int64, exact; float64 with noise in them under differential privacy
@@ -91,7 +91,7 @@ class _Inquiry:
             self._protection.check_cohorts(len(pool), len(pool))
 
     def _spent(self, fixed: bool) -> Spending | None:
-        """What accounts for the question's privacy, in lanes that fit it; None without noise."""
+        """The accounting of the question's privacy, in lanes that fit it; None without noise."""
         if (asked := self._privacy) is None:
             return None
         size, length = len(self._pool), sum(each.length for each in self._query.entries().values())
@@ -165,7 +165,7 @@ class _Inquiry:
         return self._query.refine(asked, totals), totals
 
     def _resumed(self, folder: RunFolder | None) -> tuple[np.ndarray, dict[str, np.ndarray], History]:
-        """What the next round asks, the last one's sums, and the rounds so far."""
+        """Return the next round's request, the last one's sums, and the rounds so far."""
         checkpoint = folder.read_checkpoint() if folder is not None else None
         if checkpoint is None:
             return self._query.first(), {}, History()
@@ -180,7 +180,7 @@ class _Inquiry:
         return {"name": self._query.name, **plain}
 
     def _configuration(self) -> dict[str, Any]:
-        """What decides the answer, for a folder that is given as a path."""
+        """The facts that decide the answer, for a folder that is given as a path."""
         return {
             "query": self._named(),
             "protection": {"name": self._protection.name, **self._protection.arguments()},

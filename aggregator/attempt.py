@@ -164,7 +164,7 @@ class Attempt:
             raise WorkerDied(died)
 
     def _letters(self, phase: str, alive: Sequence[ClientId]) -> dict[ClientId, bytes]:
-        """What the groups' halves have for each client, in the cohort's order."""
+        """The messages that the groups' halves have for each client, in the cohort's order."""
         letters: dict[ClientId, bytes] = {}
         for group, members in self._groups.among(alive):
             try:
@@ -189,7 +189,7 @@ class Attempt:
         return step.phase == self._parties.protection.reveals
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: dict[ClientId, bytes]) -> Iterator[Answer]:
-        """What comes back from the clients of `inboxes`; those that vanish by the fault model are not asked."""
+        """Yield what comes back from the clients of `inboxes`; those that vanish by the fault model are not asked."""
         gone = self._task.fates.gone(step.phase, self._parties.protection)
         yield from (gone[client] for client in inboxes if client in gone)
         rest = {client: inbox for client, inbox in inboxes.items() if client not in gone}
@@ -251,7 +251,7 @@ class Attempt:
         return opened
 
     def _added(self) -> list[ClientId]:
-        """Those whose updates are in any of the sums."""
+        """The clients whose updates are in any of the sums."""
         return [client for group in self._groups for client in group.added]
 
     def _open(self, group: Group) -> np.ndarray:

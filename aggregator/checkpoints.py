@@ -34,7 +34,7 @@ WEIGHTS, STATE = "weights", "state."  # names of arrays in a file: the weights, 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a run goes on from. weights: float32 (P,). state: the strategy's, by name. records: of the rounds so far."""
+    """The state that a run goes on from. weights: float32 (P,). state: the strategy's. records: of rounds so far."""
 
     weights: np.ndarray
     state: dict[str, np.ndarray]
@@ -60,17 +60,17 @@ class Checkpoints:
 
     @property
     def client_states(self) -> Path:
-        """Where the pool may keep what clients remember between rounds: not for this side to read."""
+        """The folder in which the pool may keep what clients remember between rounds: not for this side to read."""
         return self._folder / "clients"
 
     @property
     def openers_memory(self) -> Path:
-        """Where openers may keep what they opened, over all sessions: not for this side to read."""
+        """The folder in which openers may keep what they opened, over all sessions: not for this side to read."""
         return self._folder / "openers"
 
     @property
     def rounds(self) -> list[int]:
-        """Those whose checkpoints are kept."""
+        """The rounds whose checkpoints are kept."""
         return [_round_of(path) for path in self._paths]
 
     def add(self, record: RoundRecord, weights: np.ndarray, state: dict[str, np.ndarray]) -> None:
@@ -170,7 +170,7 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
 
 
 def _read_checkpoint(path: Path, lines: Sequence[bytes]) -> Checkpoint:
-    """What a checkpoint and the lines before it hold; raises one of several errors for what is not whole."""
+    """Read a checkpoint and the lines before it; raises one of several errors for what is not whole."""
     arrays, records = _read_arrays(path), _read_records(lines, _round_of(path))
     weights = arrays.pop(WEIGHTS)
     return Checkpoint(weights, {name.removeprefix(STATE): array for name, array in arrays.items()}, records)

@@ -98,14 +98,14 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Closing:
-    """When a round closes, in simulated seconds, and whose updates are in by then: bool (K,)."""
+    """The end of a round: when it is, in simulated seconds, and whose updates are in by then: bool (K,)."""
 
     seconds: float
     counted: np.ndarray
 
 
 def close(arrivals: np.ndarray, wanted: int, deadline: float = math.inf) -> Closing:
-    """When an aggregator closes a round that `wanted` updates are enough for.
+    """The rule by which an aggregator closes a round that `wanted` updates are enough for.
 
     arrivals: when each client's update would arrive, (K,) in order of the clients, infinity for one that never does.
 

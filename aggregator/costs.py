@@ -1,4 +1,4 @@
-"""What a round costs: bytes and seconds that were measured, over links and devices that are simulated.
+"""The costs of a round: bytes and seconds that were measured, over links and devices that are simulated.
 
 Time is that of `aggregator.clock`: a client's runs from the request to its last message, and stragglers, deadlines and
 over-selection are those of `aggregator.faults`.

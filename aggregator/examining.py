@@ -36,7 +36,7 @@ def check_examining(protection: Protection, privacy: Privacy | None) -> None:
 
 
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:
-    """What the model with these weights (P,) is like, by client; the traffic is entered in the record."""
+    """Examine the model with these weights (P,), by client; the traffic is entered in the record."""
     step = Step(record.round, max(0, record.attempts - 1), Marks.PHASE)
     transcript = parties.transcript
     broadcast = parties.message(step, EVERYBODY, TrainRequest(weights))

@@ -19,7 +19,7 @@ from fedlearn.spec import Key, read_settings, read_value
 
 @dataclass(frozen=True)
 class Fates:
-    """What a round has in store for its cohort.
+    """The fates of a round's cohort.
 
     silent   clients whose update never counts, and why: nobody needs to train them
     crashed  clients whose update arrives, and that are gone after it
@@ -31,7 +31,7 @@ class Fates:
     seconds: float | None = None
 
     def gone(self, phase: str, protection: Protection) -> dict[int, Lost]:
-        """Who does not answer in a phase: crashed clients come as far as training, silent ones up to it."""
+        """The clients that do not answer in a phase: crashed clients come as far as training, silent ones up to it."""
         if phase == protection.training_phase:
             return self.silent
         trained = protection.phases.index(phase) > protection.phases.index(protection.training_phase)
@@ -107,7 +107,7 @@ class Faults:
     def draw(
         self, seed: int, round: int, clients: Sequence[int], wanted: int, seconds: np.ndarray | None = None
     ) -> Fates:
-        """What happens to these clients in a round that is complete with `wanted` updates.
+        """Draw what happens to these clients in a round that is complete with `wanted` updates.
 
         seconds: from request to update of each, (K,), for who knows better than `time`.
         """

@@ -1,4 +1,4 @@
-"""What a user gives an `Aggregator`, made into what it works with; anything else is refused, with what was expected."""
+"""Make what a user gives an `Aggregator` into what it works with; refuse the rest, with what was expected."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RoundTask:
-    """What a round is to do: whom it asks to train from what, and who will vanish by the fault model.
+    """The task of a round: whom it asks to train from what, and who will vanish by the fault model.
 
     groups: the cohort as it was cut; none where it has one sum.
     """
@@ -53,7 +53,7 @@ class Collected:
 
     @property
     def clients(self) -> list[ClientId]:
-        """Those whose updates are in a sum."""
+        """The clients whose updates are in a sum."""
         return [client for each, _ in self.opened for client in each.clients]
 
     def enter(self, record: RoundRecord) -> None:
@@ -97,7 +97,7 @@ class Groups:
         return [(group, members[group.number]) for group in self]
 
     def going_on(self, clients: Iterable[ClientId]) -> list[ClientId]:
-        """Those of the clients whose groups go on."""
+        """The clients whose groups go on."""
         return [client for client in clients if not self._of[client].left_out]
 
     def leave_out(self, group: Group, why: RoundVoid) -> None:

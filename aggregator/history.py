@@ -1,4 +1,4 @@
-"""What a run leaves behind, a record a round, and the seam for whoever wants to watch."""
+"""The history of a run, a record a round, and the seam for whoever wants to watch."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _kind(hint: Any) -> Any:
 
 
 def checked_metrics(found: Any) -> dict[str, float]:
-    """What an evaluation returned, by name; raises `BadInput` for what is no number, or named as a record's field."""
+    """Check an evaluation's metrics; raises `BadInput` for what is no number, or named as a record's field."""
     if not isinstance(found, Mapping):
         raise BadInput(f"evaluate returned {found!r:.80}: return a dictionary, as in {{'loss': 0.3, 'accuracy': 0.9}}")
     taken = RoundRecord.__dataclass_fields__.keys()

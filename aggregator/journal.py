@@ -41,7 +41,7 @@ class OpenedSum:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """What is known of a round whose sums may have been opened.
+    """The journal's entry for a round whose sums may have been opened.
 
     model    the digest of what was trained (`fedlearn.secure.signed.model_digest`): the sums belong to nothing else
     clients  whose updates are in them, or were to be
@@ -138,13 +138,13 @@ class Journal:
             self._add(self._asked)
 
     def opened(self, sums: Sequence[OpenedSum], lost: Mapping[ClientId, str], seconds: Mapping[str, float]) -> None:
-        """What was asked for last was opened, as in `Entry`; returns when it is on the disk."""
+        """Enter the opening of what was asked for last, as in `Entry`; returns when it is on the disk."""
         if self._asked is not None:
             clients = [client for each in sums for client in each.clients]
             self._add(replace(self._asked, clients=clients, sums=sums, lost=lost, seconds=seconds))
 
     def earlier(self, round: int) -> Entry | None:
-        """What an earlier session left of a round; None where its sum cannot have been opened."""
+        """The entry that an earlier session left of a round; None where its sum cannot have been opened."""
         return self._earlier.get(round)
 
     @property

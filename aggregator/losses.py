@@ -36,7 +36,7 @@ class ClientsLog:
 
     @property
     def where(self) -> str:
-        """Where to look, as the end of a sentence."""
+        """The place to look, as the end of a sentence."""
         if self.path is None:
             return "only the processes that they live in have said why"
         return f"their side says why in {self.path}, which in a real deployment would stay with them"
@@ -70,7 +70,7 @@ def reasons(lost: Mapping[ClientId, Lost]) -> str:
 def too_few(
     alive: int, least: int, lost: Mapping[ClientId, Lost], task: RoundTask, clients_log: ClientsLog | None
 ) -> Exception:
-    """What an attempt with so many clients left ends with: the round is void, or the run is over.
+    """End an attempt with so many clients left: the round is void, or the run is over.
 
     clients_log: where clients under a protection said why, whom only they tell; None under none.
     """
@@ -83,7 +83,7 @@ def too_few(
 def _failed_alike(
     lost: Mapping[ClientId, Lost], task: RoundTask, clients_log: ClientsLog | None
 ) -> FedlearnError | None:
-    """What ends the run where every client fails with one and the same exception: it would be so in every round."""
+    """The error that ends a run whose clients all fail with one and the same exception: every round would end so."""
     asked = [loss for client, loss in lost.items() if client not in task.fates.silent]
     if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
         return None
@@ -95,5 +95,5 @@ def _failed_alike(
 
 
 def _ended(message: str, kind: Callable[[str], FedlearnError], clients_log: ClientsLog | None) -> FedlearnError:
-    """What the run ends with; clients under a protection said why where only they may know."""
+    """The error that the run ends with; clients under a protection said why where only they may know."""
     return kind(message) if clients_log is None else clients_log.named(message, kind)

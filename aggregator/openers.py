@@ -130,7 +130,7 @@ class Openers:
         self._note_absent(waiting, good >= (len(requests) if enough is None else enough), limit)
 
     def _deadline_of(self, requests: Mapping[int, bytes]) -> Deadline:
-        """What holds for answers to these requests, by how long those in their phase have taken."""
+        """The deadline for answers to these requests, by how long those in their phase have taken."""
         phase = next((Message.from_bytes(request).step.phase for request in requests.values()), "")
         return self._deadlines.setdefault(phase, Deadline(self._told))
 

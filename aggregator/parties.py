@@ -1,4 +1,4 @@
-"""Who takes part in a session, as the aggregator has them before it, and how it speaks to them."""
+"""The parties of a session, as the aggregator has them before it, and how it speaks to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ B = TypeVar("B", bound=Body)
 
 @dataclass(frozen=True)
 class Parties:
-    """Who takes part in a session, under one plan. least_groups: how many of a cohort that is cut must go on."""
+    """The parties of a session, under one plan. least_groups: how many of a cohort that is cut must go on."""
 
     plan: RunPlan
     protection: Protection

@@ -56,7 +56,7 @@ class _RunLog(logging.FileHandler):
 
 
 class RunFolder:
-    """Where one run's files go. Nothing is on disk before it is `opened`.
+    """The folder of one run. Nothing is on disk before it is `opened`.
 
     configuration: what decides the run's numbers, seed included; a run is resumed with the same one only.
     data_set: name and SHA-256 of what was trained on.
@@ -143,17 +143,17 @@ class RunFolder:
 
     @property
     def client_states(self) -> Path:
-        """Where the pool may keep what clients remember between rounds: not for this side to read."""
+        """The folder in which the pool may keep what clients remember between rounds: not for this side to read."""
         return self._checkpoints.client_states
 
     @property
     def openers_memory(self) -> Path:
-        """Where openers may keep what they opened, over all sessions: not for this side to read."""
+        """The folder in which openers may keep what they opened, over all sessions: not for this side to read."""
         return self._checkpoints.openers_memory
 
     @property
     def clients_log(self) -> Path:
-        """Where clients under a protection say what only they may know: not for this side to read."""
+        """The file in which clients under a protection say what only they may know: not for this side to read."""
         return self.path / "clients.log"
 
     @property
@@ -267,16 +267,16 @@ class RunFolder:
         write_atomic(self.path / WEIGHTS, self.model_bytes(state))
 
     def model_bytes(self, state: Mapping[str, np.ndarray]) -> bytes:
-        """What stands in model.safetensors for a model of this state dict."""
+        """The bytes of model.safetensors for a model of this state dict."""
         return model_bytes(state, self._description)
 
     def write_answer(self, answer: Mapping[str, Any]) -> None:
-        """What a query found, in the place of a model."""
+        """Write what a query found, in the place of a model."""
         write_atomic(self.path / "answer.json", strict_json(answer, indent=1).encode() + b"\n")
 
     @property
     def best_model(self) -> Path:
-        """Where the model stands that was best by the metric that is watched."""
+        """The file of the model that was best by the metric that is watched."""
         return self.path / "best.safetensors"
 
     def write_best(self, state: dict[str, np.ndarray]) -> None:
@@ -303,7 +303,7 @@ class RunFolder:
         self._checkpoints.remove_old()
 
     def read_checkpoint(self) -> Checkpoint | None:
-        """What a resumed run goes on from, or None; see `Checkpoints.newest`."""
+        """The checkpoint that a resumed run goes on from, or None; see `Checkpoints.newest`."""
         return self._checkpoints.newest()
 
 

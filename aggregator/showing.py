@@ -74,7 +74,7 @@ def record_html(record: RoundRecord) -> str:
 
 
 def aggregator_html(aggregator: Aggregator) -> str:
-    """What it trains, how, and what came of it; never a weight."""
+    """Show what it trains, how, and what came of it; never a weight."""
     about = {
         "strategy": aggregator.strategy,
         "protection": aggregator.protection,

@@ -1,4 +1,4 @@
-"""What a run's privacy costs: terms for its plan, coins that nobody knows, and a row in the ledger before each opening.
+"""The cost of a run's privacy: terms for its plan, secret coins, and a row in the ledger before each opening.
 
 Amplification by sampling needs coins that are secret, of each client's own, and that no answer's time decides: so they
 follow from a key in the run folder (mode 0600) and not from the seed. All other cohorts are charged as if everybody
@@ -42,7 +42,7 @@ ENOUGH_STEPS = 50  # times the root of the number of weights: rounding then shor
 
 @dataclass(frozen=True)
 class Cohorts:
-    """Who takes part, as far as privacy asks.
+    """The participation in a run, as far as privacy asks.
 
     size: the expected one. least: the fewest clients in a sum that is opened. amplified: whether sampling may be
     counted on. sampler, sampled: draw a cohort.
@@ -58,7 +58,7 @@ class Cohorts:
 
     @property
     def rate(self) -> float:
-        """What each round is charged with."""
+        """The charge of each round."""
         return self.size / self.population if self.amplified else 1.0
 
     def told(self, rounds: int) -> float:
@@ -101,7 +101,7 @@ def cohorts_of(
 
 
 def spendable(asked: Privacy, cohorts: Cohorts) -> float:
-    """What of delta is left for the noise; raises `PrivacyError` where void rounds take more than half of it."""
+    """The part of delta left for the noise; raises `PrivacyError` where void rounds take more than half of it."""
     delta, told = asked.delta_for(cohorts.population), cohorts.told(cohorts.rounds)
     if told > delta / 2:
         raise PrivacyError(
@@ -112,7 +112,7 @@ def spendable(asked: Privacy, cohorts: Cohorts) -> float:
 
 
 def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int) -> Terms:
-    """What parties agree on where this is asked. seed: of public cohorts. `PrivacyError` for what protects nobody."""
+    """The terms that parties agree on. seed: of public cohorts. `PrivacyError` for what protects nobody."""
     where = asked.where_under(protection.name, protection.adds_noise)
     delta = spendable(asked, cohorts)
 
@@ -174,7 +174,7 @@ class Spending:
 
     @classmethod
     def of(cls, asked: Privacy, protection: Protection, fixed: bool, length: int, cohorts: Cohorts, seed: int) -> Self:
-        """What is asked for, where it protects anybody; else `PrivacyError`.
+        """Return the demand where it protects anybody; else raise `PrivacyError`.
 
         fixed: the protection's lanes are as the user wants them. length: of a client's vector. seed: of public cohorts.
         """
@@ -190,7 +190,7 @@ class Spending:
 
     @property
     def coins(self) -> bytes | None:
-        """What secret cohorts follow from, for who may know; None where cohorts are public."""
+        """The key of secret cohorts, for who may know; None where cohorts are public."""
         return self._coins if self.secret else None
 
     @property

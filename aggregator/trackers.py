@@ -100,7 +100,7 @@ class CsvTracker:
     def end(self) -> None: ...
 
     def _columns(self) -> list[str]:
-        """Those that the file has."""
+        """The columns that the file has."""
         if not self.path.exists():
             return []
         with open(self.path, newline="", encoding="utf-8", errors="replace") as file:

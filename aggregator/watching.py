@@ -1,4 +1,4 @@
-"""Who watches a run: what they are told before it, within a round and after it, and how long the rest will take."""
+"""Watchers of a run: what they are told before it, within a round and after it, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OFTEN = 0.05  # seconds between two reports from within a phase
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is about to happen. cohort: clients a round, of `population`; does: what these do, in words.
+    """The run that is about to begin. cohort: clients a round, of `population`; does: what these do, in words.
 
     price: what hiding takes, beside training.
     """
@@ -53,7 +53,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Phase:
-    """Where a round is. done: clients that have answered, of so many that were asked; 0 of 0 where that is unknown."""
+    """The progress of a round. done: clients that answered, of so many that were asked; 0 of 0 where it is unknown."""
 
     round: int
     name: str

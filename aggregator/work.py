@@ -1,4 +1,4 @@
-"""What a session has its clients do: train a model by a strategy, or answer a query. The rest of it is the same."""
+"""The work of a session's clients: train a model by a strategy, or answer a query. The rest of it is the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fedlearn.travel import description
 
 
 class Work(ABC):
-    """What clients do, as the plan says it.
+    """The work of clients, as the plan says it.
 
     name: of the algorithm or query. described: it as plain data. model: the architecture, empty where nothing is
     trained. keeps: whether clients keep state between rounds. does: what they do, for people.
@@ -35,7 +35,7 @@ class Work(ABC):
 
     @abstractmethod
     def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
-        """What a protected vector holds; raises `CodecError` for what does not fit the codec. terms: of noise."""
+        """The layout of a protected vector; raises `CodecError` for what does not fit the codec. terms: of noise."""
 
     def check(self, stack: str) -> None:
         """Raise `BadInput` for what cannot work. stack: whether clients are trained side by side."""

@@ -61,5 +61,5 @@ class Counting:
 
 
 def work_of(plan: RunPlan, clients: ClientSource | Mapping[int, Client]) -> LocalTraining | Counting:
-    """What a plan has clients do: without a model there is nothing to train."""
+    """The work that a plan gives clients: without a model there is nothing to train."""
     return LocalTraining(plan, clients) if plan.model else Counting(plan, clients)

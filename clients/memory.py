@@ -1,4 +1,4 @@
-"""What clients keep from round to round if a strategy needs it, as SCAFFOLD its control variates.
+"""Memory of clients from round to round if a strategy needs it, as SCAFFOLD its control variates.
 
 Each client has its own file, which only this user can read. It holds the states after several rounds, so that a run
 can be resumed after any of them, and a table that says which state belongs to which round. A client that trains
@@ -98,7 +98,7 @@ class ClientMemory:
         return dict(zip(lengths, np.split(whole, np.cumsum([*lengths.values()])[:-1], axis=-1), strict=True))
 
     def note(self, clients: Sequence[ClientId], state: State, lengths: Mapping[str, int]) -> None:
-        """What these clients will keep should the round count with them, by name float32 as in `recall`."""
+        """The arrays that these clients will keep should the round count with them, by name float32 as in `recall`."""
         whole = np.atleast_2d(np.concatenate([state[name] for name in lengths], axis=-1, dtype="<f4"))
         for client, row in zip(clients, whole, strict=True):
             with self._opened(client) as file:

@@ -1,4 +1,4 @@
-"""What the clients' side says of its own work, kept apart from what the aggregator's side may read.
+"""The log of the clients' side about its own work, kept apart from what the aggregator's side may read.
 
 An error's text may quote a client's words or count its values, and so may any log record that its work makes. Under a
 protection these go to one file that only this user can read, or else to standard error of the process where the client

@@ -1,4 +1,4 @@
-"""What clients take part in, by rules of their own: a plan that asks for less is refused before anything is trained.
+"""The rules of clients about the plans they take part in: one that asks for less is refused before anything is trained.
 
 The aggregator writes the plan. So clients check it against itself (its keys are as the protection says that it names,
 nobody adds up updates in the clear unless it names none), and against what their owner demands.
@@ -19,7 +19,7 @@ from fedlearn.secure.pki import Pki
 
 @dataclass(frozen=True)
 class Policy:
-    """What the owner of some clients demands of a plan; None demands nothing.
+    """The demands that the owner of some clients makes of a plan; None demands nothing.
 
     protections      names of those that they take part in, as in ("paillier", "threshold")
     least_key_bits   of the key that updates are encrypted under, where the protection has one

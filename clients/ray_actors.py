@@ -1,4 +1,4 @@
-"""What lives in Ray's actors: some clients of a pool, and a keeper of what they sign with."""
+"""The content of Ray's actors: some clients of a pool, and a keeper of what they sign with."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RayWorker:
 
 
 class Keeper:
-    """What clients sign with, by worker: in memory of a process of its own, for whoever replaces a dead worker."""
+    """The signing keys of clients, by worker: in memory of a process of its own, for whoever replaces a dead worker."""
 
     def __init__(self) -> None:
         self._kept: dict[int, bytes] = {}

@@ -117,7 +117,7 @@ class LocalSession:
                 raise ProtocolError(f"the plan's roster has another key for {party_name(client)} than its own")
 
     def remember(self, folder: Path) -> None:
-        """Where clients keep what they must know in later rounds and sessions, if they must; after `join`."""
+        """The folder in which clients keep what they must know in later rounds and sessions; after `join`."""
         self._memory = ClientMemory(folder)
         if self._protection.reveals:
             self._revealed_before = self._memory.revealed()
@@ -137,7 +137,7 @@ class LocalSession:
             yield answer
 
     def _told_in_code(self, step: Step, answers: Iterator[Answer]) -> Iterator[Answer]:
-        """What may be told of clients under a protection: of those that are lost a message of fixed size."""
+        """The message about a lost client that a protection allows: of fixed size."""
         while True:
             with clients_side():  # not while the caller has its turn
                 answer = next(answers, None)
@@ -219,7 +219,7 @@ class LocalSession:
     def _reply(
         self, client: int, step: Step, inbox: bytes, vector: np.ndarray | None = None, model: bytes = b""
     ) -> Reply:
-        """What one client's half of the protection makes of its inbox and, in the training phase, its vector."""
+        """Let one client's half of the protection work on its inbox and, in the training phase, its vector."""
         letter = self._read(inbox, Inbox, step).payload if inbox else b""
         half = self._half(client, step)
         if step.phase == self._protection.reveals:
@@ -255,7 +255,7 @@ class LocalSession:
 
 @contextmanager
 def plan_errors() -> Iterator[None]:
-    """What is wrong with a plan that others wrote is bad input, in whichever part it comes to light."""
+    """Turn any fault of a plan that others wrote into bad input, in whichever part it comes to light."""
     try:
         yield
     except Exception as error:
@@ -266,7 +266,7 @@ def plan_errors() -> Iterator[None]:
 
 
 def too_late(session: bytes, step: Step, client: ClientId) -> Reply:
-    """What is said of a client whose pool has given up waiting for it."""
+    """The answer that stands for a client whose pool has given up waiting for it."""
     return Reply(client, Message(session, step, client, AGGREGATOR, Loss(Loss.LATE)).to_bytes())
 
 

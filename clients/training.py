@@ -55,7 +55,7 @@ STACKS = 4  # kept, each of so many copies: their steps are recorded
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What clients train from in a round.
+    """The values that clients train from in a round.
 
     weights, state: as in a `TrainRequest`. memory: where clients keep their state between rounds; None where the
     strategy has them keep none.
@@ -156,7 +156,7 @@ class LocalTraining:
         return self._trained(stacked, examples, self._state(numbers, task), draws)
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
-        """What the strategy is given beside the weights, for one client or for K stacked ones."""
+        """The arrays that the strategy is given beside the weights, for one client or for K stacked ones."""
         if not self._keeps:
             return dict(task.state)
         return {**task.state, **task.kept.recall(numbers, self._keeps)}
@@ -281,7 +281,7 @@ _traced: set[str] = set()  # errors of clients in this process whose traceback i
 
 
 def guarded(client: int, name: str, round: int, work: Callable[[], T]) -> T | Lost:
-    """What one client's work gives, or why it is lost: its own fault is logged where it happens."""
+    """Yield the result of one client's work, or why it is lost: its own fault is logged where it happens."""
     with about(name, round):
         try:
             return work()

@@ -1,4 +1,4 @@
-"""Where a worker's clients leave what they sign with, so that it outlives the worker."""
+"""A place for the signing keys of a worker's clients, so that they outlive the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker process says to its pool, as bytes: plain fields (MessagePack), from which nothing is executed.
+"""Messages of a worker process to its pool, as bytes: plain fields (MessagePack), from which nothing is executed.
 
 A worker does what its clients' code does, and shares its pool's process with the aggregator. Were its answers pickles,
 whatever a client's code sends would run there. The way down may be pickles: the pool makes those itself.
@@ -37,7 +37,7 @@ def write_said(value: Said) -> bytes:
 
 
 def read_said(data: bytes) -> Said:
-    """What `write_said` was given; raises `ProtocolError` for any other bytes."""
+    """Read what `write_said` was given; raises `ProtocolError` for any other bytes."""
     match _unpacked(data):
         case ["answers", list(answers)]:
             return [_answer(fields) for fields in answers]
@@ -79,7 +79,7 @@ def write_record(record: logging.LogRecord) -> bytes:
 
 
 def read_record(data: bytes) -> logging.LogRecord:
-    """What `write_record` was given; raises `ProtocolError` for any other bytes."""
+    """Read what `write_record` was given; raises `ProtocolError` for any other bytes."""
     fields = _unpacked(data)
     if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != RECORD:
         raise ProtocolError("it sent what is no log record")

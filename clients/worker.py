@@ -44,7 +44,7 @@ class Worker:
         self.channel = Channel(ours, arrived)
 
     def returned(self, message: bytes) -> Any:
-        """What its session returned from a call that concerns all its clients; raises what it raised."""
+        """The result of its session's call that concerns all its clients; raises what it raised."""
         try:
             answer = read_said(message)
         except ProtocolError as error:
@@ -69,7 +69,7 @@ class Worker:
 
 
 def value_of(returned: Any) -> Any:
-    """What a worker's session returned; raises what it raised."""
+    """The result of a worker's session; raises what it raised."""
     if isinstance(returned, Exception):
         raise returned
     return returned
@@ -100,7 +100,7 @@ def _work(
 
 
 def _done(session: LocalSession, call: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
-    """What a call gives: answers as they come, anything else at once."""
+    """Yield the results of a call: answers as they come, anything else at once."""
     if call == "exchange":
         step, board, inboxes = arguments
         broadcast = _mapped(board) if board else b""

@@ -63,7 +63,7 @@ class Diurnal(Availability):
 
 
 class Trace(Availability):
-    """Who is available in which rounds, by intervals; a client without any never is.
+    """The rounds in which each client is available, by intervals; a client without any never is.
 
     intervals: int64 (n, 3), each a client's number and the first and last round of an interval, counted from 1.
     """

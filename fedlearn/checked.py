@@ -1,4 +1,4 @@
-"""What somebody gave, checked at the door: arguments by their annotations, arrays by their numbers and their rank."""
+"""Checks at the door: arguments by their annotations, arrays by their numbers and their rank."""
 
 from __future__ import annotations
 

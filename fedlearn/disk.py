@@ -16,7 +16,7 @@ from fedlearn.errors import BadInput
 
 
 def beside(path: Path) -> Path:
-    """Where the new content of a file stands until it is whole."""
+    """The path of a file's new content until it is whole."""
     return path.with_name(path.name + ".tmp")
 
 
@@ -46,7 +46,7 @@ def set_aside(path: Path) -> Path:
 
 
 def aside(path: Path) -> Path:
-    """Where a file that cannot be used may be kept: beside it, in the place of no other."""
+    """A free path beside a file that cannot be used, where it may be kept."""
     names = chain([f"{path.name}.damaged"], (f"{path.name}.damaged-{number}" for number in count(2)))
     return next(candidate for candidate in map(path.with_name, names) if not candidate.exists())
 

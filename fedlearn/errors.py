@@ -69,7 +69,7 @@ class ComputationFault(FedlearnError):
 
 
 class PoolFailure(FedlearnError):
-    """What clients are run on failed, as a disk that is full; no client is at fault, and the run ends with it."""
+    """The machine that clients run on failed, for example by a full disk; no client is at fault, and the run ends."""
 
 
 class OpeningRefused(FedlearnError):

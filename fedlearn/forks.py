@@ -1,4 +1,4 @@
-"""What a forked child must not go on with: secrets that serve once, and locks whose holders it does not have.
+"""Memory that a forked child must not use: secrets that serve once, and locks whose holders it does not have.
 
 A child is told by `os.register_at_fork`, not by its process number, which repeats in another PID namespace. Forks that
 Python does not make (a C library's own) are not noticed.

@@ -55,7 +55,7 @@ def clients_side(private: bool = True) -> Iterator[None]:
 
 
 def alike(text: str) -> str:
-    """What several clients say alike, whatever their numbers are."""
+    """The message that several clients say alike, whatever their numbers are."""
     return re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?", "N", text)
 
 

@@ -60,7 +60,7 @@ def described(
 
 @dataclass(frozen=True)
 class Described:
-    """What a model file says, checked: the model with its weights, and what goes into it and comes out.
+    """The content of a model file, checked: the model with its weights, its inputs and its outputs.
 
     characters: the alphabet of a model of characters, else "". scale: of models that read columns of numbers.
     trained: how it was, as the file says.

@@ -1,4 +1,4 @@
-"""What decides the last bits of a result on this machine: the same program with the same seed, and other processors.
+"""The facts that decide the last bits of a result on this machine: the same program and seed, other processors.
 
 A sum of floats depends on its order. BLAS adds in the order of the kernels that it chooses for a processor, NumPy in
 that of its widest vector instructions, and both choose when they are loaded. Two machines give the same bits where all
@@ -57,7 +57,7 @@ def digest(described: Mapping[str, Any]) -> str:
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    """What may change bits between two results of `environment()`, each in words; none where bits are the same.
+    """Differences that may change bits between two results of `environment()`, in words; none where bits are the same.
 
     Either may come from a file: what is missing or malformed there differs.
     """

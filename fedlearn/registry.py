@@ -126,7 +126,7 @@ def find(target: str) -> Any:
 
 
 def target_of(kind: type) -> str:
-    """Where a class is found again, as `find` reads it; in `__main__` for classes of a script or a notebook."""
+    """The name by which `find` finds a class again; in `__main__` for classes of a script or a notebook."""
     module = sys.modules.get(kind.__module__)
     place = module.__file__ if kind.__module__.startswith(FILES) and module is not None else kind.__module__
     target = f"{place}:{kind.__qualname__}"

@@ -58,7 +58,7 @@ class Trained:
         return self._judged(self._scaled(inputs) if self.model.reads is Features else inputs)
 
     def explain(self, text: str, of: str | None = None) -> list[tuple[str, float]]:
-        """What each word of `text` adds to how far a class is ahead of the others, most first: by leaving it out.
+        """Explain a prediction: how much each word of `text` adds to a class's lead, most first, by leaving it out.
 
         of: the name of the class, by default the last one, spam. Raises `BadInput` for another name.
         """
@@ -128,7 +128,7 @@ class Trained:
         return found
 
     def generate(self, prompt: str, length: int = 300, temperature: float = 0.7, seed: int = 0) -> str:
-        """What a character model writes after `prompt`; `BadInput` for other models and unknown characters."""
+        """Write on after `prompt` with a character model; `BadInput` for other models and unknown characters."""
         alphabet, model = self._writer("generate")
         return alphabet.decode(
             model.generate(alphabet.encode(prompt), length, temperature, np.random.default_rng(seed))
@@ -193,7 +193,7 @@ class Trained:
         return logits
 
     def _arrays(self, inputs: Any) -> tuple[np.ndarray, ...]:
-        """What goes into the model."""
+        """The input of the model."""
         if self.model.reads is Features:
             return (inputs,)
         vocabulary = self._vocabulary()

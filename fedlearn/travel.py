@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Described(Protocol):
-    """What can be described: it has a name, and arguments that build it again."""
+    """An object that can be described: it has a name, and arguments that build it again."""
 
     @property
     def name(self) -> str: ...

@@ -74,7 +74,7 @@ def run(options: Options) -> Outcome:
 
 
 def questions(seed: int) -> list[Question]:
-    """What a small engine gets wrong, asked of ours."""
+    """Ask our engine what a small engine gets wrong."""
     rng = stream(seed, "scenario")
     lstm, gru = nn.LSTM(3, 4, rng=rng).double(), nn.GRU(3, 4, rng=rng).double()
     sequence = rng.standard_normal((25, 2, 3))

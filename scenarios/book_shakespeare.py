@@ -83,7 +83,7 @@ def learn(
 
 
 def written(model: CharModel, alphabet: Alphabet, temperature: float, seed: int) -> str:
-    """What the model writes after a line end."""
+    """Show what the model writes after a line end."""
     prompt = alphabet.encode("\n" if "\n" in alphabet.characters else alphabet.characters[0])
     return alphabet.decode(model.generate(prompt, DRAWN, temperature, stream(seed, "scenario")))
 

@@ -1,4 +1,4 @@
-"""What protection costs: bytes, computing and the time of a round, side by side.
+"""The costs of protection: bytes, computing and the time of a round, side by side.
 
 The same federation trains under each protection, and what its last round took is measured: bytes from the transcript,
 seconds of clients, aggregator and key holders by the clock. From that follow hundreds of simulated rounds over links
@@ -77,7 +77,7 @@ def clocks() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Federation:
-    """What is trained under each protection: the same clients, the same model."""
+    """The training under each protection: the same clients, the same model."""
 
     options: Options
     clients: list[Client]
@@ -100,7 +100,7 @@ class Federation:
         )
 
     def measure(self, protection: Protection, folder: RunFolder) -> tuple[Cost, str]:
-        """What the last round takes under a protection, and the hash of the model that comes out."""
+        """Return the time of the last round under a protection, and the hash of the model that comes out."""
         pool = TimedPool(self.clients)
         options = self.options
         aggregator = Aggregator(
@@ -235,7 +235,7 @@ def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
 
 
 def extra_seconds(cost: Cost, base: Cost, network: Network, longer: float) -> dict[str, float]:
-    """What a round that is so many seconds longer than under `base` spends them on."""
+    """Say on what a round spends the seconds that it takes beyond one under `base`."""
     latency = 2 * (cost.phases - base.phases) * network.latency
     travel = 8 * ((cost.up - base.up) / network.up + (cost.down - base.down) / network.down)
     return {"latency": latency, "bytes": travel, "computing": max(0.0, longer - latency - travel)}
@@ -280,7 +280,7 @@ def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
 
 
 def headline(costs: Costs) -> str:
-    """What the picture shows, in a line."""
+    """The point of the picture, in a line."""
     base = next(iter(costs))
     dearest = max(costs, key=lambda spec: costs[spec].up)
     if costs[dearest].up <= costs[base].up:

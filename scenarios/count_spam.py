@@ -97,12 +97,12 @@ def bound_of(clients: list[Client]) -> int:
 
 
 def counted(query: WordCounts, mails: Bags) -> np.ndarray:
-    """What all mail in one place counts, (n,)."""
+    """The counts of all mail in one place, (n,)."""
     return query.count(mails, query.first())["counts"]
 
 
 def costs(answer: Answer) -> list[Claim]:
-    """What a client spends, computing and sending, and what the noise costs where there is some."""
+    """Say what a client spends, computing and sending, and what the noise costs where there is some."""
     (record,) = answer.history.rounds
     computing = sum(seconds for phase, seconds in record.seconds.items() if phase != "open")
     spent = [] if record.epsilon is None else [Claim("epsilon", record.epsilon)]

@@ -70,7 +70,7 @@ def run(options: Options) -> Outcome:
 
 @dataclass(frozen=True)
 class Found:
-    """What an audit found out. claimed, known: epsilon for who sees the models, and for who knows the cohorts."""
+    """The findings of an audit. claimed, known: epsilon for who sees the models, and for who knows the cohorts."""
 
     claimed: float
     known: float
@@ -133,7 +133,7 @@ def _canary(place: int, size: float) -> Client:
 
 
 def _cohorts(folder: Path, rounds: int, clients: int) -> np.ndarray:
-    """Who was asked in each round, bool (rounds, clients), as the aggregator's transcript has it."""
+    """The clients that were asked in each round, bool (rounds, clients), as the aggregator's transcript has it."""
     asked = np.zeros((rounds, clients), bool)
     with open(folder / ROWS, encoding="utf-8") as rows:
         for row in map(json.loads, rows):

@@ -1,4 +1,4 @@
-"""What privacy costs: a spam filter of hundreds of small clients at epsilon 1, 3, 8 and without noise.
+"""The cost of privacy: a spam filter of hundreds of small clients at epsilon 1, 3, 8 and without noise.
 
 Beside it two usual mistakes in numbers, a cohort of a fixed size accounted as a Poisson sample and coins that a public
 seed gives away; and one sum with noise under three protections, the same bit for bit.
@@ -141,7 +141,7 @@ class Town:
 
 
 def _mistakes(history: History, rounds: int) -> dict[str, float]:
-    """What the noise of a run would be said to cost, and what it costs, were its cohorts of a fixed size or known."""
+    """Return the claimed and the true cost of a run's noise, were its cohorts of a fixed size or known."""
     noise, rate, delta = (history.privacy[name] for name in ("noise", "rate", "delta"))
     fixed = Release(rate, noise, rounds, "replace-one", "fixed")
     return {
@@ -154,7 +154,7 @@ def _mistakes(history: History, rounds: int) -> dict[str, float]:
 
 
 def _known(history: History) -> float:
-    """What the run cost to who knows the cohorts, and sees models."""
+    """The run's epsilon for who knows the cohorts, and sees models."""
     spent = history.privacy
     return AnalyticGaussian(math.sqrt(spent["most_sums"]) / spent["noise"]).epsilon(spent["delta"])
 

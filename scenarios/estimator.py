@@ -128,7 +128,7 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
         return self.trained_.logits(_texts(X))[:, 1]
 
     def explain(self, text: str) -> list[tuple[str, float]]:
-        """What each word of a text adds to `decision_function`, most first."""
+        """The amount that each word of a text adds to `decision_function`, most first."""
         check_is_fitted(self)
         return self.trained_.explain(text)
 

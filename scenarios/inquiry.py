@@ -46,7 +46,7 @@ class Asked:
 
     @property
     def bytes_of_a_client(self) -> float:
-        """What one client sent, over all rounds."""
+        """The bytes that one client sent, over all rounds."""
         answers = sum(record.clients_ok for record in self.answer.history.rounds)
         return self.answer.history.bytes_up * len(self.answer.history.rounds) / max(1, answers)
 

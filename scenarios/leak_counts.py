@@ -1,4 +1,4 @@
-"""What counted words give away though only their sum is opened: that a word was used, and by asking twice, by whom.
+"""The leak of counted words though only their sum is opened: that a word was used, and by asking twice, by whom.
 
 Ten people's word counts are added up behind masks. In the exact sum every word stands with its count, also one that a
 single person used. Asked once more without one of them, the difference is that person's counts. With noise of

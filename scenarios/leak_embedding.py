@@ -1,4 +1,4 @@
-"""What one update of a word model tells a curious aggregator that reads only its own transcript.
+"""Read one update of a word model as a curious aggregator does that has only its own transcript.
 
 Bob trains on a single mail and sends his update. In the plain, the rows that moved spell the mail. Encrypted,
 the aggregator plays a game: told that the mail was one of two, it does no better than a coin. And the sum of
@@ -120,7 +120,7 @@ def sum_of_many(lab: Lab, words: ExplicitVocabulary, texts: Sequence[str]) -> tu
 
 
 def federate(lab: Lab, name: str, protection: str, clients: Sequence[Client], words: ExplicitVocabulary) -> PartyView:
-    """What the aggregator saw of one round under this protection."""
+    """Record what the aggregator saw of one round under this protection."""
     options = build.under(lab.options, protection)
     model = build.model(options, Words(len(words)))
     hidden = build.protection(options, len(clients))

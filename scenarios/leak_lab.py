@@ -1,4 +1,4 @@
-"""What the leak stories share: recorded rounds in one run folder, the mail that clients hold, a picture, the end."""
+"""Common parts of the leak stories: recorded rounds in one run folder, the mail that clients hold, picture, end."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Mail:
         strategy: Strategy,
         privacy: Privacy | None = None,
     ) -> PartyView:
-        """What the aggregator saw of a round in which these clients trained on their mail."""
+        """Record what the aggregator saw of a round in which these clients trained on their mail."""
         model = self.model(lab.options.dim)
         return lab.record(name, model, clients, protection, strategy, self.words.to_dict(), privacy)
 
@@ -164,7 +164,7 @@ def in_the_plain(bits: int = 28) -> Plain:
 
 
 def hidden(options: Options, people: int) -> Protection:
-    """What hides so many people's updates in their sum; one person's is hidden by nothing.
+    """The protection of so many people's updates in their sum; one person's is hidden by nothing.
 
     Masks refuse two people, each of whom can take itself out of the sum. A key holder opens it if told to beforehand.
     """

@@ -1,4 +1,4 @@
-"""Who wrote together: messages out of one opened sum, sorted by sender, though no sender is named.
+"""Find who wrote together: messages out of one opened sum, sorted by sender, though no sender is named.
 
 Each person's model moves its own way while it trains, and leaves that direction on every message it saw. The same
 is done again with updates rounded to 2^-16, which changes little.
@@ -55,7 +55,7 @@ def run(options: Options) -> Outcome:
 
 
 def attack(lab: Lab, mail: Mail, name: str, bits: int) -> tuple[SendersFound, list[int]]:
-    """What was found, and the true sender of each message in it."""
+    """Return what was found, and the true sender of each message in it."""
     clients = mail.clients(lab.options.clients, each(mail))
     training = local_training(lab.options, each(mail))
     (found,) = Senders().run(mail.record(lab, name, clients, Masks(fine_codec(bits)), training))

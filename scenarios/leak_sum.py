@@ -1,4 +1,4 @@
-"""What is left when only a sum is opened: every word is still named, but ever less whose it was.
+"""The rest that is readable when only a sum is opened: every word is still named, but ever less whose it was.
 
 People hide their updates, behind masks or for two people behind a key, since masks refuse two, and only the sum is
 opened. The attacker names the words of everybody, and then, for each word that only one person used, says who: it can

@@ -28,7 +28,7 @@ Painter = Callable[["Figure"], None]
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn. paint: fills a figure. title: its point, in a sentence. caption: what is seen, in which units.
+    """A picture. paint: fills a figure. title: its point, in a sentence. caption: what is seen, in which units.
 
     size: in inches.
     """
@@ -115,7 +115,7 @@ def label_points(axes: Axes, places: Mapping[str, np.ndarray]) -> None:
 
 
 def _around(wide: float) -> Iterator[tuple[float, float]]:
-    """Where a text so wide may begin, beside a point, in points of type: near ones first."""
+    """Places where a text so wide may begin, beside a point, in points of type: near ones first."""
     for dy in (-3, 4, -10, 12, -20, 22, -30, 32, -40, 42):
         yield 4, dy
         yield -4 - wide, dy

@@ -91,14 +91,14 @@ def run(options: Options) -> Outcome:
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of the story found."""
+    """The findings of one part of the story."""
 
     figures: dict[str, float]
     lines: list[str]
 
 
 def planted_by(courses: Mapping[str, History]) -> Part:
-    """What the trigger does, and accuracy beside it."""
+    """Measure what the trigger does, and accuracy beside it."""
     figures = {
         f"{metric}_{short}": course.metrics[metric]
         for metric in ("accuracy", "backdoor")
@@ -110,7 +110,7 @@ def planted_by(courses: Mapping[str, History]) -> Part:
 
 
 def watched(town: Town, story: Story) -> Part:
-    """What the aggregator's own transcript tells it of who did it."""
+    """Say what the aggregator's own transcript tells it of who did it."""
     plain, data_only, hidden = (
         town.watched(story, name, spec, protection)
         for name, spec, protection in (
@@ -135,7 +135,7 @@ def watched(town: Town, story: Story) -> Part:
 
 
 def limited(town: Town) -> Part:
-    """What the codec's bound does where the weight cap is no larger than anybody's weight."""
+    """Show what the codec's bound does where the weight cap is no larger than anybody's weight."""
     courses = {
         f"refused at {BOUND:g}": town.train(REPLACED, "refuse", rounds=WATCHED),
         f"clipped at {BOUND:g}": town.train(REPLACED, "clip"),
@@ -163,7 +163,7 @@ def limited(town: Town) -> Part:
 
 
 def others(town: Town, honest: History, story: Story) -> Part:
-    """What the other behaviours do to accuracy."""
+    """Measure what the other behaviours do to accuracy."""
     behaviours = story.steps(list(OTHERS.items()), "other behaviours")
     accuracies = {name: town.train(spec).metrics["accuracy"] for name, spec in behaviours}
     title = f"a fifth of the people malicious in other ways: accuracy ({honest.metrics['accuracy']:.3f} with nobody)"
@@ -172,7 +172,7 @@ def others(town: Town, honest: History, story: Story) -> Part:
 
 
 def ruled(town: Town) -> Part:
-    """What a robust rule would have done about the replaced model."""
+    """Show what a robust rule would have done about the replaced model."""
     rule, sizes = f"nnm+trimmed:f={CREW}", {"single": 1, "groups": GROUP}
     ends = {name: town.defended(rule, size).train(REPLACED).metrics for name, size in sizes.items()}
     metrics = ("accuracy", "backdoor")
@@ -188,7 +188,7 @@ def ruled(town: Town) -> Part:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the aggregator makes of recorded rounds.
+    """Rebuild what the aggregator makes of recorded rounds.
 
     payloads, readable: updates, and those it can read; lengths: how many different ones payloads have.
     named: the share of the crew among as many largest readable updates of the first round

@@ -48,7 +48,7 @@ TAKES = for_story(
 
 @dataclass(frozen=True)
 class Row:
-    """What groups of one size leave. lost: the share of cuts in which half of the groups are malicious."""
+    """The result for groups of one size. lost: the share of cuts in which half of the groups are malicious."""
 
     groups: int
     f: int

@@ -170,7 +170,7 @@ def nats(model: Model, text: np.ndarray) -> float:
 
 
 def written(model: Model, alphabet: Alphabet, seed: int) -> str:
-    """What the model writes after a line end, where it can."""
+    """Show what the model writes after a line end, where it can."""
     if not isinstance(model, CharModel):
         return ""
     with threadpool_limits(1):

@@ -14,7 +14,7 @@ def at_hand(name: str, built_in: str = "sample_play") -> str:
 
 
 def about(script: Script) -> dict[str, Any]:
-    """What run.json says of a text."""
+    """The description of a text in run.json."""
     return {"name": script.name, "sha256": script.sha256, "synthetic": script.name == "sample_play"}
 
 

@@ -22,7 +22,7 @@ from fedlearn.sampling import MOST_CLIENTS
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """What a rule may use beside the vectors.
+    """Facts that a rule may use beside the vectors.
 
     random    for rules that draw. previous: what came out the round before, float32 (d,); None in the first
     trusted   an update that the aggregator itself trained on data it trusts, float32 (d,); None where it has none
@@ -35,7 +35,7 @@ class Beside:
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """What a rule makes of n vectors.
+    """The result of a rule on n vectors.
 
     vector   float32 (d,)
     chosen   numbers of the vectors that a selecting rule took, rising; None where the rule does not select
@@ -112,7 +112,7 @@ class Rule(Malicious):
 
 
 class Before(Malicious):
-    """What is done to vectors before a rule combines them. A new one defines `most` and `apply`."""
+    """A step on vectors before a rule combines them. A new one defines `most` and `apply`."""
 
     def left(self, n: int) -> int:
         """How many vectors n become."""

@@ -1,4 +1,4 @@
-"""What is done to vectors before a rule sees them: mixing with neighbours, bucketing, adaptive clipping.
+"""Steps on vectors before a rule sees them: mixing with neighbours, bucketing, adaptive clipping.
 
 Allouah, Farhadkhani, Guerraoui, Gupta, Pinot and Stephan 2023, "Fixing by Mixing: A Recipe for Optimal Byzantine ML
 under Heterogeneity" (NNM); Karimireddy, He and Jaggi 2022, "Byzantine-Robust Learning on Heterogeneous Datasets via

@@ -32,7 +32,7 @@ MOST_GROUPS = 1 << 16  # a message's header holds the number of a group
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule did in a round, for its record.
+    """The work of a rule in a round, for its record.
 
     rule     as it is written for --robust. f: how many malicious groups it was built for
     groups   the clients of each group whose sum was opened
@@ -125,7 +125,7 @@ class Defence:
             )
 
     def own_update(self, seed: int, task: RoundTask) -> np.ndarray:
-        """What the aggregator learns from the rule's data in a round, float32 (d,), trained as a client trains."""
+        """The update that the rule's data give in a round, float32 (d,), trained as a client trains."""
         assert self.strategy is not None
         assert self.model is not None
         with init.left_blank():
@@ -193,7 +193,7 @@ def defend(
 def combined(
     defence: Defence | None, opened: Sequence[tuple[OpenedSum, Aggregate]], seed: int, task: RoundTask, state: State
 ) -> tuple[Aggregate, dict[str, Any] | None, State]:
-    """What is applied in a round, what its record keeps of the rule, and what is added to the run's state.
+    """Return the vector that is applied, what its record keeps of the rule, and what is added to the run's state.
 
     Without a defence the cohort has one sum, whose mean that is. Raises `RoundVoid` where too few groups are left.
     """

@@ -1,4 +1,4 @@
-"""What malicious clients do, one kind a file; `BEHAVIOURS` is where they are named, `infiltrate` puts them in place.
+"""Behaviours of malicious clients, one kind a file; `BEHAVIOURS` names them, `infiltrate` puts them in place.
 
 An honest client has no behaviour. None of the rules that would stop a malicious one are here: they are the
 aggregator's (`aggregator/robust/`); the mean, which it takes without one, has no defence.

@@ -17,12 +17,12 @@ from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
 
 Honest = Callable[[int, Examples], LocalUpdate]
-"""What client number so-and-so, with these examples, would honestly send this round."""
+"""The update that client number `client`, with these examples, would honestly send this round."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crew:
-    """What malicious clients know: public facts of the run, and their own side; never an honest client's data.
+    """The knowledge of malicious clients: public facts of the run, and their own side; never an honest client's data.
 
     cohort      clients sampled each round
     corrupted   of these malicious, on average, at least 1
@@ -40,7 +40,7 @@ class Crew:
 
 
 class Behaviour:
-    """What a malicious client does in two places. This class does nothing; a subclass defines one or both.
+    """The two places in which a malicious client acts. This class does nothing; a subclass defines one or both.
 
     For --malicious one is built by a class method `of(crew, ...)`, or without it as `cls(...)`. The other parameters
     are what a user may set, read by their annotations (`fedlearn.spec`). `of` raises `BadInput` where that crew
@@ -48,11 +48,11 @@ class Behaviour:
     """
 
     def examples(self, data: Examples) -> Examples:
-        """What it trains on in the place of its own examples."""
+        """The examples that it trains on in the place of its own."""
         return data
 
     def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
-        """What it sends in the place of what that training gave; `honest` says what it and others would have sent."""
+        """The update that it sends; `honest` says what it and others would have sent."""
         return update
 
 

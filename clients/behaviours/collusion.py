@@ -76,12 +76,12 @@ class IPM(Behaviour):
 
 
 def honest_deltas(colluders: Mapping[int, Examples], honest: Honest) -> np.ndarray:
-    """What each colluder would honestly have sent, float64 (m, P)."""
+    """The update that each colluder would honestly have sent, float64 (m, P)."""
     return np.stack([honest(number, data).vectors["delta"] for number, data in colluders.items()]).astype(np.float64)
 
 
 def for_a_group(wanted: np.ndarray, mean: np.ndarray, group: int) -> np.ndarray:
-    """What one client of a group sends so that the group's mean is `wanted`, where the others send about `mean`."""
+    """The update of one client that makes its group's mean `wanted`, where the others send about `mean`."""
     sent: np.ndarray = mean + group * (wanted - mean)
     return sent
 

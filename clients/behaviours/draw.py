@@ -1,4 +1,4 @@
-"""Who is malicious: a share of the clients, drawn by the seed, and what they know of the run."""
+"""Choose the malicious clients: a share of all, drawn by the seed, and what they know of the run."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Mimic(Behaviour):
 
 
 def _towards(deltas: np.ndarray, direction: str) -> np.ndarray:
-    """Where to go from the mean, (P,)."""
+    """The direction to go from the mean, (P,)."""
     mean = deltas.mean(axis=0)
     against: np.ndarray = {"std": deltas.std(axis=0), "sign": np.sign(mean)}.get(direction, mean)
     return -against

@@ -1,4 +1,4 @@
-"""What a curious party reads out of its own transcript; nothing else is given to an attack.
+"""Attacks: a curious party reads its own transcript; nothing else is given to an attack.
 
 An attack is an object with a name whose `run` makes findings of a `PartyView` (what one party sent and received in a
 recorded run). `ATTACKS` names those that need no more than the view; a game's attack is told its candidates too.

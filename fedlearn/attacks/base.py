@@ -20,7 +20,7 @@ class NotReadable(BadInput):
 
 @dataclass(frozen=True, eq=False)
 class Finding(ABC):
-    """What an attack claims to have found out about one update ("client:3") or one opened sum ("sum")."""
+    """A claim of an attack about one update ("client:3") or one opened sum ("sum")."""
 
     attack: str
     about: str

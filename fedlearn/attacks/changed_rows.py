@@ -68,7 +68,7 @@ def moved_rows(observed: Observed, vector: Vector) -> tuple[np.ndarray, np.ndarr
 
 
 def _beyond_noise(observed: Observed, vector: Vector, numbers: int) -> float:
-    """What noise alone exceeds once among so many numbers, on average; 0 where there is none."""
+    """The value that noise alone exceeds once among so many numbers, on average; 0 where there is none."""
     return observed.noise(vector) * float(norm.isf(0.5 / numbers))
 
 
@@ -82,7 +82,7 @@ def embedding_name(observed: Observed) -> str:
 
 
 def _untouched(observed: Observed, vector: Vector, weights: np.ndarray) -> np.ndarray:
-    """What local training does to rows whose words do not occur, in integers: exact where clients are of one size."""
+    """The change that training makes to rows whose words do not occur, in integers: exact for clients of one size."""
     _, delta = coasted(observed, vector, weights)
     share = min(observed.examples(vector) / vector.addends / observed.layout.max_weight, 1.0)
     alone = np.rint(delta * np.float64(share) / observed.step)

@@ -35,4 +35,4 @@ class EachVector(Attack, Generic[F]):
 
     @abstractmethod
     def read(self, observed: Observed, vector: Vector) -> F:
-        """What one vector tells; raises `NotReadable` where it tells nothing."""
+        """Read one vector; raises `NotReadable` where it tells nothing."""

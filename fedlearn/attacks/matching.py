@@ -79,7 +79,7 @@ class _Search:
         self.classes = len(counts)
 
     def from_start(self, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """Where the search ends from a random beginning, and how far off the gradient is there."""
+        """Search from a random beginning; return where it ends, and how far off the gradient is there."""
         start = rng.random((self.examples, self.features))
         if self.attack.method == "dlg":
             start = np.concatenate([start, rng.normal(size=(self.examples, self.classes))], axis=1)

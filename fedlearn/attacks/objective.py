@@ -75,7 +75,7 @@ class Seen:
 
 
 def lbfgs(objective: Objective, start: np.ndarray, iterations: int) -> np.ndarray:
-    """Where L-BFGS ends after so many iterations from `start` (n,)."""
+    """Run L-BFGS for so many iterations from `start` (n,), and return its end."""
     from scipy.optimize import minimize
 
     options = {"maxiter": iterations, "maxcor": 50, "maxfun": 2 * iterations, "ftol": 0.0, "gtol": 0.0}
@@ -84,7 +84,7 @@ def lbfgs(objective: Objective, start: np.ndarray, iterations: int) -> np.ndarra
 
 
 def adam(objective: Objective, start: np.ndarray, iterations: int, lr: float = 0.1) -> np.ndarray:
-    """Where Adam ends, its rate falling to a tenth: for distances with kinks, which L-BFGS does not follow."""
+    """Run Adam, its rate falling to a tenth, and return its end: for kinks, which L-BFGS does not follow."""
     from fedlearn.optim import Adam
 
     point = nn.Parameter(start.copy())

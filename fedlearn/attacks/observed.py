@@ -147,7 +147,7 @@ class Observed:
 
     @cached_property
     def terms(self) -> Terms | None:
-        """What the plan says of noise; None where there is none."""
+        """The plan's terms of noise; None where there is none."""
         return Terms.read(self.plan.privacy)
 
     def noise(self, vector: Vector) -> float:
@@ -173,7 +173,7 @@ class Observed:
 
     @property
     def step(self) -> float:
-        """What one integer stands for, in the delta of a client with the largest weight."""
+        """The size of one integer, in the delta of a client with the largest weight."""
         if self.terms is not None:
             return self.terms.clip / self.terms.steps
         return 2.0 ** -self.layout.segments[0].codec.fraction_bits
@@ -235,7 +235,7 @@ class Observed:
             yield Vector(party_name(client), round, np.frombuffer(payload, self.codec.dtype).astype(np.int64))
 
     def _sums(self) -> Iterator[Vector]:
-        """What the aggregator makes of its messages: each attempt is handed to its half of the protection again."""
+        """Rebuild the aggregator's view of its messages: each attempt is handed to its half of the protection again."""
         if self.view.party != party_name(AGGREGATOR):
             return
         received: dict[tuple[int, int], dict[str, dict[int, bytes]]] = defaultdict(lambda: defaultdict(dict))

@@ -135,7 +135,7 @@ def _scores(members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _members(name: str, values: Iterable[T]) -> list[T]:
-    """What a sequence or a set holds; raises `BadInput` for what is none, and for members that cannot be counted."""
+    """List the members of a sequence or a set; raises `BadInput` for others, and for members that cannot be counted."""
     try:
         members = list(values)
         set(members)

@@ -1,4 +1,4 @@
-"""What a tensor may hold: whole and floating-point numbers and bools, in the machine's own byte order."""
+"""The arrays that a tensor may hold: whole and floating-point numbers and bools, in the machine's own byte order."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def as_float(value: Any, half: bool = True) -> Any:
 
 
 def operand(x: Any) -> Any:
-    """What stands beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
+    """Make an array of an operand beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
     if isinstance(x, np.ndarray):
         refuse_other_than_numbers(x)
         return x

@@ -309,7 +309,7 @@ def _as_of(x: Any, moment: int) -> Any:
 
 
 def _leading_to(targets: set[int], newest_first: Sequence[Node]) -> set[int]:
-    """Those tensors through which a gradient reaches a target."""
+    """The tensors through which a gradient reaches a target."""
     useful = set(targets)
     for y in reversed(newest_first):
         if y._made is not None and any(isinstance(x, Node) and x._id in useful for x in y._made[1]):

@@ -1,4 +1,4 @@
-"""What the record knows of a tensor: its numbers, and how they were made.
+"""The record's entry for a tensor: its numbers, and how they were made.
 
 Ops read and make nodes; `Tensor` (tensor.py) is the node that users hold, with operators and methods. So the table of
 ops stands below the class that it serves.

@@ -1,4 +1,4 @@
-"""What can be written with a Tensor: Python's operators, and methods under NumPy's and PyTorch's names."""
+"""Python's operators on a Tensor, and methods under NumPy's and PyTorch's names."""
 
 from __future__ import annotations
 

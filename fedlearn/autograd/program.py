@@ -224,7 +224,7 @@ class Program:
 
 
 class Cell:
-    """What an op keeps between its two halves, or gives to several inputs."""
+    """Arrays that an op keeps between its two halves, or gives to several inputs."""
 
     value: Any = None
 

@@ -245,7 +245,7 @@ def wrap(array: np.ndarray) -> Tensor:
 
 
 def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
-    """What the backward pass starts from: `gradient`, checked, or the 1 of a single number."""
+    """The gradient that the backward pass starts from: `gradient`, checked, or the 1 of a single number."""
     if not output.requires_grad:
         raise GraphError("nothing to differentiate: no tensor that this was computed from has requires_grad=True")
     if gradient is None:

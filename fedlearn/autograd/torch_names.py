@@ -31,7 +31,7 @@ def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
 
 @leftout.without(leftout.TENSORS)
 class TorchNames(Operators):
-    """What people who know PyTorch write, beside what NumPy has a name for."""
+    """Methods that people who know PyTorch write, beside those that NumPy has a name for."""
 
     device = "cpu"
 

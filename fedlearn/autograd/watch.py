@@ -45,7 +45,7 @@ def look(tensor: Node, now: int) -> None:
 
 
 def memory_of(tensor: Node) -> Memory:
-    """What is known of the tensor's memory; made anew where its numbers have moved, as into a module's vector."""
+    """The facts about the tensor's memory; made anew where its numbers have moved, as into a module's vector."""
     memory = tensor._memory
     if memory is None or not is_shared(tensor._data, memory.array):
         memory = tensor._memory = Memory(tensor._data)

@@ -1,4 +1,4 @@
-"""Who shares masks with whom: a sparse graph in place of all pairs (Bell et al., CCS 2020, section 3).
+"""The graph of clients that share masks: sparse, in place of all pairs (Bell et al., CCS 2020, section 3).
 
 Clients stand on a circle in random order, each joined to the k/2 nearest on either side (a Harary graph). Where a
 fraction of the clients are corrupt and a fraction drop out, both placed by the random order, three things can go

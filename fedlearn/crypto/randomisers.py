@@ -147,7 +147,7 @@ _shared = _Shared()
 
 
 def default_randomiser(public: PublicKey, count: int) -> Randomiser:
-    """What is used when no randomiser is named, for about `count` more factors: DJN if the key permits, else r^n.
+    """The randomiser that is used when none is named, for about `count` more factors: DJN if the key permits, else r^n.
 
     The table is kept for the process, for the `KEYS_KEPT` keys used last. Name the count of a whole run on the first
     call to have the best table at once; otherwise it grows with use.

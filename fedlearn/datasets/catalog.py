@@ -1,4 +1,4 @@
-"""What `fedlearn data list` and `fedlearn data show` print."""
+"""The texts that `fedlearn data list` and `fedlearn data show` print."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows() -> list[Row]:
 
 @dataclass(frozen=True)
 class Description:
-    """What is in a data set: where it is from, its counts under their names, its first lines if not private."""
+    """Describe a data set: where it is from, its counts under their names, its first lines if not private."""
 
     name: str
     source: str

@@ -44,7 +44,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def where(self) -> str:
-        """Where the data is, or that it is not there, in a few words."""
+        """Say in a few words where the data is, or that it is not there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class FileSet(DataSet):
         return str(path) if os.path.isfile(path) else f"not found: {path}"
 
     def path(self) -> Path:
-        """Where the file is expected; without FEDLEARN_DATA a path that starts with $FEDLEARN_DATA."""
+        """The path at which the file is expected; without FEDLEARN_DATA it starts with $FEDLEARN_DATA."""
         return Path(os.environ.get(FOLDER_VARIABLE) or f"${FOLDER_VARIABLE}") / self.filename
 
     def read(self) -> bytes:

@@ -144,7 +144,7 @@ class Samples:
         return len(self.labels)
 
     def facts(self) -> dict[str, str]:
-        """What `fedlearn data show` prints."""
+        """The text that `fedlearn data show` prints."""
         counts = Counter(self.labels.tolist())
         users = {} if self.users is None else {"users": f"{len(set(self.users)):,}"}
         return {

@@ -1,4 +1,4 @@
-"""Who says what in a play: names before a colon, before a full stop, or on a line of their own.
+"""Find who says what in a play: names before a colon, before a full stop, or on a line of their own.
 
 Speeches are parted by blank lines, or begin on any line. Nothing says which layout a text has; of those that fit, the
 one that finds the most speeches is taken.
@@ -48,7 +48,7 @@ Head = tuple[str, str]  # a name, and what follows it
 
 @takes_plain
 def speeches(text: str) -> dict[str, str]:
-    """What each speaker says, speeches joined by line ends, most talkative first; {} for a text without speakers."""
+    """The speeches of each speaker, joined by line ends, most talkative first; {} for a text without speakers."""
     blocks = [block for block in BLANK_LINES.split(text) if block]
     lines = [line for line in text.split("\n") if line.strip()]
     layouts = [layout for named in NAMED for layout in (_of_blocks(blocks, named), _of_lines(lines, named))]

@@ -41,7 +41,7 @@ class Script:
         return replace(self, text=self.text[:at]), replace(self, text=self.text[at:])
 
     def by_speaker(self) -> dict[str, str]:
-        """What each speaker says, speeches joined by line ends, most talkative first; {} without speakers.
+        """The speeches of each speaker, joined by line ends, most talkative first; {} without speakers.
 
         Names stand before a colon, before a full stop, or on a line of their own (`fedlearn.datasets.speakers`). What
         begins without a name goes on with the speech before it. People of one name are one speaker.

@@ -22,7 +22,7 @@ class Graph:
         self._outputs: list[tuple[str, Sequence[str | int]]] = []
 
     def input(self, name: str, dtype: type[np.generic], shape: Sequence[str | int]) -> str:
-        """What is given when the graph is run; a word in `shape` is a size that may vary."""
+        """An input of the graph; a word in `shape` is a size that may vary."""
         self._inputs.append((name, dtype, shape))
         return name
 

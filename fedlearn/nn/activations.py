@@ -21,7 +21,7 @@ class Elementwise(Module):
 
 
 class Identity(Elementwise):
-    """What comes in."""
+    """Return the input as it is."""
 
     replayable = True
 

@@ -1,4 +1,4 @@
-"""What recurrent layers and their cells share: parameters for some gates, and one layer over a sequence."""
+"""The parts that recurrent layers and their cells share: parameters for some gates, and one layer over a sequence."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Module:
         super().__setattr__(name, value)
 
     def forward(self, *inputs: Any) -> Any:
-        """What the module computes from its inputs: for a subclass to define; `BadInput` where it did not."""
+        """Compute the module's output from its inputs. A subclass defines this; `BadInput` where it did not."""
         raise BadInput(f"{type(self).__name__} has no forward(): define it in the class, or call one of its parts")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -312,7 +312,7 @@ def _as_numbers(value: Any, name: str) -> np.ndarray:
 
 
 def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What a container holds, however deep, by dotted name."""
+    """The modules and parameters of a container, however deep, by dotted name."""
     if isinstance(value, list | tuple | dict):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _within(f"{name}.{key}", item)

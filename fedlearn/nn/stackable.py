@@ -1,4 +1,4 @@
-"""What a class of modules promises of itself, so that local training may take a shorter way with the same bits.
+"""The promises of a class of modules, so that local training may take a shorter way with the same bits.
 
 `stackable`: K clients' copies can run through it side by side. It works on trailing axes, does not know whether a
 leading axis of clients stands before its own, and gives each client the same bits as alone (`fedlearn.training.flat`).

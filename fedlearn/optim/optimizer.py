@@ -1,4 +1,4 @@
-"""What every optimizer has in common: parameters in groups, and one flat step over memory that lies together.
+"""The base of every optimizer: parameters in groups, and one flat step over memory that lies together.
 
 The parameters of a model are views of one array. So a step does not go from parameter to parameter: it takes
 each unbroken run of memory, its gradients joined in the same order, and applies the rule once.
@@ -188,7 +188,7 @@ class Optimizer(ABC):
         return groups
 
     def _memories_of(self, saved: Mapping[Any, Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
-        """What is remembered of each parameter."""
+        """The state of each parameter."""
         members = self._members()
         loaded: dict[Tensor, dict[str, Any]] = {}
         for i, memory in saved.items():

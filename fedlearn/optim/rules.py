@@ -1,4 +1,4 @@
-"""What adaptive rules remember of past gradients, on flat arrays of any shape: written once, for optimizers, for local
+"""The state of adaptive rules, of past gradients, on flat arrays of any shape: written once, for optimizers, for local
 training (`strategies/fedavg.py`, one client or a stack of them) and for the server's step (`strategies/fedopt.py`).
 
 Each changes its arrays in place. How the step follows from them is the caller's: PyTorch, the paper of Adam and that of

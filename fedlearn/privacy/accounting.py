@@ -1,4 +1,4 @@
-"""What a privacy accountant is told and asked: releases of noised sums, and the epsilon that all of them cost together.
+"""Privacy accounting: releases of noised sums go in, and the epsilon that all of them cost together comes out.
 
 Adjacency, that is, which two federations nobody may tell apart:
 

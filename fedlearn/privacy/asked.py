@@ -1,4 +1,4 @@
-"""What a user asks for: how much noise, or how small an epsilon, and who is to add it."""
+"""The user's demand: how much noise, or how small an epsilon, and who is to add it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Privacy:
         return delta
 
     def where_under(self, protection: str, able: tuple[Where, ...]) -> Where:
-        """Who adds noise. able: who can under this protection, the usual one first; `PrivacyError` for anybody else."""
+        """The party that adds noise. able: who can under this protection, the usual one first; else `PrivacyError`."""
         where = self.where or able[0]
         if where not in able:
             raise PrivacyError(

@@ -89,7 +89,7 @@ class Pair(ABC):
         return float(np.logaddexp(rest, math.log(self.rate) + (2 * x - 1) / (2 * self.noise**2)))
 
     def _where(self, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where `_loss` has a value (-inf: nowhere, as all are larger), and ln(e^loss - (1 - q))."""
+        """The points at which `_loss` has a value (-inf: nowhere, as all are larger), and ln(e^loss - (1 - q))."""
         rest = math.log1p(-self.rate) if self.rate < 1 else -math.inf
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             excess = np.where(loss > rest, loss + np.log(-np.expm1(np.minimum(rest - loss, 0))), -np.inf)

@@ -1,4 +1,4 @@
-"""What all parties of a run agree on about its noise: a part of the plan, from which each of them computes its share.
+"""The terms of noise that all parties of a run agree on: a part of the plan, from which each computes its share.
 
 Who adds noise to a sum, and so who is left that sees one without:
 
@@ -76,7 +76,7 @@ class Terms:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self | None:
-        """What `to_dict` gave, None for nothing; raises `ProtocolError` for anything else."""
+        """Read what `to_dict` gave, None for nothing; raises `ProtocolError` for anything else."""
         if not data:
             return None
         try:

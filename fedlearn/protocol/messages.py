@@ -24,7 +24,7 @@ B = TypeVar("B", bound=Body)
 
 @dataclass(frozen=True)
 class Step:
-    """Where a session is. A round may need several attempts after a loss, an attempt several phases.
+    """The place of a message in its session. A round may need several attempts after a loss, an attempt several phases.
 
     group: whose sum is to be opened, where a cohort is cut into groups; else 0.
     """

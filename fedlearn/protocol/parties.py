@@ -1,4 +1,4 @@
-"""Who takes part in a session, by number."""
+"""The parties of a session, by number."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from fedlearn.protocol.parties import ClientId
 
 @dataclass(frozen=True)
 class Reply:
-    """What one client answered in a step: the bytes of its message."""
+    """The answer of one client in a step: the bytes of its message."""
 
     client: ClientId
     data: bytes
@@ -25,7 +25,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Partial:
-    """What several clients answered in a step, added up: the bytes of a `PartialSum` message."""
+    """The answers of several clients in a step, added up: the bytes of a `PartialSum` message."""
 
     clients: tuple[ClientId, ...]
     data: bytes

@@ -1,4 +1,4 @@
-"""What each party has seen: one row per message, and with `record` the messages themselves.
+"""A record of what each party saw: one row per message, and with `record` the messages themselves.
 
 `transcript.jsonl` holds one JSON row a message and recipient: session, round, attempt, phase, from, to, type,
 bytes, and in full mode sha256; with `record` the message's bytes are appended to `payloads.bin` and the row gives its

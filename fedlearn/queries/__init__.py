@@ -1,4 +1,4 @@
-"""What a sum can tell besides a model, one question a file; `QUERIES` is where they are named."""
+"""Questions that a sum can answer besides a model, one a file; `QUERIES` is where they are named."""
 
 from __future__ import annotations
 

@@ -52,15 +52,15 @@ class Query(Named, ABC):
 
     @abstractmethod
     def entries(self) -> Mapping[str, Counts]:
-        """What each client sends, by name. With differential privacy there may be one name only."""
+        """The entries that each client sends, by name. With differential privacy there may be one name only."""
 
     def first(self) -> np.ndarray:
-        """What the first round's request says, float32 (n,), beside the plan: by default nothing."""
+        """The request of the first round, float32 (n,), beside the plan: by default empty."""
         return np.zeros(0, np.float32)
 
     @abstractmethod
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        """What one client with these examples sends, integers by name. asked: the request, float32 (n,).
+        """Count on one client's examples: integers by name. asked: the request, float32 (n,).
 
         Raises `BadInput` for examples that the question cannot be asked of.
         """
@@ -71,7 +71,7 @@ class Query(Named, ABC):
 
     @abstractmethod
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
-        """What the sums of all clients mean, in plain values by name.
+        """Make the answer of the sums of all clients, in plain values by name.
 
         asked: what `refine` made of the last request. totals: of the last round, int64; float64 with noise in them.
         """

@@ -32,7 +32,7 @@ DEFAULT_CODEC = FixedPoint(bits=24, bound=4.0, addends=100)
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says about protection; each class takes from it what it needs."""
+    """The command line's settings of protection; each class takes from it what it needs."""
 
     codec: FixedPoint = DEFAULT_CODEC
     key_bits: int = KEY_BITS
@@ -112,7 +112,7 @@ class ServerHalf(ABC):
         """Take one client's payload; raises a `BadInput` naming what is wrong with it."""
 
     def requests(self, phase: str, replies: Mapping[int, bytes]) -> dict[int, bytes]:
-        """What each opener is asked in a phase of the opening; nothing where the aggregator can read the sum by itself.
+        """The request to each opener in a phase of the opening; none where the aggregator can read the sum by itself.
 
         replies: the openers' in the phase before. Raises `RoundVoid` where these do not allow to go on.
         """
@@ -218,7 +218,7 @@ class Protection(Named, ABC):
         return self.signed or self.enrolled
 
     def arguments(self) -> dict[str, Any]:
-        """What `rebuild` makes it of again: plain values, a codec as a dict."""
+        """The arguments from which `rebuild` makes it again: plain values, a codec as a dict."""
         values = arguments_of(self)
         return {name: asdict(v) if isinstance(v, FixedPoint) else v for name, v in values.items()}
 
@@ -238,11 +238,11 @@ class Protection(Named, ABC):
 
     @abstractmethod
     def client(self, plan: RunPlan, client: int) -> ClientHalf:
-        """What client number so-and-so does in an attempt."""
+        """The half of client number `client` in an attempt."""
 
     @abstractmethod
     def server(self, plan: RunPlan, step: Step) -> ServerHalf:
-        """What the aggregator does in one attempt: `step` gives its round and attempt."""
+        """The aggregator's half in one attempt: `step` gives its round and attempt."""
 
     def check_keys(self, plan: RunPlan) -> None:
         """Raise `BadInput` where the openers' keys in a plan are not as this configuration says: clients ask first."""
@@ -253,11 +253,11 @@ class Protection(Named, ABC):
         return ""
 
     def dealer(self, vault: Path) -> DealerSpec | None:
-        """Who deals the openers' shares, if anybody. vault: a folder that only this user can read."""
+        """The dealer of the openers' shares, if there is one. vault: a folder that only this user can read."""
         return None
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
-        """Who opens sums; nobody where the aggregator reads them."""
+        """The parties that open sums; none where the aggregator reads them."""
         return ()
 
     def check_cohorts(self, cohort: int, population: int) -> None:
@@ -265,5 +265,5 @@ class Protection(Named, ABC):
         return
 
     def price(self, values: int) -> Price:
-        """What hiding an update of so many values and opening a sum take, beside training; nothing worth telling."""
+        """The time that hiding an update and opening a sum takes, beside training; none where it is not worth telling."""
         return Price()

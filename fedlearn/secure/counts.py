@@ -1,4 +1,4 @@
-"""What a protected vector holds where clients answer a query: whole numbers as they are, and no bookkeeping beside."""
+"""The layout of a protected vector where clients answer a query: whole numbers as they are, no bookkeeping beside."""
 
 from __future__ import annotations
 

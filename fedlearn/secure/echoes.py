@@ -15,7 +15,7 @@ RECORD = struct.Struct(f">i{SIGNATURE_BYTES}s")
 
 
 def what_is_echoed(plan: RunPlan, step: Step, total: EncryptedVector) -> tuple[bytes, ...]:
-    """What a trustee signs: that it saw this sum of this attempt, and no other of this round."""
+    """The bytes that a trustee signs: it saw this sum of this attempt, and no other of this round."""
     where = f"{step.round}/{step.attempt}/{step.group}".encode()
     return (b"echo", plan.digest, where, hashlib.sha256(total.to_bytes()).digest())
 

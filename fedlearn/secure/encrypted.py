@@ -1,4 +1,4 @@
-"""What every protection by encrypted sums shares: the client that encrypts, the server that adds unread, and the
+"""The common parts of protections by encrypted sums: the client that encrypts, the server that adds unread, and the
 opener that counts for itself what it is asked to open.
 """
 
@@ -29,7 +29,7 @@ from fedlearn.secure.signed import Signed
 
 
 class EncryptedSums(Protection):
-    """What such a protection is to a session: one exchange, in which clients train, encrypt and sign.
+    """The phases of such a protection: one exchange, in which clients train, encrypt and sign.
 
     keys: the folder of keys that are kept over several runs; None for new ones. Clients are not told of it.
     """
@@ -41,7 +41,7 @@ class EncryptedSums(Protection):
 
     @abstractmethod
     def encryption_key(self, plan: RunPlan) -> PublicKey:
-        """What clients encrypt under; raises `BadInput` where the plan has no such key."""
+        """The key that clients encrypt under; raises `BadInput` where the plan has no such key."""
 
     def check_keys(self, plan: RunPlan) -> None:
         bits = self.encryption_key(plan).bits
@@ -84,7 +84,7 @@ def check_sums(min_cohort: int, max_overlap: int | None) -> None:
 
 
 def proof_context(plan: RunPlan, step: Step) -> bytes:
-    """What openers prove something for: a proof is worth nothing in another session, attempt or group."""
+    """The context of openers' proofs: a proof is worth nothing in another session, attempt or group."""
     return plan.digest + f"{step.round}/{step.attempt}/{step.group}".encode()
 
 

@@ -1,4 +1,4 @@
-"""What one protected vector holds, lane by lane, and how a local update gets in and the mean gets out.
+"""The layout of one protected vector, lane by lane, and how a local update gets in and the mean gets out.
 
 A client with w examples enters as (w / max_weight) * value, quantised; w itself travels in a lane of its own, and so
 do the loss, the counts of clipped coordinates and capped weights, and how far beyond the bound the worst of the
@@ -46,7 +46,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """What the opened sum says about the cohort, and nothing about one client.
+    """The facts that an opened sum tells about the cohort, and none about one client.
 
     mean      by output name, float64: the mean over clients weighted by examples
     addends   clients in the sum
@@ -101,7 +101,7 @@ class Layout:
     @staticmethod
     @lru_cache(maxsize=4)
     def of_plan(plan: RunPlan) -> Layout:
-        """What the plan's layout and codec say; asked for in every round, so one object serves a plan and process."""
+        """The layout and codec of the plan; needed in every round, so one object serves a plan and process."""
         arguments = plan.protection.get("arguments")
         codec = arguments.get("codec") if isinstance(arguments, Mapping) else None
         layout, terms = Layout.from_dict(plan.layout, FixedPoint.from_dict(codec)), Terms.read(plan.privacy)

@@ -1,4 +1,4 @@
-"""What an opener has opened, and whether it may open another sum: a memory that can outlive its process.
+"""The sums that an opener has opened, and whether it may open another: a memory that can outlive its process.
 
 A sum is that of a round's cohort, or of one group of it where the plan cuts groups; its number is (round, group).
 
@@ -123,7 +123,7 @@ def _said(number: Number) -> str:
 
 
 def _kept(memory: Path) -> bytes:
-    """What an earlier session left, nothing for a new run, whose file is made."""
+    """Read the entries of an earlier session; a new run has none, and its file is made."""
     try:
         os.close(os.open(memory, os.O_CREAT | os.O_RDWR | os.O_NONBLOCK, 0o600))
         return content(memory)

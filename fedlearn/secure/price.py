@@ -1,4 +1,4 @@
-"""What hiding costs in time, known before a run begins: counted in powers, one of which is taken here and now."""
+"""The time that hiding costs, known before a run begins: counted in powers, one of which is taken here and now."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ class Trustee(CountingOpener):
         super().__init__(self._key.public, min_cohort, max_overlap)
 
     def public_key(self) -> bytes:
-        """What its echoes are checked with, and the key of which it holds a share."""
+        """The keys that its echoes are checked with, and the key of which it holds a share."""
         return self._signing.public + self._key.to_bytes()
 
     def open(self, step: Step, request: bytes) -> bytes:

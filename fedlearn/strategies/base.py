@@ -20,7 +20,7 @@ MOST_EPOCHS, MOST_EXAMPLES = 10**6, 2**40  # of local training: what more is ask
 
 @dataclass(frozen=True)
 class LocalUpdate:
-    """What local training produced, before any protection: it never leaves a client as it is.
+    """The result of local training, before any protection: it never leaves a client as it is.
 
     vectors   by name, flat float32; "delta" = w_local - w_global, (P,)
     examples  how many examples stand behind it: its weight in the mean
@@ -53,7 +53,7 @@ class LocalUpdate:
 
 @dataclass(frozen=True)
 class RoundContext:
-    """What is known of a round whose sum was opened.
+    """The facts of a round whose sum was opened.
 
     round       its number, from 1; rounds: of the run
     attempt     the one that succeeded, from 0

@@ -1,4 +1,4 @@
-"""What every attack must do."""
+"""Checks that every attack must pass."""
 
 from __future__ import annotations
 

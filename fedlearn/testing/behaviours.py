@@ -1,4 +1,4 @@
-"""What every behaviour of malicious clients must do."""
+"""Checks that every behaviour of malicious clients must pass."""
 
 from __future__ import annotations
 

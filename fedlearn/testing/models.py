@@ -1,4 +1,4 @@
-"""What every model must do that clients train."""
+"""Checks that every model must pass that clients train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every partition must do."""
+"""Checks that every partition must pass."""
 
 from __future__ import annotations
 

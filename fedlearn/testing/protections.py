@@ -1,4 +1,4 @@
-"""What every protection must do: its halves, played through one attempt without a federation around them."""
+"""Checks that every protection must pass: its halves, played through one attempt without a federation around them."""
 
 from __future__ import annotations
 

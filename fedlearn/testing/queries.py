@@ -1,4 +1,4 @@
-"""What every query must do."""
+"""Checks that every query must pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every sampler must do."""
+"""Checks that every sampler must pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every strategy must do, whatever its algorithm is."""
+"""Checks that every strategy must pass, whatever its algorithm is."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _check_damaged(kind: type[Strategy], arguments: Mapping[str, object]) -> Non
 
 
 def state_of(strategy: Strategy, parameters: int, seed: int = SEED) -> tuple[State, State]:
-    """What a strategy may be sent and may have kept, float32 by name: what it broadcasts (n,), and keeps (K, n)."""
+    """Arrays that a strategy may be sent or have kept, float32 by name: what it broadcasts (n,), and keeps (K, n)."""
     rng = np.random.default_rng(seed)
     sent = {n: rng.standard_normal(size).astype(np.float32) for n, size in strategy.broadcasts(parameters).items()}
     kept = {

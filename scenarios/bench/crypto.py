@@ -111,7 +111,7 @@ def _claims(rows: list[Row], values: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _single_claims(values: np.ndarray) -> dict[str, tuple[float, str]]:
-    """What the table does not show, at 2048 bits."""
+    """Figures that the table does not show, at 2048 bits."""
     public, private = generate_keypair(2048)
     packing = LanePacking(CODEC.lane_bits, public.modulus)
     encoded = CODEC.encode(values)

@@ -1,4 +1,4 @@
-"""What the table of a key costs: the first call of `public.encrypt`, the second, the best table, and the floor."""
+"""The cost of a key's table: the first call of `public.encrypt`, the second, the best table, and the floor."""
 
 from __future__ import annotations
 

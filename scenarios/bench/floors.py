@@ -1,4 +1,4 @@
-"""What bare NumPy takes for the same training, with nothing around it: the floors under the figures of this project.
+"""The time of bare NumPy for the same training, with nothing around it: the floors under the figures of this project.
 
 No tape, no messages, no records, no checks: arrays, and the calls that the arithmetic needs.
 """

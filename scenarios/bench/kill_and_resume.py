@@ -129,7 +129,7 @@ def _go_on(arguments: list[str], folder: Path, delay: float | None = None) -> tu
 
 
 def _written(folder: Path) -> int:
-    """When run.json was written, which every start does first; 0 before."""
+    """The time at which run.json was written, which every start does first; 0 before."""
     return (folder / "run.json").stat().st_mtime_ns if (folder / "run.json").exists() else 0
 
 

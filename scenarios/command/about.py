@@ -1,4 +1,4 @@
-"""What is said about an option: its help, the grammar of its value, its limits, and how it is typed."""
+"""The texts about an option: its help, the grammar of its value, its limits, and how it is typed."""
 
 from __future__ import annotations
 

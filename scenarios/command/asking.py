@@ -42,7 +42,7 @@ def predict(
     trusted: Trust = None,
     as_json: Json = False,
 ) -> None:
-    """What a trained model says of texts, or of rows of numbers: the class and how probable it is, a line each."""
+    """Ask a trained model about texts, or rows of numbers: the class and how probable it is, a line each."""
     if texts and file is not None:
         raise BadInput(f"texts and --file {file}: give one of the two")
     from fedlearn.datasets.files import read_texts
@@ -93,7 +93,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Of the draws.", min=0)] = 0,
     trusted: Trust = None,
 ) -> None:
-    """What a trained character model writes."""
+    """Write with a trained character model."""
     typer.echo(prompt.lstrip("\n") + loaded(run, trusted).generate(prompt, length, temperature, seed))
 
 
@@ -108,7 +108,7 @@ def loaded(run: Path, trusted: list[str] | None) -> Trained:
 
 
 def _text(argument: str) -> str:
-    """What was typed; bytes of it that are no text become U+FFFD."""
+    """Return what was typed; bytes of it that are no text become U+FFFD."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

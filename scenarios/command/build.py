@@ -104,7 +104,7 @@ def _digest_of(files: Sequence[Path]) -> str:
 
 
 def folder(options: Options, scenario: str, data: dict[str, Any], description: bytes = b"") -> RunFolder:
-    """Where this run is kept; data: what the scenario says of its data set; description: of the model, for its file."""
+    """The folder of this run; data: what the scenario says of its data set; description: of the model, for its file."""
     if options.portable:
         check_portable()
     if options.strict_bits and not options.resume:
@@ -122,7 +122,7 @@ def place(options: Options, scenario: str) -> Path:
 
 
 def summary(options: Options) -> dict[str, Any]:
-    """What a model's file says of its training; run.json says the rest.
+    """The words of a model's file on its training; run.json says the rest.
 
     Nothing that may leave the weights as they are, as protection, pool, the form of files, or another name of the same
     strategy: the file is hashed, and equal models are to have equal hashes.
@@ -234,14 +234,14 @@ def kept_keys(options: Options) -> KeptKeys | None:
 
 
 def privacy(options: Options) -> Privacy | None:
-    """What --dp asks for; raises `BadInput` for --dp-seed without it."""
+    """Return what --dp asks for; raises `BadInput` for --dp-seed without it."""
     if options.dp is None and options.dp_seed is not None:
         raise BadInput(f"--dp-seed {options.dp_seed} has no effect without --dp: leave it out")
     return None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)
 
 
 def rule(options: Options) -> Rule | None:
-    """What --robust names; raises `BadInput` for --group-size without it."""
+    """Return what --robust names; raises `BadInput` for --group-size without it."""
     if options.robust is None and options.group_size is not None:
         raise BadInput(f"--group-size {options.group_size} has no effect without --robust: leave it out")
     return None if options.robust is None else as_rule(options.robust)

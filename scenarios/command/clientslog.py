@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def first_error(clients_log: Path | None) -> str:
-    """What the first client that failed said, from its name on; "" where none did.
+    """The words of the first client that failed, from its name on; "" where none did.
 
     Control characters, which may be the data's, are escaped.
     """

@@ -1,4 +1,4 @@
-"""What a run logs to the terminal, and standard error that outlives it."""
+"""The terminal's log of a run, and standard error that outlives it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class _TerminalHandler(logging.StreamHandler[Any]):
 
 
 def _without_name(record: logging.LogRecord) -> str:
-    """What a record says of a client, but for its name at the beginning."""
+    """The text of a record about a client, but for its name at the beginning."""
     return record.getMessage().removeprefix(f"{getattr(record, 'client', '-')}: ")
 
 
@@ -142,5 +142,5 @@ class _StandardError(io.TextIOBase):
 
 
 def standard_error() -> TextIO:
-    """Where the terminal output goes; it outlives the terminal."""
+    """The stream of terminal output; it outlives the terminal."""
     return cast(TextIO, _StandardError())

@@ -36,7 +36,7 @@ def show(
     name: Annotated[str, typer.Argument(help="A data set by name, or files of your own; - is standard input.")],
     how: Reading,
 ) -> None:
-    """What is in a data set: counts by class and user, words; texts only where they are not private."""
+    """Show what is in a data set: counts by class and user, words; texts only where they are not private."""
     from fedlearn.datasets.catalog import show
 
     about = show(name, how)

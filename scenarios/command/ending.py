@@ -57,7 +57,7 @@ def shown(text: str) -> str:
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    """What to tell of an error; None for one that only a fault in this program can explain."""
+    """The line to tell of an error; None for one that only a fault in this program can explain."""
     kind = type(error).__name__
     if isinstance(error, UsageError):
         said = error.format_message().rstrip(".")  # type: ignore[attr-defined]

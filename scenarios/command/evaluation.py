@@ -27,7 +27,7 @@ def data_for(trained: Trained, data: str, how: Reading) -> Corpus | Samples | Sc
 
 
 def notes(run: Path, data: Corpus | Samples | Script) -> Iterator[str]:
-    """What was guessed or left out as the data were read, and whether the model was trained on a part of them."""
+    """Say what was guessed or left out as the data were read, and whether the model was trained on a part of them."""
     yield from (f"{data.name}: {note}" for note in data.notes)
     try:
         trained_on = from_json(content(run.expanduser() / "run.json"))["data_set"]["sha256"]

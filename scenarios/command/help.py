@@ -1,4 +1,4 @@
-"""What `fedlearn run --help`, `fedlearn run SCENARIO --help` and `fedlearn describe SCENARIO` print.
+"""The texts of `fedlearn run --help`, `fedlearn run SCENARIO --help` and `fedlearn describe SCENARIO`.
 
 Plain text that fits narrow terminals: an option and the grammar of its value, and under it what it is.
 """

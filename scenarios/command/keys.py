@@ -90,7 +90,7 @@ def show(
         Path | None, typer.Option("--passphrase-file", help="Check encrypted secrets too, with this passphrase.")
     ] = None,
 ) -> None:
-    """What keys a folder holds, whether all files are there and belong to them; no secret is shown."""
+    """Show the keys that a folder holds, and whether all files are there and belong to them; no secret is shown."""
     from fedlearn.secure.kept import KeptKeys
 
     kept = KeptKeys(folder, passphrase_file)
@@ -147,7 +147,7 @@ def _of_shares(kept: KeptKeys) -> Iterator[str]:
 
 
 def _state(kept: KeptKeys, secret: Path, check: Callable[[Path, bool], None]) -> tuple[str, bool]:
-    """What is to be said of a secret's file, and whether it may be used.
+    """Say what state a secret's file is in, and whether it may be used.
 
     check: raises `CryptoKeyError` for a file that is another's; told whether it is locked, encrypted without a
     passphrase at hand, so that only what stands beside the secret can be looked at.

@@ -158,7 +158,7 @@ def report(scenario: str, outcome: Outcome, as_json: bool) -> None:
 
 @app.command()
 def describe(scenario: Annotated[str, typer.Argument(help="A name from `fedlearn list scenario`.")]) -> None:
-    """What a scenario does, its options with its defaults, its models, and examples."""
+    """Show what a scenario does, its options with its defaults, its models, and examples."""
     from scenarios.command.help import scenario_help
 
     typer.echo(scenario_help(scenario))

@@ -1,4 +1,4 @@
-"""What a user can say about a run: every option once, with its help, its default and its limits.
+"""The options of a run: every option once, with its help, its default and its limits.
 
 Nothing heavy is imported here, since `fedlearn --help` reads this file. `scenarios.command.build` makes the parts of a
 run from these options, `scenarios.command.takes` says which of them a scenario takes.

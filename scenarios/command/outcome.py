@@ -1,4 +1,4 @@
-"""What a scenario reports: an outcome with the figures that it states."""
+"""The report of a scenario: an outcome with the figures that it states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Claim:
 
 @dataclass
 class Outcome:
-    """What a scenario reports. claims: the figures it states; story: its last words to the user.
+    """The report of a scenario. claims: the figures it states; story: its last words to the user.
 
     listed: whether people are shown the claims; not where the story has all of them, in tables.
     """
@@ -88,7 +88,7 @@ def _spent(privacy: Mapping[str, Any]) -> list[Claim]:
 
 
 def _promise(privacy: Mapping[str, Any]) -> str:
-    """What the noise of a run promises, to whom, in words."""
+    """Say in words what the noise of a run promises, and to whom."""
     if privacy["insecure"]:
         return "INSECURE: noise and cohorts follow from a seed that anybody can know, so this run promises nothing."
     known, delta = privacy["epsilon_aggregator"], privacy["delta"]

@@ -74,7 +74,7 @@ class _Question:
         cohort: int | None,
         clients: int | None,
     ) -> _Question:
-        """What was given, checked; raises `BadInput` naming the options as they are typed."""
+        """Check what was given; raises `BadInput` naming the options as they are typed."""
         if (noise is None) == (epsilon is None):
             raise BadInput("give --noise Z for its epsilon, or --epsilon E for its noise: one of them")
         if (rate is None) == (cohort is None):

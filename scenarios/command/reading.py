@@ -29,7 +29,7 @@ TEXT: dict[str, Any] = {"encoding": None, "test_fraction": HELD_OUT_OF_TEXT}
 
 
 def how(options: Options) -> Reading:
-    """What the user says of files."""
+    """The user's words on files."""
     return Reading(
         options.text_column, options.label_column, options.user_column, options.spam_label,
         None if options.labels is None else tuple(label.strip() for label in options.labels.split(",")),
@@ -38,7 +38,7 @@ def how(options: Options) -> Reading:
 
 
 def as_trained(reading: Reading, data: str, classes: tuple[str, ...] | None) -> Reading:
-    """What the user says of files at `data`, with the classes of a trained model where no labels are said."""
+    """Return what the user says of files at `data`, with the classes of a trained model where no labels are said."""
     guessed = (
         reading.labels is None and reading.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
     )
@@ -114,7 +114,7 @@ def text(options: Options) -> tuple[Script, Script, Script]:
 
 
 def _without(whole: Corpus, test: Corpus, options: Options) -> Corpus:
-    """What to train on where test data are a file of their own: what is not in both."""
+    """Return what to train on where test data are a file of their own: what is not in both."""
     _check_held_out_once(options)
     distinct, known = whole.without_duplicates(), set(test.texts)
     train = distinct.take(i for i, text in enumerate(distinct.texts) if text not in known)

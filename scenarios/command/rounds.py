@@ -117,7 +117,7 @@ def cells(record: RoundRecord) -> dict[str, str]:
 
 
 def epsilons(record: RoundRecord) -> dict[str, float]:
-    """What the rounds so far cost in privacy; nothing without noise."""
+    """Say what the rounds so far cost in privacy; nothing without noise."""
     both = {"epsilon": record.epsilon, "epsilon_aggregator": record.epsilon_aggregator}
     return {name: value for name, value in both.items() if value is not None}
 

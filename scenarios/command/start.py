@@ -1,4 +1,4 @@
-"""Where training starts: at first weights by the seed or, with --from, at a trained model.
+"""The start of training: at first weights by the seed or, with --from, at a trained model.
 
 A trained model brings its vocabulary, its classes and the scale of its columns along: new data are read as its own
 were, and what does not fit it is refused.
@@ -101,7 +101,7 @@ def start(options: Options, kinds: Sequence[type[Kind]]) -> Start:
 
 
 def _place(model: Model) -> str:
-    """Where the class of a model is."""
+    """The place of a model's class."""
     place: str = model.spec()["class"]
     return place
 

@@ -1,4 +1,4 @@
-"""What a scenario takes of the options, and its own defaults: data that help, `fedlearn describe` and the run share."""
+"""The options that a scenario takes, and its own defaults: data that help, `fedlearn describe` and the run share."""
 
 from __future__ import annotations
 

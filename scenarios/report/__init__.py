@@ -1,1 +1,1 @@
-"""What run folders tell, for people: one page that stands alone, and ten lines for the terminal."""
+"""Reports on run folders, for people: one page that stands alone, and ten lines for the terminal."""

@@ -1,4 +1,4 @@
-"""What attacks found in a run, kept beside it for the report: a line a finding, with no more than its words."""
+"""Findings of attacks on a run, kept beside it for the report: a line a finding, with no more than its words."""
 
 from __future__ import annotations
 

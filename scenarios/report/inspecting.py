@@ -11,7 +11,7 @@ from scenarios.report.seen import Flow, flows
 
 
 def lines(run: Run) -> list[str]:
-    """What the run was, what came out, time and bytes by phase, what was lost, who saw what, how to repeat it."""
+    """Tell what the run was, what came out, time and bytes by phase, losses, who saw what, how to repeat it."""
     conf, records = run.configuration, run.records
     data = run.run["data_set"]
     settings = ", ".join(f"{name} {shown(conf[name])}" for name in ("strategy", "protection", "seed") if name in conf)
@@ -42,7 +42,7 @@ def lines(run: Run) -> list[str]:
 
 
 def _privacy(spent: Any) -> list[str]:
-    """What the run cost in privacy, in a line; none without noise, or where it cannot be read."""
+    """Say in a line what the run cost in privacy; nothing without noise, or where it cannot be read."""
     if not isinstance(spent, Mapping):
         return []
     told = {
@@ -60,7 +60,7 @@ def _reasons(counted: Counter[str]) -> str:
 
 
 def _seen(all_flows: list[Flow]) -> str:
-    """What went to whom, by whether it could be read."""
+    """Say what went to whom, by whether it could be read."""
     total: dict[str, Counter[str]] = {}
     for flow in all_flows:
         total.setdefault(flow.recipient, Counter())[flow.readable] += flow.bytes

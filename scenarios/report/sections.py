@@ -24,7 +24,7 @@ LONGEST_TOML = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows, and what it is sorted by where that is another."""
+    """A table's cell: what it shows, and what it is sorted by where that is another."""
 
     text: str
     value: float | None = None
@@ -145,7 +145,7 @@ def parties(found: Sequence[Configuration]) -> Section:
 
 
 def privacy(found: Sequence[Configuration]) -> Section:
-    """What noise promises to whom, where there is some: the most over the seeds."""
+    """Say what noise promises to whom, where there is some: the most over the seeds."""
     rows = []
     for each in found:
         spent = [run.outcome["privacy"] for run in each.runs if isinstance(run.outcome.get("privacy"), Mapping)]
@@ -177,7 +177,7 @@ def _epsilon(value: Any) -> Cell:
 
 
 def attacks(found: Sequence[Configuration]) -> Section:
-    """What `fedlearn attack` found in the runs."""
+    """The findings of `fedlearn attack` in the runs."""
     rows = [
         Row([
             Cell(each.label), Cell(str(row["attack"])), Cell(f"round {row.get('round', '-')}, {row['about']}"),
@@ -260,7 +260,7 @@ def repeating(found: Sequence[Configuration]) -> Section:
 
 
 def _text_of(toml: Path) -> str:
-    """What a file of a run says; nothing through a link, whose target would stand on a page that is passed on."""
+    """Read a file of a run; nothing through a link, whose target would stand on a page that is passed on."""
     return "" if toml.is_symlink() else content(toml, LONGEST_TOML).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""What each party saw of a run: its transcript, added up by sender, recipient and round, and who can read it."""
+"""The view of each party of a run: its transcript, added up by sender, recipient and round, and who can read it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _party(name: object) -> str:
 
 
 def _readable(kind: str, phase: str, recipient: str, protection: str) -> str:
-    """Who can read a message of this kind."""
+    """The readers of a message of this kind."""
     if kind in ("RunPlan", "TrainRequest"):
         return MODEL
     if kind == "Marks":

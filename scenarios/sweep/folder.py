@@ -26,7 +26,7 @@ DONE = "done"
 
 
 class SweepFolder:
-    """Where the runs of a sweep are kept. Raises `BadInput` for a folder that holds anything else.
+    """The folder of a sweep's runs. Raises `BadInput` for a folder that holds anything else.
 
     The grid may grow, by another seed or value; a run that is there must be of the same options.
     """
@@ -67,7 +67,7 @@ class SweepFolder:
         return [number for number, run in enumerate(self.runs) if self._outcome(run).get("state") != DONE]
 
     def jobs(self) -> Iterator[Job]:
-        """What is left to be done; a run that was begun goes on."""
+        """The jobs that are left; a run that was begun goes on."""
         for number in self.waiting:
             run = self.runs[number]
             folder = self.path / run.folder
@@ -101,7 +101,7 @@ class SweepFolder:
         return dict(outcome)
 
     def figures(self, run: Run) -> dict[str, float]:
-        """What came out of a run that is done: its metrics, what a story claims, MB sent up, seconds."""
+        """Read what came out of a run that is done: its metrics, what a story claims, MB sent up, seconds."""
         outcome = self._outcome(run)
         if outcome.get("state") != DONE:
             return {}

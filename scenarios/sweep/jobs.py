@@ -116,7 +116,7 @@ class _Worker:
 
 
 def _work(connection: Connection) -> None:
-    """What a process does: jobs, until nobody is there to give any."""
+    """Do jobs in a process, until nobody is there to give any."""
     logging.getLogger().addHandler(logging.NullHandler())  # each run keeps its own log
     logging.getLogger().setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _stop)

@@ -24,7 +24,7 @@ def along(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
 
 
 def _hits(y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    """Where the extreme was taken from: all that equal it, and all that are nan where it is."""
+    """Mark the places of the extreme: all that equal it, and all that are nan where it is."""
     values, extreme = raw(x), raw(along(y, x, axis, keepdims))
     return (values == extreme) | (np.isnan(values) & np.isnan(extreme))
 

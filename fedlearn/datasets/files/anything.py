@@ -18,7 +18,7 @@ MOSTLY = 0.9  # share of the rows of a table that are as wide as most
 
 
 def read_anything(path: str, how: Reading | None = None) -> Corpus | Samples | Script:
-    """What stands at `path`, of whichever kind it is; - is standard input.
+    """Read the content of `path`, of whichever kind it is; - is standard input.
 
     Raises `DataError` with what is wrong with the kind that it looks like most.
     """

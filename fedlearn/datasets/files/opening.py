@@ -57,7 +57,7 @@ DOCUMENTS = {"xl/workbook.xml": "an Excel workbook: save it as CSV UTF-8", "word
 
 @dataclass(frozen=True)
 class Source:
-    """What stands at a path, unpacked: the bytes of one file in `data`, or the files of a tree in `members`.
+    """The content of a path, unpacked: the bytes of one file in `data`, or the files of a tree in `members`.
 
     members: (path inside the tree with /, bytes), in order of the paths. sha256: of the bytes on the disk; of a folder
     that of its files' paths and hashes.

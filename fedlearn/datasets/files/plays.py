@@ -62,7 +62,7 @@ def without_gutenberg(text: str) -> tuple[str, bool]:
 
 
 def _leaf_text(text: str, name: str) -> str:
-    """What each user of LEAF's shakespeare says, as a play: x are windows of it, y the character after each."""
+    """The speeches of each user of LEAF's shakespeare, as a play: x are windows of it, y the character after each."""
     value = records.json_in(text, name)
     if not records.is_leaf(value):
         raise DataError(f"{name} is JSON, and not LEAF's with users, x and y: give a text")

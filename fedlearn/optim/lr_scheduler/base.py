@@ -57,7 +57,7 @@ class LRScheduler(ABC):
         return list(self._last_lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the schedule remembers. The rates themselves are in the optimizer's state: save and load both."""
+        """The schedule's state. The rates themselves are in the optimizer's state: save and load both."""
         return {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch, "_last_lr": list(self._last_lr)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

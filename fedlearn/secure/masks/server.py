@@ -122,7 +122,7 @@ class MasksServer(ServerHalf):
         }
 
     def _addressed(self, letters: Mapping[int, Mapping[int, bytes]], client: int) -> dict[int, bytes]:
-        """What arrived for one client, by sender."""
+        """The messages that arrived for one client, by sender."""
         senders = letters.keys() & self._circle.neighbours[client]
         return {sender: letters[sender][client] for sender in senders}
 

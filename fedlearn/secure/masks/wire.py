@@ -1,4 +1,4 @@
-"""What the halves of `masks` agree on: how their messages are laid out, and who is whose neighbour.
+"""The agreement between the halves of `masks`: how their messages are laid out, and who is whose neighbour.
 
 A table is a run of records in ascending order of client: its number (u32, big-endian) and a field of fixed width.
 """
@@ -36,13 +36,13 @@ _DIRECTION = struct.Struct(">II")
 
 @dataclass(frozen=True)
 class Circle:
-    """Who takes part in an attempt, who are whose neighbours, and how many holders open a secret. Public."""
+    """The clients of an attempt, their neighbours, and how many holders open a secret. Public."""
 
     neighbours: Mapping[int, tuple[int, ...]]
     threshold: int
 
     def holders(self, owner: int) -> tuple[int, ...]:
-        """Who keeps shares of a client's secrets: itself and its neighbours."""
+        """The holders of shares of a client's secrets: itself and its neighbours."""
         return (owner, *self.neighbours[owner])
 
 
@@ -106,7 +106,7 @@ def _about_keys(plan: RunPlan, step: Step, client: int, keys: bytes) -> tuple[by
 
 
 def commitment(seed: bytes) -> bytes:
-    """What a client says ahead of the seed of its own mask, 256 random bits, so that false shares are noticed."""
+    """The commitment of a client to the seed of its own mask, 256 random bits, so that false shares are noticed."""
     return hashlib.sha256(b"fedlearn/masks/seed" + seed).digest()
 
 
