@@ -265,5 +265,5 @@ class Protection(Named, ABC):
         return
 
     def price(self, values: int) -> Price:
-        """The time that hiding an update and opening a sum takes, beside training; none where it is not worth telling."""
+        """The time to hide an update and to open a sum, beside training; none where it is not worth telling."""
         return Price()
