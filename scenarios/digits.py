@@ -32,6 +32,7 @@ from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 
@@ -74,7 +75,8 @@ def run(options: Options) -> Outcome:
         options, begun.classes, begun.scale
     )  # the test part is public and stays with this scenario
     readers = Readers(train.examples(), who_holds_what(options, train))
-    exam = test.examples()
+    first = trusted_of(options, len(test))
+    trusted, exam = test.examples().take(slice(first)), test.examples().take(slice(first, None))
     model = begun.model(Features(samples.features.shape[1], samples.classes), samples.class_names)
 
     def evaluate(model: Model) -> dict[str, float]:
@@ -85,7 +87,9 @@ def run(options: Options) -> Outcome:
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
     trained = build.summary(options)
     folder = build.folder(options, "digits", about, described("digits", model, {}, samples.class_names, scale, trained))
-    aggregator = build.aggregator(options, model, readers, evaluate, folder, max_weight=options.examples_per_client)
+    aggregator = build.aggregator(
+        options, model, readers, evaluate, folder, max_weight=options.examples_per_client, trusted=trusted
+    )
     clients = build.infiltrated(options, readers, classes=samples.classes)
     history = aggregator.fit(build.pool(options, clients), options.rounds, progress=False)
 

@@ -31,6 +31,7 @@ from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 from scenarios.pictures import Picture, curves, draw
@@ -67,7 +68,9 @@ def run(options: Options) -> Outcome:
     alphabet = Alphabet((begun.characters or public.text) + " \n")
     if begun.characters:
         _warn_of_unknown(private.text, alphabet)
-    exam = alphabet.encode(readable(public.text, alphabet))
+    known = readable(public.text, alphabet)
+    first = LENGTH * trusted_of(options, len(known) // LENGTH)
+    trusted, exam = windows(known[: first + 1], alphabet, LENGTH), alphabet.encode(known[first:])
     clients, options = who_speaks(options, private, alphabet)
     options = options.filled(cohort=min(COHORT, len(clients)))
     model = begun.model(Characters(len(alphabet)))
@@ -87,6 +90,7 @@ def run(options: Options) -> Outcome:
         evaluate,
         folder,
         vocabulary=characters,
+        trusted=trusted,
     )
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
     history = aggregator.fit(build.pool(options, speakers), options.rounds, progress=False)

@@ -35,6 +35,7 @@ from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 
@@ -68,7 +69,9 @@ def run(options: Options) -> Outcome:
         raise BadInput(
             f"--labels of {classes} classes, and model {options.model} tells two apart: take --model sequence"
         )
-    mails, exam = words_of(train, vocabulary), words_of(test, vocabulary)
+    mails, public = words_of(train, vocabulary), words_of(test, vocabulary)
+    first = trusted_of(options, len(public))
+    trusted, exam = public.take(slice(first)), public.take(slice(first, None))
 
     options = who_takes_part(options, corpus)
     partition = PARTITIONS.parse(options.partition)
@@ -90,7 +93,9 @@ def run(options: Options) -> Outcome:
     trained = build.summary(options)
     description = described("spam", model, vocabulary.to_dict(), corpus.classes, trained=trained)
     folder = build.folder(options, "spam", about, description)
-    aggregator = build.aggregator(options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict())
+    aggregator = build.aggregator(
+        options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict(), trusted=trusted
+    )
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people), options.rounds, progress=False)
 

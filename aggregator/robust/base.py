@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator.robust.points import Points
 from fedlearn.configured import Named, arguments_of, whole_number
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.sampling import MOST_CLIENTS
 
@@ -109,6 +110,10 @@ class Rule(Malicious):
     @abstractmethod
     def combine(self, points: Points, beside: Beside) -> Combined:
         """The vectors as one."""
+
+    def trusting(self, data: Examples) -> Self:
+        """The same rule with examples that the aggregator trusts; itself where it needs none, or has its own."""
+        return self
 
 
 class Before(Malicious):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from aggregator.robust import RULES
 from aggregator.robust.base import Before, Beside, Combined, Malicious, Rule
 from aggregator.robust.points import Points
 from fedlearn.configured import arguments_of
+from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 
 P = TypeVar("P", bound=Malicious)
@@ -36,6 +37,9 @@ class Chain(Rule):
     @property
     def remembers(self) -> bool:  # type: ignore[override]
         return self.rule.remembers
+
+    def trusting(self, data: Examples) -> Self:
+        return replace(self, rule=self.rule.trusting(data))
 
     def most(self, n: int) -> int:
         most = n

@@ -105,7 +105,7 @@ class Defence:
         if self.rule.trusts and self.rule.data is None:
             raise BadInput(
                 f"{self.rule} compares with an update that the aggregator trains on examples it trusts, and there are "
-                "none: give them in Python, as robust=FLTrust(data=Arrays(X, y))"
+                "none: take a scenario with public data, or give them in Python, as robust=FLTrust(data=Arrays(X, y))"
             )
         if self.group_size < protection.min_cohort:
             raise BadInput(

@@ -5,8 +5,8 @@ Cao, Fang, Liu and Gong 2021, "FLTrust: Byzantine-robust Federated Learning via 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -27,6 +27,9 @@ class FLTrust(Rule):
     data: Examples | None = None  # type: ignore[misc]
 
     trusts: ClassVar[bool] = True
+
+    def trusting(self, data: Examples) -> Self:
+        return self if self.data is not None else replace(self, data=data)
 
     def most(self, n: int) -> int:
         return n - 1

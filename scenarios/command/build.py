@@ -14,8 +14,6 @@ from typing import Any, Literal
 
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.exam import Evaluate
-from aggregator.robust.base import Rule
-from aggregator.robust.chain import as_rule
 from aggregator.sampling import SAMPLERS
 from aggregator.schedules import SCHEDULES
 from aggregator.spending import cohorts_of, narrowed
@@ -23,6 +21,7 @@ from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
+from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import weights_file
@@ -44,6 +43,7 @@ from fedlearn.strategies import STRATEGIES, Strategy
 from scenarios.command.about import flag
 from scenarios.command.config import run_toml
 from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Options
+from scenarios.command.rules import rule_of
 
 log = logging.getLogger(__name__)
 
@@ -240,13 +240,6 @@ def privacy(options: Options) -> Privacy | None:
     return None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)
 
 
-def rule(options: Options) -> Rule | None:
-    """Return what --robust names; raises `BadInput` for --group-size without it."""
-    if options.robust is None and options.group_size is not None:
-        raise BadInput(f"--group-size {options.group_size} has no effect without --robust: leave it out")
-    return None if options.robust is None else as_rule(options.robust)
-
-
 def faults(options: Options) -> Faults | None:
     return Faults.parse(options.faults)
 
@@ -281,8 +274,9 @@ def aggregator(
     bound: float = DEFAULT_CODEC.bound,
     max_weight: int | None = None,
     vocabulary: dict[str, Any] | None = None,
+    trusted: Examples | None = None,
 ) -> Aggregator:
-    """The server side. folder: None keeps nothing; bound: of the codec; max_weight: as in `strategy`."""
+    """The server side. folder: None keeps nothing; bound: of the codec; max_weight, trusted: as above."""
     hidden, sampled = protection(options, options.cohort or len(clients), bound), sampler(options, clients)
     asked, simulated = privacy(options), faults(options)
     if asked is not None and "bits" not in read_settings(options.codec or None, CODEC_KEYS, "codec", positional=False):
@@ -311,7 +305,7 @@ def aggregator(
         deadline=options.deadline,
         pki=options.pki,
         privacy=asked,
-        robust=rule(options),
+        robust=rule_of(options, trusted),
         group_size=options.group_size,
     )
 

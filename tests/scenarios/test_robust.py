@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from scenarios import robust_rules, robust_vs_secret
 from scenarios.command.options import Options
+from tests.scenarios.command import fedlearn
 
 
 def claims_of(outcome) -> dict[str, float]:
@@ -22,6 +26,32 @@ def test_a_rule_stands_what_breaks_the_mean(tmp_path, monkeypatch):
     assert claims["nnm+trimmed_nobody_alike"] == pytest.approx(claims["mean_nobody_alike"], abs=0.05)
     assert "ipm x8" in outcome.story
     assert (tmp_path / "run" / "robust_rules.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        ["digits", "--malicious", "sign-flip:6,scale=4"],
+        ["spam", "--protection", "masks", "--group-size", "3"],
+        ["shakespeare", "--protection", "none", "--data", "sample_play"],
+    ],
+)
+def test_fltrust_trains_on_some_of_the_public_examples_and_measures_on_the_others(run, tmp_path, capsys):
+    options = ["--clients", "12", "--cohort", "12", "--rounds", "1", "--out", str(tmp_path / "run")]
+    assert fedlearn("run", *run, *options, "--robust", "fltrust") == 0
+    assert re.search(r"fltrust trains on \d+ of \d+ public examples, the others measure", capsys.readouterr().err)
+    (row,) = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert row["robust"]["rule"] == "fltrust"
+    assert 0 < len(row["robust"]["chosen"]) <= len(row["robust"]["groups"])
+
+
+def test_fltrust_without_public_examples_is_refused(tmp_path, capsys):
+    few = tmp_path / "one.csv"
+    few.write_text("x,y,label\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(8)))
+    assert fedlearn("run", "digits", "--data", str(few), "--test-fraction", "0.13", "--clients", "3", "--robust",
+                    "fltrust", "--examples-per-client", "2", "--out", str(tmp_path / "run")) == 2  # fmt: skip
+    assert "take a scenario with public data" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_small_groups_are_robust_and_protections_change_nothing(tmp_path, monkeypatch):
