@@ -11,7 +11,8 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError
 from fedlearn.privacy.terms import Terms
 from fedlearn.queries.base import Counts
-from fedlearn.secure.layout import Aggregate, Layout, PrivateLayout, Segment, check_length, codec_of
+from fedlearn.secure.layout import Aggregate, Layout, PrivateLayout, check_length
+from fedlearn.secure.segments import Segment, codec_of
 from fedlearn.strategies.base import LocalUpdate
 
 

@@ -3,7 +3,7 @@
 A client with w examples enters as (w / max_weight) * value, quantised; w itself travels in a lane of its own, and so
 do the loss, the counts of clipped coordinates and capped weights, and how far beyond the bound the worst of the
 clipped lay. Nothing about one client leaves it beside the vector; of the sum, only totals are read. Lanes need
-bits + ceil(log2 addends) and no more.
+bits + ceil(log2 addends) and no more; a number beside the vector takes several where one is too narrow for it.
 """
 
 from __future__ import annotations
@@ -17,31 +17,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.codec import MAX_LANE_BITS
 from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import RunPlan
+from fedlearn.secure.segments import LEAST_BITS, Segment, codec_of, number_beside
 from fedlearn.strategies.base import LocalUpdate, Output
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
+MOST_COUNTED = (1 << (LEAST_BITS - 1)) - 1  # of clipped values, where the updates have few bits
 MOST_LANES = 2**30  # of a segment that others describe
 BOOKKEEPING = ("weight", "loss", "clipped", "excess", "capped")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A run of lanes.
-
-    kind: "vector" and "loss" enter as (w / max_weight) * value, a "count" as it is.
-    """
-
-    name: str
-    length: int
-    codec: FixedPoint
-    kind: str = "vector"
-
-    @property
-    def weighted(self) -> bool:
-        return self.kind != "count"
 
 
 @dataclass(frozen=True)
@@ -92,10 +78,11 @@ class Layout:
             Segment(name, output.length, codec_of("vector", output.bound or codec.bound, codec))
             for name, output in outputs.items()
         ]
-        bounds = {"loss": LOSS_BOUND, "count": float(codec.limit)}
+        count = max(codec.limit, MOST_COUNTED)
+        bounds = dict(weight=max(codec.limit, max_weight), loss=LOSS_BOUND, clipped=count, excess=count, capped=1)
         for name in BOOKKEEPING:
             kind = "loss" if name == "loss" else "count"
-            segments.append(Segment(name, 1, codec_of(kind, bounds[kind], codec), kind))
+            segments.append(number_beside(name, kind, float(bounds[name]), codec))
         return Layout(tuple(segments), max_weight)
 
     @staticmethod
@@ -135,12 +122,17 @@ class Layout:
                 excess = np.maximum(excess, relative.max(axis=-1, initial=1) - 1)
             segment.codec.encode(values, scale=share, out=lanes[..., at : at + segment.length])
             at += segment.length
-        _, loss, integers, *_ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
-        lanes[..., at] = weight
-        lanes[..., at + 1] = loss.encode(np.asarray(update.loss), scale=share)
-        lanes[..., at + 2] = np.minimum(clipped, integers.limit)
-        lanes[..., at + 3] = np.minimum(np.ceil(excess * self._excess_steps), integers.limit)
-        lanes[..., at + 4] = update.examples > self.max_weight
+        _, loss, counted, steps, _ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
+        numbers = (
+            weight,
+            loss.encode(np.asarray(update.loss), scale=share),
+            np.minimum(clipped, counted.limit),
+            np.minimum(np.ceil(excess * self._excess_steps), steps.limit),
+            update.examples > self.max_weight,
+        )
+        for segment, number in zip(self.segments[-len(BOOKKEEPING) :], numbers, strict=True):
+            segment.write(number, lanes[..., at : at + segment.length])
+            at += segment.length
         return lanes
 
     @property
@@ -149,7 +141,7 @@ class Layout:
 
         Coarse, so that an excess of many bounds still fits.
         """
-        return 1 << (self.codec.bits // 3)
+        return 1 << (max(self.codec.bits, LEAST_BITS) // 3)
 
     def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
         """Add to these clients' lanes (K, n) the noise that is theirs to add, in place: none."""
@@ -167,10 +159,7 @@ class Layout:
         for segment in self.segments:
             part, at = total[at : at + segment.length], at + segment.length
             least, most = self._possible(segment, addends)
-            if segment.length == 1:  # as most segments are: no reduction
-                low = high = int(part[0])
-            else:
-                low, high = int(part.min(initial=most)), int(part.max(initial=least))
+            low, high = segment.range(part, (least, most))
             if not (least <= low and high <= most):
                 worst = low if low < least else high
                 raise ProtocolError(
@@ -195,19 +184,19 @@ class Layout:
         Raises `RoundVoid` for a sum that `check` refuses: nothing of it is used.
         """
         sums = self._opened(total, addends)
-        weight, excess = int(sums["weight"][0]), int(sums["excess"][0])
-        beyond = excess / self._excess_steps if excess < self.codec.limit else np.inf
-        means = {s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in self.segments if s.weighted}
+        vectors, beside = self.segments[: -len(BOOKKEEPING)], self.segments[-len(BOOKKEEPING) :]
+        weight, loss, clipped, excess, capped = (segment.read(sums[segment.name]) for segment in beside)
+        most = beside[3].codec.limit
+        beyond = excess / self._excess_steps if excess < most else np.inf
         return Aggregate(
-            loss=float(means.pop("loss")[0]),
-            mean=means,
+            loss=float(beside[1].codec.decode(np.array(loss), weight, self.max_weight)),
+            mean={s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in vectors},
             addends=addends,
             weight=weight,
-            clipped=int(sums["clipped"][0]),
-            capped=int(sums["capped"][0]),
+            clipped=clipped,
+            capped=capped,
             error_bound=max(
-                s.codec.error_bound(addends, weight, self.max_weight, clipped=beyond * s.codec.bound)
-                for s in self.segments[: -len(BOOKKEEPING)]
+                s.codec.error_bound(addends, weight, self.max_weight, clipped=beyond * s.codec.bound) for s in vectors
             ),
         )
 
@@ -238,7 +227,7 @@ class Layout:
             raise ProtocolError(f"no layout of a vector: {data!r:.80}; all parties must run one version") from None
         if not all(0 <= length <= MOST_LANES for _, length, *_ in rows):
             raise ProtocolError(f"no layout of a vector: segments have 0 to {MOST_LANES:,} lanes, not {data!r:.80}")
-        segments = tuple(Segment(name, n, codec_of(kind, bound, codec), kind) for name, n, kind, bound in rows)
+        segments = tuple(_segment(*row, codec) for row in rows)
         if segments and segments[0].kind == "count":  # updates begin with a vector
             from fedlearn.secure.counts import CountLayout  # which is a layout, as this module has it
 
@@ -293,19 +282,23 @@ class PrivateLayout(Layout):
         return Aggregate({self.segments[0].name: self.terms.decode(total)}, addends)
 
 
-def codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
-    """The codec of a segment: the plan's with a bound of its own; bookkeeping clips."""
-    if kind == "vector":
-        return replace(codec, bound=bound)
-    return replace(codec, bound=bound, overflow="clip")
+def _segment(name: str, length: int, kind: str, bound: float, codec: FixedPoint) -> Segment:
+    """What a row of a plan's layout says; raises `ProtocolError` for a number in other lanes than it takes."""
+    if kind == "vector" or codec_of(kind, bound, codec).bits == codec.bits:
+        return Segment(name, length, codec_of(kind, bound, codec), kind)
+    beside = number_beside(name, kind, bound, codec)
+    if beside.length != length:
+        raise ProtocolError(f"no layout of a vector: {name} takes {beside.length} lanes, not {length}")
+    return beside
 
 
 def check_max_weight(codec: FixedPoint, max_weight: int) -> None:
-    """Raise `CodecError` where the largest weight does not fit a lane."""
-    if not 1 <= max_weight <= codec.limit:
+    """Raise `CodecError` where the sum of the largest weights does not fit 63 bits."""
+    most = (1 << (MAX_LANE_BITS - 1)) // codec.addends
+    if not 1 <= max_weight <= most:
         raise CodecError(
-            f"max_weight is {max_weight}, a codec of {codec.bits} bits holds 1 to {codec.limit}: "
-            "lower the strategy's max_weight, or raise bits in the codec"
+            f"max_weight is {max_weight}, a sum of {codec.addends} addends holds weights of 1 to {most}: "
+            "lower the strategy's max_weight, or addends in the codec"
         )
 
 

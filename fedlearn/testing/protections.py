@@ -14,7 +14,8 @@ from fedlearn.errors import OpeningRefused, RoundVoid
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.registry import find
 from fedlearn.secure.base import Opener, Protection
-from fedlearn.secure.layout import Layout, Segment
+from fedlearn.secure.layout import Layout
+from fedlearn.secure.segments import Segment
 from fedlearn.secure.signed import Signed
 from fedlearn.testing.toys import plain_data
 from fedlearn.travel import description

@@ -12,7 +12,8 @@ from fedlearn.crypto.threshold import deal
 from fedlearn.errors import FedlearnError
 from fedlearn.protocol import RunPlan, Step
 from fedlearn.secure import Masks
-from fedlearn.secure.layout import Layout, Segment
+from fedlearn.secure.layout import Layout
+from fedlearn.secure.segments import Segment
 from scenarios.bench.crypto_schemes import CODEC
 
 

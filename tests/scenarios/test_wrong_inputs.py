@@ -58,7 +58,10 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["run", "digits", "--data", "irises"], "'irises' is neither a file nor a data set"),
         (["run", "spam", "--malicious", "flip:0.2"], "unknown behaviour 'flip'"),
         (["run", "shakespeare", "--data", "sample_play", "--partition", "shards:2"], "pieces of a text have none"),
-        (["run", "spam", "--codec", "bits=8", *FAST], "lower max_weight in --strategy, or raise bits in --codec"),
+        (
+            ["run", "spam", "--codec", "bits=8,addends=4000000000", "--strategy", f"fedavg:max_weight={2**40}", *FAST],
+            "lower max_weight in --strategy, or addends in --codec",
+        ),
         (["run", "spam", "--codec", "bits=24,addends=2", *FAST], "set addends=3 or more in --codec"),
         (["run", "spam", "--max-overlap", "1"], "--max-overlap is 1, and any two cohorts of 3 of 3 clients share 3"),
         (["help"], "No such command 'help': `fedlearn --help` names all"),

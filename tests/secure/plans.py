@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from fedlearn.protocol import RunPlan
 from fedlearn.secure.base import Protection
-from fedlearn.secure.layout import Layout, Segment
+from fedlearn.secure.layout import Layout
+from fedlearn.secure.segments import Segment
 from fedlearn.travel import description
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import CodecError, RoundVoid, ShapeError
+from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
 from fedlearn.secure.layout import LOSS_BOUND, Layout
 from fedlearn.strategies.base import LocalUpdate, Output
 
@@ -105,11 +105,40 @@ def test_a_model_that_grew_is_refused():
         layout().decode(np.zeros(5, np.int64), 1)
 
 
-def test_a_weight_that_does_not_fit_its_lane_is_refused_before_the_run():
+def test_weights_whose_sum_does_not_fit_63_bits_are_refused_before_the_run():
     codec = FixedPoint(bits=8, bound=1.0, addends=4)
-    with pytest.raises(CodecError, match="128"):
-        Layout.of({"delta": Output(3)}, codec, max_weight=128)
-    assert Layout.of({"delta": Output(3)}, codec, max_weight=127).max_weight == 127
+    with pytest.raises(
+        CodecError, match=f"max_weight is {2**60 + 1}, a sum of 4 addends holds weights of 1 to {2**60}"
+    ):
+        Layout.of({"delta": Output(3)}, codec, max_weight=2**60 + 1)
+    assert Layout.of({"delta": Output(3)}, codec, max_weight=2**55).max_weight == 2**55
+
+
+@given(updates, st.integers(2, 15), st.sampled_from([50, 4096, 2**20]))
+def test_numbers_beside_few_bits_keep_a_width_of_their_own(cohort, bits, max_weight):
+    """Weight, loss and counts are as exact beside 2 bits as beside 24."""
+    codec = FixedPoint(bits, 1.0, 30, "clip")
+    few = Layout.of({"delta": Output(4)}, codec, max_weight)
+    found = few.decode(sum(few.encode(one).astype(np.int64) for one in cohort), len(cohort))
+    weights = np.array([min(one.examples, max_weight) for one in cohort])
+    assert (found.weight, found.addends) == (weights.sum(), len(cohort))
+    assert found.capped == sum(one.examples > max_weight for one in cohort)
+    share = weights[:, None] / max_weight * [one.vectors["delta"] for one in cohort]
+    assert found.clipped == np.count_nonzero(np.abs(share) > 1)
+    loss = weights @ [one.loss for one in cohort] / weights.sum()
+    assert abs(found.loss - loss) <= 2.0**-9 * len(cohort) * max_weight / weights.sum()  # 16 bits for +-64
+    exact = weights @ np.array([one.vectors["delta"] for one in cohort], np.float64) / weights.sum()
+    assert np.max(np.abs(found.mean["delta"] - exact)) <= found.error_bound * (1 + 1e-9)
+    assert Layout.from_dict(few.to_dict(), codec) == few
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_plan_whose_numbers_have_other_lanes_than_they_take_is_refused(lanes):
+    codec = FixedPoint(9, 1.0, 30)
+    plan = Layout.of({"delta": Output(4)}, codec, 4096).to_dict()
+    plan["segments"] = [row if row[0] != "weight" else (row[0], lanes, *row[2:]) for row in plan["segments"]]
+    with pytest.raises(ProtocolError, match=f"weight takes 2 lanes, not {lanes}"):
+        Layout.from_dict(plan, codec)
 
 
 def test_a_layout_survives_the_plan():
