@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Client:
     """One participant: its name (for people who read logs) and its private examples.
 
-    behaviour: what it does where it is malicious; None for an honest client.
+    data: `Examples`, or a pair (X, y) of arrays, of which `Arrays` are made. behaviour: what it does where it is
+    malicious; None for an honest client. Raises `BadInput` for other data.
     """
 
     name: str
@@ -28,9 +29,11 @@ class Client:
     behaviour: Behaviour | None = None
 
     def __post_init__(self) -> None:
-        if not (hasattr(self.data, "take") and hasattr(self.data, "__len__")):
+        if isinstance(self.data, list | tuple) and len(self.data) == 2:
+            self.data = _of_pair(self.name, self.data)
+        if isinstance(self.data, np.ndarray) or not (hasattr(self.data, "take") and hasattr(self.data, "__len__")):
             kind = type(self.data).__name__
-            raise BadInput(f"client {self.name}: its data are a {kind}; give examples, as Arrays(X, y)")
+            raise BadInput(f"client {self.name}: its data are a {kind}; give examples, or a pair (X, y) of arrays")
 
     def __repr__(self) -> str:
         """Its name and how many examples it has, never what they are: this ends up in logs and notebooks."""
@@ -50,16 +53,19 @@ class ClientSource(Protocol):
 
 
 def as_clients(given: Any) -> ClientSource:
-    """The clients that a pool is given: a list whose items are `Client`s or pairs (X, y), or another `ClientSource`.
+    """The clients that a pool is given: a list of `Client`s or pairs (X, y), a dict of them by name, a `ClientSource`.
 
-    A pair is a client named client-0, client-1... by its place. Raises `BadInput` for anything else.
+    A pair in a list is a client named client-0, client-1... by its place. Raises `BadInput` for anything else.
     """
+    if isinstance(given, Mapping) and given:
+        return [Client(str(name), data) for name, data in given.items()]
     if isinstance(given, list | tuple):
         return [_as_client(number, client) for number, client in enumerate(given)]
     if isinstance(given, Mapping | str | bytes | np.ndarray | type) or not (
         hasattr(given, "__len__") and hasattr(given, "__getitem__")
     ):
-        raise BadInput(f"clients are {given!r:.80}; give a list of Client(name, data) or of pairs (X, y), or a pool")
+        wanted = "a list of Client(name, data) or of pairs (X, y), a dict of pairs by name, or a pool"
+        raise BadInput(f"clients are {given!r:.80}; give {wanted}")
     return cast(ClientSource, given)
 
 
@@ -68,23 +74,26 @@ def _as_client(number: ClientId, given: Any) -> Client:
         return given
     if not (isinstance(given, list | tuple) and len(given) == 2):
         raise BadInput(f"client {number} is {given!r:.80}; give Client(name, data), or a pair (X, y) of arrays")
-    features, targets = (_as_array(number, values) for values in given)
+    name = f"client-{number}"
+    return Client(name, _of_pair(name, given))
+
+
+def _of_pair(name: str, pair: Any) -> Arrays:
+    features, targets = (_as_array(name, values) for values in pair)
     try:
-        return Client(f"client-{number}", Arrays(features, targets))
+        return Arrays(features, targets)
     except BadInput as error:
-        raise BadInput(f"client {number}: {error}") from None
+        raise BadInput(f"{name}: {error}") from None
 
 
-def _as_array(number: ClientId, values: Any) -> np.ndarray:
+def _as_array(name: str, values: Any) -> np.ndarray:
     """An array with an axis of examples; real numbers as float32, in which models compute."""
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise BadInput(f"client {number}: its examples make no array: {error}; all must have one shape") from None
+        raise BadInput(f"{name}: its examples make no array: {error}; all must have one shape") from None
     if array.ndim == 0 or array.dtype.kind not in "biuf":
-        raise BadInput(
-            f"client {number}: its examples are {values!r:.80}; give arrays of numbers, an example for each row"
-        )
+        raise BadInput(f"{name}: its examples are {values!r:.80}; give arrays of numbers, an example for each row")
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
@@ -43,6 +42,35 @@ class _Row(Module):
         for part in listed(parts, f"{self.holds.__name__}s"):
             self.append(part)
         return self
+
+    def insert(self, index: int, part: Any) -> Self:
+        """Put a part before number `index`; those from there on move up, and all are numbered anew."""
+        *parts, last = self.append(part)
+        parts.insert(whole(index, "index"), last)
+        self._renew(parts)
+        return self
+
+    def pop(self, index: int) -> Any:
+        """Take part number `index` out and return it; those behind it move down, and all are numbered anew."""
+        part = getattr(self, self._at(index))
+        del self[index]
+        return part
+
+    def __delitem__(self, index: int | slice) -> None:
+        parts = self._items()
+        del parts[index]
+        self._renew(parts)
+
+    def _renew(self, parts: list[Any]) -> None:
+        for name in [name for name, part in vars(self).items() if isinstance(part, self.holds)]:
+            delattr(self, name)
+        self.extend(parts)
+
+    def __add__(self, parts: Iterable[Any]) -> Self:
+        return type(self)._of([*self._items(), *listed(parts, f"{self.holds.__name__}s")])
+
+    def __iadd__(self, parts: Iterable[Any]) -> Self:
+        return self.extend(parts)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._items())
@@ -93,13 +121,6 @@ class ModuleList(_Row):
     def __init__(self, modules: Iterable[Module] = ()):
         self.extend(modules)
 
-    def insert(self, index: int, module: Module) -> None:
-        """Put a module before number `index`; those from there on move up."""
-        parts = self._items()
-        parts.insert(operator.index(index), module)
-        for number, part in enumerate(parts):
-            self._keep(str(number), part)
-
 
 class ParameterList(_Row):
     """A list of Parameters; Tensors and arrays become Parameters."""
@@ -149,6 +170,10 @@ class ModuleDict(Module):
         module = self[name]
         delattr(self, name)
         return module
+
+    def clear(self) -> None:
+        for name in list(self.keys()):
+            delattr(self, name)
 
     def __contains__(self, name: object) -> bool:
         return name in dict(self.items())

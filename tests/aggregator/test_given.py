@@ -113,17 +113,28 @@ def test_what_is_no_model_is_refused(model):
 
 @pytest.mark.parametrize(
     ("clients", "says"),
-    [(None, "clients are None; give a list of Client(name, data)"), ({"a": 1}, "clients are {'a': 1}"),
+    [(None, "clients are None; give a list of Client(name, data)"), ({}, "clients are {}"),
+     ({"a": 1}, "client a: its data are a int"),
      ("bob", "clients are 'bob'"), (np.zeros((3, 2)), "clients are array"), (InlinePool, "clients are <class"),
      ([], "there are 0 clients"), ([3], "client 0 is 3; give Client(name, data), or a pair (X, y)"),
-     ([*pairs(1), (np.zeros((2, 5)), np.zeros(3))], "client 1: 2 examples but 3 targets"),
-     ([(np.zeros((2, 5)), ["a", "b"])], "client 0: its examples are ['a', 'b']; give arrays of numbers"),
-     ([([[1.0], [1.0, 2.0]], [0, 1])], "client 0: its examples make no array"),
-     ([(1.0, 2.0)], "client 0: its examples are 1.0")],
+     ([*pairs(1), (np.zeros((2, 5)), np.zeros(3))], "client-1: 2 examples but 3 targets"),
+     ([(np.zeros((2, 5)), ["a", "b"])], "client-0: its examples are ['a', 'b']; give arrays of numbers"),
+     ([([[1.0], [1.0, 2.0]], [0, 1])], "client-0: its examples make no array"),
+     ([(1.0, 2.0)], "client-0: its examples are 1.0")],
 )  # fmt: skip
 def test_what_are_no_clients_is_refused(clients, says):
     with pytest.raises(BadInput, match=re.escape(says)):
         Aggregator(toy_model(), protection="none").fit(clients, 1)
+
+
+def test_pairs_with_names_are_clients_too():
+    """A list of pairs, pairs in a `Client`, and a dict of them give one model, inline and in processes."""
+    (one, two), names = pairs(2), ("bob", "sue")
+    given = [[one, two], [Client("bob", one), Client("sue", two)], dict(zip(names, (one, two), strict=True))]
+    pools = [*given, InlinePool(given[2]), ProcessPool(given[2], workers=2)]
+    models = {Aggregator(mlp(), protection="none").fit(pool, 1).model_sha256 for pool in pools}
+    assert len(models) == 1
+    assert repr(Client("bob", one)).startswith("<Client bob: ")
 
 
 @pytest.mark.parametrize("rounds", [0, -1, 2.0, None, True, 2**32])
@@ -190,7 +201,7 @@ def fit(model=None, clients=None, **options):
         (lambda: fit(NoLoss()), "model is a NoLoss, which has no loss: derive it from fedlearn.models.base.Model"),
         (lambda: fit(Own("array")), "Own.loss gives an array of shape (8,): return the mean over the batch"),
         (lambda: fit(Own("raises")), "all 3 clients of round 1 failed alike: KeyError: 'no such feature'"),
-        (lambda: Client("bob", pairs()[0]), "client bob: its data are a tuple; give examples, as Arrays(X, y)"),
+        (lambda: Client("bob", pairs()[0][0]), "client bob: its data are a ndarray; give examples, or a pair (X, y)"),
         (lambda: fit(evaluate=lambda model: 0.3), "evaluate returned 0.3: return a dictionary"),
         (lambda: fit(trackers=3), "a tracker is 3; give a list of trackers"),
         (lambda: fit(trackers=[3]), "a tracker is 3; give a list of trackers"),

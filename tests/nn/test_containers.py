@@ -149,3 +149,49 @@ def test_a_cumulative_mean_over_batches():
     for batch in batches:
         norm(batch)
     np.testing.assert_allclose(norm.running_mean.numpy(), np.mean(batches, axis=(0, 1)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "ModuleList"])
+def test_parts_come_and_go_as_in_pytorch(kind):
+    torch = pytest.importorskip("torch")
+
+    def played(space) -> list[list[tuple[str, str]]]:
+        def row(*parts):
+            return space.Sequential(*parts) if kind == "Sequential" else space.ModuleList(parts)
+
+        def seen(parts):
+            return [(name, type(part).__name__) for name, part in parts.named_children()]
+
+        parts = row(space.Linear(2, 2), space.ReLU(), space.Linear(2, 2))
+        steps = []
+        parts.insert(1, space.Tanh())
+        steps.append(seen(parts))
+        parts.insert(0, space.Identity())
+        steps.append([*seen(parts), ("popped", type(parts.pop(-1)).__name__)])
+        del parts[0]
+        steps.append(seen(parts))
+        steps.append(seen(parts + row(space.Sigmoid())))
+        parts += row(space.GELU(), space.ELU())
+        steps.append(seen(parts))
+        del parts[1:3]
+        steps.append(seen(parts))
+        return steps
+
+    assert played(nn) == played(torch.nn)
+
+
+def test_parts_that_go_take_their_parameters_out_of_the_vector():
+    chain = nn.Sequential(nn.Linear(2, 3, rng=np.random.default_rng(0)), nn.Linear(3, 1, rng=np.random.default_rng(1)))
+    before = optim.SGD(chain.parameters(), lr=0.1)
+    assert len(before.param_groups[0]["params"]) == 4
+    head = chain.pop(1)
+    assert [name for name, _ in chain.named_parameters()] == ["0.weight", "0.bias"]
+    assert chain.append(head)(np.ones((1, 2), np.float32)).shape == (1, 1)
+    with pytest.raises(BadInput, match="Module"):
+        chain.insert(0, 3)
+    assert len(chain) == 2
+    with pytest.raises(IndexError):
+        chain.pop(2)
+    named = nn.ModuleDict({"a": nn.Tanh()})
+    named.clear()
+    assert len(named) == 0
