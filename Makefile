@@ -4,7 +4,7 @@ EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large down
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
 
-.PHONY: demo test test-all lint fuzz runs dist clean
+.PHONY: demo test test-all lint fuzz runs docs dist clean
 
 demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then what an attack reads of such updates
 	$(BIN)/fedlearn run spam
@@ -30,6 +30,11 @@ fuzz: $(INSTALLED)  ## every reader of others' bytes, for long: make fuzz COUNT=
 
 runs: $(INSTALLED)  ## random runs in which one party misbehaves, for minutes: make runs RUNS=200 SEED=7
 	FEDLEARN_SLOW=1 FEDLEARN_RUNS=$(RUNS) FEDLEARN_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/adversaries/test_random_runs.py
+
+docs:  ## the documentation as a site, build/site/index.html; any warning ends it
+	$(MAKE) .venv/.installed-docs EXTRAS=docs
+	$(BIN)/python docs/pages.py
+	$(BIN)/zensical build --strict --clean
 
 CLEAN := build/clean# an environment that has nothing but the wheel
 dist: export PYTHONPATH :=# a path to this tree would count as installed

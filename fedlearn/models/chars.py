@@ -118,14 +118,20 @@ class CharModel(Model):
 
 
 class CharRNN(CharModel):
+    """The next character, by plain recurrent layers."""
+
     layer = nn.RNN
 
 
 class CharGRU(CharModel):
+    """The next character, by gated recurrent units."""
+
     layer = nn.GRU
 
 
 class CharLSTM(CharModel):
+    """The next character, by long short-term memory."""
+
     layer = nn.LSTM
 
 

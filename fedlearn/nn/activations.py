@@ -30,6 +30,8 @@ class Identity(Elementwise):
 
 
 class Sigmoid(Elementwise):
+    """1 / (1 + exp(-x))."""
+
     replayable = True
 
     def forward(self, input: Any) -> Any:
@@ -37,6 +39,8 @@ class Sigmoid(Elementwise):
 
 
 class Tanh(Elementwise):
+    """The hyperbolic tangent."""
+
     replayable = True
 
     def forward(self, input: Any) -> Any:
@@ -44,6 +48,8 @@ class Tanh(Elementwise):
 
 
 class ReLU(Elementwise):
+    """max(x, 0)."""
+
     replayable = True
 
     def forward(self, input: Any) -> Any:
@@ -51,11 +57,15 @@ class ReLU(Elementwise):
 
 
 class ReLU6(Elementwise):
+    """min(max(x, 0), 6)."""
+
     def forward(self, input: Any) -> Any:
         return F.relu6(input)
 
 
 class LeakyReLU(Elementwise):
+    """x above 0, negative_slope x below."""
+
     replayable = True
 
     def __init__(self, negative_slope: float = 0.01):
@@ -79,6 +89,8 @@ class GELU(Elementwise):
 
 
 class SiLU(Elementwise):
+    """x sigmoid(x)."""
+
     replayable = True
 
     def forward(self, input: Any) -> Any:
@@ -86,11 +98,15 @@ class SiLU(Elementwise):
 
 
 class Mish(Elementwise):
+    """x tanh(softplus(x))."""
+
     def forward(self, input: Any) -> Any:
         return F.mish(input)
 
 
 class ELU(Elementwise):
+    """x above 0, alpha (exp(x) - 1) below."""
+
     def __init__(self, alpha: float = 1.0):
         self.alpha = real(alpha, "alpha")
 
@@ -99,6 +115,8 @@ class ELU(Elementwise):
 
 
 class CELU(Elementwise):
+    """x above 0, alpha (exp(x / alpha) - 1) below."""
+
     def __init__(self, alpha: float = 1.0):
         self.alpha = real(alpha, "alpha")
 
@@ -107,11 +125,15 @@ class CELU(Elementwise):
 
 
 class SELU(Elementwise):
+    """ELU times the factors that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+
     def forward(self, input: Any) -> Any:
         return F.selu(input)
 
 
 class Softplus(Elementwise):
+    """log(1 + exp(beta x)) / beta; x itself where beta x is above `threshold`."""
+
     replayable = True
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
@@ -123,11 +145,15 @@ class Softplus(Elementwise):
 
 
 class LogSigmoid(Elementwise):
+    """The logarithm of the sigmoid."""
+
     def forward(self, input: Any) -> Any:
         return F.logsigmoid(input)
 
 
 class Hardtanh(Elementwise):
+    """x, cut off at `min_val` and `max_val`."""
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0):
         self.min_val = real(min_val, "min_val")
         self.max_val = real(max_val, "max_val", self.min_val)
@@ -137,21 +163,29 @@ class Hardtanh(Elementwise):
 
 
 class Hardsigmoid(Elementwise):
+    """min(max(x + 3, 0), 6) / 6."""
+
     def forward(self, input: Any) -> Any:
         return F.hardsigmoid(input)
 
 
 class Hardswish(Elementwise):
+    """x times Hardsigmoid's value."""
+
     def forward(self, input: Any) -> Any:
         return F.hardswish(input)
 
 
 class Softsign(Elementwise):
+    """x / (1 + |x|)."""
+
     def forward(self, input: Any) -> Any:
         return F.softsign(input)
 
 
 class Tanhshrink(Elementwise):
+    """x - tanh(x)."""
+
     def forward(self, input: Any) -> Any:
         return F.tanhshrink(input)
 

@@ -30,14 +30,6 @@ from fedlearn.nn.functional.activations import (
 from fedlearn.nn.functional.arguments import Size, checked_indices
 from fedlearn.nn.functional.classes import cross_entropy, nll_loss
 from fedlearn.nn.functional.images import conv1d, conv2d, conv_transpose2d, pad
-from fedlearn.nn.functional.linear import (
-    dropout,
-    embedding,
-    embedding_bag,
-    linear,
-    one_hot,
-    scaled_dot_product_attention,
-)
 from fedlearn.nn.functional.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -49,6 +41,14 @@ from fedlearn.nn.functional.losses import (
 )
 from fedlearn.nn.functional.normalization import batch_norm, cosine_similarity, group_norm, layer_norm, normalize
 from fedlearn.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from fedlearn.nn.functional.products import (
+    dropout,
+    embedding,
+    embedding_bag,
+    linear,
+    one_hot,
+    scaled_dot_product_attention,
+)
 
 __all__ = [
     "Size",

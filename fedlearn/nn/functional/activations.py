@@ -19,6 +19,7 @@ def sigmoid(input: Any) -> Any:
 
 
 def tanh(input: Any) -> Any:
+    """The hyperbolic tangent."""
     return ops.tanh(floats(input, "tanh's input"))
 
 
