@@ -16,6 +16,7 @@ from aggregator.answers import answers
 from aggregator.groups import Collected, Group, Groups, RoundTask
 from aggregator.journal import OpenedSum
 from aggregator.losses import loss_of, reasons, too_few
+from aggregator.notices import tell_left_out
 from aggregator.parties import Parties
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError, RoundVoid
 from fedlearn.protocol import (
@@ -24,6 +25,7 @@ from fedlearn.protocol import (
     Answer,
     ClientId,
     Inbox,
+    LeftOut,
     Loss,
     Lost,
     Message,
@@ -94,6 +96,10 @@ class Attempt:
         began = time.perf_counter()
         opened = self._open_groups()
         seconds["open"] = time.perf_counter() - began
+        for group in groups.left_out():
+            reached = group.members - self.lost.keys() - self._task.fates.crashed.keys()
+            if reached:
+                tell_left_out(parties, self._step(LeftOut.PHASE, group.number), sorted(reached))
         lost = groups.lost() | self._task.fates.crashed | self.lost
         if self._hidden:
             why = {client: loss.reason for client, loss in lost.items()}

@@ -12,10 +12,11 @@ import msgpack
 import numpy as np
 
 from aggregator.history import RoundRecord
+from aggregator.notices import replies
 from aggregator.parties import Parties
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.privacy.asked import Privacy
-from fedlearn.protocol import EVERYBODY, ClientId, Lost, Marks, Reply, Step, TrainRequest
+from fedlearn.protocol import EVERYBODY, ClientId, Marks, Step, TrainRequest
 from fedlearn.secure.base import Protection
 
 log = logging.getLogger(__name__)
@@ -38,23 +39,14 @@ def check_examining(protection: Protection, privacy: Privacy | None) -> None:
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:
     """Examine the model with these weights (P,), by client; the traffic is entered in the record."""
     step = Step(record.round, max(0, record.attempts - 1), Marks.PHASE)
-    transcript = parties.transcript
     broadcast = parties.message(step, EVERYBODY, TrainRequest(weights))
     found: ByClient = {}
-    asked = frozenset(clients)
-    with record.counting(transcript):
-        transcript.saw(broadcast, recipients=clients)
-        for answer in parties.pool.exchange(step, broadcast, dict.fromkeys(clients, b"")):
+    with record.counting(parties.transcript):
+        for client, said in replies(parties, step, broadcast, clients, Marks):
             try:
-                if isinstance(answer, Lost):
-                    raise ProtocolError(answer.reason)
-                if not isinstance(answer, Reply) or answer.client not in asked or answer.client in found:
-                    raise ProtocolError("it was not asked, or answered before: what it says does not count")
-                payload = parties.read(answer.data, Marks, step, answer.client).payload
-                transcript.saw(answer.data)
-                found[answer.client] = _read(payload)
+                found[client] = _read(said.payload)
             except BadInput as error:
-                log.warning("client %d did not say how the model does: %s", answer.clients[0], error)
+                log.warning("client %d did not say how the model does: %s", client, error)
     return dict(sorted(found.items()))
 
 

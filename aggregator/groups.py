@@ -110,6 +110,10 @@ class Groups:
         if left < self.least:
             raise RoundVoid(f"{left} of {len(self._all)} groups are left, {self.least} are needed; {group.left_out}")
 
+    def left_out(self) -> list[Group]:
+        """Those that do not go on."""
+        return [group for group in self._all if group.left_out]
+
     def lost(self) -> dict[ClientId, Lost]:
         """The clients of groups that were left out, and why."""
         return {client: Lost(client, group.left_out) for client, group in self._of.items() if group.left_out}

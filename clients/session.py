@@ -8,6 +8,7 @@ does, and the text stays in the clients' own log. Under no protection the intege
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from clients.training import LocalTraining, Task, guarded, lost, trace_again
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
+from fedlearn.groups import group_of
 from fedlearn.logs import clients_side
 from fedlearn.protocol import (
     AGGREGATOR,
@@ -37,6 +39,7 @@ from fedlearn.protocol import (
     ClientId,
     Enrolment,
     Inbox,
+    LeftOut,
     Loss,
     Lost,
     Marks,
@@ -56,6 +59,7 @@ from fedlearn.secure.base import ClientHalf, Protection
 from fedlearn.secure.signed import Signed, model_digest, sign
 from fedlearn.travel import rebuilt
 
+log = logging.getLogger(__name__)
 B = TypeVar("B", bound=Body)
 
 
@@ -152,6 +156,9 @@ class LocalSession:
         if step.phase == Marks.PHASE:
             yield from self._examined(step, broadcast, inboxes)
             return
+        if step.phase == LeftOut.PHASE:
+            yield from self._left_out(step, broadcast, inboxes)
+            return
         if self.hides and step.phase == self._protection.phases[0]:
             with importing_nothing():
                 others = not_drawn(self._plan, step.round, inboxes)
@@ -196,6 +203,19 @@ class LocalSession:
         request = self._read(broadcast, TrainRequest, step)
         said = msgpack.packb(self._work.examined(client, request.weights))
         return Reply(client, Message(self._session, step, client, AGGREGATOR, Marks(said)).to_bytes())
+
+    def _left_out(self, step: Step, notice: bytes, inboxes: Iterable[ClientId]) -> Iterator[Answer]:
+        """Each of these clients hears that its group was left out. What it keeps stays as it was before the round."""
+        for client in inboxes:
+            name = log_name(self._clients, client)
+            yield guarded(client, name, step.round, partial(self._heard, client, name, step, notice))
+
+    def _heard(self, client: ClientId, name: str, step: Step, notice: bytes) -> Reply:
+        self._read(notice, LeftOut, step)
+        if self.hides and group_of(self._plan, step.round, client) != step.group:
+            raise ProtocolError(f"this client is not of group {step.group} in round {step.round}")
+        log.info("%s: its group, %d, was left out of round %d", name, step.group, step.round)
+        return Reply(client, Message(self._session, step, client, AGGREGATOR, LeftOut()).to_bytes())
 
     def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
         """The sum of all trained clients' integers, as one message."""

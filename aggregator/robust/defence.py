@@ -14,6 +14,7 @@ from aggregator.groups import RoundTask
 from aggregator.journal import OpenedSum
 from aggregator.robust.base import Beside, Rule
 from fedlearn.errors import BadInput, RoundVoid
+from fedlearn.groups import cut
 from fedlearn.models.base import Model
 from fedlearn.nn import init
 from fedlearn.nn.spec import build
@@ -35,14 +36,16 @@ class Choice:
     """The work of a rule in a round, for its record.
 
     rule     as it is written for --robust. f: how many malicious groups it was built for
-    groups   the clients of each group whose sum was opened
-    chosen   the numbers, in that list, of those that a selecting rule took; None where it does not select
+    numbers  of the groups whose sums were opened. groups: their clients. left_out: the numbers of all others
+    chosen   the places, in these lists, of those that a selecting rule took; None where it does not select
     norms    of the groups' means. scores: what the rule compared them by; None where it gives none
     """
 
     rule: str
     f: int
+    numbers: list[int]
     groups: list[list[ClientId]]
+    left_out: list[int]
     chosen: list[int] | None
     norms: list[float]
     scores: list[float] | None
@@ -136,11 +139,13 @@ class Defence:
         update = self.strategy.local_update(model, self.rule.data, {**task.request.state, **kept}, shuffles)
         return _joint(update.vectors)
 
-    def combine(self, opened: Sequence[tuple[OpenedSum, Aggregate]], beside: Beside) -> tuple[Aggregate, Choice, State]:
+    def combine(
+        self, opened: Sequence[tuple[OpenedSum, Aggregate]], count: int, beside: Beside
+    ) -> tuple[Aggregate, Choice, State]:
         """The groups' means as one, what the record keeps, and what the next round needs.
 
-        Totals (addends, examples, loss) are over all groups, whichever the rule chose. Of what the rule gives no bound
-        on the error is known.
+        count: groups that the cohort was cut into. Totals (addends, examples, loss) are over all groups, whichever the
+        rule chose. Of what the rule gives no bound on the error is known.
         """
         aggregates = [aggregate for _, aggregate in opened]
         vectors = np.stack([_joint(aggregate.mean) for aggregate in aggregates])
@@ -148,6 +153,7 @@ class Defence:
             f, combined = self.rule.malicious(len(vectors)), self.rule(vectors, beside)
         except BadInput as error:
             raise RoundVoid(str(error)) from None
+        numbers = [each.group for each, _ in opened]
         weights = [aggregate.weight or 0 for aggregate in aggregates]
         whole = Aggregate(
             mean=_apart(combined.vector, aggregates[0].mean),
@@ -161,7 +167,9 @@ class Defence:
         choice = Choice(
             rule=str(self.rule),
             f=f,
+            numbers=numbers,
             groups=[list(each.clients) for each, _ in opened],
+            left_out=sorted(set(range(count)) - set(numbers)),
             chosen=None if combined.chosen is None else combined.chosen.tolist(),
             norms=np.linalg.norm(vectors, axis=1).tolist(),
             scores=None if combined.scores is None else combined.scores.tolist(),
@@ -201,7 +209,8 @@ def combined(
         return opened[0][1], None, {}
     trusted = defence.own_update(seed, task) if defence.rule.trusts else None
     beside = Beside(stream(seed, "robust", task.round), state.get(KEPT), trusted)
-    aggregate, choice, kept = defence.combine(opened, beside)
+    count = len(cut(seed, task.round, task.cohort, defence.group_size))
+    aggregate, choice, kept = defence.combine(opened, count, beside)
     return aggregate, choice.to_dict(), kept
 
 

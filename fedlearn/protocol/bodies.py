@@ -179,10 +179,8 @@ class PartialSum:
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Aggregator to the clients in a round's opened sum, where they keep state: the round counted with you."""
-
-    kind: ClassVar[int] = 11
+class _Notice:
+    """A body of no bytes: its kind says it all."""
 
     def to_bytes(self) -> bytes:
         return b""
@@ -192,6 +190,21 @@ class Counted:
         if data:
             raise ProtocolError(f"a notice of {len(data)} bytes, it has none: send it again")
         return cls()
+
+
+@dataclass(frozen=True)
+class Counted(_Notice):
+    """Aggregator to the clients in a round's opened sum, where they keep state: the round counted with you."""
+
+    kind: ClassVar[int] = 11
+
+
+@dataclass(frozen=True)
+class LeftOut(_Notice):
+    """Aggregator to the clients of the step's group: the round goes on without you. They answer with the same."""
+
+    kind: ClassVar[int] = 14
+    PHASE: ClassVar[str] = "left-out"
 
 
 @dataclass(frozen=True)
@@ -237,6 +250,6 @@ BODIES: dict[int, type[Body]] = {
     body.kind: body
     for body in (
         TrainRequest, Update, Inbox, OpenerKey, OpenRequest, Opened, Refusal, RunPlan, Enrolment, PartialSum, Counted,
-        Loss, Marks,
+        Loss, Marks, LeftOut,
     )
 }  # fmt: skip

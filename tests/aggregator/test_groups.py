@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from fedlearn.errors import BadInput
 from fedlearn.groups import cut
 from fedlearn.protocol import PartyView
 from fedlearn.sampling import Sampler
-from fedlearn.secure import Masks, Threshold
+from fedlearn.secure import Masks, Plain, Threshold
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
 from tests.scenarios.command import fedlearn
@@ -204,7 +205,47 @@ def test_a_group_that_loses_too_many_is_left_out_and_named(protection):
     assert set(record.lost) == set(GROUPS[1])
     other = next(iter(GROUPS[1] - {victim}))
     assert "group 1 was left out" in record.lost[other]
+    assert (record.robust["numbers"], record.robust["left_out"]) == ([0, 2, 3], [1])
     assert model == run("paillier", InlinePool(absent(victim)), rounds=1)[1]
+
+
+class Three(Plain):
+    """No protection, and no group of fewer than three."""
+
+    min_cohort = 3
+
+
+PROTECTIONS_OF_THREE = PROTECTIONS | {"none": lambda: Three(toy_codec())}
+
+
+@pytest.mark.parametrize(
+    ("protection", "pool"), [*((protection, InlinePool) for protection in PROTECTIONS), ("masks", ProcessPool)]
+)
+def test_clients_of_a_group_that_was_left_out_are_told(protection, pool, tmp_path, monkeypatch):
+    """By a message of fixed size, to which each answers; whoever was lost before is not asked."""
+    monkeypatch.setitem(PROTECTIONS, "none", PROTECTIONS_OF_THREE["none"])
+    victim = min(GROUPS[1])
+    history, _ = run(protection, pool(absent(victim)), folder=RunFolder(tmp_path / "run", {}, {}), rounds=1)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "transcript.jsonl").read_text().splitlines()]
+    told = [(row["from"], row["to"], row["bytes"]) for row in rows if row["type"] == "LeftOut"]
+    others = [f"client:{client}" for client in sorted(GROUPS[1] - {victim})]
+    assert told[:2] == [("aggregator", other, 56) for other in others]
+    assert {*told[2:]} == {(other, "aggregator", 56) for other in others}
+    assert len(told) == 4
+    assert history.rounds[0].robust["left_out"] == [1]
+
+
+def test_a_client_does_not_believe_that_a_group_of_others_is_its_own(tmp_path, monkeypatch, caplog):
+    """The aggregator names another group's number: no client answers, and the round goes on."""
+    from aggregator import attempt
+
+    tell = attempt.tell_left_out
+    monkeypatch.setattr(attempt, "tell_left_out", lambda p, step, who: tell(p, replace(step, group=2), who))
+    history, _ = run("paillier", InlinePool(absent(min(GROUPS[1]))), folder=tmp_path / "run", rounds=1)
+    assert history.rounds[0].robust["left_out"] == [1]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "transcript.jsonl").read_text().splitlines()]
+    assert {row["from"] for row in rows if row["type"] == "LeftOut"} == {"aggregator"}
+    assert "this client is not of group 2 in round 1" in caplog.text
 
 
 def test_too_few_groups_make_the_round_void():

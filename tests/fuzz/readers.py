@@ -28,6 +28,7 @@ from fedlearn.protocol import (
     Counted,
     Enrolment,
     Inbox,
+    LeftOut,
     Loss,
     Lost,
     Marks,
@@ -146,6 +147,7 @@ def messages() -> list[bytes]:
         Refusal("too few"),
         PartialSum((1, 5), np.arange(4)),
         Counted(),
+        LeftOut(),
         Loss(Loss.FAILED),
         plan(),
     ]

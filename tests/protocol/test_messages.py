@@ -18,6 +18,7 @@ from fedlearn.protocol import (
     Counted,
     Enrolment,
     Inbox,
+    LeftOut,
     Loss,
     Message,
     Opened,
@@ -198,10 +199,11 @@ def test_a_plan_of_another_make_is_refused():
         RunPlan.from_bytes(body)
 
 
-def test_a_notice_has_no_more_to_say():
-    assert Counted.from_bytes(Counted().to_bytes()) == Counted()
+@pytest.mark.parametrize("notice", [Counted, LeftOut])
+def test_a_notice_has_no_more_to_say(notice):
+    assert notice.from_bytes(notice().to_bytes()) == notice()
     with pytest.raises(ProtocolError, match="1 bytes, it has none"):
-        Counted.from_bytes(b"x")
+        notice.from_bytes(b"x")
 
 
 @pytest.mark.parametrize("code", [Loss.REFUSED, Loss.FAILED])
