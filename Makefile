@@ -4,7 +4,7 @@ EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large down
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
 
-.PHONY: demo test test-all lint fuzz runs docs dist clean
+.PHONY: demo test test-all lint flower fuzz runs docs dist clean
 
 demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted; then what an attack reads of such updates
 	$(BIN)/fedlearn run spam
@@ -21,6 +21,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+FLOWER := .venv-flower# Flower's pins are not ours
+flower:  ## the bridge to Flower, in an environment of its own
+	test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-flower.txt \
+	  -e '.[flower]' pytest pytest-timeout pytest-xdist hypothesis
+	$(FLOWER)/bin/python -m pytest -n 2 tests/flower
 
 COUNT ?= 100000# of damaged inputs of each reader
 SEED ?= 0
@@ -54,4 +61,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-flower build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

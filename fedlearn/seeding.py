@@ -27,6 +27,7 @@ PURPOSES = {
     "faults": 8,
     "groups": 9,
     "robust": 10,
+    "flower": 11,
 }
 
 

@@ -22,6 +22,7 @@ from scenarios.command.asking import evaluate, generate, predict
 from scenarios.command.data import app as data_app
 from scenarios.command.ending import failure_of, flush_output, shown
 from scenarios.command.exchange import export, import_
+from scenarios.command.flower import app as flower_app
 from scenarios.command.keys import app as keys_app
 from scenarios.command.options import ABOUT, Options, read_options
 from scenarios.command.privacy import privacy
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
+app.add_typer(flower_app, name="flower")
 app.command()(ask)
 app.command()(sweep)
 app.command("report")(write_report)

@@ -1,0 +1,14 @@
+"""Flower on the clients' side: any Flower app run in this process. By another name: `fedlearn.flower`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedlearn.lazy import lazy
+
+if TYPE_CHECKING:
+    from clients.flower.direct import run_direct
+    from clients.flower.folder import read_folder, read_run_config
+
+__all__ = ["read_folder", "read_run_config", "run_direct"]
+__getattr__ = lazy(__name__, {"read_folder": "folder", "read_run_config": "folder", "run_direct": "direct"})

@@ -1,0 +1,31 @@
+"""The releases of Flower that the bridge is for."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+from fedlearn.errors import BadInput
+
+OLDEST, TOO_NEW = (1, 22), (2,)
+INSTALL = "pip install 'flwr>=1.22,<2'"
+
+
+def check_version() -> None:
+    """Raise `BadInput` where Flower is not installed, or is a release that the bridge was not made for."""
+    try:
+        found = version("flwr")
+    except PackageNotFoundError:
+        raise BadInput("fedlearn.flower needs Flower: pip install 'fedlearn[flower]'") from None
+    check_known(found)
+
+
+def check_known(found: str) -> None:
+    """Raise `BadInput` for a release that is too old or unknown. found: as "1.42.0"."""
+    numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
+    if numbers < OLDEST:
+        raise BadInput(f"flwr {found} is too old for fedlearn.flower: {INSTALL}")
+    if numbers >= TOO_NEW:
+        raise BadInput(
+            f"flwr {found} is not known to fedlearn.flower, which was made for 1.22 and later 1.x: {INSTALL}"
+        )

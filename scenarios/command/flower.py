@@ -1,0 +1,61 @@
+"""`fedlearn flower run PATH`: a Flower app in this process, as it stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedlearn.errors import BadInput
+
+app = typer.Typer(help="Flower apps, run here without Ray or a daemon.", no_args_is_help=True)
+
+Texts = list[str] | None
+
+
+@app.callback()
+def flower() -> None:
+    """Flower apps, run here without Ray or a daemon."""
+
+
+@app.command()
+def run(
+    path: Annotated[Path, typer.Argument(help="Folder of a Flower app, with its pyproject.toml.")] = Path(),
+    nodes: Annotated[int | None, typer.Option(help="How many there are; by default what pyproject.toml says.")] = None,
+    run_config: Annotated[
+        Texts, typer.Option("--run-config", "-c", help="As 'lr=0.1 name=\"x\"', or FILE.toml.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of cohorts and of each node's random numbers.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that the nodes live in; 1: this one.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No line of progress.")] = False,
+) -> None:
+    """Run a Flower app as `flwr run` would: its pyproject.toml is read, its ServerApp and ClientApp are run."""
+    from rich.console import Console
+
+    from fedlearn.flower import read_folder, read_run_config, run_direct
+    from scenarios.command.console import log_to_terminal, standard_error
+    from scenarios.command.interrupts import interruptible
+
+    folder = read_folder(path.expanduser())
+    many = folder.nodes if nodes is None else nodes
+    if many is None:
+        raise BadInput(
+            f"{folder.path}/pyproject.toml does not say how many nodes there are: give --nodes, as --nodes 10"
+        )
+    values = read_run_config(run_config or (), folder.run_config)
+    silent = (lambda what, done, of: None) if quiet else None
+    with (
+        log_to_terminal(Console(file=standard_error()), quiet),
+        interruptible(),
+        folder.loaded(seed) as (server, client),
+    ):
+        done = run_direct(server, client, many, seed, workers, run_config=values, progress=silent)
+    if as_json:
+        about = {"nodes": many, "seed": seed, "messages": done.messages, "failures": done.failures}
+        typer.echo(json.dumps(about | {"seconds": round(done.seconds, 3)}))
+        return
+    failed = f", {done.failures} of them errors" if done.failures else ""
+    typer.echo(f"{many} nodes answered {done.messages} messages{failed}, in {done.seconds:.1f} s")

@@ -1,0 +1,48 @@
+"""Each part of Flower's inside that the bridge uses, under the release that is installed: what breaks is named here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+
+from clients.flower import internals
+
+
+def message() -> Message:
+    with internals.identity(7):
+        made = Message(RecordDict({"a": ArrayRecord({"w": Array(np.arange(3.0))})}), 9, "train", group_id="2")
+    internals.stamp(made, "m1", 7)
+    return made
+
+
+def test_a_stamped_message_says_its_run_and_whom_it_is_from():
+    metadata = message().metadata
+    assert (metadata.run_id, metadata.message_id, metadata.src_node_id, metadata.dst_node_id) == (7, "m1", 1, 9)
+
+
+def test_the_identity_is_taken_back():
+    try:
+        from flwr.supercore.task_identity import TaskIdentity
+    except ImportError:
+        pytest.skip("this release knows no identity")
+    with internals.identity(3):
+        assert TaskIdentity.run_id == 3
+    with pytest.raises(RuntimeError, match="not set"):
+        _ = TaskIdentity.run_id
+
+
+def test_replies_pass_as_bytes_and_errors_too():
+    asked = message()
+    records = RecordDict({"w": asked.content["a"], "c": ConfigRecord({"x": [1.5], "b": b"\0"})})
+    again = internals.from_bytes(internals.to_bytes(Message(records, reply_to=asked)))
+    np.testing.assert_array_equal(again.content["w"]["w"].numpy(), np.arange(3.0))
+    assert dict(again.content["c"]) == {"x": [1.5], "b": b"\0"}
+    assert (again.metadata.reply_to_message_id, again.metadata.src_node_id) == ("m1", 9)
+    failed = internals.from_bytes(internals.to_bytes(internals.failed(asked, "KeyError: 'x'")))
+    assert failed.has_error()
+    assert failed.error.reason == "KeyError: 'x'"
+
+
+def test_a_run_has_its_id():
+    assert internals.run_named(5).run_id == 5
