@@ -1,4 +1,4 @@
-"""Checks that every strategy, model, partition, protection, attack, sampler, behaviour and query must pass.
+"""Checks that every strategy, model, partition, protection, attack, sampler, behaviour, query and rule must pass.
 
 This project runs them over all its registries, and they are for classes of your own too:
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedlearn.testing.partitions import check_partition
     from fedlearn.testing.protections import check_protection
     from fedlearn.testing.queries import check_query
+    from fedlearn.testing.rules import check_rule
     from fedlearn.testing.samplers import check_sampler
     from fedlearn.testing.strategies import check_strategy
 
@@ -32,6 +33,7 @@ __all__ = [
     "check_partition",
     "check_protection",
     "check_query",
+    "check_rule",
     "check_sampler",
     "check_strategy",
 ]
@@ -44,6 +46,7 @@ __getattr__ = lazy(
         "check_partition": "partitions",
         "check_protection": "protections",
         "check_query": "queries",
+        "check_rule": "rules",
         "check_sampler": "samplers",
         "check_strategy": "strategies",
     },

@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from aggregator.robust import RULES, Rule, as_rule
 from aggregator.sampling import SAMPLERS
 from clients import Client
 from clients.behaviours import BEHAVIOURS, Crew
@@ -26,6 +27,7 @@ from fedlearn.testing import (
     check_partition,
     check_protection,
     check_query,
+    check_rule,
     check_sampler,
     check_strategy,
 )
@@ -98,6 +100,12 @@ def test_queries(name):
     if name == "confusion":
         data = [dense_examples(n, n) for n in (12, 7)]
     check_query(query, data)
+
+
+@pytest.mark.parametrize("name", list(RULES.entries))
+def test_rules(name):
+    """Before a rule stands nothing by itself: with the trimmed mean behind it."""
+    check_rule(as_rule(name if issubclass(RULES.load(name), Rule) else f"{name}+trimmed"))
 
 
 def test_a_model_is_a_model():
