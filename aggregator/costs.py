@@ -15,8 +15,8 @@ import numpy as np
 
 from aggregator.clock import DRAWS, Distribution
 from aggregator.faults import Faults
+from aggregator.named import NETWORKS as NETWORKS
 from fedlearn.errors import BadInput
-from fedlearn.registry import Registry
 from fedlearn.seeding import uniforms
 from fedlearn.spec import Key, read_settings
 
@@ -98,15 +98,6 @@ KEYS = {
 HOME = Network(20e6, 100e6, 0.010, Distribution("lognormal", (0.3, 0.4)))
 MOBILE = Network(10e6, 30e6, 0.025, Distribution("lognormal", (1.0, 0.5)))
 DATA_CENTRE = Network(10e9, 10e9, 0.0005, Distribution("lognormal", (0.0, 0.05)))
-# Round figures to start from, not a survey.
-NETWORKS = Registry(
-    "network",
-    {
-        "data-centre": ("aggregator.costs:DATA_CENTRE", "10 Gbit both ways, 0.5 ms, all as fast as here"),
-        "home": ("aggregator.costs:HOME", "20 Mbit up, 100 Mbit down, 10 ms, e^0.3 = 1.3 times slower (median)"),
-        "4g": ("aggregator.costs:MOBILE", "10 Mbit up, 30 Mbit down, 25 ms, e^1 = 2.7 times slower (median)"),
-    },
-)
 
 
 @dataclass(frozen=True)

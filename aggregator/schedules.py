@@ -7,25 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from aggregator.named import SCHEDULES
 from fedlearn.configured import real_number
 from fedlearn.errors import BadInput
 from fedlearn.nn import Parameter
 from fedlearn.optim import SGD
 from fedlearn.optim.lr_scheduler import LRScheduler
-from fedlearn.registry import Registry
 from fedlearn.spec import construct, keys_of
 
-SCHEDULES = Registry(
-    "schedule",
-    {
-        "cosine": ("fedlearn.optim.lr_scheduler:CosineAnnealingLR", "down along half a cosine, by default to the end"),
-        "step": ("fedlearn.optim.lr_scheduler:StepLR", "times gamma every step_size rounds"),
-        "exponential": ("fedlearn.optim.lr_scheduler:ExponentialLR", "times gamma every round"),
-        "linear": ("fedlearn.optim.lr_scheduler:LinearLR", "from start_factor to end_factor in total_iters: a warm-up"),
-        "polynomial": ("fedlearn.optim.lr_scheduler:PolynomialLR", "down to 0 as a power, by default to the end"),
-        "restarts": ("fedlearn.optim.lr_scheduler:CosineAnnealingWarmRestarts", "cosines of T_0 rounds, ever again"),
-    },
-)
 TO_THE_END = ("T_max", "total_iters")  # lengths that are the run's own where nothing is said
 UP = ("linear",)  # a warm-up has a length of its own
 Factor = Callable[[int], float]

@@ -24,7 +24,7 @@ from aggregator.history import History, RoundRecord
 from fedlearn.crypto.keyfiles import read_owned, write_secret
 from fedlearn.defaults import MIN_COHORT
 from fedlearn.errors import CryptoKeyError, LedgerError, PrivacyError
-from fedlearn.privacy import Pld, Privacy, Release, Terms
+from fedlearn.privacy import Privacy, Release, Terms
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
 from fedlearn.protocol import ClientId, Step
 from fedlearn.sampling import RARE, Sampler, round_seed
@@ -126,6 +126,8 @@ def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     if asked.noise is not None:
         return scaled(asked.noise)
     assert asked.epsilon is not None
+    from fedlearn.privacy import Pld  # runs without noise do not wait for its Fourier transforms either
+
     count = cohorts.rounds if cohorts.amplified else cohorts.most(seed)
     wanted = Pld().noise(asked.epsilon, delta, lambda noise: [Release(cohorts.rate, noise, count)])
     terms = scaled(wanted)
@@ -252,6 +254,8 @@ class Spending:
 
     def epsilons(self, rounds: int) -> tuple[float, float]:
         """After so many rounds: for who sees the models, and no coins that are secret; and for the aggregator."""
+        from fedlearn.privacy import Pld  # as above
+
         rows, known = self._ledger.rows, epsilon_aggregator(self._ledger.rows, self.delta)
         accountant = Pld() if rounds == self.cohorts.rounds else Pld(COARSE)
         models = epsilon(rows, self.delta - self.cohorts.told(rounds), accountant) if self.secret else known

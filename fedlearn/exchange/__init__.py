@@ -6,11 +6,14 @@ A form is a function `(described: Described) -> bytes` in a file of its own, and
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput
-from fedlearn.modelfile import Described
 from fedlearn.registry import Registry
+
+if TYPE_CHECKING:
+    from fedlearn.modelfile import Described
 
 EXPORTS = Registry(
     "export",

@@ -15,9 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtr
-
 from fedlearn.errors import PrivacyError
 from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE
 
@@ -91,6 +88,8 @@ class Accountant(ABC):
         if not (math.isfinite(epsilon) and epsilon > 0):
             raise PrivacyError(f"epsilon is {epsilon:g}, it must be above 0 and finite: 0 would take endless noise")
 
+        from scipy.optimize import brentq  # a quarter of a second, which runs without noise do not wait for
+
         def excess(log_noise: float) -> float:
             found = self.epsilon(releases(math.exp(log_noise)), delta)
             return math.log(max(found, 1e-12) / epsilon)
@@ -130,6 +129,8 @@ class AnalyticGaussian:
         """The least delta for an epsilon."""
         if self.mu == 0:
             return 0.0
+        from scipy.special import log_ndtr, ndtr  # as above, a tenth of a second
+
         a, b = self.mu / 2, epsilon / self.mu
         return float(ndtr(a - b) - math.exp(epsilon + log_ndtr(-a - b)))
 
@@ -140,5 +141,7 @@ class AnalyticGaussian:
             return math.inf
         if self.delta(0.0) <= delta:
             return 0.0
+        from scipy.optimize import brentq  # as above
+
         high = self.mu**2 / 2 + 7 * self.mu  # 7 standard deviations out: its delta is below all that are asked for
         return float(brentq(lambda e: self.delta(e) - delta, 0.0, high, xtol=1e-10, rtol=1e-14))

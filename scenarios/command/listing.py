@@ -11,10 +11,8 @@ from fedlearn.spec import did_you_mean
 
 def registries() -> dict[str, Registry]:
     """All of them, by kind."""
-    from aggregator.costs import NETWORKS
+    from aggregator.named import NETWORKS, SAMPLERS, SCHEDULES
     from aggregator.robust import RULES
-    from aggregator.sampling import SAMPLERS
-    from aggregator.schedules import SCHEDULES
     from clients import POOLS
     from clients.behaviours import BEHAVIOURS
     from fedlearn.attacks import ATTACKS
