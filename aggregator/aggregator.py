@@ -252,7 +252,8 @@ class Aggregator:
                 wanted = size if sampled > size else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
                 vector = self.model.vector
-                task = RoundTask(round, tuple(cohort), self._request(vector, state), fates)
+                request = self._request(vector, state, spending.beside if spending else {})
+                task = RoundTask(round, tuple(cohort), request, fates)
                 record, state = self._round(session, transcript, task, state, frozen)
                 self._exam.take(record, self.model, round == rounds, partial(session.examine, record, task))
                 if spending is not None:
@@ -271,11 +272,11 @@ class Aggregator:
         history.seconds = before + time.perf_counter() - began
         return history
 
-    def _request(self, weights: np.ndarray, state: State) -> TrainRequest:
-        """The request to a cohort: the model's own vector, and what the strategy broadcasts of its state."""
+    def _request(self, weights: np.ndarray, state: State, noted: State) -> TrainRequest:
+        """The request to a cohort: the model's own vector, what the strategy broadcasts of its state, and `noted`."""
         beside = self.strategy.broadcasts(weights.size).items()
         vectors = {name: np.asarray(state.get(name, np.zeros(length)), np.float32) for name, length in beside}
-        return TrainRequest(weights, vectors)
+        return TrainRequest(weights, vectors | noted)
 
     def _round(
         self, session: Session, transcript: Transcript, task: RoundTask, state: State, frozen: np.ndarray | None
@@ -337,7 +338,7 @@ def _describe(record: RoundRecord, aggregate: Aggregate) -> None:
     record.train_loss = aggregate.loss
     record.weight = aggregate.weight
     record.clipped = aggregate.clipped
-    record.capped = aggregate.capped
+    record.capped, record.below = aggregate.capped, aggregate.below
     record.error_bound = aggregate.error_bound if math.isfinite(aggregate.error_bound) else None
 
 

@@ -25,7 +25,7 @@ from aggregator.watching import Watched
 from aggregator.work import Asking
 from fedlearn import sampling
 from fedlearn.configured import arguments_of, whole_number
-from fedlearn.errors import NothingLearned, RoundVoid
+from fedlearn.errors import NothingLearned, PrivacyError, RoundVoid
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.queries.base import Query
@@ -94,6 +94,8 @@ class _Inquiry:
         """The accounting of the question's privacy, in lanes that fit it; None without noise."""
         if (asked := self._privacy) is None:
             return None
+        if asked.adaptive is not None:
+            raise PrivacyError("adaptive has no effect on a question, whose clip its query knows: leave it out")
         size, length = len(self._pool), sum(each.length for each in self._query.entries().values())
         cohorts = cohorts_of(asked, self._protection, Uniform(), None, size, size, self._query.rounds)
         spending = Spending.of(asked, self._protection, fixed, length, cohorts, self._seed)

@@ -242,7 +242,7 @@ class Attempt:
     def _open_groups(self) -> list[tuple[OpenedSum, Aggregate]]:
         """Open the sums one by one; a group whose sum does not come out, or can be none of updates, is left out."""
         opened: list[tuple[OpenedSum, Aggregate]] = []
-        spending = self._parties.spending
+        spending, layout = self._parties.spending, self._parties.layout.in_round(self._task.request.state)
         if self._hidden:
             self._say("opening")
         for group in self._groups:
@@ -251,7 +251,7 @@ class Attempt:
                 if spending is not None:
                     total = spending.released(total, self._task.round)
                 found = OpenedSum(total, group.half.addends, group.added, group.number)
-                opened.append((found, self._parties.layout.decode(total, found.addends)))
+                opened.append((found, layout.decode(total, found.addends)))
             except RoundVoid as void:
                 self._groups.leave_out(group, void)
         return opened

@@ -257,7 +257,8 @@ class Session:
                 "its sum was opened for another model than the run goes on with: it is not used, nor opened again",
                 entry.lost, entry.attempt + 1,
             )  # fmt: skip
-        opened = [(each, self._layout.decode(each.total, each.addends)) for each in entry.sums]
+        layout = self._layout.in_round(task.request.state)
+        opened = [(each, layout.decode(each.total, each.addends)) for each in entry.sums]
         addends = sum(each.addends for each in entry.sums)
         context = RoundContext(entry.round, self._rounds, entry.attempt, len(self._pool), addends)
         return Collected(opened, context, dict(entry.seconds), lost, earlier=True)

@@ -102,7 +102,8 @@ class LocalTraining:
 
     def check(self, request: TrainRequest) -> None:
         """Raise `ProtocolError` for a request of another model or strategy than the plan's."""
-        request.check(self._size, self._strategy.broadcasts(self._size))
+        request.check(self._size, {**self._strategy.broadcasts(self._size), **self.layout.broadcasts})
+        self.layout.in_round(request.state)
 
     def examined(self, number: ClientId, weights: np.ndarray) -> dict[str, float]:
         """How good the model with these weights (P,) is on one client's own examples."""
@@ -234,7 +235,7 @@ class LocalTraining:
 
         def misbehave(number: int, client: Client, behaviour: Behaviour) -> Encoded:
             update = behaviour.update(honest(number, behaviour.examples(client.data)), known)
-            return self._encode(self.layout, [number], update, task)
+            return self._encode(self.layout.in_round(task.state), [number], update, task)
 
         for number, client in group.items():
             assert client.behaviour is not None
@@ -246,7 +247,8 @@ class LocalTraining:
         """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
         numbers = list(group)
         narrow = support is not None and not self.layout.whole
-        layout = self.layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else self.layout
+        layout = self.layout.in_round(task.state)
+        layout = layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else layout
         block = max(1, min(ENCODED_AT_ONCE // len(layout), addable(layout.codec)))
 
         def encoded(start: int, stop: int) -> Encoded:

@@ -85,7 +85,7 @@ def _untouched(observed: Observed, vector: Vector, weights: np.ndarray) -> np.nd
     """The change that training makes to rows whose words do not occur, in integers: exact for clients of one size."""
     _, delta = coasted(observed, vector, weights)
     share = min(observed.examples(vector) / vector.addends / observed.layout.max_weight, 1.0)
-    alone = np.rint(delta * np.float64(share) / observed.step)
+    alone = np.rint(delta * np.float64(share) / observed.unit(vector))
     return vector.addends * alone.reshape(weights.shape)
 
 

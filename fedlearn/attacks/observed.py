@@ -14,7 +14,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.attacks.base import NotReadable
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import FedlearnError
+from fedlearn.errors import FedlearnError, ProtocolError
 from fedlearn.groups import groups_of
 from fedlearn.models.base import Model
 from fedlearn.privacy.terms import Terms
@@ -22,6 +22,7 @@ from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, Trai
 from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.noised import PrivateLayout
 from fedlearn.secure.signed import check_signed
 from fedlearn.strategies import Strategy
 from fedlearn.travel import rebuilt
@@ -68,7 +69,11 @@ class Observed:
     @cached_property
     def weights(self) -> dict[int, np.ndarray]:
         """The global model (P,) float32 by round, from the requests to train."""
-        return dict(self.requests())
+        return {round: request.weights for round, request in self._requests.items()}
+
+    @cached_property
+    def _requests(self) -> dict[int, TrainRequest]:
+        return {message.step.round: body for message, body in self.view.bodies(TrainRequest)}
 
     @property
     def words(self) -> list[str]:
@@ -163,7 +168,14 @@ class Observed:
 
     def mean(self, vector: Vector) -> np.ndarray:
         """The delta (P,) float64: of one client its own, of a sum the mean weighted by examples."""
-        return self.layout.decode(vector.values, vector.addends).mean["delta"]
+        return self._layout(vector).decode(vector.values, vector.addends).mean["delta"]
+
+    def _layout(self, vector: Vector) -> Layout:
+        """The layout of the vector's round."""
+        try:
+            return self.layout.in_round(self._requests[vector.round].state)
+        except ProtocolError as error:
+            raise NotReadable(str(error)) from None
 
     def steps(self, vector: Vector) -> int:
         """How many local steps each client took, by its share of the examples."""
@@ -171,11 +183,10 @@ class Observed:
         batch = self.training.get("batch_size", each)
         return int(self.training.get("epochs", 1) * math.ceil(each / batch))
 
-    @property
-    def step(self) -> float:
-        """The size of one integer, in the delta of a client with the largest weight."""
-        if self.terms is not None:
-            return self.terms.clip / self.terms.steps
+    def unit(self, vector: Vector) -> float:
+        """The size of one integer of a vector, in the delta of a client with the largest weight."""
+        if isinstance(layout := self._layout(vector), PrivateLayout):
+            return layout.terms.step
         return 2.0 ** -self.layout.segments[0].codec.fraction_bits
 
     def rounding(self, vector: Vector, suffix: str) -> float:
@@ -185,7 +196,7 @@ class Observed:
         """
         weights = self.part(self.weights[vector.round], suffix)
         share = min(1.0, self.examples(vector) / vector.addends / self.layout.max_weight)
-        ulps = float(np.median(np.spacing(np.abs(weights)))) * share / self.step
+        ulps = float(np.median(np.spacing(np.abs(weights)))) * share / self.unit(vector)
         return float(np.sqrt((1.0 + ulps**2) * vector.addends / 12.0 + self.noise(vector) ** 2))
 
     def part(self, flat: np.ndarray, suffix: str) -> np.ndarray:

@@ -74,4 +74,4 @@ def mean_gradient(observed: Observed, vector: Vector) -> np.ndarray:
 
 def _integers(observed: Observed, vector: Vector) -> float:
     """How many of the codec's integers make 1 of the mean."""
-    return observed.examples(vector) / (observed.layout.max_weight * observed.step)
+    return observed.examples(vector) / (observed.layout.max_weight * observed.unit(vector))

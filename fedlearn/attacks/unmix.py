@@ -117,7 +117,7 @@ def _rounding(observed: Observed, vector: Vector, rows: np.ndarray) -> np.ndarra
     found: np.ndarray = (
         0.5
         + 2 * observed.noise(vector)
-        + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.step
+        + 0.5 * np.sqrt(touched) * np.spacing(np.abs(weights)).astype(np.float64) * share / observed.unit(vector)
     )
     return found
 

@@ -24,6 +24,7 @@ class Privacy:
     clip     the largest l2 norm of a client's update; longer ones are shortened to it
     delta    below 1 / clients; by default clients^-1.1
     where    who adds noise: "clients", "opener" (the key holder) or "aggregator"; by default as the protection has it
+    adaptive the quantile of norms that the clip is to follow from round to round, as 0.8 (default: it stays as it is)
     honest   the share of a sum's clients whose noise is counted on, where clients add it
     seed     of noise and cohorts that anybody can compute again: for tests only, since it protects nobody
 
@@ -37,6 +38,7 @@ class Privacy:
     where: Literal["clients", "opener", "aggregator"] | None = None
     honest: float = HONEST
     seed: int | None = None
+    adaptive: float | None = None
 
     name: ClassVar[str] = "privacy"
 
@@ -61,6 +63,10 @@ class Privacy:
             )
         if not 0 < self.honest <= 1:
             raise PrivacyError(f"privacy honest is {self.honest:g}, a share above 0 and up to 1 is needed, as 0.8")
+        if self.adaptive is not None and not 0 < self.adaptive < 1:
+            raise PrivacyError(
+                f"privacy adaptive is {self.adaptive:g}, a quantile above 0 and below 1 is needed: 0.8 is usual"
+            )
         if self.seed is not None and self.seed < 0:
             raise PrivacyError(f"privacy seed is {self.seed}, it must be 0 or more")
 

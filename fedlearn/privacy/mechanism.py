@@ -104,28 +104,34 @@ class GaussianMechanism:
         return q
 
     def quantise(self, updates: np.ndarray, clip: float) -> np.ndarray:
-        """Clipped and rounded to the nearest, int64; the squares of each client's integers sum to at most S^2, exactly.
-
-        A client whose update is not finite counts as one of zeros: a refusal would tell about its data.
-        """
-        _check(clip, updates)
-        x = np.asarray(updates, np.float64)
-        scaled = _scaled(np.atleast_2d(x), clip, self.steps)
-        q = np.rint(scaled).astype(np.int64)
-        for tries in range(1_000):
-            squares = np.einsum("kn,kn->k", q, q)
-            long = np.flatnonzero(squares > self.steps**2)
-            if not long.size:
-                integers: np.ndarray = q.reshape(x.shape)
-                return integers
-            scaled[long] *= (self.steps / np.sqrt(squares[long]) * (1 - 1e-9))[:, None]
-            q[long] = (np.rint if tries < _ROUNDINGS else np.trunc)(scaled[long])
-        raise AssertionError("cutting off never raises a norm")
+        """Clipped and rounded to the nearest, as `quantised` has it, to a norm of at most S."""
+        return quantised(updates, clip, self.steps)
 
     def decode(self, total: np.ndarray, clip: float) -> np.ndarray:
         """The mean update over the expected cohort, float64, of an opened sum of integers of any shape."""
         _check(clip, total)
         return np.asarray(total, np.float64) * (clip / self.steps / self.expected)
+
+
+def quantised(updates: np.ndarray, clip: float, steps: int) -> np.ndarray:
+    """Clipped to a norm of C, scaled so that C is S steps, rounded to the nearest: int64, of the same shape.
+
+    The squares of each client's integers sum to at most S^2, exactly. updates: floats (n,), or (K, n) of K clients. A
+    client whose update is not finite counts as one of zeros: a refusal would tell about its data.
+    """
+    _check(clip, updates)
+    x = np.asarray(updates, np.float64)
+    scaled = _scaled(np.atleast_2d(x), clip, steps)
+    q = np.rint(scaled).astype(np.int64)
+    for tries in range(1_000):
+        squares = np.einsum("kn,kn->k", q, q)
+        long = np.flatnonzero(squares > steps**2)
+        if not long.size:
+            integers: np.ndarray = q.reshape(x.shape)
+            return integers
+        scaled[long] *= (steps / np.sqrt(squares[long]) * (1 - 1e-9))[:, None]
+        q[long] = (np.rint if tries < _ROUNDINGS else np.trunc)(scaled[long])
+    raise AssertionError("cutting off never raises a norm")
 
 
 def _check(clip: float, array: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, Self
@@ -19,8 +19,9 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from fedlearn.errors import BadInput, PrivacyError, ProtocolError
+from fedlearn.privacy.adaptive import is_below, lane_steps, update_steps
 from fedlearn.privacy.discrete import DiscreteGaussian
-from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanism
+from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanism, quantised
 
 Where = Literal["clients", "opener", "aggregator"]
 WHERE: tuple[Where, ...] = ("clients", "opener", "aggregator")
@@ -28,8 +29,9 @@ WHERE: tuple[Where, ...] = ("clients", "opener", "aggregator")
 
 @dataclass(frozen=True)
 class Terms:
-    """where: who adds noise. clip: C, the largest l2 norm of an update. seed: of noise that anybody can compute again,
-    for tests; None for secret noise. The others: as in `GaussianMechanism`.
+    """where: who adds noise. clip: C, the largest l2 norm of an update; where it adapts, that of the first round.
+    adaptive: the quantile of norms that the clip follows (`fedlearn.privacy.adaptive`), 0 for a fixed clip. seed: of
+    noise that anybody can compute again, for tests; None for secret noise. The others: as in `GaussianMechanism`.
 
     Raises `PrivacyError` for values that protect nobody.
     """
@@ -42,6 +44,7 @@ class Terms:
     min_cohort: int = 1
     honest: float = 1.0
     seed: int | None = None
+    adaptive: float = 0.0
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -50,6 +53,8 @@ class Terms:
             raise PrivacyError(f"the clip is {self.clip:g}, it must be above 0 and finite")
         if self.where != "clients" and (self.min_cohort, self.honest) != (1, 1):
             raise PrivacyError(f"the {self.where} adds all the noise: no share of a cohort's can be counted on")
+        if not 0 <= self.adaptive < 1:
+            raise PrivacyError(f"the clip is to follow the quantile {self.adaptive:g}: take one above 0 and below 1")
         self.mechanism  # noqa: B018  # refuses what it cannot do
 
     @classmethod
@@ -64,15 +69,16 @@ class Terms:
         min_cohort: int,
         honest: float,
         seed: int | None,
+        adaptive: float = 0.0,
     ) -> Self:
         """The terms whose clip is scaled to as many steps as fit integers of at most `limit`."""
         if where != "clients":
-            return cls(where, noise, clip, min(limit, MOST_STEPS), expected, seed=seed)
+            return cls(where, noise, clip, min(limit, MOST_STEPS), expected, seed=seed, adaptive=adaptive)
         share = noise / math.sqrt(honest * min_cohort)
         steps = min(math.floor(limit / (1 + NOISE_REACH * share)), MOST_STEPS)
         while steps > 1 and steps + NOISE_REACH * math.ceil(share * steps + 1e-6) > limit:
             steps -= 1
-        return cls(where, noise, clip, max(1, steps), expected, min_cohort, honest, seed)
+        return cls(where, noise, clip, max(1, steps), expected, min_cohort, honest, seed, adaptive)
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self | None:
@@ -101,11 +107,40 @@ class Terms:
         """How far noise that one party adds carries a sum beyond what its vectors add up to."""
         return 0 if self.where == "clients" else NOISE_REACH * self.mechanism.sigma
 
+    @cached_property
+    def lane(self) -> int:
+        """Steps of a client's answer, whether its norm is at most the clip; 0 where the clip is fixed."""
+        return lane_steps(self.noise, self.steps, self.expected) if self.adaptive else 0
+
+    @property
+    def _for_updates(self) -> int:
+        """Steps of an update that is as long as the clip."""
+        return update_steps(self.steps, self.lane)
+
+    @property
+    def step(self) -> float:
+        """The size of one integer of an update."""
+        return self.clip / self._for_updates
+
     def quantise(self, updates: np.ndarray) -> np.ndarray:
-        return self.mechanism.quantise(updates, self.clip)
+        """A client's integers (n,), or (K, n), of a norm of at most `steps`; with its answer in a last lane, if any."""
+        q = quantised(updates, self.clip, self._for_updates)
+        if not self.adaptive:
+            return q
+        answer = np.where(is_below(updates, self.clip), self.lane, -self.lane)
+        return np.concatenate([q, answer[..., None]], axis=-1)
 
     def decode(self, total: np.ndarray) -> np.ndarray:
-        return self.mechanism.decode(total, self.clip)
+        """The mean update over the expected cohort, float64, of an opened sum without the lane of answers."""
+        return np.asarray(total, np.float64) * (self.step / self.expected)
+
+    def below(self, answers: int) -> float:
+        """The share of clients whose norm is at most the clip, of the opened lane of answers."""
+        return answers / (2 * self.lane * self.expected) + 0.5
+
+    def clipped_at(self, clip: float) -> Self:
+        """The same for a round with another clip: all integers stay as they are, and the noise too."""
+        return replace(self, clip=clip)
 
     def draw(self, length: int, round: int, whose: int | str) -> np.ndarray:
         """The noise of one party in a round, int64 (n,). whose: a client's number, or "sum"."""

@@ -11,7 +11,8 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError
 from fedlearn.privacy.terms import Terms
 from fedlearn.queries.base import Counts
-from fedlearn.secure.layout import Aggregate, Layout, PrivateLayout, check_length
+from fedlearn.secure.layout import Aggregate, Layout, check_length
+from fedlearn.secure.noised import PrivateLayout
 from fedlearn.secure.segments import Segment, codec_of
 from fedlearn.strategies.base import LocalUpdate
 
@@ -24,7 +25,7 @@ class CountLayout(Layout):
     def of_counts(entries: Mapping[str, Counts], codec: FixedPoint, terms: Terms | None = None) -> Layout:
         """terms: of noise. Raises `CodecError` where a client's counts do not fit the codec's integers."""
         if terms is not None:
-            return PrivateLayout(tuple(Segment(name, each.length, codec) for name, each in entries.items()), 1, terms)
+            return PrivateLayout.of_lengths({name: each.length for name, each in entries.items()}, codec, terms)
         for name, each in entries.items():
             if not 1 <= each.most <= codec.limit:
                 raise CodecError(

@@ -42,6 +42,7 @@ class Aggregate:
     capped    clients whose example count was capped at max_weight
     error_bound  largest possible |error| of a coordinate of any output's mean, by quantisation and by clipping;
                 infinite where values were clipped that lay too far beyond the bound to say
+    below     the share of clients whose update is no longer than the clip, with noise; None where the clip is fixed
     sums      of counts, by name, int64: the answers to a query, which has no mean and no weights
 
     Under differential privacy the mean is of clipped updates, each of weight 1, with noise; the rest is not known.
@@ -55,6 +56,7 @@ class Aggregate:
     capped: int | None = None
     error_bound: float = np.inf
     sums: Mapping[str, np.ndarray] = field(default_factory=dict)
+    below: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Layout:
         Raises `CodecError` where max_weight does not fit the codec's integers, or `PrivateLayout` for these terms.
         """
         if terms is not None:
-            return PrivateLayout(tuple(Segment(name, out.length, codec) for name, out in outputs.items()), 1, terms)
+            from fedlearn.secure.noised import PrivateLayout  # which is a layout, as this module has it
+
+            return PrivateLayout.of_lengths({name: output.length for name, output in outputs.items()}, codec, terms)
         check_max_weight(codec, max_weight)
         segments = [
             Segment(name, output.length, codec_of("vector", output.bound or codec.bound, codec))
@@ -92,7 +96,11 @@ class Layout:
         arguments = plan.protection.get("arguments")
         codec = arguments.get("codec") if isinstance(arguments, Mapping) else None
         layout, terms = Layout.from_dict(plan.layout, FixedPoint.from_dict(codec)), Terms.read(plan.privacy)
-        return layout if terms is None else PrivateLayout(layout.segments, layout.max_weight, terms)
+        if terms is None:
+            return layout
+        from fedlearn.secure.noised import PrivateLayout
+
+        return PrivateLayout(layout.segments, layout.max_weight, terms)
 
     def __len__(self) -> int:
         return sum(segment.length for segment in self.segments)
@@ -145,6 +153,15 @@ class Layout:
 
     def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
         """Add to these clients' lanes (K, n) the noise that is theirs to add, in place: none."""
+
+    @property
+    def broadcasts(self) -> Mapping[str, int]:
+        """The vectors of a request that decide how those of its round are read: names and lengths."""
+        return {}
+
+    def in_round(self, state: Mapping[str, np.ndarray]) -> Layout:
+        """The layout of one round. state: of its request; raises `ProtocolError` for one that no vector fits."""
+        return self
 
     def narrowed(self, length: int) -> Layout:
         """The same for an update whose first vector is cut down to so many values."""
@@ -233,53 +250,6 @@ class Layout:
 
             return CountLayout(segments, max_weight)
         return Layout(segments, max_weight)
-
-
-@dataclass(frozen=True)
-class PrivateLayout(Layout):
-    """Under differential privacy: clipped outputs, each client's of weight 1, and no lane that would tell more.
-
-    Counts, losses and weights would be released without noise. Every lane of a vector takes noise, those of words that
-    nobody used too, and a norm must not depend on what is left out of a sum: so vectors are encoded whole.
-    Raises `CodecError` where a client's integers do not fit the codec's, and for more than one output.
-    """
-
-    terms: Terms
-    whole: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if len(self.segments) != 1 or self.max_weight != 1:
-            raise CodecError(
-                f"differential privacy clips one vector, all clients weigh 1: not {[s.name for s in self.segments]} "
-                f"and max_weight={self.max_weight}"
-            )
-        if self.terms.lane_bound > self.codec.limit:
-            raise CodecError(
-                f"a client's integers are up to {self.terms.lane_bound}, {self.codec.bits} bits hold "
-                f"{self.codec.limit}: raise bits in the codec"
-            )
-
-    def encode(self, update: LocalUpdate) -> np.ndarray:
-        """As in `Layout`, without noise; what is not finite counts as zeros."""
-        (segment,) = self.segments
-        values = update.vectors[segment.name]
-        check_length(segment, values)
-        return self.terms.quantise(values).astype(self.codec.dtype)
-
-    def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
-        if self.terms.where == "clients":
-            for row, client in zip(lanes, clients, strict=True):
-                row += self.terms.draw(len(row), round, client).astype(row.dtype)
-
-    def _possible(self, segment: Segment, addends: int) -> tuple[int, int]:
-        most = addends * self.terms.lane_bound
-        return -most, most
-
-    def decode(self, total: np.ndarray, addends: int) -> Aggregate:
-        """The mean over the cohort's expected size, of a sum with all its noise."""
-        margin = self.terms.sum_margin
-        self._check_opened(np.clip(np.abs(total) - margin, 0, None), addends)
-        return Aggregate({self.segments[0].name: self.terms.decode(total)}, addends)
 
 
 def _segment(name: str, length: int, kind: str, bound: float, codec: FixedPoint) -> Segment:

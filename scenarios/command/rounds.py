@@ -108,6 +108,7 @@ def cells(record: RoundRecord) -> dict[str, str]:
         "loss": number(record.loss),
         **{name: number(value) for name, value in record.metrics.items()},
         **{name: f"{value:.3f}" for name, value in epsilons(record).items()},
+        **({} if record.clip is None else {"clip": f"{record.clip:.4g}"}),
         "clients": str(record.clients_ok),
         "lost": str(record.clients_failed),
         "up kB": f"{record.bytes_up / 1000:,.1f}",

@@ -152,8 +152,9 @@ def privacy(found: Sequence[Configuration]) -> Section:
         if spent:
             worst = max(spent, key=lambda said: _number(said.get("epsilon")))
             cells = [_epsilon(worst.get(name)) for name in ("epsilon", "epsilon_aggregator")]
-            rest = [Cell(shown(worst.get(name))) for name in ("noise", "clip", "where", "unit", "adjacency")]
-            rows.append(Row([Cell(each.label), *cells, _epsilon(worst.get("delta")), *rest]))
+            rest = [Cell(shown(worst.get(name))) for name in ("where", "unit", "adjacency")]
+            means = [Cell(shown(worst.get("noise"))), Cell(_clip(worst))]
+            rows.append(Row([Cell(each.label), *cells, _epsilon(worst.get("delta")), *means, *rest]))
     columns = [
         "configuration", "epsilon, to who sees the models", "epsilon, to the aggregator", "delta", "noise", "clip",
         "noise is added by", "unit", "adjacency",
@@ -164,6 +165,12 @@ def privacy(found: Sequence[Configuration]) -> Section:
         "without, but for a chance of delta. Below 1 is strong, above 10 says little."
     ]
     return Section("privacy", "Privacy spent", [Part(table=table)] if rows else [], notes)
+
+
+def _clip(privacy: Mapping[str, Any]) -> str:
+    """The largest norm of an update, or where it began and ended."""
+    clip, adaptive = shown(privacy.get("clip")), privacy.get("adaptive")
+    return f"{clip}, at the end {shown(privacy.get('next_clip'))}" if adaptive else clip
 
 
 def _number(value: Any) -> float:
