@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.exam import Evaluate
+from aggregator.named import SCHEDULES
 from aggregator.sampling import SAMPLERS
-from aggregator.schedules import SCHEDULES
 from aggregator.spending import cohorts_of, narrowed
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
