@@ -48,8 +48,8 @@ class Checkpoints:
         self._folder = folder
         self._metrics = metrics
         self._found: list[Path] = []  # on disk, in order, of an earlier session: whether they are whole nobody knows
-        self._paths: list[Path] = []  # those that are, and this session's
-        self._forced: Path | None = None  # one of them
+        self._paths: dict[int, Path] = {}  # by round: those that are, and this session's
+        self._forced: int | None = None  # the round of one of them
         self.journal = Journal(folder / "opened.journal")
 
     def open(self) -> None:
@@ -71,7 +71,7 @@ class Checkpoints:
     @property
     def rounds(self) -> list[int]:
         """The rounds whose checkpoints are kept."""
-        return [_round_of(path) for path in self._paths]
+        return list(self._paths)
 
     def add(self, record: RoundRecord, weights: np.ndarray, state: dict[str, np.ndarray]) -> None:
         """Enter a round and write its checkpoint: both or none of them.
@@ -84,24 +84,25 @@ class Checkpoints:
         data = save(arrays, {"crc32": _checksum(arrays)})
         with line_added(self._metrics, strict_json(record.to_dict())):
             write_atomic(path, data, sync=False)
-        self._paths.append(path)
+        self._paths.pop(record.round, None)
+        self._paths[record.round] = path
 
     def force(self) -> None:
         """Force the last checkpoint to the disk, after all that it goes on from."""
-        if self._paths and self._forced != self._paths[-1]:
+        if self._paths and self._forced != (last := next(reversed(self._paths))):
             if self.client_states.exists():
                 os.sync()  # what clients remember: a file for each
             force(self._metrics)
-            force(self._paths[-1])
+            force(self._paths[last])
             force(self._folder)
-            self._forced = self._paths[-1]
-            self.journal.forget(_round_of(self._forced))
+            self._forced = last
+            self.journal.forget(last)
             self.remove_old()
 
     def remove_old(self) -> None:
-        for old in [path for path in self._paths[:-KEPT] if path != self._forced]:
-            old.unlink(missing_ok=True)
-            self._paths.remove(old)
+        for old in self.rounds[:-KEPT]:
+            if old != self._forced:
+                self._paths.pop(old).unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that can be used, or None where there is none yet. Rounds after it are run again.
@@ -123,7 +124,7 @@ class Checkpoints:
             if lines:
                 set_aside(self._metrics)
             return None
-        self._paths = [path for path in self._found if path not in faults]
+        self._paths = {_round_of(path): path for path in self._found if path not in faults}
         self._set_aside(faults)
         os.truncate(self._metrics, sum(map(len, lines[: len(found.records)])))
         self.force()  # which one was forced to the disk nobody knows any more

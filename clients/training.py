@@ -49,7 +49,7 @@ T = TypeVar("T")
 Way = Callable[[dict[int, Client], "Task"], Iterator["Encoded | Lost"]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
-ENCODED_AT_ONCE = 1 << 17  # values, likewise
+ENCODED_AT_ONCE = 1 << 18  # values, likewise
 STACKS = 4  # kept, each of so many copies: their steps are recorded
 
 

@@ -88,7 +88,10 @@ def line_added(path: Path, line: str) -> Iterator[None]:
 
 def strict_json(value: Any, indent: int | None = None) -> str:
     """Plain data as JSON that every reader takes: NaN and infinity, which JSON has no words for, are null."""
-    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except (ValueError, TypeError):  # a number that is not finite, or a mapping that is no dict: both are rare
+        return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
 
 
 def _without_nan(value: Any) -> Any:

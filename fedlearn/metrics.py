@@ -39,9 +39,10 @@ def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     logits = real_array("logits", logits, 2, nan=True)
     labels = whole_array("labels", labels, 1, below=logits.shape[1])
     rows = np.arange(same_length(logits=logits, labels=labels))
-    right = (logits.argmax(axis=1) == labels) & ~np.isnan(logits).any(axis=1)
     with np.errstate(invalid="ignore", over="ignore"):  # infinite logits, and such as are nearly
-        logits = logits - logits.max(axis=1, keepdims=True)
+        top = logits.T.copy().max(axis=0)  # of each of many short rows: quicker this way; nan where the row has one
+        right = (logits.argmax(axis=1) == labels) & ~np.isnan(top)
+        logits = logits - top[:, None]
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
     return {"loss": float(losses.mean()), "accuracy": float(right.mean())}
 

@@ -37,6 +37,7 @@ class Program:
     """One step: from the arrays of a batch to the loss and the gradients of some leaves.
 
     loss: a result that was recorded, its tape not yet freed. batch: the arrays that it was computed from.
+    batch, once it is written: arrays of its own, of the same layout, that each step's batch is written into.
     places: for each leaf the array, of the leaf's shape, that its gradient is to be written to; 0 where the loss does
     not depend on it. Raises `Unfit` where the tape does not say all.
     """
@@ -49,11 +50,11 @@ class Program:
     ) -> None:
         self._build = Builder()
         self._clients = loss._data.ndim
-        self._batch = [self._build.array(array.shape, array.dtype) for array in batch]
+        self.batch = [self._build.array(array.shape, array.dtype) for array in batch]
         self._given = list(batch)
         if not self.fits(batch):
             raise Unfit("a batch that lies in memory in another order")
-        for kept, array in zip(self._batch, batch, strict=True):
+        for kept, array in zip(self.batch, batch, strict=True):
             np.copyto(kept, array)
         order = newest_first(loss)
         self._arrays = {leaf._id: leaf._data for leaf in leaves}
@@ -67,6 +68,7 @@ class Program:
         self.loss = self._arrays[loss._id]
         self._backward(order, {leaf._id: place for leaf, place in zip(leaves, places, strict=True)})
         self._calls = tuple(self._build.calls)
+        self.layout = tuple((kept.shape, kept.dtype) for kept in self.batch)
         self.bytes = self._build.bytes
         del self._build, self._given, self._arrays, self._values, self._kept
 
@@ -75,7 +77,7 @@ class Program:
 
         Where there are several losses, those of stacked clients, the clients' parts may lie apart.
         """
-        for kept, array in zip(self._batch, batch, strict=True):
+        for kept, array in zip(self.batch, batch, strict=True):
             if array.shape != kept.shape or array.dtype != kept.dtype:
                 return False
             if array.strides != kept.strides and array.strides[self._clients :] != kept.strides[self._clients :]:
@@ -84,8 +86,12 @@ class Program:
 
     def run(self, batch: Sequence[np.ndarray]) -> None:
         """Leaves the loss of this batch in `loss`, and the gradients in their places."""
-        for kept, array in zip(self._batch, batch, strict=True):
+        for kept, array in zip(self.batch, batch, strict=True):
             np.copyto(kept, array)
+        self.run_as_it_stands()
+
+    def run_as_it_stands(self) -> None:
+        """Same as `run`, of what somebody wrote into the arrays of `batch`."""
         all_quietly(self._run)
 
     def _run(self) -> None:
@@ -126,7 +132,7 @@ class Program:
             if isinstance(value, PLAIN):
                 return value
             raise Unfit(f"a {type(value).__name__} is no number")
-        for given, kept in zip(self._given, self._batch, strict=True):
+        for given, kept in zip(self._given, self.batch, strict=True):
             if value is given:
                 return kept
             if _is_all_of(value, given):

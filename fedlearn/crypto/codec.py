@@ -84,6 +84,10 @@ class FixedPoint:
         steps = self.limit / Fraction(self.bound)
         return (steps.numerator // steps.denominator).bit_length() - 1
 
+    @cached_property
+    def _scaled_bound(self) -> float:
+        return math.ldexp(self.bound, self.fraction_bits)
+
     @property
     def lane_bits(self) -> int:
         """Signed bits that hold the sum of `addends` encoded values."""
@@ -102,9 +106,11 @@ class FixedPoint:
         values, scale = array_of(values, "fiu", "real numbers"), real("scale", scale)
         if not 0 <= scale <= MAX_SCALE:
             raise CodecError(f"scale is {scale:g}: it must be a real number from 0 to {MAX_SCALE:g}")
-        factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), np.ldexp(self.bound, self.fraction_bits)
+        factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float64 lies outside the bound
-            if not values.size or (-bound <= values.min() * factor and values.max() * factor <= bound):
+            if not values.size or (
+                -bound <= np.minimum.reduce(values, None) * factor and np.maximum.reduce(values, None) * factor <= bound
+            ):
                 exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
                 scaled = np.asarray(values * (np.float32(factor) if exact else factor))
             else:  # as with NaN

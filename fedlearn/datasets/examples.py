@@ -6,6 +6,7 @@ and the targets that should come out. A class with these four members is a data 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from fedlearn.checked import as_array, taken
 from fedlearn.errors import BadInput, ShapeError
+
+Layout = tuple[tuple[tuple[int, ...], np.dtype], ...]  # the shapes and precisions of some arrays
 
 
 class Examples(Protocol):
@@ -65,10 +68,18 @@ class Arrays:
     def inputs(self) -> tuple[np.ndarray]:
         return (self.features,)
 
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """What the arrays are like of so many examples: the inputs, then the targets."""
+        features, targets = self.features, self.targets
+        return (shape + features.shape[1:], features.dtype), (shape + targets.shape[1:], targets.dtype)
+
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The examples number `rows`, int64 (n,), of `whole`; a row may occur more than once."""
+    """The examples number `rows`, int64 (n,), of `whole`; a row may occur more than once.
+
+    Taking some copies no example: they are gathered from `whole` where they are wanted.
+    """
 
     whole: Arrays
     rows: np.ndarray
@@ -76,14 +87,25 @@ class View:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, order: np.ndarray | slice) -> Arrays:
-        return self.whole.take(self.rows[order])
+    def take(self, order: np.ndarray | slice) -> View:
+        return View(self.whole, self.rows[order])
 
     @property
     def inputs(self) -> tuple[np.ndarray]:
-        return self.take(slice(None)).inputs
+        return self.whole.take(self.rows).inputs
 
     @property
     def targets(self) -> np.ndarray:
         found: np.ndarray = self.whole.targets[self.rows]
         return found
+
+    @property
+    def layout(self) -> Layout:
+        """The shapes and precisions of the features and the targets."""
+        return self.whole.layout(self.rows.shape)
+
+    def gather(self, places: Sequence[np.ndarray]) -> None:
+        """Write the features and the targets into arrays of that layout."""
+        features, targets = places
+        self.whole.features.take(self.rows, 0, features)
+        self.whole.targets.take(self.rows, 0, targets)

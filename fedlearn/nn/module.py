@@ -248,7 +248,8 @@ class Module:
         if not isinstance(mode, bool | np.bool_):
             raise BadInput(f"train's mode is {mode!r:.60}: give True or False")
         for module in self.modules():
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
         return self
 
     def eval(self) -> Self:

@@ -48,11 +48,16 @@ def consecutive(members: Sequence[Tensor]) -> np.ndarray | None:
     base = members[0]._data.base
     if not isinstance(base, np.ndarray) or base.ndim != 1 or not base.flags.c_contiguous:
         return None
-    first = address = members[0]._data.ctypes.data
+    first = address = _address(members[0]._data)
     for p in members:
         array = p._data
-        if array.base is not base or array.ctypes.data != address or not array.flags.c_contiguous:
+        if array.base is not base or _address(array) != address or not array.flags.c_contiguous:
             return None
         address += array.nbytes
-    start = (first - base.ctypes.data) // base.itemsize
+    start = (first - _address(base)) // base.itemsize
     return base[start : start + (address - first) // base.itemsize]
+
+
+def _address(array: np.ndarray) -> int:
+    address: int = array.__array_interface__["data"][0]  # quicker than `array.ctypes`
+    return address

@@ -60,6 +60,8 @@ class TrainRequest:
                 "send it again"
             )
         values = np.frombuffer(data, "<f4", offset=start)
+        if not count:
+            return cls(values)
         entries = [STATE_ENTRY.unpack_from(data, 4 + i * STATE_ENTRY.size) for i in range(count)]
         names = [name.rstrip(b"\0").decode("ascii", "replace") for name, _ in entries]
         lengths = [length for _, length in entries]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import index
 from typing import Any, ClassVar
 
@@ -103,6 +103,10 @@ class Layout:
         return PrivateLayout(layout.segments, layout.max_weight, terms)
 
     def __len__(self) -> int:
+        return self._length
+
+    @cached_property
+    def _length(self) -> int:
         return sum(segment.length for segment in self.segments)
 
     @property
@@ -220,8 +224,11 @@ class Layout:
     def _opened(self, total: np.ndarray, addends: int) -> dict[str, np.ndarray]:
         """An opened sum by name of its segments; raises `RoundVoid` for one that `check` refuses."""
         self._check_opened(total, addends)
-        ends = np.cumsum([segment.length for segment in self.segments])[:-1]
-        return dict(zip((segment.name for segment in self.segments), np.split(total, ends), strict=True))
+        found, at = {}, 0
+        for segment in self.segments:
+            found[segment.name] = total[at : at + segment.length]
+            at += segment.length
+        return found
 
     def _check_opened(self, total: np.ndarray, addends: int) -> None:
         try:

@@ -69,7 +69,7 @@ class FedAvg(Strategy):
             np.subtract(weights, rule(gradient), out=weights)
 
         loss = train_epochs(model, data, self.epochs, self.batch_size, rng, step)
-        return LocalUpdate({"delta": weights - start}, examples=len(data), loss=loss)
+        return LocalUpdate({"delta": np.subtract(weights, start, out=start)}, examples=len(data), loss=loss)
 
     def adjusted(self, gradient: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
         """The local gradient as an algorithm changes it, given the weights now and at the start; FedAvg does not."""

@@ -8,17 +8,19 @@ fit any more because a parameter was replaced, frozen or unfrozen, the tape goes
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from fedlearn.autograd.kept import Unfit
 from fedlearn.autograd.mode import mode
 from fedlearn.autograd.program import Program
-from fedlearn.datasets.examples import Examples
+from fedlearn.datasets.examples import Examples, View
 from fedlearn.models.base import Model, taped_gradient
 from fedlearn.nn.parameter import Parameter
+from fedlearn.training.stacks import StackedViews
 
 PROGRAMS = 4  # of one model: for whole batches, and for the last, smaller one of clients with so many examples
 LARGEST = 64 << 20  # bytes that all of them may keep
@@ -63,18 +65,23 @@ class Recorded:
         for parameter, array, wanted in self._parameters:
             if parameter._data is not array or parameter._wanted is not wanted:
                 return None
+        if isinstance(batch, View | StackedViews):
+            layout = batch.layout
+            for program in self._programs:
+                if program.layout == layout:
+                    return self._run(program, partial(_gathered, program, batch))
         arrays = (*batch.inputs, batch.targets)
         for program in self._programs:
             if program.fits(arrays):
-                return self._run(program, arrays)
+                return self._run(program, partial(program.run, arrays))
         return self._first(arrays, len(batch))
 
-    def _run(self, program: Program, arrays: Sequence[np.ndarray]) -> Gradient | None:
+    def _run(self, program: Program, run: Callable[[], None]) -> Gradient | None:
         if sys.getrefcount(self._gradient) > self._references:
             self._leave_to_keeper()
             return None
         try:
-            program.run(arrays)
+            run()
         except Exception:  # the tape says what is wrong, or copes with it
             return None
         return program.loss.copy(), self._gradient if self._lent else self._gradient.copy()
@@ -128,6 +135,11 @@ class Recorded:
             self._places.append(self._gradient[..., start : start + size].reshape(array.shape))
             start += size
         self._references = sys.getrefcount(self._gradient)
+
+
+def _gathered(program: Program, batch: View | StackedViews) -> None:
+    batch.gather(program.batch)
+    program.run_as_it_stands()
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlearn.datasets.bags import Bags
-from fedlearn.datasets.examples import Arrays, Examples, View
+from fedlearn.datasets.examples import Arrays, Examples, Layout, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,26 +38,50 @@ class Stack:
 
 @dataclass(frozen=True, eq=False)
 class StackedViews:
-    """Same as `Stack`, for clients that share arrays: `rows` (K, n) of `whole`. Only `take` copies."""
+    """Same as `Stack`, for clients that share arrays: `rows` (K, n) of `whole`, from 0 on.
+
+    Taking some copies no example: they are gathered from `whole` where they are wanted.
+    """
 
     whole: Arrays
     rows: np.ndarray
 
+    @classmethod
+    def of(cls, views: Sequence[View]) -> StackedViews:
+        """Clients with equally many examples of the same arrays; raises `IndexError` for a row that there is not."""
+        whole = views[0].whole
+        rows = np.concatenate([view.rows for view in views]).reshape(len(views), -1)
+        if rows.dtype.kind != "i" or (rows.size and (rows.min() < 0 or rows.max() >= len(whole))):
+            rows = np.arange(len(whole))[rows]  # counted from the end, or not to be found
+        return cls(whole, rows.astype(np.intp))
+
     def __len__(self) -> int:
         return int(self.rows.shape[1])
 
-    def take(self, order: np.ndarray | slice) -> Stack:
-        rows = self.rows[:, order] if isinstance(order, slice) else self.rows[np.arange(len(order))[:, None], order]
-        return Stack(self.whole.features.take(rows, axis=0), self.whole.targets.take(rows, axis=0))
+    def take(self, order: np.ndarray | slice) -> StackedViews:
+        if isinstance(order, slice):
+            return StackedViews(self.whole, self.rows[:, order])
+        return StackedViews(self.whole, np.take_along_axis(self.rows, order, axis=1))
 
     @property
     def inputs(self) -> tuple[np.ndarray]:
-        return self.take(slice(None)).inputs
+        return (self.whole.features.take(self.rows, axis=0),)
 
     @property
     def targets(self) -> np.ndarray:
-        found: np.ndarray = self.whole.targets[self.rows]
+        found: np.ndarray = self.whole.targets.take(self.rows, axis=0)
         return found
+
+    @property
+    def layout(self) -> Layout:
+        """As of a `View`."""
+        return self.whole.layout(self.rows.shape)
+
+    def gather(self, places: Sequence[np.ndarray]) -> None:
+        """As of a `View`."""
+        features, targets = places
+        self.whole.features.take(self.rows, 0, features, "clip")  # the rows were checked; so NumPy needs no buffer
+        self.whole.targets.take(self.rows, 0, targets, "clip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +147,7 @@ def stack(parts: Sequence[Examples]) -> Stack | StackedViews | StackedBags:
     """One client's examples beside the next one's; all of one `batch_shape`."""
     views = [part for part in parts if isinstance(part, View)]
     if views:
-        return StackedViews(views[0].whole, np.stack([view.rows for view in views]))
+        return StackedViews.of(views)
     bags = [part for part in parts if isinstance(part, Bags)]
     if bags:
         return StackedBags.of(bags)
