@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fedlearn.autograd import kept_bags
+
 ZERO, ONE = np.zeros((), np.float32), np.ones((), np.float32)
 MANY = 2048  # numbers from which on they are selected by their bits, as in ops/select.py
 
@@ -40,16 +42,31 @@ class Builder:
         return self.calls[-1]()
 
 
+class Varying:
+    """Whole numbers of the batch, of which there may be more or fewer every time: whatever `array` is then."""
+
+    shape = (-1,)  # as no array's
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.dtype = array.dtype
+
+    def fits(self, array: np.ndarray) -> bool:
+        return array.ndim == self.array.ndim and array.dtype == self.array.dtype and array.flags.c_contiguous
+
+
 class Kernel(NamedTuple):
     """How an op is written on kept arrays; both halves return None for what they do not know, which runs as it is.
 
     forward(build, seen, *inputs, **params) -> (result, kept), `seen` a result of the same shape.
     backward(build, position, g, kept, *inputs, room, **params) -> the gradient of one input: in `room`, where there is
     some, or in an array of its own. It may use the memory of `g`.
+    varying: params that come as `Varying`.
     """
 
     forward: Callable[..., tuple[Any, Any] | None]
     backward: Callable[..., Any]
+    varying: tuple[str, ...] = ()
 
 
 def _floats(*arrays: Any) -> bool:
@@ -209,5 +226,6 @@ KERNELS = {
     "relu": Kernel(_relu, _relu_back),
     "cross_entropy": Kernel(_cross_entropy, _cross_entropy_back),
     "bce_with_logits": Kernel(_bce, _bce_back),
+    "embedding_bag": Kernel(kept_bags.forward, kept_bags.backward, ("indices",)),
     "reshape": Kernel(lambda *args, **params: None, _rearranged_back(lambda g, x, shape: g.reshape(x.shape))),
 }

@@ -9,9 +9,10 @@ A tape does not show what Python did beside the ops. So a program is written onl
 op is known: a parameter, a result of an op, or an array of the batch. An array of unknown origin, as a mask made by a
 comparison or a number drawn by dropout, or whole numbers of the batch in an op that does not check them, raise
 `Unfit`, and the tape goes on. So does any array whose numbers do not lie in memory in the order of its axes: sums and
-products may run in another order over it than over the array that is kept. What a tape cannot show at all, as `if` in
-Python code, is promised by whoever declares a class `replayable` (`fedlearn.nn.stackable`). And the first thing that a
-program does is the step it was written from: where it does not give the same bits, it is not used.
+products may run in another order over it than over the array that is kept. Words in bags, more or fewer from batch to
+batch, are taken as they come. What a tape cannot show at all, as `if` in Python code, is promised by whoever declares
+a class `replayable` (`fedlearn.nn.stackable`). And the first thing that a program does is the step it was written
+from: where it does not give the same bits, it is not used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from fedlearn.autograd.arrays import unbroadcast
 from fedlearn.autograd.graph import Op, newest_first
-from fedlearn.autograd.kept import KERNELS, Builder, Unfit
+from fedlearn.autograd.kept import KERNELS, Builder, Unfit, Varying
 from fedlearn.autograd.mode import all_quietly
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.replay import Plan
@@ -50,13 +51,15 @@ class Program:
     ) -> None:
         self._build = Builder()
         self._clients = loss._data.ndim
-        self.batch = [self._build.array(array.shape, array.dtype) for array in batch]
+        order = newest_first(loss)
+        varying = _of_any_length(order)
+        self.batch: list[Any] = [
+            Varying(array) if id(array) in varying else self._build.array(array.shape, array.dtype) for array in batch
+        ]
         self._given = list(batch)
         if not self.fits(batch):
             raise Unfit("a batch that lies in memory in another order")
-        for kept, array in zip(self.batch, batch, strict=True):
-            np.copyto(kept, array)
-        order = newest_first(loss)
+        self._take(batch)
         self._arrays = {leaf._id: leaf._data for leaf in leaves}
         self._values: dict[int, tuple[list[Any], dict[str, Any]]] = {}
         self._kept: dict[int, Any] = {}
@@ -75,9 +78,14 @@ class Program:
     def fits(self, batch: Sequence[np.ndarray]) -> bool:
         """Whether these arrays have the shapes and precisions of the program's batch, and its order in memory.
 
-        Where there are several losses, those of stacked clients, the clients' parts may lie apart.
+        Words may be of any number. Where there are several losses, those of stacked clients, the clients' parts may lie
+        apart.
         """
         for kept, array in zip(self.batch, batch, strict=True):
+            if isinstance(kept, Varying):
+                if not kept.fits(array):
+                    return False
+                continue
             if array.shape != kept.shape or array.dtype != kept.dtype:
                 return False
             if array.strides != kept.strides and array.strides[self._clients :] != kept.strides[self._clients :]:
@@ -86,13 +94,19 @@ class Program:
 
     def run(self, batch: Sequence[np.ndarray]) -> None:
         """Leaves the loss of this batch in `loss`, and the gradients in their places."""
-        for kept, array in zip(self.batch, batch, strict=True):
-            np.copyto(kept, array)
+        self._take(batch)
         self.run_as_it_stands()
 
     def run_as_it_stands(self) -> None:
         """Same as `run`, of what somebody wrote into the arrays of `batch`."""
         all_quietly(self._run)
+
+    def _take(self, batch: Sequence[np.ndarray]) -> None:
+        for kept, array in zip(self.batch, batch, strict=True):
+            if isinstance(kept, Varying):
+                kept.array = array
+            else:
+                np.copyto(kept, array)
 
     def _run(self) -> None:
         for call in self._calls:
@@ -135,7 +149,7 @@ class Program:
         for given, kept in zip(self._given, self.batch, strict=True):
             if value is given:
                 return kept
-            if _is_all_of(value, given):
+            if not isinstance(kept, Varying) and _is_all_of(value, given):
                 return kept.reshape(value.shape)
         raise Unfit(f"an array {value.shape} of unknown origin")
 
@@ -147,6 +161,8 @@ class Program:
     def _plain_forward(self, op: Op, seen: np.ndarray, values: list[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         """An op as it stands: what it gives is copied into an array that is kept."""
         for value in (*values, *params.values()):
+            if isinstance(value, Varying):
+                raise Unfit(f"{op} takes a list of any length")
             if isinstance(value, np.ndarray) and value.dtype.kind != "f":
                 raise Unfit(f"{op} takes whole numbers, which it does not check")
         out, forward, cell = self._build.array(seen.shape, seen.dtype), partial(op.forward, *values, **params), Cell()
@@ -233,6 +249,13 @@ class Cell:
     """Arrays that an op keeps between its two halves, or gives to several inputs."""
 
     value: Any = None
+
+
+def _of_any_length(order: Sequence[Node]) -> set[int]:
+    """The arrays, by their identities, of which a kernel takes as many numbers as there are."""
+    made = [y._made for y in order if y._made is not None]
+    names = [(KERNELS[op.name].varying, params) for op, _, _, params, _ in made if op.name in KERNELS]
+    return {id(params.get(name)) for varying, params in names for name in varying}
 
 
 def _in_order(array: Any, op: Op) -> None:

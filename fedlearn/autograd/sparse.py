@@ -21,22 +21,32 @@ def sum_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray) -> np.n
 
     numbers (n,) and bounds (B + 1,), both int32 or both int64. Raises `IndexError` for a number out of range.
     """
-    from scipy.sparse import _sparsetools
-
     _check(numbers, len(table))
     out = np.zeros((len(bounds) - 1, table.shape[1]), table.dtype)
-    entries = _ones(len(numbers), table.dtype)
-    _sparsetools.csr_matvecs(len(out), *table.shape, bounds, numbers, entries, table.ravel(), out.ravel())
+    add_sums(table, numbers, bounds, out)
     return out
 
 
 def add_to_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, values: np.ndarray) -> None:
     """Add `values[b]`, of (B, D), to each row of a contiguous table (V, D) that bag b names; else as `sum_rows`."""
-    from scipy.sparse import _sparsetools
-
     _check(numbers, len(table))
     if not table.flags.c_contiguous or table.dtype != values.dtype:
         raise ValueError(f"a contiguous table of {values.dtype} is needed, not {table.dtype}, strides {table.strides}")
+    add_to_known_rows(table, numbers, bounds, values)
+
+
+def add_sums(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, out: np.ndarray) -> None:
+    """Add to `out` what `sum_rows` gives. Nothing is checked: for arrays that were, all of them contiguous."""
+    from scipy.sparse import _sparsetools
+
+    entries = _ones(len(numbers), table.dtype)
+    _sparsetools.csr_matvecs(len(out), *table.shape, bounds, numbers, entries, table.ravel(), out.ravel())
+
+
+def add_to_known_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, values: np.ndarray) -> None:
+    """Same as `add_to_rows`, and nothing is checked: for arrays that were, all of them contiguous."""
+    from scipy.sparse import _sparsetools
+
     (rows, width), entries = table.shape, _ones(len(numbers), table.dtype)
     _sparsetools.csc_matvecs(rows, len(values), width, bounds, numbers, entries, values.ravel(), table.ravel())
 

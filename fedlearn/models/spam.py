@@ -24,6 +24,7 @@ class SpamClassifier(Model):
 
     vocabulary = "words.weight"
     stackable = True
+    replayable = True
     reads = Words
     width = 1
 

@@ -66,6 +66,7 @@ class EmbeddingBag(_Table):
     """
 
     stackable = True
+    replayable = True
 
     def __init__(
         self,

@@ -24,7 +24,8 @@ from fedlearn.training.stacks import StackedViews
 
 PROGRAMS = 4  # of one model: for whole batches, and for the last, smaller one of clients with so many examples
 LARGEST = 64 << 20  # bytes that all of them may keep
-SHAPES = 64  # of batches that are remembered as seen once
+SHAPES = 64  # of batches that are remembered as seen
+WRITTEN = 8  # programs for one shape: where so many did not fit the batches that followed, the tape goes on
 
 Gradient = tuple[np.ndarray, np.ndarray]
 
@@ -49,10 +50,11 @@ class Recorded:
 
     def __init__(self, model: Model, parameters: Sequence[Parameter], vector: np.ndarray):
         self._model = model
+        self._words = model.vocabulary is not None
         self._vector = vector
         self._parameters = [(parameter, parameter._data, parameter._wanted) for parameter in parameters]
         self._programs: list[Program] = []
-        self._seen: set[object] = set()
+        self._seen: dict[object, int] = {}  # how many programs were written for batches of a shape
         self._unfit = False
         self._references = 0  # to the gradient's memory, while nobody else has any
         self._lent = True  # the gradient's own memory; a copy, once somebody kept what was lent
@@ -77,7 +79,7 @@ class Recorded:
         return self._first(arrays, len(batch))
 
     def _run(self, program: Program, run: Callable[[], None]) -> Gradient | None:
-        if sys.getrefcount(self._gradient) > self._references:
+        if self._held() > self._references:
             self._leave_to_keeper()
             return None
         try:
@@ -88,13 +90,16 @@ class Recorded:
 
     def _first(self, arrays: tuple[np.ndarray, ...], length: int) -> Gradient | None:
         """The tape's, once the shape was seen before, and a program for those that follow."""
-        shape = tuple((array.shape, array.dtype.char) for array in arrays)
+        shape = tuple((self._shape(array), array.dtype.char) for array in arrays)
         if shape not in self._seen:
             if len(self._seen) == SHAPES:
                 self._seen.clear()
-            self._seen.add(shape)
+            self._seen[shape] = 0
             return None
-        if sys.getrefcount(self._gradient) > self._references:
+        if self._seen[shape] == WRITTEN:
+            return None
+        self._seen[shape] += 1
+        if self._held() > self._references:
             self._leave_to_keeper()
         parameters = [parameter for parameter, _, _ in self._parameters]
         batch = Batch(arrays[:-1], arrays[-1], length)
@@ -116,7 +121,7 @@ class Recorded:
             self._programs = [program, *self._programs[: PROGRAMS - 1]]
             while sum(kept.bytes for kept in self._programs) > LARGEST:
                 self._programs.pop()
-            self._references = sys.getrefcount(self._gradient)
+            self._references = self._held()
         return loss.numpy(), gradient
 
     def _leave_to_keeper(self) -> None:
@@ -127,14 +132,32 @@ class Recorded:
     def _renew(self) -> None:
         """New memory for gradients, and no program that writes into the old."""
         self._programs = []
-        self._gradient = np.zeros_like(self._vector)
+        self._gradient, self._memory = beside(self._vector)
         self._places = []
         start = 0
         for _, array, _ in self._parameters:
             size = array[0].size if self._vector.ndim > 1 else array.size
             self._places.append(self._gradient[..., start : start + size].reshape(array.shape))
             start += size
-        self._references = sys.getrefcount(self._gradient)
+        self._references = self._held()
+
+    def _held(self) -> int:
+        """How many hold on to the gradient's memory, or to a piece of it."""
+        return sys.getrefcount(self._gradient) + sys.getrefcount(self._memory)
+
+    def _shape(self, array: np.ndarray) -> object:
+        """Of a word model's batch the words may be more or fewer each time."""
+        any_length = self._words and array.ndim == 1 and array.dtype.kind in "iu"
+        return None if any_length else array.shape
+
+
+def beside(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Zeros that lie as `vector` (P,) or (K, P) does, whose rows may lie apart; and the array that owns them."""
+    if vector.flags.c_contiguous:
+        zeros = np.zeros_like(vector)
+        return zeros, zeros
+    memory = np.zeros((len(vector), vector.strides[0] // vector.itemsize), vector.dtype)
+    return memory[:, : vector.shape[-1]], memory
 
 
 def _gathered(program: Program, batch: View | StackedViews) -> None:

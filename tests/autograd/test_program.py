@@ -157,3 +157,65 @@ def test_what_no_tape_shows_is_refused():
 
 def test_every_written_op_is_an_op():
     assert set(KERNELS) <= {case.name for case in CASES}
+
+
+def bags_of(rng: np.random.Generator, clients: int, bags: int, vocabulary: int, kind: type) -> list[np.ndarray]:
+    """Words, offsets and targets of some bags, some of them empty."""
+    sizes = rng.integers(5, size=(clients, bags)) * rng.integers(2, size=(clients, bags))
+    ends = np.cumsum(sizes).reshape(sizes.shape)
+    words = rng.integers(vocabulary, size=sizes.sum()).astype(kind)
+    return [words, ends - sizes, rng.random(sizes.shape, np.float32)]
+
+
+@settings(max_examples=60)
+@given(
+    clients=st.sampled_from([1, 2, 5]),
+    alone=st.booleans(),
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 17), st.integers(1, 6)),
+    padding=st.sampled_from([0, 1, 3]),
+    mode=st.sampled_from(["sum", "mean"]),
+    kind=st.sampled_from([np.int32, np.int64]),
+    seed=st.integers(0, 2**31),
+)
+def test_bags_of_any_number_of_words_have_the_tapes_bits(clients, alone, sizes, padding, mode, kind, seed):
+    rng = np.random.default_rng(seed)
+    vocabulary, width, bags = sizes
+    clients = 1 if alone else clients
+    memory = rng.standard_normal((clients, vocabulary * width + padding), np.float32)
+    table = memory[:, : vocabulary * width].reshape(clients, vocabulary, width)
+    weight = Tensor(np.zeros((1, 1), np.float32), requires_grad=True)
+    weight._data = table[0] if alone else table
+
+    def draw() -> list[np.ndarray]:
+        batch = bags_of(rng, clients, bags, vocabulary, kind)
+        return [batch[0], batch[1][0], batch[2][0]] if alone else batch
+
+    def loss(batch: list[np.ndarray]) -> Tensor:
+        sums = fused.embedding_bag(weight, indices=batch[0], offsets=batch[1], mode=mode)
+        return fused.bce_with_logits(ops.sum_(sums, axis=-1), batch[2], average=1)
+
+    room = np.full_like(memory, 7)
+    place = room[:, : vocabulary * width].reshape(clients, vocabulary, width)
+    places, first = [place[0] if alone else place], draw()
+    program = Program(loss(first), first, [weight], places)
+    for batch in (first, draw(), draw()):
+        assert program.fits(batch)
+        assert by_program(program, batch, places) == by_tape(loss(batch), [weight])
+    assert (room[:, vocabulary * width :] == 7).all()  # what lies between is nobody's
+
+
+@pytest.mark.parametrize("wrong", ["word", "negative", "offset", "first", "falling"])
+def test_words_and_bags_out_of_range_are_nobody_elses(wrong):
+    weight = Tensor(np.ones((3, 2), np.float32), requires_grad=True)
+
+    def loss(batch: list[np.ndarray]) -> Tensor:
+        sums = fused.embedding_bag(weight, indices=batch[0], offsets=batch[1], mode="sum")
+        return fused.bce_with_logits(ops.sum_(sums, axis=-1), batch[2], average=1)
+
+    batch = [np.array([0, 1, 2, 1]), np.array([0, 1, 3]), np.ones(3, np.float32)]
+    program = Program(loss(batch), batch, [weight], [np.zeros((3, 2), np.float32)])
+    place = {"word": (0, 2, 3), "negative": (0, 2, -1), "offset": (1, 2, 5), "first": (1, 0, 1), "falling": (1, 1, 4)}
+    array, index, value = place[wrong]
+    batch[array][index] = value
+    with pytest.raises(IndexError):
+        program.run(batch)

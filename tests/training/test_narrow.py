@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aggregator import Aggregator
 from clients import Client, InlinePool, ProcessPool
+from fedlearn.autograd import no_replay
 from fedlearn.datasets.bags import Bags
 from fedlearn.models.base import Model
 from fedlearn.models.spam import SpamClassifier
@@ -98,6 +99,71 @@ def test_stacks_of_any_cut_and_order_give_the_same_updates(dim, monkeypatch):
     assert updates(model, clients, TRAINED, "off") == expected
     monkeypatch.setattr(narrowing, "STACKED_WEIGHTS", 3 * (dim * 20 + dim + 1))
     assert updates(model, clients, TRAINED, "auto") == expected
+
+
+@pytest.mark.parametrize("dim", [1, 5])
+@pytest.mark.parametrize("choice", ["on", "off"])
+def test_rounds_have_the_same_bits_with_and_without_replay_whoever_trains_in_them(dim, choice):
+    def trained() -> bytes:
+        model, clients = toy_model(dim), mailboxes([6, 6, 9, 6, 6, 9, 6, 6])
+        Aggregator(model, TRAINED, toy_plain(), cohort=6, stack=choice).fit(InlinePool(clients), 4)
+        return model.vector.tobytes()
+
+    with no_replay():
+        expected = trained()
+    assert trained() == expected
+
+
+def test_stacks_of_other_clients_run_the_steps_that_were_recorded():
+    narrow, start = NarrowModel(toy_model(3)), toy_model(3).vector.copy()
+    taped = []
+
+    def gradient(clients: list[Bags]) -> bytes:
+        examples, _ = narrow.narrow(start, [narrow.own_words(bags) for bags in clients])
+        recorded = narrow._recorded
+        assert recorded is not None
+        taped.append(len(recorded._programs))
+        loss, found = narrow.gradient(examples)
+        return loss.tobytes() + found.tobytes()
+
+    stacks = [[mails(4, 12, seed), mails(4, 12, seed + 50)] for seed in range(6)]
+    found = [gradient(some) for some in stacks * 2]
+    with no_replay():
+        assert [gradient(some) for some in stacks * 2] == found
+    assert taped[-1] == 1
+    assert len(narrow._rooms) <= narrowing.ROOMS
+
+
+def test_own_words_are_remembered_while_they_are_right_and_forgotten_in_time(monkeypatch):
+    narrow, bags = NarrowModel(toy_model(3)), mails(4, 12, 0)
+    own = narrow.own_words(bags)
+    assert narrow.own_words(bags) is own
+    bags.indices[0] = (bags.indices[0] + 1) % WORDS
+    again = narrow.own_words(bags)
+    assert again is not own
+    assert np.array_equal(again.rows[again.examples.indices], bags.indices)
+    others = [mails(4, 12, seed) for seed in range(5)]
+    for other in others:
+        narrow.own_words(other)
+    assert len(narrow._known) == 6
+    del other, others
+    assert len(narrow._known) == 1  # clients that are gone
+    monkeypatch.setattr(narrowing, "KNOWN", 3 * again.bytes)
+    others = [mails(4, 12, seed) for seed in range(9)]
+    for other in others:
+        narrow.own_words(other)
+    assert sum(known.bytes for known in narrow._known.values()) <= 3 * again.bytes
+
+
+def test_the_memory_of_stacks_is_bounded(monkeypatch):
+    narrow, start = NarrowModel(toy_model(3)), toy_model(3).vector.copy()
+    own = narrow.own_words(mails(4, 12, 0))
+    for clients in range(1, 12):
+        narrow.narrow(start, [own] * clients)
+    assert len(narrow._rooms) == narrowing.ROOMS
+    monkeypatch.setattr(narrowing, "LARGEST", narrow.vector.size + 1)
+    narrow.narrow(start, [own] * 12)
+    assert len(narrow._rooms) == 1
 
 
 def test_stacks_are_cut_to_the_cache_and_hold_clients_of_about_one_size(monkeypatch):
