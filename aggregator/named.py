@@ -15,6 +15,7 @@ SAMPLERS = Registry(
         "weighted": ("fedlearn.weighted:Weighted", "by numbers of examples, or the weights in weighted:FILE"),
         "availability": ("fedlearn.availability:Availability", "of those awake, by the trace in a FILE or diurnal=N"),
     },
+    "fedlearn.sampling:Sampler",
 )
 
 SCHEDULES = Registry(

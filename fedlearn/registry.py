@@ -44,10 +44,14 @@ class Entry:
 
 
 class Registry:
-    """An ordered table name -> `Entry` for one kind of thing (`kind` appears in error messages)."""
+    """An ordered table name -> `Entry` for one kind of thing (`kind` appears in error messages).
 
-    def __init__(self, kind: str, entries: Mapping[str, tuple[str, str]]):
-        self.kind = kind
+    bases: users derive a class of theirs from one of these, each `package.module:Class`; none where functions or values
+    are named.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, tuple[str, str]], *bases: str):
+        self.kind, self._bases = kind, bases
         self._ours = {name: Entry(*entry) for name, entry in entries.items()}
 
     @cached_property
@@ -70,7 +74,10 @@ class Registry:
         self.entries[name] = Entry(target, summary)
 
     def load(self, name: str) -> Any:
-        """The object that a name or a `module:Class` refers to; raises `BadInput` naming the known ones."""
+        """The object that a name or a `module:Class` refers to; raises `BadInput` naming the known ones.
+
+        Raises `BadInput` also for what is no class of the registry's kind.
+        """
         return self._split(name)[0]
 
     def parse(self, spec: str, *context: Any) -> Any:
@@ -94,14 +101,23 @@ class Registry:
 
     def _split(self, spec: str) -> tuple[Any, str | None]:
         name, argument = self.split(spec)
+        if name in self._ours:
+            return self._ours[name].load(), argument
         if name in self.entries:
-            return self.entries[name].load(), argument
+            return self._checked(name, self.entries[name].load()), argument
         if ":" in name:
-            return find(name), argument
-        hint = did_you_mean(name, self.entries)
+            return self._checked(name, find(name)), argument
+        hint = f" (which class? {name}:CLASS)" if name.endswith(".py") else did_you_mean(name, self.entries)
         raise BadInput(
             f"unknown {self.kind} {name!r}{hint}: choose one of {', '.join(self.entries)}, or give file.py:Class"
         )
+
+    def _checked(self, name: str, found: Any) -> Any:
+        """A thing that is not ours, if it is of this kind."""
+        if self._bases and not (isinstance(found, type) and issubclass(found, tuple(map(find, self._bases)))):
+            wanted = " or ".join(base.replace(":", ".") for base in self._bases)
+            raise BadInput(f"{name} is no {self.kind}: give a class derived from {wanted}")
+        return found
 
 
 def find(target: str) -> Any:
@@ -112,17 +128,25 @@ def find(target: str) -> Any:
     if target in _brought:
         return _brought[target]
     place, _, name = target.rpartition(":")
+    found: Any = None
     if target in _known and ("<locals>" in name or place == "__main__"):
         return _known[target]  # a notebook may have another class of that name by now
     if not _may_import.get() and not _is_loaded(place):
         raise _not_trusted(place)
     try:
-        found: Any = _module_of_file(Path(place)) if place.endswith(".py") else import_module(place)
+        found = _module_of_file(Path(place)) if place.endswith(".py") else import_module(place)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"no {name or 'name'!r} at {place!r}: {error}{_shadowed(place)}") from error
+        why = f"the file has {_classes(found)}" if isinstance(found, ModuleType) and place.endswith(".py") else error
+        raise BadInput(f"no {name or 'name'!r} at {place!r}: {why}{_shadowed(place)}") from error
     return found
+
+
+def _classes(module: ModuleType) -> str:
+    """The classes that a file defines, in words."""
+    named = [name for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
+    return ", ".join(named) or "no class"
 
 
 def target_of(kind: type) -> str:

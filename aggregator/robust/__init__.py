@@ -35,6 +35,8 @@ RULES = Registry(
         "bucketing": ("aggregator.robust.before:Bucketing", "before a rule: means of a few (Karimireddy et al. 2022)"),
         "arc": ("aggregator.robust.before:ARC", "before a rule: the longest are clipped (Allouah et al. 2025)"),
     },
+    "aggregator.robust.base:Rule",
+    "aggregator.robust.base:Before",
 )
 
 __all__ = ["RULES", "Before", "Beside", "Combined", "Rule", "as_rule"]

@@ -64,7 +64,7 @@ def as_rule(given: Rule | str) -> Rule:
         return given
     if not isinstance(given, str):
         raise BadInput(f"robust is {given!r:.80}: give a rule, or its name, one of {', '.join(RULES.entries)}")
-    *before, last = (_part(text.strip()) for text in given.split("+"))
+    *before, last = (RULES.parse(text.strip()) for text in given.split("+"))
     for part in before:
         if not isinstance(part, Before):
             raise BadInput(f"{given}: {part.name} is a rule, after which nothing follows: write it last")
@@ -75,13 +75,6 @@ def as_rule(given: Rule | str) -> Rule:
         raise BadInput(f"{given} has several f, {', '.join(map(str, sorted(said)))}: give one, after the last name")
     f = said.pop() if said else None
     return Chain(tuple(_for(part, None) for part in before), _for(last, None), f) if before else last
-
-
-def _part(text: str) -> Any:
-    part = RULES.parse(text)
-    if not isinstance(part, Malicious):
-        raise BadInput(f"{text} is a {type(part).__name__}, no Rule of aggregator.robust")
-    return part
 
 
 def _for(part: P, f: int | None) -> P:

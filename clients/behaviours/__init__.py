@@ -39,6 +39,7 @@ BEHAVIOURS = Registry(
         ),
         "ipm": ("clients.behaviours.collusion:IPM", "-epsilon times the colluders' mean (Xie et al. 2020)"),
     },
+    "clients.behaviours.base:Behaviour",
 )
 
 __all__ = ["BEHAVIOURS", "Behaviour", "Crew", "Honest", "Infiltrated", "infiltrate"]

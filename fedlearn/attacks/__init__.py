@@ -32,4 +32,5 @@ ATTACKS = Registry(
             "text searched for by gradients (DLG, iDLG, TAG, LAMP)",
         ),
     },
+    "fedlearn.attacks.base:Attack",
 )

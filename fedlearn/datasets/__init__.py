@@ -82,6 +82,7 @@ PARTITIONS = Registry(
         "shards": ("fedlearn.datasets.partitions:Shards", "shards:N, N label-sorted shards to each client"),
         "natural": ("fedlearn.datasets.partitions:Natural", "each user of the data is a client"),
     },
+    "fedlearn.datasets.partitions:Partitioner",
 )
 
 VOCABULARIES = Registry(
@@ -93,6 +94,7 @@ VOCABULARIES = Registry(
         ),
         "explicit": ("fedlearn.datasets.vocabulary:ExplicitVocabulary", "explicit:FILE, a public word list"),
     },
+    "fedlearn.datasets.vocabulary:Vocabulary",
 )
 
 

@@ -28,6 +28,7 @@ MODELS = Registry(
         "char_gru": ("fedlearn.models.chars:CharGRU", "the next character, by gated recurrent units"),
         "char_lstm": ("fedlearn.models.chars:CharLSTM", "the next character, by long short-term memory"),
     },
+    "fedlearn.models.base:Model",
 )
 
 __all__ = [

@@ -29,6 +29,7 @@ ACCOUNTANTS = Registry(
         "rdp": ("fedlearn.privacy.rdp:Rdp", "Renyi divergences; bounds cohorts of a fixed size, too"),
         "pld": ("fedlearn.privacy.pld:Pld", "privacy loss distributions: the tightest epsilon"),
     },
+    "fedlearn.privacy.accounting:Accountant",
 )
 
 __all__ = [

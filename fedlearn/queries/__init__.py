@@ -29,6 +29,7 @@ QUERIES = Registry(
         "mean": ("fedlearn.queries.mean:Mean", "mean and variance of a column"),
         "quantiles": ("fedlearn.queries.quantiles:Quantiles", "quantiles of a column, narrowed down over rounds"),
     },
+    "fedlearn.queries.base:Query",
 )
 
 __all__ = ["QUERIES", "ClassCounts", "Confusion", "Counts", "Histogram", "Mean", "Quantiles", "Query", "WordCounts"]

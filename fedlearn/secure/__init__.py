@@ -30,6 +30,7 @@ PROTECTIONS = Registry(
             "masks[:K], updates under masks that vanish in the sum, each shared with K neighbours",
         ),
     },
+    "fedlearn.secure.base:Protection",
 )
 
 __all__ = ["PROTECTIONS", "Masks", "Paillier", "Plain", "Threshold"]

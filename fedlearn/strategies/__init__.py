@@ -29,6 +29,7 @@ STRATEGIES = Registry(
         ),
         "fednova": ("fedlearn.strategies.fednova:FedNova", "deltas per local step, for clients of unequal size"),
     },
+    "fedlearn.strategies.base:Strategy",
 )
 
 __all__ = ["STRATEGIES", "FedAvg", "LocalUpdate", "Strategy"]

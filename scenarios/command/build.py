@@ -139,9 +139,7 @@ def _unused(path: Path) -> Path:
 
 def model_class(options: Options, kinds: Sequence[type[Kind]]) -> type[Model]:
     """The class of the model, which reads one of these kinds of samples; raises `BadInput` for any other."""
-    found = MODELS.load(options.model)
-    if not (inspect.isclass(found) and issubclass(found, Model)):
-        raise BadInput(f"--model {options.model} is no model: give a class derived from fedlearn.models.base.Model")
+    found: type[Model] = MODELS.load(options.model)
     if found.reads not in kinds:
         reads = found.reads.about if found.reads else "nothing that a scenario has"
         fitting = [name for name in MODELS.entries if MODELS.load(name).reads in kinds]

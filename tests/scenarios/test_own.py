@@ -179,9 +179,22 @@ def test_own_characters_and_messages_and_attack(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--model", "own.py:Odd"], "--model own.py:Odd is no model"),
+        (["--model", "own.py:Odd"], "own.py:Odd is no model: give a class derived from fedlearn.models.base.Model"),
         (["--model", "own.py:Bigrams"], "--model own.py:Bigrams reads a text"),
-        (["--model", "own.py:Nobody"], "no 'Nobody' at 'own.py'"),
+        (["--model", "own.py:Nobody"], "no 'Nobody' at 'own.py': the file has Softmax, "),
+        (["--model", "own.py"], "unknown model 'own.py' (which class? own.py:CLASS)"),
+        *(
+            ([option, f"own.py:{wrong}"], f"own.py:{wrong} is no {kind}: give a class derived from ")
+            for option, kind in {
+                "--strategy": "strategy",
+                "--partition": "partition",
+                "--sampler": "sampler",
+                "--protection": "protection",
+                "--malicious": "behaviour",
+                "--robust": "robust rule",
+            }.items()
+            for wrong in ("Softmax", "messages", "BLOBS")
+        ),
         (["--model", "gone.py:Softmax"], "cannot read gone.py"),
         (["--strategy", "own.py:Uphill:flap=yes"], "has no 'flap' (did you mean 'flip'?)"),
         (["--strategy", "own.py:Uphill:flip=perhaps"], "flip is 'perhaps', true or false is needed"),
