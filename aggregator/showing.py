@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fedlearn.errors import BadInput
-from fedlearn.showing import facts
+from fedlearn.showing import curve, facts
 
 if TYPE_CHECKING:
     from aggregator.aggregator import Aggregator
@@ -39,13 +39,13 @@ def to_pandas(records: Sequence[RoundRecord]) -> Any:
 
 
 def plot(records: Sequence[RoundRecord]) -> Any:
-    """A Matplotlib figure with a panel for the loss and for each metric."""
+    """A Matplotlib figure with a panel for the loss and for each metric; a notebook shows it by itself."""
     try:
-        from matplotlib.figure import Figure
+        from aggregator.curves import Curves
     except ImportError:
         raise BadInput("plot needs matplotlib: pip install 'fedlearn[plots]'") from None
     names = list(dict.fromkeys(name for record in records for name in _values(record)))
-    figure = Figure((3.4 * max(1, len(names)) + 0.6, 3.2), layout="constrained")
+    figure = Curves((3.4 * max(1, len(names)) + 0.6, 3.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, max(1, len(names)), squeeze=False)[0], names, strict=False):
         points = [(record.round, _values(record)[name]) for record in records if name in _values(record)]
         axes.plot(*zip(*points, strict=True), marker=".")
@@ -55,13 +55,14 @@ def plot(records: Sequence[RoundRecord]) -> Any:
 
 
 def html(records: Sequence[RoundRecord], line: str) -> str:
-    """A table of the first and the last rounds, under a line about all of them."""
+    """A line about all rounds, a small curve of the loss and each metric, a table of the first and the last rounds."""
     names = list(dict.fromkeys(name for record in records for name in _values(record)))
     left_out = len(records) > 2 * SHOWN
     shown = [*records[:SHOWN], None, *records[-SHOWN:]] if left_out else records
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in ("round", *names, "clients", "void"))
     rows = "".join(f"<tr>{_cells(record, names)}</tr>" for record in shown)
-    return f"<p>{escape(line)}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    curves = "".join(curve(name, [found[name] for r in records if name in (found := _values(r))]) for name in names)
+    return f"<p>{escape(line)}</p>{curves}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def record_html(record: RoundRecord) -> str:

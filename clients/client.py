@@ -11,6 +11,7 @@ import numpy as np
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.errors import BadInput
 from fedlearn.protocol import ClientId, party_name
+from fedlearn.showing import facts
 
 if TYPE_CHECKING:
     from clients.behaviours.base import Behaviour
@@ -39,6 +40,12 @@ class Client:
         """Its name and how many examples it has, never what they are: this ends up in logs and notebooks."""
         malicious = "" if self.behaviour is None else f", malicious: {type(self.behaviour).__name__}"
         return f"<Client {self.name}: {len(self.data)} examples{malicious}>"
+
+    def _repr_html_(self) -> str:
+        """The same as a small table."""
+        behaviour = None if self.behaviour is None else type(self.behaviour).__name__
+        kind = type(self.data).__name__
+        return facts(f"Client {self.name}", {"examples": len(self.data), "kept as": kind, "malicious": behaviour})
 
 
 class ClientSource(Protocol):

@@ -54,6 +54,9 @@ class Registry:
         self.kind, self._bases = kind, bases
         self._ours = {name: Entry(*entry) for name, entry in entries.items()}
 
+    def __repr__(self) -> str:
+        return f"<Registry, by {self.kind}: {', '.join(self.entries)}>"
+
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """All that is named: ours, and what installed packages bring and `add` adds, under other names."""

@@ -41,6 +41,10 @@ class Bags:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """How much there is, never what."""
+        return f"<Bags: {len(self):,} messages of {len(self.indices):,} words>"
+
     def take(self, order: np.ndarray | slice) -> Bags:
         """The messages at `order`, in that order."""
         if isinstance(order, slice):

@@ -54,6 +54,13 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def __repr__(self) -> str:
+        """How much there is, never what: private messages end up in no log and no notebook."""
+        counts = np.bincount(self.labels, minlength=len(self.classes)) if len(self) else [0] * len(self.classes)
+        each = ", ".join(f"{count:,} {name}" for count, name in zip(counts, self.classes, strict=False))
+        users = f", {len(set(self.users))} users" if self.users else ""
+        return f"<Corpus {self.name}: {len(self):,} messages ({each}){users}>"
+
     def take(self, indices: Iterable[int]) -> Corpus:
         """The messages at `indices`, in that order."""
         chosen = taken("indices", indices, len(self)).tolist()

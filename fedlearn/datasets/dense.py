@@ -90,6 +90,11 @@ class Samples:
         if len(self.features) != len(self.labels):
             raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
 
+    def __repr__(self) -> str:
+        """How much there is, never what."""
+        shape = " x ".join(map(str, self.features.shape[1:])) or "1"
+        return f"<Samples {self.name}: {len(self.labels):,} of {shape} numbers, {self.classes} classes>"
+
     @classmethod
     def of(
         cls,

@@ -53,6 +53,10 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def __repr__(self) -> str:
+        """How much there is, never what."""
+        return f"<Arrays: {len(self):,} examples of shape {self.features.shape[1:]}>"
+
     def take(self, order: np.ndarray | slice) -> Arrays:
         """The examples at `order`, in that order."""
         if not isinstance(order, slice | np.ndarray) or (isinstance(order, np.ndarray) and order.ndim != 1):
@@ -86,6 +90,9 @@ class View:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<View: {len(self):,} of {len(self.whole):,} examples>"
 
     def take(self, order: np.ndarray | slice) -> View:
         return View(self.whole, self.rows[order])

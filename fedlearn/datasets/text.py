@@ -34,6 +34,9 @@ class Script:
     def __len__(self) -> int:
         return len(self.text)
 
+    def __repr__(self) -> str:
+        return f"<Script {self.name}: {len(self):,} characters>"
+
     def cut(self, held_out: float = 0.1) -> tuple[Script, Script]:
         """(train, test) in the order of the text: the last `held_out` share of the characters is the test."""
         held_out = real_number("held-out share", held_out, above=0.0, below=1.0, usual="give for example 0.1")

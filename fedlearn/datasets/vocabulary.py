@@ -102,6 +102,9 @@ class HashedVocabulary(Vocabulary):
     def __len__(self) -> int:
         return self.buckets
 
+    def __repr__(self) -> str:
+        return f"<HashedVocabulary of {self.buckets:,} buckets>"
+
     def row(self, tokens: Iterable[str]) -> list[int]:
         try:
             return sorted(set(map(self._bucket_of.__getitem__, listed(tokens, "tokens"))))
@@ -167,6 +170,9 @@ class ExplicitVocabulary(Vocabulary):
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def __repr__(self) -> str:
+        return f"<ExplicitVocabulary of {len(self.words):,} words>"
 
     @takes_plain
     def word(self, index: int) -> str:

@@ -153,13 +153,16 @@ class PartyView:
     party: str
     messages: tuple[Message, ...]
 
+    def __repr__(self) -> str:
+        return f"<PartyView of {self.party}: {len(self.messages):,} messages>"
+
     @classmethod
-    def load(cls, folder: Path, party: int = AGGREGATOR) -> PartyView:
+    def load(cls, folder: Path | str, party: int = AGGREGATOR) -> PartyView:
         """Read one party's view of a run folder.
 
         Raises `DataError` where no payloads were recorded, `ProtocolError` where what was recorded is damaged.
         """
-        name = party_name(party)
+        folder, name = Path(folder), party_name(party)
         if not (folder / ROWS).is_file():
             raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
         if not (folder / PAYLOADS).is_file():

@@ -40,12 +40,24 @@ def test_a_history_is_a_line_and_in_a_notebook_a_small_table():
     assert "<table>" in History()._repr_html_()
 
 
+def test_a_history_shows_a_curve_of_each_metric_that_has_numbers():
+    html = history(3)._repr_html_()
+    assert html.count("<svg") == 2  # of the loss and of the accuracy; the third has no finite number
+    assert "aria-label='loss 1 to 0.3333'" in html
+    (points, _) = re.findall(r"points='([^']*)'", html)
+    across, down = zip(*[map(float, point.split(",")) for point in points.split()], strict=True)
+    assert list(across) == sorted(across)
+    assert list(down) == sorted(down)  # a loss that falls goes down the picture
+    assert "<svg" not in history(1)._repr_html_()
+
+
 def test_curves_have_a_panel_for_each_metric():
     pytest.importorskip("matplotlib")
     panels = history(3).plot().axes
     assert [axes.get_ylabel() for axes in panels] == ["loss", "accuracy"]
     assert list(panels[0].lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
     assert len(History().plot().axes) == 1
+    assert history(3).plot()._repr_png_().startswith(b"\x89PNG")  # what a notebook asks for, whatever its backend
 
 
 def test_a_frame_has_a_row_a_round():
@@ -101,3 +113,11 @@ def test_an_encrypted_vector_shows_what_it_is_and_no_number_in_it():
     assert "2 of at most 4" in html
     assert public.fingerprint.hex() in html
     assert "123456" not in html
+
+
+def test_a_client_shows_how_much_it_has_and_never_what():
+    html = Client("<bob>", dense_examples(4, seed=0))._repr_html_()
+    assert closed(html)
+    assert "<th scope='row'>examples</th><td>4</td>" in html
+    assert "&lt;bob&gt;" in html
+    assert "array" not in html
