@@ -62,7 +62,9 @@ def built(site) -> dict[Path, Read]:
 def test_every_page_stands_in_the_navigation_once():
     listed = re.findall(r'= "([\w./-]+\.md)"', SETTINGS)
     laid = [str(place) for place in PAGES["pages"]().values()]
-    assert sorted(listed) == sorted([*laid, *(f"reference/{name}.md" for name in PAGES["REFERENCE"])])
+    wanted = [*laid, *(f"reference/{name}.md" for name in PAGES["REFERENCE"])]
+    assert set(wanted) - set(listed) == set(), "add the page to zensical.toml"
+    assert sorted(listed) == sorted(wanted)
     assert tomllib.loads(SETTINGS)["project"]["theme"]["font"] is False
 
 
