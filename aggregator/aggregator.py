@@ -217,7 +217,7 @@ class Aggregator:
             return None
         cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds)
         fixed, weights = isinstance(self._protection_given, Protection), self.model.vector.size
-        check_strategy(self.strategy, weights)
+        check_strategy(self.strategy, weights, asked.unit)
         spending = Spending.of(asked, self.protection, fixed, weights, cohorts, self.seed)
         self.protection = spending.protection
         return spending

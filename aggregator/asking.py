@@ -96,6 +96,8 @@ class _Inquiry:
             return None
         if asked.adaptive is not None:
             raise PrivacyError("adaptive has no effect on a question, whose clip its query knows: leave it out")
+        if asked.unit != "client":
+            raise PrivacyError("unit=example is for training: the answers of a question are each client's as a whole")
         size, length = len(self._pool), sum(each.length for each in self._query.entries().values())
         cohorts = cohorts_of(asked, self._protection, Uniform(), None, size, size, self._query.rounds)
         spending = Spending.of(asked, self._protection, fixed, length, cohorts, self._seed)

@@ -38,6 +38,7 @@ class RoundRecord:
     void         why the round changed nothing; None for a good one
     epsilon      what all rounds so far cost in privacy to who sees the models; None without noise
     epsilon_aggregator: the same to who knows the cohorts, infinite (null in metrics.jsonl) where it sees exact sums
+    unit         what both are of: "client", all that one holds, or "example"; None without noise
     clip         the largest l2 norm of an update in this round, where it adapts; None where it is fixed
     below        the share of clients whose update was no longer than that, with noise; next_clip: what follows from it
     robust       what a robust rule compared and chose (`aggregator.robust.defence.Choice`); None for a mean
@@ -66,6 +67,7 @@ class RoundRecord:
     by_client: dict[int, dict[str, float]] = field(default_factory=dict)
     epsilon: float | None = None
     epsilon_aggregator: float | None = None
+    unit: str | None = None
     clip: float | None = None
     below: float | None = None
     next_clip: float | None = None

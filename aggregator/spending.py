@@ -27,6 +27,7 @@ from fedlearn.errors import CryptoKeyError, LedgerError, PrivacyError
 from fedlearn.privacy import Privacy, Release, Terms
 from fedlearn.privacy.adaptive import next_clip
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
+from fedlearn.privacy.terms import FEWEST_FULL
 from fedlearn.protocol import ClientId, Step
 from fedlearn.sampling import RARE, Sampler, round_seed
 from fedlearn.secure.base import Protection
@@ -47,7 +48,8 @@ class Cohorts:
     """The participation in a run, as far as privacy asks.
 
     size: the expected one. least: the fewest clients in a sum that is opened. amplified: whether sampling may be
-    counted on. sampler, sampled: draw a cohort.
+    counted on. sampler, sampled: draw a cohort. example_rate: the chance of each example to be drawn, by its client's
+    own coins; 1 where whole clients are protected. expected: clients, or examples, in a round's sum.
     """
 
     population: int
@@ -57,11 +59,13 @@ class Cohorts:
     amplified: bool
     sampler: Sampler
     sampled: int
+    example_rate: float
+    expected: float
 
     @property
     def rate(self) -> float:
         """The charge of each round."""
-        return self.size / self.population if self.amplified else 1.0
+        return self.size / self.population if self.amplified else self.example_rate
 
     def told(self, rounds: int) -> float:
         """The part of delta that goes to what so many rounds tell about a client's coin by being void.
@@ -74,6 +78,11 @@ class Cohorts:
 
         edge = float(binom.pmf(self.least - 1, self.population - 1, self.rate))
         return rounds * (RARE + self.rate * edge)
+
+    @property
+    def most_examples(self) -> int:
+        """Twice as many examples as a client is expected to draw, which fill a lane of its vector."""
+        return max(FEWEST_FULL, math.ceil(2 * self.expected / self.size))
 
     def most(self, seed: int) -> int:
         """In how many rounds the client is that is in most, of cohorts that are public."""
@@ -96,9 +105,10 @@ def cohorts_of(
     least = max(protection.min_cohort, MIN_COHORT) if by_clients else protection.min_cohort
     if size < least:
         raise PrivacyError(f"a cohort of {size} clients has less noise than {least} of them add: raise the cohort")
+    amplified = asked.unit == "client" and sampler.amplifies and size < population and not hurried
     return Cohorts(
-        population, size, rounds, least,
-        sampler.amplifies and size < population and not hurried, sampler, sampled,
+        population, size, rounds, least, amplified, sampler, sampled, asked.example_rate,
+        expected=asked.units(population) * asked.example_rate * size / population,
     )  # fmt: skip
 
 
@@ -121,8 +131,9 @@ def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     def scaled(noise: float) -> Terms:
         assert asked.clip is not None
         return Terms.fitting(
-            protection.codec.limit, where=where, noise=noise, clip=asked.clip, expected=float(cohorts.size),
+            protection.codec.limit, where=where, noise=noise, clip=asked.clip, expected=cohorts.expected,
             min_cohort=cohorts.least, honest=asked.honest, seed=asked.seed, adaptive=asked.adaptive or 0.0,
+            unit=asked.unit, rate=asked.example_rate, most=cohorts.most_examples if asked.unit == "example" else 1,
         )  # fmt: skip
 
     if asked.noise is not None:
@@ -130,7 +141,7 @@ def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     assert asked.epsilon is not None
     from fedlearn.privacy import Pld  # runs without noise do not wait for its Fourier transforms either
 
-    count = cohorts.rounds if cohorts.amplified else cohorts.most(seed)
+    count = cohorts.rounds if cohorts.amplified or asked.unit == "example" else cohorts.most(seed)
     wanted = Pld().noise(asked.epsilon, delta, lambda noise: [Release(cohorts.rate, noise, count)])
     terms = scaled(wanted)
     while terms.mechanism.charged < wanted:
@@ -149,8 +160,17 @@ def narrowed(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     return protection
 
 
-def check_strategy(strategy: Strategy, parameters: int) -> None:
-    """Raise `PrivacyError` for an algorithm whose clients send or keep more than one vector that can be clipped."""
+def check_strategy(strategy: Strategy, parameters: int, unit: str) -> None:
+    """Raise `PrivacyError` for an algorithm whose clients send or keep more than one vector that can be clipped.
+
+    Where single examples are protected, also for one that steps on an example more than once.
+    """
+    epochs = strategy.arguments().get("epochs", 1)
+    if unit == "example" and epochs != 1:
+        raise PrivacyError(
+            f"privacy unit=example takes one step on each example, and strategy {strategy.name} has epochs={epochs}: "
+            "give epochs=1, as --epochs 1"
+        )
     beside = [*(strategy.outputs(parameters).keys() - {"delta"}), *strategy.keeps(parameters)]
     if beside:
         raise PrivacyError(
@@ -268,17 +288,19 @@ class Spending:
 
         rows, known = self._ledger.rows, epsilon_aggregator(self._ledger.rows, self.delta)
         accountant = Pld() if rounds == self.cohorts.rounds else Pld(COARSE)
+        if self.terms.unit == "example":  # by coins of the clients' own, which the aggregator does not know either
+            known = epsilon(rows, self.delta, accountant)
         models = epsilon(rows, self.delta - self.cohorts.told(rounds), accountant) if self.secret else known
         return models, math.inf if self._exposed and rows else known
 
     def enter(self, record: RoundRecord, history: History) -> None:
         """Write into a round's record, and its run's history, what all rounds so far cost."""
         models, known = self.epsilons(record.round)
-        record.epsilon, record.epsilon_aggregator = models, known
+        record.epsilon, record.epsilon_aggregator, record.unit = models, known, self.terms.unit
         if self.terms.adaptive:
             self._adapt(record)
         history.privacy = {
-            "unit": "client", "adjacency": "zero-out", "epsilon": models,
+            "unit": self.terms.unit, "adjacency": "zero-out", "epsilon": models,
             "epsilon_aggregator": known if math.isfinite(known) else "infinite",
             "delta": self.delta, "noise": self.terms.noise, "clip": self.terms.clip, "where": self.terms.where,
             "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "most_sums": most_sums(self._ledger.rows),

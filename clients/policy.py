@@ -93,6 +93,10 @@ class Policy:
         if terms is None or terms.noise < self.least_noise:
             planned = "none" if terms is None else f"noise={terms.noise:g}"
             raise ProtocolError(f"the plan says of noise: {planned}, these clients demand {self.least_noise:g} or more")
+        if terms.unit != "client":
+            raise ProtocolError(
+                "the plan's noise protects single examples: these clients demand noise for all that they hold"
+            )
         if terms.seed is not None:
             raise ProtocolError(
                 "the plan's noise follows from a seed, so that anybody can take it off: these clients refuse"

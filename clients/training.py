@@ -19,6 +19,7 @@ import numpy as np
 
 from clients.behaviours.base import Behaviour, Honest
 from clients.client import Client, ClientSource, log_name
+from clients.drawn import Drawn
 from clients.encoded import Encoded, addable
 from clients.memory import ClientMemory
 from fedlearn import nn
@@ -96,6 +97,7 @@ class LocalTraining:
         narrows = model.vocabulary is not None and self._strategy.leaves_untouched_weights and not unstackable(model)
         self._narrow = NarrowModel(model, 1 if plan.kernels["stack"] == "off" else None) if narrows else None
         self._keeps = self._strategy.keeps(self._size)
+        self._drawn = Drawn.of(self.layout, self._model, self._stack_size, self._trained, self._seed)
 
     def _name(self, number: ClientId) -> str:
         return log_name(self._clients, number)
@@ -125,6 +127,8 @@ class LocalTraining:
 
     def _way(self, client: Client) -> tuple[Way, object]:
         """How to train a client, and what it must have in common with those that are trained with it."""
+        if self._drawn is not None:
+            return self._by_example, None
         if client.behaviour is not None:
             return self._misbehaving, None
         shape = batch_shape(client.data)
@@ -240,6 +244,14 @@ class LocalTraining:
         for number, client in group.items():
             assert client.behaviour is not None
             yield guarded(number, self._name(number), task.round, partial(misbehave, number, client, client.behaviour))
+
+    def _by_example(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
+        """Clients whose single examples are protected, one after the other."""
+        assert self._drawn is not None
+        layout = self.layout.in_round(task.state)
+        for number, client in group.items():
+            work = partial(self._drawn.encoded, layout, number, client, task)
+            yield guarded(number, self._name(number), task.round, work)
 
     def _encoded(
         self, group: dict[int, Client], task: Task, update: LocalUpdate, support: Support | None = None

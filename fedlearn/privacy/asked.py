@@ -12,19 +12,23 @@ from fedlearn.privacy.terms import Where
 from fedlearn.spec import keys_of, read_settings
 
 HONEST = 0.8  # as masks count on at most a fifth of a cohort that is corrupt
-DELTA_POWER = -1.1  # of the number of clients, where no delta is asked for
+DELTA_POWER = -1.1  # of the number of clients, or examples, where no delta is asked for
+EXAMPLE_RATE = 0.05
 
 
 @dataclass(frozen=True)
 class Privacy:
-    """Differential privacy of a run: what each client holds is protected, all of it together.
+    """Differential privacy of a run: what each client holds is protected, all of it together, or each example.
 
     noise    standard deviation of a sum's noise, divided by the clip. Or:
     epsilon  what all rounds together may cost; the noise follows from it
     clip     the largest l2 norm of a client's update; longer ones are shortened to it
-    delta    below 1 / clients; by default clients^-1.1
+    delta    below 1 / clients; by default clients^-1.1. Of unit="example" the same of examples
     where    who adds noise: "clients", "opener" (the key holder) or "aggregator"; by default as the protection has it
     adaptive the quantile of norms that the clip is to follow from round to round, as 0.8 (default: it stays as it is)
+    unit     "client" for all that a client holds, or "example" for each of its examples by itself
+    rate     of unit="example": the chance of each example to be in a round (default: 0.05)
+    examples of unit="example": how many all clients hold together, which is public; the mean is over rate times these
     honest   the share of a sum's clients whose noise is counted on, where clients add it
     seed     of noise and cohorts that anybody can compute again: for tests only, since it protects nobody
 
@@ -39,6 +43,9 @@ class Privacy:
     honest: float = HONEST
     seed: int | None = None
     adaptive: float | None = None
+    unit: Literal["client", "example"] = "client"
+    rate: float | None = None
+    examples: int | None = None
 
     name: ClassVar[str] = "privacy"
 
@@ -67,6 +74,7 @@ class Privacy:
             raise PrivacyError(
                 f"privacy adaptive is {self.adaptive:g}, a quantile above 0 and below 1 is needed: 0.8 is usual"
             )
+        self._check_unit()
         if self.seed is not None and self.seed < 0:
             raise PrivacyError(f"privacy seed is {self.seed}, it must be 0 or more")
 
@@ -76,12 +84,39 @@ class Privacy:
         keys = {name: key for name, key in keys_of(cls).items() if name in _SAID}
         return cls(**read_settings(text, keys, "privacy", positional=False), seed=seed)
 
+    def _check_unit(self) -> None:
+        if self.unit == "client":
+            for name in ("rate", "examples"):
+                if getattr(self, name) is not None:
+                    raise PrivacyError(
+                        f"privacy {name} has no effect with unit=client: leave it out, or add unit=example"
+                    )
+            return
+        if self.rate is not None and not 0 < self.rate <= 1:
+            raise PrivacyError(f"privacy rate is {self.rate:g}, a chance above 0 and up to 1 is needed, as 0.05")
+        if self.examples is not None and self.examples < 2:
+            raise PrivacyError(f"privacy examples is {self.examples}, at least 2 are needed")
+
+    @property
+    def example_rate(self) -> float:
+        """The chance of each example to be drawn by its client; 1 where whole clients are protected."""
+        return 1.0 if self.unit == "client" else self.rate or EXAMPLE_RATE
+
+    def units(self, clients: int) -> int:
+        """How many units so many clients have; raises `PrivacyError` where nobody said how many examples they hold."""
+        if self.unit == "client":
+            return clients
+        if self.examples is None:
+            raise PrivacyError("privacy unit=example needs to know how many examples all clients hold: give examples=N")
+        return self.examples
+
     def delta_for(self, clients: int) -> float:
         """Raises `PrivacyError` for one that does not protect among so many."""
-        delta = clients**DELTA_POWER if self.delta is None else self.delta
-        if clients < 2 or delta >= 1 / clients:
+        units, unit = self.units(clients), self.unit
+        delta = units**DELTA_POWER if self.delta is None else self.delta
+        if units < 2 or delta >= 1 / units:
             raise PrivacyError(
-                f"privacy delta is {delta:g} for {clients} clients: at 1 / clients, publishing one client's data would "
+                f"privacy delta is {delta:g} for {units} {unit}s: at 1 / {unit}s, publishing one {unit}'s data would "
                 "pass for private; lower it"
             )
         return delta

@@ -5,6 +5,9 @@ Who adds noise to a sum, and so who is left that sees one without:
 clients     each its share, before its vector leaves it. Nobody sees an exact sum, if enough of them are honest.
 opener      the key holder, to the sum that it opened, which it alone has seen.
 aggregator  it has seen every update. The noise protects against who sees the models: central differential privacy.
+
+A unit is what the clip is of, and what is protected: all that a client holds, or a single example. Examples are drawn
+by each client with coins of its own; what they send is clipped one by one and added up before it leaves the client.
 """
 
 from __future__ import annotations
@@ -20,18 +23,25 @@ import numpy as np
 
 from fedlearn.errors import BadInput, PrivacyError, ProtocolError
 from fedlearn.privacy.adaptive import is_below, lane_steps, update_steps
+from fedlearn.privacy.coins import drawn
 from fedlearn.privacy.discrete import DiscreteGaussian
 from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanism, quantised
 
 Where = Literal["clients", "opener", "aggregator"]
 WHERE: tuple[Where, ...] = ("clients", "opener", "aggregator")
+Unit = Literal["client", "example"]
+UNITS: tuple[Unit, ...] = ("client", "example")
+FEWEST_FULL = 8  # examples of the clip's length that a client's lane holds, however few are expected
 
 
 @dataclass(frozen=True)
 class Terms:
     """where: who adds noise. clip: C, the largest l2 norm of an update; where it adapts, that of the first round.
     adaptive: the quantile of norms that the clip follows (`fedlearn.privacy.adaptive`), 0 for a fixed clip. seed: of
-    noise that anybody can compute again, for tests; None for secret noise. The others: as in `GaussianMechanism`.
+    noise that anybody can compute again, for tests; None for secret noise. unit: what is clipped. rate: the chance of
+    each example to be drawn. most: so many examples that fill one lane are added up in it, what more say is cut off,
+    which moves a sum by no more than one example does. Both are 1 for whole clients. The others: as in
+    `GaussianMechanism`, with expected units in the place of clients.
 
     Raises `PrivacyError` for values that protect nobody.
     """
@@ -45,6 +55,9 @@ class Terms:
     honest: float = 1.0
     seed: int | None = None
     adaptive: float = 0.0
+    unit: Unit = "client"
+    rate: float = 1.0
+    most: int = 1
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -55,6 +68,12 @@ class Terms:
             raise PrivacyError(f"the {self.where} adds all the noise: no share of a cohort's can be counted on")
         if not 0 <= self.adaptive < 1:
             raise PrivacyError(f"the clip is to follow the quantile {self.adaptive:g}: take one above 0 and below 1")
+        if self.unit not in UNITS:
+            raise PrivacyError(f"noise is to protect each {self.unit!r:.80}: choose {', '.join(UNITS)}")
+        if not 0 < self.rate <= 1 or self.most < 1 or (self.unit == "client" and (self.rate, self.most) != (1, 1)):
+            raise PrivacyError(
+                f"a {self.unit} is drawn at the rate {self.rate:g}, {self.most} fill a lane: no such terms"
+            )
         self.mechanism  # noqa: B018  # refuses what it cannot do
 
     @classmethod
@@ -70,15 +89,19 @@ class Terms:
         honest: float,
         seed: int | None,
         adaptive: float = 0.0,
+        unit: Unit = "client",
+        rate: float = 1.0,
+        most: int = 1,
     ) -> Self:
         """The terms whose clip is scaled to as many steps as fit integers of at most `limit`."""
+        more: dict[str, Any] = {"seed": seed, "adaptive": adaptive, "unit": unit, "rate": rate, "most": most}
         if where != "clients":
-            return cls(where, noise, clip, min(limit, MOST_STEPS), expected, seed=seed, adaptive=adaptive)
+            return cls(where, noise, clip, max(1, min(limit // most, MOST_STEPS)), expected, **more)
         share = noise / math.sqrt(honest * min_cohort)
-        steps = min(math.floor(limit / (1 + NOISE_REACH * share)), MOST_STEPS)
-        while steps > 1 and steps + NOISE_REACH * math.ceil(share * steps + 1e-6) > limit:
+        steps = min(math.floor(limit / (most + NOISE_REACH * share)), MOST_STEPS)
+        while steps > 1 and most * steps + NOISE_REACH * math.ceil(share * steps + 1e-6) > limit:
             steps -= 1
-        return cls(where, noise, clip, max(1, steps), expected, min_cohort, honest, seed, adaptive)
+        return cls(where, noise, clip, max(1, steps), expected, min_cohort, honest, **more)
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self | None:
@@ -100,7 +123,12 @@ class Terms:
     @property
     def lane_bound(self) -> int:
         """The largest integer in a client's lanes."""
-        return self.mechanism.bound if self.where == "clients" else self.steps
+        return self.full + (NOISE_REACH * self.mechanism.sigma if self.where == "clients" else 0)
+
+    @property
+    def full(self) -> int:
+        """The largest integer in a client's lanes before noise."""
+        return self.most * self.steps
 
     @property
     def sum_margin(self) -> int:
@@ -141,6 +169,10 @@ class Terms:
     def clipped_at(self, clip: float) -> Self:
         """The same for a round with another clip: all integers stay as they are, and the noise too."""
         return replace(self, clip=clip)
+
+    def drawn(self, examples: int, round: int, client: int) -> np.ndarray:
+        """The numbers of a client's examples that are in a round, by coins of its own; int64 (n,)."""
+        return drawn(examples, self.rate, None if self.seed is None else f"{self.seed} {round} {client}")
 
     def draw(self, length: int, round: int, whose: int | str) -> np.ndarray:
         """The noise of one party in a round, int64 (n,). whose: a client's number, or "sum"."""

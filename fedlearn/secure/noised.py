@@ -75,6 +75,15 @@ class PrivateLayout(Layout):
         check_length(first, values)
         return self.terms.quantise(values).astype(self.codec.dtype)
 
+    def added(self, rows: np.ndarray) -> np.ndarray:
+        """One client's lanes (1, n), of the encoded examples (K, n) that it drew; without noise.
+
+        A lane that they fill is cut off. That moves no two sums further apart, so that one example counts for no more.
+        """
+        total = rows.sum(axis=0, dtype=np.int64)[None]
+        lanes: np.ndarray = np.clip(total, -self.terms.full, self.terms.full).astype(self.codec.dtype)
+        return lanes
+
     def blur(self, lanes: np.ndarray, round: int, clients: Sequence[int]) -> None:
         if self.terms.where == "clients":
             for row, client in zip(lanes, clients, strict=True):

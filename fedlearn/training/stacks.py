@@ -128,6 +128,18 @@ class StackedBags:
         return self.labels
 
 
+def singles(data: Examples, rows: np.ndarray) -> Stack | StackedViews | StackedBags | None:
+    """The examples number `rows`, int64 (K,), as those of K clients of one each; None where they cannot be stacked."""
+    if isinstance(data, View):
+        return StackedViews(data.whole, data.rows[rows][:, None])
+    if isinstance(data, Arrays):
+        return Stack(data.features[rows][:, None], data.targets[rows][:, None])
+    if isinstance(data, Bags):
+        part = data.take(rows)
+        return StackedBags(part.indices, part.offsets[:-1, None], np.diff(part.offsets)[:, None], part.labels[:, None])
+    return None
+
+
 def batch_shape(data: Examples) -> tuple[object, ...] | None:
     """A key that two clients' examples must share to be stacked; None for examples that cannot be stacked.
 

@@ -235,7 +235,17 @@ def privacy(options: Options) -> Privacy | None:
     """Return what --dp asks for; raises `BadInput` for --dp-seed without it."""
     if options.dp is None and options.dp_seed is not None:
         raise BadInput(f"--dp-seed {options.dp_seed} has no effect without --dp: leave it out")
-    return None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)
+    asked = None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)
+    if asked is not None and asked.unit == "example" and options.malicious is not None:
+        raise BadInput(f"--malicious {options.malicious} changes whole updates, and with unit=example there are none")
+    return asked
+
+
+def _counted(asked: Privacy | None, clients: ClientSource) -> Privacy | None:
+    """The same with the number of examples of all clients, which is public where single examples are protected."""
+    if asked is None or asked.unit == "client" or asked.examples is not None:
+        return asked
+    return replace(asked, examples=sum(len(clients[i].data) for i in range(len(clients))))
 
 
 def faults(options: Options) -> Faults | None:
@@ -276,7 +286,7 @@ def aggregator(
 ) -> Aggregator:
     """The server side. folder: None keeps nothing; bound: of the codec; max_weight, trusted: as above."""
     hidden, sampled = protection(options, options.cohort or len(clients), bound), sampler(options, clients)
-    asked, simulated = privacy(options), faults(options)
+    asked, simulated = _counted(privacy(options), clients), faults(options)
     if asked is not None and "bits" not in read_settings(options.codec or None, CODEC_KEYS, "codec", positional=False):
         size = check_cohort(options.cohort, len(clients))
         cohorts = cohorts_of(asked, hidden, sampled, simulated, len(clients), size, options.rounds)

@@ -205,7 +205,8 @@ class Options:
             "Differential privacy: clip updates, and add noise to their sum, as in epsilon=3,clip=0.3. "
             "docs/privacy.md says what an epsilon means.",
             PROTECT,
-            "noise=Z|epsilon=E,clip=C[,delta=D][,where=clients|opener|aggregator][,honest=H][,adaptive=QUANTILE]",
+            "noise=Z|epsilon=E,clip=C[,delta=D][,where=clients|opener|aggregator][,honest=H][,adaptive=QUANTILE]"
+            "[,unit=client|example]",
         ),
     ] = None
     dp_seed: Annotated[

@@ -82,8 +82,9 @@ class Outcome:
 
 def _spent(privacy: Mapping[str, Any]) -> list[Claim]:
     known = privacy["epsilon_aggregator"]
-    figures = {"epsilon": privacy["epsilon"], "privacy_delta": privacy["delta"]}
-    figures |= {"epsilon_aggregator": known} if isinstance(known, float) else {}
+    of = "" if privacy["unit"] == "client" else f"_{privacy['unit']}"
+    figures = {f"epsilon{of}": privacy["epsilon"], "privacy_delta": privacy["delta"]}
+    figures |= {f"epsilon_aggregator{of}": known} if isinstance(known, float) else {}
     return [Claim(name, value) for name, value in figures.items()]
 
 
@@ -92,10 +93,13 @@ def _promise(privacy: Mapping[str, Any]) -> str:
     if privacy["insecure"]:
         return "INSECURE: noise and cohorts follow from a seed that anybody can know, so this run promises nothing."
     known, delta = privacy["epsilon_aggregator"], privacy["delta"]
+    unit = privacy["unit"]
     said = (
-        f"Who sees the models learns of one client no more than epsilon {privacy['epsilon']:.2f} (delta {delta:.2g}); "
+        f"Who sees the models learns of one {unit} no more than epsilon {privacy['epsilon']:.2f} (delta {delta:.2g}); "
     )
     said += f"the aggregator {known:.2f}." if isinstance(known, float) else "the aggregator saw it without noise."
+    if unit == "example":
+        said += " Of all that a client holds it promises less, the more examples these are."
     if delta > MOST_DELTA:
-        said += f" With a probability of {delta:.2g} that does not hold: there are too few clients for more."
+        said += f" With a probability of {delta:.2g} that does not hold: there are too few {unit}s for more."
     return said

@@ -119,7 +119,8 @@ def cells(record: RoundRecord) -> dict[str, str]:
 
 def epsilons(record: RoundRecord) -> dict[str, float]:
     """Say what the rounds so far cost in privacy; nothing without noise."""
-    both = {"epsilon": record.epsilon, "epsilon_aggregator": record.epsilon_aggregator}
+    of = "" if record.unit in (None, "client") else f"/{record.unit}"
+    both = {f"epsilon{of}": record.epsilon, f"epsilon_aggregator{of}": record.epsilon_aggregator}
     return {name: value for name, value in both.items() if value is not None}
 
 

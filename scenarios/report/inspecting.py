@@ -46,14 +46,15 @@ def _privacy(spent: Any) -> list[str]:
     if not isinstance(spent, Mapping):
         return []
     told = {
-        name: shown(spent.get(name)) for name in ("epsilon", "epsilon_aggregator", "delta", "noise", "clip", "where")
+        name: shown(spent.get(name))
+        for name in ("epsilon", "epsilon_aggregator", "delta", "noise", "clip", "where", "unit")
     }
     adapts = f", at the end {shown(spent.get('next_clip'))}" if spent.get("adaptive") else ""
     insecure = " INSECURE: noise from a seed;" if spent.get("insecure") else ""
     return [
         f"  privacy {insecure} epsilon {told['epsilon']} for who sees the models, {told['epsilon_aggregator']} for the "
-        f"aggregator, delta {told['delta']}; noise {told['noise']}, clip {told['clip']}{adapts}, "
-        f"added by {told['where']}"
+        f"aggregator, delta {told['delta']}, of one {told['unit']}; noise {told['noise']}, "
+        f"clip {told['clip']}{adapts}, added by {told['where']}"
     ]
 
 

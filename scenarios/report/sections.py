@@ -161,8 +161,9 @@ def privacy(found: Sequence[Configuration]) -> Section:
     ]  # fmt: skip
     table = Table("What all rounds together cost in privacy; the worst of the seeds", columns, rows)
     notes = [
-        "What anybody concludes from the models is at most exp(epsilon) times as likely with one client's data as "
-        "without, but for a chance of delta. Below 1 is strong, above 10 says little."
+        "What anybody concludes from the models is at most exp(epsilon) times as likely with one client's data, "
+        "or one example where that is the unit, as without, but for a chance of delta. Below 1 is strong, above 10 "
+        "says little. Epsilons of different units must not be compared."
     ]
     return Section("privacy", "Privacy spent", [Part(table=table)] if rows else [], notes)
 
