@@ -99,13 +99,18 @@ class Rule(Malicious):
 
     def __call__(self, vectors: np.ndarray, beside: Beside | None = None) -> Combined:
         """Combine vectors, float32 (n, d), with one thread of BLAS; raises `BadInput` where n are too few."""
-        points, beside = Points.checked(vectors), beside or Beside()
+        beside = beside or Beside()
+        with threadpool_limits(1):
+            points = Points.checked(vectors)
+            self._check_lengths(points, beside)
+            return self.combine(points, beside)
+
+    @staticmethod
+    def _check_lengths(points: Points, beside: Beside) -> None:
         for name in ("previous", "trusted"):
             vector = getattr(beside, name)
             if vector is not None and np.shape(vector) != points.vectors.shape[1:]:
                 raise ShapeError(f"the {name} vector is {np.shape(vector)}, the vectors are {points.vectors.shape}")
-        with threadpool_limits(1):
-            return self.combine(points, beside)
 
     @abstractmethod
     def combine(self, points: Points, beside: Beside) -> Combined:

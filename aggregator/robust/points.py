@@ -15,6 +15,7 @@ import numpy as np
 from fedlearn.errors import ShapeError
 
 BLOCK = 1 << 16  # values at a time: half a MiB of float64
+APART = 16  # values between rows of a block, so that rows do not lie on the same lines of the cache
 ROWS = 16  # vectors that are added up in float32, before their sum is added in float64
 
 
@@ -30,7 +31,8 @@ class Points:
         matrix = np.ascontiguousarray(vectors, np.float32)
         if matrix.ndim != 2 or not matrix.size:
             raise ShapeError(f"vectors of shape {np.shape(vectors)}: give a matrix (n, d), a vector a row")
-        if not np.isfinite(matrix.sum()):  # quicker than to look at each; a sum of large numbers may overflow too
+        flat = matrix.reshape(-1)
+        if not np.isfinite(flat @ flat):  # quicker than to look at each; squares of large numbers overflow too
             wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
             if wrong.size:
                 raise ShapeError(f"vector {wrong[0]} holds NaN or infinity: a rule compares finite numbers")
@@ -39,17 +41,29 @@ class Points:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    @property
+    def _width(self) -> int:
+        return max(1, BLOCK // len(self))
+
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Columns, and the vectors' values there, float32 (n, width)."""
-        width = max(1, BLOCK // len(self))
+        width = self._width
         for begin in range(0, self.vectors.shape[1], width):
             columns = slice(begin, begin + width)
             yield columns, self.vectors[:, columns]
 
     def sorted_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Columns, and each of their values in rising order, float32 (width, n): a coordinate a row."""
+        """Columns, and each of their values in rising order, float32 (width, n): a coordinate a row.
+
+        The rows' memory is used again for the next columns.
+        """
+        n, width = len(self), self._width
+        near, memory = np.empty((n, width + APART), np.float32), np.empty((width, n), np.float32)
         for columns, values in self.blocks():
-            rows = np.ascontiguousarray(values.T)
+            # Vectors lie far apart, each in other pages: read once as they lie, and turned round in the cache.
+            block, rows = near[:, : values.shape[1]], memory[: values.shape[1]]
+            block[:] = values
+            rows[:] = block.T
             rows.sort(axis=1)
             yield columns, rows
 
