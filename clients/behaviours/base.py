@@ -77,3 +77,9 @@ def check_positive(behaviour: str, setting: str, value: float, usual: str) -> No
     """Raise `BadInput` for a setting that is not above 0 and finite. usual: what to take instead."""
     if not 0 < value < float("inf"):
         raise BadInput(f"{behaviour} has {setting}={value}, it must be above 0 and finite: {usual}")
+
+
+def check_group(group: int) -> None:
+    """Raise `BadInput` for a group of nobody."""
+    if group < 1:
+        raise BadInput(f"group is {group}, it must be 1 or more: as many as --group-size says")

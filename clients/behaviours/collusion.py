@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
+from clients.behaviours.base import Behaviour, Crew, Honest, check_group, check_positive, with_delta
 from fedlearn.configured import make_plain
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
@@ -84,12 +84,6 @@ def for_a_group(wanted: np.ndarray, mean: np.ndarray, group: int) -> np.ndarray:
     """The update of one client that makes its group's mean `wanted`, where the others send about `mean`."""
     sent: np.ndarray = mean + group * (wanted - mean)
     return sent
-
-
-def check_group(group: int) -> None:
-    """Raise `BadInput` for a group of nobody."""
-    if group < 1:
-        raise BadInput(f"group is {group}, it must be 1 or more: as many as --group-size says")
 
 
 def largest_z(cohort: int, corrupted: int) -> float:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from clients.behaviours.base import Behaviour, Crew, Honest, check_positive, with_delta
+from clients.behaviours.base import Behaviour, Crew, Honest, check_group, check_positive, with_delta
 from fedlearn.configured import make_plain, make_whole
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Arrays, Examples
@@ -38,17 +38,23 @@ class LabelFlip(Behaviour):
 
 @dataclass(frozen=True)
 class SignFlip(Behaviour):
-    """Sends -scale times its honest delta (Li et al. 2019, "RSA", among their attacks)."""
+    """Sends -scale times its honest delta (Li et al. 2019, "RSA", among their attacks).
+
+    group: clients of a group, whose mean is to be that where the others send about the same honest delta.
+    """
 
     scale: float = 1.0
+    group: int = 1
 
     def __post_init__(self) -> None:
         make_plain(self)
+        check_group(self.group)
         check_positive("sign-flip", "scale", self.scale, "1 is the plain flip")
 
     @classmethod
-    def of(cls, crew: Crew, scale: float = 1.0) -> Self:
-        return cls(scale)
+    def of(cls, crew: Crew, scale: float = 1.0, group: int = 1) -> Self:
+        return cls(scale, group)
 
     def update(self, update: LocalUpdate, honest: Honest) -> LocalUpdate:
-        return with_delta(update, -self.scale * update.vectors["delta"])
+        outweighs = self.group - 1  # the others' deltas
+        return with_delta(update, -(outweighs + self.group * self.scale) * update.vectors["delta"])

@@ -12,8 +12,8 @@ from typing import Literal, Self
 
 import numpy as np
 
-from clients.behaviours.base import Behaviour, Crew, Honest, with_delta
-from clients.behaviours.collusion import check_group, for_a_group, honest_deltas
+from clients.behaviours.base import Behaviour, Crew, Honest, check_group, with_delta
+from clients.behaviours.collusion import for_a_group, honest_deltas
 from fedlearn.configured import make_plain
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput

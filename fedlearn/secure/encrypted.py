@@ -148,10 +148,11 @@ class AddingServer(ServerHalf):
 
 @dataclass
 class _Account:
-    """Of one group: who sent, and the product of what they sent."""
+    """Of one group: who sent, the product of what they sent, and what was wrong with any of it, "" if nothing was."""
 
     senders: set[int] = field(default_factory=set)
     total: EncryptedVector | None = None
+    complaint: str = ""
 
 
 class CountingOpener(Opener):
@@ -190,15 +191,19 @@ class CountingOpener(Opener):
         if (step.round, step.attempt) > self._step:
             self._begin(step)
         try:
-            self._enter(client, signed)
+            account = self._accounts.setdefault(group_of(self.plan, step.round, client), _Account())
         except BadInput as error:
             self.complain(f"{party_name(client)}: {error}")
+            return
+        try:
+            self._enter(account, client, signed)
+        except BadInput as error:
+            account.complaint = account.complaint or f"{party_name(client)}: {error}"
 
     def complain(self, reason: str) -> None:
         self._complaint = self._complaint or reason
 
-    def _enter(self, client: int, signed: Signed) -> None:
-        account = self._accounts.setdefault(group_of(self.plan, self._step[0], client), _Account())
+    def _enter(self, account: _Account, client: int, signed: Signed) -> None:
         if client in account.senders:
             raise ProtocolError("a second update in one attempt: one is allowed")
         if signed.model != (self._model or signed.model):
@@ -216,8 +221,8 @@ class CountingOpener(Opener):
         """
         number, account = (step.round, step.group), self._accounts.get(step.group, _Account())
         self._opened.check_number(number, self.plan.rounds)
-        if self._complaint:
-            raise OpeningRefused(self._complaint)
+        if self._complaint or account.complaint:
+            raise OpeningRefused(self._complaint or account.complaint)
         if (step.round, step.attempt) != self._step or account.total is None:
             raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
         if len(account.senders) < self._min_cohort:

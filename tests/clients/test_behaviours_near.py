@@ -7,6 +7,7 @@ import pytest
 
 from clients.behaviours.base import Crew
 from clients.behaviours.collusion import ALIE, IPM
+from clients.behaviours.flips import SignFlip
 from clients.behaviours.nearness import Mimic, MinMax, MinSum
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
@@ -54,9 +55,18 @@ def test_one_of_a_group_makes_the_groups_mean_what_it_wants(kind):
     assert (in_group + 3 * mean) / 4 == pytest.approx(alone, abs=1e-5)
 
 
+def test_one_of_a_group_turns_its_groups_mean_round():
+    """Where the others send what it would honestly have sent itself."""
+    turned = sent(SignFlip.of(CREW, scale=4, group=3))
+    assert (turned + 2 * DELTAS[0]) / 3 == pytest.approx(-4 * DELTAS[0], abs=1e-5)
+    assert np.array_equal(sent(SignFlip.of(CREW, scale=0.1)), np.float32(-0.1) * DELTAS[0])
+
+
 def test_what_cannot_be():
     one = Crew(20, 1, {0: None}, 2, None)
     with pytest.raises(BadInput, match="at least 2"):
         MinMax.of(one)
     with pytest.raises(BadInput, match="group is 0"):
         IPM.of(CREW, group=0)
+    with pytest.raises(BadInput, match="group is 0"):
+        SignFlip.of(CREW, group=0)
