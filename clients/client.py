@@ -104,7 +104,7 @@ def _as_array(name: str, values: Any) -> np.ndarray:
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
 
 
-def log_name(clients: ClientSource | Mapping[ClientId, Client], number: ClientId) -> str:
+def log_name(clients: object, number: ClientId) -> str:
     """The one name of a client in logs: its own, where clients are at hand; else its number's."""
     at_hand = isinstance(clients, list | dict) and type(clients).__module__ == "builtins"
-    return clients[number].name if at_hand else party_name(number)
+    return str(clients[number].name) if at_hand else party_name(number)  # type: ignore[index]

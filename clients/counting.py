@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -60,6 +61,28 @@ class Counting:
         return Encoded([number], lanes)
 
 
-def work_of(plan: RunPlan, clients: ClientSource | Mapping[int, Client]) -> LocalTraining | Counting:
+class Work(Protocol):
+    """The work that a plan gives clients. layout: of what each of them sends."""
+
+    layout: Layout
+
+    def check(self, request: TrainRequest) -> None:
+        """Raise `BadInput` for a request that does not belong to the plan."""
+
+    def updates(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
+        """Have these clients do it; each is in one answer."""
+        ...
+
+
+@runtime_checkable
+class OfTheirOwn(Protocol):
+    """Clients whose work is not this project's, as a Flower app's: they say what they do under a plan."""
+
+    def work(self, plan: RunPlan) -> Work: ...
+
+
+def work_of(plan: RunPlan, clients: ClientSource | Mapping[int, Client] | OfTheirOwn) -> Work:
     """The work that a plan gives clients: without a model there is nothing to train."""
+    if isinstance(clients, OfTheirOwn):
+        return clients.work(plan)
     return LocalTraining(plan, clients) if plan.model else Counting(plan, clients)

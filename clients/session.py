@@ -21,7 +21,7 @@ import msgpack
 import numpy as np
 
 from clients.client import Client, ClientSource, log_name
-from clients.counting import work_of
+from clients.counting import OfTheirOwn, work_of
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.policy import Policy
@@ -72,7 +72,7 @@ class LocalSession:
 
     def __init__(
         self,
-        clients: ClientSource | Mapping[int, Client],
+        clients: ClientSource | Mapping[int, Client] | OfTheirOwn,
         vault: Vault | None = None,
         worker: int = 0,
         policy: Policy | None = None,

@@ -45,6 +45,7 @@ def run_direct(
     workers: int = 1,
     *,
     run_config: Mapping[str, Any] | None = None,
+    node_config: Callable[[int], Mapping[str, Any]] | None = None,
     progress: Told | None = None,
 ) -> DirectRun:
     """Run a Flower app here, as it stands: `nodes` nodes, with partition-id 0, 1, ...
@@ -52,14 +53,15 @@ def run_direct(
     seed: of `random`, NumPy's and PyTorch's global generators, the server's and each node's own; Flower draws its
     cohorts from the first. The same seed gives the same model, bit for bit, whatever the number of workers.
     workers: processes that the nodes live in; 1 is none but this one, where a debugger sees the clients.
-    run_config: the app's values, as `context.run_config` has them. progress: told what is done, how many of the
+    run_config: the app's values, as `context.run_config` has them. node_config: from a partition-id, what a node has in
+    `context.node_config` beside it. progress: told what is done, how many of the
     messages are answered and of how many; by default a line on the terminal.
 
     A node that raises answers with an error, as in Flower, and its traceback is shown with node and round. Raises
     `ClientFailure` where all nodes of a training round do, `BadInput` for an app that is none or that waits for more
     nodes than there are, and whatever the ServerApp raises.
     """
-    terms = _terms(nodes, seed, run_config or {})
+    terms = _terms(nodes, seed, run_config or {}, node_config)
     workers = whole_number("workers", workers, least=1)
     if not callable(server_app) or not callable(client_app):
         raise BadInput(f"server_app is {server_app!r:.80}, client_app {client_app!r:.80}: give a Flower app of each")
@@ -78,12 +80,14 @@ def run_direct(
     return DirectRun(context, grid.messages, grid.failures, time.monotonic() - began)
 
 
-def _terms(nodes: int, seed: int, run_config: Mapping[str, Any]) -> Terms:
+def _terms(
+    nodes: int, seed: int, run_config: Mapping[str, Any], node_config: Callable[[int], Mapping[str, Any]] | None
+) -> Terms:
     nodes = whole_number("nodes", nodes, least=1)
     for name, value in run_config.items():
         if not isinstance(name, str) or not isinstance(value, bool | int | float | str):
             raise BadInput(f"run_config has {name!r}: {value!r:.80}, a number, a truth value or a text is needed")
-    return Terms(nodes, whole_number("seed", seed, least=0), RUN_ID, dict(run_config))
+    return Terms(nodes, whole_number("seed", seed, least=0), RUN_ID, dict(run_config), node_config)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 from clients.flower import internals
 from clients.flower.nodes import FIRST_NODE, Answer, Nodes, Terms, partition
 from fedlearn.errors import BadInput, ClientFailure
+from fedlearn.flower.letters import NAME
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class DirectGrid(Grid):
         if not failed:
             return
         number, first = next(iter(failed.items()))
-        if len(failed) == len(asked) and asked[number].metadata.message_type.startswith("train"):
+        if len(failed) == len(asked) and _trains(asked[number]):
             raise ClientFailure(
                 f"{about(asked[number])}: each of the {len(asked)} nodes failed, the first at partition-id "
                 f"{partition(asked[number])}:\n{first.trace or first.reply.error.reason}"
@@ -147,6 +148,11 @@ class DirectGrid(Grid):
                 f"the app waits for more nodes than the {self._terms.nodes} there are: give more nodes, or lower its "
                 "min_available_nodes, min_train_nodes and min_evaluate_nodes"
             )
+
+
+def _trains(message: Message) -> bool:
+    """Whether a message asks an app to train; what lies beside a letter of ours, its sender has an eye on."""
+    return str(message.metadata.message_type).startswith("train") and NAME not in message.content
 
 
 def about(message: Message) -> str:

@@ -17,12 +17,16 @@ FIRST_NODE = 1_000_000  # the id of the node with partition-id 0; the server's i
 
 @dataclass(frozen=True)
 class Terms:
-    """What all nodes of a run know. nodes: how many there are. run_config: the app's own values."""
+    """What all nodes of a run know. nodes: how many there are. run_config: the app's own values.
+
+    node_config: from a partition-id, the values of that node's own.
+    """
 
     nodes: int
     seed: int
     run_id: int
     run_config: Mapping[str, Any] = field(default_factory=dict)
+    node_config: Callable[[int], Mapping[str, Any]] | None = None
 
 
 class Answer(NamedTuple):
@@ -66,10 +70,11 @@ class Nodes:
     def _context(self, node: int) -> Context:
         if node not in self._contexts:
             self._messages[node] = 0
+            own = self.terms.node_config(node) if self.terms.node_config else {}
             self._contexts[node] = Context(
                 run_id=self.terms.run_id,
                 node_id=FIRST_NODE + node,
-                node_config={"partition-id": node, "num-partitions": self.terms.nodes},
+                node_config={"partition-id": node, "num-partitions": self.terms.nodes, **own},
                 state=RecordDict(),
                 run_config=dict(self.terms.run_config),
             )

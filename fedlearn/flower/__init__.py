@@ -14,11 +14,15 @@ from fedlearn.errors import BadInput
 from fedlearn.flower.versions import check_version
 
 if TYPE_CHECKING:
-    from clients.flower import read_folder, read_run_config, run_direct
+    from aggregator.flower import Opened, SecureSums
+    from clients.flower import read_folder, read_run_config, run_direct, secure_mod
 
-__all__ = ["read_folder", "read_run_config", "run_direct"]
+__all__ = ["Opened", "SecureSums", "read_folder", "read_run_config", "run_direct", "secure_mod"]
 
-_homes = dict.fromkeys(("read_folder", "read_run_config", "run_direct"), "clients.flower")
+_homes = {
+    **dict.fromkeys(("read_folder", "read_run_config", "run_direct", "secure_mod"), "clients.flower"),
+    **dict.fromkeys(("Opened", "SecureSums"), "aggregator.flower"),
+}
 
 
 def __dir__() -> list[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedlearn.errors import BadInput
+from fedlearn.logs import TOLD
 
 app = typer.Typer(help="Flower apps, run here without Ray or a daemon.", no_args_is_help=True)
 
@@ -33,10 +38,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No line of progress.")] = False,
 ) -> None:
     """Run a Flower app as `flwr run` would: its pyproject.toml is read, its ServerApp and ClientApp are run."""
-    from rich.console import Console
-
     from fedlearn.flower import read_folder, read_run_config, run_direct
-    from scenarios.command.console import log_to_terminal, standard_error
     from scenarios.command.interrupts import interruptible
 
     folder = read_folder(path.expanduser())
@@ -48,7 +50,7 @@ def run(
     values = read_run_config(run_config or (), folder.run_config)
     silent = (lambda what, done, of: None) if quiet else None
     with (
-        log_to_terminal(Console(file=standard_error()), quiet),
+        _records_shown(quiet),
         interruptible(),
         folder.loaded(seed) as (server, client),
     ):
@@ -59,3 +61,24 @@ def run(
         return
     failed = f", {done.failures} of them errors" if done.failures else ""
     typer.echo(f"{many} nodes answered {done.messages} messages{failed}, in {done.seconds:.1f} s")
+
+
+@contextmanager
+def _records_shown(quiet: bool) -> Iterator[None]:
+    """Meanwhile our records go to the terminal, those of the nodes' side too: who runs an app here is all its parties.
+
+    Flower shows its own.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.ERROR if quiet else TOLD)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: record.name.partition(".")[0] != "flwr")
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(min(level, TOLD))
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)

@@ -1,0 +1,91 @@
+"""A node's client in a session: each message finds it new, so what it must keep is in the node's own context."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flwr.app import ConfigRecord, Context
+
+from clients.policy import Policy
+from clients.session import LocalSession
+from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.flower.letters import Letter
+from fedlearn.protocol import AGGREGATOR, Loss, Message, Step
+
+log = logging.getLogger(__name__)
+
+KEPT = "fedlearn-"  # and the session, in the names of records of the node's state
+SESSIONS = 4  # that a node keeps: one of training, one of evaluation, and those before
+HIDING = ("paillier", "threshold", "masks")  # protections under which nobody reads a single update
+
+
+class NodeVault:
+    """The signing key of a session, in the node's context."""
+
+    def __init__(self, record: ConfigRecord):
+        self._record = record
+
+    def keep(self, secrets: bytes) -> None:
+        self._record["keys"] = secrets
+
+    def kept(self) -> bytes:
+        return bytes(self._record.get("keys", b"\x80"))
+
+
+def answer(letter: Letter, context: Context, clients: Any, policy: Policy) -> bytes:
+    """The bytes that a node answers a letter with. clients: as of `LocalSession`, with the one that the node has.
+
+    A plan that asks for what the node does not do is refused by a code, and the node's own log says why.
+    """
+    record = _record(context, letter.session)
+    session = LocalSession(clients, NodeVault(record), policy=policy)
+    if letter.ask == Letter.ENROL:
+        (data,) = session.enrol(letter.session, [letter.client])
+        return data
+    if letter.ask != Letter.STEP:
+        raise ProtocolError(f"a letter asks for {letter.ask!r:.40}: run one release on all sides")
+    if letter.plan:
+        record["plan"] = letter.plan
+    if not record.get("plan"):
+        raise ProtocolError("this node has no plan of the session: send it again")
+    try:
+        session.join(bytes(record["plan"]))
+    except BadInput as error:
+        log.error("this node takes no part: %s", error)
+        return _loss(letter, Loss.REFUSED)
+    (found,) = session.exchange(letter.step, letter.broadcast, {letter.client: letter.inbox})
+    return found.data if hasattr(found, "data") else _loss(letter, Loss.REFUSED if found.refused else Loss.FAILED)
+
+
+def policy_of(node_config: Mapping[str, Any], default: tuple[str, ...]) -> Policy:
+    """What the node's owner demands: `fedlearn-fingerprint`, -protections, -least-cohort, -least-key-bits,
+    -least-threshold in its --node-config.
+    """
+    known = {"fingerprint", "protections", "least-cohort", "least-key-bits", "least-threshold"}
+    given = {k.removeprefix("fedlearn-"): v for k, v in node_config.items() if k.startswith("fedlearn-")}
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise BadInput(f"--node-config has fedlearn-{unknown[0]}: choose fedlearn-{', fedlearn-'.join(sorted(known))}")
+    given.setdefault("protections", ",".join(default))
+    given["protections"] = tuple(name.strip() for name in str(given["protections"]).split(","))
+    return Policy(**{name.replace("-", "_"): value for name, value in given.items()})
+
+
+def _record(context: Context, session: bytes) -> ConfigRecord:
+    """What the node keeps of a session; that of long ago is forgotten."""
+    name = KEPT + session.hex()
+    if name not in context.state:
+        older: Iterator[str] = (each for each in list(context.state) if each.startswith(KEPT))
+        for each in list(older)[: -SESSIONS + 1]:
+            del context.state[each]
+        context.state[name] = ConfigRecord({"keys": b"\x80", "plan": b""})
+    record = context.state[name]
+    assert isinstance(record, ConfigRecord)
+    return record
+
+
+def _loss(letter: Letter, code: int) -> bytes:
+    step = Step(letter.step.round, letter.step.attempt, letter.step.phase)
+    return Message(letter.session, step, letter.client, AGGREGATOR, Loss(code)).to_bytes()
