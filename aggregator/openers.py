@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds that an opener is given to end by itself
 GRACE = 1.0  # seconds that openers are waited for beside what the others took
+UNASKED = 1000  # messages beside answers that an opener may send while one is waited for: else it could do so for ever
 
 
 class Openers:
@@ -112,6 +114,7 @@ class Openers:
         deadline = self._deadline_of(requests)
         began, limit = self._arrived.waited, deadline.seconds
         answered: set[int] = set()
+        unasked: Counter[int] = Counter()  # by party, messages that are no answer or one to an earlier request
         good, until = 0, began + limit
         while waiting := requests.keys() - answered - self.gone.keys():
             process, message = self._next(until)
@@ -127,6 +130,11 @@ class Openers:
                 deadline.note(elapsed)
                 if enough is not None and good >= enough:
                     until = min(until, began + 2 * elapsed + GRACE)
+            else:
+                unasked[process.party] += 1
+                if unasked[process.party] == UNASKED:
+                    process.kill()
+                    self._give_up(process, f"{process.name} sent {UNASKED} messages that were no answer and was ended")
         self._note_absent(waiting, good >= (len(requests) if enough is None else enough), limit)
 
     def _deadline_of(self, requests: Mapping[int, bytes]) -> Deadline:

@@ -24,7 +24,7 @@ from clients.placement import Shares, packed_plan
 from clients.policy import Policy
 from clients.session import too_late
 from clients.vault import FileVault
-from clients.wire import enrols, read_answers
+from clients.wire import enrols, read_answers, read_said
 from clients.worker import PATIENCE, Worker, value_of
 from fedlearn.channel import Arrivals, Deadline
 from fedlearn.errors import FedlearnError, ProtocolError
@@ -127,17 +127,21 @@ class ProcessPool:
                 self._replace(silent, f"it said nothing for {limit:.0f} s")
                 yield from (too_late(self._session, step, client) for client in sorted(waiting.pop(silent)))
             elif number not in waiting:
+                if message is not None:  # nobody asked: it could go on like this for ever
+                    self._workers[number].process.kill()
                 self._ended.add(self._workers[number])
             elif message is None:
                 yield from _lost(waiting.pop(number), self._replace(number))
             else:
                 self._deadline.note(self._arrived.waited - heard[number])
                 try:
-                    returned = read_answers(message, self._shares.numbers(number))
+                    answers = value_of(read_answers(message, self._shares.numbers(number)))
+                    if not all(waiting[number].issuperset(answer.clients) for answer in answers):
+                        raise ProtocolError("it answered what nobody asked, or twice")  # else it could do so forever
                 except ProtocolError as error:
                     yield from _lost(waiting.pop(number), self._replace(number, str(error)), again=False)
                     continue
-                for answer in value_of(returned):
+                for answer in answers:
                     waiting[number].difference_update(answer.clients)
                     yield answer
                 heard[number] = self._arrived.waited
@@ -196,11 +200,17 @@ class ProcessPool:
             if number not in waiting:
                 aside.append((number, message))
                 continue
+            fault = "" if arrived else f"it said nothing for {limit:.0f} s"
             if message is not None:
-                values[number] = self._workers[number].returned(message)
-                owed[number] -= 1
-                continue
-            reason = self._bury(number, "" if arrived else f"it said nothing for {limit:.0f} s")
+                try:
+                    said = read_said(message)
+                except ProtocolError as error:
+                    fault = str(error)
+                else:
+                    values[number] = value_of(said)
+                    owed[number] -= 1
+                    continue
+            reason = self._bury(number, fault)
             if number in renewed:
                 self._lose(number, f"{reason} before it was ready")
                 del owed[number]

@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 
 from fedlearn import errors
-from fedlearn.errors import FedlearnError, ProtocolError
+from fedlearn.errors import FedlearnError, PoolFailure, ProtocolError
 from fedlearn.protocol import Answer, ClientId, Lost, Message, Partial, Reply
 
 Said = Sequence[Answer] | Sequence[bytes] | Exception | None
@@ -56,8 +56,13 @@ def read_said(data: bytes) -> Said:
 
 
 def read_answers(data: bytes, clients: Container[ClientId]) -> Said:
-    """The same from a worker that has these clients; raises `ProtocolError` too where it answers for others."""
+    """The same from a worker that has these clients; raises `ProtocolError` too where it answers for others.
+
+    Of errors only those of the machine that all workers share are passed on; any other costs the worker.
+    """
     value = read_said(data)
+    if isinstance(value, Exception) and not isinstance(value, PoolFailure | OSError):
+        raise ProtocolError(f"it raised {type(value).__name__}, of which its own log has the text")
     if not isinstance(value, Exception) and not all(
         isinstance(answer, Answer) and all(client in clients for client in answer.clients) for answer in value or [None]
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,11 +19,13 @@ from clients.logs import WorkerLogs, send_records
 from clients.ownlog import keep_records
 from clients.session import LocalSession, gathered
 from clients.vault import FileVault
-from clients.wire import read_said, write_said
+from clients.wire import write_said
 from fedlearn.channel import Arrivals, Channel
 from fedlearn.children import start_shielded
-from fedlearn.errors import FedlearnError, ProtocolError
+from fedlearn.errors import FedlearnError
 from fedlearn.travel import unpacked
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that workers are given to end by themselves
 GATHER = 0.005  # seconds of work whose answers a worker sends together
@@ -42,14 +45,6 @@ class Worker:
         for end in (theirs, self._logs.pipe):
             end.close()  # so that the worker's death is the end of the pipe
         self.channel = Channel(ours, arrived)
-
-    def returned(self, message: bytes) -> Any:
-        """The result of its session's call that concerns all its clients; raises what it raised."""
-        try:
-            answer = read_said(message)
-        except ProtocolError as error:
-            raise FedlearnError(f"{self.process.name} (pid {self.process.pid}) fails: {error}") from None
-        return value_of(answer)
 
     def send(self, call: str, *arguments: Any) -> None:
         """Have it do something; what it says, or that it says nothing, comes in by the channel."""
@@ -96,6 +91,8 @@ def _work(
                 for value in _done(session, call, arguments):
                     connection.send_bytes(write_said(value))
             except (FedlearnError, OSError) as error:
+                if call == "exchange":  # its clients' own log; of what comes before, the pool says it
+                    log.error("%s failed: %s: %s", call, type(error).__name__, error)
                 connection.send_bytes(write_said(error))
 
 

@@ -43,6 +43,12 @@ def twice(data: bytes, said: list[bytes], rng: random.Random) -> list[bytes]:
     return [data, data]
 
 
+def floods(data: bytes, said: list[bytes], rng: random.Random) -> Iterator[bytes]:
+    """For ever, and none of it is an answer."""
+    while True:
+        yield resealed(data, step=Step(0, 0, "open"))
+
+
 def wrong_values(data: bytes, said: list[bytes], rng: random.Random) -> list[bytes]:
     """A plausible one under paillier: some values are others, of the same size. Under threshold a wrong share."""
     payload = bytearray(Message.from_bytes(data).body.to_bytes())
@@ -100,7 +106,7 @@ def slow(data: bytes, said: list[bytes], rng: random.Random) -> list[bytes]:
 LIES = {
     lie.__name__: lie
     for lie in (
-        silent, garbage, cut, twice, wrong_values, wrong_bit, noise, earlier, replayed, in_anothers_name,
+        silent, floods, garbage, cut, twice, wrong_values, wrong_bit, noise, earlier, replayed, in_anothers_name,
         of_another_kind, of_another_step, refusing, late, slow,
     )
 }  # fmt: skip
@@ -131,9 +137,9 @@ class Lying:
 
     def send_bytes(self, data: bytes) -> None:
         message, told = Message.from_bytes(data), self._told
-        lie, sent = told["lies"].get(str(message.sender)), [data]
+        lie, sent = told["lies"].get(str(message.sender)), iter([data])
         if lie and (message.step.round, message.step.phase) == (told["round"], told["phase"]):
-            sent = LIES[lie](data, self._said, random.Random(told["seed"]))
+            sent = iter(LIES[lie](data, self._said, random.Random(told["seed"])))
         self._said.append(data)
         for each in sent:
             self._connection.send_bytes(each)

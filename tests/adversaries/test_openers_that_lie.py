@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clients import InlinePool
+from fedlearn.errors import FedlearnError
 from fedlearn.secure import Threshold
 from tests.adversaries.lying_openers import lying
 from tests.adversaries.parties import trained
@@ -47,6 +48,18 @@ def test_a_trustee_that_lies_is_named_and_done_without(lie, phase, honest):
     assert [*history.rounds[1].absent] == ["opener:1"]
     assert len(history.rounds[1].absent["opener:1"]) < 500
     assert history.rounds[1].absent["opener:1"].isprintable()
+
+
+def test_a_trustee_that_never_stops_talking_is_ended(honest):
+    with lying({-17: "floods"}, 2, "open", seed=3):
+        model, history = trained(InlinePool(toy_clients(COUNT)), two_of_three(), rounds=2)
+    assert model == honest
+    assert [*history.rounds[1].absent] == ["opener:1"]
+
+
+def test_a_key_holder_that_never_stops_talking_ends_the_run_by_name():
+    with lying({-16: "floods"}, 2, "open", seed=3), pytest.raises(FedlearnError, match="opener:0 sent 1000 messages"):
+        trained(InlinePool(toy_clients(COUNT)), toy_paillier(), rounds=2)
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from aggregator import Aggregator
 from clients import Client, ProcessPool
 from clients.wire import write_said
 from fedlearn.datasets.bags import Bags
-from fedlearn.protocol import Partial, Reply
+from fedlearn.errors import CodecError, FedlearnError
+from fedlearn.protocol import Lost, Partial, Reply
 from tests.toys import toy_bags, toy_clients, toy_model, toy_paillier, toy_strategy
 
 
@@ -79,3 +80,54 @@ def test_a_worker_does_not_add_up_what_the_plan_has_sent_one_by_one(clients):
 @pytest.mark.parametrize("data", [b"", b"\x00" * 9, b"\xdd\xff\xff\xff\xff", bytes(range(256))])
 def test_nonsense_costs_the_clients_of_that_worker(data):
     assert set(history_with(lambda pipe: pipe.send_bytes(data)).rounds[0].lost) == {1, 3, 5}
+
+
+def error_of(kind: type[Exception]) -> Callable[[Connection], None]:
+    return lambda pipe: pipe.send_bytes(write_said(kind("secret words")))
+
+
+@pytest.mark.parametrize("kind", [CodecError, pytest.param(FedlearnError, marks=pytest.mark.slow)])
+def test_an_error_that_a_client_makes_up_costs_its_worker_and_its_text_stays_there(kind):
+    history = history_with(error_of(kind))
+    assert set(history.rounds[0].lost) == {1, 3, 5}
+    assert "since it raised" in history.rounds[0].lost[1]
+    assert "secret" not in str(history.rounds)
+
+
+def for_ever(data: bytes) -> Callable[[Connection], None]:
+    def write(pipe: Connection) -> None:
+        while True:
+            pipe.send_bytes(data)
+
+    return write
+
+
+TWICE = [[Reply(1, b"one"), Reply(5, b"two")], pytest.param([Lost(1, "a"), Lost(5, "b")], marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("said", TWICE)
+def test_a_client_that_never_stops_talking_costs_its_worker(said):
+    """Clients 1, 3 and 5 are one worker's: it answers for two of them again and again, for the third never."""
+    history = history_with(for_ever(write_said(said)))
+    assert set(history.rounds[0].lost) == {1, 3, 5}
+    assert "or twice" in history.rounds[0].lost[3]
+
+
+class WritesAtOnce(Writes):
+    """Writes as soon as a worker unpacks it, before there is any plan."""
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+        self.take(())
+
+
+def nonsense(pipe: Connection) -> None:
+    pipe.send_bytes(b"nonsense")
+
+
+def test_nonsense_before_the_first_round_costs_that_worker():
+    clients = toy_clients(6)
+    clients[1] = Client("writer", WritesAtOnce(toy_bags(6, 9), nonsense))
+    history = Aggregator(toy_model(), toy_strategy(), toy_paillier(), seed=5).fit(ProcessPool(clients, workers=2), 1)
+    assert set(history.rounds[0].lost) == {1, 3, 5}
+    assert "since it sent what is no answer before it was ready" in history.rounds[0].lost[1]
