@@ -31,12 +31,12 @@ flower:  ## the bridge to Flower, in an environment of its own
 
 COUNT ?= 100000# of damaged inputs of each reader
 SEED ?= 0
-RUNS ?= 200
+RUNS ?= 200# under each of none, paillier, masks and threshold
 fuzz: $(INSTALLED)  ## every reader of others' bytes, for long: make fuzz COUNT=1000 SEED=7
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 runs: $(INSTALLED)  ## random runs in which one party misbehaves, for minutes: make runs RUNS=200 SEED=7
-	FEDLEARN_SLOW=1 FEDLEARN_RUNS=$(RUNS) FEDLEARN_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/adversaries/test_random_runs.py
+	$(BIN)/python -m tests.adversaries --runs $(RUNS) --seed $(SEED)
 
 docs:  ## the documentation as a site, build/site/index.html; any warning ends it
 	$(MAKE) .venv/.installed-docs EXTRAS=docs

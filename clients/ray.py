@@ -16,7 +16,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,14 +33,16 @@ from clients.policy import Policy
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
 from clients.session import too_late
+from clients.wire import enrols
 from fedlearn.channel import SLICE, Deadline
-from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.errors import BadInput, FedlearnError, PoolFailure
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Message, Step
 from fedlearn.travel import packed
 
 log = logging.getLogger(__name__)
 
+Call = Callable[[int], Any]  # has a worker do something, by its number; gives a reference to its answer
 PLACINGS = 3  # of one worker, where the nodes chosen for it turn out to be dead
 
 
@@ -52,8 +54,9 @@ class RayPool:
     policy: what plans the clients follow; by default any that is what it says.
 
     An actor that dies, alone or with its node, is replaced on a live one; its unfinished clients are reported lost
-    "again", so that the aggregator can start a new attempt with the same cohort. One that says nothing in a round for
-    `deadline` seconds is ended and replaced too, as in `ProcessPool`.
+    "again", so that the aggregator can start a new attempt with the same cohort. One that says nothing for `deadline`
+    seconds is ended and replaced too, also before the first round; and one that cannot be got ready, nor can its
+    successor, is lost with its clients, unless it was the last: as in `ProcessPool`.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class RayPool:
         self._workers: list[_Actor] = []
         self._connection: Connection | None = None
         self._keeper: Any = None
+        self._lost: dict[int, str] = {}  # by number, how workers ended that cannot be got ready
+        self._calls: list[Call] = []  # what whoever takes a worker's place is told
         self._cleanup = ExitStack()
 
     def __len__(self) -> int:
@@ -106,19 +111,32 @@ class RayPool:
         level = logging.getLogger().getEffectiveLevel()
         return _Actor(number, node, on_node(RayWorker, node, soft=True).remote(number, self._data[number], level))
 
-    def _await(self, number: int) -> None:
-        """Wait until a worker has its clients' data; one whose node dies under it is placed anew."""
+    def _await(self, number: int) -> bool:
+        """Wait until a worker has its clients' data; one that ends or says nothing until then is placed anew.
+
+        False where it is lost: so it went several times.
+        """
         from ray.exceptions import RayError
 
         for _ in range(PLACINGS):
             worker = self._workers[number]
             try:
-                worker.node, worker.process_id = self._received(worker.handle.where.remote())
-                return
-            except RayError as error:
+                worker.node, worker.process_id = self._in_time(worker.handle.where.remote())
+                return True
+            except (RayError, TimeoutError) as error:
                 reason = how(error)
+                self._kill(worker)
                 self._workers[number] = self._place(number, but=worker.node)
-        raise FedlearnError(f"{worker.name} ended before it was ready, {PLACINGS} times: {reason}")
+        self._lose(number, reason)
+        return False
+
+    def _lose(self, number: int, reason: str) -> None:
+        """Go on without a worker that cannot be got ready, and its clients; the loss of the last one ends the run."""
+        self._kill(self._workers[number])
+        self._lost[number] = f"{self._workers[number].name} ended before it was ready: {reason}"
+        if len(self._lost) == self._shares.workers:
+            raise FedlearnError(f"{self._lost[number]}, as did the one before it")
+        log.warning("%s, as did the one before it: its clients take no part any more", self._lost[number])
 
     def _received(self, reference: Any) -> Any:
         """A worker's answer, its log records delivered; raises the `FedlearnError` that it raised."""
@@ -138,42 +156,91 @@ class RayPool:
                 logger.handle(record)
         return value
 
-    def _all(self, calls: Iterable[Any]) -> list[Any]:
-        """The answers to calls that every worker has to live through: what is lost in them ends the run."""
+    def _in_time(self, reference: Any) -> Any:
+        """The same from one that is waited for no longer than others are; raises `TimeoutError`."""
+        import ray
+
+        waited, limit = 0.0, max(Deadline.LEAST, self._deadline.seconds)
+        while waited < limit:
+            began = time.monotonic()
+            if ray.wait([reference], timeout=SLICE)[0]:
+                return self._received(reference)
+            waited += min(SLICE, time.monotonic() - began)
+        raise TimeoutError(f"it said nothing for {limit:.0f} s")
+
+    def _all(self, call: Call) -> dict[int, Any]:
+        """By worker, its answer to a call that concerns all of its clients; of those that are not lost."""
         from ray.exceptions import RayError
 
+        numbers = [number for number in range(len(self._workers)) if number not in self._lost]
+        answers = {}
+        for number, reference in [(number, call(number)) for number in numbers]:
+            try:
+                answers[number] = self._in_time(reference)
+            except (RayError, TimeoutError):
+                answers |= self._renew(number, call)
+        return answers
+
+    def _have_done(self, call: Call) -> None:
+        """Have all workers do what those that take a worker's place do too."""
+        self._all(call)
+        self._calls.append(call)
+
+    def _renew(self, number: int, *calls: Call) -> dict[int, Any]:
+        """Put a new worker in the place of one that is gone, and tell it what that was told and these calls.
+
+        By its number, its answer to the last of them; nothing where it is lost too.
+        """
+        from ray.exceptions import RayError
+
+        gone, answer = self._workers[number], None
+        self._kill(gone)  # which may still live
+        self._workers[number] = self._place(number, but=gone.node)
+        if not self._await(number):
+            return {}
         try:
-            return [self._received(call) for call in calls]
-        except RayError as error:
-            raise FedlearnError(f"a worker was lost when the run was not ready for that: {how(error)}") from None
+            for call in (*self._calls, *calls):
+                answer = self._in_time(call(number))
+        except (RayError, TimeoutError) as error:
+            self._lose(number, how(error))
+            return {}
+        return {number: answer}
 
     def enrol(self, session: bytes) -> list[bytes]:
         import ray
 
         here = ray.get_runtime_context().get_node_id()
         self._keeper = on_node(Keeper, here, soft=False).remote()
-        calls = [
-            worker.handle.enrol.remote(session, self._shares.numbers(number), self._keeper)
-            for number, worker in enumerate(self._workers)
+        enrolled = self._all(
+            lambda number: self._workers[number].handle.enrol.remote(
+                session, self._shares.numbers(number), self._keeper
+            )
+        )
+        return [
+            message
+            for number, messages in sorted(enrolled.items())
+            for message in messages
+            if enrols(message, self._shares.numbers(number))
         ]
-        return [message for messages in self._all(calls) for message in messages]
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
         self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._shares.clients)
         self._session = Message.from_bytes(plan).session
-        self._joining = packed_plan(plan), log and log.absolute()
-        self._all([worker.handle.join.remote(*self._joining, self._keeper) for worker in self._workers])
+        joining = packed_plan(plan), log and log.absolute()
+        self._have_done(lambda number: self._workers[number].handle.join.remote(*joining, self._keeper))
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
         import ray
         from ray.exceptions import RayError
 
         board = ray.put(np.frombuffer(broadcast, np.uint8))
-        waiting: dict[Any, tuple[int, set[int]]] = {
-            self._workers[number].handle.exchange.remote(step, board, share): (number, set(share))
-            for number, share in self._shares.split(inboxes).items()
-        }
+        waiting: dict[Any, tuple[int, set[int]]] = {}
+        for number, share in self._shares.split(inboxes).items():
+            if number in self._lost:
+                yield from (Lost(client, self._lost[number]) for client in share)
+            else:
+                waiting[self._workers[number].handle.exchange.remote(step, board, share)] = number, set(share)
         waited = 0.0  # seconds; a slice of it counts for no more than that, as where this process stood still
         heard = dict.fromkeys(waiting, waited)
         while waiting:
@@ -185,16 +252,28 @@ class RayPool:
             if not ready and waited - heard[stream] < limit:
                 continue
             number, unfinished = waiting[stream]
+            fault = ""
             try:
                 if not ready:
                     raise TimeoutError(f"it said nothing for {limit:.0f} s")
-                answers = self._received(next(stream))
+                reference = next(stream, None)
+                answers = self._received(reference) if reference else [Lost(-1, "")]
+                if not all(unfinished.issuperset(answer.clients) for answer in answers):
+                    fault = "it answered what nobody asked, or twice, or not for all"  # else it could do so for ever
             except (RayError, TimeoutError) as error:
                 gone = self._gone_with(number) if ready else [number]
                 for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
                     unfinished |= waiting.pop(lost)[1]
-                replaced = self._replace(gone, unfinished, error)
+                replaced = self._replace(gone, unfinished, how(error))
                 yield from replaced if ready else (too_late(self._session, step, lost.client) for lost in replaced)
+                continue
+            except PoolFailure:
+                raise
+            except FedlearnError as error:
+                fault = f"it raised {type(error).__name__}: Ray's own logs have its traceback"
+            if fault:
+                del waiting[stream]
+                yield from self._replace([number], unfinished, fault, again=False)
                 continue
             self._deadline.note(waited - heard[stream])
             for answer in answers:
@@ -221,22 +300,15 @@ class RayPool:
             return [number]
         return [other for other, worker in enumerate(self._workers) if worker.node == node]
 
-    def _replace(self, gone: list[int], unfinished: set[int], error: Exception) -> list[Lost]:
+    def _replace(self, gone: list[int], unfinished: set[int], fault: str, again: bool = True) -> list[Lost]:
         """Put new workers in the place of those that are gone and report the clients they had not finished."""
         dead = self._workers[gone[0]]
         names = ", ".join(f"{self._workers[number].name} (pid {self._workers[number].process_id})" for number in gone)
-        reason = f"{names} on node {dead.node[:8]} ended: {how(error)}"
+        reason = f"{names} on node {dead.node[:8]} ended: {fault}"
         log.warning("%s; its clients go to a new worker", reason)
         for number in gone:
-            self._kill(self._workers[number])  # which may still live
-            self._workers[number] = self._place(number, but=dead.node)
-        for number in gone:
-            self._await(number)
-        handles = [self._workers[number].handle for number in gone]
-        self._all([handle.join.remote(*self._joining, self._keeper) for handle in handles])
-        if self._memory is not None:
-            self._all([handle.remember.remote(self._memory.folder) for handle in handles])
-        return [Lost(client, reason, again=True) for client in sorted(unfinished)]
+            self._renew(number)
+        return [Lost(client, reason, again) for client in sorted(unfinished)]
 
     def _kill(self, worker: _Actor) -> None:
         """End a worker; on this machine its process too, since one that is stopped hears nothing of Ray's."""
@@ -250,7 +322,8 @@ class RayPool:
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
         self._memory = ClientMemory(folder.absolute())
         self._memory.rewind(round, counted)
-        self._all([worker.handle.remember.remote(self._memory.folder) for worker in self._workers])
+        kept = self._memory.folder
+        self._have_done(lambda number: self._workers[number].handle.remember.remote(kept))
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
         assert self._memory is not None
@@ -261,6 +334,7 @@ class RayPool:
         if self._connection is not None:
             self._connection.close([worker.handle for worker in self._workers] + [self._keeper] * bool(self._keeper))
         self._workers, self._data, self._connection, self._keeper = [], [], None, None
+        self._lost, self._calls = {}, []
 
 
 class _Actor:

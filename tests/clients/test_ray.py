@@ -19,10 +19,12 @@ import pytest
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool, RayPool, ray_cluster
-from fedlearn.errors import BadInput, CodecError
+from fedlearn.channel import Deadline
+from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.protocol import Lost, Reply, Step
 from fedlearn.secure import Masks
 from fedlearn.strategies import STRATEGIES
+from tests.adversaries.test_silence_at_any_moment import Deadly
 from tests.aggregator.test_scale import Crowd
 from tests.aggregator.test_scale import fit as fit_crowd
 from tests.clients.test_pools import KillsItsWorker, exchange, started
@@ -94,7 +96,7 @@ def test_faults_of_clients_show_their_traceback_and_name_here(make_pool, caplog)
 
 
 def test_a_plan_that_cannot_be_followed_fails_at_the_start(make_pool):
-    with pytest.raises(BadInput, match="no 'NoSuch' at 'nowhere'"):
+    with pytest.raises(BadInput, match="nowhere is named by a file of others"):
         started(make_pool(toy_clients(1)), strategy={"class": "nowhere:NoSuch", "name": "nosuch", "arguments": {}})
 
 
@@ -296,3 +298,47 @@ def test_a_stopped_worker_costs_its_clients_one_round():
     assert [record.clients_ok for record in history.rounds] == [6, 3, 6]
     assert set(history.rounds[1].lost) == {0, 2, 4}
     assert set(history.rounds[1].lost.values()) == {"came too late"}
+
+
+class StopsBefore(RayPool):
+    """One of its workers is sent a signal before clients enrol, are told the plan, or how they remember."""
+
+    def __init__(self, step, number):
+        super().__init__(toy_clients(4), workers=2, deadline=5.0)
+        self._step, self._number = step, number
+
+    def strike(self, step):
+        if step == self._step:
+            os.kill(self.process_ids[1], self._number)
+
+    def enrol(self, session):
+        self.strike("enrol")
+        return super().enrol(session)
+
+    def start(self, *plan):
+        self.strike("start")
+        super().start(*plan)
+
+    def remember(self, *memory):
+        self.strike("remember")
+        super().remember(*memory)
+
+
+@pytest.mark.usefixtures("_own_ray")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("step", ["enrol", "start", "remember"])
+def test_a_worker_that_is_gone_before_the_first_round_is_replaced(step, number, monkeypatch):
+    monkeypatch.setattr(Deadline, "LEAST", 5.0)
+    history = train(StopsBefore(step, number), Masks(toy_codec()))
+    assert [(record.clients_ok, record.attempts) for record in history.rounds] == [(4, 1)] * 3
+
+
+@pytest.mark.usefixtures("_own_ray")
+def test_a_client_that_ends_its_worker_before_the_first_round_costs_its_worker():
+    clients = toy_clients(4)
+    clients[1] = Client("client-1", Deadly())
+    history = train(RayPool(clients, workers=4), toy_paillier())
+    assert [record.clients_ok for record in history.rounds] == [3, 3, 3]
+    assert "ended before it was ready" in history.rounds[0].lost[1]
+    with pytest.raises(FedlearnError, match="ended before it was ready"):
+        train(RayPool(clients, workers=1), toy_paillier())
