@@ -126,6 +126,21 @@ class LocalSession:
         if self._protection.reveals:
             self._revealed_before = self._memory.revealed()
 
+    def to_state(self) -> bytes:
+        """What the attempt at a round has come to, with clients' secrets, where another object is asked next."""
+        halves = {client: half.to_state() for client, half in self._halves.items()}
+        kept = {client: state for client, state in halves.items() if state}
+        data: bytes = msgpack.packb([self._attempt, kept, self._revealed])
+        return data
+
+    def from_state(self, data: bytes) -> None:
+        """Go on from what `to_state` gave, after `join`."""
+        self._attempt, kept, self._revealed = msgpack.unpackb(data, strict_map_key=False, use_list=False)
+        for client, state in kept.items():
+            assert self._attempt is not None
+            self._halves[client] = self._new_half(client, Step(*self._attempt))
+            self._halves[client].from_state(state)
+
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """The answers of the clients of `inboxes` to a step; each is in one of them."""
         trace_again()
@@ -267,10 +282,14 @@ class LocalSession:
                 f"round {round} may have been opened in attempt {attempt}: this client takes part in no other attempt"
             )
         if client not in self._halves:
-            self._halves[client] = self._protection.client(self._plan, client)
-            if self._protection.enrolled:
-                self._halves[client].identify(self._signing[client], step)
+            self._halves[client] = self._new_half(client, step)
         return self._halves[client]
+
+    def _new_half(self, client: int, step: Step) -> ClientHalf:
+        half = self._protection.client(self._plan, client)
+        if self._protection.enrolled:
+            half.identify(self._signing[client], step)
+        return half
 
 
 @contextmanager

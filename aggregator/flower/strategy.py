@@ -27,7 +27,7 @@ class SecureSums(Strategy):
     """A strategy whose nodes' replies are opened as a sum only, with `secure_mod` first in the ClientApp's mods.
 
     strategy    FedAvg, or one made of it, or DifferentialPrivacyClientSideFixedClipping around one
-    protection  Paillier(), Threshold(), or its name as on the command line, `threshold:2/3`
+    protection  Paillier(), Threshold(), Masks(), or its name as on the command line, `threshold:2/3`
     metrics     the metrics in replies to training beside the count of examples, each with the most that it may be;
                 evaluate_metrics: the same of replies to an evaluation, None where there is none
     bounds      the most that arrays may change by, by name or pattern, where that is not the codec's
@@ -53,7 +53,7 @@ class SecureSums(Strategy):
         self._inner = innermost(strategy)
         self._protection = given.as_protection(protection)
         if not self._protection.has_roster:
-            raise BadInput(f"protection {self._protection.name} hides nothing: take paillier or threshold")
+            raise BadInput(f"protection {self._protection.name} hides nothing: take paillier, threshold or masks")
         self._metrics = {
             "train": _bounds("metrics", metrics),
             "evaluate": _bounds("evaluate_metrics", evaluate_metrics),

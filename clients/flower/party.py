@@ -12,7 +12,7 @@ from clients.policy import Policy
 from clients.session import LocalSession
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.flower.letters import Letter
-from fedlearn.protocol import AGGREGATOR, Loss, Message, Step
+from fedlearn.protocol import AGGREGATOR, Loss, Lost, Message, Step
 
 log = logging.getLogger(__name__)
 
@@ -55,22 +55,25 @@ def answer(letter: Letter, context: Context, clients: Any, policy: Policy) -> by
     except BadInput as error:
         log.error("this node takes no part: %s", error)
         return _loss(letter, Loss.REFUSED)
+    if record["state"]:
+        session.from_state(bytes(record["state"]))
     (found,) = session.exchange(letter.step, letter.broadcast, {letter.client: letter.inbox})
-    return found.data if hasattr(found, "data") else _loss(letter, Loss.REFUSED if found.refused else Loss.FAILED)
+    record["state"] = session.to_state()
+    return _loss(letter, Loss.REFUSED if found.refused else Loss.FAILED) if isinstance(found, Lost) else found.data
 
 
-def policy_of(node_config: Mapping[str, Any], default: tuple[str, ...]) -> Policy:
+def policy_of(node_config: Mapping[str, Any], default: tuple[str, ...] | None) -> Policy:
     """What the node's owner demands: `fedlearn-fingerprint`, -protections, -least-cohort, -least-key-bits,
-    -least-threshold in its --node-config.
+    -least-threshold in its --node-config. default: the protections where it says none; None for any.
     """
     known = {"fingerprint", "protections", "least-cohort", "least-key-bits", "least-threshold"}
     given = {k.removeprefix("fedlearn-"): v for k, v in node_config.items() if k.startswith("fedlearn-")}
     unknown = sorted(given.keys() - known)
     if unknown:
         raise BadInput(f"--node-config has fedlearn-{unknown[0]}: choose fedlearn-{', fedlearn-'.join(sorted(known))}")
-    given.setdefault("protections", ",".join(default))
-    given["protections"] = tuple(name.strip() for name in str(given["protections"]).split(","))
-    return Policy(**{name.replace("-", "_"): value for name, value in given.items()})
+    named = given.pop("protections", None)
+    protections = default if named is None else tuple(name.strip() for name in str(named).split(","))
+    return Policy(protections, **{name.replace("-", "_"): value for name, value in given.items()})
 
 
 def _record(context: Context, session: bytes) -> ConfigRecord:
@@ -80,7 +83,7 @@ def _record(context: Context, session: bytes) -> ConfigRecord:
         older: Iterator[str] = (each for each in list(context.state) if each.startswith(KEPT))
         for each in list(older)[: -SESSIONS + 1]:
             del context.state[each]
-        context.state[name] = ConfigRecord({"keys": b"\x80", "plan": b""})
+        context.state[name] = ConfigRecord({"keys": b"\x80", "plan": b"", "state": b""})
     record = context.state[name]
     assert isinstance(record, ConfigRecord)
     return record

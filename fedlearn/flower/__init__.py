@@ -15,13 +15,17 @@ from fedlearn.flower.versions import check_version
 
 if TYPE_CHECKING:
     from aggregator.flower import Opened, SecureSums
-    from clients.flower import read_folder, read_run_config, run_direct, secure_mod
+    from clients.flower import client_app, read_folder, read_run_config, run_direct, secure_mod
+    from fedlearn.flower.flowerpool import FlowerPool
 
-__all__ = ["Opened", "SecureSums", "read_folder", "read_run_config", "run_direct", "secure_mod"]
+__all__ = [
+    "FlowerPool", "Opened", "SecureSums", "client_app", "read_folder", "read_run_config", "run_direct", "secure_mod",
+]  # fmt: skip
 
 _homes = {
-    **dict.fromkeys(("read_folder", "read_run_config", "run_direct", "secure_mod"), "clients.flower"),
+    **dict.fromkeys(("client_app", "read_folder", "read_run_config", "run_direct", "secure_mod"), "clients.flower"),
     **dict.fromkeys(("Opened", "SecureSums"), "aggregator.flower"),
+    "FlowerPool": "fedlearn.flower.flowerpool",
 }
 
 

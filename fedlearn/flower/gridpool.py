@@ -16,8 +16,10 @@ from flwr.serverapp import Grid
 
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.flower.letters import NAME, Letter, answer_of
-from fedlearn.protocol import Answer, ClientId, Lost, Reply, Step
-from fedlearn.protocol import Message as Plan
+from fedlearn.protocol import Answer, ClientId, Lost, Partial, PartialSum, Reply, RunPlan, Step
+from fedlearn.protocol import Message as Wire
+from fedlearn.strategies.base import Strategy
+from fedlearn.travel import rebuilt
 from fedlearn.untrusted import escaped
 
 log = logging.getLogger(__name__)
@@ -70,8 +72,14 @@ class GridPool:
         return found
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
-        """The plan goes along with each node's first message."""
-        self._plan, self._session = plan, Plan.from_bytes(plan).session
+        """The plan goes along with each node's first message. Raises `BadInput` where clients would keep state."""
+        message = Wire.from_bytes(plan)
+        agreed = message.body
+        if isinstance(agreed, RunPlan) and agreed.model and rebuilt(agreed.strategy, Strategy).keeps(1):
+            raise BadInput(
+                f"clients of {agreed.strategy['name']} keep state between rounds, and nodes do not: take another"
+            )
+        self._plan, self._session = plan, message.session
         self._have_plan = set()
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
@@ -80,15 +88,14 @@ class GridPool:
             plan = b"" if client in self._have_plan else self._plan
             letters[client] = Letter(Letter.STEP, self._session, client, step, plan, broadcast, inbox)
         for answer in self._answers(letters, self.carrying if broadcast else {}):
-            if isinstance(answer, Reply):
-                self._have_plan.add(answer.client)
-            elif isinstance(answer, Lost):
-                self._have_plan.discard(answer.client)
+            (client,) = answer.clients
+            if isinstance(answer, Lost):
+                self._have_plan.discard(client)
+            else:
+                self._have_plan.add(client)
             yield answer
 
-    def _answers(
-        self, letters: Mapping[ClientId, Letter], carrying: Mapping[ClientId, Message]
-    ) -> Iterator[Reply | Lost]:
+    def _answers(self, letters: Mapping[ClientId, Letter], carrying: Mapping[ClientId, Message]) -> Iterator[Answer]:
         messages = [self._message(client, letter, carrying.get(client)) for client, letter in letters.items()]
         clients = {self._nodes[client]: client for client in letters}
         began = time.monotonic()
@@ -112,16 +119,19 @@ class GridPool:
         """Nodes keep what they must in their own contexts."""
 
     def settle(self, notice: bytes, clients: Sequence[ClientId], rounds: Sequence[int]) -> None:
-        raise BadInput("a strategy whose clients keep state between rounds cannot run on nodes: take another")
+        """No strategy whose clients keep state came so far."""
 
     def close(self) -> None:
         """Nodes are Flower's to end."""
 
 
-def _answer(client: ClientId, reply: Message) -> Reply | Lost:
+def _answer(client: ClientId, reply: Message) -> Answer:
     if reply.has_error():
         return Lost(client, f"its node gave an error: {escaped(reply.error.reason or '', LONGEST_REASON)}")
     try:
-        return Reply(client, answer_of(reply))
+        data = answer_of(reply)
+        if Wire.kind_of(data) == PartialSum.kind:
+            return Partial((client,), data)
+        return Reply(client, data)
     except ProtocolError as error:
         return Lost(client, str(error))

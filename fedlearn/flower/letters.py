@@ -16,6 +16,8 @@ from fedlearn.protocol import Step
 
 NAME = "fedlearn"
 ANSWER = "answer"
+ACTION = "fedlearn"  # of a query to a ClientApp that runs one of our clients
+QUERY = f"query.{ACTION}"
 START = Step(0)
 
 

@@ -84,6 +84,13 @@ class ClientHalf(ABC):
         """
         return
 
+    def to_state(self) -> bytes:
+        """All that the next phase needs, with its secrets, where another object answers that; b"" for nothing."""
+        return b""
+
+    def from_state(self, data: bytes) -> None:  # noqa: B027
+        """Go on from what `to_state` gave, after `identify`."""
+
     @abstractmethod
     def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
         """The client's payload for a phase. vector: its encoded update, int64 (n,), in the training phase only."""

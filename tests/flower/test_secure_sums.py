@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, 
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.flower import SecureSums, run_direct, secure_mod
-from fedlearn.secure import Paillier, Threshold
+from fedlearn.secure import Masks, Paillier, Threshold
 
 NODES = 4
 CODEC = FixedPoint(bits=24, bound=4.0, addends=8)
@@ -282,3 +282,12 @@ def test_fewer_nodes_than_a_sum_needs_are_refused():
 def test_more_nodes_than_the_codec_is_made_for_are_refused():
     with pytest.raises(CodecError, match="4 nodes are asked, and the codec is made for 3: set addends=4"):
         run(secure(protection=paillier(codec=FixedPoint(24, 4.0, 3))), client())
+
+
+def test_masks_need_no_opener_and_give_the_very_same_sum():
+    masks = Masks(codec=CODEC, min_cohort=3, corrupt=0.0)
+    strategy = secure(protection=masks)
+    masked = run(strategy, client()).arrays
+    for name, array in run(secure(), client()).arrays.items():
+        np.testing.assert_array_equal(masked[name].numpy(), array.numpy())
+    assert set(strategy.opened[0].seconds) == {"keys", "shares", "update", "check", "unmask", "open"}

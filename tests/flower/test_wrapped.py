@@ -110,7 +110,7 @@ def test_strategies_that_look_at_single_replies_are_refused_by_name(make, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"protection": Plain()}, "protection none hides nothing: take paillier or threshold"),
+        ({"protection": Plain()}, "protection none hides nothing: take paillier, threshold or masks"),
         ({"metrics": {"loss": 0}}, r"metrics\['loss'\] is 0, it must be above 0"),
         ({"bounds": {"w": "wide"}}, r"bounds\['w'\] is 'wide', a number is needed"),
         ({"max_weight": 0}, "max_weight is 0, it must be at least 1"),

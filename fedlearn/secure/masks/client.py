@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import msgpack
 import numpy as np
 
 from fedlearn.crypto.agreement import AgreementKey, seal, unseal
@@ -44,11 +45,15 @@ if TYPE_CHECKING:
     from fedlearn.secure.masks import Masks
 
 
+TOLD = ("invited", "peers", "held", "survivor_table")  # what a client is told in the phases, or makes of it
+
+
 class MasksClient(ClientHalf):
     """One client in one attempt. Where it refuses, it raises `ProtocolError` and has sent nothing."""
 
     _signing: SigningKey
     _where: Step
+    _invited: tuple[tuple[int, ...], bytes]  # all clients of the cohort, and the digest from which the circle follows
     _circle: Circle
     _peers: dict[int, bytes]  # public keys of the neighbours
     _pairs: dict[int, bytes]  # keys agreed with the neighbours, for letters
@@ -67,6 +72,26 @@ class MasksClient(ClientHalf):
 
     def identify(self, key: SigningKey, step: Step) -> None:
         self._signing, self._where = key, step
+
+    def to_state(self) -> bytes:
+        """Keys, seed, what neighbours sent, and the phase; never to be seen by anybody else, nor gone back to."""
+        secrets_ = {"mask": self._mask_key.secret, "letter": self._letter_key.secret, "seed": self._seed}
+        told = {name: getattr(self, f"_{name}") for name in TOLD if hasattr(self, f"_{name}")}
+        data: bytes = msgpack.packb({"answered": self._answered, **secrets_, **told})
+        return data
+
+    def from_state(self, data: bytes) -> None:
+        kept = msgpack.unpackb(data, strict_map_key=False, use_list=False)
+        self._answered, self._seed = kept["answered"], kept["seed"]
+        self._mask_key, self._letter_key = AgreementKey(kept["mask"]), AgreementKey(kept["letter"])
+        for name in TOLD:
+            if name in kept:
+                setattr(self, f"_{name}", kept[name])
+        if "invited" in kept:
+            self._circle = self._protection.circle(*self._invited)
+            self._agree_with_peers()
+        if "survivor_table" in kept:
+            self._survivors = frozenset(read_part(self._survivor_table, 0, self._circle.neighbours, AGGREGATOR))
 
     def step(self, phase: str, inbox: bytes, vector: np.ndarray | None) -> bytes:
         expected = PHASES[self._answered] if self._answered < len(PHASES) else "over"
@@ -99,16 +124,20 @@ class MasksClient(ClientHalf):
                 f"invited to a cohort of {len(roster)} clients: this one must be among them, "
                 f"and they must be {fewest} (min_cohort) to {most} (addends of the codec)"
             )
-        self._circle = self._protection.circle(roster, invitation.digest)
+        self._invited = (roster, invitation.digest)
+        self._circle = self._protection.circle(*self._invited)
         near = self._circle.neighbours[me]
         if invitation.keys.keys() != set(near):
             raise ProtocolError("invited with keys of other clients than the neighbours on the circle")
         self._check_known(invitation)
         self._peers = dict(invitation.keys)
-        self._pairs = {peer: self._letter_key.agree(keys[LETTER_KEY], b"letters") for peer, keys in self._peers.items()}
+        self._agree_with_peers()
         shares = self._split()
         self._held = {me: shares.pop(me)}
         return write_table({to: seal(self._pairs[to], share, letter_context(me, to)) for to, share in shares.items()})
+
+    def _agree_with_peers(self) -> None:
+        self._pairs = {peer: self._letter_key.agree(keys[LETTER_KEY], b"letters") for peer, keys in self._peers.items()}
 
     def _check_known(self, invitation: Invitation) -> None:
         """Raise `ProtocolError` for strangers, clients of other groups, or keys that are not the neighbours' own."""
