@@ -249,7 +249,7 @@ class Attempt:
             try:
                 total = self._open(group)
                 if spending is not None:
-                    total = spending.released(total, self._task.round)
+                    total = spending.released(total, self._task.round, group.number)
                 found = OpenedSum(total, group.half.addends, group.added, group.number)
                 opened.append((found, layout.decode(total, found.addends)))
             except RoundVoid as void:

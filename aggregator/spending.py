@@ -278,9 +278,9 @@ class Spending:
     def counted(self, clients: Collection[ClientId]) -> None:
         self._counts[list(clients)] += 1
 
-    def released(self, total: np.ndarray, round: int) -> np.ndarray:
+    def released(self, total: np.ndarray, round: int, group: int = 0) -> np.ndarray:
         """An opened sum as it may be used: with noise, where that is for the aggregator to add."""
-        return self.terms.noised(total, round, "aggregator")
+        return self.terms.noised(total, round, "aggregator", group)
 
     def epsilons(self, rounds: int) -> tuple[float, float]:
         """After so many rounds: for who sees the models, and no coins that are secret; and for the aggregator."""

@@ -8,12 +8,14 @@ neuron each; where it is a convolution with sigmoids, a search for images with t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clients import Client
 from fedlearn import nn
+from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.labels import LabelCounts
 from fedlearn.attacks.linear import LinearInversion, invert_linear
 from fedlearn.attacks.matching import GradientMatching
@@ -25,13 +27,15 @@ from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
 from fedlearn.nn import functional as F
+from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
+from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Painter, in_the_plain, laboratory
+from scenarios.leak_lab import Lab, Painter, hidden, in_the_plain, laboratory
 from scenarios.pictures import GOT_MAP
 
 if TYPE_CHECKING:
@@ -68,7 +72,7 @@ class SmoothConvNet(Model):
         return found
 
 
-TAKES = for_story(task=CLASSES, data="digits", lr=0.2)
+TAKES = for_story(task=CLASSES, data="digits", lr=0.2, dp=None)
 
 
 def run(options: Options) -> Outcome:
@@ -96,6 +100,16 @@ def run(options: Options) -> Outcome:
             figures[f"psnr_{method}_{squash}"] = psnr(one.features[0], guess)
             pairs[f"{method},\n{squash}"] = [(one.features[0], guess)]
             lines.append(f"searched for, {method}, {squash}: {figures[f'psnr_{method}_{squash}']:.0f} dB")
+        if (asked := build.privacy(options)) is not None:
+            many = chosen(data, COUNTED[-1], options.seed)
+            for name, noise in (("sum", None), ("dp", asked)):
+                labels, seen = summed(lab, many, name, noise)
+                figures |= {f"labels_{name}": labels, f"found_{name}": seen}
+                what = f"the same with --dp {options.dp}" if noise else f"the sum of {len(many)} people of one image"
+                lines.append(f"{what}: labels counted right: {labels:.0%}, images found: {seen:.0%}")
+            classes = len(np.unique(data.targets))
+            figures["labels_chance"] = counted(np.full(classes, len(many) / classes), many)
+            lines.append(f"as many of each class would be {figures['labels_chance']:.0%} right")
         conclusion = "An update of an image model shows the images that it was trained on."
         return lab.conclude(figures, lines, images(pairs), conclusion, CAPTION, (9.0, 3.0))
 
@@ -134,6 +148,19 @@ def one_step(lab: Lab, name: str, model: Model, data: Arrays) -> PartyView:
     return lab.record(name, model, [Client("person", data)], in_the_plain(), strategy)
 
 
+def summed(lab: Lab, data: Arrays, name: str, privacy: Privacy | None) -> tuple[float, float]:
+    """Of an opened sum of people of one image each, the shares of labels and of images that it gives away."""
+    people = [Client(f"person-{i}", data.take(slice(i, i + 1))) for i in range(len(data))]
+    strategy = FedAvg(epochs=1, batch_size=1, lr=lab.options.lr, max_weight=1)
+    view = lab.record(name, wide(lab), people, hidden(lab.options, len(people)), strategy, privacy=privacy)
+    try:
+        images = LinearInversion().run(view)[0].inputs
+    except NotReadable:
+        images = np.zeros((0, SIDE * SIDE))
+    (labels,) = LabelCounts().run(view)
+    return counted(labels.counts, data), graded(images, data.features)["found"]
+
+
 def graded(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """The share of images found, and how many of the findings are none."""
     apart = np.abs(found[:, None] - truth[None]).max(axis=2) if len(found) else np.full((1, len(truth)), np.inf)
@@ -143,7 +170,12 @@ def graded(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 def labels_right(lab: Lab, data: Arrays) -> float:
     """The share of labels in the truth that the counts name too."""
     (found,) = LabelCounts().run(one_step(lab, f"labels-{len(data)}", wide(lab), data))
-    return float(np.minimum(found.counts, np.bincount(data.targets, minlength=len(found.counts))).sum() / len(data))
+    return counted(found.counts, data)
+
+
+def counted(counts: Sequence[int] | np.ndarray, data: Arrays) -> float:
+    """The share of the labels that so many of each are right for."""
+    return float(np.minimum(counts, np.bincount(data.targets, minlength=len(counts))).sum() / len(data))
 
 
 def nearest(image: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.defaults import KEY_BITS, MIN_COHORT
 from fedlearn.models.kinds import Words
+from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from scenarios.command import build
@@ -48,6 +49,7 @@ Z = 3.2905  # 99.9% two-sided
 TAKES = for_story(
     reads=(Words,), task=MESSAGES, data="sample", model="spam", dim=1, epochs=1, batch_size=16, lr=1.0,
     strategy="fedavg", key_bits=KEY_BITS, insecure_test_key=False, min_cohort=MIN_COHORT, max_overlap=None, codec="",
+    dp=None,
 )  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def run(options: Options) -> Outcome:
     with laboratory("leak_embedding", options, {"name": corpus.name, "sha256": corpus.sha256}) as lab:
         recall, precision, words_read = one_plain_update(lab, words)
         rate, low, high = two_mail_game(lab)
-        union, guessed = sum_of_many(lab, words, private.texts)
+        union, guessed, _ = sum_of_many(lab, words, private.texts)
         figures = {
             "recall": recall, "precision": precision,
             "game_rate": rate, "game_low": low, "game_high": high, "game_trials": TRIALS,
@@ -73,6 +75,13 @@ def run(options: Options) -> Outcome:
             f"the sum:    of {SUMMED} people's updates, it named {union:.0%} of all their words; whose a word was, "
             f"it guessed right in {guessed:.0%} of cases (chance {1 / SUMMED:.0%})",
         ]
+        if (asked := build.privacy(options)) is not None:
+            noised, _, right = sum_of_many(lab, words, private.texts, asked)
+            figures |= {"noised_recall": noised, "noised_precision": right}
+            lines.append(
+                f"with noise: --dp {options.dp}: of the same sum it named {noised:.0%} of the words, and of those that "
+                f"it named {right:.0%} were any"
+            )
         conclusion = "Encryption hides who wrote a word, not that it was written: the sum is opened by design."
         return lab.conclude(figures, lines, bars(figures), conclusion, CAPTION, (7.6, 4.8))
 
@@ -102,29 +111,36 @@ def two_mail_game(lab: Lab) -> tuple[float, float, float]:
     return rate, *wilson(rate, TRIALS)
 
 
-def sum_of_many(lab: Lab, words: ExplicitVocabulary, texts: Sequence[str]) -> tuple[float, float]:
-    """Of an opened sum: recall of all words in it, and how often the holder of one person's word is guessed right.
+def sum_of_many(
+    lab: Lab, words: ExplicitVocabulary, texts: Sequence[str], privacy: Privacy | None = None
+) -> tuple[float, float, float]:
+    """Of an opened sum: recall of all words in it, how often the holder of one person's word is guessed right, and the
+    precision of the words. privacy: noise in it.
 
     The aggregator saw who sent a payload, but the payloads tell it nothing about who holds a word, so it can
     only name somebody.
     """
     held = [set(tokenize(text)) & set(words.words) for text in texts[:SUMMED]]
     people = [Client(f"person-{i}", mails([text], words)) for i, text in enumerate(texts[:SUMMED])]
-    view = federate(lab, "sum", "paillier", people, words)
+    view = federate(lab, "noised" if privacy else "sum", "paillier", people, words, privacy)
     found = set(next(finding.words for finding in ChangedRows().run(view) if finding.about == "sum"))
     everything = set().union(*held)
     single = sorted(word for word in found if sum(word in mine for mine in held) == 1)
     named = stream(lab.options.seed, "attack").integers(SUMMED, size=len(single))
     right = [word in held[person] for word, person in zip(single, named, strict=True)]
-    return len(found & everything) / len(everything), float(np.mean(right))
+    guessed = float(np.mean(right)) if right else 0.0
+    return len(found & everything) / len(everything), guessed, len(found & everything) / max(1, len(found))
 
 
-def federate(lab: Lab, name: str, protection: str, clients: Sequence[Client], words: ExplicitVocabulary) -> PartyView:
+def federate(
+    lab: Lab, name: str, protection: str, clients: Sequence[Client], words: ExplicitVocabulary,
+    privacy: Privacy | None = None,
+) -> PartyView:  # fmt: skip
     """Record what the aggregator saw of one round under this protection."""
     options = build.under(lab.options, protection)
     model = build.model(options, Words(len(words)))
     hidden = build.protection(options, len(clients))
-    return lab.record(name, model, clients, hidden, build.strategy(options), words.to_dict())
+    return lab.record(name, model, clients, hidden, build.strategy(options), words.to_dict(), privacy)
 
 
 def mails(texts: Sequence[str], words: ExplicitVocabulary) -> Bags:

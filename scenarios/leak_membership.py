@@ -15,6 +15,8 @@ import numpy as np
 from fedlearn.attacks.membership import Membership
 from fedlearn.attacks.scores import auc, roc, true_positives_at
 from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.privacy.asked import Privacy
+from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -31,7 +33,7 @@ LEAST = 5e-4  # the smallest false positive rate that the picture shows
 Scores = tuple[np.ndarray, np.ndarray]  # of members, of others
 
 
-TAKES = for_story(task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5)
+TAKES = for_story(task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, dp=None)
 
 
 def run(options: Options) -> Outcome:
@@ -40,21 +42,26 @@ def run(options: Options) -> Outcome:
     with laboratory("leak_membership", options, mail.data_set) as lab:
         figures: dict[str, float] = {}
         lines, shown = [], {}
-        for people in lab.steps(COHORTS, "sums"):
-            of_messages, of_words = attack(lab, mail, people)
-            shown[people] = of_messages
+        asked = build.privacy(options)
+        sums = [(people, None) for people in COHORTS] + [(people, asked) for people in COHORTS[1:] if asked]
+        for people, noise in lab.steps(sums, "sums"):
+            of_messages, of_words = attack(lab, mail, people, noise)
+            name, told = (f"{people}_dp", f"{people}, noise") if noise else (f"{people}", in_the_sum(people))
+            shown[told] = of_messages
             for what, (members, others) in (("message", of_messages), ("word", of_words)):
                 row = {
-                    f"auc_{what}_{people}": auc(members, others),
-                    f"tpr1_{what}_{people}": true_positives_at(members, others, 0.01),
-                    f"tpr01_{what}_{people}": true_positives_at(members, others, 0.001),
+                    f"auc_{what}_{name}": auc(members, others),
+                    f"tpr1_{what}_{name}": true_positives_at(members, others, 0.01),
+                    f"tpr01_{what}_{name}": true_positives_at(members, others, 0.001),
                 }
                 figures |= row
                 area, at_1, at_01 = row.values()
                 lines.append(
-                    f"{in_the_sum(people):<16}  {what + 's:':<9} AUC {area:.3f}, "
+                    f"{told:<16}  {what + 's:':<9} AUC {area:.3f}, "
                     f"found at 1% false alarms {at_1:.2f}, at 0.1% {at_01:.2f}"
                 )
+        if asked:
+            lines.append(f"noise: the sum with --dp {options.dp}")
         conclusion = "One person's update tells what it was trained on; the larger a sum, the less it tells of one."
         return lab.conclude(figures, lines, curves(shown), conclusion, CAPTION)
 
@@ -63,11 +70,15 @@ def in_the_sum(people: int) -> str:
     return f"{people} people summed" if people > 1 else "1 person alone"
 
 
-def attack(lab: Lab, mail: Mail, people: int) -> tuple[Scores, Scores]:
-    """Scores of the first person's messages and words, and of messages and words that are not theirs."""
+def attack(lab: Lab, mail: Mail, people: int, privacy: Privacy | None = None) -> tuple[Scores, Scores]:
+    """Scores of the first person's messages and words, and of messages and words that are not theirs.
+
+    privacy: noise in the sum.
+    """
     clients = mail.clients(people, EACH)
     training = local_training(lab.options, EACH)
-    view = mail.record(lab, f"people-{people}", clients, hidden(lab.options, people), training)
+    name = f"people-{people}{'-noised' if privacy else ''}"
+    view = mail.record(lab, name, clients, hidden(lab.options, people), training, privacy)
     members = mail.worded(clients[0])
     rest = max(1, len(mail.corpus) - people * EACH)
     (strangers,) = mail.clients(1, min(OTHERS, rest), skip=people * EACH)
@@ -86,12 +97,12 @@ CAPTION = (
 )
 
 
-def curves(shown: dict[int, Scores]) -> Painter:
+def curves(shown: dict[str, Scores]) -> Painter:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for people, (members, others) in shown.items():
+        for told, (members, others) in shown.items():
             false, true = roc(members, others)
-            axes.step(np.maximum(false, LEAST), true, where="post", label=in_the_sum(people))
+            axes.step(np.maximum(false, LEAST), true, where="post", label=told)
         chance = np.geomspace(LEAST, 1)
         axes.plot(chance, chance, "k:", label="chance")
         axes.set_xscale("log")

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedlearn.attacks.base import NotReadable
 from fedlearn.attacks.scores import adjusted_rand
 from fedlearn.attacks.senders import Senders, SendersFound
 from fedlearn.datasets.dataset import MESSAGES
+from fedlearn.privacy.asked import Privacy
 from fedlearn.secure import Masks
+from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 ROUNDED = {"fine": 28, "coarse": 20}  # bits of the codec at bound 4: steps of 2^-24 and 2^-16
 
 
-TAKES = for_story(task=MESSAGES, data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5)
+TAKES = for_story(task=MESSAGES, data="sample", clients=4, dim=16, epochs=5, batch_size=8, lr=0.5, dp=None)
 
 
 def run(options: Options) -> Outcome:
@@ -48,19 +51,36 @@ def run(options: Options) -> Outcome:
             )
             if name == "fine":
                 paint = scatter(found, truth)
+        if (asked := build.privacy(options)) is not None:
+            figures |= noised(lab, mail, asked)
+            lines.append(
+                f"with --dp {options.dp}: {figures['messages_dp']:.0f} messages, "
+                f"adjusted Rand index {figures['ari_dp']:.3f}"
+            )
         conclusion = (
             "An opened sum tells which messages have one sender: whoever knows who sent one knows who sent the rest."
         )
         return lab.conclude(figures, lines, paint, conclusion, CAPTION)
 
 
-def attack(lab: Lab, mail: Mail, name: str, bits: int) -> tuple[SendersFound, list[int]]:
+def attack(
+    lab: Lab, mail: Mail, name: str, bits: int, privacy: Privacy | None = None
+) -> tuple[SendersFound, list[int]]:
     """Return what was found, and the true sender of each message in it."""
     clients = mail.clients(lab.options.clients, each(mail))
     training = local_training(lab.options, each(mail))
-    (found,) = Senders().run(mail.record(lab, name, clients, Masks(fine_codec(bits)), training))
+    (found,) = Senders().run(mail.record(lab, name, clients, Masks(fine_codec(bits)), training, privacy))
     held = [set().union(*map(set, mail.worded(client))) for client in clients]
     return found, [int(np.argmax([len(mine & set(message)) for mine in held])) for message in found.messages]
+
+
+def noised(lab: Lab, mail: Mail, privacy: Privacy) -> dict[str, float]:
+    """The figures of a sum with noise, out of which there may be nothing to sort."""
+    try:
+        found, truth = attack(lab, mail, "noised", ROUNDED["fine"], privacy)
+    except NotReadable:
+        return {"ari_dp": 0.0, "messages_dp": 0.0}
+    return {"ari_dp": adjusted_rand(truth, found.senders.tolist()), "messages_dp": len(truth)}
 
 
 def each(mail: Mail) -> int:

@@ -19,7 +19,9 @@ from fedlearn.attacks.scores import unmixed
 from fedlearn.attacks.unmix import Unmix
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.defaults import KEY_BITS
+from fedlearn.privacy.asked import Privacy
 from fedlearn.seeding import stream
+from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -30,11 +32,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COHORTS = (1, 2, 3, 5, 10, 50)
+NOISED = (10, 50)  # people in the sums that are opened with noise too
 EACH = 16  # messages of one person
 
 
 TAKES = for_story(
-    task=MESSAGES, data="sample", dim=16, epochs=5, batch_size=8, lr=0.5, key_bits=KEY_BITS, insecure_test_key=False
+    task=MESSAGES,
+    data="sample",
+    dim=16,
+    epochs=5,
+    batch_size=8,
+    lr=0.5,
+    key_bits=KEY_BITS,
+    insecure_test_key=False,
+    dp=None,
 )
 
 
@@ -44,10 +55,13 @@ def run(options: Options) -> Outcome:
     with laboratory("leak_sum", options, mail.data_set) as lab:
         table = {people: attack(lab, mail, people) for people in lab.steps(COHORTS, "sums")}
         figures = {f"{name}_{people}": value for people, row in table.items() for name, value in row.items()}
+        asked = build.privacy(options)
+        noised = {people: attack(lab, mail, people, asked) for people in NOISED if asked}
+        figures |= {f"{name}_{people}_dp": value for people, row in noised.items() for name, value in row.items()}
         lines = [
             "in the sum  all words: recall, precision  one's words: precision  holder named (chance)  messages isolated"
         ]
-        for people, row in table.items():
+        for people, row in [*table.items(), *noised.items()]:
             named = f"{row['attribution']:.2f}" if "attribution" in row else "no such word"
             lines.append(
                 f"{people:>10}  {row['union_recall']:>18.3f}, {row['union_precision']:<9.3f}  "
@@ -57,14 +71,18 @@ def run(options: Options) -> Outcome:
             "holder: who used a word that one person alone used, which nothing in the sum tells, so that it is a guess",
             "isolated: a message whose own words, two or more, were found together and with no others",
         ]
+        if asked:
+            lines.append(f"the last {len(noised)} rows: the same sums with --dp {options.dp}")
         conclusion = "A larger sum hides better who said a word, and never that it was said."
         return lab.conclude(figures, lines, curves(table), conclusion, CAPTION)
 
 
-def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
+def attack(lab: Lab, mail: Mail, people: int, privacy: Privacy | None = None) -> dict[str, float]:
+    """How much of a sum is read. privacy: noise in it."""
     clients = mail.clients(people, EACH)
     training = local_training(lab.options, EACH)
-    view = mail.record(lab, f"people-{people}", clients, hidden(lab.options, people), training)
+    name = f"people-{people}{'-noised' if privacy else ''}"
+    view = mail.record(lab, name, clients, hidden(lab.options, people), training, privacy)
     (words,) = ChangedRows().run(view)
     (messages,) = Unmix(most_decoded=0).run(view)
     found = set(words.words)
@@ -74,8 +92,8 @@ def attack(lab: Lab, mail: Mail, people: int) -> dict[str, float]:
     named = attribution(found, held, lab.options.seed)
     figures = {
         "union_recall": len(found & everything) / len(everything),
-        "union_precision": len(found & everything) / len(found),
-        "one_precision": float(np.mean([len(found & mine) / len(found) for mine in held])),
+        "union_precision": len(found & everything) / max(1, len(found)),
+        "one_precision": float(np.mean([len(found & mine) / max(1, len(found)) for mine in held])),
         "isolated": score.isolated * score.eligible,
     }
     return figures if named is None else figures | {"attribution": named}

@@ -181,9 +181,10 @@ class Terms:
         key = sha256(f"fedlearn noise {self.seed} {round} {whose}".encode()).digest()
         return DiscreteGaussian(self.mechanism.sigma, key).sample(length)
 
-    def noised(self, total: np.ndarray, round: int, by: Where) -> np.ndarray:
-        """An opened sum, with noise where it is for this party to add it."""
-        return total + self.draw(len(total), round, "sum") if by == self.where else total
+    def noised(self, total: np.ndarray, round: int, by: Where, group: int = 0) -> np.ndarray:
+        """An opened sum, with noise where it is for this party to add it: that of each group has noise of its own."""
+        whose = f"sum {group}" if group else "sum"
+        return total + self.draw(len(total), round, whose) if by == self.where else total
 
     @cached_property
     def _secret(self) -> DiscreteGaussian:

@@ -180,7 +180,7 @@ class KeyHolder(CountingOpener):
         opened = parallel.decrypt(self._private, total, cores())
         terms = _noise_of(self.plan)
         if terms is not None:
-            return terms.noised(opened, step.round, "opener").astype("<i8").tobytes()
+            return terms.noised(opened, step.round, "opener", step.group).astype("<i8").tobytes()
         last = self._private.raw_decrypt(total.ciphertexts[-1:])
         plaintexts = [*total.packing.pack(opened)[:-1], *last]
         root = openings.prove(self._private, total.ciphertexts, plaintexts, proof_context(self.plan, step))

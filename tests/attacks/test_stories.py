@@ -16,9 +16,11 @@ EXPECTED = {
                    for rule in ("sgd", "sgd_decay", "adam", "adam_decay")},
     "leak_unmix": {"isolated_8": (1, 1), "isolated_16": (1, 1), "precision_8": (0.99, 1), "precision_32": (0.98, 1)},
     "leak_sum": {"union_recall_1": (1, 1), "union_recall_2": (1, 1), "one_precision_2": (0.5, 0.95),
-                 "union_recall_50": (1, 1), "union_precision_50": (1, 1)},
-    "leak_sender": {"ari_fine": (0.95, 1), "ari_coarse": (0.95, 1)},
-    "leak_membership": {"auc_message_1": (0.97, 1), "auc_word_1": (1, 1), "auc_message_50": (0.3, 0.7)},
+                 "union_recall_50": (1, 1), "union_precision_50": (1, 1), "union_recall_10_dp": (0, 0.1),
+                 "union_recall_50_dp": (0, 0.1), "isolated_10_dp": (0, 0)},
+    "leak_sender": {"ari_fine": (0.95, 1), "ari_coarse": (0.95, 1), "messages_dp": (0, 3)},
+    "leak_membership": {"auc_message_1": (0.97, 1), "auc_word_1": (1, 1), "auc_message_50": (0.3, 0.7),
+                        "auc_word_10_dp": (0.4, 0.6), "auc_message_10_dp": (0.3, 0.7)},
     "leak_lstm": {"exact_1x8": (1, 1), "exact_1x32": (1, 1), "exact_8x16": (1, 1), "exact_8x32": (0, 0),
                   "knows": (1, 1)},
     "leak_local_steps": {"peeled_4": (1, 1), "span_4": (0.2, 0.3)},
@@ -26,7 +28,8 @@ EXPECTED = {
                    "precision_sign": (0.99, 1), "recall_top_1_percent": (0, 0.3)},
     "leak_digits": {"linear_error_float64": (0, 1e-12),
                     "linear_error_transcript": (0, 1e-5), "found": (0.9, 1),
-                    "false_images": (0, 0), "psnr_dlg_sigmoid": (60, 1000)},
+                    "false_images": (0, 0), "psnr_dlg_sigmoid": (60, 1000), "labels_sum": (0.9, 1),
+                    "found_dp": (0, 0), "labels_dp": (0.3, 0.95)},
     "leak_counts": {"named": (1, 1), "false": (0, 0), "alone": (1, 1), "left_named": (1, 1), "left_false": (0, 0),
                     "guessed_dp": (0.35, 0.65), "left_guessed_dp": (0.3, 0.7), "epsilon": (0.99, 1)},
     "leak_differencing": {"collusion_recall": (1, 1), "collusion_precision": (1, 1), "differencing_recall": (1, 1),
@@ -37,12 +40,14 @@ ENCRYPTED = ("leak_sum", "leak_differencing")
 
 
 QUICK = {"key_bits": 1024, "insecure_test_key": True}
+NOISED = {"leak_sum", "leak_sender", "leak_membership", "leak_digits"}  # told with noise too, in the same run
 ENCRYPTED = {"leak_sum", "leak_differencing"}  # the stories that use a key
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_story_states_its_figures_and_what_to_conclude(tmp_path, name):
-    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run", **(QUICK if name in ENCRYPTED else {})))
+    more = (QUICK if name in ENCRYPTED else {}) | ({"dp": "epsilon=8,clip=1"} if name in NOISED else {})
+    outcome = SCENARIOS.load(name)(Options(out=tmp_path / "run", **more))
     claims = {claim.name: claim.value for claim in outcome.claims}
     for claim, (low, high) in EXPECTED[name].items():
         assert low <= claims[claim] <= high, (claim, claims[claim])

@@ -72,6 +72,16 @@ def test_the_price_is_told_for_each_party_and_one_sum_is_the_same_under_all_prot
     assert found["f1_none"] > 0.8
 
 
+def test_noise_hides_most_words_of_a_sum(tmp_path):
+    """Few are named of ten people's; the two-mail game and the plain update are as without."""
+    outcome = SCENARIOS.load("leak_embedding")(
+        Options(out=tmp_path / "run", dp="epsilon=8,clip=1", key_bits=512, insecure_test_key=True)
+    )
+    found = {claim.name: claim.value for claim in outcome.claims}
+    assert found["sum_recall"] == found["recall"] == 1
+    assert found["noised_recall"] < 0.3
+
+
 def test_noise_stops_the_unmixing_of_a_sum(tmp_path):
     outcome = SCENARIOS.load("leak_unmix")(Options(out=tmp_path / "run", dp="epsilon=8,clip=1,delta=0.01"))
     found = {claim.name: claim.value for claim in outcome.claims}
