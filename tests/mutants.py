@@ -3,9 +3,9 @@
     python -m tests.mutants --count 60 --seed 1 fedlearn/crypto fedlearn/secure aggregator
 
 Faults are drawn by the seed from all places of the named folders and files where one can be put. Each is written into
-a copy of the tree as it stands, and tests run there until one fails: the nearest first, the whole suite at last, which
-`--near` leaves out. What survives is printed with its place, to be read: it is a missing test, or a change that changes
-nothing.
+a copy of the tree as it stands, and tests run there until one fails: the nearest first, the whole suite at last. With
+`--near` only tests run that are named after the file or use a name that it defines. What survives is printed with its
+place, to be read: it is a missing test, or a change that changes nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ SWAPS: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult,
     ast.Mod: ast.FloorDiv, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum"}
 
 
@@ -146,12 +148,17 @@ def caught_by(mutant: Mutant, tree: Path, near: bool) -> str | None:
 
 
 def _nearest_first(file: Path, tree: Path, near: bool) -> Iterator[list[str]]:
-    """The tests named after the file, those of its room, the common ones, all: so most faults are found in seconds."""
+    """Tests named after the file, those that use its names, those of its room, all: most faults show in seconds."""
     room = next((tests for folder, tests in RELATED.items() if str(file).startswith(folder)), [])
-    yield sorted(str(test) for name in room for test in (tree / "tests" / name).rglob(f"test_{file.stem}*.py"))
-    for names in (room, ALWAYS):
-        yield [f"tests/{name}" for name in names if (tree / "tests" / name).is_dir()]
+    named = {test for name in room for test in (tree / "tests" / name).rglob(f"test_{file.stem}*.py")}
+    yield sorted(map(str, named))
+    names = [node.name for node in ast.parse((tree / file).read_text()).body if isinstance(node, DEFINITIONS)]
+    public = [".".join(file.with_suffix("").parts), *(name for name in names if not name.startswith("_"))]
+    used = re.compile(rf"\b({'|'.join(map(re.escape, public))})\b")
+    others = set((tree / "tests").rglob("test_*.py")) - named
+    yield sorted(str(test) for test in others if used.search(test.read_text()))
     if not near:
+        yield [f"tests/{name}" for name in [*room, *ALWAYS] if (tree / "tests" / name).is_dir()]
         yield ["tests"]
 
 
@@ -176,7 +183,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="faults to draw")
     parser.add_argument("--skip", type=int, default=0, help="of those drawn, how many were tried before")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--near", action="store_true", help="leave out the whole suite, which takes minutes a survivor")
+    parser.add_argument("--near", action="store_true", help="only tests that are named after the file or use its names")
     asked = parser.parse_args()
     files = [file for place in asked.places for file in sorted([place] if place.suffix else place.rglob("*.py"))]
     places = [mutant for file in files for mutant in mutants(file)]
