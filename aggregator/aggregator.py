@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from aggregator.work import Training
 from fedlearn import sampling
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import arguments_of, real_number, whole_number
+from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import NothingLearned, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
@@ -58,7 +59,7 @@ class Aggregator:
     sampler     which ones, or its name, `poisson` (default: uniformly without replacement)
     seed        of every reproducible choice, 0 to 2^64 - 1; keys and randomisers never come from it, nor do the first
                 weights of `model`, which are drawn where it is built: give its layers an rng
-    vocabulary  how texts became token ids, for the plan (`Vocabulary.to_dict()`)
+    vocabulary  how texts became token ids, for the plan: a Vocabulary, or what its to_dict() gave
     server_lr_schedule  what part of the server's step is taken, round by round: a schedule by name, as `cosine` or
                 `step:10,gamma=0.5`, or a function of the round (default: the whole step)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
@@ -97,7 +98,7 @@ class Aggregator:
         cohort: int | None = None,
         sampler: Sampler | str | None = None,
         seed: int = 0,
-        vocabulary: dict[str, Any] | None = None,
+        vocabulary: Vocabulary | Mapping[str, Any] | None = None,
         server_lr_schedule: str | Factor | None = None,
         evaluate: Evaluate | None = None,
         evaluate_every: int = 1,
@@ -123,7 +124,7 @@ class Aggregator:
         self.cohort = None if cohort is None else whole_number("cohort", cohort)
         self.sampler = given.as_sampler(sampler)
         self.seed = whole_number("seed", seed, 0, given.LARGEST_SEED)
-        self.vocabulary = vocabulary or {}
+        self.vocabulary = given.as_vocabulary(vocabulary)
         self.server_lr_schedule = server_lr_schedule
         self.trackers = given.as_trackers(trackers)
         self.history = History()  # of the last fit, as far as it came

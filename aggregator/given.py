@@ -16,6 +16,7 @@ from aggregator.robust.chain import as_rule
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
 from fedlearn.crypto import FixedPoint
+from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.nn import Module
@@ -123,6 +124,15 @@ def as_faults(given: Any) -> Faults | None:
     if isinstance(given, str):
         return Faults.parse(given)
     raise _refused("faults", given, "Faults(dropout=0.1), or text, as 'dropout=0.1'")
+
+
+def as_vocabulary(given: Any) -> dict[str, Any]:
+    """given: a vocabulary, the same as plain values, or None for models that read no words."""
+    if isinstance(given, Vocabulary):
+        return given.to_dict()
+    if not isinstance(given, Mapping | None):
+        raise _refused("vocabulary", given, "a vocabulary, as HashedVocabulary(2**14), or its to_dict()")
+    return dict(given or {})
 
 
 def as_privacy(given: Any, vocabulary: Mapping[str, Any] | None = None) -> Privacy | None:
