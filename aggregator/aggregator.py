@@ -20,7 +20,7 @@ from aggregator.faults import NO_FAULTS, Faults
 from aggregator.groups import RoundTask
 from aggregator.history import History, RoundRecord, Tracker
 from aggregator.robust.base import Rule
-from aggregator.robust.defence import combined, defend
+from aggregator.robust.defence import combined, defend, groups_in
 from aggregator.runfolder import RunFolder, model_sha256, resumable
 from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
@@ -135,7 +135,7 @@ class Aggregator:
         self.deadline = None if deadline is None else real_number("deadline", deadline, above=0, usual="60")
         self.pki = given.as_pki(pki, self.protection)
         self.privacy = given.as_privacy(privacy, self.vocabulary)
-        self.robust = given.as_robust(robust, group_size, self.privacy)
+        self.robust = given.as_robust(robust, group_size)
         self.group_size = None if group_size is None else whole_number("group_size", group_size, 1)
         self.folder = given.as_folder(folder, self._configuration())
 
@@ -216,7 +216,8 @@ class Aggregator:
         """The accounting of the run's privacy, in lanes that fit it; None without noise."""
         if (asked := self.privacy) is None:
             return None
-        cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds)
+        groups = groups_in(self.robust, self.group_size, size, self.protection)
+        cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds, groups)
         fixed, weights = isinstance(self._protection_given, Protection), self.model.vector.size
         check_strategy(self.strategy, weights, asked.unit)
         spending = Spending.of(asked, self.protection, fixed, weights, cohorts, self.seed)

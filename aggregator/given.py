@@ -148,18 +148,13 @@ def as_privacy(given: Any, vocabulary: Mapping[str, Any] | None = None) -> Priva
     raise _refused("privacy", given, "Privacy(epsilon=3, clip=0.3), or text, as 'epsilon=3,clip=0.3'")
 
 
-def as_robust(given: Any, group_size: Any, privacy: Privacy | None) -> Rule | None:
+def as_robust(given: Any, group_size: Any) -> Rule | None:
     """given: a rule, its name as on the command line (`nnm+trimmed:f=2`), or None for the mean."""
     if given is None:
         if group_size is not None:
             raise BadInput(f"group_size={group_size!r:.80} has no effect without a rule: give robust='nnm+trimmed'")
         return None
-    rule = as_rule(given)
-    if privacy is not None:
-        raise BadInput(
-            "noise is accounted for in one sum of a cohort, a rule wants several: leave out privacy or robust"
-        )
-    return rule
+    return as_rule(given)
 
 
 def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:

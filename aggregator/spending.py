@@ -49,7 +49,9 @@ class Cohorts:
 
     size: the expected one. least: the fewest clients in a sum that is opened. amplified: whether sampling may be
     counted on. sampler, sampled: draw a cohort. example_rate: the chance of each example to be drawn, by its client's
-    own coins; 1 where whole clients are protected. expected: clients, or examples, in a round's sum.
+    own coins; 1 where whole clients are protected. groups: how many a cohort is cut into, each with a sum and noise of
+    its own; a client is in one of them, so that all sums of a round cost what one does (parallel composition, McSherry
+    2009). expected: clients, or examples, in one sum.
     """
 
     population: int
@@ -60,6 +62,7 @@ class Cohorts:
     sampler: Sampler
     sampled: int
     example_rate: float
+    groups: int
     expected: float
 
     @property
@@ -82,7 +85,7 @@ class Cohorts:
     @property
     def most_examples(self) -> int:
         """Twice as many examples as a client is expected to draw, which fill a lane of its vector."""
-        return max(FEWEST_FULL, math.ceil(2 * self.expected / self.size))
+        return max(FEWEST_FULL, math.ceil(2 * self.expected * self.groups / self.size))
 
     def most(self, seed: int) -> int:
         """In how many rounds the client is that is in most, of cohorts that are public."""
@@ -96,19 +99,25 @@ class Cohorts:
 
 def cohorts_of(
     asked: Privacy, protection: Protection, sampler: Sampler, faults: Faults | None, population: int, size: int,
-    rounds: int,
+    rounds: int, groups: int = 1,
 ) -> Cohorts:  # fmt: skip
-    """size: clients that a round is to have in its sum, which may be some of those that are asked."""
+    """size: clients that a round is to have in its sums, which may be some of those that are asked.
+
+    Where cohorts are cut into groups, everybody can draw them, and sampling is not counted on.
+    """
     sampled = faults.sampled(size, population) if faults else size
     hurried = faults is not None and (faults.over_select > 0 or faults.deadline < math.inf)
     by_clients = asked.where_under(protection.name, protection.adds_noise) == "clients"
     least = max(protection.min_cohort, MIN_COHORT) if by_clients else protection.min_cohort
-    if size < least:
-        raise PrivacyError(f"a cohort of {size} clients has less noise than {least} of them add: raise the cohort")
-    amplified = asked.unit == "client" and sampler.amplifies and size < population and not hurried
+    if size // groups < least:
+        part = "cohort" if groups == 1 else "group"
+        raise PrivacyError(
+            f"a {part} of {size // groups} clients has less noise than {least} of them add: raise the {part}"
+        )
+    amplified = asked.unit == "client" and sampler.amplifies and size < population and not hurried and groups == 1
     return Cohorts(
-        population, size, rounds, least, amplified, sampler, sampled, asked.example_rate,
-        expected=asked.units(population) * asked.example_rate * size / population,
+        population, size, rounds, least, amplified, sampler, sampled, asked.example_rate, groups,
+        expected=asked.units(population) * asked.example_rate * size / population / groups,
     )  # fmt: skip
 
 
@@ -305,6 +314,7 @@ class Spending:
             "delta": self.delta, "noise": self.terms.noise, "clip": self.terms.clip, "where": self.terms.where,
             "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "most_sums": most_sums(self._ledger.rows),
             "insecure": self.terms.seed is not None,
+            **({"groups": self.cohorts.groups} if self.cohorts.groups > 1 else {}),
             **({"adaptive": self.terms.adaptive, "next_clip": self.clip} if self.terms.adaptive else {}),
         }  # fmt: skip
 

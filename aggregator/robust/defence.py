@@ -154,15 +154,18 @@ class Defence:
         except BadInput as error:
             raise RoundVoid(str(error)) from None
         numbers = [each.group for each, _ in opened]
-        weights = [aggregate.weight or 0 for aggregate in aggregates]
+        weights, losses = [each.weight or 0 for each in aggregates], [each.loss or 0.0 for each in aggregates]
+        below = [each.below for each in aggregates if each.below is not None]
+        counted = aggregates[0].weight is not None  # not under noise, where all clients weigh the same
         whole = Aggregate(
             mean=_apart(combined.vector, aggregates[0].mean),
             addends=sum(aggregate.addends for aggregate in aggregates),
-            weight=sum(weights),
-            loss=float(np.average([aggregate.loss or 0.0 for aggregate in aggregates], weights=weights)),
-            clipped=sum(aggregate.clipped or 0 for aggregate in aggregates),
-            capped=sum(aggregate.capped or 0 for aggregate in aggregates),
+            weight=sum(weights) if counted else None,
+            loss=float(np.average(losses, weights=weights)) if counted else None,
+            clipped=sum(aggregate.clipped or 0 for aggregate in aggregates) if counted else None,
+            capped=sum(aggregate.capped or 0 for aggregate in aggregates) if counted else None,
             error_bound=float("inf"),
+            below=float(np.mean(below)) if below else None,
         )
         choice = Choice(
             rule=str(self.rule),
@@ -175,6 +178,11 @@ class Defence:
             scores=None if combined.scores is None else combined.scores.tolist(),
         )
         return whole, choice, {KEPT: combined.vector} if self.rule.remembers else {}
+
+
+def groups_in(rule: Rule | None, group_size: int | None, cohort: int, protection: Protection) -> int:
+    """How many groups a usual cohort is cut into: 1 without a rule."""
+    return 1 if rule is None else max(1, cohort // (group_size or protection.min_cohort))
 
 
 def defend(

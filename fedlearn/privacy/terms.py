@@ -175,7 +175,7 @@ class Terms:
         return drawn(examples, self.rate, None if self.seed is None else f"{self.seed} {round} {client}")
 
     def draw(self, length: int, round: int, whose: int | str) -> np.ndarray:
-        """The noise of one party in a round, int64 (n,). whose: a client's number, or "sum"."""
+        """The noise of one party in a round, int64 (n,). whose: a client's number, or the name of a sum."""
         if self.seed is None:
             return self._secret.sample(length)
         key = sha256(f"fedlearn noise {self.seed} {round} {whose}".encode()).digest()

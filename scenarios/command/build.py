@@ -15,6 +15,7 @@ from typing import Any, Literal
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.exam import Evaluate
 from aggregator.named import SCHEDULES
+from aggregator.robust.defence import groups_in
 from aggregator.sampling import SAMPLERS
 from aggregator.spending import cohorts_of, narrowed
 from clients import POOLS, ClientSource, Policy
@@ -289,7 +290,8 @@ def aggregator(
     asked, simulated = _counted(privacy(options), clients), faults(options)
     if asked is not None and "bits" not in read_settings(options.codec or None, CODEC_KEYS, "codec", positional=False):
         size = check_cohort(options.cohort, len(clients))
-        cohorts = cohorts_of(asked, hidden, sampled, simulated, len(clients), size, options.rounds)
+        groups = groups_in(rule_of(options), options.group_size, size, hidden)
+        cohorts = cohorts_of(asked, hidden, sampled, simulated, len(clients), size, options.rounds, groups)
         hidden = narrowed(asked, hidden, cohorts, options.seed, model.vector.size)
     return Aggregator(
         model,
