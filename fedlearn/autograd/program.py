@@ -168,6 +168,7 @@ class Program:
         out, forward, cell = self._build.array(seen.shape, seen.dtype), partial(op.forward, *values, **params), Cell()
 
         def call() -> None:
+            cell.value = None  # the room that a recurrent op kept serves it again
             result = forward()
             if op.fused:
                 result, cell.value = result

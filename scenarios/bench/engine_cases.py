@@ -54,7 +54,12 @@ def cases() -> Iterator[Case]:
             yield Case(name, partial(char_lm, hidden, compiled), partial(torch_char_lm, hidden))
         for hidden, batch in ((32, 4), (32, 10), (64, 4), (64, 10)):
             name = f"lstm_{hidden}_batch_{batch}{mark}"
-            yield Case(name, partial(lstm, hidden, batch, compiled), partial(torch_lstm, hidden, batch))
+            yield Case(
+                name, partial(layer, "LSTM", hidden, batch, compiled), partial(torch_layer, "LSTM", hidden, batch)
+            )
+    for hidden, batch in ((32, 4), (64, 10)):
+        name = f"gru_{hidden}_batch_{batch}"
+        yield Case(name, partial(layer, "GRU", hidden, batch), partial(torch_layer, "GRU", hidden, batch))
 
 
 def _draw() -> np.random.Generator:
@@ -225,17 +230,20 @@ def torch_char_lm(hidden: int) -> Step:
     return _step(torch.optim.SGD(weights, lr=LR), loss)
 
 
-# The LSTM layer alone
+# A recurrent layer alone
 
 
-def lstm(hidden: int, batch: int, compiled: bool) -> Step:
-    layer, x = nn.LSTM(hidden, hidden, rng=_draw()), _draw().standard_normal((LENGTH, batch, hidden), np.float32)
-    step = _step(optim.SGD(layer.parameters(), lr=LR), lambda: layer(x)[0].sum())
+def layer(kind: str, hidden: int, batch: int, compiled: bool = False) -> Step:
+    found, x = (
+        getattr(nn, kind)(hidden, hidden, rng=_draw()),
+        _draw().standard_normal((LENGTH, batch, hidden), np.float32),
+    )
+    step = _step(optim.SGD(found.parameters(), lr=LR), lambda: found(x)[0].sum())
     return _planned(step, recurrent.KernelPlan(compiled=compiled))
 
 
-def torch_lstm(hidden: int, batch: int) -> Step:
+def torch_layer(kind: str, hidden: int, batch: int) -> Step:
     torch = _torch()
-    layer = torch.nn.LSTM(hidden, hidden)
+    found = getattr(torch.nn, kind)(hidden, hidden)
     x = torch.as_tensor(_draw().standard_normal((LENGTH, batch, hidden), np.float32))
-    return _step(torch.optim.SGD(layer.parameters(), lr=LR), lambda: layer(x)[0].sum())
+    return _step(torch.optim.SGD(found.parameters(), lr=LR), lambda: found(x)[0].sum())

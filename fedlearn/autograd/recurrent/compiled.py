@@ -5,10 +5,31 @@ The same functions as `pointwise`, and the same bits: the same operations in the
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import njit  # type: ignore[import-not-found, unused-ignore]
+
+from fedlearn.autograd.recurrent.rooms import Call
+
+
+def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[Call]:
+    return [partial(_cell, planes, after)]
+
+
+def lstm_cell_back(
+    planes: np.ndarray,
+    squashed: np.ndarray,
+    g: np.ndarray,
+    shares: np.ndarray,
+    dc: np.ndarray,
+    back: np.ndarray,
+    dgates: np.ndarray,
+    t: int,
+    room: np.ndarray,
+) -> list[Call]:
+    return [partial(_cell_back, planes, squashed, g, shares, dc, back[4], dgates, t)]
 
 
 def _compile(function: Any) -> Any:
@@ -16,45 +37,44 @@ def _compile(function: Any) -> Any:
 
 
 @_compile
-def lstm_cell(gate: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
-    batch, hidden = before.shape
-    half = before.dtype.type(0.5)
+def _cell(planes: np.ndarray, after: np.ndarray) -> None:
+    batch, hidden = after.shape
+    half = after.dtype.type(0.5)
     for b in range(batch):
         for k in range(hidden):
-            i = gate[0, b, k] * half + half
-            f = gate[1, b, k] * half + half
-            gate[2, b, k] = gate[2, b, k] * half + half
-            gate[0, b, k] = i
-            gate[1, b, k] = f
-            after[b, k] = f * before[b, k] + i * gate[3, b, k]
+            i = planes[0, b, k] * half + half
+            f = planes[1, b, k] * half + half
+            planes[2, b, k] = planes[2, b, k] * half + half
+            planes[0, b, k] = i
+            planes[1, b, k] = f
+            after[b, k] = f * planes[4, b, k] + i * planes[3, b, k]
 
 
 @_compile
-def lstm_cell_back(
-    gate: np.ndarray,
+def _cell_back(
+    planes: np.ndarray,
     squashed: np.ndarray,
-    before: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
+    dc_before: np.ndarray,
     dgates: np.ndarray,
     t: int,
-    room: np.ndarray,
 ) -> None:
-    batch, hidden = before.shape
+    batch, hidden = squashed.shape
     step_i, step_f, step_o, step_new = dgates[0, t], dgates[1, t], dgates[2, t], dgates[3, t]
     for b in range(batch):
         for k in range(hidden):
-            i, f, o, new = gate[0, b, k], gate[1, b, k], gate[2, b, k], gate[3, b, k]
+            i, f, o, new = planes[0, b, k], planes[1, b, k], planes[2, b, k], planes[3, b, k]
             dh = (shares[0, b, k] + shares[1, b, k] + shares[2, b, k] + shares[3, b, k] + g[b, k]) * o
             do = dh * squashed[b, k]
             dcell = dc[b, k] + dh - do * squashed[b, k]
             dnew = dcell * i
             di = dnew * new
             dcell *= f
-            df = dcell * before[b, k]
+            df = dcell * planes[4, b, k]
             step_i[b, k] = di - di * i
             step_f[b, k] = df - df * f
             step_new[b, k] = dnew - di * new
             step_o[b, k] = do - do * o
-            dc[b, k] = dcell
+            dc_before[b, k] = dcell

@@ -5,6 +5,7 @@ r, z = sigmoid; n = tanh(x_n + r (W_n h + b_n)); h = (1 - z) n + z h. Gates stan
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,88 +13,145 @@ import numpy as np
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import plan
-from fedlearn.autograd.recurrent.layout import (
-    Projections,
-    aligned,
-    by_gate,
-    matrices,
-    projections_gradient,
-    unrolled,
-    weight_gradient,
-)
+from fedlearn.autograd.recurrent.incoming import Incoming
+from fedlearn.autograd.recurrent.layout import aligned, matrices, projections_gradient, unrolled, weight_gradient
+from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
+
+ORDER = [0, 1, 2]
+WHOLE = np.ones((3, 1, 1))  # projections come in as they are
+
+
+class Sequence:
+    """A room for one shape of sequence: T steps of B rows of H units, from projections or a table of V of them."""
+
+    def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
+        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, ORDER, WHOLE)
+        self._product = plan.Product((3, hidden, hidden), dtype, batch)
+        self._gates = aligned((length, 3, batch, hidden), dtype)
+        self._recalled = aligned((length, 3, batch, hidden), dtype)  # W h + b of every step
+        self._states = aligned((length + 1, batch, hidden), dtype)  # h0, h of every step
+        self._bias = aligned((3, 1, hidden), dtype)
+        self._part = aligned((batch, hidden), dtype)
+        self._ahead = [self._step(t) for t in range(length)]
+        self._back: list[list[Call]] = []
+        arrays = (self._gates, self._recalled, self._states)
+        self.bytes = 2 * (self._product.bytes + sum(array.nbytes for array in arrays))  # as much on the way back
+        self.bytes += self._incoming.bytes
+
+    def _step(self, t: int) -> list[Call]:
+        gates, recalled, before, h = self._gates[t], self._recalled[t], self._states[t], self._states[t + 1]
+        sigmoids, n, half = gates[:2], gates[2], np.array(0.5, gates.dtype)
+        return [
+            self._product.bound(before, recalled),
+            partial(np.add, recalled, self._bias, recalled),
+            partial(np.add, sigmoids, recalled[:2], sigmoids),
+            partial(np.multiply, sigmoids, half, sigmoids),  # sigmoid(x) = tanh(x / 2) / 2 + 1/2
+            partial(np.tanh, sigmoids, sigmoids),
+            partial(np.multiply, sigmoids, half, sigmoids),
+            partial(np.add, sigmoids, half, sigmoids),
+            partial(np.multiply, gates[0], recalled[2], self._part),
+            partial(np.add, n, self._part, n),
+            partial(np.tanh, n, n),
+            partial(np.subtract, before, n, h),  # h = n + z (h before - n)
+            partial(np.multiply, h, gates[1], h),
+            partial(np.add, h, n, h),
+        ]
+
+    def forward(
+        self, projected: np.ndarray, weight: np.ndarray, bias: np.ndarray, h0: np.ndarray, indices: np.ndarray | None
+    ) -> np.ndarray:
+        self._incoming.read(projected, indices)
+        self._product.load(matrices(weight).swapaxes(1, 2))
+        self._bias[...] = bias.reshape(self._bias.shape)
+        self._states[0] = h0
+        for steps in self._incoming.some_at_once(self._gates):
+            for calls in self._ahead[steps]:
+                for call in calls:
+                    call()
+        return self._states[1:].copy()
+
+    def backward(self, g: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The gradients of the gates, which are good until the next call, of the weight, of the bias, and of h0."""
+        if not self._back:
+            self._bind_back()
+        self._product_back.load(matrices(weight))
+        self._outputs[...] = g
+        self._dh[...] = 0
+        for steps in reversed(self._incoming.steps):
+            self._slopes_of(steps)
+            for calls in reversed(self._back[steps]):
+                for call in calls:
+                    call()
+        dweight = weight_gradient(self._drecalled, self._states[:-1], ORDER)
+        return self._dgates, dweight, self._drecalled.sum(axis=(1, 2)).ravel(), self._dh.copy()
+
+    def _slopes_of(self, steps: slice) -> None:
+        """What does not depend on what comes after, of some steps at once."""
+        gates, count = self._gates[steps], len(self._gates[steps])
+        slopes = self._slopes[:count]
+        np.multiply(gates, gates, out=slopes)  # s - s s is the slope of a sigmoid, 1 - s s that of a tanh
+        np.subtract(gates[:, :2], slopes[:, :2], out=slopes[:, :2])
+        np.subtract(1, slopes[:, 2], out=slopes[:, 2])
+        np.subtract(1, gates[:, 1], out=self._rest[:count])
+        np.subtract(self._states[:-1][steps], gates[:, 2], out=self._news[:count])
+
+    def _bind_back(self) -> None:
+        length, _, batch, hidden = self._gates.shape
+        dtype, at_once = self._gates.dtype, self._incoming.at_once
+        self._product_back = plan.Product((3, hidden, hidden), dtype, batch)
+        self._dgates = aligned((3, length, batch, hidden), dtype)
+        self._drecalled = aligned((3, length, batch, hidden), dtype)  # differs in n, which r stands before
+        self._outputs = aligned((length, batch, hidden), dtype)
+        self._dh = aligned((batch, hidden), dtype)
+        self._shares = aligned((3, batch, hidden), dtype)
+        self._slopes = aligned((at_once, 3, batch, hidden), dtype)
+        self._rest = aligned((at_once, batch, hidden), dtype)  # 1 - z
+        self._news = aligned((at_once, batch, hidden), dtype)  # h before - n
+        self._back = [self._step_back(t) for t in range(length)]
+
+    def _step_back(self, t: int) -> list[Call]:
+        place, dh, shares = t % self._incoming.at_once, self._dh, self._shares
+        r, z, _ = self._gates[t]
+        slopes, dgates, drecalled = self._slopes[place], self._dgates[:, t], self._drecalled[:, t]
+        dr, dz, dn = dgates
+        return [
+            partial(np.add, dh, self._outputs[t], dh),
+            partial(np.multiply, self._rest[place], dh, dn),
+            partial(np.multiply, dn, slopes[2], dn),
+            partial(np.multiply, dn, self._recalled[t, 2], dr),
+            partial(np.multiply, self._news[place], dh, dz),
+            partial(np.multiply, dgates[:2], slopes[:2], dgates[:2]),
+            partial(np.copyto, drecalled[:2], dgates[:2]),
+            partial(np.multiply, dn, r, drecalled[2]),
+            self._product_back.bound(drecalled, shares),
+            partial(np.multiply, dh, z, dh),
+            partial(np.add, dh, shares[0], dh),
+            partial(np.add, dh, shares[1], dh),
+            partial(np.add, dh, shares[2], dh),
+        ]
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, bias: np.ndarray, h0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
-    hidden, dtype = weight.shape[1], weight.dtype
-    source = Projections(projected, indices)
-    length, batch = source.length, source.batch
-    multiply = plan.times(matrices(weight).swapaxes(1, 2), batch)
-    gates = aligned((length, batch, 3 * hidden), dtype)
-    recalled = aligned(gates.shape, dtype)  # W h + b of every step
-    states = aligned((length + 1, batch, hidden), dtype)  # h0, h of every step
-    part = np.empty((batch, hidden), dtype)
-    states[0] = h0
-    for t, known in enumerate(source):
-        gate, recall, h = gates[t], recalled[t], states[t + 1]
-        multiply(states[t], by_gate(recall, 3))
-        recall += bias
-        gate[...] = known
-        sigmoids, n = gate[:, : 2 * hidden], gate[:, 2 * hidden :]
-        sigmoids += recall[:, : 2 * hidden]
-        sigmoids *= 0.5  # sigmoid(x) = tanh(x / 2) / 2 + 1/2
-        np.tanh(sigmoids, out=sigmoids)
-        sigmoids *= 0.5
-        sigmoids += 0.5
-        np.multiply(gate[:, :hidden], recall[:, 2 * hidden :], out=part)
-        n += part
-        np.tanh(n, out=n)
-        np.subtract(states[t], n, out=h)  # h = n + z (h before - n)
-        h *= gate[:, hidden : 2 * hidden]
-        h += n
-    return states[1:], (gates, recalled, states)
+    length, batch = (projected if indices is None else indices).shape[:2]
+    hidden, vocabulary = weight.shape[1], None if indices is None else len(projected)
+    key = ("gru", plan.current(), length, batch, hidden, weight.dtype, vocabulary)
+    lent = rooms.lend(key, lambda: Sequence(length, batch, hidden, weight.dtype, vocabulary))
+    return lent.room.forward(projected, weight, bias, h0, indices), lent
 
 
 def _joint(
     g: np.ndarray,
-    kept: Any,
+    kept: Lent,
     projected: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray,
     h0: np.ndarray,
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    gates, recalled, states = kept
-    length, batch, _ = gates.shape
-    multiply = plan.times(matrices(weight), batch)
-    dgates = aligned((3, length, *h0.shape), gates.dtype)
-    drecalled = aligned(dgates.shape, gates.dtype)  # differs from dgates in n, which r stands before
-    slope, shares = aligned((2, 3, *h0.shape), gates.dtype)
-    dh = np.zeros(h0.shape, gates.dtype)
-    for t in range(length - 1, -1, -1):
-        r, z, n = gate = by_gate(gates[t], 3)
-        dr, dz, dn = dgate = dgates[:, t]
-        drecall = drecalled[:, t]
-        dh += g[t]
-        np.multiply(gate, gate, out=slope)  # s - s s is the slope of a sigmoid, 1 - s s that of a tanh
-        np.subtract(gate[:2], slope[:2], out=slope[:2])
-        np.subtract(1, slope[2], out=slope[2])
-        np.subtract(1, z, out=dn)
-        dn *= dh
-        dn *= slope[2]
-        np.multiply(dn, by_gate(recalled[t], 3)[2], out=dr)
-        np.subtract(states[t], n, out=dz)
-        dz *= dh
-        dgate[:2] *= slope[:2]
-        drecall[:2] = dgate[:2]
-        np.multiply(dn, r, out=drecall[2])
-        multiply(drecall, shares)
-        dh *= z
-        for share in shares:
-            dh += share
-    dweight = weight_gradient(drecalled, states[:length], range(3))
-    return [projections_gradient(dgates, projected, indices, range(3)), dweight, drecalled.sum(axis=(1, 2)).ravel(), dh]
+    dgates, dweight, dbias, dh = kept.room.backward(g, weight)
+    return [projections_gradient(dgates, projected, indices, ORDER), dweight, dbias, dh]
 
 
 def _composed(projected: Any, weight: Any, bias: Any, h0: Any, indices: np.ndarray | None = None) -> Any:

@@ -5,6 +5,7 @@ i, f, o = sigmoid; g = tanh; c = f c + i g; h = o tanh(c). Gates stand in the or
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import plan
+from fedlearn.autograd.recurrent.incoming import Incoming
 from fedlearn.autograd.recurrent.layout import (
     Projections,
     aligned,
@@ -20,50 +22,110 @@ from fedlearn.autograd.recurrent.layout import (
     unrolled,
     weight_gradient,
 )
+from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
 
 WITHIN = [0, 1, 3, 2]  # the gates' order within the loop over steps: i, f, o, g
+# sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all gates; halving first rounds nothing.
+HALVES = np.array([0.5, 0.5, 0.5, 1])[:, None, None]
+
+
+class Sequence:
+    """A room for one shape of sequence: T steps of B rows of H units, from projections or a table of V of them."""
+
+    def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
+        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, WITHIN, HALVES)
+        self._product = plan.Product((4, hidden, hidden), dtype, batch)
+        self._planes = aligned((length + 1, 5, batch, hidden), dtype)  # of every step: its gates, and c before it
+        self._states = aligned((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
+        self._squashed = aligned((length, batch, hidden), dtype)  # tanh(c) of every step
+        self._parts = aligned((4, batch, hidden), dtype)
+        self._ahead = [self._step(t) for t in range(length)]
+        self._back: list[Call] = []
+        arrays = (self._planes, self._states, self._squashed)
+        self.bytes = 2 * (self._product.bytes + sum(array.nbytes for array in arrays))  # as much on the way back
+        self.bytes += self._incoming.bytes
+
+    def _step(self, t: int) -> list[Call]:
+        gates, c, tanh_c = self._planes[t, :4], self._planes[t + 1, 4], self._squashed[t]
+        return [
+            self._product.bound(self._states[t], self._parts),
+            partial(np.add, gates, self._parts, gates),
+            partial(np.tanh, gates, gates),
+            *plan.pointwise().lstm_cell(self._planes[t], c, self._parts),
+            partial(np.tanh, c, tanh_c),
+            partial(np.multiply, gates[2], tanh_c, self._states[t + 1]),
+        ]
+
+    def forward(
+        self, projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None
+    ) -> np.ndarray:
+        self._incoming.read(projected, indices)
+        self._product.load(matrices(weight)[WITHIN].swapaxes(1, 2) * HALVES.astype(weight.dtype))
+        self._states[0], self._planes[0, 4] = h0, c0
+        for steps in self._incoming.some_at_once(self._planes[:-1, :4]):
+            for calls in self._ahead[steps]:
+                for call in calls:
+                    call()
+        self._states[-1] = self._planes[-1, 4]
+        return self._states[1:].copy()
+
+    def backward(self, g: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The gradients of the gates, which are good until the next call, of the weight, and of h0 and c0."""
+        length = len(self._squashed)
+        if not self._back:
+            self._bind_back()
+        self._product_back.load(matrices(weight)[WITHIN])
+        self._outputs[...], self._parts_back[length % 2, 4] = g[:length], g[length]
+        self._shares[...] = 0
+        for call in self._back:
+            call()
+        dweight = weight_gradient(self._dgates, self._states[:length], WITHIN)
+        return self._dgates, dweight, np.add.reduce(self._shares, axis=0), self._parts_back[0, 4].copy()
+
+    def _bind_back(self) -> None:
+        length, batch, hidden = self._squashed.shape
+        dtype = self._planes.dtype
+        self._product_back = plan.Product((4, hidden, hidden), dtype, batch)
+        self._dgates = aligned((4, length, batch, hidden), dtype)
+        self._outputs = aligned((length, batch, hidden), dtype)
+        self._shares = aligned((4, batch, hidden), dtype)  # of the gradient of h, from each gate of the next step
+        self._parts_back = aligned((2, 5, batch, hidden), dtype)  # by turns: a step reads the one before
+        for t in reversed(range(length)):
+            mine, later = self._parts_back[t % 2], self._parts_back[(t + 1) % 2]
+            self._back += plan.pointwise().lstm_cell_back(
+                self._planes[t], self._squashed[t], self._outputs[t], self._shares, later[4], mine, self._dgates, t,
+                self._parts,
+            )  # fmt: skip
+            self._back.append(self._product_back.bound(self._dgates[:, t], self._shares))
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
+    length, batch = (projected if indices is None else indices).shape[:2]
+    if plan.whole_sequences(weight, batch):
+        return _whole(projected, weight, h0, c0, indices)
+    hidden, vocabulary = weight.shape[1], None if indices is None else len(projected)
+    key = ("lstm", plan.current(), length, batch, hidden, weight.dtype, vocabulary)
+    lent = rooms.lend(key, lambda: Sequence(length, batch, hidden, weight.dtype, vocabulary))
+    return lent.room.forward(projected, weight, h0, c0, indices), lent
+
+
+def _whole(
+    projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None
+) -> tuple[np.ndarray, Any]:
+    """All steps in one compiled call."""
     hidden, dtype = weight.shape[1], weight.dtype
     source = Projections(projected, indices)
     gates = aligned((source.length, 4, source.batch, hidden), dtype)
-    states = aligned((source.length + 2, source.batch, hidden), dtype)  # h0, h of every step, the last c
-    cells = aligned((source.length + 1, source.batch, hidden), dtype)  # c0, c of every step
-    squashed = aligned((source.length, source.batch, hidden), dtype)  # tanh(c) of every step
+    states = aligned((source.length + 2, source.batch, hidden), dtype)
+    cells = aligned((source.length + 1, source.batch, hidden), dtype)
+    squashed = aligned((source.length, source.batch, hidden), dtype)
     states[0], cells[0] = h0, c0
-    if plan.whole_sequences(weight, source.batch):
-        columns = np.ascontiguousarray(weight.T)
-        plan.kernels("small").forward(source.table, source.rows, columns, gates, states, cells, squashed)
-    else:
-        _run(source, weight, gates, states, cells, squashed)
+    columns = np.ascontiguousarray(weight.T)
+    plan.kernels("small").forward(source.table, source.rows, columns, gates, states, cells, squashed)
     states[-1] = cells[-1]
     return states[1:], (gates, states, cells, squashed)
-
-
-def _run(
-    source: Projections,
-    weight: np.ndarray,
-    gates: np.ndarray,
-    states: np.ndarray,
-    cells: np.ndarray,
-    squashed: np.ndarray,
-) -> None:
-    # sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all gates; halving first rounds nothing.
-    halves = np.array([0.5, 0.5, 0.5, 1], gates.dtype)[:, None, None]
-    multiply = plan.times(matrices(weight)[WITHIN].swapaxes(1, 2) * halves, source.batch)
-    lstm_cell = plan.pointwise().lstm_cell
-    recalled = aligned(gates.shape[1:], gates.dtype)
-    steps = zip(source.by_gate(WITHIN, halves), gates, states, states[1:], cells, cells[1:], squashed, strict=False)
-    for known, gate, h_before, h, c_before, c, tanh_c in steps:
-        multiply(h_before, recalled)
-        np.add(known, recalled, out=gate)
-        np.tanh(gate, out=gate)
-        lstm_cell(gate, c_before, c)
-        np.tanh(c, out=tanh_c)
-        np.multiply(gate[2], tanh_c, out=h)
 
 
 def _joint(
@@ -75,42 +137,18 @@ def _joint(
     c0: np.ndarray,
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
+    if isinstance(kept, Lent):
+        dgates, dweight, dh, dc = kept.room.backward(g, weight)
+        return [projections_gradient(dgates, projected, indices, WITHIN), dweight, dh, dc]
     gates, states, cells, squashed = kept
     length, _, batch, hidden = gates.shape
-    outputs, dc = g[:length], g[length].copy()
-    if plan.whole_sequences(weight, batch):
-        dgates = aligned((1, length, batch, 4 * hidden), gates.dtype)
-        dh = np.zeros_like(dc)
-        outputs, rows = np.ascontiguousarray(outputs), np.ascontiguousarray(weight)
-        plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates[0], dh, dc)
-        order = [0]  # one block of all gates, in their own order
-    else:
-        dgates = aligned((4, length, batch, hidden), gates.dtype)
-        dh = _run_back(gates, weight, cells, squashed, outputs, dgates, dc)
-        order = WITHIN
-    dweight = weight_gradient(dgates, states[:length], order)
-    return [projections_gradient(dgates, projected, indices, order), dweight, dh, dc]
-
-
-def _run_back(
-    gates: np.ndarray,
-    weight: np.ndarray,
-    cells: np.ndarray,
-    squashed: np.ndarray,
-    outputs: np.ndarray,
-    dgates: np.ndarray,
-    dc: np.ndarray,
-) -> Any:
-    multiply = plan.times(matrices(weight)[WITHIN], gates.shape[2])
-    cell_back = plan.pointwise().lstm_cell_back
-    room = aligned((2, *gates.shape[1:]), gates.dtype)
-    shares = aligned(gates.shape[1:], gates.dtype)  # of the gradient of h, from each gate of the next step
-    shares[...] = 0
-    steps = zip(gates, squashed, cells, outputs, strict=False)
-    for t, (gate, tanh_c, c_before, dh) in reversed(list(enumerate(steps))):
-        cell_back(gate, tanh_c, c_before, dh, shares, dc, dgates, t, room)
-        multiply(dgates[:, t], shares)
-    return np.add.reduce(shares, axis=0)
+    dc = g[length].copy()
+    dgates = aligned((1, length, batch, 4 * hidden), gates.dtype)  # one block of all gates, in their own order
+    dh = np.zeros_like(dc)
+    outputs, rows = np.ascontiguousarray(g[:length]), np.ascontiguousarray(weight)
+    plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates[0], dh, dc)
+    dweight = weight_gradient(dgates, states[:length], [0])
+    return [projections_gradient(dgates, projected, indices, [0]), dweight, dh, dc]
 
 
 def _composed(projected: Any, weight: Any, h0: Any, c0: Any, indices: np.ndarray | None = None) -> Any:

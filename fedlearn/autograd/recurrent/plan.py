@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from time import perf_counter
 from types import ModuleType
@@ -115,24 +115,38 @@ def whole_sequences(weight: np.ndarray, batch: int) -> bool:
     return _current.compiled and small and weight.dtype == np.float32
 
 
-def times(matrices: np.ndarray, batch: int, cut: bool | None = None) -> Callable[[np.ndarray, np.ndarray], None]:
-    """A function (a, out) that writes a @ matrices (G, K, N) into out (G, B, N), for a `batch` of B.
+class Product:
+    """Products with matrices (G, K, N) of a `batch` of B rows, which are (B, K), the same for all, or (G, B, K).
 
-    a is (B, K), the same for all matrices, or (G, B, K). cut: as in the plan (None: the current one).
+    cut: as in the plan (None: the current one).
     """
-    gates, inner, width = matrices.shape
-    block = _block(batch, inner, width) if (_current.cut if cut is None else cut) else width
-    blocks = aligned((gates, width // block, inner, block), matrices.dtype)
-    blocks[...] = matrices.reshape(gates, inner, -1, block).swapaxes(1, 2)
 
-    def multiply_whole(a: np.ndarray, out: np.ndarray) -> None:
-        np.matmul(a, blocks[:, 0], out=out)
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, batch: int, cut: bool | None = None):
+        gates, inner, width = shape
+        block = _block(batch, inner, width) if (_current.cut if cut is None else cut) else width
+        self._blocks = aligned((gates, width // block, inner, block), dtype)
+        self._whole = block == width
+        self.bytes = self._blocks.nbytes
 
-    def multiply(a: np.ndarray, out: np.ndarray) -> None:
-        columns = out.reshape(gates, -1, width // block, block).swapaxes(1, 2)
-        np.matmul(a if a.ndim == 2 else a[:, None], blocks, out=columns)
+    def load(self, matrices: np.ndarray) -> None:
+        """Multiply by these from now on."""
+        gates, _, inner, block = self._blocks.shape
+        self._blocks[...] = matrices.reshape(gates, inner, -1, block).swapaxes(1, 2)
 
-    return multiply_whole if block == width else multiply
+    def bound(self, a: np.ndarray, out: np.ndarray) -> Callable[[], Any]:
+        """A call that writes a @ matrices into out (G, B, N)."""
+        if self._whole:
+            return partial(np.matmul, a, self._blocks[:, 0], out)
+        gates, cuts, _, block = self._blocks.shape
+        columns = out.reshape(gates, -1, cuts, block).swapaxes(1, 2)
+        return partial(np.matmul, a if a.ndim == 2 else a[:, None], self._blocks, columns)
+
+
+def times(matrices: np.ndarray, batch: int, cut: bool | None = None) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function (a, out) that writes a @ matrices (G, K, N) into out (G, B, N); else as `Product`."""
+    product = Product(matrices.shape, matrices.dtype, batch, cut)
+    product.load(matrices)
+    return lambda a, out: product.bound(a, out)()
 
 
 def _block(batch: int, inner: int, width: int) -> int:

@@ -1,55 +1,65 @@
-"""The elementwise part of an LSTM step, in NumPy. `compiled` has the same functions by numba, to the same bits.
+"""The elementwise part of an LSTM step, in NumPy. `compiled` has the same by numba, to the same bits.
 
-One step's arrays: gate (4, B, H), in the order i, f, o, g, so that each is one block and the sigmoids are together; c
-before and after it, tanh(c) (B, H).
+A step's planes are (5, B, H): the gates i, f, o, g and the c before it, so that what meets in a product lies side by
+side: i g and f c are one call. Each function gives the calls of a step, bound to its arrays.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from fedlearn.autograd.recurrent.rooms import Call
 
-def lstm_cell(gate: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
-    """From tanh of the sums, halved for i, f and o: makes sigmoids of these, and writes f c + i g to `after`."""
-    i, f, _, new = gate
-    sigmoids = gate[:3]
-    sigmoids *= 0.5
-    sigmoids += 0.5
-    np.multiply(f, before, out=after)
-    after += i * new
+
+def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[Call]:
+    """From tanh of the sums, halved for i, f and o: makes sigmoids of these, and writes f c + i g to `after` (B, H).
+
+    room (4, B, H) is overwritten.
+    """
+    sigmoids, half = planes[:3], np.array(0.5, planes.dtype)
+    return [
+        partial(np.multiply, sigmoids, half, sigmoids),
+        partial(np.add, sigmoids, half, sigmoids),
+        partial(np.multiply, planes[:2], planes[3:], room[:2]),
+        partial(np.add, room[1], room[0], after),
+    ]
 
 
 def lstm_cell_back(
-    gate: np.ndarray,
+    planes: np.ndarray,
     squashed: np.ndarray,
-    before: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
+    back: np.ndarray,
     dgates: np.ndarray,
     t: int,
     room: np.ndarray,
-) -> None:
-    """Writes the gradient of the sums to step t of `dgates` (4, T, B, H), and turns `dc`, that of this step's c, into
-    that of the one before.
+) -> list[Call]:
+    """Writes the gradient of the sums to step t of `dgates` (4, T, B, H), and that of the c before to `back[4]`.
 
-    The gradient of h is g, from the output, and the sum of `shares` (4, B, H), from each gate of the next step.
-    room (2, 4, B, H) is overwritten.
+    The gradient of h is g, from the output, and the sum of `shares` (4, B, H), from each gate of the next step; that of
+    this step's c, as far as it is reached through the next c, is `dc` (B, H), which is overwritten, and so are `back`
+    (5, B, H) and room (4, B, H).
     """
-    i, f, o, new = gate
-    left, right = room  # what to subtract from what: s - s s is the slope of a sigmoid, 1 - s s that of a tanh
-    dh = np.add(shares[0], shares[1], out=right[0])
-    dh += shares[2]
-    dh += shares[3]
-    dh += g
-    dh *= o
-    dc += dh  # c is reached through the next c, and through h = o tanh(c)
-    np.multiply(dh, squashed, out=left[2])
-    dc -= np.multiply(left[2], squashed, out=right[1])
-    np.multiply(dc, i, out=left[3])
-    np.multiply(left[3], new, out=left[0])
-    dc *= f
-    np.multiply(dc, before, out=left[1])
-    np.multiply(left[:3], gate[:3], out=right[:3])
-    np.multiply(left[0], new, out=right[3])
-    np.subtract(left, right, out=dgates[:, t])
+    gates, o = planes[:4], planes[2]
+    dh, product = room[0], room[1]
+    return [
+        partial(np.add, shares[0], shares[1], dh),
+        partial(np.add, dh, shares[2], dh),
+        partial(np.add, dh, shares[3], dh),
+        partial(np.add, dh, g, dh),
+        partial(np.multiply, dh, o, dh),
+        partial(np.add, dc, dh, dc),  # c is reached through the next c, and through h = o tanh(c)
+        partial(np.multiply, dh, squashed, back[2]),
+        partial(np.multiply, back[2], squashed, product),
+        partial(np.subtract, dc, product, dc),
+        partial(np.multiply, dc, planes[:2], back[3:]),
+        partial(np.multiply, back[3:], planes[3:], back[:2]),
+        # what to subtract from what: s - s s is the slope of a sigmoid, 1 - s s that of a tanh
+        partial(np.multiply, back[:3], gates[:3], room[:3]),
+        partial(np.multiply, back[0], gates[3], room[3]),
+        partial(np.subtract, back[:4], room, dgates[:, t]),
+    ]
