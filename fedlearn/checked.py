@@ -51,6 +51,17 @@ def rows_of_numbers(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def members(name: str, values: Any, kind: type[R]) -> list[R]:
+    """All of several things, each of which is of this class; raises `BadInput` else."""
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | np.ndarray):
+        raise BadInput(f"{name} are {values!r:.60}: give a list of {kind.__name__}")
+    found = list(values)
+    for value in found:
+        if not isinstance(value, kind):
+            raise BadInput(f"of {name} one is {value!r:.60}, a {kind.__name__} is needed")
+    return found
+
+
 def as_array(name: str, values: Any) -> np.ndarray:
     """The value as an array; raises `ShapeError` for nested lists of unequal length."""
     try:
@@ -74,8 +85,8 @@ def whole_array(name: str, values: Any, ndim: int | None = None, below: int | No
     Floats that are whole, as float32 labels are, will do.
     """
     array = _checked(name, as_array(name, values), "iuf", "whole numbers", ndim)
-    if array.dtype.kind == "f" and not (np.isfinite(array).all() and np.array_equal(array, np.floor(array))):
-        raise BadInput(f"{name} hold a number that is not whole: whole numbers are needed")
+    if array.dtype.kind == "f" and not ((np.abs(array) < 2**63).all() and np.array_equal(array, np.floor(array))):
+        raise BadInput(f"{name} hold a number that is not whole, or over 2^63: whole numbers are needed")
     if array.size and below is not None and not 0 <= array.min() <= array.max() < below:
         raise BadInput(f"{name} go from {array.min():g} to {array.max():g}: they must be from 0 to {below - 1}")
     return array.astype(np.int64, copy=False)

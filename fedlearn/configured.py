@@ -118,7 +118,7 @@ def plain_value(name: str, value: Any, kind: Any) -> Any:
             raise BadInput(f"{name} is {value!r:.80}, a {names} is needed")
         return value
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
+        if not isinstance(value, tuple(type(choice) for choice in get_args(kind))) or value not in get_args(kind):
             raise BadInput(f"{name} is {value!r:.80}: choose {', '.join(map(str, get_args(kind)))}")
         return value
     if kind is int:

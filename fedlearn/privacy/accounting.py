@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fedlearn.checked import members, takes_plain
+from fedlearn.configured import real_number
 from fedlearn.errors import PrivacyError
-from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE
+from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE, check_plain, privacy_errors
 
 Adjacency = Literal["zero-out", "replace-one"]
 Sampling = Literal["poisson", "fixed"]
@@ -40,17 +42,13 @@ class Release:
     sampling: Sampling = "poisson"
 
     def __post_init__(self) -> None:
+        check_plain(self)
         if not 0 < self.rate <= 1:
             raise PrivacyError(f"the sampling rate is {self.rate:g}, it must be above 0 and at most 1")
         if not SMALLEST_NOISE <= self.noise < math.inf:
             raise PrivacyError(f"the noise is {self.noise:g}, it must be at least {SMALLEST_NOISE} and finite")
         if self.count < 1:
             raise PrivacyError(f"{self.count} releases are to be accounted for, at least 1 is needed")
-        if self.adjacency not in ("zero-out", "replace-one") or self.sampling not in ("poisson", "fixed"):
-            raise PrivacyError(
-                f"adjacency {self.adjacency!r}, sampling {self.sampling!r}: choose zero-out or replace-one, "
-                "and poisson or fixed"
-            )
         if self.sampling == "fixed" and self.adjacency == "zero-out" and self.rate < 1:
             raise PrivacyError(
                 "samples of a fixed size are not amplified under zero-out: choose replace-one, or charge rate 1"
@@ -69,6 +67,8 @@ class Accountant(ABC):
     def bound(self, releases: Sequence[Release], delta: float) -> float:
         """An epsilon such that all releases together are (epsilon, delta) private; arguments are checked already."""
 
+    @privacy_errors()
+    @takes_plain
     def epsilon(self, releases: Sequence[Release], delta: float) -> float:
         """Same as `bound`, and 0 for no release.
 
@@ -76,17 +76,20 @@ class Accountant(ABC):
         this accountant cannot bound.
         """
         check_delta(delta)
+        releases = members("releases", releases, Release)
         if len({release.adjacency for release in releases}) > 1:
             raise PrivacyError("releases under zero-out and replace-one have no common epsilon: choose one adjacency")
         return max(0.0, self.bound(releases, delta)) if releases else 0.0
 
+    @privacy_errors()
+    @takes_plain
     def noise(self, epsilon: float, delta: float, releases: Callable[[float], Sequence[Release]]) -> float:
         """The least noise z, to 5 digits and rounded up, for which `releases(z)` cost at most epsilon.
 
         Raises `PrivacyError` for an epsilon that is not above 0, or that no noise from 0.01 to 1e6 gives.
         """
-        if not (math.isfinite(epsilon) and epsilon > 0):
-            raise PrivacyError(f"epsilon is {epsilon:g}, it must be above 0 and finite: 0 would take endless noise")
+        if epsilon <= 0:
+            raise PrivacyError(f"epsilon is {epsilon:g}, it must be above 0: 0 would take endless noise")
 
         from scipy.optimize import brentq  # a quarter of a second, which runs without noise do not wait for
 
@@ -109,6 +112,8 @@ class Accountant(ABC):
         return math.exp(root)
 
 
+@privacy_errors()
+@takes_plain
 def check_delta(delta: float) -> None:
     """Raise `PrivacyError` for a delta outside of [1e-9, 1)."""
     if not SMALLEST_DELTA <= delta < 1:
@@ -125,6 +130,12 @@ class AnalyticGaussian:
 
     mu: float
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.mu, float) and self.mu == math.inf):
+            object.__setattr__(self, "mu", real_number("mu", self.mu, least=0.0, usual="1 / noise"))
+
+    @privacy_errors()
+    @takes_plain
     def delta(self, epsilon: float) -> float:
         """The least delta for an epsilon."""
         if self.mu == 0:
@@ -134,6 +145,8 @@ class AnalyticGaussian:
         a, b = self.mu / 2, epsilon / self.mu
         return float(ndtr(a - b) - math.exp(epsilon + log_ndtr(-a - b)))
 
+    @privacy_errors()
+    @takes_plain
     def epsilon(self, delta: float) -> float:
         """The least epsilon for a delta, to 1e-9; infinite where mu is."""
         check_delta(delta)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Self
 
-from fedlearn.configured import make_plain
-from fedlearn.errors import BadInput, PrivacyError
-from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE
+from fedlearn.checked import takes_plain
+from fedlearn.errors import PrivacyError
+from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE, check_plain, privacy_errors
 from fedlearn.privacy.terms import Where
 from fedlearn.spec import keys_of, read_settings
 
 HONEST = 0.8  # as masks count on at most a fifth of a cohort that is corrupt
+MOST_UNITS = 10**12
 DELTA_POWER = -1.1  # of the number of clients, or examples, where no delta is asked for
 EXAMPLE_RATE = 0.05
 
@@ -50,10 +51,7 @@ class Privacy:
     name: ClassVar[str] = "privacy"
 
     def __post_init__(self) -> None:
-        try:
-            make_plain(self)
-        except BadInput as error:
-            raise PrivacyError(str(error)) from None
+        check_plain(self)
         if self.clip is None:
             raise PrivacyError("privacy has no clip: give clip=C, the largest l2 norm of an update, as in clip=0.3")
         if not self.clip > 0:
@@ -79,6 +77,7 @@ class Privacy:
             raise PrivacyError(f"privacy seed is {self.seed}, it must be 0 or more")
 
     @classmethod
+    @takes_plain
     def parse(cls, text: str, seed: int | None = None) -> Self:
         """From `noise=Z,clip=C` or `epsilon=E,clip=C`, with the other fields where they are said."""
         keys = {name: key for name, key in keys_of(cls).items() if name in _SAID}
@@ -102,6 +101,8 @@ class Privacy:
         """The chance of each example to be drawn by its client; 1 where whole clients are protected."""
         return 1.0 if self.unit == "client" else self.rate or EXAMPLE_RATE
 
+    @privacy_errors()
+    @takes_plain
     def units(self, clients: int) -> int:
         """How many units so many clients have; raises `PrivacyError` where nobody said how many examples they hold."""
         if self.unit == "client":
@@ -110,17 +111,23 @@ class Privacy:
             raise PrivacyError("privacy unit=example needs to know how many examples all clients hold: give examples=N")
         return self.examples
 
+    @privacy_errors()
+    @takes_plain
     def delta_for(self, clients: int) -> float:
         """Raises `PrivacyError` for one that does not protect among so many."""
         units, unit = self.units(clients), self.unit
+        if not 2 <= units <= MOST_UNITS:
+            raise PrivacyError(f"privacy among {units!s:.20} {unit}s: it takes 2, one of which is protected, to 10^12")
         delta = units**DELTA_POWER if self.delta is None else self.delta
-        if units < 2 or delta >= 1 / units:
+        if delta >= 1 / units:
             raise PrivacyError(
                 f"privacy delta is {delta:g} for {units} {unit}s: at 1 / {unit}s, publishing one {unit}'s data would "
                 "pass for private; lower it"
             )
         return delta
 
+    @privacy_errors()
+    @takes_plain
     def where_under(self, protection: str, able: tuple[Where, ...]) -> Where:
         """The party that adds noise. able: who can under this protection, the usual one first; else `PrivacyError`."""
         where = self.where or able[0]

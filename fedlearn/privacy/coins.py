@@ -10,7 +10,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+from fedlearn.errors import PrivacyError
+
 COIN_BYTES = 8
+MOST_EXAMPLES = 10**9
 
 
 def drawn(count: int, rate: float, seed: str | None = None) -> np.ndarray:
@@ -19,6 +22,8 @@ def drawn(count: int, rate: float, seed: str | None = None) -> np.ndarray:
     Each is drawn with a probability of `rate`, in (0, 1], rounded down to 64 bits: never with more. seed: of coins that
     anybody can throw again, for tests; None for secret ones.
     """
+    if not 0 <= count <= MOST_EXAMPLES:
+        raise PrivacyError(f"{count!s:.20} examples of a client: it must be 0 to {MOST_EXAMPLES:,}")
     threshold = int(rate * 2.0 ** (8 * COIN_BYTES))
     if threshold >= 1 << (8 * COIN_BYTES):
         return np.arange(count)

@@ -50,8 +50,9 @@ class DiscreteGaussian:
             raise PrivacyError(
                 f"sigma is {sigma}, it must be an integer from 1 to 2^32: round it up, or lower the scale"
             )
-        if key is not None and len(key) != 32:
-            raise PrivacyError(f"a noise key of {len(key)} bytes was given, it must have 32: leave it out")
+        if key is not None and not (isinstance(key, bytes) and len(key) == 32):
+            given = f"of {len(key)} bytes" if isinstance(key, bytes) else f"{key!r:.60}"
+            raise PrivacyError(f"a noise key {given} was given, it must be 32 bytes: leave it out")
         self.sigma = int(sigma)
         self._key = key
         self.forget()
@@ -63,7 +64,10 @@ class DiscreteGaussian:
         """n independent draws, int64 (n,); raises `PrivacyError` for n below 0 or no integer."""
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
             raise PrivacyError(f"{n} values were asked for, it must be an integer of 0 or more")
-        values = np.empty(n, np.int64)
+        try:
+            values = np.empty(n, np.int64)
+        except (MemoryError, ValueError):
+            raise PrivacyError(f"{n} values were asked for, more than there is memory for") from None
         done = 0
         while done < n:
             drawn = self._candidates(min(BLOCK, int(PER_VALUE * (n - done)) + 16))[: n - done]

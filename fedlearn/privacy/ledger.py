@@ -20,6 +20,7 @@ from heapq import nlargest
 from pathlib import Path
 from typing import Self
 
+from fedlearn.checked import members, takes_plain
 from fedlearn.disk import force, line_added
 from fedlearn.errors import LedgerError
 from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
@@ -72,6 +73,7 @@ class Ledger:
         return cls(None, (), _digest("", _HEADER))
 
     @classmethod
+    @takes_plain
     def create(cls, path: Path) -> Self:
         """An empty ledger, on the disk with its name; raises `LedgerError` where there is one, or none can be."""
         try:
@@ -88,6 +90,7 @@ class Ledger:
         return cls(path, (), _digest("", _HEADER))
 
     @classmethod
+    @takes_plain
     def load(cls, path: Path, at_least: int = 0) -> Self:
         """The ledger of a run that goes on; the file stays as it is. at_least: how many rows it is known to have had.
 
@@ -119,11 +122,13 @@ class Ledger:
         ledger.check_length(at_least)
         return ledger
 
+    @takes_plain
     def check_length(self, at_least: int) -> None:
         """Raise `LedgerError` where rows are missing at the end."""
         if len(self.rows) < at_least:
             raise LedgerError(f"{self.path} has {len(self.rows)} rows, it had {at_least}: {_REMEDY}")
 
+    @takes_plain
     def charge(self, row: Row) -> None:
         """Add a row; when this returns it is on the disk, and the sum may be opened. Raises `LedgerError` otherwise."""
         body = json.dumps(asdict(row))
@@ -151,13 +156,14 @@ def _digest(before: str, body: str) -> str:
     return sha256(f"{before}\n{body}".encode()).hexdigest()[:16]
 
 
+@takes_plain
 def epsilon(rows: Sequence[Row], delta: float, accountant: Accountant) -> float:
     """For whoever sees the models alone, and does not know the coins: under zero-out, amplified by sampling.
 
     Openings of one round share its coins, by which they are one release with less noise, and cost more than two rounds.
     """
     rounds: dict[int, list[Row]] = {}
-    for row in rows:
+    for row in members("rows", rows, Row):
         rounds.setdefault(row.round, []).append(row)
     kinds = Counter((max(row.q for row in same), _together(same)) for same in rounds.values())
     return accountant.epsilon([Release(q, noise, count) for (q, noise), count in kinds.items()], delta)
@@ -168,11 +174,13 @@ def _together(rows: Sequence[Row]) -> float:
     return rows[0].noise if len(rows) == 1 else math.fsum(1 / row.noise**2 for row in rows) ** -0.5
 
 
+@takes_plain
 def epsilon_aggregator(rows: Sequence[Row], delta: float, sees_sums: bool = False) -> float:
     """For whoever knows who took part: the exact cost to the client that was in most sums, under zero-out.
 
     sees_sums: it reads sums before noise, or single updates: infinite, once there is a row.
     """
+    rows = members("rows", rows, Row)
     if sees_sums:
         return math.inf if rows else 0.0
     return AnalyticGaussian(
@@ -186,5 +194,6 @@ def most_sums(rows: Sequence[Row]) -> int:
     Its count may come from a checkpoint that knows nothing of a sum opened just before a crash. Such a round is opened
     again, so that all its rows but one are counted once more.
     """
+    rows = members("rows", rows, Row)
     again = sum(count - 1 for count in Counter(row.round for row in rows).values())
     return min(len(rows), max((row.count for row in rows), default=0) + again)

@@ -17,12 +17,14 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
+from fedlearn.checked import real_array, takes_plain
 from fedlearn.errors import PrivacyError, ShapeError
 from fedlearn.privacy.discrete import LARGEST_SIGMA, DiscreteGaussian
-from fedlearn.privacy.limits import SMALLEST_NOISE
+from fedlearn.privacy.limits import SMALLEST_NOISE, check_plain, privacy_errors
 
 MOST_STEPS = 1 << 31  # a sum of squares stays an int64
 SMALLEST_SIGMA = 20
@@ -50,7 +52,10 @@ class GaussianMechanism:
     min_cohort: int = 1
     honest: float = 1.0
 
+    name: ClassVar[str] = "mechanism"
+
     def __post_init__(self) -> None:
+        check_plain(self)
         if not SMALLEST_NOISE <= self.noise < math.inf:
             raise PrivacyError(f"the noise is {self.noise:g}, it must be at least {SMALLEST_NOISE} and finite")
         if not 1 <= self.steps <= MOST_STEPS:
@@ -59,6 +64,8 @@ class GaussianMechanism:
             raise PrivacyError(f"the expected cohort is {self.expected:g}, it must be above 0 and finite")
         if self.min_cohort < 1:
             raise PrivacyError(f"a sum of {self.min_cohort} addends has no noise: at least 1 is needed")
+        if self.min_cohort > MOST_STEPS:
+            raise PrivacyError(f"a sum of {self.min_cohort!s:.20} addends is larger than any: at most 2^31")
         if not 0 < self.honest <= 1:
             raise PrivacyError(f"the honest share is {self.honest:g}, it must be above 0 and at most 1")
         if self.honest * self.min_cohort < 1:
@@ -91,6 +98,8 @@ class GaussianMechanism:
         """The largest integer that a client sends, but for a probability below 2^-102 a value: what lanes must hold."""
         return self.steps + NOISE_REACH * self.sigma
 
+    @privacy_errors()
+    @takes_plain
     def encode(self, updates: np.ndarray, clip: float, noise: DiscreteGaussian | None = None) -> np.ndarray:
         """The integers that leave a client: its quantised update and its noise, int64 of the same shape.
 
@@ -103,24 +112,28 @@ class GaussianMechanism:
         q += noise.sample(q.size).reshape(q.shape)
         return q
 
+    @privacy_errors()
+    @takes_plain
     def quantise(self, updates: np.ndarray, clip: float) -> np.ndarray:
         """Clipped and rounded to the nearest, as `quantised` has it, to a norm of at most S."""
         return quantised(updates, clip, self.steps)
 
+    @privacy_errors()
+    @takes_plain
     def decode(self, total: np.ndarray, clip: float) -> np.ndarray:
         """The mean update over the expected cohort, float64, of an opened sum of integers of any shape."""
-        _check(clip, total)
-        return np.asarray(total, np.float64) * (clip / self.steps / self.expected)
+        return _checked(clip, total) * (clip / self.steps / self.expected)
 
 
+@privacy_errors()
+@takes_plain
 def quantised(updates: np.ndarray, clip: float, steps: int) -> np.ndarray:
     """Clipped to a norm of C, scaled so that C is S steps, rounded to the nearest: int64, of the same shape.
 
     The squares of each client's integers sum to at most S^2, exactly. updates: floats (n,), or (K, n) of K clients. A
     client whose update is not finite counts as one of zeros: a refusal would tell about its data.
     """
-    _check(clip, updates)
-    x = np.asarray(updates, np.float64)
+    x = _checked(clip, updates)
     scaled = _scaled(np.atleast_2d(x), clip, steps)
     q = np.rint(scaled).astype(np.int64)
     for tries in range(1_000):
@@ -134,11 +147,14 @@ def quantised(updates: np.ndarray, clip: float, steps: int) -> np.ndarray:
     raise AssertionError("cutting off never raises a norm")
 
 
-def _check(clip: float, array: np.ndarray) -> None:
-    if not (math.isfinite(clip) and clip > 0):
+def _checked(clip: float, array: np.ndarray) -> np.ndarray:
+    """The array as float64, which may hold nan."""
+    if clip <= 0:
         raise PrivacyError(f"the clip is {clip:g}, it must be above 0 and finite")
-    if np.ndim(array) not in (1, 2):
-        raise ShapeError(f"an array of shape {np.shape(array)} is no update: give (n,), or (clients, n)")
+    numbers = real_array("updates", array, nan=True)
+    if numbers.ndim not in (1, 2):
+        raise ShapeError(f"an array of shape {numbers.shape} is no update: give (n,), or (clients, n)")
+    return numbers
 
 
 def _scaled(x: np.ndarray, clip: float, steps: int) -> np.ndarray:

@@ -19,8 +19,10 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import log_ndtr, ndtr
 
+from fedlearn.configured import real_number
 from fedlearn.errors import PrivacyError
 from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
+from fedlearn.privacy.limits import privacy_errors
 
 REACH = 10.0  # standard deviations beyond which a draw has probability 1e-23
 TAIL = 1e-15  # probability that is left out of a composed distribution, and added to delta
@@ -37,9 +39,10 @@ class Pld(Accountant):
     """
 
     def __init__(self, step: float = 1e-4):
-        if not SMALLEST_STEP <= step <= 0.1:
-            raise PrivacyError(f"the step of the grid is {step:g}, it must be from 1e-6 to 0.1")
-        self._step = step
+        with privacy_errors():
+            self._step = real_number("the step of the grid", step, usual="1e-4")
+        if not SMALLEST_STEP <= self._step <= 0.1:
+            raise PrivacyError(f"the step of the grid is {self._step:g}, it must be from 1e-6 to 0.1")
 
     def bound(self, releases: Sequence[Release], delta: float) -> float:
         """Exact where no release is sampled."""

@@ -17,17 +17,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from fedlearn.checked import real_array, takes_plain, whole_array
 from fedlearn.errors import BadInput, PrivacyError, ProtocolError
 from fedlearn.privacy.adaptive import is_below, lane_steps, update_steps
 from fedlearn.privacy.coins import drawn
 from fedlearn.privacy.discrete import DiscreteGaussian
+from fedlearn.privacy.limits import check_plain, privacy_errors
 from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanism, quantised
 
 Where = Literal["clients", "opener", "aggregator"]
+MOST_LIMIT = 1 << 63
 WHERE: tuple[Where, ...] = ("clients", "opener", "aggregator")
 Unit = Literal["client", "example"]
 UNITS: tuple[Unit, ...] = ("client", "example")
@@ -59,10 +62,11 @@ class Terms:
     rate: float = 1.0
     most: int = 1
 
+    name: ClassVar[str] = "terms"
+
     def __post_init__(self) -> None:
-        if self.where not in WHERE:
-            raise PrivacyError(f"noise is to be added by {self.where!r:.80}: choose {', '.join(WHERE)}")
-        if not (math.isfinite(self.clip) and self.clip > 0):
+        check_plain(self)
+        if self.clip <= 0:
             raise PrivacyError(f"the clip is {self.clip:g}, it must be above 0 and finite")
         if self.where != "clients" and (self.min_cohort, self.honest) != (1, 1):
             raise PrivacyError(f"the {self.where} adds all the noise: no share of a cohort's can be counted on")
@@ -70,13 +74,19 @@ class Terms:
             raise PrivacyError(f"the clip is to follow the quantile {self.adaptive:g}: take one above 0 and below 1")
         if self.unit not in UNITS:
             raise PrivacyError(f"noise is to protect each {self.unit!r:.80}: choose {', '.join(UNITS)}")
-        if not 0 < self.rate <= 1 or self.most < 1 or (self.unit == "client" and (self.rate, self.most) != (1, 1)):
+        if (
+            not 0 < self.rate <= 1
+            or not 1 <= self.most <= MOST_LIMIT
+            or (self.unit == "client" and (self.rate, self.most) != (1, 1))
+        ):
             raise PrivacyError(
                 f"a {self.unit} is drawn at the rate {self.rate:g}, {self.most} fill a lane: no such terms"
             )
         self.mechanism  # noqa: B018  # refuses what it cannot do
 
     @classmethod
+    @privacy_errors()
+    @takes_plain
     def fitting(
         cls,
         limit: int,
@@ -95,6 +105,13 @@ class Terms:
     ) -> Self:
         """The terms whose clip is scaled to as many steps as fit integers of at most `limit`."""
         more: dict[str, Any] = {"seed": seed, "adaptive": adaptive, "unit": unit, "rate": rate, "most": most}
+        if not (
+            0 < limit <= MOST_LIMIT and noise > 0 and honest > 0 and 0 < most <= limit and 0 < min_cohort <= MOST_STEPS
+        ):
+            raise PrivacyError(
+                f"lanes of {limit!s:.20}, noise {noise:g}, honest {honest:g}, min_cohort {min_cohort!s:.20}, most "
+                f"{most!s:.20}: all are above 0, and no lane over 63 bits"
+            )
         if where != "clients":
             return cls(where, noise, clip, max(1, min(limit // most, MOST_STEPS)), expected, **more)
         share = noise / math.sqrt(honest * min_cohort)
@@ -106,11 +123,11 @@ class Terms:
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self | None:
         """Read what `to_dict` gave, None for nothing; raises `ProtocolError` for anything else."""
-        if not data:
+        if isinstance(data, Mapping) and not data:
             return None
         try:
             return cls(**{field.name: data[field.name] for field in fields(cls)})
-        except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (BadInput, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"no terms of privacy: {error}; all parties must run one version") from None
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,20 +177,30 @@ class Terms:
 
     def decode(self, total: np.ndarray) -> np.ndarray:
         """The mean update over the expected cohort, float64, of an opened sum without the lane of answers."""
-        return np.asarray(total, np.float64) * (self.step / self.expected)
+        return real_array("sums", total) * (self.step / self.expected)
 
+    @privacy_errors()
+    @takes_plain
     def below(self, answers: int) -> float:
         """The share of clients whose norm is at most the clip, of the opened lane of answers."""
+        if not self.lane or abs(answers) > MOST_LIMIT:
+            raise PrivacyError(
+                f"{answers!s:.20} answers: no sum of a lane has so many, and a fixed clip no lane of them"
+            )
         return answers / (2 * self.lane * self.expected) + 0.5
 
     def clipped_at(self, clip: float) -> Self:
         """The same for a round with another clip: all integers stay as they are, and the noise too."""
         return replace(self, clip=clip)
 
+    @privacy_errors()
+    @takes_plain
     def drawn(self, examples: int, round: int, client: int) -> np.ndarray:
         """The numbers of a client's examples that are in a round, by coins of its own; int64 (n,)."""
         return drawn(examples, self.rate, None if self.seed is None else f"{self.seed} {round} {client}")
 
+    @privacy_errors()
+    @takes_plain
     def draw(self, length: int, round: int, whose: int | str) -> np.ndarray:
         """The noise of one party in a round, int64 (n,). whose: a client's number, or the name of a sum."""
         if self.seed is None:
@@ -181,9 +208,11 @@ class Terms:
         key = sha256(f"fedlearn noise {self.seed} {round} {whose}".encode()).digest()
         return DiscreteGaussian(self.mechanism.sigma, key).sample(length)
 
+    @privacy_errors()
+    @takes_plain
     def noised(self, total: np.ndarray, round: int, by: Where, group: int = 0) -> np.ndarray:
         """An opened sum, with noise where it is for this party to add it: that of each group has noise of its own."""
-        whose = f"sum {group}" if group else "sum"
+        total, whose = whole_array("sums", total, 1), f"sum {group}" if group else "sum"
         return total + self.draw(len(total), round, whose) if by == self.where else total
 
     @cached_property

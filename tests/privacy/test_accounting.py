@@ -186,7 +186,7 @@ def test_epsilons_out_of_reach_are_refused():
     [
         ({"rate": 0.0}, "sampling rate is 0"),
         ({"rate": 1.1}, "sampling rate is 1.1"),
-        ({"rate": math.nan}, "sampling rate is nan"),
+        ({"rate": math.nan}, "release rate is nan"),
         ({"noise": 0.0}, "noise is 0"),
         ({"noise": -1.0}, "noise is -1"),
         ({"noise": math.inf}, "noise is inf"),
