@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator.robust.points import Points
+from fedlearn.checked import as_array
 from fedlearn.configured import Named, arguments_of, whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
@@ -32,6 +33,11 @@ class Beside:
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     previous: np.ndarray | None = None
     trusted: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("previous", "trusted"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Points.checked(as_array(name, [getattr(self, name)])).vectors[0])
 
 
 @dataclass(frozen=True, eq=False)

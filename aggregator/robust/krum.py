@@ -14,6 +14,7 @@ import numpy as np
 from aggregator.robust.base import Beside, Combined, Rule, check_f, minority
 from aggregator.robust.coordinates import mean_around, medians
 from aggregator.robust.points import Points
+from fedlearn.configured import make_plain
 
 Neighbours = Literal["n-f-2", "n-f-1"]
 
@@ -30,6 +31,7 @@ class Krum(Rule):
 
     def __post_init__(self) -> None:
         check_f(self)
+        make_plain(self)
 
     def most(self, n: int) -> int:
         return (n - 3) // 2 if self.neighbours == "n-f-2" else minority(n)

@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from fedlearn.errors import ShapeError
+from fedlearn.checked import as_array
+from fedlearn.errors import BadInput, ShapeError
 
 BLOCK = 1 << 16  # values at a time: half a MiB of float64
 APART = 16  # values between rows of a block, so that rows do not lie on the same lines of the cache
@@ -28,7 +29,11 @@ class Points:
     @classmethod
     def checked(cls, vectors: np.ndarray) -> Points:
         """Of what a caller gives; raises `ShapeError` for no matrix with a value in it, and for NaN and infinity."""
-        matrix = np.ascontiguousarray(vectors, np.float32)
+        found = as_array("vectors", vectors)
+        if found.dtype.kind not in "?iuf":
+            raise BadInput(f"vectors are of type {found.dtype}, numbers are needed")
+        with np.errstate(over="ignore"):  # to infinity, which is refused
+            matrix = np.ascontiguousarray(found, np.float32)
         if matrix.ndim != 2 or not matrix.size:
             raise ShapeError(f"vectors of shape {np.shape(vectors)}: give a matrix (n, d), a vector a row")
         flat = matrix.reshape(-1)

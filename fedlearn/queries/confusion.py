@@ -14,6 +14,7 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import no_grad
+from fedlearn.checked import takes_plain
 from fedlearn.configured import make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
@@ -43,6 +44,7 @@ class Confusion(Query):
             raise BadInput("the weights of query confusion are no float32 values, or not finite: train once more")
 
     @classmethod
+    @takes_plain
     def of(cls, model: Model, classes: int = 2, most: int = MOST) -> Self:
         """The question of what this model takes for what, as it is now."""
         return cls(model.spec(), model.vector.astype("<f4").tobytes(), classes, most)
@@ -63,8 +65,11 @@ class Confusion(Query):
 
     def _taken(self, data: Examples) -> np.ndarray:
         """The class that the model takes each example for, int64 (n,)."""
-        with no_grad():
-            outputs: np.ndarray = self._model(*data.inputs).numpy()
+        try:
+            with no_grad():
+                outputs: np.ndarray = self._model(*data.inputs).numpy()
+        except TypeError as error:
+            raise BadInput(f"the model does not take examples of {len(data.inputs)} inputs: {error}") from None
         found: np.ndarray
         if outputs.ndim == 1 and self.classes == 2:
             found = (outputs > 0).astype(np.int64)

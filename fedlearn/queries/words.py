@@ -45,7 +45,7 @@ class WordCounts(Query):
         return {"counts": Counts(self.classes * (1 + self.vocabulary), self.most)}
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        if not isinstance(data, Bags):
+        if not isinstance(data, Bags) or {data.indices.dtype.kind, data.offsets.dtype.kind} - set("iu"):
             raise BadInput("its examples are no messages as sets of words: ask of messages")
         labels = labels_of(data, self.classes)
         if data.indices.size and not (data.indices.min() >= 0 and data.indices.max() < self.vocabulary):

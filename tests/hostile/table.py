@@ -22,6 +22,8 @@ ODD = [*ODD_ARGUMENTS, [None], [[1], [2, 3]], ["word"], [b"bytes"], np.zeros(3),
 class Table:
     """By name, what to call; "Class" is its constructor, "Class.method" a method of a new ordinary object.
 
+    "module.name" is a second function of the same name.
+
     modules: all of their public functions. objects: what makes an ordinary one of each class. ordinary: arguments by
     the name of their parameter, or by "call/parameter" where that means something else; a function makes a new one each
     time. What has a default needs none. left_out: calls that are not for users, each with the reason.
@@ -37,7 +39,8 @@ class Table:
         self._ordinary = ordinary or {}
         found: dict[str, Callable[..., Any]] = {}
         for module in modules:
-            found |= public_functions(module)
+            for name, call in public_functions(module).items():
+                found[f"{module.__name__.rpartition('.')[2]}.{name}" if name in found else name] = call
         for kind, make in (objects or {}).items():
             found[kind.__name__] = kind
             found |= {f"{kind.__name__}.{name}": _of_new(make, name) for name in _methods(kind)}
