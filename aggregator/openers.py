@@ -16,23 +16,12 @@ from tempfile import TemporaryDirectory
 
 from fedlearn.channel import Arrivals, Channel, Deadline
 from fedlearn.children import start_shielded
-from fedlearn.errors import CryptoKeyError, FedlearnError, OpeningRefused, ProtocolError
-from fedlearn.protocol import (
-    AGGREGATOR,
-    Message,
-    Opened,
-    OpenerKey,
-    OpenRequest,
-    Refusal,
-    RunPlan,
-    Step,
-    Update,
-    party_name,
-)
+from fedlearn.errors import CryptoKeyError, FedlearnError, ProtocolError
+from fedlearn.protocol import AGGREGATOR, Message, Refusal, Step, party_name
 from fedlearn.registry import find, importing_nothing
 from fedlearn.secure.base import DealerSpec, Opener, OpenerSpec, Protection
+from fedlearn.secure.desk import Desk
 from fedlearn.secure.pki import Pki
-from fedlearn.secure.signed import check_signed
 from fedlearn.travel import packed, unpacked
 
 log = logging.getLogger(__name__)
@@ -267,63 +256,20 @@ def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | N
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the aggregator's to handle
     spec: OpenerSpec = unpacked(data)
 
-    def say(step: Step, body: OpenerKey | Opened | Refusal) -> None:
-        connection.send_bytes(Message(session, step, spec.party, AGGREGATOR, body).to_bytes())
-
     try:
         opener: Opener = find(spec.factory)(**spec.arguments)
         opener.coins = spec.coins
         if memory is not None:
             opener.recall(memory)
     except CryptoKeyError as error:
-        say(Step(0), Refusal(str(error)))
+        refusal = Refusal(str(error))
+        connection.send_bytes(Message(session, Step(0), spec.party, AGGREGATOR, refusal).to_bytes())
         return
+    desk = Desk(opener, spec.party, session, spec.pki)
     with suppress(EOFError, OSError), importing_nothing():  # others name things in what comes now
-        say(Step(0), OpenerKey(opener.public_key()))
-        plan = Message.from_bytes(connection.recv_bytes()).expect(RunPlan, session=session, sender=AGGREGATOR)
-        opener.join(plan)
-        objection = _objection(spec, plan)
+        connection.send_bytes(desk.key())
+        desk.join(connection.recv_bytes())
         while True:
-            data = connection.recv_bytes()
-            try:
-                message = Message.from_bytes(data)
-            except ProtocolError as error:  # one that ended with it would take its key along
-                say(Step(0), Refusal(str(error)))
-                continue
-            if isinstance(message.body, Update):
-                _note(opener, plan, message)
-            else:
-                say(message.step, _answer(opener, spec.party, plan, message, objection))
-
-
-def _note(opener: Opener, plan: RunPlan, message: Message) -> None:
-    try:
-        update = message.expect(Update, session=plan.session)
-        opener.submit(message.step, message.sender, check_signed(plan, message.step, message.sender, update.payload))
-    except FedlearnError as error:
-        opener.complain(str(error))
-
-
-def _objection(spec: OpenerSpec, plan: RunPlan) -> str:
-    """Why nothing is opened under this plan; "" where its clients are those that are known."""
-    try:
-        if spec.pki is not None:
-            spec.pki.check(plan.roster)
-    except ProtocolError as error:
-        return str(error)
-    return ""
-
-
-def _answer(opener: Opener, party: int, plan: RunPlan, message: Message, objection: str) -> Opened | Refusal:
-    try:
-        request = message.expect(OpenRequest, session=plan.session, sender=AGGREGATOR)
-        if objection:
-            raise OpeningRefused(objection)
-        if plan.keys.get(party) != opener.public_key():
-            raise OpeningRefused("the run plan names another key than this opener's")
-        return Opened(opener.open(message.step, request.payload))
-    except FedlearnError as error:
-        return Refusal(str(error))
-    except Exception as error:  # whatever it is: an opener that ends would take its key along
-        log.exception("%s could not open a sum", party_name(party))
-        return Refusal(f"failed ({type(error).__name__}): see this opener's own log")
+            answer = desk.receive(connection.recv_bytes())
+            if answer is not None:
+                connection.send_bytes(answer)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from aggregator.asked import AskedOpeners
 from aggregator.journal import Journal
 from aggregator.losses import ClientsLog
-from aggregator.openers import Openers
 from aggregator.spending import Spending
 from aggregator.watching import Watched
 from fedlearn.protocol import AGGREGATOR, Body, Message, Pool, RunPlan, Step, Transcript
@@ -25,7 +25,7 @@ class Parties:
     protection: Protection
     layout: Layout
     pool: Pool
-    openers: Openers
+    openers: AskedOpeners
     transcript: Transcript
     journal: Journal
     clients_log: ClientsLog

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from aggregator.asked import AskedOpeners
 from aggregator.attempt import Attempt, WorkerDied
 from aggregator.examining import ByClient, examine
 from aggregator.groups import Collected, RoundTask
@@ -53,6 +54,7 @@ class Session:
     work: what clients do. cohort: clients whose vectors a round is complete with. sampled: clients that are asked, as
     many or more.
     sampling: as the plan has it, so that other parties check who takes part. watched: who is told how far it is.
+    openers: from the session's number, those that it has, where they are not processes of this one.
     spending: of privacy, None without noise. defence: what cuts cohorts into groups and combines them; None where a
     cohort has one sum.
     Raises `BadInput` for what cannot work, before anything is started.
@@ -77,6 +79,7 @@ class Session:
         defence: Defence | None = None,
         watched: Watched | None = None,
         spending: Spending | None = None,
+        openers: Callable[[bytes], AskedOpeners] | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
         work.check(stack)
@@ -97,6 +100,7 @@ class Session:
         self._watched = watched or Watched(())
         self._remembering = work.keeps or bool(protection.reveals)
         self._spending = spending
+        self._openers = openers
         terms = spending.terms if spending else None
         self._layout = work.layout(protection.codec, terms)
         self._described = description(protection)
@@ -120,7 +124,11 @@ class Session:
         session = secrets.token_bytes(16)
         memory = folder.openers_memory if folder else None
         coins, named = self._spending.coins if self._spending else None, [*classes(self._sampling)]
-        openers = Openers(self._protection, session, memory, self._deadline, self._pki, named, coins)
+        openers: AskedOpeners
+        if self._openers is None:
+            openers = Openers(self._protection, session, memory, self._deadline, self._pki, named, coins)
+        else:
+            openers = self._openers(session)
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}

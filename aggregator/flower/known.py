@@ -1,4 +1,4 @@
-"""A Flower `Grid` that shows only some of its nodes: those whose keys are in the session's roster."""
+"""A Flower `Grid` that shows only some of its nodes: those that are in the session's roster, or that open no sums."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ class KnownNodes(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         return list(self._grid.send_and_receive(messages, timeout=timeout))
+
+
+class Others(KnownNodes):
+    """The same grid, without these nodes of it."""
+
+    def get_node_ids(self) -> list[int]:
+        return [node for node in self._grid.get_node_ids() if node not in self._known]

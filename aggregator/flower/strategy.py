@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -11,7 +12,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from aggregator import given
-from aggregator.flower.known import KnownNodes
+from aggregator.flower.known import KnownNodes, Others
+from aggregator.flower.openers import NodeOpeners, find_openers
 from aggregator.flower.sums import Opened, Sums
 from aggregator.flower.wrapped import innermost
 from fedlearn.configured import real_number, whole_number
@@ -20,6 +22,7 @@ from fedlearn.flower.reported import Reported
 from fedlearn.secure.base import Protection
 
 MAX_WEIGHT = 4096
+FOR_OPENERS = 600.0  # seconds that opener nodes are waited for, where nobody says
 MOST_ROUNDS = 10_000  # where nobody says how many there will be
 
 
@@ -32,6 +35,8 @@ class SecureSums(Strategy):
                 evaluate_metrics: the same of replies to an evaluation, None where there is none
     bounds      the most that arrays may change by, by name or pattern, where that is not the codec's
     max_weight  the most examples of a node
+    openers     "process": key holder or trustees are processes of the server's machine, with keys of this run; "node":
+                they are nodes with fedlearn-role="opener", each with its own key
     deadline    seconds that nodes, and openers, are waited for; None: the timeout of `start`
 
     opened: what each sum said and cost, an `Opened` each. Nodes that come later than the first round take no part.
@@ -48,6 +53,7 @@ class SecureSums(Strategy):
         bounds: Mapping[str, float] | None = None,
         max_weight: int = MAX_WEIGHT,
         deadline: float | None = None,
+        openers: Literal["process", "node"] = "process",
     ):
         self.strategy = strategy
         self._inner = innermost(strategy)
@@ -66,6 +72,10 @@ class SecureSums(Strategy):
                 f"fraction_evaluate is {self._inner.fraction_evaluate:g}, and SecureSums is not told what nodes reply "
                 "to an evaluation: name it in evaluate_metrics, or set fraction_evaluate=0.0"
             )
+        if openers not in ("process", "node"):
+            raise BadInput(f"openers is {openers!r}: choose process or node")
+        self._by_nodes = openers == "node"
+        self._opener_nodes: frozenset[int] | None = None
         self._rounds = MOST_ROUNDS
         self._sums: dict[str, Sums] = {}
         self._integers: dict[str, str] = {}
@@ -93,6 +103,7 @@ class SecureSums(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Train the cohort and have its sum opened, all of it here; the caller has nothing to send."""
+        grid = self._without_openers(grid, "train")
         asked = self.strategy.configure_train(server_round, arrays, config, self._known(grid, "train"))
         self._collect("train", server_round, arrays, list(asked), grid)
         return []
@@ -111,6 +122,7 @@ class SecureSums(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Have the cohort evaluate, and the sum opened, all of it here."""
+        grid = self._without_openers(grid, "evaluate")
         asked = self.strategy.configure_evaluate(server_round, arrays, config, self._known(grid, "evaluate"))
         self._collect("evaluate", server_round, None, list(asked), grid)
         return []
@@ -131,12 +143,29 @@ class SecureSums(Strategy):
             reported = Reported.of(
                 arrays, self._bounds, self._metrics[kind], self._inner.weighted_by_key, self._max_weight
             )
-            self._sums[kind] = Sums(kind, grid, messages, reported, self._protection, self._rounds, self._deadline)
+            self._sums[kind] = Sums(
+                kind, grid, messages, reported, self._protection, self._rounds, self._deadline, self._openers(kind)
+            )
         found = self._sums[kind].collect(round, messages)
         if found is not None:
             reply, opened = found
             self._replies[kind] = [reply]
             self.opened.append(opened)
+
+    def _without_openers(self, grid: Grid, kind: str) -> Grid:
+        """The grid without the nodes whose role is to open sums: they are no clients."""
+        self._grid = grid
+        if not self._by_nodes:
+            return grid
+        if self._opener_nodes is None:
+            wanted = getattr(self._protection, "trustees", 1)
+            self._opener_nodes = find_openers(grid, wanted, kind, self._deadline or FOR_OPENERS)
+        return Others(grid, self._opener_nodes)
+
+    def _openers(self, kind: str) -> Callable[[bytes], NodeOpeners] | None:
+        if self._opener_nodes is None:
+            return None
+        return partial(NodeOpeners, self._grid, self._opener_nodes, kind, self._deadline or FOR_OPENERS)
 
     def _known(self, grid: Grid, kind: str) -> Grid:
         """The grid as the strategy sees it: once the session has begun, only nodes that are in it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from aggregator.asked import AskedOpeners
 from aggregator.groups import RoundTask
 from aggregator.session import Session
 from aggregator.work import Work
@@ -70,6 +71,7 @@ class Sums:
     """The session, from its first round to its end.
 
     kind: as in `Opened`. messages: the first round's, as the strategy made them. rounds: the most that there will be.
+    openers: as in `Session`.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Sums:
         protection: Protection,
         rounds: int,
         deadline: float | None,
+        openers: Callable[[bytes], AskedOpeners] | None = None,
     ):
         if len(messages) > protection.codec.addends:
             raise CodecError(
@@ -94,6 +97,7 @@ class Sums:
         self._session = Session(
             self._pool, _Replies(reported), protection, vocabulary={}, seed=0,
             cohort=len(messages), sampled=max(most, len(messages)), rounds=rounds, deadline=deadline,
+            openers=openers,
         )  # fmt: skip
         self._transcript = Transcript()
         try:

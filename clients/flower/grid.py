@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 
 from clients.flower import internals
 from clients.flower.nodes import FIRST_NODE, Answer, Nodes, Terms, partition
+from clients.flower.seeds import kept
 from fedlearn.errors import BadInput, ClientFailure
 from fedlearn.flower.letters import NAME
 
@@ -33,16 +34,17 @@ class Runner(Protocol):
 
 
 class Inline:
-    """One after the other, in this process."""
+    """One after the other, in this process, whose own random numbers are afterwards what they were."""
 
     def __init__(self, nodes: Nodes):
         self._nodes = nodes
 
     def answers(self, messages: Sequence[Message], until: float) -> Iterator[tuple[int, Answer]]:
-        for number, message in enumerate(messages):
-            if time.monotonic() >= until:
-                return
-            yield number, self._nodes.answer(message)
+        with kept():
+            for number, message in enumerate(messages):
+                if time.monotonic() >= until:
+                    return
+                yield number, self._nodes.answer(message)
 
 
 class DirectGrid(Grid):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from clients.flower import internals
-from clients.flower.seeds import kept, seed_all
+from clients.flower.seeds import seed_all
 
 FIRST_NODE = 1_000_000  # the id of the node with partition-id 0; the server's is 1
 
@@ -50,15 +50,14 @@ class Nodes:
         self._messages: dict[int, int] = {}
 
     def answer(self, message: Message) -> Answer:
-        """What the app makes of a message to one of the nodes. The process's own random numbers are as before."""
+        """What the app makes of a message to one of the nodes; the global generators are the node's afterwards."""
         node = partition(message)
         context = self._context(node)
         self._messages[node] += 1
         before = copied(context.state)
         try:
-            with kept():
-                seed_all(self.terms.seed, self._messages[node], node)
-                reply = self._app(_own(message), context)
+            seed_all(self.terms.seed, self._messages[node], node)
+            reply = self._app(_own(message), context)
             if not isinstance(reply, Message):
                 raise TypeError(f"the ClientApp returned a {type(reply).__name__}, a Message is needed")
         except (Exception, SystemExit) as error:

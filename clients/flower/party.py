@@ -31,7 +31,7 @@ class NodeVault:
         self._record["keys"] = secrets
 
     def kept(self) -> bytes:
-        return bytes(self._record.get("keys", b"\x80"))
+        return bytes(self._record["keys"] or b"\x80")  # an empty table
 
 
 def answer(letter: Letter, context: Context, clients: Any, policy: Policy) -> bytes:
@@ -39,7 +39,7 @@ def answer(letter: Letter, context: Context, clients: Any, policy: Policy) -> by
 
     A plan that asks for what the node does not do is refused by a code, and the node's own log says why.
     """
-    record = _record(context, letter.session)
+    record = record_of(context, letter.session)
     session = LocalSession(clients, NodeVault(record), policy=policy)
     if letter.ask == Letter.ENROL:
         (data,) = session.enrol(letter.session, [letter.client])
@@ -76,14 +76,14 @@ def policy_of(node_config: Mapping[str, Any], default: tuple[str, ...] | None) -
     return Policy(protections, **{name.replace("-", "_"): value for name, value in given.items()})
 
 
-def _record(context: Context, session: bytes) -> ConfigRecord:
+def record_of(context: Context, session: bytes) -> ConfigRecord:
     """What the node keeps of a session; that of long ago is forgotten."""
     name = KEPT + session.hex()
     if name not in context.state:
         older: Iterator[str] = (each for each in list(context.state) if each.startswith(KEPT))
         for each in list(older)[: -SESSIONS + 1]:
             del context.state[each]
-        context.state[name] = ConfigRecord({"keys": b"\x80", "plan": b"", "state": b""})
+        context.state[name] = ConfigRecord({"keys": b"", "plan": b"", "state": b""})
     record = context.state[name]
     assert isinstance(record, ConfigRecord)
     return record

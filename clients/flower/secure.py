@@ -9,6 +9,7 @@ import numpy as np
 from flwr.app import Context, Message, RecordDict
 
 from clients.encoded import Encoded
+from clients.flower.opening import is_opener, opened
 from clients.flower.party import HIDING, answer, policy_of
 from clients.training import Task, guarded
 from fedlearn.crypto import FixedPoint
@@ -18,6 +19,7 @@ from fedlearn.flower.reported import Reported, request_of
 from fedlearn.protocol import Lost, RunPlan, TrainRequest, party_name
 from fedlearn.secure.layout import Layout
 
+ROLE_SAID = b"opener"  # in answer to a hello
 App = Callable[[Message, Context], Message]
 
 
@@ -32,6 +34,10 @@ def secure_mod(message: Message, context: Context, call_next: App) -> Message:
         raise ProtocolError(
             "this ClientApp answers under secure sums only (secure_mod): wrap the server's strategy in SecureSums"
         )
+    if is_opener(context):
+        return answered(ROLE_SAID if letter.ask == Letter.HELLO else opened(letter, context), message)
+    if letter.ask == Letter.HELLO:
+        return answered(b"client", message)
     app = _App(message, context, call_next)
     return answered(answer(letter, context, app, policy_of(context.node_config, HIDING)), message)
 

@@ -5,10 +5,11 @@ Down goes a `Letter`, beside whatever the app's own strategy sends; up comes the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgpack
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedlearn.errors import ProtocolError
@@ -25,7 +26,8 @@ START = Step(0)
 class Letter:
     """To one node.
 
-    ask        HELLO: who it is; ENROL: with which key it signs in this session; STEP: its answer in a step
+    ask        HELLO: who it is; ENROL: with which key it signs in this session; STEP: its answer in a step.
+               Of an opener KEY: its key; OPEN: its answer to the last request of `inbox`, which `for_opener` makes
     session    16 bytes; client: the number that the node has in it
     plan       the plan's whole message, where the node may not have it yet; else empty
     broadcast, inbox: whole messages or empty, as a pool gets them
@@ -34,6 +36,8 @@ class Letter:
     HELLO: ClassVar[str] = "hello"
     ENROL: ClassVar[str] = "enrol"
     STEP: ClassVar[str] = "step"
+    KEY: ClassVar[str] = "key"
+    OPEN: ClassVar[str] = "open"
 
     ask: str
     session: bytes = b""
@@ -67,6 +71,27 @@ def _typed(values: Mapping[str, Any], wanted: Mapping[str, type]) -> Mapping[str
         if type(values.get(name)) is not kind:
             raise ProtocolError(f"a letter's {name} is {values.get(name)!r:.80}: run one release on all sides")
     return values
+
+
+def for_opener(updates: Sequence[bytes], requests: Sequence[bytes]) -> bytes:
+    """An inbox: all signed updates of an attempt, and the requests so far, since each message finds an opener anew."""
+    data: bytes = msgpack.packb([list(updates), list(requests)])
+    return data
+
+
+def of_opener(inbox: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Read `for_opener`; raises `ProtocolError` for anything else."""
+    try:
+        updates, requests = msgpack.unpackb(inbox)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        updates, requests = None, None
+    if not (_all_bytes(updates) and _all_bytes(requests) and requests):
+        raise ProtocolError("a letter to an opener cannot be read: run one release on all sides")
+    return updates, requests
+
+
+def _all_bytes(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, bytes) for value in values)
 
 
 def answered(data: bytes, asked: Message) -> Message:

@@ -172,6 +172,13 @@ class Opener(ABC):
         """
         self.memory = memory
 
+    def to_state(self) -> bytes:
+        """Secrets that are not in its key files, where each message finds it in a new process; b"" for none."""
+        return b""
+
+    def from_state(self, data: bytes) -> None:  # noqa: B027
+        """Be the one whose `to_state` this is."""
+
     @abstractmethod
     def submit(self, step: Step, client: int, signed: Signed) -> None:
         """Take note of one client's update, its signature checked."""

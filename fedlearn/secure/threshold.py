@@ -248,6 +248,12 @@ class Trustee(CountingOpener):
         self._promised_in = Step(0)
         super().__init__(self._key.public, min_cohort, max_overlap)
 
+    def to_state(self) -> bytes:
+        return self._signing.to_bytes()
+
+    def from_state(self, data: bytes) -> None:
+        self._signing = SigningKey(data)
+
     def public_key(self) -> bytes:
         """The keys that its echoes are checked with, and the key of which it holds a share."""
         return self._signing.public + self._key.to_bytes()

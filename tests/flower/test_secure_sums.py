@@ -79,7 +79,7 @@ def client(*others, change=lambda node, arrays: arrays, metrics=lambda node: {},
     return app
 
 
-def run(strategy, app, rounds=1, first=None, **options):
+def run(strategy, app, rounds=1, first=None, nodes=NODES, **options):
     """The strategy's result, and of the ServerApp whatever it raises."""
     found = []
     server = ServerApp()
@@ -89,7 +89,7 @@ def run(strategy, app, rounds=1, first=None, **options):
         start = ArrayRecord({name: Array(value) for name, value in (first or beginning()).items()})
         found.append(strategy.start(grid, start, num_rounds=rounds))
 
-    run_direct(server, app, NODES, **options)
+    run_direct(server, app, nodes, **options)
     return found[0]
 
 
