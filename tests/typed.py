@@ -22,7 +22,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 def commands(page: str) -> list[str]:
     """The lines that call the command, without their remarks."""
-    lines = "".join(blocks(page, "")).splitlines()
+    lines = [line.removeprefix("$ ") for line in "".join(blocks(page, "")).splitlines()]
     return [line.split(" #")[0].split("  ")[0].rstrip() for line in lines if line.startswith("fedlearn ")]
 
 
