@@ -7,13 +7,16 @@ from typing import Any, cast
 
 import numpy as np
 
+from fedlearn.checked import takes_plain, whole_array
+from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
-from fedlearn.sampling import Sampler
+from fedlearn.sampling import Sampler, check_draw
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
 from fedlearn.untrusted import from_json
 from fedlearn.weighted import Counts, lines_of
 
+MOST_ROUNDS = 10**9  # of a day
 FIELDS = ("client", "from", "to")
 
 
@@ -26,6 +29,7 @@ class Availability(Sampler):
     public = True
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None, examples: Counts) -> Availability:
         """argument: the file of a `Trace`, or diurnal=ROUNDS for `Diurnal`."""
         if not argument:
@@ -39,6 +43,7 @@ class Availability(Sampler):
         """The clients that a round can draw from, int64 in rising order."""
 
     def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        check_draw(population, size)
         awake = self.available(seed, round, population)
         if len(awake) > size:
             awake = np.sort(stream(seed, "cohort", round).choice(awake, size, replace=False))
@@ -50,14 +55,16 @@ class Diurnal(Availability):
 
     def __init__(self, diurnal: int):
         """diurnal: rounds of a day."""
-        if diurnal < 2:
-            raise BadInput(f"availability has diurnal={diurnal}, a day needs at least 2 rounds: raise it")
-        self._period = diurnal
+        self._period = whole_number("availability diurnal", diurnal)
+        if not 2 <= diurnal <= MOST_ROUNDS:
+            raise BadInput(f"availability has diurnal={diurnal!s:.20}, a day needs at least 2 rounds: raise it")
 
     def arguments(self) -> dict[str, Any]:
         return {"diurnal": self._period}
 
     def available(self, seed: int, round: int, population: int) -> np.ndarray:
+        check_draw(population, 1)
+        round = whole_number("round", round, 0, MOST_ROUNDS)
         hours = stream(seed, "cohort").random(population) * self._period  # of round 0, which is never trained
         return np.flatnonzero((round + hours) % self._period < self._period / 2)
 
@@ -69,12 +76,16 @@ class Trace(Availability):
     """
 
     def __init__(self, intervals: np.ndarray):
-        self._clients, self._first, self._last = np.asarray(intervals, np.int64).reshape(-1, 3).T
+        table = whole_array("intervals", intervals)
+        if table.ndim != 2 or table.shape[1:] != (3,):
+            raise BadInput(f"intervals have shape {table.shape}: give a client, its first and its last round a row")
+        self._clients, self._first, self._last = table.T
 
     def arguments(self) -> dict[str, Any]:
         return {"intervals": np.stack([self._clients, self._first, self._last], axis=1).tolist()}
 
     @classmethod
+    @takes_plain
     def read(cls, path: str) -> Trace:
         """From CSV with the header client,from,to, or JSON lines {"client": 3, "from": 1, "to": 24}.
 
@@ -90,9 +101,10 @@ class Trace(Availability):
             except (ValueError, KeyError, TypeError, OverflowError):
                 form = "give client,from,to, or JSON with these three; whole numbers under 2^63"
                 raise BadInput(f"{path}, line {number}: {line!r} is no interval: {form}") from None
-        return cls(np.array(rows, np.int64))
+        return cls(np.array(rows, np.int64).reshape(-1, 3))
 
     def check(self, population: int, size: int) -> None:
+        check_draw(population, size)
         unknown = self._clients[(self._clients < 0) | (self._clients >= population)]
         if unknown.size:
             raise BadInput(f"the trace names client {unknown[0]}, there are {population}: numbers go from 0")
@@ -105,4 +117,5 @@ class Trace(Availability):
             )
 
     def available(self, seed: int, round: int, population: int) -> np.ndarray:
+        round = whole_number("round", round, 0)
         return np.unique(self._clients[(self._first <= round) & (round <= self._last)])

@@ -12,7 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from fedlearn.errors import ProtocolError
+from fedlearn.checked import takes_plain
+from fedlearn.configured import whole_number
+from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.protocol import RunPlan, party_name
 from fedlearn.sampling import drawn
 from fedlearn.seeding import stream
@@ -20,12 +22,17 @@ from fedlearn.seeding import stream
 Groups = tuple[frozenset[int], ...]
 
 
+@takes_plain
 def cut(seed: int, round: int, cohort: Iterable[int], size: int) -> Groups:
     """The cohort in a drawn order, cut into as many groups as `size` clients allow; what is left over joins them.
 
     So no group is smaller than `size`, unless the whole cohort is: then it is one group.
     """
-    clients = np.sort(np.fromiter(cohort, np.int64))
+    try:
+        clients = np.sort(np.fromiter(cohort, np.int64))
+    except (TypeError, ValueError, OverflowError):
+        raise BadInput(f"the cohort is {cohort!r:.60}: give clients' numbers") from None
+    whole_number("the size of a group", size, least=1)
     order = stream(seed, "groups", round).permutation(clients)
     return tuple(frozenset(part.tolist()) for part in np.array_split(order, max(1, len(order) // size)))
 

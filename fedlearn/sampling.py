@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import Named, arguments_of, whole_number
 from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan
@@ -59,6 +60,13 @@ class Sampler(Named, ABC):
         """The cohort in rising order; it may be smaller than `size`, and even empty."""
 
 
+def check_draw(population: int, size: int) -> None:
+    """Raise `BadInput` for numbers that nobody can be drawn with."""
+    whole_number("population", population, 1, MOST_CLIENTS)
+    whole_number("the cohort's size", size, 1, population)
+
+
+@takes_plain
 def check_cohort(cohort: int | None, population: int) -> int:
     """The cohort's size (None: everybody), refused where the population cannot fill it."""
     if population < 1:
@@ -71,6 +79,7 @@ def check_cohort(cohort: int | None, population: int) -> int:
 
 def sample_cohort(seed: int, round: int, population: int, size: int) -> list[int]:
     """`size` client numbers, uniformly without replacement, in rising order; the same for the same seed."""
+    check_draw(population, size)
     if size == population:
         return list(range(population))
     chosen: list[int] = np.sort(stream(seed, "cohort", round).choice(population, size, replace=False)).tolist()
@@ -106,6 +115,7 @@ class Poisson(Sampler):
         return next(m for m in count(size) if (m + 1) * math.log((m + 1) / size) - (m + 1) + size >= -math.log(RARE))
 
     def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        check_draw(population, size)
         return np.flatnonzero(stream(seed, "cohort", round).random(population) < size / population).tolist()
 
 

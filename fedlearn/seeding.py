@@ -34,7 +34,7 @@ PURPOSES = {
 def stream(seed: int, purpose: str, round: int = 0, client: int = 0) -> np.random.Generator:
     """A generator for one purpose (a key of `PURPOSES`), round and client of a seeded run."""
     seed = whole_number("seed", seed, least=0)
-    key = (PURPOSES[purpose], round, client)
+    key = (PURPOSES[purpose], whole_number("round", round, least=0), whole_number("client", client, least=0))
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
 
 

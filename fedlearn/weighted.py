@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.errors import BadInput
-from fedlearn.sampling import Sampler
+from fedlearn.sampling import Sampler, check_draw
 from fedlearn.seeding import stream
 
 Counts = Callable[[], Sequence[float]]
@@ -19,7 +20,7 @@ def _numbers(weights: Any) -> np.ndarray:
     """(n,), n at least 1; raises `BadInput` for anything else."""
     try:
         found = np.asarray(weights, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = np.zeros(())
     if found.ndim != 1 or not found.size:
         raise BadInput(f"the weights are {weights!r:.80}: give a list of numbers, one for each client")
@@ -47,6 +48,7 @@ class Weighted(Sampler):
             raise BadInput(f"client {bad[0]} has weight {self._weights[bad[0]]:g}: it must be finite, and 0 or more")
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None, examples: Counts) -> Weighted:
         """argument: a public file with one weight a line, client by client; by default the numbers of examples."""
         if argument is None:
@@ -63,6 +65,7 @@ class Weighted(Sampler):
         return {"weights": self._weights.tolist(), "public": self.public}
 
     def check(self, population: int, size: int) -> None:
+        check_draw(population, size)
         if len(self._weights) != population:
             raise BadInput(f"there are {len(self._weights)} weights for {population} clients: give one for each")
         drawable = np.count_nonzero(self._weights)
@@ -70,6 +73,7 @@ class Weighted(Sampler):
             raise BadInput(f"a cohort of {size} needs as many clients with a weight above 0, there are {drawable}")
 
     def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        self.check(population, size)
         with np.errstate(divide="ignore"):
             arrivals = stream(seed, "cohort", round).standard_exponential(population) / self._weights
         chosen: list[int] = np.sort(np.argpartition(arrivals, size - 1)[:size]).tolist()

@@ -21,8 +21,9 @@ class AgreementKey:
 
     def __init__(self, secret: bytes | None = None):
         secret = secrets.token_bytes(KEY_BYTES) if secret is None else secret
-        if len(secret) != KEY_BYTES:
-            raise CryptoKeyError(f"an X25519 key has {KEY_BYTES} bytes, not {len(secret)}")
+        size = len(secret) if isinstance(secret, bytes) else 0
+        if size != KEY_BYTES:
+            raise CryptoKeyError(f"an X25519 key has {KEY_BYTES} bytes, not {size}")
         self._key = X25519PrivateKey.from_private_bytes(secret)
         self.secret = secret
         self.public: bytes = self._key.public_key().public_bytes_raw()
@@ -32,6 +33,8 @@ class AgreementKey:
 
         Raises `CryptoKeyError` for a public key of another length, or one that forces a known secret.
         """
+        if not (isinstance(peer, bytes) and isinstance(context, bytes)):
+            raise CryptoKeyError("a public key and a context are bytes: these are not")
         try:
             shared = self._key.exchange(X25519PublicKey.from_public_bytes(peer))
         except ValueError as error:

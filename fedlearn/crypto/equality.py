@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import gmpy2
 from gmpy2 import mpz
 
+from fedlearn.checked import members, takes_plain
+from fedlearn.configured import make_plain
 from fedlearn.crypto.integers import integers_to_bytes
 from fedlearn.crypto.modexp import powers
 
@@ -40,6 +42,11 @@ class Statement:
     bits: int
     context: bytes
 
+    def __post_init__(self) -> None:
+        make_plain(self)
+        for name in ("bases", "results"):
+            members(name, getattr(self, name), mpz)
+
 
 @dataclass(frozen=True)
 class EqualityProof:
@@ -48,12 +55,17 @@ class EqualityProof:
     challenge: mpz
     response: mpz
 
+    def __post_init__(self) -> None:
+        make_plain(self)
 
+
+@takes_plain
 def response_bits(bits: int) -> int:
     """Length of an honest response about a secret of `bits` bits."""
     return bits + CHALLENGE_BITS + _HIDING_BITS + 1
 
 
+@takes_plain
 def prove(statement: Statement, secret: mpz) -> EqualityProof:
     """A proof by who knows the secret exponent s."""
     seed = _seed(statement)
@@ -64,6 +76,7 @@ def prove(statement: Statement, secret: mpz) -> EqualityProof:
     return EqualityProof(challenge, hiding + challenge * secret)
 
 
+@takes_plain
 def verify(statement: Statement, proof: EqualityProof) -> bool:
     """Whether the proof holds for the statement."""
     modulus, challenge, response = statement.modulus, proof.challenge, proof.response

@@ -14,13 +14,15 @@ import hashlib
 import gmpy2
 from gmpy2 import mpz
 
+from fedlearn.checked import members, takes_plain
 from fedlearn.crypto.equality import COEFFICIENT_BITS, multi_power
 from fedlearn.crypto.integers import integers_to_bytes
 from fedlearn.crypto.keys import PrivateKey, PublicKey
 from fedlearn.crypto.modexp import powers
-from fedlearn.errors import ComputationFault
+from fedlearn.errors import CiphertextError, ComputationFault
 
 
+@takes_plain
 def prove(private: PrivateKey, ciphertexts: list[mpz], plaintexts: list[mpz], context: bytes) -> mpz:
     """The r of all ciphertexts together, checked before it is shown.
 
@@ -36,6 +38,7 @@ def prove(private: PrivateKey, ciphertexts: list[mpz], plaintexts: list[mpz], co
     return root
 
 
+@takes_plain
 def verify(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], root: mpz, context: bytes) -> bool:
     """Whether `root` shows that the ciphertexts hold these plaintexts, in [0, n)."""
     product, exponent = _together(public, ciphertexts, plaintexts, context)
@@ -45,6 +48,10 @@ def verify(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], roo
 
 def _together(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], context: bytes) -> tuple[mpz, mpz]:
     """The product of all c_j^e_j modulo n^2, and the sum of all e_j m_j modulo n."""
+    if len(members("ciphertexts", ciphertexts, mpz)) != len(members("plaintexts", plaintexts, mpz)):
+        raise CiphertextError(f"{len(ciphertexts)} ciphertexts and {len(plaintexts)} plaintexts: give one for each")
+    if not all(0 <= number < public.nsquare for number in (*ciphertexts, *plaintexts)):
+        raise CiphertextError("a ciphertext or plaintext is out of range: they belong to another key, or are damaged")
     width = public.ciphertext_bytes
     stated = integers_to_bytes([public.modulus, *ciphertexts, *plaintexts], width)
     header = b"fedlearn/opening/1" + len(ciphertexts).to_bytes(8, "big") + hashlib.sha256(context).digest()

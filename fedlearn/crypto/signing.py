@@ -18,6 +18,8 @@ class SigningKey:
         kind = Ed25519PrivateKey
         try:
             self._key = kind.generate() if secret is None else kind.from_private_bytes(secret)
+        except TypeError:
+            raise CryptoKeyError(f"{secret!r:.40} is no Ed25519 private key: 32 bytes are expected") from None
         except ValueError:
             raise CryptoKeyError(f"{len(secret or b'')} bytes are no Ed25519 private key: 32 are expected") from None
         self.public: bytes = self._key.public_key().public_bytes_raw()
@@ -36,6 +38,8 @@ class SigningKey:
 
 def check_signature(public: bytes, signature: bytes, *fields: bytes) -> None:
     """Raise `ProtocolError` unless `signature` is the key owner's for exactly these fields."""
+    if not (isinstance(public, bytes) and isinstance(signature, bytes)):
+        raise CryptoKeyError(f"public key {public!r:.40}, signature {signature!r:.40}: bytes are expected")
     try:
         key = Ed25519PublicKey.from_public_bytes(public)
     except ValueError:

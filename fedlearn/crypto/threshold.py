@@ -22,7 +22,8 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from fedlearn.checked import takes_plain
+from fedlearn.checked import members, takes_plain
+from fedlearn.configured import make_plain, whole_number
 from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_bits, verify
 from fedlearn.crypto.framing import add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
@@ -52,6 +53,8 @@ class ThresholdKey:
     verification: tuple[mpz, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        members("verification values", self.verification, mpz)
         check_parties(self.threshold, self.trustees)
         check_ciphertexts([self.generator, *self.verification], self.public)
 
@@ -70,6 +73,7 @@ class ThresholdKey:
         """An upper bound on the bits of D s_i: s_i is below n m < n^2 / 4."""
         return 2 * self.public.bits + self.delta.bit_length()
 
+    @takes_plain
     def check_vector(self, vector: EncryptedVector) -> None:
         """Raise `CiphertextError` for a vector of another key."""
         if vector.public != self.public:
@@ -78,6 +82,7 @@ class ThresholdKey:
                 f"but the trustees' is {self.public.fingerprint.hex()}"
             )
 
+    @takes_plain
     def verify(self, vector: EncryptedVector, partial: PartialDecryption, context: bytes) -> None:
         """Raise `CiphertextError` naming the trustee whose answer is not its share's power of every ciphertext."""
         self.check_vector(vector)
@@ -93,6 +98,7 @@ class ThresholdKey:
         if not verify(self._statement(vector, partial.trustee, partial.powers, context), partial.proof):
             raise CiphertextError(f"{who} does not come with a valid proof: wrong or forged share")
 
+    @takes_plain
     def combine(
         self, vector: EncryptedVector, partials: Iterable[PartialDecryption], context: bytes
     ) -> tuple[np.ndarray, dict[int, str]]:
@@ -103,7 +109,7 @@ class ThresholdKey:
         self.check_vector(vector)
         valid: dict[int, PartialDecryption] = {}
         rejected: dict[int, str] = {}
-        for partial in partials:
+        for partial in members("partial decryptions", partials, PartialDecryption):
             try:
                 self.verify(vector, partial, context)
                 valid[partial.trustee] = partial
@@ -117,9 +123,11 @@ class ThresholdKey:
             )
         return self.combine_verified(vector, list(valid.values())), rejected
 
+    @takes_plain
     def combine_verified(self, vector: EncryptedVector, partials: Iterable[PartialDecryption]) -> np.ndarray:
         """The int64 sum in `vector` from answers of which each has passed `verify`; `CiphertextError` for too few."""
-        right = {partial.trustee: partial for partial in partials}
+        given = members("partial decryptions", partials, PartialDecryption)
+        right = {partial.trustee: partial for partial in given}
         if len(right) < self.threshold:
             raise CiphertextError(f"{len(right)} valid partial decryptions, {self.threshold} are needed")
         chosen = sorted(right)[: self.threshold]
@@ -151,6 +159,7 @@ class ThresholdKey:
         return add_digest(_KEY.pack(_FORMAT, self.threshold, self.trustees, len(key)) + key + numbers)
 
     @classmethod
+    @takes_plain
     def from_bytes(cls, data: bytes, *, insecure_test_key: bool = False) -> ThresholdKey:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or unfit values."""
         body = bytes(strip_digest(data, "a threshold key", CryptoKeyError))
@@ -179,6 +188,11 @@ class PartialDecryption:
     powers: list[mpz] = field(repr=False)
     proof: EqualityProof = field(repr=False)
 
+    def __post_init__(self) -> None:
+        make_plain(self)
+        members("powers", self.powers, mpz)
+
+    @takes_plain
     def to_bytes(self, threshold_key: ThresholdKey) -> bytes:
         """Fixed-width numbers and a digest that detects damage."""
         width, proof_width = threshold_key.public.ciphertext_bytes, _proof_bytes(threshold_key)
@@ -187,6 +201,7 @@ class PartialDecryption:
         return add_digest(header + proof + integers_to_bytes(self.powers, width))
 
     @classmethod
+    @takes_plain
     def from_bytes(cls, data: bytes, threshold_key: ThresholdKey) -> PartialDecryption:
         """Read `to_bytes`; raises `CiphertextError` for damaged bytes. What they say is checked by `verify`."""
         body = bytes(strip_digest(data, "a partial decryption", CiphertextError))
@@ -210,7 +225,10 @@ class KeyShare:
     __slots__ = ("_value", "key", "trustee")
 
     def __init__(self, key: ThresholdKey, trustee: int, value: mpz):
-        self.key, self.trustee, self._value = key, trustee, mpz(value)
+        if not isinstance(key, ThresholdKey):
+            raise CryptoKeyError(f"a share of {key!r:.60}, which is no threshold key")
+        self.key, self.trustee = key, whole_number("trustee", trustee)
+        self._value = mpz(whole_number("the share", value))
         if not 1 <= trustee <= key.trustees:
             raise CryptoKeyError(f"share of trustee {trustee}: the key has trustees 1 to {key.trustees}")
         if not 0 <= self._value < key.public.nsquare or self._image() != key.verification[trustee - 1]:
@@ -219,6 +237,7 @@ class KeyShare:
     def _image(self) -> mpz:
         return powers([self.key.generator], self.key.delta * self._value, self.key.public.nsquare)[0]
 
+    @takes_plain
     def partial_decrypt(self, vector: EncryptedVector, context: bytes) -> PartialDecryption:
         """This trustee's answer for `vector`, proven for `context`: session, round and whatever it must not outlive."""
         key, secret = self.key, self.key.delta * self._value
@@ -233,6 +252,7 @@ class KeyShare:
         return add_digest(header + integers_to_bytes([self._value], self.key.public.ciphertext_bytes))
 
     @classmethod
+    @takes_plain
     def from_bytes(cls, data: bytes, key: ThresholdKey) -> KeyShare:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a share of another key."""
         body = bytes(strip_digest(data, "a key share", CryptoKeyError))

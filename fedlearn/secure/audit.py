@@ -22,6 +22,8 @@ from math import comb
 import gmpy2
 import numpy as np
 
+from fedlearn.checked import members
+from fedlearn.configured import whole_number
 from fedlearn.errors import OpeningRefused
 
 PRIME_BITS = 30  # products of two residues fit 64 bits
@@ -35,7 +37,7 @@ class CohortAudit:
     """
 
     def __init__(self, min_cohort: int):
-        self._least = min_cohort
+        self._least = whole_number("min_cohort", min_cohort, 1)
         self._prime = int(gmpy2.next_prime((1 << PRIME_BITS) + secrets.randbelow(1 << PRIME_BITS)))
         self._clients: dict[int, int] = {}  # their columns
         self._rows: list[np.ndarray] = []  # reduced: 1 at their own pivot, 0 at every other
@@ -46,7 +48,7 @@ class CohortAudit:
 
         Raises `OpeningRefused`, and changes nothing, where it would tell too much together with those before it.
         """
-        self._clients, self._rows, self._pivots = self._reduced_with(cohort)
+        self._clients, self._rows, self._pivots = self._reduced_with(members("the cohort", cohort, int))
 
     def _reduced_with(self, cohort: Iterable[int]) -> tuple[dict[int, int], list[np.ndarray], list[int]]:
         columns = dict(self._clients)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.checked import takes_plain
+from fedlearn.configured import whole_number
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.keys import Randomiser
 from fedlearn.crypto.packing import LanePacking
@@ -26,6 +28,8 @@ from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.opened import OpenedRounds
 from fedlearn.secure.price import Price, power_seconds
 from fedlearn.secure.signed import Signed
+
+MOST_VALUES = 10**12
 
 
 class EncryptedSums(Protection):
@@ -51,6 +55,7 @@ class EncryptedSums(Protection):
     def fingerprint(self, plan: RunPlan) -> str:
         return self.encryption_key(plan).fingerprint.hex()
 
+    @takes_plain
     def check_cohorts(self, cohort: int, population: int) -> None:
         least = max(0, 2 * cohort - population)
         if self.max_overlap is not None and least > self.max_overlap:
@@ -59,7 +64,9 @@ class EncryptedSums(Protection):
                 f"{least} or more, so that one round is opened and no other: raise it, or sample fewer clients"
             )
 
+    @takes_plain
     def price(self, values: int) -> Price:
+        whole_number("values", values, 0, MOST_VALUES)
         ciphertexts = LanePacking(self.codec.lane_bits, mpz(1) << (self.key_bits - 1)).plaintexts(values)
         # A client's randomisers come from a table, of some eight bits of the exponent a step, which is half as long.
         table = power_seconds(2 * self.key_bits, self.key_bits // 2) / 8

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from fedlearn.checked import takes_plain
 from fedlearn.crypto import PrivateKey, PublicKey
 from fedlearn.crypto.keyfiles import is_encrypted, public_half, read_owned, read_private, read_public, read_secret
 from fedlearn.crypto.keys import KEY_BITS
 from fedlearn.crypto.threshold import KeyShare, ThresholdKey
-from fedlearn.errors import CryptoKeyError
+from fedlearn.errors import BadInput, CryptoKeyError
 from fedlearn.untrusted import content
 
 PUBLIC, PRIVATE, SHARED = "public.json", "private.json", "threshold.key"
@@ -41,8 +42,13 @@ class KeptKeys:
     def __post_init__(self) -> None:
         for name in ("folder", "passphrase_file"):
             given = getattr(self, name)
-            object.__setattr__(self, name, None if given is None else Path(given).expanduser())
+            if given is None and name == "passphrase_file":
+                continue
+            if not isinstance(given, str | Path):
+                raise BadInput(f"{name} of keys is {given!r:.60}, a path is needed")
+            object.__setattr__(self, name, Path(given).expanduser())
 
+    @takes_plain
     def check_bits(self, asked: int, bits: int) -> None:
         """Raise `CryptoKeyError` where the user asked for a key of another size than that of the one that is kept."""
         if asked not in (KEY_BITS, bits):

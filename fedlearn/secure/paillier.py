@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, openings, parallel
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
@@ -71,6 +72,7 @@ class Paillier(EncryptedSums):
         check_bits(self.key_bits, self.insecure_test_key)
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         read_settings(argument, {}, "protection paillier")
         return cls(

@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlearn.checked import takes_plain
+from fedlearn.configured import whole_number
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.signing import PUBLIC_BYTES, SigningKey
-from fedlearn.errors import CryptoKeyError, ProtocolError
+from fedlearn.errors import BadInput, CryptoKeyError, ProtocolError
 from fedlearn.protocol import party_name
 from fedlearn.untrusted import content
 
 LARGEST = 4096  # bytes of a file that may be a key
+
+MOST_KEYS = 10**6
 
 
 def public_name(client: int) -> str:
@@ -35,6 +39,8 @@ class Pki:
     folder: Path
 
     def __post_init__(self) -> None:
+        if not isinstance(self.folder, str | Path):
+            raise BadInput(f"the folder of clients' keys is {self.folder!r:.60}, a path is needed")
         object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
 
     def check_folder(self) -> None:
@@ -42,8 +48,10 @@ class Pki:
         if not self.folder.is_dir():
             raise CryptoKeyError(f"{self.folder} is no folder: make keys with fedlearn keys pki --clients N --out DIR")
 
+    @takes_plain
     def make(self, clients: int) -> None:
         """Write the keys of clients 0, 1, ... into a folder that has none; raises `CryptoKeyError`."""
+        whole_number("clients", clients, 1, MOST_KEYS)
         for client in range(clients):
             key = SigningKey()
             write_secret(self.folder / private_name(client), key.to_bytes())
@@ -67,6 +75,7 @@ class Pki:
             raise CryptoKeyError(f"{self.folder / private_name(client)} does not belong to the public key beside it")
         return key
 
+    @takes_plain
     def check(self, roster: Mapping[int, bytes]) -> None:
         """Raise `ProtocolError` for a client in a plan's roster that is not known here, or has another key here."""
         for client, key in roster.items():

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import ProtocolError, RoundVoid
@@ -35,6 +36,7 @@ class Plain(Protection):
         make_plain(self)
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         read_settings(argument, {}, "protection none")
         return cls(settings.codec)

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import make_plain
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.keyfiles import read_secret, write_secret
@@ -114,6 +115,7 @@ class Threshold(EncryptedSums):
             object.__setattr__(self, name, value)
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         """`threshold:T/N`; where nothing is said, 4/5 or as the kept keys are."""
         parties = {"T/N": Key(Annotated[Any, parties_in], example="4/5")}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
 
+from fedlearn.checked import takes_plain
 from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.neighbours import (
@@ -70,11 +71,13 @@ class Masks(Protection):
         check_fractions(self.corrupt, self.dropouts)
 
     @classmethod
+    @takes_plain
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
         """argument: the number of neighbours, as in `masks:20`."""
         keys = {"neighbours": Key(int, example="20")}
         return cls(settings.codec, settings.min_cohort, **read_settings(argument, keys, "protection masks"))
 
+    @takes_plain
     def guarantee(self, cohort: int) -> Neighbourhood:
         """Neighbours and threshold for so many clients, and the probabilities that secrecy or completion fails.
 
