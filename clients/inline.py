@@ -14,6 +14,7 @@ from clients.client import ClientSource, as_clients
 from clients.memory import ClientMemory
 from clients.ownlog import private_records_in
 from clients.policy import Policy
+from clients.rounding import Rounding
 from clients.session import LocalSession
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
@@ -27,12 +28,14 @@ def as_pool(clients: Any) -> InlinePool:
 class InlinePool:
     """The simplest pool, and for small models the fastest. One BLAS thread, as in every pool.
 
-    policy: what plans the clients follow; by default any that is what it says.
+    policy: what plans the clients follow; by default any that is what it says. rounding: a file for how far the mean of
+    each round is from what it would be without rounding, which nobody knows but who simulates all clients.
     """
 
-    def __init__(self, clients: ClientSource, policy: Policy | None = None):
+    def __init__(self, clients: ClientSource, policy: Policy | None = None, rounding: Path | None = None):
         self._clients = as_clients(clients)
         self._policy = policy
+        self._rounding = None if rounding is None else Rounding(Path(rounding))
         self._blas: threadpool_limits | None = None
         self._cleanup = ExitStack()
 
@@ -50,6 +53,9 @@ class InlinePool:
     def start(self, plan: bytes, log: Path | None = None) -> None:
         self._cleanup.enter_context(private_records_in(log))
         self._session.join(plan)
+        if self._rounding is not None:
+            self._session.measure(self._rounding)
+            self._cleanup.callback(self._rounding.flush)
         warn_of_lone_examples(plan, self._clients)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:

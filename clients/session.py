@@ -25,6 +25,7 @@ from clients.counting import OfTheirOwn, work_of
 from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.policy import Policy
+from clients.rounding import Rounding
 from clients.training import LocalTraining, Task, guarded, lost, trace_again
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
@@ -211,6 +212,11 @@ class LocalSession:
             yield guarded(
                 client, log_name(self._clients, client), step.round, partial(self._marks, client, step, broadcast)
             )
+
+    def measure(self, rounding: Rounding) -> None:
+        """Have a simulation take down how far integers are from what they stand for, from now on."""
+        if isinstance(self._work, LocalTraining):
+            self._work.rounding = rounding
 
     def _marks(self, client: ClientId, step: Step, broadcast: bytes) -> Reply:
         if self.hides or self._plan.privacy or not isinstance(self._work, LocalTraining):

@@ -22,6 +22,7 @@ from clients.client import Client, ClientSource, log_name
 from clients.drawn import Drawn
 from clients.encoded import Encoded, addable
 from clients.memory import ClientMemory
+from clients.rounding import Rounding
 from fedlearn import nn
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.memory import keep_freed
@@ -81,6 +82,7 @@ class LocalTraining:
     def __init__(self, plan: RunPlan, clients: ClientSource | Mapping[int, Client]):
         self._clients = clients
         self._seed = plan.seed
+        self.rounding: Rounding | None = None  # of a simulation that measures it
         keep_freed()
         self.layout = Layout.of_plan(plan)
         with nn.init.left_blank():  # every request brings the weights
@@ -288,7 +290,10 @@ class LocalTraining:
         layout.blur(lanes, task.round, numbers)
         if self._keeps:
             task.kept.note(numbers, update.state, self._keeps)
-        return Encoded(numbers, lanes, support)
+        encoded = Encoded(numbers, lanes, support)
+        if self.rounding is not None:
+            self.rounding.note(task.round, self.layout, layout, update, encoded)
+        return encoded
 
 
 _traced: set[str] = set()  # errors of clients in this process whose traceback is in the log already

@@ -91,7 +91,7 @@ def run(options: Options) -> Outcome:
         options, model, readers, evaluate, folder, max_weight=options.examples_per_client, trusted=trusted
     )
     clients = build.infiltrated(options, readers, classes=samples.classes)
-    history = aggregator.fit(build.pool(options, clients), options.rounds, progress=False)
+    history = aggregator.fit(build.pool(options, clients, folder), options.rounds, progress=False)
 
     updates = sum(record.clients_ok for record in history.rounds)
     return Outcome.of(

@@ -93,7 +93,7 @@ def run(options: Options) -> Outcome:
         trusted=trusted,
     )
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
-    history = aggregator.fit(build.pool(options, speakers), options.rounds, progress=False)
+    history = aggregator.fit(build.pool(options, speakers, folder), options.rounds, progress=False)
 
     measured = {record.round: float(record.loss) for record in history.rounds if record.loss is not None}
     losses = list(measured.values())

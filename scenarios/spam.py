@@ -97,7 +97,7 @@ def run(options: Options) -> Outcome:
         options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict(), trusted=trusted
     )
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
-    history = aggregator.fit(build.pool(options, people), options.rounds, progress=False)
+    history = aggregator.fit(build.pool(options, people, folder), options.rounds, progress=False)
 
     weights = max(1, model.vector.size)
     per_update = history.bytes_up / max(1, sum(record.clients_ok for record in history.rounds))

@@ -20,6 +20,7 @@ from aggregator.sampling import SAMPLERS
 from aggregator.spending import cohorts_of, narrowed
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
+from clients.rounding import NAME as ROUNDING
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.examples import Examples
@@ -320,8 +321,11 @@ def aggregator(
     )
 
 
-def pool(options: Options, clients: ClientSource) -> Pool:
-    """Raises `BadInput` for an option that has no effect in this pool."""
+def pool(options: Options, clients: ClientSource, folder: RunFolder | None = None) -> Pool:
+    """folder: of a run whose rounding is measured too, where it is recorded and the pool can.
+
+    Raises `BadInput` for an option that has no effect in this pool.
+    """
     kind = POOLS.load(options.pool)
     taken = keys_of(kind).keys()
     for name, _ in options.said():
@@ -332,6 +336,8 @@ def pool(options: Options, clients: ClientSource) -> Pool:
     given = {key: getattr(options, name) for name, key in OF_POOLS.items() if key in taken}
     if options.pki is not None:
         given["policy"] = Policy(pki=Pki(Path(options.pki)))
+    if folder is not None and options.record and "rounding" in taken:
+        given["rounding"] = folder.path / ROUNDING
     built: Pool = kind(clients, **given)
     return built
 

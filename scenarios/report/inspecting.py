@@ -35,7 +35,8 @@ def lines(run: Run) -> list[str]:
         f"  clients  {sum(r.clients_ok for r in records):,} updates counted, {lost.total():,} lost{_reasons(lost)}",
         f"     time  {times or '-'}",
         f"    bytes  {sent[0]:,} up, {sent[1]:,} down, {sent[2]:,} to openers and back",
-        f"    codec  {f'a weight of the mean is wrong by {max(bounds):.3g} at most' if bounds else '-'}",
+        f"    codec  {f'a weight of the mean is wrong by {max(bounds):.3g} at most' if bounds else '-'}"
+        f"{'' if (measured := run.rounding()) is None else f', and was by {measured:.3g}'}",
         f"      saw  {_seen(all_flows)}",
         f"   repeat  fedlearn run --config {run.path / 'run.toml'}",
     ]

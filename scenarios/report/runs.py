@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator import RoundRecord
+from clients.rounding import NAME as ROUNDING
 from fedlearn.errors import BadInput, DataError
 from fedlearn.untrusted import are_numbers, content, from_json
 
@@ -57,6 +58,19 @@ class Run:
         chosen = self.configuration.get("protection") or "none"
         name = chosen.get("name", "none") if isinstance(chosen, Mapping) else str(chosen)
         return name.partition(":")[0]
+
+    def rounding(self) -> float | None:
+        """The largest error that rounding made in a mean, where the simulation measured it (`clients.rounding`).
+
+        Raises `DataError` for a file that is damaged; nothing is read through a link.
+        """
+        file = self.path / ROUNDING
+        if not file.is_file() or file.is_symlink():
+            return None
+        try:
+            return max((float(from_json(line)["error"]) for line in content(file).decode().splitlines()), default=None)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            raise DataError(f"{file} cannot be read: delete it") from None
 
     def figures(self) -> dict[str, float]:
         """Metrics after the last round, and what a story claims, as finite numbers."""

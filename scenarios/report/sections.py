@@ -206,7 +206,10 @@ def exactness(found: Sequence[Configuration]) -> Section:
         bounds = [r.error_bound for run in each.runs for r in run.records if r.error_bound is not None]
         clipped = sum(r.clipped or 0 for run in each.runs for r in run.records)
         if bounds:
-            rows.append(Row([Cell(each.label), Cell(f"{max(bounds):.3g}", max(bounds)), Cell(f"{clipped:,}", clipped)]))
+            errors = [error for run in each.runs if (error := run.rounding()) is not None]
+            measured = Cell(f"{max(errors):.3g}", max(errors)) if errors else Cell("-")
+            bound = Cell(f"{max(bounds):.3g}", max(bounds))
+            rows.append(Row([Cell(each.label), bound, measured, Cell(f"{clipped:,}", clipped)]))
         for run in each.runs:
             digest = run.outcome.get("model_sha256")
             if digest:
@@ -214,10 +217,14 @@ def exactness(found: Sequence[Configuration]) -> Section:
     alike = [(seed, labels) for (seed, _), labels in models.items() if len(labels) > 1]
     same = [f"Seed {seed}: {' and '.join(labels)} gave the same model, bit for bit." for seed, labels in alike]
     table = Table(
-        "Rounding: the largest error that a weight of the mean update can have, and values cut off at the bound",
-        ["configuration", "error bound", "clipped"], rows,
+        "Rounding: the largest error that a weight of the mean update can have, the largest it had, values cut off",
+        ["configuration", "error bound", "error measured", "clipped"], rows,
     )  # fmt: skip
-    notes = ["The error itself is not recorded: nobody sees the sum before it is rounded.", *same]
+    notes = [
+        "No party knows the error itself: the aggregator sees rounded numbers, a client its own update. A simulation "
+        "measures it where it is recorded (--record) and all clients live in one process (--pool inline).",
+        *same,
+    ]
     return Section("exactness", "Exactness", [Part(table=table)] if rows else [], notes)
 
 
