@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 
@@ -14,6 +15,8 @@ from fedlearn.flower.letters import NAME, Letter, answer_of, for_opener
 from fedlearn.protocol import Message, OpenerKey, Refusal, RunPlan, Update, party_name
 from fedlearn.protocol.parties import is_opener
 from fedlearn.untrusted import escaped
+
+log = logging.getLogger(__name__)
 
 LOOK = 0.5  # seconds between two looks for nodes
 ROLE = b"opener"
@@ -99,6 +102,7 @@ class NodeOpeners:
             data = replies[self._nodes[party]]
             if isinstance(data, str):
                 self.absent[party_name(party)] = data
+                log.warning("%s: %s", party_name(party), data)
             else:
                 take(party, data)
 

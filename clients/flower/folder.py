@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tomllib
@@ -22,7 +23,10 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class AppFolder:
-    """What a pyproject.toml says of its Flower app. nodes: of its simulation, None where it says none."""
+    """What a pyproject.toml says of its Flower app.
+
+    nodes: of its simulation, as it says or else Flower's own configuration; None where neither does.
+    """
 
     path: Path
     server_app: str
@@ -62,7 +66,9 @@ def read_folder(path: Path) -> AppFolder:
     if lacking:
         raise DataError(f"{file} has no {lacking[0]} in [tool.flwr.app.components]: name it as module:object")
     run_config = _flat(app.get("config", {}), str(file))
-    nodes = _nodes(about)
+    nodes = _nodes(about["tool"]["flwr"].get("federations"))
+    if nodes is None:
+        nodes = _nodes(_flowers_own().get("superlink"))
     return AppFolder(path.resolve(), components["serverapp"], components["clientapp"], run_config, nodes)
 
 
@@ -122,9 +128,15 @@ def _section(about: Mapping[str, Any], name: str, file: Path) -> Mapping[str, An
     return found
 
 
-def _nodes(about: Mapping[str, Any]) -> int | None:
-    """`options.num-supernodes` of the default federation, which apps for Flower before 1.28 have there."""
-    federations = about["tool"]["flwr"].get("federations", {})
+def _flowers_own() -> dict[str, Any]:
+    """Flower's configuration, to which later releases move what a pyproject.toml says of federations."""
+    home = os.environ.get("FLWR_HOME") or Path.home() / ".flwr"
+    file = Path(home) / "config.toml"
+    return _toml(file) if file.is_file() else {}
+
+
+def _nodes(federations: Any) -> int | None:
+    """`options.num-supernodes` of the default among them."""
     chosen = federations.get(federations.get("default")) if isinstance(federations, Mapping) else None
     options = chosen.get("options", {}) if isinstance(chosen, Mapping) else {}
     nodes = options.get("num-supernodes") if isinstance(options, Mapping) else None

@@ -28,7 +28,9 @@ def flower() -> None:
 @app.command()
 def run(
     path: Annotated[Path, typer.Argument(help="Folder of a Flower app, with its pyproject.toml.")] = Path(),
-    nodes: Annotated[int | None, typer.Option(help="How many there are; by default what pyproject.toml says.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="How many; by default as pyproject.toml or Flower's configuration says.")
+    ] = None,
     run_config: Annotated[
         Texts, typer.Option("--run-config", "-c", help="As 'lr=0.1 name=\"x\"', or FILE.toml.")
     ] = None,

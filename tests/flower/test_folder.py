@@ -162,7 +162,16 @@ def test_a_pyproject_that_is_none_of_a_flower_app_is_refused(app, old, new, said
         read_folder(app)
 
 
-def test_a_folder_without_one_or_without_nodes_is_refused(app, tmp_path):
+def test_flowers_own_configuration_may_say_how_many_nodes(app, tmp_path, monkeypatch):
+    (app / "pyproject.toml").write_text(PROJECT.partition("[tool.flwr.federations]")[0])
+    text = '[superlink]\ndefault = "local"\n[superlink.local]\naddress = ":local:"\noptions.num-supernodes = 7\n'
+    (tmp_path / "config.toml").write_text(text)
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+    assert read_folder(app).nodes == 7
+
+
+def test_a_folder_without_one_or_without_nodes_is_refused(app, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "none"))
     with pytest.raises(BadInput, match=r"has no pyproject.toml"):
         read_folder(tmp_path / "quick")
     (app / "pyproject.toml").write_text(PROJECT.partition("[tool.flwr.federations]")[0])

@@ -1,0 +1,55 @@
+"""A deployment on loopback with TLS: nodes and an opener, killed and with a pin of their own, as docs/flower.md says.
+
+Takes minutes; run with FEDLEARN_DEPLOYMENT=1, under the newest release, whose commands it uses.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from fedlearn.crypto.keyfiles import write_private, write_public
+from fedlearn.crypto.keys import generate_keypair
+from fedlearn.secure.kept import PRIVATE, PUBLIC
+from tests.flower.deployed import ROOT, Federation
+
+pytestmark = [
+    pytest.mark.deployment,
+    pytest.mark.skipif(not os.environ.get("FEDLEARN_DEPLOYMENT"), reason="takes minutes: set FEDLEARN_DEPLOYMENT=1"),
+]
+
+
+@pytest.fixture
+def federation(tmp_path):
+    public, private = generate_keypair(3072)
+    (tmp_path / "holder").mkdir()
+    write_public(tmp_path / "holder" / PUBLIC, public)
+    write_private(tmp_path / "holder" / PRIVATE, private)
+    shutil.copytree(ROOT / "examples" / "flower", tmp_path / "app")  # later releases write into the folder
+    made = Federation(tmp_path)
+    try:
+        made.node("opener", f'fedlearn-role="opener" fedlearn-keys="{tmp_path / "holder"}"')
+        for node in range(4):
+            made.node(f"node{node}", f'partition-id={node} fedlearn-fingerprint="{public.fingerprint.hex()}"')
+        made.node("stranger", f'partition-id=4 fedlearn-fingerprint="{"00" * 16}"')
+        yield made
+    finally:
+        made.close()
+
+
+def test_three_rounds_a_node_killed_the_opener_killed_and_a_node_with_another_pin(federation):
+    config = 'nodes=5 num-server-rounds=3 openers="node" timeout=60'
+    federation.run(federation.folder / "app", config)
+    federation.wait_for("run", "[ROUND 2/3]")
+    federation.kill("node3")
+    federation.wait_for("run", "[ROUND 3/3]")
+    federation.kill("opener")
+    federation.wait_for("run", "accuracy 0.")
+    said = federation.said("run")
+    assert "round 1: 4 nodes" in said
+    assert "round 2: 3 nodes" in said
+    assert "train, round 3 is void, the model stays as it was: the key holder did not open the sum" in said
+    assert "round 3:" not in said
+    assert "these clients encrypt under 0000" in federation.said("stranger")
