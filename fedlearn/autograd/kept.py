@@ -16,7 +16,7 @@ import numpy as np
 
 from fedlearn.autograd import kept_bags
 
-ZERO, ONE = np.zeros((), np.float32), np.ones((), np.float32)
+ZERO, ONE, TWO, FOUR = (np.array(number, np.float32) for number in (0, 1, 2, 4))
 MANY = 2048  # numbers from which on they are selected by their bits, as in ops/select.py
 
 
@@ -125,6 +125,31 @@ def _relu_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: A
     return g
 
 
+def _tanh(build: Builder, seen: np.ndarray, x: Any) -> tuple[Any, Any] | None:
+    if not _floats(x):
+        return None
+    out = build.array(seen.shape)
+    build.call(np.tanh, x, out)
+    return out, out
+
+
+def _tanh_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: Any, *, room: Any) -> Any:
+    """As the tape has it: g (4 s), s the slope of a sigmoid at 2 x."""
+    if not _floats(g, x):
+        return None
+    z, total, out = build.array(x.shape), build.array(x.shape), build.array(x.shape)
+    build.call(np.multiply, TWO, x, z)
+    build.call(np.abs, z, z)
+    build.call(np.negative, z, z)
+    build.call(np.exp, z, z)
+    build.call(np.add, ONE, z, total)
+    build.call(np.square, total, total)
+    build.call(np.divide, z, total, z)
+    build.call(np.multiply, FOUR, z, z)
+    build.call(np.multiply, g, z, out)
+    return out
+
+
 def _cross_entropy(
     build: Builder, seen: np.ndarray, logits: Any, target: Any, smoothing: float = 0.0, average: bool = False
 ) -> tuple[Any, Any] | None:
@@ -224,6 +249,7 @@ def _rearranged_back(shape_of: Callable[..., Any]) -> Callable[..., Any]:
 KERNELS = {
     "linear": Kernel(_linear, _linear_back),
     "relu": Kernel(_relu, _relu_back),
+    "tanh": Kernel(_tanh, _tanh_back),
     "cross_entropy": Kernel(_cross_entropy, _cross_entropy_back),
     "bce_with_logits": Kernel(_bce, _bce_back),
     "embedding_bag": Kernel(kept_bags.forward, kept_bags.backward, ("indices",)),

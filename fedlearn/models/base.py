@@ -36,6 +36,15 @@ class Trainable(Protocol):
         ...
 
 
+class Stepped(Protocol):
+    """A `Model`, or what has its loss and says likewise which words it reads, if any."""
+
+    @property
+    def vocabulary(self) -> str | None: ...
+
+    def loss(self, batch: Examples) -> Tensor: ...
+
+
 class Model(nn.Module, ABC):
     """A module that knows its own loss, so that one training loop serves every model.
 
@@ -84,7 +93,7 @@ def flat_gradient(model: Model, parameters: Iterable[nn.Parameter], batch: Examp
 
 
 def taped_gradient(
-    model: Model, parameters: Iterable[nn.Parameter], batch: Examples, retain_graph: bool = False
+    model: Stepped, parameters: Iterable[nn.Parameter], batch: Examples, retain_graph: bool = False
 ) -> tuple[Tensor, np.ndarray]:
     """The same, with the loss as it was recorded."""
     loss = model.loss(batch)

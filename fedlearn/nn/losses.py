@@ -22,6 +22,8 @@ class _Loss(Module):
 class MSELoss(_Loss):
     """Mean (or sum) of squared differences."""
 
+    replayable = True
+
     def __init__(self, reduction: str = "mean"):
         self._reduce_by(reduction)
 
@@ -79,6 +81,8 @@ class KLDivLoss(_Loss):
 class BCEWithLogitsLoss(_Loss):
     """Binary cross-entropy of logits; targets in [0, 1] of the same shape."""
 
+    replayable = True
+
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None):
         self.weight = weight
         self._reduce_by(reduction)
@@ -113,6 +117,8 @@ class NLLLoss(_Loss):
 
 class CrossEntropyLoss(_Loss):
     """Cross-entropy of logits (N, C) or (N, C, d1...) and whole-number targets (N,) or (N, d1...), or probabilities."""
+
+    replayable = True
 
     def __init__(
         self,

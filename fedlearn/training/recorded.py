@@ -18,7 +18,7 @@ from fedlearn.autograd.kept import Unfit
 from fedlearn.autograd.mode import mode
 from fedlearn.autograd.program import Program
 from fedlearn.datasets.examples import Examples, View
-from fedlearn.models.base import Model, taped_gradient
+from fedlearn.models.base import Stepped, taped_gradient
 from fedlearn.nn.parameter import Parameter
 from fedlearn.training.stacks import StackedViews
 
@@ -48,7 +48,7 @@ class Batch:
 class Recorded:
     """The recorded steps of a model whose parameters are views of `vector`, (P,) or (K, P)."""
 
-    def __init__(self, model: Model, parameters: Sequence[Parameter], vector: np.ndarray):
+    def __init__(self, model: Stepped, parameters: Sequence[Parameter], vector: np.ndarray):
         self._model = model
         self._words = model.vocabulary is not None
         self._vector = vector

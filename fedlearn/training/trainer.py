@@ -15,6 +15,7 @@ from fedlearn.configured import whole_number
 from fedlearn.errors import ShapeError
 from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
+from fedlearn.training.supervised import Supervised
 
 
 @dataclass
@@ -72,9 +73,10 @@ class Trainer:
         data, target = _pairs(data, target)
         validation = None if validation is None else _pairs(*validation)
         keep_freed()
+        steps = Supervised(self.model, loss)
         history, best, waited = Epochs(), self.model.state_dict(), 0
         for number in _shown(range(1, epochs + 1), progress):
-            epoch = Epoch(number, self._epoch(data, target, batch_size, optimizer, loss))
+            epoch = Epoch(number, self._epoch(data, target, batch_size, optimizer, steps))
             if validation is not None:
                 epoch.validation_loss, epoch.validation_accuracy = self.evaluate(*validation, loss)
             history.epochs.append(epoch)
@@ -110,17 +112,16 @@ class Trainer:
         return total / len(data), accuracy
 
     def _epoch(
-        self, data: np.ndarray, target: np.ndarray, batch_size: int, optimizer: Optimizer, loss: Module
+        self, data: np.ndarray, target: np.ndarray, batch_size: int, optimizer: Optimizer, steps: Supervised
     ) -> float:
         self.model.train()
         order, total = self.rng.permutation(len(data)), 0.0
         for start in range(0, len(data), batch_size):
             chosen = order[start : start + batch_size]
             optimizer.zero_grad()
-            value = loss(self.model(data[chosen]), target[chosen])
-            value.backward()
+            value = steps.backward(data[chosen], target[chosen])
             optimizer.step()
-            total += value.item() * len(chosen)
+            total += value * len(chosen)
         return total / len(data)
 
 

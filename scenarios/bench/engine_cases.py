@@ -18,6 +18,7 @@ from fedlearn.models.mlp import MLP
 from fedlearn.nn import functional as F
 from fedlearn.training.flat import FlatModel
 from fedlearn.training.stacks import Stack
+from fedlearn.training.supervised import Supervised
 from scenarios.bench import floors
 
 Step = Callable[[], Any]
@@ -42,6 +43,7 @@ class Case:
 def cases() -> Iterator[Case]:
     """All of them; the recurrent ones also compiled, where numba is installed."""
     yield Case("mlp", mlp, torch_mlp, floor=bare_mlp)
+    yield Case("mlp_in_trainer", trained_mlp, torch_mlp, floor=bare_mlp)
     yield Case("mlp_in_local_training", flat_mlp, torch_mlp, floor=bare_mlp)
     yield Case("mlp_double_backward", mlp_twice, torch_mlp_twice)
     yield Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100))
@@ -110,6 +112,19 @@ def torch_mlp() -> Step:
     torch, model, (x, y) = _torch(), _torch_mlp(), map(_torch().as_tensor, _digits())
     loss = torch.nn.functional.cross_entropy
     return _step(torch.optim.SGD(model.parameters(), lr=LR), lambda: loss(model(x), y))
+
+
+def trained_mlp() -> Step:
+    """A step as `Trainer` takes it: gradients in `.grad`, and an optimizer that reads them there."""
+    model, (x, y) = _mlp(), _digits()
+    steps, optimizer = Supervised(model, nn.CrossEntropyLoss()), optim.SGD(model.parameters(), lr=LR)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        steps.backward(x, y)
+        optimizer.step()
+
+    return step
 
 
 def mlp_twice() -> Step:
