@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from aggregator import given
+from aggregator.compressing import Compressing
 from aggregator.exam import Evaluate, Exam
 from aggregator.examining import check_examining
 from aggregator.faults import NO_FAULTS, Faults
@@ -40,7 +40,7 @@ from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.sampling import Sampler, check_cohort
 from fedlearn.secure.base import Protection
-from fedlearn.secure.layout import Aggregate
+from fedlearn.secure.compression import Compression
 from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
 from fedlearn.training.flat import frozen_weights
@@ -85,6 +85,7 @@ class Aggregator:
     robust      a rule in the place of the mean, or its name, `nnm+trimmed:f=2` (default: none)
     group_size  clients of a group: the rule combines groups' means, each opened under the rules that hold for a cohort
                 (default: 1 where the aggregator reads single updates, else the protection's min_cohort)
+    compression  makes updates smaller, or the same as text, `auto=true,feedback=true,share=0.1` (default: none)
 
     Anything else is refused as `BadInput`, with what was expected.
     """
@@ -115,6 +116,7 @@ class Aggregator:
         privacy: Privacy | str | None = None,
         robust: Rule | str | None = None,
         group_size: int | None = None,
+        compression: Compression | str | None = None,
     ):
         self._exam = Exam(evaluate, evaluate_every, watch, stop_after, evaluate_clients)
         self.model = given.as_model(model)
@@ -137,6 +139,7 @@ class Aggregator:
         self.privacy = given.as_privacy(privacy, self.vocabulary)
         self.robust = given.as_robust(robust, group_size)
         self.group_size = None if group_size is None else whole_number("group_size", group_size, 1)
+        self.compression = given.as_compression(compression)
         self.folder = given.as_folder(folder, self._configuration())
 
     _repr_html_ = aggregator_html
@@ -156,6 +159,7 @@ class Aggregator:
             **({} if self.server_lr_schedule is None else {"server_lr_schedule": str(self.server_lr_schedule)}),
             **({} if self.privacy is None else {"privacy": arguments_of(self.privacy)}),
             **({} if self.robust is None else {"robust": str(self.robust), "group_size": self.group_size}),
+            **({"compression": found} if (found := self.compression.to_dict()) else {}),
         }
 
     def fit(self, clients: Pool | Any, rounds: int = 10, *, progress: bool | None = None) -> History:
@@ -176,7 +180,7 @@ class Aggregator:
         sampled = self.faults.sampled(size, len(pool)) if self.faults else size
         self.sampler.check(len(pool), sampled)
         addends = min(self.sampler.limit(sampled), len(pool))
-        self.protection = given.as_protection(self._protection_given, addends)
+        self.protection = given.as_protection(self._protection_given, addends, clips=self.compression.auto)
         same_size = not self.faults and self.robust is None and self.sampler.limit(size) == size
         if rounds > 1 and same_size:  # then it is known how many clients any two sums share
             self.protection.check_cohorts(size, len(pool))
@@ -185,13 +189,16 @@ class Aggregator:
         if self._exam.of_clients:
             check_examining(self.protection, self.privacy)
         spending = self._spending(len(pool), size, rounds)
+        self._compressing = Compressing.agreed(
+            self.compression, self.protection.codec, self.strategy, self.model.vector.size, self.privacy, self.robust
+        )
         self._defence = defend(
             self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model
         )
         kernels = self._kernel_plan()
         watched = Watched(everybody(self.trackers, progress))
         session = Session(
-            pool, Training(self.model, self.strategy), self.protection,
+            pool, Training(self.model, self.strategy, self._compressing.compression), self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
             sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
@@ -276,8 +283,9 @@ class Aggregator:
 
     def _request(self, weights: np.ndarray, state: State, noted: State) -> TrainRequest:
         """The request to a cohort: the model's own vector, what the strategy broadcasts of its state, and `noted`."""
-        beside = self.strategy.broadcasts(weights.size).items()
-        vectors = {name: np.asarray(state.get(name, np.zeros(length)), np.float32) for name, length in beside}
+        own, bounds = self.strategy.broadcasts(weights.size), self._compressing.first()
+        vectors = {name: np.asarray(state.get(name, np.zeros(n)), np.float32) for name, n in own.items()}
+        vectors |= {name: state.get(name, first) for name, first in bounds.items()}
         return TrainRequest(weights, vectors | noted)
 
     def _round(
@@ -304,15 +312,17 @@ class Aggregator:
             record.lost = dict(sorted(void.lost.items()))
             record.attempts = void.attempts
             return state
-        weights, state = self.strategy.server_step(task.request.weights, aggregate.mean, state, collected.context)
+        self._compressing.enter(record, task.request.state, aggregate)
+        mean = self._compressing.scaled(aggregate.mean)
+        weights, state = self.strategy.server_step(task.request.weights, mean, state, collected.context)
         weights = applied(task.request.weights, weights, self._factor(task.round))
         vector = task.request.weights  # the model's memory
         vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
         session.settle(collected, self.folder.resumable if self.folder else ())
         collected.enter(record)
-        _describe(record, aggregate)
+        record.describe(aggregate)
         record.robust = choice
-        return {**state, **kept}
+        return {**state, **kept, **self._compressing.moved(task.request.state, aggregate)}
 
     def _keep_best(self, weights: np.ndarray) -> None:
         self.best_weights = weights.copy()
@@ -333,15 +343,6 @@ class Aggregator:
         if self.folder is None:
             return
         self.folder.keep(history.rounds[-1], weights, state, self.model.state_dict)
-
-
-def _describe(record: RoundRecord, aggregate: Aggregate) -> None:
-    """Write into a round's record what its sums say."""
-    record.train_loss = aggregate.loss
-    record.weight = aggregate.weight
-    record.clipped = aggregate.clipped
-    record.capped, record.below = aggregate.capped, aggregate.below
-    record.error_bound = aggregate.error_bound if math.isfinite(aggregate.error_bound) else None
 
 
 def _ending(history: History) -> dict[str, str]:

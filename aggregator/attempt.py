@@ -36,8 +36,9 @@ from fedlearn.protocol import (
     party_name,
 )
 from fedlearn.protocol.messages import HEADER
+from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.base import FoldingHalf
-from fedlearn.secure.layout import Aggregate
+from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import check_signed, model_digest
 from fedlearn.strategies.base import RoundContext
 
@@ -65,6 +66,8 @@ class Attempt:
         ]
         self._groups = Groups(groups, parties.least_groups if task.groups else None)
         self._hidden = not parties.protection.fold_in_worker
+        request = task.request
+        self._layout = RoundLayout.of(parties.plan, parties.layout, task.round, request.weights, request.state)
         self._model = model_digest(task.request) if self._hidden else b""  # named by signatures and the journal
         self.lost: dict[ClientId, Lost] = {}
 
@@ -242,7 +245,7 @@ class Attempt:
     def _open_groups(self) -> list[tuple[OpenedSum, Aggregate]]:
         """Open the sums one by one; a group whose sum does not come out, or can be none of updates, is left out."""
         opened: list[tuple[OpenedSum, Aggregate]] = []
-        spending, layout = self._parties.spending, self._parties.layout.in_round(self._task.request.state)
+        spending = self._parties.spending
         if self._hidden:
             self._say("opening")
         for group in self._groups:
@@ -251,7 +254,7 @@ class Attempt:
                 if spending is not None:
                     total = spending.released(total, self._task.round, group.number)
                 found = OpenedSum(total, group.half.addends, group.added, group.number)
-                opened.append((found, layout.decode(total, found.addends)))
+                opened.append((found, self._layout.decode(total, found.addends)))
             except RoundVoid as void:
                 self._groups.leave_out(group, void)
         return opened

@@ -16,6 +16,7 @@ from aggregator.robust.chain import as_rule
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
 from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.codec import Overflow
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
@@ -28,7 +29,9 @@ from fedlearn.registry import find
 from fedlearn.sampling import Sampler, Uniform
 from fedlearn.secure import PROTECTIONS, Paillier
 from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
+from fedlearn.secure.compression import NO_COMPRESSION, Compression
 from fedlearn.secure.pki import Pki
+from fedlearn.spec import construct
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.base import Strategy
 
@@ -69,18 +72,33 @@ def as_query(given: Any) -> Query:
     return given
 
 
-def as_protection(given: Any, addends: int = DEFAULT_CODEC.addends, codec: FixedPoint | None = None) -> Protection:
+def as_protection(
+    given: Any, addends: int = DEFAULT_CODEC.addends, codec: FixedPoint | None = None, clips: bool = False
+) -> Protection:
     """given: a protection, its name as on the command line (`threshold:2/3`), or None for Paillier.
 
-    Where the codec is not given with it: addends, clients whose updates it must hold; or the codec itself.
+    Where the codec is not given with it: addends, clients whose updates it must hold; clips: whether it clips; or the
+    codec itself.
     """
-    codec = codec or replace(DEFAULT_CODEC, addends=max(addends, DEFAULT_CODEC.addends))
+    overflow: Overflow = "clip" if clips else "refuse"
+    codec = codec or replace(DEFAULT_CODEC, addends=max(addends, DEFAULT_CODEC.addends), overflow=overflow)
     if given is None:
         return Paillier(codec=codec)
     if isinstance(given, str):
         return cast(Protection, PROTECTIONS.parse(given, Settings(codec)))
     if not isinstance(given, Protection):
         raise _refused("protection", given, "a protection, as Plain() or Paillier(), or its name, as 'masks:20'")
+    return given
+
+
+def as_compression(given: Any) -> Compression:
+    """given: a compression, or the same as text (`auto=true,share=0.1`), or None for none."""
+    if given is None:
+        return NO_COMPRESSION
+    if isinstance(given, str):
+        return cast(Compression, construct(Compression, given, "compression"))
+    if not isinstance(given, Compression):
+        raise _refused("compression", given, "Compression(auto=True), or the same as text, 'auto=true'")
     return given
 
 

@@ -15,8 +15,8 @@ from aggregator.history import RoundRecord
 from aggregator.journal import OpenedSum
 from fedlearn.errors import RoundVoid
 from fedlearn.protocol import ClientId, Lost, TrainRequest
+from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.base import ServerHalf
-from fedlearn.secure.layout import Aggregate
 from fedlearn.strategies.base import RoundContext
 
 log = logging.getLogger(__name__)

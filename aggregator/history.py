@@ -14,6 +14,7 @@ from typing import Any, Protocol, get_args, get_origin, get_type_hints, runtime_
 from aggregator import showing
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Transcript
+from fedlearn.secure.aggregate import Aggregate
 from fedlearn.untrusted import are_numbers
 
 
@@ -28,6 +29,7 @@ class RoundRecord:
     train_loss   the mean of the cohort's training losses, in nats
     metrics      the evaluation of the new global model (accuracy, f1...), but for its loss
     weight, clipped, capped, error_bound: as in `fedlearn.secure.layout.Aggregate`; None for what is not known
+    bound        the largest value that a client could send in this round, by output, where that is not fixed
     bytes_up, bytes_down: clients to aggregator and back, headers included; bytes_openers: aggregator and openers
     seconds      by phase: each of the protection's, "open", "evaluate"
     simulated_seconds: until the round closed, where faults are simulated
@@ -56,6 +58,7 @@ class RoundRecord:
     clipped: int | None = 0
     capped: int | None = 0
     error_bound: float | None = None
+    bound: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
     bytes_down: int = 0
     bytes_openers: int = 0
@@ -89,8 +92,9 @@ class RoundRecord:
         """
         row = dict(self.__dict__)
         metrics = row.pop("metrics")
-        if not row["by_client"]:
-            row.pop("by_client")
+        for name in ("by_client", "bound"):
+            if not row[name]:
+                row.pop(name)
         return {"round": row.pop("round"), "loss": self.loss, **metrics, **row}
 
     @contextmanager
@@ -101,6 +105,14 @@ class RoundRecord:
         self.bytes_up += transcript.bytes_up - up
         self.bytes_down += transcript.bytes_down - down
         self.bytes_openers += transcript.bytes_openers - openers
+
+    def describe(self, found: Aggregate) -> None:
+        """Enter what the round's sums say."""
+        self.train_loss = found.loss
+        self.weight = found.weight
+        self.clipped = found.clipped
+        self.capped, self.below = found.capped, found.below
+        self.error_bound = found.error_bound if math.isfinite(found.error_bound) else None
 
     def headline(self) -> str:
         """The round in a few words, for a log."""
@@ -125,8 +137,9 @@ class RoundRecord:
             raise ValueError("no row of a round")
         if not all(isinstance(why, str) for why in row.get("absent", {}).values()):
             raise ValueError(f"absent is {row['absent']!r:.80}")
-        if not are_numbers(row.get("seconds", {})):
-            raise ValueError(f"seconds are {row['seconds']!r:.80}")
+        for name in ("seconds", "bound"):
+            if not are_numbers(row.get(name, {})):
+                raise ValueError(f"{name} holds {row[name]!r:.80}")
         lost = {int(client): str(reason) for client, reason in row.get("lost", {}).items()}
         if known.get("epsilon") is not None and known.get("epsilon_aggregator") is None:
             known["epsilon_aggregator"] = math.inf

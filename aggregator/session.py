@@ -41,6 +41,7 @@ from fedlearn.protocol import (
 )
 from fedlearn.secure.base import Protection
 from fedlearn.secure.pki import Pki
+from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import model_digest
 from fedlearn.strategies.base import RoundContext
 from fedlearn.travel import classes, description
@@ -179,6 +180,7 @@ class Session:
             sampling=self._sampling,
             privacy=self._spending.terms.to_dict() if self._spending else {},
             group_size=self._defence.group_size if self._defence else 0,
+            compression=self._work.compression.to_dict(),
         )
 
     def remember(self, round: int) -> None:
@@ -265,7 +267,8 @@ class Session:
                 "its sum was opened for another model than the run goes on with: it is not used, nor opened again",
                 entry.lost, entry.attempt + 1,
             )  # fmt: skip
-        layout = self._layout.in_round(task.request.state)
+        request = task.request
+        layout = RoundLayout.of(self._parties.plan, self._layout, task.round, request.weights, request.state)
         opened = [(each, layout.decode(each.total, each.addends)) for each in entry.sums]
         addends = sum(each.addends for each in entry.sums)
         context = RoundContext(entry.round, self._rounds, entry.attempt, len(self._pool), addends)

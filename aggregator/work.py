@@ -13,6 +13,7 @@ from fedlearn.nn import init
 from fedlearn.nn.spec import build, module_differences
 from fedlearn.privacy.terms import Terms
 from fedlearn.queries.base import Query
+from fedlearn.secure.compression import NO_COMPRESSION, Compression
 from fedlearn.secure.counts import CountLayout
 from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import Strategy
@@ -24,13 +25,15 @@ class Work(ABC):
     """The work of clients, as the plan says it.
 
     name: of the algorithm or query. described: it as plain data. model: the architecture, empty where nothing is
-    trained. keeps: whether clients keep state between rounds. does: what they do, for people.
+    trained. keeps: whether clients keep state between rounds. compression: how updates are made smaller. does: what
+    they do, for people.
     """
 
     name: str
     described: Mapping[str, Any]
     model: Mapping[str, Any]
     keeps: bool = False
+    compression: Compression = NO_COMPRESSION
     does: str
 
     @abstractmethod
@@ -45,10 +48,10 @@ class Work(ABC):
 class Training(Work):
     """Clients train a model by a strategy."""
 
-    def __init__(self, model: Model, strategy: Strategy):
+    def __init__(self, model: Model, strategy: Strategy, compression: Compression = NO_COMPRESSION):
         self._model, self._strategy = model, strategy
-        self.name = strategy.name
-        self.keeps = bool(strategy.keeps(model.vector.size))
+        self.name, self.compression = strategy.name, compression
+        self.keeps = bool(strategy.keeps(model.vector.size)) or compression.feedback
         self.described = description(strategy)
         self.does = f"train {model.vector.size:,} weights"
 
@@ -58,7 +61,7 @@ class Training(Work):
 
     def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
         strategy = self._strategy
-        return Layout.of(strategy.outputs(self._model.vector.size), codec, strategy.max_weight, terms)
+        return Layout.of(strategy.outputs(self._model.vector.size), codec, strategy.max_weight, terms, self.compression)
 
     def check(self, stack: str) -> None:
         _check_no_running_statistics(self._model)

@@ -10,7 +10,8 @@ import numpy as np
 
 from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded
-from clients.training import LocalTraining, Task, guarded
+from clients.task import Task
+from clients.training import LocalTraining, guarded
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.privacy.terms import Terms

@@ -25,7 +25,7 @@ from fedlearn.training.loop import Shuffles
 from fedlearn.training.stacks import singles
 
 if TYPE_CHECKING:
-    from clients.training import Task
+    from clients.task import Task
 
 SIDE_BY_SIDE = 32  # examples: more gain nothing
 Train = Callable[[FlatModel, Examples, State, Shuffles], LocalUpdate]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from clients.encoded import Encoded
-from fedlearn.secure.layout import BOOKKEEPING, Layout
+from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import LocalUpdate
 
 NAME = "rounding.jsonl"
@@ -48,7 +48,7 @@ class Rounding:
         weight = min(update.examples, layout.max_weight)
         errors = np.zeros((len(encoded.clients), len(layout)))
         at = 0
-        for segment in layout.segments[: -len(BOOKKEEPING)]:
+        for segment in layout.vectors:
             part = slice(at, at := at + segment.length)
             exact = np.asarray(update.vectors[segment.name], np.float64) * (weight / layout.max_weight)
             errors[:, part] = encoded.lanes[:, part] * 2.0**-segment.codec.fraction_bits - exact

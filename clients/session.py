@@ -26,7 +26,8 @@ from clients.encoded import Encoded, RunningSum
 from clients.memory import ClientMemory
 from clients.policy import Policy
 from clients.rounding import Rounding
-from clients.training import LocalTraining, Task, guarded, lost, trace_again
+from clients.task import Task
+from clients.training import LocalTraining, guarded, lost, trace_again
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
@@ -57,6 +58,7 @@ from fedlearn.protocol import (
 from fedlearn.registry import importing_nothing
 from fedlearn.sampling import not_drawn
 from fedlearn.secure.base import ClientHalf, Protection
+from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import Signed, model_digest, sign
 from fedlearn.travel import rebuilt
 
@@ -194,7 +196,9 @@ class LocalSession:
         except BadInput as error:
             yield from (lost(client, log_name(self._clients, client), step.round, error) for client in inboxes)
             return
-        trained = self._work.updates(inboxes, Task(step.round, request.weights, request.state, self._memory))
+        layout = RoundLayout.of(self._plan, self._work.layout, step.round, request.weights, request.state)
+        task = Task(step.round, request.weights, request.state, layout, self._memory)
+        trained = self._work.updates(inboxes, task)
         if self._plan.kernels["fold"]:
             yield from self._folded(step, trained)
             return

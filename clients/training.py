@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from typing import TypeVar, cast
@@ -21,8 +21,8 @@ from clients.behaviours.base import Behaviour, Honest
 from clients.client import Client, ClientSource, log_name
 from clients.drawn import Drawn
 from clients.encoded import Encoded, addable
-from clients.memory import ClientMemory
 from clients.rounding import Rounding
+from clients.task import Task
 from fedlearn import nn
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.memory import keep_freed
@@ -36,7 +36,9 @@ from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import ClientId, Lost, RunPlan, TrainRequest
+from fedlearn.secure.compression import Compression
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.rounds import RoundLayout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, State, Strategy
 from fedlearn.training.flat import FlatModel, stack_size
@@ -55,27 +57,6 @@ ENCODED_AT_ONCE = 1 << 18  # values, likewise
 STACKS = 4  # kept, each of so many copies: their steps are recorded
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """The values that clients train from in a round.
-
-    weights, state: as in a `TrainRequest`. memory: where clients keep their state between rounds; None where the
-    strategy has them keep none.
-    """
-
-    round: int
-    weights: np.ndarray
-    state: Mapping[str, np.ndarray]
-    memory: ClientMemory | None = None
-
-    @property
-    def kept(self) -> ClientMemory:
-        """The memory of clients that keep state; a pool opens it before the first round."""
-        if self.memory is None:
-            raise PoolFailure("the strategy has clients keep state, and the pool was not told where: call `remember`")
-        return self.memory
-
-
 class LocalTraining:
     """Trains the clients of one plan: one model object, one stack and one narrowed model serve them all."""
 
@@ -85,20 +66,25 @@ class LocalTraining:
         self.rounding: Rounding | None = None  # of a simulation that measures it
         keep_freed()
         self.layout = Layout.of_plan(plan)
+        compression = Compression.read(plan.compression)
         with nn.init.left_blank():  # every request brings the weights
-            model: Model = nn.build_of_others(plan.model, len(self.layout)).train()
+            most = compression.most_parameters(len(self.layout))
+            model: Model = nn.build_of_others(plan.model, most).train()
         self._model = FlatModel(model)
         self._size = model.vector.size
         self._draws = any(hasattr(module, "rng") for module in model.modules())
         self._strategy = rebuilt(plan.strategy, Strategy)
         _check_layout(self.layout, plan, self._strategy, self._size)
+        outputs = self._strategy.outputs(self._size)
+        self._broadcasts = {**self._strategy.broadcasts(self._size), **self.layout.broadcasts}
         self._block = max(1, ENCODED_AT_ONCE // self._size)
         self._stack_size = stack_size(model, plan.kernels["stack"])
         recurrent.use(KernelPlan.from_dict(plan.kernels["recurrent"]))
         self._stacks: dict[int, FlatModel] = {}
         narrows = model.vocabulary is not None and self._strategy.leaves_untouched_weights and not unstackable(model)
         self._narrow = NarrowModel(model, 1 if plan.kernels["stack"] == "off" else None) if narrows else None
-        self._keeps = self._strategy.keeps(self._size)
+        self._own_state = self._strategy.keeps(self._size)
+        self._keeps = {**self._own_state, **compression.keeps(outputs)}
         self._drawn = Drawn.of(self.layout, self._model, self._stack_size, self._trained, self._seed)
 
     def _name(self, number: ClientId) -> str:
@@ -106,7 +92,7 @@ class LocalTraining:
 
     def check(self, request: TrainRequest) -> None:
         """Raise `ProtocolError` for a request of another model or strategy than the plan's."""
-        request.check(self._size, {**self._strategy.broadcasts(self._size), **self.layout.broadcasts})
+        request.check(self._size, self._broadcasts)
         self.layout.in_round(request.state)
 
     def examined(self, number: ClientId, weights: np.ndarray) -> dict[str, float]:
@@ -164,9 +150,10 @@ class LocalTraining:
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """The arrays that the strategy is given beside the weights, for one client or for K stacked ones."""
-        if not self._keeps:
+        if not self._own_state:
             return dict(task.state)
-        return {**task.state, **task.kept.recall(numbers, self._keeps)}
+        kept = task.kept.recall(numbers, self._keeps)
+        return {**task.state, **{name: kept[name] for name in self._own_state}}
 
     def _one_by_one(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with equally many examples."""
@@ -241,7 +228,7 @@ class LocalTraining:
 
         def misbehave(number: int, client: Client, behaviour: Behaviour) -> Encoded:
             update = behaviour.update(honest(number, behaviour.examples(client.data)), known)
-            return self._encode(self.layout.in_round(task.state), [number], update, task)
+            return self._encode(task.layout, [number], update, task)
 
         for number, client in group.items():
             assert client.behaviour is not None
@@ -250,7 +237,7 @@ class LocalTraining:
     def _by_example(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients whose single examples are protected, one after the other."""
         assert self._drawn is not None
-        layout = self.layout.in_round(task.state)
+        layout = task.layout.layout
         for number, client in group.items():
             work = partial(self._drawn.encoded, layout, number, client, task)
             yield guarded(number, self._name(number), task.round, work)
@@ -260,10 +247,9 @@ class LocalTraining:
     ) -> Iterator[Encoded | Lost]:
         """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
         numbers = list(group)
-        narrow = support is not None and not self.layout.whole
-        layout = self.layout.in_round(task.state)
-        layout = layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else layout
-        block = max(1, min(ENCODED_AT_ONCE // len(layout), addable(layout.codec)))
+        narrow = support is not None and not task.layout.whole
+        layout = task.layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else task.layout
+        block = max(1, min(ENCODED_AT_ONCE // len(layout.layout), addable(self.layout.codec)))
 
         def encoded(start: int, stop: int) -> Encoded:
             rows = slice(start, stop)
@@ -280,20 +266,32 @@ class LocalTraining:
                 yield done
 
     def _encode(
-        self, layout: Layout, numbers: Sequence[int], update: LocalUpdate, task: Task, support: Support | None = None
+        self,
+        layout: RoundLayout,
+        numbers: Sequence[int],
+        update: LocalUpdate,
+        task: Task,
+        support: Support | None = None,
     ) -> Encoded:
         """Their lanes; what they will keep, should the round count with them, is written down first."""
         if support is not None and layout.whole:
             update = replace(update, vectors={"delta": support.scatter(update.vectors["delta"], self._size)})
             support = None
-        lanes = np.atleast_2d(layout.encode(update))
-        layout.blur(lanes, task.round, numbers)
+        encoded, left = layout.encode(update, numbers, self._left_before(numbers, update, task))
+        lanes = np.atleast_2d(encoded)
+        self.layout.blur(lanes, task.round, numbers)
         if self._keeps:
-            task.kept.note(numbers, update.state, self._keeps)
-        encoded = Encoded(numbers, lanes, support)
-        if self.rounding is not None:
-            self.rounding.note(task.round, self.layout, layout, update, encoded)
-        return encoded
+            task.kept.note(numbers, {**update.state, **left}, self._keeps)
+        done = Encoded(numbers, lanes, support)
+        if self.rounding is not None and not layout.compression.whole:
+            self.rounding.note(task.round, self.layout, layout.layout, update, done)
+        return done
+
+    def _left_before(self, numbers: Sequence[int], update: LocalUpdate, task: Task) -> State:
+        """What these clients have left of earlier updates: (n,) of one that is not stacked, or (K, n)."""
+        if self._keeps.keys() == self._own_state.keys():
+            return {}
+        return task.kept.recall(numbers if np.ndim(update.loss) else numbers[0], self._keeps)
 
 
 _traced: set[str] = set()  # errors of clients in this process whose traceback is in the log already
@@ -335,7 +333,8 @@ def trace_again() -> None:
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:
     """Raise `ProtocolError` for a plan whose vectors hold something else than this strategy's updates."""
     codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
-    if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight, Terms.read(plan.privacy)):
+    terms, compression = Terms.read(plan.privacy), Compression.read(plan.compression)
+    if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight, terms, compression):
         raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {size} weights")
 
 

@@ -28,6 +28,8 @@ PURPOSES = {
     "groups": 9,
     "robust": 10,
     "flower": 11,
+    "mask": 12,
+    "rounding": 13,
 }
 
 

@@ -32,7 +32,7 @@ from fedlearn.models.kinds import Words
 from fedlearn.protocol import Answer, Step
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
-from scenarios.command import build
+from scenarios.command import build, coding
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
@@ -104,8 +104,9 @@ class Federation:
         pool = TimedPool(self.clients)
         options = self.options
         aggregator = Aggregator(
-            self.model(), build.strategy(options), protection, cohort=options.cohort, seed=options.seed, folder=folder
-        )
+            self.model(), build.strategy(options), protection, cohort=options.cohort, seed=options.seed, folder=folder,
+            compression=coding.compression(options),
+        )  # fmt: skip
         history = aggregator.fit(pool, options.rounds, progress=False)
         record = history.rounds[-1]
         if record.void:

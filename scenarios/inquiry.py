@@ -29,7 +29,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
-from scenarios.command import build, reading
+from scenarios.command import build, coding, reading
 from scenarios.command.options import Options
 from scenarios.spam import names_of, who_takes_part
 
@@ -109,6 +109,7 @@ def put(
 
 def hiding(query: Query, options: Options, clients: int) -> Protection:
     """The protection, with the narrowest lanes that do, unless --codec says which."""
+    coding.check_uncompressed(options, "counts")
     entries, asked = query.entries(), build.privacy(options)
     if asked is None and not options.codec:
         codec = counting_codec(entries, clients)

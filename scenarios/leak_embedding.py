@@ -28,7 +28,7 @@ from fedlearn.models.kinds import Words
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
-from scenarios.command import build
+from scenarios.command import build, coding
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -140,7 +140,8 @@ def federate(
     options = build.under(lab.options, protection)
     model = build.model(options, Words(len(words)))
     hidden = build.protection(options, len(clients))
-    return lab.record(name, model, clients, hidden, build.strategy(options), words.to_dict(), privacy)
+    compression = coding.compression(options)
+    return lab.record(name, model, clients, hidden, build.strategy(options), words.to_dict(), privacy, compression)
 
 
 def mails(texts: Sequence[str], words: ExplicitVocabulary) -> Bags:

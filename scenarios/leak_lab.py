@@ -22,6 +22,7 @@ from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Paillier, Plain
 from fedlearn.secure.base import DEFAULT_CODEC, Protection
+from fedlearn.secure.compression import Compression
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg, Strategy
 from scenarios.command import build
@@ -60,12 +61,13 @@ class Lab(Story):
         strategy: Strategy,
         vocabulary: dict[str, Any] | None = None,
         privacy: Privacy | None = None,
+        compression: Compression | None = None,
     ) -> PartyView:
         """A recorded round in the folder `name`; returns the aggregator's view of it."""
         folder = self.one_more(name, protection)
         aggregator = Aggregator(
             model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder,
-            privacy=privacy,
+            privacy=privacy, compression=compression,
         )  # fmt: skip
         aggregator.fit(InlinePool(clients), rounds=1, progress=False)
         return PartyView.load(folder.path)
@@ -147,10 +149,11 @@ class Mail:
         protection: Protection,
         strategy: Strategy,
         privacy: Privacy | None = None,
+        compression: Compression | None = None,
     ) -> PartyView:
         """Record what the aggregator saw of a round in which these clients trained on their mail."""
         model = self.model(lab.options.dim)
-        return lab.record(name, model, clients, protection, strategy, self.words.to_dict(), privacy)
+        return lab.record(name, model, clients, protection, strategy, self.words.to_dict(), privacy, compression)
 
 
 def local_training(options: Options, examples: int) -> FedAvg:

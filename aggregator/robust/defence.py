@@ -20,8 +20,8 @@ from fedlearn.nn import init
 from fedlearn.nn.spec import build
 from fedlearn.protocol import ClientId
 from fedlearn.sampling import Sampler
+from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.base import Protection
-from fedlearn.secure.layout import Aggregate
 from fedlearn.seeding import local_random, stream
 from fedlearn.strategies.base import State, Strategy
 
@@ -166,6 +166,7 @@ class Defence:
             capped=sum(aggregate.capped or 0 for aggregate in aggregates) if counted else None,
             error_bound=float("inf"),
             below=float(np.mean(below)) if below else None,
+            finer={name: float(np.median([each.finer[name] for each in aggregates])) for name in aggregates[0].finer},
         )
         choice = Choice(
             rule=str(self.rule),

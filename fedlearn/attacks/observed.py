@@ -21,8 +21,10 @@ from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, party_name
 from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Protection
+from fedlearn.secure.compression import Compression
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.noised import PrivateLayout
+from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import check_signed
 from fedlearn.strategies import Strategy
 from fedlearn.travel import rebuilt
@@ -52,6 +54,7 @@ class Observed:
             raise NotReadable(f"the {view.party}'s transcript holds no run plan: record the run from its start")
         self.plan = plans[-1]
         self.layout = Layout.of_plan(self.plan)
+        self.compression = Compression.read(self.plan.compression)
 
     @cached_property
     def model(self) -> Model:
@@ -59,7 +62,8 @@ class Observed:
         if not self.plan.model:
             raise NotReadable(f"clients answered query {self.plan.strategy['name']}, and trained no model")
         with importing_nothing():
-            model = nn.build_of_others(self.plan.model, len(self.layout))
+            most = self.compression.most_parameters(len(self.layout))
+            model = nn.build_of_others(self.plan.model, most)
         if not isinstance(model, Model):
             raise NotReadable(
                 f"the run's model is a {type(model).__name__}, which says no loss: nothing can be read of it"
@@ -142,11 +146,13 @@ class Observed:
         return Vector("sum", vectors[0].round, np.sum([v.values for v in vectors], axis=0), len(vectors))
 
     def segment(self, vector: Vector, name: str) -> np.ndarray:
-        """The integers of one segment of the layout, for example "delta"."""
+        """The integers of one segment of the layout, for example "delta"; 0 at weights that the round did not send."""
         start = 0
         for segment in self.layout.segments:
             if segment.name == name:
-                return vector.values[start : start + segment.length]
+                found = vector.values[start : start + segment.length]
+                whole = segment.kind != "vector" or self.compression.share == 1
+                return found if whole else self._layout(vector).spread(found)
             start += segment.length
         raise NotReadable(f"the updates of this run hold no {name!r}: its strategy sends none")
 
@@ -164,16 +170,20 @@ class Observed:
 
     def examples(self, vector: Vector) -> int:
         """How many examples stand behind a vector; under differential privacy nobody knows, and each client is one."""
-        return vector.addends if self.terms is not None else int(self.segment(vector, "weight")[0])
+        if self.terms is not None:
+            return vector.addends
+        weight = next(segment for segment in self.layout.beside if segment.name == "weight")
+        return weight.read(self.segment(vector, "weight"))
 
     def mean(self, vector: Vector) -> np.ndarray:
         """The delta (P,) float64: of one client its own, of a sum the mean weighted by examples."""
         return self._layout(vector).decode(vector.values, vector.addends).mean["delta"]
 
-    def _layout(self, vector: Vector) -> Layout:
+    def _layout(self, vector: Vector) -> RoundLayout:
         """The layout of the vector's round."""
         try:
-            return self.layout.in_round(self._requests[vector.round].state)
+            request = self._requests[vector.round]
+            return RoundLayout.of(self.plan, self.layout, vector.round, request.weights, request.state)
         except ProtocolError as error:
             raise NotReadable(str(error)) from None
 
@@ -185,9 +195,9 @@ class Observed:
 
     def unit(self, vector: Vector) -> float:
         """The size of one integer of a vector, in the delta of a client with the largest weight."""
-        if isinstance(layout := self._layout(vector), PrivateLayout):
+        if isinstance(layout := self._layout(vector).layout, PrivateLayout):
             return layout.terms.step
-        return 2.0 ** -self.layout.segments[0].codec.fraction_bits
+        return 2.0**-layout.codec.fraction_bits
 
     def rounding(self, vector: Vector, suffix: str) -> float:
         """Standard deviation, in the codec's integers, of rounding one number of the parameter whose name ends so.

@@ -23,7 +23,10 @@ MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
 MAX_SCALE = float(1 << 62)
 MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
-_OVERFLOW: tuple[Literal["refuse"], Literal["clip"]] = ("refuse", "clip")
+Overflow = Literal["refuse", "clip"]
+Rounding = Literal["nearest", "stochastic"]
+_OVERFLOW: tuple[Overflow, ...] = ("refuse", "clip")
+_ROUNDING: tuple[Rounding, ...] = ("nearest", "stochastic")
 _BYTES = struct.Struct(">BdIB")
 CODEC_BYTES = _BYTES.size
 
@@ -33,14 +36,16 @@ class FixedPoint:
     """Signed `bits`-bit integers for real values in [-bound, bound], summed over at most `addends` vectors.
 
     overflow: what `encode` does with a value outside the bound: "refuse" it, or "clip" it to the bound.
-    Values are rounded to the nearest step. NumPy's numbers are taken like Python's.
+    rounding: to the "nearest" step; or "stochastic", up with the probability of the part that is above the step below,
+    so that the mean of many roundings is the value. NumPy's numbers are taken like Python's.
     Raises `CodecError` for a configuration that cannot be exact.
     """
 
     bits: int
     bound: float
     addends: int
-    overflow: Literal["refuse", "clip"] = "refuse"
+    overflow: Overflow = "refuse"
+    rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:
         for name in ("bits", "addends"):
@@ -65,8 +70,10 @@ class FixedPoint:
                 f"bound={self.bound:g} is too small for {self.bits} bits: "
                 f"at least {math.ldexp(self.limit, -MAX_FRACTION_BITS):g} is needed, so raise the bound"
             )
-        if not isinstance(self.overflow, str) or self.overflow not in _OVERFLOW:
-            raise CodecError(f"overflow={self.overflow!r}: choose 'refuse' or 'clip'")
+        for name, known in (("overflow", _OVERFLOW), ("rounding", _ROUNDING)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise CodecError(f"{name}={value!r}: choose {known[0]!r} or {known[1]!r}")
 
     @property
     def limit(self) -> int:
@@ -93,11 +100,18 @@ class FixedPoint:
         """Signed bits that hold the sum of `addends` encoded values."""
         return self.bits + (self.addends - 1).bit_length()
 
-    def encode(self, values: np.ndarray, scale: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    def encode(
+        self,
+        values: np.ndarray,
+        scale: float = 1.0,
+        out: np.ndarray | None = None,
+        coins: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Round real `values` (any shape, taken as float64) times `scale` to int64 multiples of 2^-f.
 
         For a weighted mean `scale` is w / w_max, so that lanes need not widen for weights; it is never negative.
-        out: an array to put them in, of int64 or `dtype`, of their shape or one that they broadcast to.
+        out: an array to put them in, of int64 or `dtype`, of their shape or one that they broadcast to. coins: uniform
+        numbers in [0, 1) of the values' shape, which stochastic rounding goes by.
 
         Raises `CodecError` for NaN or infinity, for values outside the bound unless overflow="clip", and for what is no
         array of real numbers; `ShapeError` for another shape of `out`.
@@ -116,7 +130,10 @@ class FixedPoint:
             else:  # as with NaN
                 self._check_outside(np.asarray(values, np.float64) * scale)
                 scaled = np.asarray(np.clip(values * factor, -bound, bound))
-        np.rint(scaled, out=scaled)
+        if self.rounding == "nearest":
+            np.rint(scaled, out=scaled)
+        else:
+            scaled = _by_chance(scaled, coins)
         if out is None:
             return scaled.astype(np.int64)
         if not isinstance(out, np.ndarray) or out.dtype not in (self.dtype, np.int64):
@@ -168,7 +185,8 @@ class FixedPoint:
     ) -> float:
         """The most by which a decoded mean can differ from the true mean, in any component.
 
-        addends * step * max_weight / total_weight, where step is 2^-(f+1), so just the step for an unweighted mean.
+        addends * step * max_weight / total_weight, where step is 2^-(f+1), so just the step for an unweighted mean;
+        2^-f where rounding is stochastic.
         `addends` defaults to the codec's, `total_weight` to `addends`. `clipped` is the sum over addends of the largest
         |x| - bound that was clipped away; it adds clipped * max_weight / total_weight.
         """
@@ -177,7 +195,7 @@ class FixedPoint:
         clipped = real("clipped", clipped)
         if not 1 <= count <= MAX_ADDENDS or not clipped >= 0:
             raise CodecError(f"{count} addends, {clipped} clipped: 1 to {MAX_ADDENDS} addends, and 0 or more clipped")
-        step = math.ldexp(1.0, -self.fraction_bits - 1)
+        step = math.ldexp(1.0, -self.fraction_bits - (self.rounding == "nearest"))
         return (count * step + clipped) * max_weight / weight
 
     def to_dict(self) -> dict[str, Any]:
@@ -198,17 +216,27 @@ class FixedPoint:
 
     def to_bytes(self) -> bytes:
         """`CODEC_BYTES` bytes that `from_bytes` reads back."""
-        return _BYTES.pack(self.bits, self.bound, self.addends, _OVERFLOW.index(self.overflow))
+        mode = _OVERFLOW.index(self.overflow) + len(_OVERFLOW) * _ROUNDING.index(self.rounding)
+        return _BYTES.pack(self.bits, self.bound, self.addends, mode)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FixedPoint:
         """Read `to_bytes`; raises `CodecError` for bytes of another length or values that make no codec."""
         if not isinstance(data, bytes) or len(data) != CODEC_BYTES:
             raise CodecError(f"a codec takes {CODEC_BYTES} bytes, not {data!r:.80}")
-        bits, bound, addends, overflow = _BYTES.unpack(data)
-        if overflow >= len(_OVERFLOW):
-            raise CodecError(f"codec of unknown mode {overflow}: damaged or of a later version")
-        return cls(bits, bound, addends, _OVERFLOW[overflow])
+        bits, bound, addends, mode = _BYTES.unpack(data)
+        rounding, overflow = divmod(mode, len(_OVERFLOW))
+        if rounding >= len(_ROUNDING):
+            raise CodecError(f"codec of unknown mode {mode}: damaged or of a later version")
+        return cls(bits, bound, addends, _OVERFLOW[overflow], _ROUNDING[rounding])
+
+
+def _by_chance(scaled: np.ndarray, coins: np.ndarray | None) -> np.ndarray:
+    """Down or up to a whole number; raises `CodecError` without coins."""
+    if coins is None or np.shape(coins) != scaled.shape:
+        raise CodecError(f"rounding=stochastic needs coins, uniform numbers of shape {scaled.shape}: give coins")
+    found: np.ndarray = np.minimum(np.floor(scaled + coins), np.ceil(scaled))  # float64 may round 1 - 2^-53 up
+    return found
 
 
 def _weights(total_weight: Any, max_weight: Any) -> tuple[float, float]:

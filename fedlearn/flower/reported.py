@@ -19,7 +19,8 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError, ProtocolError, ShapeError
 from fedlearn.protocol import TrainRequest
-from fedlearn.secure.layout import Aggregate, Layout
+from fedlearn.secure.aggregate import Aggregate
+from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import LocalUpdate, Output
 
 ARRAYS = "arrays"  # the vector of all arrays without a bound of their own

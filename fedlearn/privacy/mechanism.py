@@ -29,7 +29,7 @@ from fedlearn.privacy.limits import SMALLEST_NOISE, check_plain, privacy_errors
 MOST_STEPS = 1 << 31  # a sum of squares stays an int64
 SMALLEST_SIGMA = 20
 NOISE_REACH = 12  # standard deviations; a value's noise lies beyond with a probability below 2^-102
-_ROUNDINGS = 8  # tries to round to the nearest before the rest is cut off
+_ROUNDINGS = 8  # tries to round before the rest is cut off
 
 
 @dataclass(frozen=True)
@@ -127,15 +127,17 @@ class GaussianMechanism:
 
 @privacy_errors()
 @takes_plain
-def quantised(updates: np.ndarray, clip: float, steps: int) -> np.ndarray:
+def quantised(updates: np.ndarray, clip: float, steps: int, coins: np.ndarray | None = None) -> np.ndarray:
     """Clipped to a norm of C, scaled so that C is S steps, rounded to the nearest: int64, of the same shape.
 
     The squares of each client's integers sum to at most S^2, exactly. updates: floats (n,), or (K, n) of K clients. A
-    client whose update is not finite counts as one of zeros: a refusal would tell about its data.
+    client whose update is not finite counts as one of zeros: a refusal would tell about its data. coins: uniform
+    numbers in [0, 1) of the updates' shape, by which values are rounded down or up instead.
     """
     x = _checked(clip, updates)
     scaled = _scaled(np.atleast_2d(x), clip, steps)
-    q = np.rint(scaled).astype(np.int64)
+    chance = None if coins is None else np.atleast_2d(coins)
+    q = _rounded(scaled, chance)
     for tries in range(1_000):
         squares = np.einsum("kn,kn->k", q, q)
         long = np.flatnonzero(squares > steps**2)
@@ -143,8 +145,17 @@ def quantised(updates: np.ndarray, clip: float, steps: int) -> np.ndarray:
             integers: np.ndarray = q.reshape(x.shape)
             return integers
         scaled[long] *= (steps / np.sqrt(squares[long]) * (1 - 1e-9))[:, None]
-        q[long] = (np.rint if tries < _ROUNDINGS else np.trunc)(scaled[long])
+        if tries < _ROUNDINGS:
+            q[long] = _rounded(scaled[long], None if chance is None else chance[long])
+        else:
+            q[long] = np.trunc(scaled[long])
     raise AssertionError("cutting off never raises a norm")
+
+
+def _rounded(scaled: np.ndarray, coins: np.ndarray | None) -> np.ndarray:
+    """To the nearest, int64; by coins down or up."""
+    found: np.ndarray = (np.rint(scaled) if coins is None else np.floor(scaled + coins)).astype(np.int64)
+    return found
 
 
 def _checked(clip: float, array: np.ndarray) -> np.ndarray:

@@ -167,9 +167,9 @@ class Terms:
         """The size of one integer of an update."""
         return self.clip / self._for_updates
 
-    def quantise(self, updates: np.ndarray) -> np.ndarray:
+    def quantise(self, updates: np.ndarray, coins: np.ndarray | None = None) -> np.ndarray:
         """A client's integers (n,), or (K, n), of a norm of at most `steps`; with its answer in a last lane, if any."""
-        q = quantised(updates, self.clip, self._for_updates)
+        q = quantised(updates, self.clip, self._for_updates, coins)
         if not self.adaptive:
             return q
         answer = np.where(is_below(updates, self.clip), self.lane, -self.lane)

@@ -37,6 +37,8 @@ class RunPlan:
     privacy     the noise in sums, as `fedlearn.privacy.Terms.to_dict()`; empty where there is none
     group_size  a round's cohort is cut into groups of so many clients, whose sums are opened one by one
                 (`fedlearn.groups`); 0 where the cohort has one sum
+    compression  how updates are made smaller than the codec's bits make them, as
+                `fedlearn.secure.compression.Compression.to_dict()`; empty where they are not
 
     A session's number has 16 bytes; sampled, rounds, seed and group_size are within `LIMITS`.
 
@@ -60,6 +62,7 @@ class RunPlan:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     privacy: Mapping[str, Any] = field(default_factory=dict)
     group_size: int = 0
+    compression: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -11,7 +11,8 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError
 from fedlearn.privacy.terms import Terms
 from fedlearn.queries.base import Counts
-from fedlearn.secure.layout import Aggregate, Layout, check_length
+from fedlearn.secure.aggregate import Aggregate
+from fedlearn.secure.layout import Coins, Layout, check_length
 from fedlearn.secure.noised import PrivateLayout
 from fedlearn.secure.segments import Segment, codec_of
 from fedlearn.strategies.base import LocalUpdate
@@ -38,7 +39,7 @@ class CountLayout(Layout):
         ]
         return CountLayout(tuple(segments), 1)
 
-    def encode(self, update: LocalUpdate) -> np.ndarray:
+    def encode(self, update: LocalUpdate, coins: Coins | None = None) -> np.ndarray:
         """One client's counts (n,), of the codec's dtype; raises `CodecError` for one that is not within its bounds."""
         lanes = np.empty(len(self), self.codec.dtype)
         at = 0

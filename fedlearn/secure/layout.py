@@ -8,8 +8,9 @@ bits + ceil(log2 addends) and no more; a number beside the vector takes several 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from operator import index
 from typing import Any, ClassVar
@@ -21,42 +22,16 @@ from fedlearn.crypto.codec import MAX_LANE_BITS
 from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import RunPlan
+from fedlearn.secure.aggregate import Aggregate
+from fedlearn.secure.compression import BROADCAST, FINER, MOST_FINER, NO_COMPRESSION, Compression, finer, fraction_bits
 from fedlearn.secure.segments import LEAST_BITS, Segment, codec_of, number_beside
 from fedlearn.strategies.base import LocalUpdate, Output
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
-MOST_COUNTED = (1 << (LEAST_BITS - 1)) - 1  # of clipped values, where the updates have few bits
+MOST_EXCESS = (1 << (LEAST_BITS - 1)) - 1  # in steps of the excess, where the updates have few bits
 MOST_LANES = 2**30  # of a segment that others describe
+Coins = Mapping[str, np.ndarray]
 BOOKKEEPING = ("weight", "loss", "clipped", "excess", "capped")
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The facts that an opened sum tells about the cohort, and none about one client.
-
-    mean      by output name, float64: the mean over clients weighted by examples
-    addends   clients in the sum
-    weight    their examples in all (capped counts)
-    loss      mean training loss per example, nats
-    clipped   coordinates clipped at the codec's bound (0 where it refuses)
-    capped    clients whose example count was capped at max_weight
-    error_bound  largest possible |error| of a coordinate of any output's mean, by quantisation and by clipping;
-                infinite where values were clipped that lay too far beyond the bound to say
-    below     the share of clients whose update is no longer than the clip, with noise; None where the clip is fixed
-    sums      of counts, by name, int64: the answers to a query, which has no mean and no weights
-
-    Under differential privacy the mean is of clipped updates, each of weight 1, with noise; the rest is not known.
-    """
-
-    mean: dict[str, np.ndarray]
-    addends: int
-    weight: int | None = None
-    loss: float | None = None
-    clipped: int | None = None
-    capped: int | None = None
-    error_bound: float = np.inf
-    sums: Mapping[str, np.ndarray] = field(default_factory=dict)
-    below: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,25 +43,31 @@ class Layout:
     whole: ClassVar[bool] = False  # encodes vectors of the model's full length only
 
     @staticmethod
-    def of(outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int, terms: Terms | None = None) -> Layout:
+    def of(
+        outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int, terms: Terms | None = None,
+        compression: Compression = NO_COMPRESSION,
+    ) -> Layout:  # fmt: skip
         """outputs: the strategy's vectors; codec: that of their values, but for a bound of their own. terms: of noise.
 
         Raises `CodecError` where max_weight does not fit the codec's integers, or `PrivateLayout` for these terms.
         """
+        sent = compression.lanes(outputs)
         if terms is not None:
             from fedlearn.secure.noised import PrivateLayout  # which is a layout, as this module has it
 
-            return PrivateLayout.of_lengths({name: output.length for name, output in outputs.items()}, codec, terms)
+            return PrivateLayout.of_lengths(sent, codec, terms)
         check_max_weight(codec, max_weight)
         segments = [
-            Segment(name, output.length, codec_of("vector", output.bound or codec.bound, codec))
+            Segment(name, sent[name], codec_of("vector", output.bound or codec.bound, codec))
             for name, output in outputs.items()
         ]
-        count = max(codec.limit, MOST_COUNTED)
-        bounds = dict(weight=max(codec.limit, max_weight), loss=LOSS_BOUND, clipped=count, excess=count, capped=1)
+        counted, excess = max(codec.limit, sum(sent.values())), max(codec.limit, MOST_EXCESS)
+        bounds = dict(weight=max(codec.limit, max_weight), loss=LOSS_BOUND, clipped=counted, excess=excess, capped=1)
         for name in BOOKKEEPING:
             kind = "loss" if name == "loss" else "count"
             segments.append(number_beside(name, kind, float(bounds[name]), codec))
+        if compression.auto:
+            segments += [number_beside(FINER + name, "finer", float(MOST_FINER), codec) for name in outputs]
         return Layout(tuple(segments), max_weight)
 
     @staticmethod
@@ -114,38 +95,64 @@ class Layout:
         """That of the strategy's first output; all lanes have its bits."""
         return self.segments[0].codec
 
-    def encode(self, update: LocalUpdate) -> np.ndarray:
+    def at(self, fraction_bits: Sequence[int]) -> Layout:
+        """The same with these steps of the outputs, 2^-f each, and the largest bounds that they allow."""
+        moved = [
+            replace(segment, codec=replace(segment.codec, bound=math.ldexp(segment.codec.limit, -bits)))
+            for segment, bits in zip(self.vectors, fraction_bits, strict=True)
+        ]
+        return replace(self, segments=(*moved, *self.beside))
+
+    @cached_property
+    def vectors(self) -> tuple[Segment, ...]:
+        return tuple(segment for segment in self.segments if segment.kind == "vector")
+
+    @cached_property
+    def beside(self) -> tuple[Segment, ...]:
+        """The numbers beside the vectors."""
+        return self.segments[len(self.vectors) :]
+
+    def encode(self, update: LocalUpdate, coins: Coins | None = None) -> np.ndarray:
         """One client's vector (n,), or those of K stacked clients (K, n), of the codec's dtype.
 
+        coins: by output uniform numbers of its shape, for stochastic rounding.
         Raises `CodecError` for NaN, infinity or a value out of bounds.
         """
         weight = min(update.examples, self.max_weight)
         share = np.float64(weight / self.max_weight)
         lanes = np.empty((*np.shape(update.loss), len(self)), self.codec.dtype)
-        clipped: int | np.ndarray = 0
-        excess: float | np.ndarray = 0.0
+        beside = {segment.name: segment for segment in self.beside}
+        numbers: dict[str, Any] = {"weight": weight, "clipped": 0, "excess": 0.0}
+        numbers["capped"] = update.examples > self.max_weight
         at = 0
-        for segment in self.segments[: -len(BOOKKEEPING)]:
-            values = update.vectors[segment.name]
+        for segment in self.vectors:
+            name, codec, values = segment.name, segment.codec, update.vectors[segment.name]
             check_length(segment, values)
-            if segment.codec.overflow == "clip":
-                relative = np.abs(values * share) / segment.codec.bound
-                clipped = clipped + np.count_nonzero(relative > 1, axis=-1)
-                excess = np.maximum(excess, relative.max(axis=-1, initial=1) - 1)
-            segment.codec.encode(values, scale=share, out=lanes[..., at : at + segment.length])
+            if codec.overflow == "clip":
+                relative = np.abs(values * share) / codec.bound
+                numbers["clipped"] = numbers["clipped"] + np.count_nonzero(relative > 1, axis=-1)
+                numbers["excess"] = np.maximum(numbers["excess"], relative.max(axis=-1, initial=1) - 1)
+            out = lanes[..., at : at + segment.length]
+            codec.encode(values, scale=share, out=out, coins=None if coins is None else coins[name])
+            if FINER + name in beside:
+                numbers[FINER + name] = finer(values * share, codec)
             at += segment.length
-        _, loss, counted, steps, _ = (segment.codec for segment in self.segments[-len(BOOKKEEPING) :])
-        numbers = (
-            weight,
-            loss.encode(np.asarray(update.loss), scale=share),
-            np.minimum(clipped, counted.limit),
-            np.minimum(np.ceil(excess * self._excess_steps), steps.limit),
-            update.examples > self.max_weight,
-        )
-        for segment, number in zip(self.segments[-len(BOOKKEEPING) :], numbers, strict=True):
-            segment.write(number, lanes[..., at : at + segment.length])
+        numbers["excess"] = np.ceil(numbers["excess"] * self._excess_steps)
+        numbers["loss"] = beside["loss"].codec.encode(np.asarray(update.loss), scale=share)
+        for name, segment in beside.items():
+            segment.write(np.minimum(numbers[name], segment.codec.limit), lanes[..., at : at + segment.length])
             at += segment.length
         return lanes
+
+    def entered(self, lanes: np.ndarray, examples: int) -> dict[str, np.ndarray]:
+        """The values that a client's lanes, (n,) or (K, n), stand for in the mean, float64, by output."""
+        share = min(examples, self.max_weight) / self.max_weight
+        ends = np.cumsum([segment.length for segment in self.vectors])
+        parts = np.split(lanes, ends, axis=-1)[:-1]
+        return {
+            segment.name: np.ldexp(part.astype(np.float64), -segment.codec.fraction_bits) / share
+            for segment, part in zip(self.vectors, parts, strict=True)
+        }
 
     @property
     def _excess_steps(self) -> int:
@@ -161,11 +168,16 @@ class Layout:
     @property
     def broadcasts(self) -> Mapping[str, int]:
         """The vectors of a request that decide how those of its round are read: names and lengths."""
-        return {}
+        return {BROADCAST: len(self.vectors)} if self._moves else {}
 
     def in_round(self, state: Mapping[str, np.ndarray]) -> Layout:
         """The layout of one round. state: of its request; raises `ProtocolError` for one that no vector fits."""
-        return self
+        return self.at(fraction_bits(state, len(self.vectors))) if self._moves else self
+
+    @cached_property
+    def _moves(self) -> bool:
+        """Whether bounds follow the updates."""
+        return any(segment.kind == "finer" for segment in self.segments)
 
     def narrowed(self, length: int) -> Layout:
         """The same for an update whose first vector is cut down to so many values."""
@@ -191,6 +203,8 @@ class Layout:
         """The least and the largest sum of one lane."""
         most = addends * segment.codec.limit
         match segment.name if segment.kind == "count" else segment.kind:
+            case "finer":
+                return -addends * MOST_FINER, addends * MOST_FINER
             case "weight":
                 return addends, addends * self.max_weight
             case "capped":
@@ -205,19 +219,21 @@ class Layout:
         Raises `RoundVoid` for a sum that `check` refuses: nothing of it is used.
         """
         sums = self._opened(total, addends)
-        vectors, beside = self.segments[: -len(BOOKKEEPING)], self.segments[-len(BOOKKEEPING) :]
-        weight, loss, clipped, excess, capped = (segment.read(sums[segment.name]) for segment in beside)
-        most = beside[3].codec.limit
-        beyond = excess / self._excess_steps if excess < most else np.inf
+        beside = {segment.name: segment for segment in self.beside}
+        numbers = {name: segment.read(sums[name]) for name, segment in beside.items()}
+        weight, excess = numbers["weight"], numbers["excess"]
+        beyond = excess / self._excess_steps if excess < beside["excess"].codec.limit else np.inf
         return Aggregate(
-            loss=float(beside[1].codec.decode(np.array(loss), weight, self.max_weight)),
-            mean={s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in vectors},
+            loss=float(beside["loss"].codec.decode(np.array(numbers["loss"]), weight, self.max_weight)),
+            mean={s.name: s.codec.decode(sums[s.name], weight, self.max_weight) for s in self.vectors},
             addends=addends,
             weight=weight,
-            clipped=clipped,
-            capped=capped,
+            clipped=numbers["clipped"],
+            capped=numbers["capped"],
+            finer={name.removeprefix(FINER): n / addends for name, n in numbers.items() if name.startswith(FINER)},
             error_bound=max(
-                s.codec.error_bound(addends, weight, self.max_weight, clipped=beyond * s.codec.bound) for s in vectors
+                s.codec.error_bound(addends, weight, self.max_weight, clipped=beyond * s.codec.bound)
+                for s in self.vectors
             ),
         )
 

@@ -15,7 +15,8 @@ import numpy as np
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError, ProtocolError
 from fedlearn.privacy.terms import Terms
-from fedlearn.secure.layout import Aggregate, Layout, check_length
+from fedlearn.secure.aggregate import Aggregate
+from fedlearn.secure.layout import Coins, Layout, check_length
 from fedlearn.secure.segments import Segment, codec_of
 from fedlearn.strategies.base import LocalUpdate
 
@@ -68,12 +69,12 @@ class PrivateLayout(Layout):
             raise ProtocolError(f"the request's clip is {said.tolist()}, it must be one number above 0: send it again")
         return replace(self, terms=self.terms.clipped_at(float(said[0])))
 
-    def encode(self, update: LocalUpdate) -> np.ndarray:
+    def encode(self, update: LocalUpdate, coins: Coins | None = None) -> np.ndarray:
         """As in `Layout`, without noise; what is not finite counts as zeros."""
         first = self.segments[0]
         values = update.vectors[first.name]
         check_length(first, values)
-        return self.terms.quantise(values).astype(self.codec.dtype)
+        return self.terms.quantise(values, None if coins is None else coins[first.name]).astype(self.codec.dtype)
 
     def added(self, rows: np.ndarray) -> np.ndarray:
         """One client's lanes (1, n), of the encoded examples (K, n) that it drew; without noise.

@@ -21,7 +21,7 @@ LEAST_BITS = 16  # of a number beside the updates, however few bits these have
 class Segment:
     """A run of lanes.
 
-    kind: "vector" and "loss" enter as (w / max_weight) * value, a "count" as it is.
+    kind: "vector" and "loss" enter as (w / max_weight) * value, a "count" or "finer" as it is.
     codec: of its numbers. digit_bits: of each lane, where the segment is one number in several lanes, the lowest digit
     first; 0 where each lane is a number.
     """
@@ -31,10 +31,6 @@ class Segment:
     codec: FixedPoint
     kind: str = "vector"
     digit_bits: int = 0
-
-    @property
-    def weighted(self) -> bool:
-        return self.kind != "count"
 
     def write(self, number: Any, lanes: np.ndarray) -> None:
         """Put a number, or those of K clients, in its lanes (length,) or (K, length)."""
@@ -69,5 +65,5 @@ def codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
     """The codec of a segment: of a vector the plan's with a bound of its own; of a number beside it, one that clips."""
     if kind == "vector":
         return replace(codec, bound=bound)
-    most = int(bound).bit_length() + 1 if kind == "count" else LEAST_BITS
-    return replace(codec, bits=max(codec.bits, most), bound=bound, overflow="clip")
+    most = LEAST_BITS if kind == "loss" else int(bound).bit_length() + 1
+    return replace(codec, bits=max(codec.bits, most), bound=bound, overflow="clip", rounding="nearest")

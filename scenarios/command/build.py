@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aggregator import Aggregator, Faults, RunFolder
 from aggregator.exam import Evaluate
@@ -21,7 +21,6 @@ from aggregator.spending import cohorts_of, narrowed
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from clients.rounding import NAME as ROUNDING
-from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -40,8 +39,9 @@ from fedlearn.secure.base import DEFAULT_CODEC, Protection, Settings
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.pki import Pki
 from fedlearn.seeding import stream
-from fedlearn.spec import Key, keys_of, read_settings
+from fedlearn.spec import keys_of, read_settings
 from fedlearn.strategies import STRATEGIES, Strategy
+from scenarios.command import coding
 from scenarios.command.about import flag
 from scenarios.command.config import run_toml
 from scenarios.command.options import ABOUT, DEFAULTS, NOT_CONFIGURATION, Options
@@ -56,12 +56,6 @@ OF_POOLS = {
     "deadline": "deadline",
 }  # options, and what a pool calls them
 LOCAL = ("epochs", "batch_size", "lr")  # options that a strategy may have a key for
-CODEC_KEYS = {
-    "bits": Key(int, example="24"),
-    "bound": Key(float, example="4"),
-    "addends": Key(int, example="100"),
-    "overflow": Key(Literal["refuse", "clip"], example="clip"),
-}
 OWN: dict[str, Registry] = {  # options that may name a class of the user's own
     "sampler": SAMPLERS, "partition": PARTITIONS, "malicious": BEHAVIOURS, "model": MODELS, "strategy": STRATEGIES,
     "protection": PROTECTIONS, "server_lr_schedule": SCHEDULES,
@@ -182,11 +176,6 @@ def strategy(options: Options, max_weight: int | None = None) -> Strategy:
     return built
 
 
-def codec(text: str, **defaults: Any) -> FixedPoint:
-    """A codec from `bits=B,bound=X,addends=N,overflow=refuse|clip`; what is not named keeps its default."""
-    return FixedPoint(**defaults | read_settings(text or None, CODEC_KEYS, "codec", positional=False))
-
-
 def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound) -> Protection:
     """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates.
 
@@ -197,7 +186,7 @@ def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound
     sampled = simulated.sampled(cohort) if simulated else cohort
     limit = SAMPLERS.load(SAMPLERS.split(options.sampler)[0]).limit(sampled)
     default = replace(DEFAULT_CODEC, bound=bound, addends=max(DEFAULT_CODEC.addends, limit))
-    fixed = codec(options.codec, **default.to_dict())
+    fixed = coding.codec(options, **default.to_dict())
     settings = Settings(
         fixed, options.key_bits, options.min_cohort, options.max_overlap, options.insecure_test_key, kept_keys(options)
     )
@@ -289,7 +278,7 @@ def aggregator(
     """The server side. folder: None keeps nothing; bound: of the codec; max_weight, trusted: as above."""
     hidden, sampled = protection(options, options.cohort or len(clients), bound), sampler(options, clients)
     asked, simulated = _counted(privacy(options), clients), faults(options)
-    if asked is not None and "bits" not in read_settings(options.codec or None, CODEC_KEYS, "codec", positional=False):
+    if asked is not None and "bits" not in coding.said(options):
         size = check_cohort(options.cohort, len(clients))
         groups = groups_in(rule_of(options), options.group_size, size, hidden)
         cohorts = cohorts_of(asked, hidden, sampled, simulated, len(clients), size, options.rounds, groups)
@@ -318,6 +307,7 @@ def aggregator(
         privacy=asked,
         robust=rule_of(options, trusted),
         group_size=options.group_size,
+        compression=coding.compression(options),
     )
 
 

@@ -193,12 +193,20 @@ class Options:
     codec: Annotated[
         str,
         About(
-            "How updates become whole numbers: their bits, the largest value, the most addends of a sum, and what "
-            "happens to a value beyond the bound. What is left out is as the scenario has it.",
+            "How updates become whole numbers: their bits, the largest value (auto follows the updates), the most "
+            "addends of a sum, what happens to a value beyond the bound, how they are rounded, and whether clients add "
+            "what that took to their next update. What is left out is as the scenario has it; docs/sums.md.",
             PROTECT,
-            "bits=B,bound=X,addends=N,overflow=refuse|clip",
+            "bits=B,bound=X|auto,addends=N,overflow=refuse|clip,rounding=nearest|stochastic,feedback=true,"
+            "most_clipped=SHARE",
         ),
     ] = ""
+    sparsify: Annotated[
+        float | None,
+        About(
+            "Send this share of the weights a round, drawn anew in each, the same of all.", PROTECT, "SHARE", above=0
+        ),
+    ] = None
     dp: Annotated[
         str | None,
         About(

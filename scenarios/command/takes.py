@@ -13,7 +13,7 @@ from scenarios.command.options import DEFAULTS, Options
 EVERYBODY = ("seed", "out")
 FEDERATION = (
     "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "keys", "passphrase_file",
-    "pki", "min_cohort", "max_overlap", "robust", "group_size", "codec", "dp", "dp_seed", "faults", "pool",
+    "pki", "min_cohort", "max_overlap", "robust", "group_size", "codec", "sparsify", "dp", "dp_seed", "faults", "pool",
     "workers", "deadline", "ray_address", "stack", "transcript", "record", "resume", "portable", "strict_bits",
     "server_lr_schedule", "evaluate_every", "evaluate_clients", "watch", "stop_after",
 )  # fmt: skip

@@ -75,7 +75,8 @@ def test_rounds_are_recorded_with_totals_only():
 
 def test_large_weights_are_capped_and_counted_and_clipping_too():
     codec = FixedPoint(bits=24, bound=0.01, addends=16, overflow="clip")
-    _, history = train(Plain(codec), strategy=FedAvg(epochs=2, batch_size=4, lr=0.5, max_weight=8), rounds=1)
+    strategy = FedAvg(epochs=2, batch_size=4, lr=0.5, max_weight=8)
+    _, history = train(Plain(codec), strategy=strategy, rounds=1, compression="most_clipped=1")
     assert history.rounds[0].capped == 1  # clients of 5, 8 and 11 examples
     assert history.rounds[0].weight == 5 + 8 + 8
     assert history.rounds[0].clipped > 0
@@ -84,8 +85,15 @@ def test_large_weights_are_capped_and_counted_and_clipping_too():
 
 def test_where_values_are_clipped_far_beyond_the_bound_no_error_bound_is_stated():
     codec = FixedPoint(bits=24, bound=1e-6, addends=16, overflow="clip")
-    _, history = train(Plain(codec), strategy=FedAvg(epochs=2, batch_size=4, lr=50.0), rounds=2)
+    strategy = FedAvg(epochs=2, batch_size=4, lr=50.0)
+    _, history = train(Plain(codec), strategy=strategy, rounds=2, compression="most_clipped=1")
     assert history.rounds[0].error_bound is history.error_bound is None
+
+
+def test_a_bound_that_clips_more_than_is_allowed_ends_the_run():
+    codec = FixedPoint(bits=24, bound=0.01, addends=16, overflow="clip")
+    with pytest.raises(CodecError, match=r"% of the values of round 1 were clipped at the bound 0.01, 10% may be"):
+        train(Plain(codec), rounds=1)
 
 
 def test_evaluation_is_the_scenarios(tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from aggregator import Aggregator
 from clients import Client, InlinePool
 from clients.encoded import Encoded, RunningSum, addable
-from clients.training import LocalTraining, Task
+from clients.task import Task
+from clients.training import LocalTraining
 from fedlearn import nn
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.crypto import FixedPoint
@@ -23,6 +24,7 @@ from fedlearn.models.convnet import ConvNet
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import Lost, RunPlan
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.rounds import RoundLayout
 from fedlearn.seeding import LocalRandom, local_random
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import Output
@@ -60,9 +62,11 @@ def plan(model: Model, strategy: FedAvg, **kernels) -> RunPlan:
 
 def updates(model: Model, clients: list[Client], strategy: FedAvg, stack: str) -> dict[int, bytes | Lost]:
     """By client: the bytes of its whole encoded vector, or why it is lost."""
-    training = LocalTraining(plan(model, strategy, stack=stack), clients)
+    agreed, weights = plan(model, strategy, stack=stack), model.vector.copy()
+    training = LocalTraining(agreed, clients)
+    task = Task(1, weights, {}, RoundLayout.of(agreed, training.layout, 1, weights, {}))
     found: dict[int, bytes | Lost] = {}
-    for result in training.updates(range(len(clients)), Task(1, model.vector.copy(), {})):
+    for result in training.updates(range(len(clients)), task):
         if isinstance(result, Lost):
             found[result.client] = result
         else:

@@ -150,7 +150,7 @@ def test_values_that_cannot_be_held_are_refused_by_name():
         ({"bound": float("nan")}, "above 0"),
         ({"bits": 8, "bound": 128.0}, "at most 127"),
         ({"overflow": "wrap"}, "'refuse' or 'clip'"),
-        ({"rounding": "stochastic"}, "known"),
+        ({"rounding": "down"}, "choose 'nearest' or 'stochastic'"),
         ({"colour": 3}, "known"),
         ({"bits": "many"}, "many"),
         ({"bits": 8, "addends": 2**40, "bound": 1.0}, "at most 4294967295 addends"),
@@ -176,7 +176,7 @@ def test_configurations_that_cannot_be_exact_are_refused(config, said):
 def test_numpys_numbers_are_taken_like_pythons():
     codec = FixedPoint(np.int8(24), np.float32(0.5), np.uint64(3))
     assert codec == FixedPoint(24, 0.5, 3)
-    assert [type(value) for value in codec.to_dict().values()] == [int, float, int, str]
+    assert [type(value) for value in codec.to_dict().values()] == [int, float, int, str, str]
     assert FixedPoint.from_bytes(codec.to_bytes()) == codec
     np.testing.assert_array_equal(codec.encode(np.arange(-1, 1, dtype=np.int8) * 0), [0, 0])
     assert codec.encode(np.float16([0.25])) == codec.encode(np.array([0.25]), scale=np.float32(1))

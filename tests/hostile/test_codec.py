@@ -134,6 +134,8 @@ ORDINARY: dict[str, Any] = {  # by the name of a parameter
     "bits": 24,
     "bound": 1.0,
     "overflow": "refuse",
+    "rounding": "nearest",
+    "coins": np.array([0.5, 0.25, 0.0]),
     "lane_bits": 16,
     "modulus": PUBLIC.modulus,
     "count": 3,

@@ -17,7 +17,7 @@ from tests.scenarios.command import fedlearn
 GIVEN = {
     "key_bits": 2048, "keys": "nowhere", "passphrase_file": "nowhere", "min_cohort": 2, "max_overlap": 1,
     "codec": "bits=20", "insecure_test_key": True, "pki": "nowhere", "dp": "noise=1,clip=1", "dp_seed": 1,
-    "robust": "median", "group_size": 3,
+    "robust": "median", "group_size": 3, "sparsify": 0.5,
 }  # fmt: skip
 SPECS = {"none": "none", "paillier": "paillier", "threshold": "threshold:4/5", "masks": "masks"}
 OF_KEYS = {"key_bits", "max_overlap", "insecure_test_key", "keys"}

@@ -14,7 +14,8 @@ TRAINING = {"epochs", "batch_size", "lr"}
 KEY = {"key_bits", "insecure_test_key"}
 FEDERATION = ALWAYS | TRAINING | KEY | {
     "data", "model", "clients", "cohort", "sampler", "partition", "malicious", "rounds", "strategy", "protection",
-    "min_cohort", "max_overlap", "robust", "group_size", "codec", "faults", "pool", "workers", "ray_address", "stack",
+    "min_cohort", "max_overlap", "robust", "group_size", "codec", "sparsify", "faults", "pool", "workers",
+    "ray_address", "stack",
     "transcript", "record", "resume", "portable", "strict_bits", "from_", "keys", "passphrase_file", "deadline", "pki",
     "dp", "dp_seed", "server_lr_schedule", "evaluate_every", "evaluate_clients", "watch",
     "stop_after",
@@ -74,7 +75,7 @@ GIVEN = {
     "cohort": 3, "sampler": "poisson", "rounds": 2, "epochs": 2, "batch_size": 3, "lr": 0.3, "partition": "iid",
     "malicious": "sign-flip:1", "protection": "paillier", "key_bits": 4096, "insecure_test_key": True,
     "min_cohort": 2, "max_overlap": 1, "robust": "nnm+trimmed", "group_size": 2,
-    "codec": "bits=20", "strategy": "scaffold", "faults": "dropout=0.1",
+    "codec": "bits=20", "sparsify": 0.5, "strategy": "scaffold", "faults": "dropout=0.1",
     "network": "home", "pool": "processes", "workers": 3, "ray_address": "localhost:1", "stack": "off",
     "text_column": "a", "label_column": "b", "user_column": "c", "spam_label": "d", "labels": "e,f",
     "encoding": "utf-8", "skip_bad": True, "test_fraction": 0.5, "test_data": "sample",

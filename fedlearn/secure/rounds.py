@@ -1,0 +1,104 @@
+"""A layout as it is in one round: with the bounds that the round's request says, of the weights that it sends."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedlearn.protocol import RunPlan
+from fedlearn.secure.aggregate import Aggregate
+from fedlearn.secure.compression import Compression, kept
+from fedlearn.secure.layout import Layout
+from fedlearn.seeding import stream
+from fedlearn.strategies.base import LocalUpdate, State
+
+
+@dataclass(frozen=True, eq=False)
+class RoundLayout:
+    """What clients' halves and the aggregator's agree on in a round; made by `of`.
+
+    sent: which of a model's `parameters` weights, int64 rising; None for all.
+    """
+
+    layout: Layout
+    plan: RunPlan
+    compression: Compression
+    round: int
+    sent: np.ndarray | None
+    parameters: int
+
+    @classmethod
+    def of(
+        cls, plan: RunPlan, layout: Layout, round: int, weights: np.ndarray, state: Mapping[str, np.ndarray]
+    ) -> RoundLayout:
+        """weights, state: as in the round's `TrainRequest`. layout: the plan's.
+
+        Raises `ProtocolError` for a request without bounds, where these follow the updates.
+        """
+        compression, layout = Compression.read(plan.compression), layout.in_round(state)
+        sent = compression.sent(plan.seed, round, weights.size)
+        return cls(layout, plan, compression, round, sent, weights.size)
+
+    @property
+    def whole(self) -> bool:
+        """Whether vectors are encoded in the model's full length."""
+        return self.layout.whole or self.compression.whole or self.layout.codec.rounding == "stochastic"
+
+    def narrowed(self, length: int) -> RoundLayout:
+        """The same for an update whose first vector is cut down to so many values."""
+        return replace(self, layout=self.layout.narrowed(length))
+
+    def encode(self, update: LocalUpdate, clients: Sequence[int], left: State) -> tuple[np.ndarray, State]:
+        """The lanes of one client (n,), or of K stacked ones (K, n), and what they keep of their updates.
+
+        left: what they kept before. Raises `CodecError` as `Layout.encode` does.
+        """
+        vectors = update.vectors
+        if self.compression.feedback:
+            vectors = {name: values + left[kept(name)] for name, values in vectors.items()}
+        sent = {name: self._cut(values) for name, values in vectors.items()}
+        lanes = self.layout.encode(replace(update, vectors=sent), self._coins(np.shape(update.loss), clients))
+        if not self.compression.feedback:
+            return lanes, {}
+        entered = self.layout.entered(lanes, update.examples)
+        return lanes, {kept(name): self._rest(values, entered[name]) for name, values in vectors.items()}
+
+    def decode(self, total: np.ndarray, addends: int) -> Aggregate:
+        """As `Layout.decode`; the mean of weights that were not sent is 0."""
+        found = self.layout.decode(total, addends)
+        return replace(found, mean={name: self.spread(values) for name, values in found.mean.items()})
+
+    def _cut(self, values: np.ndarray) -> np.ndarray:
+        return values if self.sent is None or values.shape[-1] != self.parameters else values[..., self.sent]
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """The values sent of a model's weights, among zeros; others as they are."""
+        if self.sent is None or values.shape[-1] != self.sent.size:
+            return values
+        whole = np.zeros((*values.shape[:-1], self.parameters), values.dtype)
+        whole[..., self.sent] = values
+        return whole
+
+    def _rest(self, values: np.ndarray, entered: np.ndarray) -> np.ndarray:
+        """What of the values did not enter the sum, float32."""
+        left: np.ndarray = (values - self.spread(entered)).astype(np.float32)
+        return left
+
+    def _coins(self, shape: tuple[int, ...], clients: Sequence[int]) -> dict[str, np.ndarray] | None:
+        """Each client's own numbers to round by, by output; secret where noise hides what is rounded."""
+        if self.layout.codec.rounding == "nearest":
+            return None
+        secret = bool(self.plan.privacy) and self.plan.privacy["seed"] is None
+        draws = [
+            np.random.default_rng(secrets.randbits(256))
+            if secret
+            else stream(self.plan.seed, "rounding", self.round, client)
+            for client in clients
+        ]
+        return {
+            segment.name: np.stack([draw.random(segment.length) for draw in draws]).reshape(*shape, segment.length)
+            for segment in self.layout.vectors
+        }

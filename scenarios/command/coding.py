@@ -1,0 +1,52 @@
+"""How updates become whole numbers, as `--codec` and `--sparsify` say: the codec, and what compresses beside it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fedlearn.crypto import FixedPoint
+from fedlearn.crypto.codec import Overflow, Rounding
+from fedlearn.errors import BadInput
+from fedlearn.secure.compression import NO_COMPRESSION, Compression
+from fedlearn.spec import Key, read_settings
+from scenarios.command.options import Options
+
+KEYS = {
+    "bits": Key(int, example="24"),
+    "bound": Key(float | Literal["auto"], example="4"),
+    "addends": Key(int, example="100"),
+    "overflow": Key(Overflow, example="clip"),
+    "rounding": Key(Rounding, example="stochastic"),
+    "feedback": Key(bool, example="true"),
+    "most_clipped": Key(float, example="0.1"),
+}
+COMPRESSING = ("feedback", "most_clipped")
+
+
+def said(options: Options) -> dict[str, Any]:
+    """What --codec names, by name."""
+    return read_settings(options.codec or None, KEYS, "codec", positional=False)
+
+
+def codec(options: Options, **defaults: Any) -> FixedPoint:
+    """The codec; what is not named keeps its default, and a bound that follows updates begins with the default."""
+    values = {name: value for name, value in said(options).items() if name not in COMPRESSING}
+    if values.get("bound") == "auto":
+        largest = (1 << (max(2, values.get("bits", defaults["bits"])) - 1)) - 1
+        values = {"overflow": "clip"} | values | {"bound": min(defaults["bound"], float(largest))}
+    return FixedPoint(**defaults | values)
+
+
+def compression(options: Options) -> Compression:
+    """What compresses updates beside the codec."""
+    values = said(options)
+    given: dict[str, Any] = {name: values[name] for name in COMPRESSING if name in values}
+    if options.sparsify is not None:
+        given["share"] = options.sparsify
+    return Compression(auto=values.get("bound") == "auto", **given)
+
+
+def check_uncompressed(options: Options, where: str) -> None:
+    """Raise `BadInput` for what compresses where there are no updates, but counts that must be exact."""
+    if compression(options) != NO_COMPRESSION or said(options).get("rounding") == "stochastic":
+        raise BadInput(f"--codec {options.codec} compresses updates, {where} are exact: give bits, bound and addends")
