@@ -1,22 +1,36 @@
-"""A Flower `Grid` that shows only some of its nodes: those that are in the session's roster, or that open no sums."""
+"""A Flower `Grid` as a wrapped strategy sees it: some of its nodes, and it is not waited for more of them for ever."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedlearn.errors import BadInput
 
-class KnownNodes(Grid):
-    """The same grid, with these nodes of it."""
 
-    def __init__(self, grid: Grid, known: Iterable[int]):
-        self._grid, self._known = grid, frozenset(known)
+class ChosenNodes(Grid):
+    """The same grid, with those of its nodes that are `chosen`, for one round.
+
+    patience: seconds in which a strategy may ask for nodes; Flower's own wait for as many as they want.
+    """
+
+    def __init__(self, grid: Grid, chosen: Callable[[int], bool], patience: float):
+        self._grid, self._chosen, self._patience = grid, chosen, patience
+        self._made = time.monotonic()
 
     def get_node_ids(self) -> list[int]:
-        return [node for node in self._grid.get_node_ids() if node in self._known]
+        """Raises `BadInput` where the strategy still waits for more of them."""
+        nodes = [node for node in self._grid.get_node_ids() if self._chosen(node)]
+        if time.monotonic() - self._made > self._patience:
+            raise BadInput(
+                f"the strategy waits for more nodes than the {len(nodes)} that are there, for {self._patience:.0f} s "
+                "now: start more, or lower its min_available_nodes and min_train_nodes"
+            )
+        return nodes
 
     def set_run(self, run: Any) -> None:
         self._grid.set_run(run)
@@ -38,10 +52,3 @@ class KnownNodes(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         return list(self._grid.send_and_receive(messages, timeout=timeout))
-
-
-class Others(KnownNodes):
-    """The same grid, without these nodes of it."""
-
-    def get_node_ids(self) -> list[int]:
-        return [node for node in self._grid.get_node_ids() if node not in self._known]

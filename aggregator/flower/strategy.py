@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from aggregator import given
-from aggregator.flower.known import KnownNodes, Others
+from aggregator.flower.known import ChosenNodes
 from aggregator.flower.openers import NodeOpeners, find_openers
 from aggregator.flower.sums import Opened, Sums
 from aggregator.flower.wrapped import innermost
@@ -22,7 +22,7 @@ from fedlearn.flower.reported import Reported
 from fedlearn.secure.base import Protection
 
 MAX_WEIGHT = 4096
-FOR_OPENERS = 600.0  # seconds that opener nodes are waited for, where nobody says
+FOR_NODES = 600.0  # seconds that nodes are waited for, where nobody says
 MOST_ROUNDS = 10_000  # where nobody says how many there will be
 
 
@@ -103,8 +103,8 @@ class SecureSums(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Train the cohort and have its sum opened, all of it here; the caller has nothing to send."""
-        grid = self._without_openers(grid, "train")
-        asked = self.strategy.configure_train(server_round, arrays, config, self._known(grid, "train"))
+        grid = self._seen(grid, "train")
+        asked = self.strategy.configure_train(server_round, arrays, config, grid)
         self._collect("train", server_round, arrays, list(asked), grid)
         return []
 
@@ -122,8 +122,8 @@ class SecureSums(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Have the cohort evaluate, and the sum opened, all of it here."""
-        grid = self._without_openers(grid, "evaluate")
-        asked = self.strategy.configure_evaluate(server_round, arrays, config, self._known(grid, "evaluate"))
+        grid = self._seen(grid, "evaluate")
+        asked = self.strategy.configure_evaluate(server_round, arrays, config, grid)
         self._collect("evaluate", server_round, None, list(asked), grid)
         return []
 
@@ -152,24 +152,24 @@ class SecureSums(Strategy):
             self._replies[kind] = [reply]
             self.opened.append(opened)
 
-    def _without_openers(self, grid: Grid, kind: str) -> Grid:
-        """The grid without the nodes whose role is to open sums: they are no clients."""
-        self._grid = grid
-        if not self._by_nodes:
-            return grid
-        if self._opener_nodes is None:
+    def _seen(self, grid: Grid, kind: str) -> Grid:
+        """The grid as the strategy sees it: without the nodes whose role is to open sums, since they are no clients.
+
+        Once the session has begun, only nodes that are in it.
+        """
+        self._grid, patience = grid, self._deadline or FOR_NODES
+        if self._by_nodes and self._opener_nodes is None:
             wanted = getattr(self._protection, "trustees", 1)
-            self._opener_nodes = find_openers(grid, wanted, kind, self._deadline or FOR_OPENERS)
-        return Others(grid, self._opener_nodes)
+            self._opener_nodes = find_openers(grid, wanted, kind, patience)
+        openers = self._opener_nodes or frozenset()
+        if kind in self._sums:
+            return ChosenNodes(grid, self._sums[kind].known.__contains__, patience)
+        return ChosenNodes(grid, lambda node: node not in openers, patience)
 
     def _openers(self, kind: str) -> Callable[[bytes], NodeOpeners] | None:
         if self._opener_nodes is None:
             return None
-        return partial(NodeOpeners, self._grid, self._opener_nodes, kind, self._deadline or FOR_OPENERS)
-
-    def _known(self, grid: Grid, kind: str) -> Grid:
-        """The grid as the strategy sees it: once the session has begun, only nodes that are in it."""
-        return KnownNodes(grid, self._sums[kind].known) if kind in self._sums else grid
+        return partial(NodeOpeners, self._grid, self._opener_nodes, kind, self._deadline or FOR_NODES)
 
     def _typed(self, arrays: ArrayRecord) -> ArrayRecord:
         """Counters are whole numbers again: strategies make floats of all arrays."""

@@ -36,6 +36,8 @@ def innermost(strategy: Any) -> FedAvg:
                     f"{type(inner).__name__} {LOOKS_AT_EACH[kind.__name__]}, and under SecureSums there is only their "
                     f"sum: {INSTEAD}"
                 )
+        if type(inner).__name__ == "SecureSums":
+            raise BadInput("SecureSums is given another SecureSums: one protection is enough, wrap the strategy once")
         if type(inner).start is not Strategy.start:
             raise BadInput(f"{type(inner).__name__} has a start of its own, which SecureSums would not run: {INSTEAD}")
         if isinstance(inner, FedAvg):

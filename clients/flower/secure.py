@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from fedlearn.protocol import Lost, RunPlan, TrainRequest, party_name
 from fedlearn.secure.layout import Layout
 
 ROLE_SAID = b"opener"  # in answer to a hello
+_inside: ContextVar[bool] = ContextVar("fedlearn_secure_mod", default=False)
 App = Callable[[Message, Context], Message]
 
 
@@ -30,6 +32,8 @@ def secure_mod(message: Message, context: Context, call_next: App) -> Message:
     It follows the plan of a server whose strategy is wrapped in `SecureSums`. To any other it answers with an error,
     and no arrays. Errors of the app stay at the node: its own log has them, the server is told a code.
     """
+    if _inside.get():
+        raise ProtocolError("secure_mod stands twice in the ClientApp's mods: once, as the first, is enough")
     letter = Letter.of(message.content)
     if letter is None:
         raise ProtocolError(
@@ -40,7 +44,11 @@ def secure_mod(message: Message, context: Context, call_next: App) -> Message:
     if letter.ask == Letter.HELLO:
         return answered(b"client", message)
     app = _App(message, context, call_next)
-    return answered(answer(letter, context, app, policy_of(context.node_config, HIDING)), message)
+    token = _inside.set(True)
+    try:
+        return answered(answer(letter, context, app, policy_of(context.node_config, HIDING)), message)
+    finally:
+        _inside.reset(token)
 
 
 class _App:

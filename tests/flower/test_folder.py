@@ -107,9 +107,10 @@ def test_run_config_nodes_and_workers_are_honoured_and_the_seed_is_that_of_impor
     assert again.stdout.splitlines()[0] == done.stdout.splitlines()[0]
 
 
-def test_an_interrupt_ends_it_with_the_status_that_shells_expect(app):
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_an_interrupt_ends_it_with_the_status_that_shells_expect(app, workers):
     (app / "pyproject.toml").write_text(PROJECT.replace("num-server-rounds = 2", "num-server-rounds = 2\nsleep = 60"))
-    call = [sys.executable, "-m", "fedlearn", "flower", "run", str(app)]
+    call = [sys.executable, "-m", "fedlearn", "flower", "run", str(app), "--workers", workers]
     process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stderr is not None
     while "configure_train" not in process.stderr.readline():

@@ -291,3 +291,17 @@ def test_masks_need_no_opener_and_give_the_very_same_sum():
     for name, array in run(secure(), client()).arrays.items():
         np.testing.assert_array_equal(masked[name].numpy(), array.numpy())
     assert set(strategy.opened[0].seconds) == {"keys", "shares", "update", "check", "unmask", "open"}
+
+
+def test_the_mod_twice_is_refused_at_the_node(caplog):
+    with pytest.raises(BadInput, match="refused its task"):
+        run(secure(protection=Masks(codec=CODEC, min_cohort=3, corrupt=0.0)), client(mods=(secure_mod, secure_mod)))
+    assert "secure_mod stands twice in the ClientApp's mods" in caplog.text
+
+
+def test_a_strategy_that_waits_for_nodes_that_never_come_is_told_so():
+    waiting = FedAvg(fraction_evaluate=0.0, min_available_nodes=NODES + 1)
+    with pytest.raises(
+        BadInput, match=f"waits for more nodes than the {NODES} that are there, for 0 s now: start more"
+    ):
+        run(secure(waiting, deadline=0.2), client())

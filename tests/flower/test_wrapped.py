@@ -99,7 +99,7 @@ def as_mean(asked: list[Message], arrays: ArrayRecord, replies: list[Message]) -
         ),
         (lambda: type("Mine", (flower.Krum,), {})(**NONE), "Mine compares single updates"),
         (lambda: "FedAvg", "give a strategy of flwr"),
-        (lambda: SecureSums(FedAvg(**NONE)), "SecureSums has a start of its own"),
+        (lambda: SecureSums(FedAvg(**NONE)), "SecureSums is given another SecureSums: one protection is enough"),
     ],
 )
 def test_strategies_that_look_at_single_replies_are_refused_by_name(make, said):
