@@ -55,6 +55,53 @@ def test_every_op_runs_from_a_program_as_on_the_tape(case: Case, dtype: type):
         assert by_program(program, [], places) == by_tape(loss(), leaves)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gradients_that_are_run_again_agree_with_differences(case: Case):
+    """By the plan of a backward pass for every op, and by a program where there is one."""
+    rng = np.random.default_rng(8)
+    drawn = [x.astype(np.float64) for x in case.draw(rng, (2, 3, 4))]
+    leaves = [Tensor(x, requires_grad=True) for x in drawn]
+
+    def loss() -> Tensor:
+        y = case.run(*leaves)
+        return y * y + y
+
+    def backward() -> list[np.ndarray]:
+        for x in leaves:
+            x.grad = None
+        loss().sum().backward()
+        return [np.zeros(x.shape) if x.grad is None else np.asarray(_dense(x.grad)) for x in leaves]
+
+    def slope(directions: list[np.ndarray], step: float = 1e-5) -> float:
+        values = []
+        for sign in (1, -1):
+            for x, at, direction in zip(leaves, drawn, directions, strict=True):
+                x._data[...] = at + sign * step * direction
+            values.append(float(loss().numpy().sum()))
+        for x, at in zip(leaves, drawn, strict=True):
+            x._data[...] = at
+        return (values[0] - values[1]) / (2 * step)
+
+    found = [backward() for _ in range(3)][-1]
+    places = [np.zeros(x.shape) for x in leaves]
+    try:
+        program: Program | None = Program(loss(), [], leaves, places)
+    except Unfit:  # as the test above has it
+        program = None
+    if program is not None:
+        program.run([])
+        assert [place.tobytes() for place in places] == by_tape(loss(), leaves)[1:]
+    for _ in range(3):
+        directions = [rng.standard_normal(x.shape) for x in leaves]
+        claimed = sum(float((g * direction).sum()) for g, direction in zip(found, directions, strict=True))
+        size = max(1.0, abs(claimed), *(float(np.abs(g).max(initial=0)) for g in found))
+        assert abs(slope(directions) - claimed) <= 1e-5 * size
+
+
+def _dense(gradient: object) -> np.ndarray:
+    return getattr(gradient, "dense", gradient.numpy)()  # type: ignore[attr-defined]
+
+
 def stacked_linear(rng: np.random.Generator, copies: tuple[int, ...], inputs: int, outputs: int) -> list[Tensor]:
     return [
         Tensor(rng.standard_normal((*copies, outputs, inputs), np.float32), requires_grad=True),
