@@ -89,8 +89,8 @@ class Observed:
             if kind in vocabulary:
                 return list(vocabulary[kind])
         raise NotReadable(
-            "the run's vocabulary is hashed, a row is no word: hash a dictionary to see which words fit, "
-            "or run with an explicit vocabulary"
+            "the run's vocabulary is hashed, and a row is no word: run again with --vocabulary explicit:FILE, "
+            "a public list with a word on each line"
         )
 
     @property

@@ -36,11 +36,13 @@ def report(
         typer.launch(target.resolve().as_uri())
 
 
-def inspect(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")]) -> None:
-    """A run in ten lines: what came out, time, bytes, losses, what each party saw, how to repeat it."""
-    from scenarios.command.ending import shown
-    from scenarios.report.inspecting import lines
-    from scenarios.report.runs import Run
+def inspect(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, or of several.")]) -> None:
+    """A run in ten lines: what came out, time, bytes, losses, what each party saw, how to repeat it.
 
-    for line in lines(Run.load(folder.expanduser())):
+    Of a folder with several runs in it, a line for each.
+    """
+    from scenarios.command.ending import shown
+    from scenarios.report.inspecting import told
+
+    for line in told(folder.expanduser()):
         typer.echo(shown(line))

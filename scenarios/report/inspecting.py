@@ -1,13 +1,42 @@
-"""A run in ten lines, for the terminal."""
+"""A run in ten lines, for the terminal; many runs in a line each."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from scenarios.report.runs import Run, shown
+from fedlearn.errors import DataError
+from scenarios.report.runs import Run, places_in, shown
 from scenarios.report.seen import Flow, flows
+
+
+def told(folder: Path) -> Iterator[str]:
+    """Tell of a run in ten lines; of a folder with runs in it, a line for each, and how much room all take.
+
+    Raises `BadInput` where there is no run.
+    """
+    places = places_in(folder)
+    if places == [folder]:
+        yield from lines(Run.load(folder))
+        return
+    sizes = [sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) for place in places]
+    width = max(len(str(place)) for place in places)
+    for place, size in zip(places, sizes, strict=True):
+        yield f"{place!s:<{width}}  {_in_a_line(place)}; {size / 1e6:.1f} MB"
+    yield f"{len(places)} runs, {sum(sizes) / 1e6:.1f} MB: a run that nobody needs is a folder to delete"
+
+
+def _in_a_line(place: Path) -> str:
+    try:
+        run = Run.load(place)
+    except DataError:
+        return "cannot be read"
+    figures = "".join(f", {name} {value:.4g}" for name, value in list(run.figures().items())[:3])
+    rounds = f"{len(run.records)} round{'' if len(run.records) == 1 else 's'}"
+    state = f"{shown(run.outcome.get('state'))}, {rounds}{figures}"
+    return f"{run.scenario} under {run.protection}: {state}"
 
 
 def lines(run: Run) -> list[str]:

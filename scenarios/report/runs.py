@@ -108,11 +108,17 @@ def find(paths: Iterable[Path]) -> list[Run]:
     """
     found: dict[Path, Run] = {}
     for path in paths:
-        places = [path] if (path / RUN_JSON).is_file() else _below(path)
-        if not places:
-            raise BadInput(f"{path} holds no run: give the folder of a run, or one with such folders in it")
+        places = places_in(path)
         found |= {place.resolve(): Run.load(place) for place in places if place.resolve() not in found}
     return list(found.values())
+
+
+def places_in(path: Path) -> list[Path]:
+    """The folders of the runs in a folder, or that itself. Raises `BadInput` where there is none."""
+    places = [path] if (path / RUN_JSON).is_file() else _below(path)
+    if not places:
+        raise BadInput(f"{path} holds no run: give the folder of a run, or one with such folders in it")
+    return places
 
 
 def _below(path: Path) -> list[Path]:

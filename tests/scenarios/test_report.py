@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -124,6 +125,20 @@ def test_ten_lines_in_the_terminal(runs, capsys):
     assert f"{outcome['bytes_up']:,} up, {outcome['bytes_down']:,} down" in lines[6]
 
 
+def test_a_line_for_each_run_of_a_folder(runs, tmp_path, capsys):
+    shutil.copytree(runs / "masks-1", tmp_path / "some" / "good")
+    shutil.copytree(runs / "none-0", tmp_path / "some" / "damaged")
+    (tmp_path / "some" / "damaged" / "run.json").write_text("{")
+    assert fedlearn("inspect", str(tmp_path / "some")) == 0
+    damaged, good, total = capsys.readouterr().out.splitlines()
+    assert "damaged  cannot be read" in damaged
+    assert "spam under masks: done, 3 rounds, loss " in good
+    assert total.startswith("2 runs, ")
+    (tmp_path / "empty").mkdir()
+    assert fedlearn("inspect", str(tmp_path / "empty")) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
 def test_text_of_the_run_is_text_and_never_markup(runs, tmp_path):
     folder = tmp_path / "<img src=x onerror=alert(1)>"
     folder.mkdir()
@@ -160,7 +175,8 @@ def test_a_story_and_a_run_at_work_have_pages_too(runs, tmp_path):
     [
         (["report", "nowhere"], "nowhere holds no run"),
         (["report", "broken"], "holds no run that can be read"),
-        (["inspect", "nowhere"], "holds no run that can be read"),
+        (["inspect", "nowhere"], "holds no run"),
+        (["inspect", "broken"], "holds no run that can be read"),
         (["report", "whole", "--out", "."], "is a folder: give a file"),
     ],
 )
