@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord
 from flwr.serverapp import ServerApp
+from flwr.serverapp.strategy import FedAvg
 
 from fedlearn.secure import Masks
 from tests.flower.test_secure_sums import CODEC, NODES, beginning, client, paillier, run, secure
 
+ALL = {"fraction_evaluate": 0.0, "min_train_nodes": NODES, "min_available_nodes": NODES}  # which Ray has by and by
 pytestmark = pytest.mark.ray
 pytest.importorskip("ray")
 
@@ -28,7 +30,7 @@ def test_the_same_sums_under_run_simulation(protection):
     @server.main()
     def main(grid, context):
         start = ArrayRecord({name: Array(value) for name, value in beginning().items()})
-        found.append(secure(protection=protection).start(grid, start, num_rounds=2).arrays)
+        found.append(secure(FedAvg(**ALL), protection).start(grid, start, num_rounds=2).arrays)
 
     run_simulation(server, client(), NODES)
     for name, array in run(secure(), client(), rounds=2).arrays.items():
