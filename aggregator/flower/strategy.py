@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -15,11 +16,13 @@ from aggregator import given
 from aggregator.flower.known import ChosenNodes
 from aggregator.flower.openers import NodeOpeners, find_openers
 from aggregator.flower.sums import Opened, Sums
-from aggregator.flower.wrapped import innermost
+from aggregator.flower.wrapped import innermost, noise_is_for
 from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import BadInput
 from fedlearn.flower.reported import Reported
 from fedlearn.secure.base import Protection
+
+log = logging.getLogger(__name__)
 
 MAX_WEIGHT = 4096
 FOR_NODES = 600.0  # seconds that nodes are waited for, where nobody says
@@ -149,6 +152,7 @@ class SecureSums(Strategy):
         found = self._sums[kind].collect(round, messages)
         if found is not None:
             reply, opened = found
+            self._tell_of_noise(opened)
             self._replies[kind] = [reply]
             self.opened.append(opened)
 
@@ -170,6 +174,15 @@ class SecureSums(Strategy):
         if self._opener_nodes is None:
             return None
         return partial(NodeOpeners, self._grid, self._opener_nodes, kind, self._deadline or FOR_NODES)
+
+    def _tell_of_noise(self, opened: Opened) -> None:
+        """Flower's wrapper sees one reply and cannot know: noise for more nodes than are in a sum is too little."""
+        nodes = noise_is_for(self.strategy)
+        if opened.kind == "train" and nodes is not None and opened.addends != nodes:
+            log.warning(
+                "round %d: %d nodes are in the sum, and its noise is for num_sampled_clients=%d",
+                opened.round, opened.addends, nodes,
+            )  # fmt: skip
 
     def _typed(self, arrays: ArrayRecord) -> ArrayRecord:
         """Counters are whole numbers again: strategies make floats of all arrays."""

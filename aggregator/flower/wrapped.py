@@ -24,6 +24,12 @@ LOOKS_AT_EACH = {  # what they do with single replies, of which there are none
 INSTEAD = "take FedAvg or one made of it, or DifferentialPrivacyClientSideFixedClipping around one"
 
 
+def noise_is_for(strategy: Any) -> int | None:
+    """For how many nodes a wrapper's noise is; None where there is no noise."""
+    noisy = getattr(strategy, "noise_multiplier", 0)
+    return int(strategy.num_sampled_clients) if noisy else None
+
+
 def innermost(strategy: Any) -> FedAvg:
     """The FedAvg, or what is made of it, within wrappers; raises `BadInput` for one that cannot be given a mean."""
     if not isinstance(strategy, Strategy):
@@ -38,6 +44,11 @@ def innermost(strategy: Any) -> FedAvg:
                 )
         if type(inner).__name__ == "SecureSums":
             raise BadInput("SecureSums is given another SecureSums: one protection is enough, wrap the strategy once")
+        if getattr(inner, "accountant", None) is not None:
+            raise BadInput(
+                f"{type(inner).__name__} has an accountant, which counts single replies and takes none of a sum: "
+                "leave it out, or account by `fedlearn privacy`"
+            )
         if type(inner).start is not Strategy.start:
             raise BadInput(f"{type(inner).__name__} has a start of its own, which SecureSums would not run: {INSTEAD}")
         if isinstance(inner, FedAvg):

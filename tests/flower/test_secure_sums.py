@@ -305,3 +305,10 @@ def test_a_strategy_that_waits_for_nodes_that_never_come_is_told_so():
         BadInput, match=f"waits for more nodes than the {NODES} that are there, for 0 s now: start more"
     ):
         run(secure(waiting, deadline=0.2), client())
+
+
+def test_noise_for_more_nodes_than_are_in_a_sum_is_said_to_be_too_little(caplog):
+    noisy = DifferentialPrivacyClientSideFixedClipping(FedAvg(**NO_EVALUATION), 0.01, 1.5, NODES + 2)
+    masks = Masks(codec=CODEC, min_cohort=3, corrupt=0.0)
+    run(secure(noisy, masks, bounds={}), client(fixedclipping_mod), first={"w": beginning()["w"]})
+    assert f"round 1: {NODES} nodes are in the sum, and its noise is for num_sampled_clients={NODES + 2}" in caplog.text

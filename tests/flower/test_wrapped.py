@@ -144,3 +144,10 @@ def test_a_counter_without_dimensions_keeps_its_type_and_shape():
     got = reported.reply(sent, layout.decode(total, 2), asked).content["arrays"]
     assert (got["steps"].numpy().dtype, got["steps"].numpy().shape, got["steps"].numpy()) == (np.int32, (), 14)
     np.testing.assert_allclose(got["w"].numpy(), 1, atol=1e-6)
+
+
+def test_flowers_accountant_which_counts_replies_is_refused():
+    accounting = flower.DifferentialPrivacyClientSideFixedClipping(FedAvg(**NONE), 1.0, 1.0, 5)
+    accounting.accountant = object()  # of the releases that have one
+    with pytest.raises(BadInput, match="has an accountant, which counts single replies"):
+        SecureSums(accounting)
