@@ -1,7 +1,7 @@
 """Asking clients a question that only the sum of their answers tells: the way of a run, without a model.
 
 The parts are those of training: a plan, a protection and its openers, cohorts of at least `min_cohort`, one opening a
-round, transcript, journal, records and checkpoints. Everybody is asked.
+round, transcript, journal, records and checkpoints. Everybody is asked, or a cohort that a sampler draws.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from aggregator.watching import Watched
 from aggregator.work import Asking
 from fedlearn import sampling
 from fedlearn.configured import arguments_of, whole_number
-from fedlearn.errors import NothingLearned, PrivacyError, RoundVoid
+from fedlearn.errors import BadInput, NothingLearned, PrivacyError, RoundVoid
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Pool, TrainRequest, Transcript
 from fedlearn.queries.base import Query
-from fedlearn.sampling import Uniform
+from fedlearn.sampling import Sampler, Uniform
 from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
 from fedlearn.secure.pki import Pki
@@ -56,6 +56,8 @@ def ask(
     clients: Pool | Any,
     protection: Protection | str | None = None,
     *,
+    cohort: int | None = None,
+    sampler: Sampler | str | None = None,
     seed: int = 0,
     vocabulary: dict[str, Any] | None = None,
     folder: RunFolder | str | Path | None = None,
@@ -64,24 +66,35 @@ def ask(
     pki: Pki | str | Path | None = None,
     privacy: Privacy | str | None = None,
 ) -> Answer:
-    """Ask all clients, and open nothing but the sum of their answers.
+    """Ask all clients, or a cohort of them, and open nothing but the sum of their answers.
 
     query: the question, or its name as on the command line, `histogram:low=0,high=500`. The others are as in
-    `Aggregator`; a protection that is given by its name has the narrowest lanes that hold the counts exactly.
+    `Aggregator`; a question of several rounds is asked of everybody. A protection that is given by its name has the
+    narrowest lanes that hold the counts exactly.
 
     Raises `BadInput` before anything is written where that cannot work, or where all clients refuse: a question that
     their data cannot answer, more examples than its `most`. Raises `NothingLearned` where no sum could be opened.
     """
     query, pool = given.as_query(query), given.as_pool(clients)
-    inquiry = _Inquiry(query, pool, protection, seed, privacy)
+    inquiry = _Inquiry(query, pool, protection, cohort, given.as_sampler(sampler), seed, privacy)
     return inquiry.run(vocabulary or {}, folder, given.as_trackers(trackers), deadline, pki)
 
 
 class _Inquiry:
     """One question on its way."""
 
-    def __init__(self, query: Query, pool: Pool, protection: Any, seed: int, privacy: Any):
-        self._query, self._pool = query, pool
+    def __init__(
+        self, query: Query, pool: Pool, protection: Any, cohort: int | None, sampler: Sampler, seed: int, privacy: Any
+    ):
+        self._query, self._pool, self._sampler = query, pool, sampler
+        self._size = sampling.check_cohort(None if cohort is None else whole_number("cohort", cohort), len(pool))
+        if query.rounds > 1 and (self._size < len(pool) or type(sampler) is not Uniform):
+            raise BadInput(
+                f"query {query.name} is asked in {query.rounds} rounds, each about the same clients: leave cohort and "
+                "sampler out"
+            )
+        sampler.check(len(pool), self._size)
+        self._most = min(sampler.limit(self._size), len(pool))
         self._seed = whole_number("seed", seed, 0, given.LARGEST_SEED)
         self._privacy = given.as_privacy(privacy)
         codec = None if self._privacy else counting_codec(query.entries(), len(pool))
@@ -98,8 +111,8 @@ class _Inquiry:
             raise PrivacyError("adaptive has no effect on a question, whose clip its query knows: leave it out")
         if asked.unit != "client":
             raise PrivacyError("unit=example is for training: the answers of a question are each client's as a whole")
-        size, length = len(self._pool), sum(each.length for each in self._query.entries().values())
-        cohorts = cohorts_of(asked, self._protection, Uniform(), None, size, size, self._query.rounds)
+        population, length = len(self._pool), sum(each.length for each in self._query.entries().values())
+        cohorts = cohorts_of(asked, self._protection, self._sampler, None, population, self._size, self._query.rounds)
         spending = Spending.of(asked, self._protection, fixed, length, cohorts, self._seed)
         self._protection = spending.protection
         return spending
@@ -109,12 +122,14 @@ class _Inquiry:
         pki: Any,
     ) -> Answer:  # fmt: skip
         kept = given.as_folder(folder, self._configuration())
-        watched, size = Watched(trackers), len(self._pool)
+        watched, spending = Watched(trackers), self._spending
         session = Session(
             self._pool, Asking(self._query), self._protection,
-            vocabulary=vocabulary, seed=self._seed, cohort=size, sampled=size, rounds=self._query.rounds,
+            vocabulary=vocabulary, seed=self._seed, cohort=self._size, sampled=self._most, rounds=self._query.rounds,
             deadline=deadline, pki=given.as_pki(pki, self._protection), watched=watched, spending=self._spending,
-            sampling=sampling.described(Uniform(), size, size),
+            sampling=sampling.described(
+                self._sampler, len(self._pool), self._size, secret=bool(spending and spending.secret)
+            ),
         )  # fmt: skip
         opened = kept.opened() if kept else nullcontext(Transcript())
         with resumable(kept), opened as transcript, closing(session):
@@ -152,7 +167,9 @@ class _Inquiry:
         self, session: Session, transcript: Transcript, record: RoundRecord, asked: np.ndarray, history: History
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Have one sum opened: what is asked next, and the sum's parts by name."""
-        task = RoundTask(record.round, tuple(range(len(self._pool))), TrainRequest(asked))
+        draw = self._spending.cohort if self._spending else self._sampler.sample
+        cohort = draw(self._seed, record.round, len(self._pool), self._size)
+        task = RoundTask(record.round, tuple(cohort), TrainRequest(asked))
         try:
             with record.counting(transcript):
                 collected = session.collect(task)
@@ -189,5 +206,6 @@ class _Inquiry:
             "query": self._named(),
             "protection": {"name": self._protection.name, **self._protection.arguments()},
             "seed": self._seed,
+            "cohort": self._size,
             **({} if self._privacy is None else {"privacy": arguments_of(self._privacy)}),
         }

@@ -18,19 +18,21 @@ from fedlearn.datasets.bags import encode
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.datasets.tokens import tokenize
-from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.datasets.vocabulary import HashedVocabulary, Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
 from fedlearn.models.kinds import Features, Words
-from fedlearn.queries import QUERIES
+from fedlearn.queries import QUERIES, Confusion, FrequentWords
 from fedlearn.queries.base import Query
-from fedlearn.sampling import Uniform
+from fedlearn.sampling import check_cohort
 from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
+from fedlearn.trained import Trained, load
 from scenarios.command import build, coding, reading
 from scenarios.command.options import Options
+from scenarios.command.reading import as_trained
 from scenarios.spam import names_of, who_takes_part
 
 log = logging.getLogger(__name__)
@@ -73,21 +75,25 @@ def asked(spec: str, options: Options) -> Asked:
 
     Raises `BadInput` for a query that cannot be asked of such data.
     """
-    data = load_anything(options.data, reading.how(options))
+    trained = None if options.from_ is None else load(options.from_)
+    how = reading.how(options)
+    data = load_anything(options.data, how if trained is None else as_trained(how, options.data, trained.classes))
     if not isinstance(data, Corpus | Samples):
         raise BadInput(f"{options.data} is a text without examples: give messages, or numbers in classes")
     kind, settings = _read(spec)
     if Words in kind.reads and isinstance(data, Samples) and Features not in kind.reads:
         raise BadInput(f"query {kind.name} is about messages, {data.name} holds numbers: give messages")
-    vocabulary: Vocabulary = VOCABULARIES.parse(options.vocabulary)
+    vocabulary: Vocabulary = (trained and trained.vocabulary) or VOCABULARIES.parse(options.vocabulary)
     names = data.classes if isinstance(data, Corpus) else data.class_names
-    known = {"classes": len(names), "vocabulary": len(vocabulary)}
-    query = kind(**{key: value for key, value in known.items() if key in keys_of(kind)} | settings)
+    query = _about(kind, settings, trained, vocabulary, len(names))
+    if trained is not None and isinstance(data, Samples) and not data.scaled and trained.about.scale is not None:
+        data = data.scaled_as(trained.about.scale)
     examples = _examples(data, query, vocabulary)
     clients, options = dealt(examples, data, options)
     log.log(TOLD, "%s: %d examples of %d clients", data.name, len(data), len(clients))
     about = {"name": data.name, "sha256": data.sha256, "synthetic": data.synthetic}
-    configuration = build.configuration(options, "ask") | {"query": {"name": query.name, **query.arguments()}}
+    arguments = {name: value for name, value in query.arguments().items() if not isinstance(value, bytes)}
+    configuration = build.configuration(options, "ask") | {"query": {"name": query.name, **arguments}}
     folder = RunFolder(
         build.place(options, "ask"), configuration, about,
         record=options.record, resume=options.resume, transcript=options.transcript,
@@ -101,23 +107,24 @@ def put(
 ) -> Answer:
     """Ask these clients, under the protection that the options name; vocabulary: for the plan."""
     return ask(
-        query, build.pool(options, clients), hiding(query, options, len(clients)),
-        seed=options.seed, vocabulary=vocabulary, folder=folder, trackers=options.trackers, deadline=options.deadline,
-        pki=options.pki, privacy=build.privacy(options),
+        query, build.pool(options, clients), hiding(query, options, clients), cohort=options.cohort,
+        sampler=build.sampler(options, clients), seed=options.seed, vocabulary=vocabulary, folder=folder,
+        trackers=options.trackers, deadline=options.deadline, pki=options.pki, privacy=build.privacy(options),
     )  # fmt: skip
 
 
-def hiding(query: Query, options: Options, clients: int) -> Protection:
+def hiding(query: Query, options: Options, clients: Sequence[Client]) -> Protection:
     """The protection, with the narrowest lanes that do, unless --codec says which."""
     coding.check_uncompressed(options, "counts")
     entries, asked = query.entries(), build.privacy(options)
     if asked is None and not options.codec:
-        codec = counting_codec(entries, clients)
+        codec = counting_codec(entries, len(clients))
         options = replace(options, codec=f"bits={codec.bits},bound={codec.bound:.0f},addends={codec.addends}")
-    hidden = build.protection(options, clients)
+    hidden = build.protection(options, len(clients))
     if asked is None or options.codec:
         return hidden
-    cohorts = cohorts_of(asked, hidden, Uniform(), None, clients, clients, query.rounds)
+    size = check_cohort(options.cohort, len(clients))
+    cohorts = cohorts_of(asked, hidden, build.sampler(options, clients), None, len(clients), size, query.rounds)
     return narrowed(asked, hidden, cohorts, options.seed, sum(each.length for each in entries.values()))
 
 
@@ -128,6 +135,23 @@ def dealt(examples: Examples, data: Corpus | Samples, options: Options) -> tuple
     parts = partition.split(data.labels, data.users, options.clients, stream(options.seed, "partition"))
     names = names_of(len(parts), data, options.partition)
     return [Client(name, examples.take(part)) for name, part in zip(names, parts, strict=True)], options
+
+
+def _about(
+    kind: type[Query], settings: dict[str, Any], trained: Trained | None, vocabulary: Vocabulary, classes: int
+) -> Query:
+    """The query, with what the data and the vocabulary say where the user does not; about a trained model, if any."""
+    asks_a_model = issubclass(kind, Confusion)
+    if (trained is not None) != asks_a_model:
+        why = "needs a trained model: give --from RUN" if asks_a_model else "asks of data alone: leave --from out"
+        raise BadInput(f"query {kind.name} {why}")
+    known: dict[str, Any] = {"classes": classes, "vocabulary": len(vocabulary)}
+    if trained is not None:
+        weights = trained.model.vector.astype("<f4").tobytes()
+        known |= {"model": trained.model.spec(), "weights": weights}
+    elif kind is FrequentWords and not isinstance(vocabulary, HashedVocabulary):
+        raise BadInput("query frequent names hashed buckets: take --vocabulary hashed, and names=FILE for the list")
+    return kind(**{key: value for key, value in known.items() if key in keys_of(kind)} | settings)
 
 
 def _read(spec: str) -> tuple[type[Query], dict[str, Any]]:

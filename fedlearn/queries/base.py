@@ -40,11 +40,13 @@ class Query(Named, ABC):
     most    examples that one client may have; more are refused, by that client itself
     rounds  sums that are opened one after another. What is asked next, `refine` says
     reads   the kinds of samples that it can be asked of (`fedlearn.models.kinds`)
+    additive  whether two halves of a client's examples count for what both count for together
     """
 
     most: int = MOST
     rounds: int = 1
     reads: ClassVar[tuple[type[Kind], ...]] = (Features,)
+    additive: ClassVar[bool] = True
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that construct it again, by parameter: numbers, text, or lists and dicts of them."""

@@ -39,7 +39,9 @@ class Confusion(Query):
         make_whole(self, "classes", least=2, most=MOST_CLASSES)
         check_most(self)
         if not (isinstance(self.model, Mapping) and self.model and isinstance(self.weights, bytes)):
-            raise BadInput("query confusion needs a model and its weights: ask in Python, Confusion.of(model)")
+            raise BadInput(
+                "query confusion needs a model and its weights: give --from RUN, or ask in Python, Confusion.of(model)"
+            )
         if len(self.weights) % 4 or not np.isfinite(np.frombuffer(self.weights, "<f4")).all():
             raise BadInput("the weights of query confusion are no float32 values, or not finite: train once more")
 

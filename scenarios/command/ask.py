@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from scenarios.inquiry import Asked
 
 TAKES = (
-    "data", "clients", "partition", "text_column", "label_column", "user_column", "spam_label", "labels", "encoding",
-    "skip_bad", "vocabulary", "protection", "key_bits", "keys", "passphrase_file", "pki", "min_cohort", "codec", "dp",
-    "dp_seed", "insecure_test_key", "pool", "workers", "deadline", "ray_address", "transcript", "seed", "out", "record",
+    "data", "clients", "cohort", "sampler", "from_", "partition", "text_column", "label_column", "user_column",
+    "spam_label", "labels", "encoding", "skip_bad", "vocabulary", "protection", "key_bits", "keys", "passphrase_file",
+    "pki", "min_cohort", "codec", "dp", "dp_seed", "insecure_test_key", "pool", "workers", "deadline", "ray_address",
+    "transcript", "seed", "out", "record",
 )  # fmt: skip
 OWN = {"data": "sample", "protection": "paillier", "vocabulary": "hashed"}  # defaults
 QUERY = "A query from `fedlearn list query`, as histogram:low=0,high=500, or FILE.py:CLASS."
@@ -73,6 +74,8 @@ def _words(value: Any) -> str:
         return ", ".join(map(_words, value))
     if value is None:
         return "not known"
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 

@@ -17,7 +17,7 @@ from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Words
 from fedlearn.models.mlp import MLP
-from fedlearn.queries import QUERIES
+from fedlearn.queries import QUERIES, Confusion
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Settings
 from fedlearn.strategies import STRATEGIES
@@ -95,9 +95,13 @@ def test_behaviours(name, data):
 def test_queries(name):
     kind = QUERIES.load(name)
     data = [messages(12, 0), messages(7, 1)] if Words in kind.reads else [dense_examples(n, n) for n in (12, 7)]
-    settings = {"mean": {"low": -8.0, "high": 8.0, "step": 0.5}, "words": {"vocabulary": WORDS}}
-    query = kind.of(MLP([6, 4, 3]), classes=3) if name == "confusion" else kind(**settings.get(name, {}))
-    if name == "confusion":
+    settings = {
+        "mean": {"low": -8.0, "high": 8.0, "step": 0.5},
+        "words": {"vocabulary": WORDS},
+        "frequent": {"vocabulary": WORDS},
+    }
+    query = kind.of(MLP([6, 4, 3]), classes=3) if issubclass(kind, Confusion) else kind(**settings.get(name, {}))
+    if issubclass(kind, Confusion):
         data = [dense_examples(n, n) for n in (12, 7)]
     check_query(query, data)
 
