@@ -43,7 +43,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.secure.compression import Compression
 from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
-from fedlearn.training.flat import frozen_weights
+from fedlearn.training.flat import frozen_weights, weights_in
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Aggregator:
     _repr_html_ = aggregator_html
 
     def __repr__(self) -> str:
-        model = f"{type(self.model).__name__} of {self.model.vector.size:,} weights"
+        model = f"{type(self.model).__name__} of {weights_in(self.model):,} weights"
         how = f"{self.strategy.name}, {self.protection.name}"
         return f"<Aggregator of {model}: {how}, {len(self.history.rounds)} rounds run>"
 
@@ -190,7 +190,7 @@ class Aggregator:
             check_examining(self.protection, self.privacy)
         spending = self._spending(len(pool), size, rounds)
         self._compressing = Compressing.agreed(
-            self.compression, self.protection.codec, self.strategy, self.model.vector.size, self.privacy, self.robust
+            self.compression, self.protection.codec, self.strategy, weights_in(self.model), self.privacy, self.robust
         )
         self._defence = defend(
             self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model

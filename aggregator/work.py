@@ -17,7 +17,7 @@ from fedlearn.secure.compression import NO_COMPRESSION, Compression
 from fedlearn.secure.counts import CountLayout
 from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import Strategy
-from fedlearn.training.flat import check_stack
+from fedlearn.training.flat import check_stack, weights_in
 from fedlearn.travel import description
 
 
@@ -51,9 +51,9 @@ class Training(Work):
     def __init__(self, model: Model, strategy: Strategy, compression: Compression = NO_COMPRESSION):
         self._model, self._strategy = model, strategy
         self.name, self.compression = strategy.name, compression
-        self.keeps = bool(strategy.keeps(model.vector.size)) or compression.feedback
+        self.keeps = bool(strategy.keeps(weights_in(model))) or compression.feedback
         self.described = description(strategy)
-        self.does = f"train {model.vector.size:,} weights"
+        self.does = f"train {weights_in(model):,} weights"
 
     @property
     def model(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -61,7 +61,7 @@ class Training(Work):
 
     def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
         strategy = self._strategy
-        return Layout.of(strategy.outputs(self._model.vector.size), codec, strategy.max_weight, terms, self.compression)
+        return Layout.of(strategy.outputs(weights_in(self._model)), codec, strategy.max_weight, terms, self.compression)
 
     def check(self, stack: str) -> None:
         _check_no_running_statistics(self._model)

@@ -41,7 +41,7 @@ from fedlearn.secure.layout import Layout
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, State, Strategy
-from fedlearn.training.flat import FlatModel, stack_size
+from fedlearn.training.flat import FlatModel, stack_size, weights_in
 from fedlearn.training.loop import Shuffles
 from fedlearn.training.marks import marks
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
@@ -71,7 +71,7 @@ class LocalTraining:
             most = compression.most_parameters(len(self.layout))
             model: Model = nn.build_of_others(plan.model, most).train()
         self._model = FlatModel(model)
-        self._size = model.vector.size
+        self._size = weights_in(model)
         self._draws = any(hasattr(module, "rng") for module in model.modules())
         self._strategy = rebuilt(plan.strategy, Strategy)
         _check_layout(self.layout, plan, self._strategy, self._size)

@@ -16,6 +16,7 @@ import numpy as np
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model, flat_gradient
+from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 from fedlearn.nn.stackable import unreplayable, unstackable
 from fedlearn.training.recorded import Recorded
@@ -84,6 +85,11 @@ class FlatModel:
             self._kept = self.vector[..., self.frozen]
 
 
+def weights_in(model: Module) -> int:
+    """How many numbers its parameters hold: the length of `model.vector`, without a look at them."""
+    return sum(parameter.size for parameter in model.parameters())
+
+
 def frozen_weights(model: Model) -> np.ndarray | None:
     """Which of the model's weights want no gradient, bool (P,); None where all of them want one."""
     parameters = list(model.parameters())
@@ -115,5 +121,5 @@ def stack_size(model: Model, choice: str) -> int:
     check_stack(model, choice)
     if choice == "off" or unstackable(model):
         return 1
-    fitting = STACKED_WEIGHTS // model.vector.size
+    fitting = STACKED_WEIGHTS // weights_in(model)
     return fitting if fitting >= FEWEST else FEWEST if choice == "on" else 1
