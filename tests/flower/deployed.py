@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -71,7 +72,8 @@ class Federation:
 
     def kill(self, name: str) -> None:
         """End a process, with those that it started, as a power cut would."""
-        os.killpg(self.processes.pop(name).pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(self.processes.pop(name).pid, signal.SIGKILL)
 
     def close(self) -> None:
         for name in list(self.processes):

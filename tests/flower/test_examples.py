@@ -25,18 +25,20 @@ def _quiet():
 
 
 @pytest.mark.parametrize(
-    "config", ["", "protection='masks' clipping-norm=0.5"], ids=["paillier", "clipped at nodes, under masks"]
+    ("config", "nodes", "rounds"),
+    [("num-server-rounds=1 nodes=4", 4, 1), ("protection='masks' clipping-norm=0.5", 10, 3)],
+    ids=["paillier", "clipped at nodes, under masks"],
 )
-def test_the_example_runs_as_it_stands(config, capsys):
+def test_the_example_runs_as_it_stands(config, nodes, rounds, capsys):
     folder = read_folder(FOLDER)
     values = read_run_config([config], folder.run_config)
     with folder.loaded() as (server, client):
-        done = run_direct(server, client, 10, run_config=values)
+        done = run_direct(server, client, nodes, run_config=values)
     for name in [name for name in sys.modules if name.partition(".")[0] == "secure_numpy"]:
         del sys.modules[name]
     assert done.failures == 0
-    *rounds, accuracy = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0] for line in rounds] == [f"round {i}: 10 nodes" for i in (1, 2, 3)]
+    *said, accuracy = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in said] == [f"round {i + 1}: {nodes} nodes" for i in range(rounds)]
     assert float(accuracy.split()[1]) > 0.9
 
 
