@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, cast
 
-from flwr.app import Error, Message
+from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
@@ -34,6 +35,19 @@ def identity(run_id: int) -> Iterator[None]:
     finally:
         for name, value in zip(names, before, strict=True):
             setattr(TaskIdentity, name, value)
+
+
+def copied(records: RecordDict) -> RecordDict:
+    """The same records; what is put into them or taken out changes the others' no more. Arrays are shared.
+
+    What was checked once is not checked again, as it would be if each value were put in by itself.
+    """
+    again = RecordDict()
+    for name, record in records.items():
+        fresh = copy(record)
+        fresh.__dict__["_data"] = {key: list(v) if isinstance(v, list) else v for key, v in record.items()}
+        again.__dict__["_data"][name] = fresh
+    return again
 
 
 def stamp(message: Message, message_id: str, run_id: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 from clients.flower import internals
 from clients.flower.seeds import seed_all
@@ -54,7 +54,7 @@ class Nodes:
         node = partition(message)
         context = self._context(node)
         self._messages[node] += 1
-        before = copied(context.state)
+        before = internals.copied(context.state)
         try:
             seed_all(self.terms.seed, self._messages[node], node)
             reply = self._app(_own(message), context)
@@ -85,24 +85,12 @@ def partition(message: Message) -> int:
     return int(message.metadata.dst_node_id) - FIRST_NODE
 
 
-def copied(records: RecordDict) -> RecordDict:
-    """The same records; what is put into them or taken out changes the others' no more. Arrays are shared."""
-    again = RecordDict()
-    for name, record in records.items():
-        kind: type[ArrayRecord | ConfigRecord | MetricRecord] = type(record)
-        fresh = kind()
-        for key, value in record.items():
-            fresh[key] = list(value) if isinstance(value, list) else value
-        again[name] = fresh
-    return again
-
-
 def _own(message: Message) -> Message:
     """The message with records of its own: strategies put the same into every node's."""
     if not message.has_content():
         return message
     own = Message.__new__(Message)
-    own.__dict__.update(vars(message), _content=copied(message.content))
+    own.__dict__.update(vars(message), _content=internals.copied(message.content))
     return own
 
 

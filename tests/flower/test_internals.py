@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from clients.flower import internals
 
@@ -46,3 +46,20 @@ def test_replies_pass_as_bytes_and_errors_too():
 
 def test_a_run_has_its_id():
     assert internals.run_named(5).run_id == 5
+
+
+def test_copied_records_are_equal_and_change_no_others():
+    first = RecordDict(
+        {"a": message().content["a"], "c": ConfigRecord({"x": [1], "y": 2}), "m": MetricRecord({"z": 0.5})}
+    )
+    again = internals.copied(first)
+    assert again == first
+    assert list(again.config_records) == ["c"]
+    again["c"]["x"].append(3)
+    again["c"]["y"] = 4
+    del again["m"]["z"]
+    again["new"] = ConfigRecord()
+    assert (dict(first["c"]), dict(first["m"])) == ({"x": [1], "y": 2}, {"z": 0.5})
+    assert list(first) == ["a", "c", "m"]
+    with pytest.raises(TypeError):
+        again["c"]["y"] = object()  # values are checked as ever
