@@ -27,6 +27,7 @@ from fedlearn.training.flat import STACKED_WEIGHTS, FlatModel
 from fedlearn.training.recorded import Recorded
 from fedlearn.training.stacks import StackedBags
 
+MANY = 128  # rows of one client, that a few more are added to; of fewer an error says the number as it is
 ROOMS = 6  # shapes of stacks whose memory and recorded steps are kept
 LARGEST = 4 * STACKED_WEIGHTS  # weights that all of them may hold
 KNOWN = 64 << 20  # bytes of clients' own words that are remembered between rounds
@@ -176,7 +177,9 @@ class NarrowModel(FlatModel):
         The clients have equally many examples.
         """
         rows = [client.rows for client in clients]
-        most = _rounded_up(max(map(len, rows)))
+        most = max(map(len, rows))
+        if len(rows) > 1 or most >= MANY:
+            most = _rounded_up(most)
         support = Support(self._begin, self._begin + self._words * self._width, self._width, most, rows)
         self._enter(len(rows), most)
         support.gather(weights, self.vector)
