@@ -70,6 +70,8 @@ class SecureSums(Strategy):
         self._bounds = _bounds("bounds", bounds)
         self._max_weight = whole_number("max_weight", max_weight, least=1)
         self._deadline = deadline
+        if deadline is not None:
+            self._deadline = real_number("deadline", deadline, above=0, usual="120 is usual")
         if evaluate_metrics is None and self._inner.fraction_evaluate > 0:
             raise BadInput(
                 f"fraction_evaluate is {self._inner.fraction_evaluate:g}, and SecureSums is not told what nodes reply "
@@ -77,6 +79,8 @@ class SecureSums(Strategy):
             )
         if openers not in ("process", "node"):
             raise BadInput(f"openers is {openers!r}: choose process or node")
+        if openers == "node" and not self._protection.signed:
+            raise BadInput(f"protection {self._protection.name} has no openers: leave openers out")
         self._by_nodes = openers == "node"
         self._opener_nodes: frozenset[int] | None = None
         self._rounds = MOST_ROUNDS

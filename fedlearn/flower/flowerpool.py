@@ -10,11 +10,11 @@ import time
 
 from flwr.serverapp import Grid
 
-from fedlearn.configured import whole_number
+from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.flower.gridpool import GridPool
 from fedlearn.flower.letters import QUERY, Letter
-from fedlearn.protocol import Lost, Reply
+from fedlearn.protocol import Reply
 
 LOOK = 0.5  # seconds between two looks for nodes
 
@@ -28,7 +28,7 @@ class FlowerPool(GridPool):
 
     def __init__(self, grid: Grid, clients: int, deadline: float = 600.0):
         self._clients = whole_number("clients", clients, least=1)
-        super().__init__(grid, {}, QUERY, deadline)
+        super().__init__(grid, {}, QUERY, real_number("deadline", deadline, above=0, usual="600 is usual"))
 
     def __len__(self) -> int:
         return self._clients
@@ -57,7 +57,7 @@ class FlowerPool(GridPool):
         """Ask nodes which clients they have. A number that two nodes say ends the run."""
         greeted = GridPool(self._grid, dict(enumerate(nodes)), QUERY, self._deadline)
         for answer in greeted._answers({i: Letter(Letter.HELLO, client=i) for i in range(len(nodes))}, {}):
-            if isinstance(answer, Lost) or not isinstance(answer, Reply):
+            if not isinstance(answer, Reply):
                 continue
             node, number = nodes[answer.client], int.from_bytes(answer.data[:8], "big")
             if number in self._nodes:

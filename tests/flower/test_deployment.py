@@ -40,7 +40,7 @@ def federation(tmp_path):
 
 
 def test_three_rounds_a_node_killed_the_opener_killed_and_a_node_with_another_pin(federation):
-    config = 'nodes=5 num-server-rounds=3 openers="node" timeout=60'
+    config = 'nodes=3 num-server-rounds=3 openers="node" timeout=60'
     federation.run(federation.folder / "app", config)
     federation.wait_for("run", "[ROUND 2/3]")
     federation.kill("node3")

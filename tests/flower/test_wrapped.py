@@ -113,6 +113,8 @@ def test_strategies_that_look_at_single_replies_are_refused_by_name(make, said):
         ({"protection": Plain()}, "protection none hides nothing: take paillier, threshold or masks"),
         ({"metrics": {"loss": 0}}, r"metrics\['loss'\] is 0, it must be above 0"),
         ({"bounds": {"w": "wide"}}, r"bounds\['w'\] is 'wide', a number is needed"),
+        ({"deadline": -1}, "deadline is -1, it must be above 0"),
+        ({"protection": "masks", "openers": "node"}, "protection masks has no openers: leave openers out"),
         ({"max_weight": 0}, "max_weight is 0, it must be at least 1"),
         ({"strategy": FedAvg()}, "fraction_evaluate is 1, .*name it in evaluate_metrics, or set fraction_evaluate=0.0"),
     ],
