@@ -43,16 +43,20 @@ docs:  ## the documentation as a site, build/site/index.html; any warning ends i
 	$(BIN)/python docs/pages.py
 	$(BIN)/zensical build --strict --clean
 
-CLEAN := build/clean# an environment that has nothing but the wheel
+CLEAN := build/clean# environments that have nothing but one of the archives: build/clean-whl, build/clean-tar.gz
+README := build/readme.py# the example of README
 dist: export PYTHONPATH :=# a path to this tree would count as installed
-dist:  ## source distribution and wheel; then the wheel is installed in an empty environment and run there
+dist:  ## source distribution and wheel; then each is installed in an empty environment, and README runs there
 	$(MAKE) .venv/.installed-dist EXTRAS=dist
-	rm -rf dist $(CLEAN)
+	rm -rf dist $(CLEAN)-*
 	$(BIN)/python -m build --outdir dist .
-	$(PYTHON) -m venv $(CLEAN)
-	$(CLEAN)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
-	cd $(CLEAN) && bin/fedlearn --version && bin/fedlearn run spam --json --quiet --out first
-	cd $(CLEAN) && bin/fedlearn predict --run first "win a free prize now"
+	sed -n '/^```python/,/^```$$/p' README.md | sed '/^```/d' > $(README)
+	set -e; for kind in whl tar.gz; do \
+		$(PYTHON) -m venv $(CLEAN)-$$kind; \
+		$(CLEAN)-$$kind/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.$$kind; \
+		( cd $(CLEAN)-$$kind; bin/fedlearn --version; bin/python ../readme.py; \
+		  bin/fedlearn run spam --json --quiet --out first; bin/fedlearn predict --run first "win a free prize now" ); \
+	done
 
 # A second call reuses the environment; other extras, a changed project file or constraint renew it.
 $(INSTALLED): pyproject.toml constraints.txt
