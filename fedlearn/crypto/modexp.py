@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
@@ -48,6 +49,16 @@ def powers(bases: list[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
     if library is not None:
         return _openssl_powers(library, bases, exponent, modulus)
     return gmpy2.powmod_base_list(bases, exponent, modulus) if bases else []
+
+
+def in_threads(threads: int, numbers: list[mpz], work: Callable[[list[mpz]], list[mpz]]) -> list[mpz]:
+    """work(numbers), with the numbers shared out over up to so many threads."""
+    step = max(1, -(-len(numbers) // max(1, threads)))
+    parts = [numbers[at : at + step] for at in range(0, len(numbers), step)]
+    if len(parts) < 2:
+        return work(numbers)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return [number for part in pool.map(work, parts) for number in part]
 
 
 @cache

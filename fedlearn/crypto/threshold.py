@@ -1,12 +1,16 @@
 """A Paillier key that nobody holds: t of n trustees together decrypt, fewer learn nothing.
 
-Damgard, Jurik, "A Generalisation, a Simplification and Some Applications of Paillier's Probabilistic Public-Key
-System" (PKC 2001, section 4.1), with s = 1. n is a product of safe primes 2p' + 1 and 2q' + 1, m = p'q', and the
-decryption exponent d = 0 (mod m), d = 1 (mod n) is shared by a random polynomial over the integers modulo n m. Trustee
-i answers c^(2 D s_i) with D = (number of trustees)!; since D clears the denominators of the Lagrange coefficients,
-t answers combine to c^(4 D^2 d) = (1 + n)^(4 D^2 plaintext) by integer exponents alone.
+A ciphertext is c = (1 + n m) r^n modulo n^2, and r modulo n is the n-th root of c modulo n: an RSA decryption with the
+public exponent n, after which m is plain (Paillier, EUROCRYPT 1999: RSA[n, n] solves Class[n]). Trustees take that
+root as Shoup, "Practical threshold signatures" (EUROCRYPT 2000), has t of n take any: n is a product of safe primes
+2p' + 1 and 2q' + 1, and the exponent d = n^-1 modulo p'q' is shared by a random polynomial modulo p'q'. Trustee i
+answers c^(2 D s_i) modulo n with D = (number of trustees)!; since D clears the denominators of the Lagrange
+coefficients, t answers combine to w = r^(4 D^2) by integer exponents alone. With w anybody opens c: c^(4 D^2) w^(-n) =
+1 + 4 D^2 m n modulo n^2.
 
-A dealer makes the shares and must be trusted to forget the primes.
+All that is shown beside m is r of the sum. Of two or more honest clients' ciphertexts in it, each made with a random r
+of its own, the product of these is as random as one, and whoever knows m and c of the sum is told nothing of any
+client. A dealer makes the shares and must be trusted to forget the primes.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_b
 from fedlearn.crypto.framing import add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import FINGERPRINT_BYTES, KEY_BITS, PublicKey, check_bits
-from fedlearn.crypto.modexp import powers
+from fedlearn.crypto.modexp import in_threads, powers
 from fedlearn.crypto.primes import safe_prime
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts
 from fedlearn.errors import CiphertextError, CryptoKeyError
@@ -37,14 +41,14 @@ MAX_TRUSTEES = 64
 _KEY = struct.Struct(">BBBH")  # format, threshold, trustees, bytes of the public key
 _SHARE = struct.Struct(f">BB{FINGERPRINT_BYTES}s")  # format, trustee, key
 _PARTIAL = struct.Struct(f">BB{FINGERPRINT_BYTES}sI")  # format, trustee, key, ciphertexts
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class ThresholdKey:
     """The public part: the Paillier key, the threshold, and the values that check trustees' answers.
 
-    `verification[i - 1]` is `generator`^(D s_i) modulo n^2 for trustee i = 1, 2, ...
+    `verification[i - 1]` is `generator`^(D s_i) modulo n for trustee i = 1, 2, ...; the generator is a square.
     """
 
     public: PublicKey
@@ -56,7 +60,7 @@ class ThresholdKey:
         make_plain(self)
         members("verification values", self.verification, mpz)
         check_parties(self.threshold, self.trustees)
-        check_ciphertexts([self.generator, *self.verification], self.public)
+        _check_residues([self.generator, *self.verification], self.public)
 
     @property
     def trustees(self) -> int:
@@ -70,8 +74,8 @@ class ThresholdKey:
 
     @property
     def share_bits(self) -> int:
-        """An upper bound on the bits of D s_i: s_i is below n m < n^2 / 4."""
-        return 2 * self.public.bits + self.delta.bit_length()
+        """An upper bound on the bits of D s_i: s_i is below p'q' < n / 4."""
+        return self.public.bits + self.delta.bit_length()
 
     @takes_plain
     def check_vector(self, vector: EncryptedVector) -> None:
@@ -92,7 +96,7 @@ class ThresholdKey:
         if len(partial.powers) != len(vector.ciphertexts):
             raise CiphertextError(f"{who} answers {len(partial.powers)} of {len(vector.ciphertexts)} ciphertexts")
         try:
-            check_ciphertexts(partial.powers, self.public)
+            _check_residues(partial.powers, self.public)
         except CiphertextError as error:
             raise CiphertextError(f"{who}: {error}") from None
         if not verify(self._statement(vector, partial.trustee, partial.powers, context), partial.proof):
@@ -124,38 +128,47 @@ class ThresholdKey:
         return self.combine_verified(vector, list(valid.values())), rejected
 
     @takes_plain
-    def combine_verified(self, vector: EncryptedVector, partials: Iterable[PartialDecryption]) -> np.ndarray:
+    def combine_verified(
+        self, vector: EncryptedVector, partials: Iterable[PartialDecryption], threads: int = 1
+    ) -> np.ndarray:
         """The int64 sum in `vector` from answers of which each has passed `verify`; `CiphertextError` for too few."""
         given = members("partial decryptions", partials, PartialDecryption)
         right = {partial.trustee: partial for partial in given}
         if len(right) < self.threshold:
             raise CiphertextError(f"{len(right)} valid partial decryptions, {self.threshold} are needed")
         chosen = sorted(right)[: self.threshold]
-        return vector.unpack(self._plaintexts([right[trustee] for trustee in chosen]))
+        return vector.unpack(self._plaintexts(vector, [right[trustee] for trustee in chosen], threads))
 
-    def _plaintexts(self, partials: list[PartialDecryption]) -> list[mpz]:
-        n, nsquare = self.public.modulus, self.public.nsquare
-        trustees = [partial.trustee for partial in partials]
+    def _plaintexts(self, vector: EncryptedVector, partials: list[PartialDecryption], threads: int = 1) -> list[mpz]:
+        n, nsquare, scale = self.public.modulus, self.public.nsquare, 4 * self.delta**2
+        residues = in_threads(threads, self._roots(partials), lambda part: powers(part, n, nsquare))
+        plaintexts = []
+        for ciphertext, residue in zip(vector.ciphertexts, residues, strict=True):
+            quotient, rest = divmod(gmpy2.powmod(ciphertext, scale, nsquare) - residue, n)
+            if rest:
+                raise CiphertextError("the partial decryptions do not combine: they are not of these ciphertexts")
+            plaintexts.append(quotient * gmpy2.invert(scale * residue, n) % n)
+        return plaintexts
+
+    def _roots(self, partials: list[PartialDecryption]) -> list[mpz]:
+        """r^(4 D^2) modulo n of each ciphertext."""
+        n, trustees = self.public.modulus, [partial.trustee for partial in partials]
         product = [mpz(1)] * len(partials[0].powers)
         for partial in partials:
             exponent = 2 * integer_lagrange(partial.trustee, trustees, self.delta)
-            raised = gmpy2.powmod_base_list(partial.powers, exponent, nsquare) if partial.powers else []
-            product = [a * b % nsquare for a, b in zip(product, raised, strict=True)]
-        scale = gmpy2.invert(4 * self.delta**2, n)
-        if any(c % n != 1 for c in product):
-            raise CiphertextError("the partial decryptions do not combine: the ciphertexts are no encryptions")
-        return [(c - 1) // n * scale % n for c in product]
+            raised = gmpy2.powmod_base_list(partial.powers, exponent, n) if partial.powers else []
+            product = [a * b % n for a, b in zip(product, raised, strict=True)]
+        return product
 
     def _statement(self, vector: EncryptedVector, trustee: int, answers: list[mpz], context: bytes) -> Statement:
         header = bytes([trustee, self.threshold, self.trustees]) + context
-        image = self.verification[trustee - 1]
-        nsquare = self.public.nsquare
-        return Statement(nsquare, self.generator, image, vector.ciphertexts, answers, self.share_bits, header)
+        n, image = self.public.modulus, self.verification[trustee - 1]
+        return Statement(n, self.generator, image, _residues(vector), answers, self.share_bits, header)
 
     def to_bytes(self) -> bytes:
         """Everything, with a digest that detects damage."""
         key = self.public.to_bytes()
-        numbers = integers_to_bytes([self.generator, *self.verification], self.public.ciphertext_bytes)
+        numbers = integers_to_bytes([self.generator, *self.verification], _width(self))
         return add_digest(_KEY.pack(_FORMAT, self.threshold, self.trustees, len(key)) + key + numbers)
 
     @classmethod
@@ -164,15 +177,16 @@ class ThresholdKey:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or unfit values."""
         body = bytes(strip_digest(data, "a threshold key", CryptoKeyError))
         if len(body) < _KEY.size or body[0] != _FORMAT:
-            raise CryptoKeyError(f"these {len(data)} bytes are no threshold key of format {_FORMAT}")
+            raise CryptoKeyError(f"these {len(data)} bytes are no threshold key of format {_FORMAT}: make a new one")
         _, threshold, trustees, size = _KEY.unpack_from(body)
         end = _KEY.size + size
         public = PublicKey.from_bytes(body[_KEY.size : end], insecure_test_key=insecure_test_key)
-        if len(body) != end + (trustees + 1) * public.ciphertext_bytes:
+        width = (public.bits + 7) // 8
+        if len(body) != end + (trustees + 1) * width:
             raise CryptoKeyError(
                 f"a threshold key of {len(data)} bytes is no key for {trustees} trustees: wrong length"
             )
-        numbers = integers_from_bytes(body[end:], public.ciphertext_bytes)
+        numbers = integers_from_bytes(body[end:], width)
         try:
             return cls(public, threshold, numbers[0], tuple(numbers[1:]))
         except CiphertextError as error:
@@ -181,7 +195,7 @@ class ThresholdKey:
 
 @dataclass(frozen=True)
 class PartialDecryption:
-    """A trustee's answer: each ciphertext to the power 2 D s_i, and one proof for all of them."""
+    """A trustee's answer: each ciphertext to the power 2 D s_i modulo n, and one proof for all of them."""
 
     trustee: int
     key: bytes
@@ -195,7 +209,7 @@ class PartialDecryption:
     @takes_plain
     def to_bytes(self, threshold_key: ThresholdKey) -> bytes:
         """Fixed-width numbers and a digest that detects damage."""
-        width, proof_width = threshold_key.public.ciphertext_bytes, _proof_bytes(threshold_key)
+        width, proof_width = _width(threshold_key), _proof_bytes(threshold_key)
         header = _PARTIAL.pack(_FORMAT, self.trustee, self.key, len(self.powers))
         proof = integers_to_bytes([self.proof.challenge, self.proof.response], proof_width)
         return add_digest(header + proof + integers_to_bytes(self.powers, width))
@@ -205,7 +219,7 @@ class PartialDecryption:
     def from_bytes(cls, data: bytes, threshold_key: ThresholdKey) -> PartialDecryption:
         """Read `to_bytes`; raises `CiphertextError` for damaged bytes. What they say is checked by `verify`."""
         body = bytes(strip_digest(data, "a partial decryption", CiphertextError))
-        width, proof_width = threshold_key.public.ciphertext_bytes, _proof_bytes(threshold_key)
+        width, proof_width = _width(threshold_key), _proof_bytes(threshold_key)
         if len(body) < _PARTIAL.size + 2 * proof_width or body[0] != _FORMAT:
             raise CiphertextError(f"these {len(data)} bytes are no partial decryption of format {_FORMAT}")
         _, trustee, key, count = _PARTIAL.unpack_from(body)
@@ -231,39 +245,39 @@ class KeyShare:
         self._value = mpz(whole_number("the share", value))
         if not 1 <= trustee <= key.trustees:
             raise CryptoKeyError(f"share of trustee {trustee}: the key has trustees 1 to {key.trustees}")
-        if not 0 <= self._value < key.public.nsquare or self._image() != key.verification[trustee - 1]:
+        if not 0 <= self._value < key.public.modulus or self._image() != key.verification[trustee - 1]:
             raise CryptoKeyError(f"the share of trustee {trustee} does not belong to this key")
 
     def _image(self) -> mpz:
-        return powers([self.key.generator], self.key.delta * self._value, self.key.public.nsquare)[0]
+        return powers([self.key.generator], self.key.delta * self._value, self.key.public.modulus)[0]
 
     @takes_plain
     def partial_decrypt(self, vector: EncryptedVector, context: bytes) -> PartialDecryption:
         """This trustee's answer for `vector`, proven for `context`: session, round and whatever it must not outlive."""
         key, secret = self.key, self.key.delta * self._value
         key.check_vector(vector)
-        answers = powers(vector.ciphertexts, 2 * secret, key.public.nsquare)
+        answers = powers(_residues(vector), 2 * secret, key.public.modulus)
         proof = prove(key._statement(vector, self.trustee, answers, context), secret)
         return PartialDecryption(self.trustee, key.public.fingerprint, answers, proof)
 
     def to_bytes(self) -> bytes:
         """Secret; to be kept by `keyfiles.write_secret`."""
         header = _SHARE.pack(_FORMAT, self.trustee, self.key.public.fingerprint)
-        return add_digest(header + integers_to_bytes([self._value], self.key.public.ciphertext_bytes))
+        return add_digest(header + integers_to_bytes([self._value], _width(self.key)))
 
     @classmethod
     @takes_plain
     def from_bytes(cls, data: bytes, key: ThresholdKey) -> KeyShare:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a share of another key."""
         body = bytes(strip_digest(data, "a key share", CryptoKeyError))
-        if len(body) != _SHARE.size + key.public.ciphertext_bytes or body[0] != _FORMAT:
+        if len(body) != _SHARE.size + _width(key) or body[0] != _FORMAT:
             raise CryptoKeyError(f"these {len(data)} bytes are no share of a {key.public.bits}-bit key")
         _, trustee, fingerprint = _SHARE.unpack_from(body)
         if fingerprint != key.public.fingerprint:
             raise CryptoKeyError(
                 f"a share of key {fingerprint.hex()}, but key {key.public.fingerprint.hex()} is expected"
             )
-        return cls(key, trustee, integers_from_bytes(body[_SHARE.size :], key.public.ciphertext_bytes)[0])
+        return cls(key, trustee, integers_from_bytes(body[_SHARE.size :], _width(key))[0])
 
     def __reduce__(self) -> Any:
         raise TypeError("a key share is not pickled, it stays with its trustee: write it to a file instead")
@@ -284,17 +298,16 @@ def deal(
     if bits < 128:
         raise CryptoKeyError(f"a {bits}-bit threshold key is too small even for a test: 128 bits is the least")
     p, q = safe_prime((bits + 1) // 2), safe_prime(bits // 2)
-    while p == q:
+    while p == q or gmpy2.gcd(p * q, (p - 1) * (q - 1)) != 1:
         q = safe_prime(bits // 2)
     public = PublicKey(int(p * q), blum=True, insecure_test_key=insecure_test_key)
     order = (p - 1) // 2 * ((q - 1) // 2)
-    exponent = order * gmpy2.invert(order, public.modulus)  # 0 modulo m, 1 modulo n
-    modulus = public.modulus * order
-    polynomial = [exponent] + [mpz(secrets.randbelow(int(modulus))) for _ in range(threshold - 1)]
-    values = [sum(a * i**power for power, a in enumerate(polynomial)) % modulus for i in range(1, trustees + 1)]
-    generator = mpz(secrets.randbelow(int(public.nsquare))) ** 2 % public.nsquare
+    others = [mpz(secrets.randbelow(int(order))) for _ in range(threshold - 1)]
+    polynomial = [gmpy2.invert(public.modulus, order), *others]
+    values = [sum(a * i**power for power, a in enumerate(polynomial)) % order for i in range(1, trustees + 1)]
+    generator = mpz(secrets.randbelow(public.n)) ** 2 % public.modulus
     delta = math.factorial(trustees)
-    images = [powers([generator], delta * value, public.nsquare)[0] for value in values]
+    images = [powers([generator], delta * value, public.modulus)[0] for value in values]
     key = ThresholdKey(public, threshold, generator, tuple(images))
     return key, [KeyShare(key, i, value) for i, value in enumerate(values, start=1)]
 
@@ -312,6 +325,24 @@ def integer_lagrange(i: int, points: list[int], delta: int) -> int:
     """D times the Lagrange coefficient at 0 of point `i` among `points`: D * product of j / (j - i), an integer."""
     others = [j for j in points if j != i]
     return delta * math.prod(others) // math.prod(j - i for j in others)
+
+
+def _residues(vector: EncryptedVector) -> list[mpz]:
+    """The ciphertexts modulo n."""
+    n = vector.public.modulus
+    return [c % n for c in vector.ciphertexts]
+
+
+def _check_residues(numbers: list[mpz], public: PublicKey) -> None:
+    """Raise `CiphertextError` for numbers outside [1, n), or that share a factor with n."""
+    if any(number >= public.modulus for number in numbers):
+        raise CiphertextError("a number lies outside [1, n)")
+    check_ciphertexts(numbers, public)
+
+
+def _width(key: ThresholdKey) -> int:
+    """Bytes of a number below n."""
+    return (key.public.bits + 7) // 8
 
 
 def _proof_bytes(key: ThresholdKey) -> int:

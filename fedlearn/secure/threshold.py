@@ -139,7 +139,8 @@ class Threshold(EncryptedSums):
 
     def opening_seconds(self) -> float:
         side_by_side = min(cores(), self.trustees)
-        return self.trustees * power_seconds(2 * self.key_bits, 2 * self.key_bits) / side_by_side
+        answers = self.trustees * power_seconds(self.key_bits, self.key_bits) / side_by_side
+        return answers + power_seconds(2 * self.key_bits, self.key_bits) / cores()
 
     def encryption_key(self, plan: RunPlan) -> PublicKey:
         return self._key(plan).public
@@ -327,6 +328,6 @@ class ThresholdServer(AddingServer):
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         right = [self._partials[party] for party, data in replies.items() if self._is_right("open", party, data)]
         try:
-            return self._key.combine_verified(self.total, right)
+            return self._key.combine_verified(self.total, right, cores())
         except CiphertextError as error:
             raise RoundVoid(str(error)) from None

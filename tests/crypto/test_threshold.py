@@ -77,8 +77,30 @@ def test_two_shares_combined_as_if_they_were_enough_give_nothing(dealt, total, a
     vector, _ = total
     forged = [share_answer for share_answer in answers[:2]]
     with pytest.raises(CiphertextError, match="do not combine"):
-        loose._plaintexts(forged)
+        loose._plaintexts(vector, forged)
     assert vector.addends == 2
+
+
+def test_answers_are_of_the_ciphertexts_they_were_asked_for(dealt, total, answers):
+    key, (vector, _) = dealt[0], total
+    other = key.public.encrypt(np.zeros(vector.shape, np.int64), CODEC)
+    with pytest.raises(CiphertextError, match="do not combine"):
+        key.combine_verified(other, answers[:3])
+
+
+def test_threads_change_nothing(dealt, total, answers):
+    for threads in (1, 2, 7, 100):
+        np.testing.assert_array_equal(dealt[0].combine_verified(total[0], answers[2:], threads), total[1])
+
+
+def test_what_is_combined_is_a_root_of_the_sum(dealt, total, answers):
+    """w = r^(4 D^2), which opens c for anybody: c^(4 D^2) = (1 + 4 D^2 m n) w^n modulo n^2."""
+    key, (vector, _) = dealt[0], total
+    n, nsquare, scale = key.public.modulus, key.public.nsquare, 4 * key.delta**2
+    found = zip(vector.ciphertexts, key._roots(answers[:3]), key._plaintexts(vector, answers[:3]), strict=True)
+    for ciphertext, root, plaintext in found:
+        opened = (1 + n * plaintext * scale) * gmpy2.powmod(root, n, nsquare) % nsquare
+        assert opened == gmpy2.powmod(ciphertext, scale, nsquare)
 
 
 def _forgeries(dealt, other_deal, total, answers):
@@ -86,9 +108,9 @@ def _forgeries(dealt, other_deal, total, answers):
     key, shares = dealt
     vector, _ = total
     right = answers[1]
-    nsquare = key.public.nsquare
+    modulus = key.public.modulus
     one_wrong = list(right.powers)
-    one_wrong[-1] = one_wrong[-1] * 4 % nsquare
+    one_wrong[-1] = one_wrong[-1] * 4 % modulus
     swapped = [right.powers[1], right.powers[0], *right.powers[2:]]
     yield "one power changed", replace(right, powers=one_wrong)
     yield "two powers swapped", replace(right, powers=swapped)
@@ -96,7 +118,7 @@ def _forgeries(dealt, other_deal, total, answers):
     yield "another trustee's answer", replace(answers[2], trustee=2)
     yield "a power left out", replace(right, powers=right.powers[:-1])
     yield "a power out of range", replace(right, powers=[mpz(0), *right.powers[1:]])
-    yield "a power that is no unit", replace(right, powers=[key.public.modulus, *right.powers[1:]])
+    yield "a power that is no residue", replace(right, powers=[key.public.modulus, *right.powers[1:]])
     yield "another response", replace(right, proof=replace(right.proof, response=right.proof.response + 1))
     yield "another challenge", replace(right, proof=replace(right.proof, challenge=right.proof.challenge ^ 1))
     yield "an endless response", replace(right, proof=replace(right.proof, response=mpz(1) << 10_000))
@@ -126,7 +148,7 @@ def prove_falsely(share, vector, powers):
 
 def test_a_trustee_cannot_prove_powers_it_did_not_take(dealt, total, answers):
     key, shares = dealt
-    wrong = [c * 4 % key.public.nsquare for c in answers[0].powers]
+    wrong = [c * 4 % key.public.modulus for c in answers[0].powers]
     with pytest.raises(CiphertextError, match="wrong or forged share"):
         key.verify(total[0], prove_falsely(shares[0], total[0], wrong), ROUND)
     key.verify(total[0], prove_falsely(shares[0], total[0], answers[0].powers), ROUND)
@@ -136,8 +158,8 @@ def test_a_batch_proof_does_not_let_errors_cancel(dealt, total, answers):
     """Two wrong powers whose product is right."""
     key, shares = dealt
     powers = list(answers[0].powers)
-    powers[0] = powers[0] * 4 % key.public.nsquare
-    powers[1] = powers[1] * gmpy2.invert(4, key.public.nsquare) % key.public.nsquare
+    powers[0] = powers[0] * 4 % key.public.modulus
+    powers[1] = powers[1] * gmpy2.invert(4, key.public.modulus) % key.public.modulus
     with pytest.raises(CiphertextError, match="wrong or forged share"):
         key.verify(total[0], prove_falsely(shares[0], total[0], powers), ROUND)
 
@@ -149,11 +171,11 @@ def test_errors_cannot_be_fitted_to_the_coefficients(dealt, total, answers):
     stream = hashlib.shake_256(b"coefficients" + _seed(statement)).digest(32)
     first, second = (int.from_bytes(stream[at : at + 16], "big") for at in (0, 16))
     powers = list(answers[0].powers)
-    nsquare = key.public.nsquare
-    powers[0] = powers[0] * gmpy2.powmod(4, second, nsquare) % nsquare
-    powers[1] = powers[1] * gmpy2.powmod(4, -first, nsquare) % nsquare
-    fitted = multi_power(powers[:2], [first, second], nsquare)
-    assert fitted == multi_power(answers[0].powers[:2], [first, second], nsquare)
+    modulus = key.public.modulus
+    powers[0] = powers[0] * gmpy2.powmod(4, second, modulus) % modulus
+    powers[1] = powers[1] * gmpy2.powmod(4, -first, modulus) % modulus
+    fitted = multi_power(powers[:2], [first, second], modulus)
+    assert fitted == multi_power(answers[0].powers[:2], [first, second], modulus)
     with pytest.raises(CiphertextError, match="wrong or forged share"):
         key.verify(total[0], prove_falsely(shares[0], total[0], powers), ROUND)
 
