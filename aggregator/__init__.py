@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aggregator.history import History, RoundRecord, Tracker
     from aggregator.runfolder import RunFolder
     from aggregator.sampling import Poisson, Sampler, Uniform, Weighted
+    from aggregator.surveying import Survey
     from aggregator.trackers import CsvTracker, ProgressTracker, TensorBoardTracker
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "RoundRecord",
     "RunFolder",
     "Sampler",
+    "Survey",
     "TensorBoardTracker",
     "Tracker",
     "Uniform",
@@ -37,6 +39,7 @@ __getattr__ = lazy(
     {
         "Aggregator": "aggregator",
         "Answer": "asking",
+        "Survey": "surveying",
         "ask": "asking",
         "Faults": "faults",
         "History": "history",

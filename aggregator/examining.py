@@ -30,7 +30,7 @@ def check_examining(protection: Protection, privacy: Privacy | None) -> None:
     if not protection.fold_in_worker:
         raise BadInput(
             f"evaluate_clients with protection {protection.name}: how the model does on one client's examples is what "
-            "a protection keeps from the aggregator; evaluate on public data, or take protection none"
+            "a protection keeps from the aggregator; give evaluate=aggregator.Survey(...), which opens sums alone"
         )
     if privacy is not None:
         raise BadInput("evaluate_clients with noise: exact answers of clients would spend privacy that nobody counts")

@@ -35,6 +35,7 @@ from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
+from scenarios.surveying import surveyed
 
 CLIENTS = {False: 1000, True: 100}  # by whether --partition deals the data
 EXAMPLES, COHORT = 20, 100
@@ -87,8 +88,9 @@ def run(options: Options) -> Outcome:
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
     trained = build.summary(options)
     folder = build.folder(options, "digits", about, described("digits", model, {}, samples.class_names, scale, trained))
+    evaluation = surveyed(options, evaluate, readers, classes=samples.classes)
     aggregator = build.aggregator(
-        options, model, readers, evaluate, folder, max_weight=options.examples_per_client, trusted=trusted
+        options, model, readers, evaluation, folder, max_weight=options.examples_per_client, trusted=trusted
     )
     clients = build.infiltrated(options, readers, classes=samples.classes)
     history = aggregator.fit(build.pool(options, clients, folder), options.rounds, progress=False)

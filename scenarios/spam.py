@@ -38,6 +38,7 @@ from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
+from scenarios.surveying import surveyed
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +94,9 @@ def run(options: Options) -> Outcome:
     trained = build.summary(options)
     description = described("spam", model, vocabulary.to_dict(), corpus.classes, trained=trained)
     folder = build.folder(options, "spam", about, description)
+    evaluation = surveyed(options, evaluate, clients, classes=classes)
     aggregator = build.aggregator(
-        options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict(), trusted=trusted
+        options, model, clients, evaluation, folder, vocabulary=vocabulary.to_dict(), trusted=trusted
     )
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people, folder), options.rounds, progress=False)

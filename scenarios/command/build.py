@@ -12,7 +12,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from aggregator import Aggregator, Faults, RunFolder
+from aggregator import Aggregator, Faults, RunFolder, Survey
 from aggregator.exam import Evaluate
 from aggregator.named import SCHEDULES
 from aggregator.robust.defence import groups_in
@@ -294,7 +294,7 @@ def aggregator(
         server_lr_schedule=options.server_lr_schedule,
         evaluate=evaluate,
         evaluate_every=options.evaluate_every or 1,
-        evaluate_clients=options.evaluate_clients,
+        evaluate_clients=options.evaluate_clients and not isinstance(evaluate, Survey),
         watch=options.watch,
         stop_after=options.stop_after,
         folder=folder,

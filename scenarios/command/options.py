@@ -121,7 +121,7 @@ class Options:
     evaluate_clients: Annotated[
         bool,
         About(
-            "A round's clients say how the model does on their own examples; with --protection none only.", LEARN, ""
+            "Clients say how the model does on their own examples; under a protection only sums are opened.", LEARN, ""
         ),
     ] = False
     watch: Annotated[
