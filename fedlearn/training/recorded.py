@@ -30,7 +30,7 @@ WRITTEN = 8  # programs for one shape: where so many did not fit the batches tha
 Gradient = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Batch:
     """The arrays of some examples, each taken once."""
 

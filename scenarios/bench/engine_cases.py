@@ -12,11 +12,14 @@ import numpy as np
 
 from fedlearn import grad, nn, optim
 from fedlearn.autograd import recurrent
+from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Arrays
 from fedlearn.models.chars import CharLSTM
 from fedlearn.models.mlp import MLP
+from fedlearn.models.spam import SpamClassifier
 from fedlearn.nn import functional as F
 from fedlearn.training.flat import FlatModel
+from fedlearn.training.narrow import NarrowModel
 from fedlearn.training.stacks import Stack
 from fedlearn.training.supervised import Supervised
 from scenarios.bench import floors
@@ -49,6 +52,9 @@ def cases() -> Iterator[Case]:
     yield Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100))
     for dim in (1, 16):
         yield Case(f"spam_dim_{dim}", partial(spam, dim), partial(torch_spam, dim))
+    many = (35_000, 64)
+    yield Case("spam_of_35000_words", partial(spam, 16, *many), partial(torch_spam, 16, *many))
+    yield Case("spam_of_35000_words_in_local_training", partial(narrow_spam, 16, *many), partial(torch_spam, 16, *many))
     for compiled in (False, True)[: 1 + (find_spec("numba") is not None)]:
         mark = "_compiled" if compiled else ""
         for hidden in (128, 256):
@@ -175,28 +181,43 @@ def bare_mlp(clients: int = 1) -> Step:
     return partial(floors.step, weights, x, y, LR)
 
 
-# The spam classifier on batches of 32 mails, a vocabulary of 10,000
+# The spam classifier: batches of 32 mails with a vocabulary of 10,000, or of 64 with one of 35,000
 
 
-def _mails() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _mails(vocabulary: int, mails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     draw = _draw()
-    sizes = draw.integers(10, 120, 32)
-    indices = draw.zipf(1.3, sizes.sum()) % 10_000
+    sizes = draw.integers(10, 120, mails)
+    indices = draw.zipf(1.3, sizes.sum()) % vocabulary
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return indices, offsets, draw.integers(0, 2, (32, 1)).astype(np.float32)
+    return indices, offsets, draw.integers(0, 2, (mails, 1)).astype(np.float32)
 
 
-def spam(dim: int) -> Step:
-    words, head = nn.EmbeddingBag(10_000, dim, rng=_draw()), nn.Linear(dim, 1, rng=_draw())
-    indices, offsets, y = _mails()
+def spam(dim: int, vocabulary: int = 10_000, mails: int = 32) -> Step:
+    words, head = nn.EmbeddingBag(vocabulary, dim, rng=_draw()), nn.Linear(dim, 1, rng=_draw())
+    indices, offsets, y = _mails(vocabulary, mails)
     optimizer = optim.SGD([*words.parameters(), *head.parameters()], lr=LR)
     return _step(optimizer, lambda: F.binary_cross_entropy_with_logits(head(words(indices, offsets)), y))
 
 
-def torch_spam(dim: int) -> Step:
+def narrow_spam(dim: int, vocabulary: int, mails: int) -> Step:
+    """The step as a pool takes it: of the rows that the client's own words name."""
+    indices, offsets, y = _mails(vocabulary, mails)
+    bags = Bags(indices.astype(np.int32), np.append(offsets, len(indices)), y.ravel())
+    model = SpamClassifier(vocabulary, dim, rng=_draw())
+    narrow = NarrowModel(model)
+    examples, _ = narrow.narrow(model.vector, [narrow.own_words(bags)])
+
+    def step() -> None:
+        _, gradient = narrow.gradient(examples)
+        np.subtract(narrow.vector, np.multiply(gradient, LR, out=gradient), out=narrow.vector)
+
+    return step
+
+
+def torch_spam(dim: int, vocabulary: int = 10_000, mails: int = 32) -> Step:
     torch = _torch()
-    words, head = torch.nn.EmbeddingBag(10_000, dim), torch.nn.Linear(dim, 1)
-    indices, offsets, y = map(torch.as_tensor, _mails())
+    words, head = torch.nn.EmbeddingBag(vocabulary, dim), torch.nn.Linear(dim, 1)
+    indices, offsets, y = map(torch.as_tensor, _mails(vocabulary, mails))
     loss = torch.nn.functional.binary_cross_entropy_with_logits
     optimizer = torch.optim.SGD([*words.parameters(), *head.parameters()], lr=LR)
     return _step(optimizer, lambda: loss(head(words(indices, offsets)), y))
