@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.datasets import tokens
 from fedlearn.datasets.dense import Scale
 from fedlearn.datasets.vocabulary import Vocabulary, vocabulary_from_dict
@@ -82,6 +83,7 @@ def description_of(about: Described) -> bytes:
     return described(about.scenario, about.model, words, about.classes, about.scale, about.trained)
 
 
+@takes_plain
 def write_model(about: Described, folder: str | Path) -> None:
     """Write a model's file into a new folder; raises `BadInput` where there is one, or it cannot be written."""
     path = Path(folder).expanduser()
@@ -95,6 +97,7 @@ def write_model(about: Described, folder: str | Path) -> None:
         raise BadInput(f"cannot write {folder} ({error.strerror}): give another folder") from None
 
 
+@takes_plain
 def in_one_file(about: Described) -> bytes:
     """The bytes of a model's file."""
     return model_bytes(about.model.state_dict(), description_of(about))
@@ -108,6 +111,7 @@ def model_bytes(state: Mapping[str, np.ndarray], description: bytes = b"") -> by
     return save({name: np.asarray(array, order="C") for name, array in state.items()}, metadata)
 
 
+@takes_plain
 def read_model(run: str | Path) -> Described:
     """The model of a run folder, or of a model's file.
 
@@ -142,12 +146,14 @@ def read_model(run: str | Path) -> Described:
     return found
 
 
+@takes_plain
 def weights_file(run: str | Path) -> Path:
     """The path of the weights: in a run folder, or the named file."""
     path = Path(run).expanduser()
     return path / WEIGHTS if path.is_dir() else path
 
 
+@takes_plain
 def weights_in(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file by name; `BadInput` for one that is missing or damaged."""
     return _safetensors_in(path)[0]

@@ -96,6 +96,8 @@ class Registry:
 
     def split(self, spec: str) -> tuple[str, str | None]:
         """The name, or the `module:Class`, at the beginning of a spec, and what follows its colon (None: nothing)."""
+        if not isinstance(spec, str):
+            raise BadInput(f"{self.kind} is {spec!r:.60}: give a name, as text")
         name, colon, rest = spec.partition(":")
         if name in self.entries or not colon or not is_place(name):
             return name, rest if colon else None

@@ -8,6 +8,7 @@ requires_grad=True is changed within `no_grad()` only, as in PyTorch.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -85,15 +86,18 @@ def _overwrite(target: Any, index: Any, value: Any) -> None:
         if not isinstance(value, float | int):
             value = np.asarray(value)
             refuse_other_than_numbers(value)
-        whole = target._data.dtype.kind not in "iu" or np.isfinite(value).all()
+        whole = target._data.dtype.kind not in "iu" or bool(np.all(np.abs(value) < 2.0**63))
         if whole:
-            target._data[index] = value
+            mode.quietly(operator.setitem, target._data, index, value)
     except FedlearnError:
         raise
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise ShapeError(f"{np.shape(value)} does not go into {target._data.shape}[{index}]: {error}") from error
     if not whole:
-        raise BadInput(f"nan or infinity is written into a {target._data.dtype} tensor: it holds whole numbers")
+        raise BadInput(
+            f"nan, infinity or a number beyond 2^63 is written into a {target._data.dtype} tensor: it holds whole "
+            "numbers"
+        )
     watch.announce(target, next_id())
 
 

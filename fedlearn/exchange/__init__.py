@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedlearn.checked import takes_plain
+from fedlearn.configured import plain_value
 from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.registry import Registry
@@ -25,6 +27,7 @@ EXPORTS = Registry(
 )
 
 
+@takes_plain
 def ending(form: str) -> str:
     """The file name's ending for a format."""
     return "pt" if form == "torch" else form
@@ -32,6 +35,7 @@ def ending(form: str) -> str:
 
 def export(described: Described, form: str, target: Path) -> None:
     """Write a model in the form of this name; `BadInput` for a form that cannot say it, or a file that is there."""
+    target = plain_value("target", target, Path)
     if target.exists():
         raise BadInput(f"{target} exists: choose another name with --out, or take it away")
     content: bytes = EXPORTS.load(form)(described)

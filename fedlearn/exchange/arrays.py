@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.checked import takes_plain
 from fedlearn.datasets.files.opening import DAMAGED
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import Described, weights_in
@@ -24,6 +25,7 @@ from fedlearn.untrusted import without_waiting
 LARGEST = 2**31  # bytes of weights that are read
 
 
+@takes_plain
 def npz(described: Described) -> bytes:
     """A .npz file with an array for each parameter."""
     out = BytesIO()
@@ -31,6 +33,7 @@ def npz(described: Described) -> bytes:
     return out.getvalue()
 
 
+@takes_plain
 def torch_state(described: Described) -> bytes:
     """Return the bytes that `torch.save(state_dict)` writes; `BadInput` where PyTorch is not installed."""
     torch, out = _torch(), BytesIO()
@@ -38,6 +41,7 @@ def torch_state(described: Described) -> bytes:
     return out.getvalue()
 
 
+@takes_plain
 def read_state(path: Path) -> dict[str, np.ndarray]:
     """The arrays by name in a file of PyTorch, .npz or .safetensors, whatever it is called; `BadInput` for another."""
     try:
@@ -63,6 +67,7 @@ def _holds_arrays(path: Path) -> bool:
         return path.suffix.lower() == ".npz"
 
 
+@takes_plain
 def take_state(model: Model, state: Mapping[str, Any], where: Path) -> None:
     """Give the model these weights; `BadInput` names one that is missing, of another shape or not finite."""
     odd = next((name for name, array in state.items() if not (name.isprintable() and _finite(array))), None)
@@ -72,7 +77,11 @@ def take_state(model: Model, state: Mapping[str, Any], where: Path) -> None:
 
 
 def _finite(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind in "fiu" and bool(np.isfinite(array).all())
+    """Whether it holds numbers that a float32 holds too."""
+    if not (isinstance(array, np.ndarray) and array.dtype.kind in "fiu"):
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

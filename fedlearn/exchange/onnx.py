@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn import nn
+from fedlearn.checked import takes_plain
 from fedlearn.datasets.dense import Scale
 from fedlearn.errors import BadInput
 from fedlearn.exchange.graph import Graph
@@ -26,6 +27,7 @@ GATES: dict[type[nn.Module], tuple[str, tuple[int, ...]]] = {
 }  # fmt: skip
 
 
+@takes_plain
 def onnx_model(described: Described) -> bytes:
     """The bytes of an .onnx file with one output, `logits`.
 

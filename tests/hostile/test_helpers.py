@@ -134,3 +134,24 @@ def test_what_is_no_number_is_not_written(value):
     with pytest.raises(BadInput):
         t[...] = value
     assert t.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("value", [1e150, -1e300, np.full(2, 1e150), 2**70])
+def test_what_float32_does_not_hold_is_written_as_pytorch_writes_it(value):
+    """Infinite where it is, and without a warning of NumPy's; a whole number that is no float64 is refused."""
+    t = Tensor(np.ones(2, np.float32))
+    t[...] = value
+    with np.errstate(over="ignore"):
+        assert t.tolist() == np.full(2, value).astype(np.float32).tolist()
+    t.data = value
+    ints = Tensor(np.ones(2, np.int64))
+    with pytest.raises(BadInput, match=r"beyond 2\^63"):
+        ints[...] = value
+    assert ints.tolist() == [1, 1]
+
+
+def test_a_number_that_no_float_holds_is_not_written():
+    t = Tensor(np.ones(2, np.float32))
+    with pytest.raises(BadInput, match="does not go into"):
+        t[...] = 2**2100
+    assert t.tolist() == [1, 1]
