@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from flwr.app import Context, RecordDict
 
-from fedlearn.crypto.keyfiles import write_private, write_public
+from aggregator.flower import openers
+from clients.flower.opening import opened
+from fedlearn.crypto import EncryptedVector
+from fedlearn.crypto.keyfiles import read_public, write_private, write_public
 from fedlearn.crypto.keys import generate_keypair
+from fedlearn.crypto.signing import SIGNATURE_BYTES
 from fedlearn.errors import BadInput, CryptoKeyError
+from fedlearn.flower.letters import Letter, for_opener, of_opener
+from fedlearn.protocol import Message, Opened, OpenRequest, Refusal
 from fedlearn.secure import Threshold
 from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
+from fedlearn.secure.signed import MODEL_BYTES
 from fedlearn.secure.threshold import deal_into
 from tests.flower.test_secure_sums import CODEC, NODES, client, paillier, run, secure
+
+FRONT = MODEL_BYTES + SIGNATURE_BYTES  # of a signed update, before its payload
 
 
 def role(folder, **own) -> dict:
@@ -110,3 +123,34 @@ def test_what_an_openers_node_config_cannot_say(holder, own, said, caplog):
 def test_openers_is_one_of_two_words():
     with pytest.raises(BadInput, match="openers is 'machine': choose process or node"):
         secure(protection=paillier(), openers="machine")
+
+
+def test_a_server_that_asks_an_opener_again_for_fewer_of_a_rounds_updates_is_refused(holder, monkeypatch):
+    """Each message finds the opener anew; what it opened it knows from its own file, and no letter makes it forget."""
+    folder, _ = holder
+    letters = []
+    send = openers._sent
+    monkeypatch.setattr(
+        openers, "_sent", lambda grid, sent, *rest: letters.extend(sent.values()) or send(grid, sent, *rest)
+    )
+    opened_by([folder], secure(openers="node"))
+    last = letters[-1]
+    assert last.ask == Letter.OPEN
+    updates, requests = of_opener(last.inbox)
+    asked = Message.from_bytes(requests[-1])
+    public = read_public(folder / PUBLIC, insecure_test_key=True)
+    fewer = updates[1:]
+    vectors = [EncryptedVector.from_bytes(Message.from_bytes(u).body.payload[FRONT:], public) for u in fewer]
+    total = functools.reduce(operator.add, vectors)
+    context = Context(1, 9, role(folder), RecordDict(), {})
+
+    def answer(told, payload):
+        request = replace(asked, body=OpenRequest(payload)).to_bytes()
+        letter = replace(last, inbox=for_opener(told, [request]))
+        return Message.from_bytes(opened(letter, context)).body
+
+    refusal = answer(fewer, total.to_bytes())
+    assert isinstance(refusal, Refusal)
+    assert "once more only for the same clients and the same model" in refusal.reason
+    again = answer(updates, asked.body.payload)  # the same sum tells nothing more
+    assert isinstance(again, Opened)
