@@ -243,7 +243,7 @@ def _walk(
     order: Sequence[Node], gradients: dict[int, Any], targets: set[int] | None, create_graph: bool, stop: bool
 ) -> list[tuple[Node, Any]]:
     """`pullback` along tensors from the newest to the oldest."""
-    useful = None if targets is None else _leading_to(targets, order)
+    useful = None if targets is None or _all_lead_to(targets, order) else _leading_to(targets, order)
     found = []
     for y in order:
         g = gradients.pop(y._id, None)
@@ -265,9 +265,9 @@ def _pull_into(gradients: dict[int, Any], g: Any, y: Node, create_graph: bool, u
     if isinstance(g, RowSparse):
         g = g.dense()
     for x, gx in op.pull(g, y, create_graph, useful):
-        if gx.shape != x._data.shape:
+        if raw(gx).shape != x._data.shape:
             gx = unbroadcast(gx, x._data.shape)
-        if gx.dtype is not x._data.dtype and gx.dtype != x._data.dtype:
+        if raw(gx).dtype != x._data.dtype:
             gx = gx.astype(x._data.dtype)
         if x._made is None and not create_graph and (gx is g or getattr(gx, "base", None) is not None):
             gx = gx.copy()  # a leaf's gradient is its own: it shares memory with nothing
@@ -306,6 +306,11 @@ def _as_of(x: Any, moment: int) -> Any:
     while isinstance(x, Node) and x._id > moment:
         x = x._past
     return x
+
+
+def _all_lead_to(targets: set[int], tensors: Iterable[Node]) -> bool:
+    """Whether every path back ends in a target, as where all weights are wanted."""
+    return all(y._made is not None or y._id in targets for y in tensors)
 
 
 def _leading_to(targets: set[int], newest_first: Sequence[Node]) -> set[int]:
