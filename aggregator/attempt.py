@@ -239,7 +239,7 @@ class Attempt:
         partial = message.expect(PartialSum, session=parties.plan.session, step=step, recipient=AGGREGATOR)
         if partial.clients != answer.clients:
             raise ProtocolError(f"{party_name(message.sender)} added up other clients than it says: send it again")
-        parties.transcript.saw(answer.data, traffic=each * len(answer.clients))
+        parties.transcript.saw(answer.data, traffic=each * len(answer.clients), read=message)
         half.receive_sum(partial)
 
     def _open_groups(self) -> list[tuple[OpenedSum, Aggregate]]:

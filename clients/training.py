@@ -127,16 +127,18 @@ class LocalTraining:
         return self._one_by_one, len(client.data)
 
     def _side_by_side(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
-        for members in _cut(group.items(), _evenly(len(group), self._stack_size)):
+        size = _evenly(len(group), self._stack_size)
+        draws = LocalRandom(self._seed, task.round, list(group))
+        for at, members in enumerate(_cut(group.items(), size)):
             part = dict(members)
             try:
-                update = self._train_stack(part, task)
+                update = self._train_stack(part, task, draws.among(slice(at * size, (at + 1) * size)))
             except Exception:  # the fault of one: alone, it will be named and the others are spared
                 yield from self._one_by_one(part, task)
             else:
                 yield from self._encoded(part, task, update)
 
-    def _train_stack(self, group: dict[int, Client], task: Task) -> LocalUpdate:
+    def _train_stack(self, group: dict[int, Client], task: Task, draws: LocalRandom) -> LocalUpdate:
         stacked = self._stacks.get(len(group))
         if stacked is None:
             if len(self._stacks) == STACKS:
@@ -144,9 +146,7 @@ class LocalTraining:
             stacked = self._stacks[len(group)] = FlatModel(self._model.model, len(group))
         stacked.load(task.weights)
         examples = stack([client.data for client in group.values()])
-        numbers = list(group)
-        draws = LocalRandom(self._seed, task.round, numbers)
-        return self._trained(stacked, examples, self._state(numbers, task), draws)
+        return self._trained(stacked, examples, self._state(list(group), task), draws)
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """The arrays that the strategy is given beside the weights, for one client or for K stacked ones."""

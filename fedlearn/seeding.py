@@ -8,6 +8,7 @@ ever drawn from here: keys, masks and randomisers come from `secrets`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -72,6 +73,13 @@ class LocalRandom:
         self._keys = _client_keys(seed, "local", round, clients)
         self._tables: dict[tuple[int, int], np.ndarray] = {}
         self._drawn = 0
+
+    def among(self, clients: slice) -> LocalRandom:
+        """The shuffles of some of the clients, from the first on."""
+        some = copy(self)
+        some._clients, some._keys = self._clients[clients], self._keys[clients]
+        some._tables, some._drawn = {}, 0
+        return some
 
     def permutation(self, n: int) -> np.ndarray:
         """Every client's next permutation of range(n), int64 (K, n)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
@@ -22,6 +22,7 @@ from fedlearn.errors import CodecError, ShapeError
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
 MAX_SCALE = float(1 << 62)
+PART = 1 << 15  # values that are encoded at a time
 MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
 Overflow = Literal["refuse", "clip"]
 Rounding = Literal["nearest", "stochastic"]
@@ -110,8 +111,9 @@ class FixedPoint:
         """Round real `values` (any shape, taken as float64) times `scale` to int64 multiples of 2^-f.
 
         For a weighted mean `scale` is w / w_max, so that lanes need not widen for weights; it is never negative.
-        out: an array to put them in, of int64 or `dtype`, of their shape or one that they broadcast to. coins: uniform
-        numbers in [0, 1) of the values' shape, which stochastic rounding goes by.
+        out: an array to put them in, of int64 or `dtype`, of their shape or one that they broadcast to; where values
+        are refused, it holds some of them. coins: uniform numbers in [0, 1) of the values' shape, which stochastic
+        rounding goes by.
 
         Raises `CodecError` for NaN or infinity, for values outside the bound unless overflow="clip", and for what is no
         array of real numbers; `ShapeError` for another shape of `out`.
@@ -120,29 +122,34 @@ class FixedPoint:
         values, scale = array_of(values, "fiu", "real numbers"), real("scale", scale)
         if not 0 <= scale <= MAX_SCALE:
             raise CodecError(f"scale is {scale:g}: it must be a real number from 0 to {MAX_SCALE:g}")
-        factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
-        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float64 lies outside the bound
-            if not values.size or (
-                -bound <= np.minimum.reduce(values, None) * factor and np.maximum.reduce(values, None) * factor <= bound
-            ):
-                exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
-                scaled = np.asarray(values * (np.float32(factor) if exact else factor))
-            else:  # as with NaN
-                self._check_outside(np.asarray(values, np.float64) * scale)
-                scaled = np.asarray(np.clip(values * factor, -bound, bound))
-        if self.rounding == "nearest":
-            np.rint(scaled, out=scaled)
-        else:
-            scaled = _by_chance(scaled, coins)
         if out is None:
-            return scaled.astype(np.int64)
+            out = np.empty(values.shape, np.int64)
         if not isinstance(out, np.ndarray) or out.dtype not in (self.dtype, np.int64):
             raise CodecError(f"out is of type {getattr(out, 'dtype', type(out))}: give int64 or {self.dtype}")
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float64 lies outside the bound
+            if values.shape == out.shape and self.rounding == "nearest":
+                for part in _in_parts(values.shape):
+                    scaled = self._scaled(values[part], scale, values)
+                    np.copyto(out[part], np.rint(scaled, out=scaled), casting="unsafe")
+                return out
+            scaled = self._scaled(values, scale, values)
+        scaled = np.rint(scaled) if self.rounding == "nearest" else _by_chance(scaled, coins)
         try:
             np.copyto(out, scaled, casting="unsafe")
         except ValueError:
             raise ShapeError(f"values of shape {values.shape} do not fit an array of shape {out.shape}") from None
         return out
+
+    def _scaled(self, values: np.ndarray, scale: float, among: np.ndarray) -> np.ndarray:
+        """The values in steps of 2^-f. among: all of them, where these are a part; a refusal is of them all."""
+        factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
+        if not values.size or (
+            -bound <= np.minimum.reduce(values, None) * factor and np.maximum.reduce(values, None) * factor <= bound
+        ):
+            exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
+            return np.asarray(values * (np.float32(factor) if exact else factor))
+        self._check_outside(np.asarray(among, np.float64) * scale)  # as with NaN
+        return np.asarray(np.clip(values * factor, -bound, bound))
 
     def _check_outside(self, values: np.ndarray) -> None:
         outside = self.count_outside(values)
@@ -237,6 +244,18 @@ def _by_chance(scaled: np.ndarray, coins: np.ndarray | None) -> np.ndarray:
         raise CodecError(f"rounding=stochastic needs coins, uniform numbers of shape {scaled.shape}: give coins")
     found: np.ndarray = np.minimum(np.floor(scaled + coins), np.ceil(scaled))  # float64 may round 1 - 2^-53 up
     return found
+
+
+def _in_parts(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
+    """Indexes that cut an array of this shape into parts of at most `PART` values, which stay in the cache."""
+    if not shape or math.prod(shape) <= PART:
+        yield (...,)
+        return
+    inner = math.prod(shape[1:])
+    if inner > PART:
+        yield from ((row, *rest) for row in range(shape[0]) for rest in _in_parts(shape[1:]))
+    else:
+        yield from ((slice(start, start + PART // inner),) for start in range(0, shape[0], PART // inner))
 
 
 def _weights(total_weight: Any, max_weight: Any) -> tuple[float, float]:

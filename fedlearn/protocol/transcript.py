@@ -62,22 +62,29 @@ class Transcript:
             if record:
                 self._payloads = open(folder / PAYLOADS, "ab")  # noqa: SIM115
 
-    def saw(self, data: bytes, recipients: Iterable[int] | None = None, traffic: int | None = None) -> Message:
+    def saw(
+        self,
+        data: bytes,
+        recipients: Iterable[int] | None = None,
+        traffic: int | None = None,
+        read: Message | None = None,
+    ) -> Message:
         """Enter one message, once for each of its recipients, and return it read.
 
         recipients: parties of a broadcast; by default the one that the message names.
         traffic: bytes to count upwards in place of the message's own, which several clients' stand behind.
+        read: the message, where somebody has read it already.
         """
-        message = Message.from_bytes(data)
+        message = read or Message.from_bytes(data)
         to = [message.recipient] if recipients is None else list(recipients)
+        others = [party for party in to if party < 0]
         if traffic is not None:
             self.bytes_up += traffic
         elif message.sender >= 0:
-            self.bytes_up += len(data) * to.count(AGGREGATOR)
+            self.bytes_up += len(data) * others.count(AGGREGATOR)
         else:
-            self.bytes_down += len(data) * sum(party >= 0 for party in to)
-        opened = len(to) if is_opener(message.sender) else sum(party < 0 and is_opener(party) for party in to)
-        self.bytes_openers += len(data) * opened
+            self.bytes_down += len(data) * (len(to) - len(others))
+        self.bytes_openers += len(data) * (len(to) if is_opener(message.sender) else sum(map(is_opener, others)))
         if self._rows is not None:
             self._write(message, data, to)
         return message
@@ -98,9 +105,9 @@ class Transcript:
         if self._payloads is not None:
             row["offset"] = self._payloads.tell()
             self._payloads.write(data)
-        # Of a broadcast's rows only one name differs: written as JSON once.
-        common = json.dumps(row)[:-1]
-        self._rows.write("".join(f'{common}, "to": "{party_name(party)}"}}\n' for party in recipients))
+        if recipients:  # of a broadcast's rows only one name differs: written as JSON once
+            before, after = f'{json.dumps(row)[:-1]}, "to": "', '"}\n'
+            self._rows.write(before + f"{after}{before}".join(map(party_name, recipients)) + after)
 
     def flush(self) -> None:
         """Make everything entered so far readable by others; called after every round."""
