@@ -150,7 +150,17 @@ def made_before(page: str) -> None:
         torch.save(state, "other.pt")
 
 
-@pytest.mark.parametrize("page", [page for page in command_pages() if page != "docs/books.md"])
+LONG = ("README.md", "docs/exchange.md")  # many seconds; other tests run most of it too
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in LONG else ())
+        for page in command_pages()
+        if page != "docs/books.md"
+    ],
+)
 def test_the_commands_of_a_page(page, tmp_path_factory, monkeypatch, capsys):
     for needs in ("sklearn", "matplotlib"):
         pytest.importorskip(needs)

@@ -14,11 +14,13 @@ from zlib import crc32
 from aggregator import Aggregator, RunFolder
 from aggregator.history import RoundRecord
 from clients import InlinePool
+from clients.rounding import NAME as ROUNDING
 from clients.session import LocalSession
 from fedlearn.errors import BadInput
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, PartyView, RunPlan, Step
 from fedlearn.protocol.transcript import PAYLOADS, ROWS, Transcript
 from fedlearn.secure import Masks
+from scenarios.report.runs import Run
 from tests.fuzz.loop import Reader
 from tests.fuzz.odd import ODD, odd_json, with_odd_values
 from tests.fuzz.readers import JSON, folder
@@ -94,6 +96,15 @@ def record(data: bytes) -> object:
         raise BadInput(str(error)) from None
 
 
+ROUNDED = b'{"round": 1, "error": 2.5e-06}\n{"round": 2, "error": 0.0}\n'
+
+
+def rounding(data: bytes) -> object:
+    """As the report does."""
+    (copied(data, ROUNDING)).joinpath("metrics.jsonl").write_bytes(b"")
+    return Run.load(folder() / "copy").rounding()
+
+
 def thawed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: thawed(item) for name, item in value.items()}
@@ -128,6 +139,7 @@ FILES = [
     Reader("transcript, resumed", partial(of_file, ROWS), gone_on_with, ODD_ROWS, JSON, 0.3),
     Reader("run.json, resumed", partial(of_file, "run.json"), resumed, ODD_RUN, JSON, 0.3),
     Reader("metrics.jsonl", partial(of_file, "metrics.jsonl"), record, ODD_RECORDS, JSON),
+    Reader("measured rounding", lambda: [ROUNDED], rounding, odd_json(lambda: [ROUNDED]), JSON),
     Reader(
         "plan at a client",
         lambda: [Message.from_bytes(tapped(hidden).plan).body.to_bytes() for hidden in range(3)],
