@@ -136,6 +136,8 @@ def quantised(updates: np.ndarray, clip: float, steps: int, coins: np.ndarray | 
     """
     x = _checked(clip, updates)
     scaled = _scaled(np.atleast_2d(x), clip, steps)
+    if coins is not None and np.shape(coins) != x.shape:
+        raise ShapeError(f"coins of shape {np.shape(coins)} for updates of shape {x.shape}: give one for each value")
     chance = None if coins is None else np.atleast_2d(coins)
     q = _rounded(scaled, chance)
     for tries in range(1_000):

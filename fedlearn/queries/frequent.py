@@ -51,7 +51,8 @@ class FrequentWords(Query):
         make_whole(self, "top", least=1, most=MAX_SIZE)
         make_whole(self, "vocabulary", least=1, most=MAX_SIZE)
         check_most(self)
-        if not (isinstance(self.names, list | tuple) and all(isinstance(name, str) for name in self.names)):
+        several = isinstance(self.names, tuple) or (isinstance(self.names, list) and self.names)
+        if not (several and all(isinstance(name, str) for name in self.names)):
             raise BadInput(f"frequent names are {self.names!r:.60}: give a list of words")
         object.__setattr__(self, "names", tuple(self.names))
 
