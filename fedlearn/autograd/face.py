@@ -35,7 +35,7 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except (ValueError, IndexError) as error:
             raise ShapeError(f"{composed.__name__}: {error}") from error
-        except (TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
+        except (TypeError, AttributeError, OverflowError, ZeroDivisionError, MemoryError) as error:
             raise BadInput(f"{composed.__name__}: {error}") from error
 
     return called

@@ -54,7 +54,7 @@ def _compared(ufunc: np.ufunc) -> Operator:
             return ufunc(self._data, raw(other))
         except ValueError as error:
             raise ShapeError(f"{ufunc.__name__}: {error}") from error
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise BadInput(f"{ufunc.__name__}: {error}") from error
 
     return operator

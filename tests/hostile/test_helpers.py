@@ -6,6 +6,7 @@ Each does what it says with finite numbers or raises a typed error. The tables a
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +149,17 @@ def test_what_float32_does_not_hold_is_written_as_pytorch_writes_it(value):
     with pytest.raises(BadInput, match=r"beyond 2\^63"):
         ints[...] = value
     assert ints.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("compare", [operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge])
+def test_a_number_that_no_float_holds_is_compared_with_nothing(compare):
+    with pytest.raises(BadInput, match="too large"):
+        compare(Tensor(np.ones(2, np.float32)), 2**2100)
+
+
+def test_a_result_that_no_memory_holds_is_refused():
+    with pytest.raises(BadInput, match="Unable to allocate"):
+        Tensor(np.ones(3)).repeat(2**40)
 
 
 def test_a_number_that_no_float_holds_is_not_written():
