@@ -58,7 +58,7 @@ ORDINARY: dict[str, Any] = {  # by the name of a parameter
 
 
 # What only this package calls, with what it has checked.
-NOT_OF_USERS = {"bags_of", "in_rows", "cut_stratified", "listed", "bucket", "fold"}
+NOT_OF_USERS = {"bags_of", "in_rows", "cut_stratified", "listed", "bucket", "fold", "Arrays.layout"}
 
 
 def calls() -> dict[str, Callable[..., Any]]:
@@ -71,6 +71,8 @@ def calls() -> dict[str, Callable[..., Any]]:
         found[kind.__name__] = kind
         for name in dir(kind):
             method = None if name.startswith("_") else inspect.getattr_static(kind, name)
+            if f"{kind.__name__}.{name}" in NOT_OF_USERS:
+                continue
             if inspect.isfunction(method) or isinstance(method, classmethod):
                 found[f"{kind.__name__}.{name}"] = getattr(instance, name)
     return found
