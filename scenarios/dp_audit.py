@@ -164,7 +164,7 @@ def _less_noise(divisor: int) -> Callable[[], Any]:
 
 
 def _no_clip() -> Any:
-    def quantise(terms: Terms, updates: np.ndarray) -> np.ndarray:
+    def quantise(terms: Terms, updates: np.ndarray, coins: np.ndarray | None = None) -> np.ndarray:
         found: np.ndarray = np.rint(np.asarray(updates, np.float64) * (terms.steps / terms.clip)).astype(np.int64)
         return found
 
