@@ -116,6 +116,9 @@ def test_public_key_bytes_and_fingerprint(keys):
     assert copy == public
     assert copy.blum
     assert hash(copy) == hash(public)
+    unclaimed = PublicKey(public.n)
+    assert not unclaimed.blum
+    assert unclaimed == public
     assert public.fingerprint == hashlib.sha256(public.n.to_bytes(256, "big")).digest()[:16]
     assert pickle.loads(pickle.dumps(public)) == public
 

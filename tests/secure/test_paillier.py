@@ -254,6 +254,9 @@ def test_configuration_is_checked_and_survives_the_plan():
         Paillier(key_bits=1024)
     with pytest.raises(BadInput, match="min_cohort is 1"):
         Paillier(min_cohort=1)
+    with pytest.raises(BadInput, match="max_overlap is -1"):
+        Paillier(max_overlap=-1)
+    assert Paillier(max_overlap=0).max_overlap == 0
     with pytest.raises(BadInput, match="protection paillier takes no argument"):
         Paillier.from_spec("2048", Settings(toy_codec()))
     protection = toy_paillier(min_cohort=5)
