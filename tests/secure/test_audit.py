@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -100,3 +100,32 @@ def test_random_cohorts_of_a_large_population_may_be_opened():
     audit, rng = CohortAudit(3), np.random.default_rng(0)
     for _ in range(40):
         audit.enter(rng.choice(1000, 100, replace=False).tolist())
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_three_cohorts_that_nearly_cancel_are_not_all_opened(order):
+    """1 + U and 2 + V less 3 + U + V leaves three clients, while any two of them leave at least six."""
+    u, v = {4, 5, 6, 7}, {8, 9, 10, 11}
+    cohorts = [cohort for _, cohort in sorted(zip(order, [{1} | u, {2} | v, {3} | u | v], strict=True))]
+    audit = CohortAudit(4)
+    audit.enter(cohorts[0])
+    audit.enter(cohorts[1])
+    with pytest.raises(OpeningRefused, match="fewer than 4 clients"):
+        audit.enter(cohorts[2])
+    enough = CohortAudit(3)
+    for cohort in cohorts:
+        enough.enter(cohort)
+
+
+@pytest.mark.parametrize(
+    ("least", "cohorts"),
+    [
+        (4, [[0, 3, 4, 6, 7, 9], [0, 1, 3, 5, 7, 10], [0, 2, 4, 7, 11], [1, 3, 4, 5, 12], [0, 3, 7, 13]]),
+        (5, [[4, 6, 8, 9, 10], [0, 1, 2, 4, 7, 11], [1, 2, 3, 5, 6, 7, 12], [0, 3, 4, 5, 6, 8, 9, 13]]),
+    ],
+)
+def test_cohorts_of_which_three_nearly_cancel_but_not_enough_are_all_opened(least, cohorts):
+    assert not tells([frozenset(cohort) for cohort in cohorts], least)
+    audit = CohortAudit(least)
+    for cohort in cohorts:
+        audit.enter(cohort)
