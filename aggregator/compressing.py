@@ -86,16 +86,19 @@ class Compressing:
         return {BROADCAST: np.clip(state[BROADCAST] + finer, 0, MAX_FRACTION_BITS).astype(np.float32)}
 
     def enter(self, record: RoundRecord, state: Mapping[str, np.ndarray], found: Aggregate) -> None:
-        """Write a round's bounds into its record; `CodecError` where a fixed one clips more than is allowed."""
+        """Write a round's bounds into its record; `CodecError` where a fixed one clips more than is allowed.
+
+        One client more may clip all of its values: what a single one sends never ends a run.
+        """
         if self.compression.auto:
             bits = zip(self.outputs, state[BROADCAST], strict=True)
             record.bound = {name: ldexp(self.codec.limit, -int(each)) for name, each in bits}
             return
         if self.clip is not None:
             record.bound = dict.fromkeys(self.outputs, self.clip)
-        values = found.addends * sum(self.compression.lanes(self.outputs).values())
-        clipped, most = found.clipped or 0, self.compression.most_clipped
-        if clipped > most * values:
+        of_each = sum(self.compression.lanes(self.outputs).values())
+        values, clipped, most = found.addends * of_each, found.clipped or 0, self.compression.most_clipped
+        if clipped > most * values + of_each:
             raise CodecError(
                 f"{clipped / values:.1%} of the values of round {record.round} were clipped at the bound "
                 f"{self.codec.bound:g}, {most:.0%} may be: raise bound, bound=auto or most_clipped in the codec"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Hashable
 from dataclasses import fields
 from functools import cache
 from operator import index
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from fedlearn.errors import BadInput
 
@@ -101,14 +102,14 @@ def make_plain(thing: Any) -> None:
     int, float and bool take NumPy's numbers too; a float is finite. Of other classes an instance is needed. Raises
     `BadInput` that names the argument. What else an argument must be, the dataclass checks afterwards.
     """
-    hints = _hints(type(thing))
+    hints = _hints(cast(Hashable, type(thing)))
     for field in fields(thing):
         name = f"{getattr(thing, 'name', type(thing).__name__.lower())} {field.name}"
         object.__setattr__(thing, field.name, plain_value(name, getattr(thing, field.name), hints[field.name]))
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Hashable) -> dict[str, Any]:
     """The annotations of a class; finding them takes longer than all the rest, and some are made in every round."""
     return get_type_hints(kind)
 

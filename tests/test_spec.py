@@ -24,7 +24,7 @@ from fedlearn.errors import BadInput
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Settings
 from fedlearn.spec import Key, construct, keys_of, read_settings, read_value, split_entries
-from scenarios.command import build
+from scenarios.command import build, coding
 from scenarios.command.options import Options
 from tests.toys import toy_clients, toy_codec
 
@@ -174,7 +174,7 @@ def _strategy(text: str) -> Any:
 
 
 def _codec(text: str) -> Any:
-    return build.codec(text, bits=24, bound=4.0, addends=100)
+    return coding.codec(Options(codec=text), bits=24, bound=4.0, addends=100)
 
 
 USERS: dict[str, tuple[Reader, str, str]] = {  # how it is read, a key that it takes, a value of that key

@@ -39,7 +39,6 @@ def test_the_best_model_is_kept_and_the_run_stops(tmp_path, capsys):
     [
         (["--watch", "auc"], "'auc', is not measured: choose loss, accuracy, f1"),
         (["--watch", "f1:better"], "--watch is 'f1:better'"),
-        (["--protection", "masks", "--evaluate-clients"], "--evaluate-clients with protection masks: how the model"),
         (["--stop-after", "0"], "--stop-after is 0, a number from 1"),
         (["--evaluate-every", "many"], "--evaluate-every is 'many', a whole number is needed"),
         (["--server-lr-schedule", "cosin"], "unknown schedule 'cosin' (did you mean 'cosine'?)"),
