@@ -91,8 +91,8 @@ def test_where_values_are_clipped_far_beyond_the_bound_no_error_bound_is_stated(
 
 
 def test_a_bound_that_clips_more_than_is_allowed_ends_the_run():
-    codec = FixedPoint(bits=24, bound=0.01, addends=16, overflow="clip")
-    with pytest.raises(CodecError, match=r"% of the values of round 1 were clipped at the bound 0.01, 10% may be"):
+    codec = FixedPoint(bits=24, bound=0.0005, addends=16, overflow="clip")
+    with pytest.raises(CodecError, match=r"% of the values of round 1 were clipped at the bound 0.0005, 10% may be"):
         train(Plain(codec), rounds=1)
 
 
