@@ -299,3 +299,11 @@ def test_a_dead_key_holder_ends_the_run_with_what_to_do():
 
     with pytest.raises(FedlearnError, match=r"opener:0 ended .* --resume"):
         train(toy_paillier(), rounds=2, evaluate=kill)
+
+
+def test_the_plan_stands_in_the_transcript_for_everybody(tmp_path):
+    train(rounds=1, folder=run_folder(tmp_path / "run"))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "transcript.jsonl").read_text().splitlines()]
+    plans = [row for row in rows if row["type"] == "RunPlan"]
+    assert [(row["from"], row["round"]) for row in plans] == [("aggregator", 0)]
+    assert plans[0]["bytes"] > 0

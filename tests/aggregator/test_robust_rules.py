@@ -219,7 +219,8 @@ def test_what_is_no_matrix_of_numbers(vectors):
         as_rule("median")(vectors)
 
 
-def test_fltrust_without_an_update_of_its_own():
+def test_fltrust_stands_all_but_one_and_needs_an_update_of_its_own():
+    assert as_rule("fltrust").most(10) == 9
     with pytest.raises(BadInput, match="give it data"):
         as_rule("fltrust")(LINE)
     with pytest.raises(BadInput, match=r"trusted vector is \(2,\)"):
