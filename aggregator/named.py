@@ -12,6 +12,7 @@ SAMPLERS = Registry(
     {
         "uniform": ("fedlearn.sampling:Uniform", "as many as --cohort says, all equally likely"),
         "poisson": ("fedlearn.sampling:Poisson", "each client by itself with probability cohort / clients"),
+        "rotation": ("fedlearn.sampling:Rotation", "in turns: each client once in clients / cohort rounds"),
         "weighted": ("fedlearn.weighted:Weighted", "by numbers of examples, or the weights in weighted:FILE"),
         "availability": ("fedlearn.availability:Availability", "of those awake, by the trace in a FILE or diurnal=N"),
     },

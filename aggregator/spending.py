@@ -13,19 +13,21 @@ import secrets
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from aggregator.coins import COIN_BYTES, coins_of_tests, read_coins
 from aggregator.faults import Faults
 from aggregator.history import History, RoundRecord
-from fedlearn.crypto.keyfiles import read_owned, write_secret
+from fedlearn.crypto.keyfiles import write_secret
 from fedlearn.defaults import MIN_COHORT
-from fedlearn.errors import CryptoKeyError, LedgerError, PrivacyError
+from fedlearn.errors import PrivacyError, RoundVoid
 from fedlearn.privacy import Privacy, Release, Terms
 from fedlearn.privacy.adaptive import next_clip
+from fedlearn.privacy.banded import MOST_BANDS
+from fedlearn.privacy.byone import NoiseOfOne
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
 from fedlearn.privacy.terms import FEWEST_FULL
 from fedlearn.protocol import ClientId, Step
@@ -34,8 +36,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.strategies.base import Strategy
 
 log = logging.getLogger(__name__)
-LEDGER, COINS = "privacy.ledger", "cohorts.key"  # files in the run folder
-COIN_BYTES = 32  # of the key that secret cohorts follow from
+LEDGER, COINS, NOISE = "privacy.ledger", "cohorts.key", "noise.key"  # files in the run folder
 CLIP = "privacy.clip"  # an array in checkpoints: the clip of the next round, where it adapts
 COUNTS = "privacy.opened"  # an array in checkpoints: in how many opened sums each client was
 NARROW_BITS = 16  # of lanes, where so few lose little
@@ -132,18 +133,24 @@ def spendable(asked: Privacy, cohorts: Cohorts) -> float:
     return delta - told
 
 
-def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int) -> Terms:
-    """The terms that parties agree on. seed: of public cohorts. `PrivacyError` for what protects nobody."""
+def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int, length: int = 0) -> Terms:
+    """The terms that parties agree on. seed: of public cohorts. length: of a vector, where clients take turns.
+
+    Raises `PrivacyError` for what protects nobody.
+    """
     where = asked.where_under(protection.name, protection.adds_noise)
-    delta = spendable(asked, cohorts)
+    delta, bands = spendable(asked, cohorts), 1
+    if where != "clients" and asked.unit == "client":
+        bands = min(cohorts.sampler.apart(cohorts.population, cohorts.sampled), MOST_BANDS)
 
     def scaled(noise: float) -> Terms:
         assert asked.clip is not None
-        return Terms.fitting(
+        terms = Terms.fitting(
             protection.codec.limit, where=where, noise=noise, clip=asked.clip, expected=cohorts.expected,
             min_cohort=cohorts.least, honest=asked.honest, seed=asked.seed, adaptive=asked.adaptive or 0.0,
             unit=asked.unit, rate=asked.example_rate, most=cohorts.most_examples if asked.unit == "example" else 1,
         )  # fmt: skip
+        return terms if bands == 1 else replace(terms, bands=bands, length=length + 1)  # and a lane where it adapts
 
     if asked.noise is not None:
         return scaled(asked.noise)
@@ -153,8 +160,8 @@ def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     count = cohorts.rounds if cohorts.amplified or asked.unit == "example" else cohorts.most(seed)
     wanted = Pld().noise(asked.epsilon, delta, lambda noise: [Release(cohorts.rate, noise, count)])
     terms = scaled(wanted)
-    while terms.mechanism.charged < wanted:
-        terms = scaled(terms.noise * wanted / terms.mechanism.charged * (1 + 1e-9))
+    while terms.charged < wanted:
+        terms = scaled(terms.noise * wanted / terms.charged * (1 + 1e-9))
     return terms
 
 
@@ -164,7 +171,7 @@ def narrowed(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
         return protection
     narrow: Protection = replace(protection, codec=replace(protection.codec, bits=NARROW_BITS))
     with suppress(PrivacyError):
-        if terms_of(asked, narrow, cohorts, seed).steps >= ENOUGH_STEPS * math.sqrt(weights):
+        if terms_of(asked, narrow, cohorts, seed, weights).steps >= ENOUGH_STEPS * math.sqrt(weights):
             return narrow
     return protection
 
@@ -202,7 +209,8 @@ class Spending:
         self._counts = np.zeros(cohorts.population, np.int32)
         self._charged: tuple[int, int] | None = None
         self._ledger = Ledger.unkept()
-        self._coins = _test_coins(terms.seed) if terms.seed is not None else secrets.token_bytes(COIN_BYTES)
+        self._noise = NoiseOfOne()
+        self._coins = coins_of_tests(terms.seed) if terms.seed is not None else secrets.token_bytes(COIN_BYTES)
         if terms.seed is not None:
             log.warning("INSECURE: noise and cohorts follow from a seed, anybody can compute them: for tests only")
 
@@ -214,7 +222,7 @@ class Spending:
         """
         if not fixed:
             protection = narrowed(asked, protection, cohorts, seed, length)
-        terms = terms_of(asked, protection, cohorts, seed)
+        terms = terms_of(asked, protection, cohorts, seed, length)
         if terms.steps < ENOUGH_STEPS * math.sqrt(length):
             log.warning(
                 "the clip is %d steps for %d numbers: rounding may take most of an update; raise bits in the codec%s",
@@ -235,13 +243,14 @@ class Spending:
     def open(self, folder: Path, resume: bool) -> None:
         """Keep ledger and coins in a run folder, or go on with those in it; `LedgerError` where one is missing."""
         path, coins = folder / LEDGER, folder / COINS
+        self._noise.keep(folder / NOISE, fresh=not resume)
         if not resume:
             if self.secret and self.terms.seed is None:
                 write_secret(coins, self._coins)
             self._ledger = Ledger.create(path)
             return
         self._ledger = Ledger.load(path)
-        noise = self.terms.mechanism.charged
+        noise = self.terms.charged
         for row in self._ledger.rows:
             if not math.isclose(row.noise, noise, rel_tol=1e-9):
                 raise PrivacyError(
@@ -249,7 +258,7 @@ class Spending:
                     "shared among as many rounds as were asked for then; go on with as many"
                 )
         if self.secret and self.terms.seed is None:
-            self._coins = _read_coins(coins)
+            self._coins = read_coins(coins)
 
     def recall(self, state: dict[str, np.ndarray]) -> None:
         """Take what `state` gave out of a checkpoint's arrays. Raises `LedgerError` for a ledger that lost rows."""
@@ -275,13 +284,18 @@ class Spending:
         return self.cohorts.sampler.sample(coins, round, population, size)
 
     def charge(self, session: bytes, step: Step, clients: Collection[ClientId]) -> None:
-        """The sum of these clients is about to be opened; returns when that is on the disk. Once an attempt."""
+        """The sum of these clients is about to be opened; returns when that is on the disk. Once an attempt.
+
+        Raises `RoundVoid` for a second sum of a round whose noise is correlated with others'.
+        """
         if self._charged == (step.round, step.attempt):
             return
+        if self.terms.bands > 1 and any(row.round == step.round for row in self._ledger.rows):
+            raise RoundVoid("its sum may have been opened before, and its noise must not be seen with another sum")
         self.counted(clients)
         count = max(1, int(self._counts.max()))
-        noise = self.terms.mechanism.charged
-        self._ledger.charge(Row(session.hex(), step.round, step.attempt, self.cohorts.rate, noise, count))
+        row = Row(session.hex(), step.round, step.attempt, self.cohorts.rate, self.terms.charged, count)
+        self._ledger.charge(row)
         self._charged = (step.round, step.attempt)
 
     def counted(self, clients: Collection[ClientId]) -> None:
@@ -289,7 +303,7 @@ class Spending:
 
     def released(self, total: np.ndarray, round: int, group: int = 0) -> np.ndarray:
         """An opened sum as it may be used: with noise, where that is for the aggregator to add."""
-        return self.terms.noised(total, round, "aggregator", group)
+        return self._noise.added(self.terms, total, round, group) if self.terms.where == "aggregator" else total
 
     def epsilons(self, rounds: int) -> tuple[float, float]:
         """After so many rounds: for who sees the models, and no coins that are secret; and for the aggregator."""
@@ -314,6 +328,7 @@ class Spending:
             "delta": self.delta, "noise": self.terms.noise, "clip": self.terms.clip, "where": self.terms.where,
             "rate": self.cohorts.rate, "sums": len(self._ledger.rows), "most_sums": most_sums(self._ledger.rows),
             "insecure": self.terms.seed is not None,
+            **({"bands": self.terms.bands} if self.terms.bands > 1 else {}),
             **({"groups": self.cohorts.groups} if self.cohorts.groups > 1 else {}),
             **({"adaptive": self.terms.adaptive, "next_clip": self.clip} if self.terms.adaptive else {}),
         }  # fmt: skip
@@ -324,20 +339,3 @@ class Spending:
         if record.below is not None:
             self.clip = next_clip(self.clip, record.below, self.terms.adaptive)
         record.next_clip = self.clip
-
-
-def _test_coins(seed: int) -> bytes:
-    return sha256(f"fedlearn cohorts {seed}".encode()).digest()
-
-
-def _read_coins(path: Path) -> bytes:
-    try:
-        coins = read_owned(path, COIN_BYTES)
-        if len(coins) < COIN_BYTES:
-            raise CryptoKeyError(f"{path} has {len(coins)} bytes in the place of {COIN_BYTES}")
-    except CryptoKeyError as error:
-        raise LedgerError(
-            f"the key of the cohorts is needed, and {error}: other cohorts would be other coins than those that were "
-            "charged, so mend the file, or begin another run"
-        ) from None
-    return coins

@@ -90,8 +90,8 @@ class Policy:
             )
         if self.least_noise is None:
             return
-        if terms is None or terms.noise < self.least_noise:
-            planned = "none" if terms is None else f"noise={terms.noise:g}"
+        if terms is None or terms.promised < self.least_noise:
+            planned = "none" if terms is None else f"noise={terms.promised:g}"
             raise ProtocolError(f"the plan says of noise: {planned}, these clients demand {self.least_noise:g} or more")
         if terms.unit != "client":
             raise ProtocolError(

@@ -52,6 +52,11 @@ class Sampler(Named, ABC):
         """The most clients that a round can have which is to have `size`."""
         return size
 
+    @staticmethod
+    def apart(population: int, size: int) -> int:
+        """How many rounds there are at least from one that a client is in to the next: 1 where it may be in each."""
+        return 1
+
     def check(self, population: int, size: int) -> None:
         """Raise `BadInput` if it cannot draw so many clients out of so many."""
 
@@ -117,6 +122,22 @@ class Poisson(Sampler):
     def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
         check_draw(population, size)
         return np.flatnonzero(stream(seed, "cohort", round).random(population) < size / population).tolist()
+
+
+class Rotation(Sampler):
+    """Clients take turns, in an order that the seed draws once: each is in exactly one of any b = population / size
+    rounds, rounded up. Cohorts have `size` clients, or one less where that does not divide."""
+
+    public = True
+
+    @staticmethod
+    def apart(population: int, size: int) -> int:
+        return -(-population // size)
+
+    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        turns = self.apart(population, size)
+        order = stream(seed, "cohort").permutation(population)
+        return np.sort(np.array_split(order, turns)[(round - 1) % turns]).tolist()  # type: ignore[no-any-return]
 
 
 def described(sampler: Sampler, population: int, size: int, secret: bool = False) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from fedlearn.checked import real_array, takes_plain, whole_array
+from fedlearn.checked import real_array, takes_plain
 from fedlearn.errors import BadInput, PrivacyError, ProtocolError
 from fedlearn.privacy.adaptive import is_below, lane_steps, update_steps
+from fedlearn.privacy.banded import CARRIED, MOST_BANDS, SWELL, BandedNoise, stretch
 from fedlearn.privacy.coins import drawn
 from fedlearn.privacy.discrete import DiscreteGaussian
 from fedlearn.privacy.limits import check_plain, privacy_errors
@@ -43,8 +44,10 @@ class Terms:
     adaptive: the quantile of norms that the clip follows (`fedlearn.privacy.adaptive`), 0 for a fixed clip. seed: of
     noise that anybody can compute again, for tests; None for secret noise. unit: what is clipped. rate: the chance of
     each example to be drawn. most: so many examples that fill one lane are added up in it, what more say is cut off,
-    which moves a sum by no more than one example does. Both are 1 for whole clients. The others: as in
-    `GaussianMechanism`, with expected units in the place of clients.
+    which moves a sum by no more than one example does. Both are 1 for whole clients. bands: a client is in one of any
+    so many rounds, whose noise is correlated (`fedlearn.privacy.banded`); 1 for noise of its own in each. length: of a
+    vector, at most, where it is correlated. The others: as in `GaussianMechanism`, with expected units in the place of
+    clients.
 
     Raises `PrivacyError` for values that protect nobody.
     """
@@ -61,6 +64,8 @@ class Terms:
     unit: Unit = "client"
     rate: float = 1.0
     most: int = 1
+    bands: int = 1
+    length: int = 0
 
     name: ClassVar[str] = "terms"
 
@@ -82,6 +87,10 @@ class Terms:
             raise PrivacyError(
                 f"a {self.unit} is drawn at the rate {self.rate:g}, {self.most} fill a lane: no such terms"
             )
+        if not 1 <= self.bands <= MOST_BANDS or not 0 <= self.length <= MOST_LIMIT:
+            raise PrivacyError(f"noise is to be correlated over {self.bands} rounds: it must be 1 to {MOST_BANDS}")
+        if self.bands > 1 and (self.where == "clients" or self.unit != "client" or not self.length):
+            raise PrivacyError("correlated noise is for one party to add, and protects whole clients")
         self.mechanism  # noqa: B018  # refuses what it cannot do
 
     @classmethod
@@ -150,7 +159,28 @@ class Terms:
     @property
     def sum_margin(self) -> int:
         """How far noise that one party adds carries a sum beyond what its vectors add up to."""
-        return 0 if self.where == "clients" else NOISE_REACH * self.mechanism.sigma
+        if self.where == "clients":
+            return 0
+        reach = NOISE_REACH * self.mechanism.sigma
+        return reach if self.bands == 1 else math.ceil(SWELL * reach) + CARRIED
+
+    @property
+    def charged(self) -> float:
+        """The noise that an accountant is told for each sum that a client is in: of one Gaussian that costs as much."""
+        charged = self.mechanism.charged
+        return charged if self.bands == 1 else charged / stretch(self.bands, self.length, self.steps)
+
+    @property
+    def promised(self) -> float:
+        """The same for people: the noise that was asked for, over what one turn of a client moves."""
+        return self.noise if self.bands == 1 else self.noise / stretch(self.bands, self.length, self.steps)
+
+    @privacy_errors()
+    @takes_plain
+    def correlated(self, key: bytes) -> BandedNoise:
+        """The noise of all rounds that one party adds, where `bands` is above 1. key: that party's secret."""
+        known = key if self.seed is None else sha256(f"fedlearn banded {self.seed}".encode()).digest()
+        return BandedNoise(self.mechanism.sigma, self.bands, known)
 
     @cached_property
     def lane(self) -> int:
@@ -207,13 +237,6 @@ class Terms:
             return self._secret.sample(length)
         key = sha256(f"fedlearn noise {self.seed} {round} {whose}".encode()).digest()
         return DiscreteGaussian(self.mechanism.sigma, key).sample(length)
-
-    @privacy_errors()
-    @takes_plain
-    def noised(self, total: np.ndarray, round: int, by: Where, group: int = 0) -> np.ndarray:
-        """An opened sum, with noise where it is for this party to add it: that of each group has noise of its own."""
-        total, whose = whole_array("sums", total, 1), f"sum {group}" if group else "sum"
-        return total + self.draw(len(total), round, whose) if by == self.where else total
 
     @cached_property
     def _secret(self) -> DiscreteGaussian:

@@ -63,6 +63,15 @@ class OpenedRounds:
             ) from None
         os.truncate(memory, len(whole))
 
+    @property
+    def opened(self) -> int:
+        """How many sums were opened, in this session and earlier ones."""
+        return len(self._cohorts)
+
+    def was_opened(self, number: Number) -> bool:
+        """If it was, or was about to be, in this session or an earlier one."""
+        return number in self._cohorts
+
     def check_number(self, number: Number, rounds: int) -> None:
         """Raise `OpeningRefused` unless it comes after those opened before, in one of so many rounds."""
         round, group = number

@@ -21,7 +21,8 @@ from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, openings, parallel
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import KEY_BITS, check_bits
-from fedlearn.errors import CiphertextError, CodecError, ProtocolError, RoundVoid
+from fedlearn.errors import CiphertextError, CodecError, OpeningRefused, ProtocolError, RoundVoid
+from fedlearn.privacy.byone import NoiseOfOne
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
@@ -173,16 +174,23 @@ class KeyHolder(CountingOpener):
         else:
             self._public, self._private = kept_pair(keys, insecure_test_key)
         super().__init__(self._public, min_cohort, max_overlap)
+        self._noise = NoiseOfOne()
+
+    def recall(self, memory: Path) -> None:
+        super().recall(memory)
+        self._noise.keep(memory.with_name(f"{memory.name}.noise"), fresh=not self._opened.opened)
 
     def public_key(self) -> bytes:
         return self._public.to_bytes()
 
     def open(self, step: Step, request: bytes) -> bytes:
+        terms = _noise_of(self.plan)
+        if terms is not None and terms.bands > 1 and self._opened.was_opened((step.round, step.group)):
+            raise OpeningRefused(f"round {step.round} was opened before: its noise must not be seen with another sum")
         total = self.authorise(step, request)
         opened = parallel.decrypt(self._private, total, cores())
-        terms = _noise_of(self.plan)
         if terms is not None:
-            return terms.noised(opened, step.round, "opener", step.group).astype("<i8").tobytes()
+            return self._noise.added(terms, opened, step.round, step.group).astype("<i8").tobytes()
         last = self._private.raw_decrypt(total.ciphertexts[-1:])
         plaintexts = [*total.packing.pack(opened)[:-1], *last]
         root = openings.prove(self._private, total.ciphertexts, plaintexts, proof_context(self.plan, step))
