@@ -1,4 +1,4 @@
-"""Flower on the clients' side: any Flower app run in this process. By another name: `fedlearn.flower`."""
+"""Flower on the clients' side: any Flower app run in this process. Users import it from `scenarios.flower`."""
 
 from __future__ import annotations
 

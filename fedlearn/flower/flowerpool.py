@@ -49,7 +49,7 @@ class FlowerPool(GridPool):
             if time.monotonic() >= until or (not fresh and len(asked) >= self._clients):
                 raise BadInput(
                     f"{len(missing)} of {self._clients} clients have no node, the first is client {missing[0]}: start "
-                    "nodes with these partition-ids, and with client_app(...) of fedlearn.flower as their ClientApp"
+                    "nodes with these partition-ids, and with client_app(...) of scenarios.flower as their ClientApp"
                 )
             time.sleep(LOOK)
 

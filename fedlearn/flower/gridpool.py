@@ -65,7 +65,7 @@ class GridPool:
             said = f"the first: {lost[0].reason}" if lost else "none answered"
             raise BadInput(
                 f"none of {len(self._nodes)} nodes enrolled for {self._asks!r} ({said}): its ClientApp needs "
-                f"@app.{self._asks.partition('.')[0]}(mods=[secure_mod, ...]) of fedlearn.flower"
+                f"@app.{self._asks.partition('.')[0]}(mods=[secure_mod, ...]) of scenarios.flower"
             )
         for each in lost:
             log.warning("node %s does not take part: %s", self._nodes[each.client], each.reason)

@@ -16,7 +16,7 @@ def check_version() -> None:
     try:
         found = version("flwr")
     except PackageNotFoundError:
-        raise BadInput("fedlearn.flower needs Flower: pip install 'fedlearn[flower]'") from None
+        raise BadInput("the bridge to Flower needs it: pip install 'fedlearn[flower]'") from None
     check_known(found)
 
 
@@ -24,8 +24,6 @@ def check_known(found: str) -> None:
     """Raise `BadInput` for a release that is too old or unknown. found: as "1.42.0"."""
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if numbers < OLDEST:
-        raise BadInput(f"flwr {found} is too old for fedlearn.flower: {INSTALL}")
+        raise BadInput(f"flwr {found} is too old for this bridge: {INSTALL}")
     if numbers >= TOO_NEW:
-        raise BadInput(
-            f"flwr {found} is not known to fedlearn.flower, which was made for 1.22 and later 1.x: {INSTALL}"
-        )
+        raise BadInput(f"flwr {found} is not known to this bridge, which was made for 1.22 and later 1.x: {INSTALL}")

@@ -40,8 +40,8 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No line of progress.")] = False,
 ) -> None:
     """Run a Flower app as `flwr run` would: its pyproject.toml is read, its ServerApp and ClientApp are run."""
-    from fedlearn.flower import read_folder, read_run_config, run_direct
     from scenarios.command.interrupts import interruptible
+    from scenarios.flower import read_folder, read_run_config, run_direct
 
     folder = read_folder(path.expanduser())
     many = folder.nodes if nodes is None else nodes

@@ -18,7 +18,7 @@ from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from fedlearn.errors import BadInput, ClientFailure, PoolFailure
-from fedlearn.flower import run_direct
+from scenarios.flower import run_direct
 from tests.flower import w1
 
 

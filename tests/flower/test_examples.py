@@ -13,8 +13,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from fedlearn.flower import SecureSums, read_folder, read_run_config, run_direct, secure_mod
 from fedlearn.secure import Masks
+from scenarios.flower import SecureSums, read_folder, read_run_config, run_direct, secure_mod
 
 FOLDER = Path(__file__).parents[2] / "examples" / "flower"
 

@@ -10,9 +10,9 @@ from flwr.serverapp import ServerApp
 from aggregator import Aggregator
 from clients import InlinePool
 from fedlearn.errors import BadInput, FedlearnError
-from fedlearn.flower import FlowerPool, client_app, run_direct
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
 from fedlearn.strategies.scaffold import Scaffold
+from scenarios.flower import FlowerPool, client_app, run_direct
 from tests.toys import TOY_BITS, toy_clients, toy_codec, toy_model, toy_strategy
 
 CLIENTS = 4

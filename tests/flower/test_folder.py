@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedlearn.errors import BadInput, DataError
-from fedlearn.flower import read_folder, read_run_config
+from scenarios.flower import read_folder, read_run_config
 
 ROOT = Path(__file__).parents[2]
 

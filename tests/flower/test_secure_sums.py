@@ -14,8 +14,8 @@ from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, 
 
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError, FedlearnError
-from fedlearn.flower import SecureSums, run_direct, secure_mod
 from fedlearn.secure import Masks, Paillier, Threshold
+from scenarios.flower import SecureSums, run_direct, secure_mod
 
 NODES = 4
 CODEC = FixedPoint(bits=24, bound=4.0, addends=8)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import fedlearn.flower
+import scenarios.flower
 from fedlearn.errors import BadInput
 from fedlearn.flower.versions import check_known
 
@@ -35,19 +35,19 @@ def test_a_release_that_nobody_knows_is_refused():
 @pytest.mark.skipif(find_spec("flwr") is not None, reason="Flower is installed")
 def test_without_flower_its_install_line_is_told():
     with pytest.raises(BadInput, match=r"pip install 'fedlearn\[flower\]'"):
-        _ = fedlearn.flower.run_direct
+        _ = scenarios.flower.run_direct
 
 
 def test_the_door_shows_its_names_and_no_others():
-    assert "run_direct" in dir(fedlearn.flower)
+    assert "run_direct" in dir(scenarios.flower)
     with pytest.raises(AttributeError, match="has no attribute 'run_ray'"):
-        _ = fedlearn.flower.run_ray
+        _ = scenarios.flower.run_ray
 
 
 @pytest.mark.skipif(find_spec("flwr") is None, reason="Flower is not installed")
 def test_an_app_with_a_clients_module_of_its_own_is_told_which_one_was_found(tmp_path):
     (tmp_path / "clients.py").write_text("mine = 1\n")
-    script = f"import sys; sys.path.append({str(ROOT)!r}); from fedlearn.flower import run_direct"
+    script = f"import sys; sys.path.append({str(ROOT)!r}); from scenarios.flower import run_direct"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert f"BadInput: `import clients` finds {tmp_path.resolve()}/clients.py, which is not fedlearn's" in done.stderr

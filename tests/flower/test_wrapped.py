@@ -7,16 +7,18 @@ import logging
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import FedAvg
 
+from clients.flower.grid import DirectGrid, Inline
 from clients.flower.internals import identity
+from clients.flower.nodes import Nodes, Terms
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput
-from fedlearn.flower import SecureSums
 from fedlearn.flower.reported import Reported
 from fedlearn.secure import Plain
-from tests.flower.grids import StillGrid
+from scenarios.flower import SecureSums
 
 CODEC = FixedPoint(bits=28, bound=4.0, addends=8)
 NONE = {"fraction_evaluate": 0.0}
@@ -47,10 +49,10 @@ def test_one_reply_leads_a_strategy_to_the_same_arrays_as_all_of_them(make):
 
 
 def compare(plain, summed):
-    draw = np.random.default_rng(2)
+    draw, terms = np.random.default_rng(2), Terms(nodes=5, seed=0, run_id=1)
     arrays = ArrayRecord({"w": Array(draw.standard_normal((6, 4)).astype(np.float32))})
     for round in range(1, 4):
-        grid = StillGrid(range(5))
+        grid = DirectGrid(Inline(Nodes(ClientApp(), terms)), terms, lambda what, done, of: None)
         config = ConfigRecord({"lr": 0.1})
         asked = list(plain.configure_train(round, arrays, config, grid))
         list(summed.configure_train(round, arrays, ConfigRecord({"lr": 0.1}), grid))

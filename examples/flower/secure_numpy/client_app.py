@@ -6,7 +6,7 @@ from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordD
 from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import fixedclipping_mod
 
-from fedlearn.flower import secure_mod
+from scenarios.flower import secure_mod
 from secure_numpy import task
 
 app = ClientApp()

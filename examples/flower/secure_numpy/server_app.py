@@ -6,7 +6,7 @@ from flwr.app import Array, ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAvg
 
-from fedlearn.flower import SecureSums
+from scenarios.flower import SecureSums
 from secure_numpy import task
 
 app = ServerApp()
