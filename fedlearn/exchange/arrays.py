@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -116,7 +117,6 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
 
 def _torch() -> ModuleType:
     try:
-        import torch
+        return import_module("torch")
     except ImportError:
         raise BadInput("PyTorch is not installed: pip install 'fedlearn[torch]', or take npz") from None
-    return torch
