@@ -3,7 +3,7 @@
 The proof of equal discrete logarithms of Shoup, "Practical Threshold Signatures" (EUROCRYPT 2000, section 2.2), made
 once for a whole list of bases by the small-exponent test of Bellare, Garay, Rabin, "Fast batch verification" (EUROCRYPT
 1998): bases and results are multiplied together with random 128-bit exponents. Both ask for a group whose order has
-no small prime factor; squares modulo n^2 form one when n is a product of safe primes. Challenges come from
+no small prime factor; squares modulo n form one where n is a product of safe primes. Challenges come from
 SHAKE-256 over everything that is stated (Fiat, Shamir).
 """
 

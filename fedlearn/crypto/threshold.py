@@ -8,9 +8,10 @@ answers c^(2 D s_i) modulo n with D = (number of trustees)!; since D clears the 
 coefficients, t answers combine to w = r^(4 D^2) by integer exponents alone. With w anybody opens c: c^(4 D^2) w^(-n) =
 1 + 4 D^2 m n modulo n^2.
 
-All that is shown beside m is r of the sum. Of two or more honest clients' ciphertexts in it, each made with a random r
-of its own, the product of these is as random as one, and whoever knows m and c of the sum is told nothing of any
-client. A dealer makes the shares and must be trusted to forget the primes.
+All that is shown beside m is r of the sum, the product of the clients' own. It tells nothing of a client while the r of
+another honest one looks random: then the product does too, whatever the first one's is. Short powers of h, as
+`DjnRandomiser` takes, look random under the assumption that encryption with them rests on anyway. A dealer makes the
+shares and must be trusted to forget the primes.
 """
 
 from __future__ import annotations
