@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,7 @@ def hiding(query: Query, options: Options, clients: Sequence[Client]) -> Protect
     coding.check_uncompressed(options, "counts")
     entries, asked = query.entries(), build.privacy(options)
     if asked is None and not options.codec:
-        codec = counting_codec(entries, len(clients))
-        options = replace(options, codec=f"bits={codec.bits},bound={codec.bound:.0f},addends={codec.addends}")
+        options = coding.with_codec(options, counting_codec(entries, len(clients)))
     hidden = build.protection(options, len(clients))
     if asked is None or options.codec:
         return hidden

@@ -85,15 +85,12 @@ def run(options: Options) -> Outcome:
         truth = set().union(*mail.messages(people))
         figures: dict[str, float] = {}
         lines = []
-        for name, squeeze in SQUEEZED.items():
-            found = {mail.words.words[row] for row in not_untouched(rows, squeeze)}
-            recall, precision = len(found & truth) / len(truth), len(found & truth) / max(1, len(found))
-            figures |= {f"recall_{name}": recall, f"precision_{name}": precision}
-            lines.append(f"{label(name):>15}: recall {recall:.3f}, precision {precision:.3f}")
+        found = {name: worded(mail, not_untouched(rows, squeeze)) for name, squeeze in SQUEEZED.items()}
         for name, (codec, compression) in sent_as(rows).items():
             sent = mail.record(lab, name, people, Plain(codec), local_training(options, EACH), compression=compression)
-            found = named(Observed(sent), mail)
-            recall, precision = len(found & truth) / len(truth), len(found & truth) / max(1, len(found))
+            found[name] = worded(mail, moved(Observed(sent)))
+        for name, words in found.items():
+            recall, precision = len(words & truth) / len(truth), len(words & truth) / max(1, len(words))
             figures |= {f"recall_{name}": recall, f"precision_{name}": precision}
             lines.append(f"{label(name):>15}: recall {recall:.3f}, precision {precision:.3f}")
         conclusion = "Few bits, chance, signs and masks still name words, and no wrong ones: squeezing is no defence."
@@ -105,19 +102,24 @@ def label(name: str) -> str:
 
 
 def sent_as(rows: np.ndarray) -> dict[str, tuple[FixedPoint, Compression]]:
-    """How a run sends it. rows: of the update, in integers; a bound that follows updates comes down to theirs."""
+    """Codec and compression of each of `SENT`. rows: of the update, in integers, which the bound of 4 bits follows."""
     four = FixedPoint(4, 1.0, 100, "clip")
     values = np.ldexp(rows.ravel(), -fine_codec().fraction_bits)
     four = replace(four, bound=np.ldexp(four.limit, -four.fraction_bits - int(finer(values, four))))
-    squeezed = Compression(most_clipped=1.0), Compression(share=0.1)
-    codecs = four, replace(four, rounding="stochastic"), fine_codec()
-    return dict(zip(SENT, zip(codecs, (squeezed[0], *squeezed), strict=True), strict=True))
+    clips = Compression(most_clipped=1.0)
+    sent = (four, clips), (replace(four, rounding="stochastic"), clips), (fine_codec(), Compression(share=0.1))
+    return dict(zip(SENT, sent, strict=True))
 
 
-def named(observed: Observed, mail: Mail) -> set[str]:
-    """The words whose row moved in a plain update as it was sent."""
+def moved(observed: Observed) -> np.ndarray:
+    """The rows (m,) that moved in a plain update as it was sent."""
     rows = observed.parameter(observed.readable()[0], embedding_name(observed))
-    return {mail.words.words[row] for row in np.flatnonzero(rows.any(axis=1))}
+    return np.flatnonzero(rows.any(axis=1))
+
+
+def worded(mail: Mail, rows: np.ndarray) -> set[str]:
+    """The words of these rows."""
+    return {mail.words.words[row] for row in rows}
 
 
 def not_untouched(rows: np.ndarray, squeeze: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -13,6 +13,7 @@ from fedlearn.queries import Counts
 from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.counts import counting_codec
 from scenarios.command import build
+from scenarios.command.coding import with_codec
 from scenarios.command.options import Options
 
 
@@ -31,8 +32,7 @@ def surveyed(options: Options, evaluate: Evaluate, clients: ClientSource, classe
         )
     size = options.cohort or len(clients)
     codec = counting_codec({"counts": Counts(1, MOST)}, len(clients))
-    lanes = f"bits={codec.bits},bound={codec.bound:.0f},addends={codec.addends}"
-    hidden = build.protection(replace(options, codec=lanes, keys=None, passphrase_file=None), size)
+    hidden = build.protection(with_codec(replace(options, keys=None, passphrase_file=None), codec), size)
     who = build.sampler(options, clients)
     return Survey(
         lambda: InlinePool(clients), hidden, classes, evaluate, cohort=options.cohort, sampler=who, seed=options.seed

@@ -275,7 +275,10 @@ def aggregator(
     vocabulary: dict[str, Any] | None = None,
     trusted: Examples | None = None,
 ) -> Aggregator:
-    """The server side. folder: None keeps nothing; bound: of the codec; max_weight, trusted: as above."""
+    """The server side. folder: None keeps nothing; bound: of the codec.
+
+    max_weight: as in `strategy`; trusted: as in `rule_of`.
+    """
     hidden, sampled = protection(options, options.cohort or len(clients), bound), sampler(options, clients)
     asked, simulated = _counted(privacy(options), clients), faults(options)
     if asked is not None and "bits" not in coding.said(options):
@@ -333,5 +336,5 @@ def pool(options: Options, clients: ClientSource, folder: RunFolder | None = Non
 
 
 def _has_openers(options: Options) -> bool:
-    """Whether its protection starts processes that are waited for."""
+    """Say whether the protection starts processes that are waited for."""
     return PROTECTIONS.load(PROTECTIONS.split(options.protection or "none")[0]).openers is not Protection.openers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from fedlearn.crypto import FixedPoint
@@ -24,21 +25,26 @@ COMPRESSING = ("feedback", "most_clipped")
 
 
 def said(options: Options) -> dict[str, Any]:
-    """What --codec names, by name."""
+    """Read --codec: the values that it names, by name."""
     return read_settings(options.codec or None, KEYS, "codec", positional=False)
 
 
 def codec(options: Options, **defaults: Any) -> FixedPoint:
     """The codec; what is not named keeps its default, and a bound that follows updates begins with the default."""
     values = {name: value for name, value in said(options).items() if name not in COMPRESSING}
-    if values.get("bound") == "auto":
-        largest = (1 << (max(2, values.get("bits", defaults["bits"])) - 1)) - 1
-        values = {"overflow": "clip"} | values | {"bound": min(defaults["bound"], float(largest))}
-    return FixedPoint(**defaults | values)
+    if values.get("bound") != "auto":
+        return FixedPoint(**defaults | values)
+    smallest = FixedPoint(**defaults | {"overflow": "clip"} | values | {"bound": 1.0})  # any bits hold it
+    return replace(smallest, bound=min(defaults["bound"], float(smallest.limit)))
+
+
+def with_codec(options: Options, codec: FixedPoint) -> Options:
+    """The same options with this codec of whole numbers, as if it had been typed."""
+    return replace(options, codec=f"bits={codec.bits},bound={codec.bound:.0f},addends={codec.addends}")
 
 
 def compression(options: Options) -> Compression:
-    """What compresses updates beside the codec."""
+    """Return how updates are compressed beside the codec."""
     values = said(options)
     given: dict[str, Any] = {name: values[name] for name in COMPRESSING if name in values}
     if options.sparsify is not None:

@@ -16,5 +16,11 @@ def fedlearn(*arguments: str) -> int:
     return 0
 
 
+def refusal(capsys) -> str:
+    """The one line in which a command told why it did not do what was asked."""
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("fedlearn: "))
+    return line
+
+
 def last_json(capsys) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])

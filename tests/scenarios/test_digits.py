@@ -9,7 +9,7 @@ import pytest
 
 from scenarios.bench import floors, simulation
 from scenarios.bench.simulation_others import workload
-from tests.scenarios.command import fedlearn, last_json
+from tests.scenarios.command import fedlearn, last_json, refusal
 
 pytest.importorskip("sklearn", reason="pip install 'fedlearn[datasets]'")
 SMALL = ["--clients", "60", "--cohort", "12", "--rounds", "3", "--quiet", "--json"]
@@ -70,9 +70,7 @@ def test_images_can_be_dealt_instead(capsys):
 )
 def test_bad_input_is_one_line_and_status_two(arguments, says, capsys, tmp_path):
     assert fedlearn("run", "digits", *arguments, "--quiet") == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fedlearn: ")]
-    assert len(lines) == 1
-    assert says in lines[0]
+    assert says in refusal(capsys)
     assert not list(tmp_path.glob("runs/*"))
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.scenarios.command import fedlearn, last_json
+from tests.scenarios.command import fedlearn, last_json, refusal
 
 DIGITS = ["run", "digits", "--clients", "100", "--cohort", "20", "--lr", "0.5", "--quiet", "--json"]
 
@@ -76,9 +76,7 @@ def test_eight_bits_take_half_the_bytes_of_an_encrypted_update(tmp_path, capsys)
 def test_what_does_not_go_together_is_refused_in_one_line(options, says, tmp_path, capsys):
     run = [*DIGITS[:-1], "--protection", "none", "--rounds", "1", "--out", str(tmp_path / "run")]
     assert fedlearn(*run, *options) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fedlearn: ")]
-    assert len(lines) == 1
-    assert says in lines[0]
+    assert says in refusal(capsys)
 
 
 @pytest.mark.parametrize("options", [["--dp", "noise=1,clip=1"], ["--dp", "noise=1,clip=1", "--sparsify", "0.5"]])

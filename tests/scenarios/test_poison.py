@@ -8,7 +8,7 @@ import pytest
 
 from scenarios.command.options import Options
 from scenarios.poison_backdoor import run
-from tests.scenarios.command import fedlearn, last_json
+from tests.scenarios.command import fedlearn, last_json, refusal
 
 SPAM = ["run", "spam", "--protection", "none", "--clients", "10", "--rounds", "2", "--vocabulary", "hashed:512"]
 QUIET = ["--quiet", "--json"]
@@ -95,9 +95,7 @@ def test_spam_with_malicious_people_is_announced(spec, capsys):
 )
 def test_a_spec_that_cannot_be_used_leaves_no_folder(arguments, says, capsys, tmp_path):
     assert fedlearn("run", *arguments, "--protection", "none", "--quiet") == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fedlearn: ")]
-    assert len(lines) == 1
-    assert says in lines[0]
+    assert says in refusal(capsys)
     assert not list(tmp_path.glob("runs/*"))
 
 
