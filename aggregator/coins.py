@@ -5,10 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from fedlearn.crypto.keyfiles import read_owned
+from fedlearn.crypto.keyfiles import read_seed
 from fedlearn.errors import CryptoKeyError, LedgerError
-
-COIN_BYTES = 32
 
 
 def coins_of_tests(seed: int) -> bytes:
@@ -19,12 +17,9 @@ def coins_of_tests(seed: int) -> bytes:
 def read_coins(path: Path) -> bytes:
     """Those of a run that goes on; raises `LedgerError` where they cannot be used."""
     try:
-        coins = read_owned(path, COIN_BYTES)
-        if len(coins) < COIN_BYTES:
-            raise CryptoKeyError(f"{path} has {len(coins)} bytes in the place of {COIN_BYTES}")
+        return read_seed(path)
     except CryptoKeyError as error:
         raise LedgerError(
             f"the key of the cohorts is needed, and {error}: other cohorts would be other coins than those that were "
             "charged, so mend the file, or begin another run"
         ) from None
-    return coins

@@ -18,26 +18,27 @@ from typing import Self
 
 import numpy as np
 
-from aggregator.coins import COIN_BYTES, coins_of_tests, read_coins
+from aggregator.coins import coins_of_tests, read_coins
 from aggregator.faults import Faults
 from aggregator.history import History, RoundRecord
-from fedlearn.crypto.keyfiles import write_secret
+from fedlearn.crypto.keyfiles import SEED_BYTES, write_secret
 from fedlearn.defaults import MIN_COHORT
 from fedlearn.errors import PrivacyError, RoundVoid
 from fedlearn.privacy import Privacy, Release, Terms
 from fedlearn.privacy.adaptive import next_clip
 from fedlearn.privacy.banded import MOST_BANDS
-from fedlearn.privacy.byone import NoiseOfOne
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
+from fedlearn.privacy.sumnoise import SumNoise
 from fedlearn.privacy.terms import FEWEST_FULL
 from fedlearn.protocol import ClientId, Step
 from fedlearn.sampling import RARE, Sampler, round_seed
 from fedlearn.secure.base import Protection
+from fedlearn.secure.noised import CLIP
 from fedlearn.strategies.base import Strategy
 
 log = logging.getLogger(__name__)
 LEDGER, COINS, NOISE = "privacy.ledger", "cohorts.key", "noise.key"  # files in the run folder
-CLIP = "privacy.clip"  # an array in checkpoints: the clip of the next round, where it adapts
+NEXT_CLIP = "privacy.clip"  # an array in checkpoints: the clip of the next round, where it adapts
 COUNTS = "privacy.opened"  # an array in checkpoints: in how many opened sums each client was
 NARROW_BITS = 16  # of lanes, where so few lose little
 COARSE = 3e-4  # step of the accountant's grid until the last round: three times quicker, and 0.0002 above in 10,000
@@ -209,14 +210,14 @@ class Spending:
         self._counts = np.zeros(cohorts.population, np.int32)
         self._charged: tuple[int, int] | None = None
         self._ledger = Ledger.unkept()
-        self._noise = NoiseOfOne()
-        self._coins = coins_of_tests(terms.seed) if terms.seed is not None else secrets.token_bytes(COIN_BYTES)
+        self._noise = SumNoise()
+        self._coins = coins_of_tests(terms.seed) if terms.seed is not None else secrets.token_bytes(SEED_BYTES)
         if terms.seed is not None:
             log.warning("INSECURE: noise and cohorts follow from a seed, anybody can compute them: for tests only")
 
     @classmethod
     def of(cls, asked: Privacy, protection: Protection, fixed: bool, length: int, cohorts: Cohorts, seed: int) -> Self:
-        """Return the demand where it protects anybody; else raise `PrivacyError`.
+        """Begin the ledger of a run with this demand; raises `PrivacyError` where that protects nobody.
 
         fixed: the protection's lanes are as the user wants them. length: of a client's vector. seed: of public cohorts.
         """
@@ -262,7 +263,7 @@ class Spending:
 
     def recall(self, state: dict[str, np.ndarray]) -> None:
         """Take what `state` gave out of a checkpoint's arrays. Raises `LedgerError` for a ledger that lost rows."""
-        self.clip = float(state.pop(CLIP, [self.clip])[0])
+        self.clip = float(state.pop(NEXT_CLIP, [self.clip])[0])
         counts = state.pop(COUNTS, None)
         if counts is not None:
             self._counts[:] = counts[:-1]
@@ -271,12 +272,12 @@ class Spending:
     def state(self) -> dict[str, np.ndarray]:
         """For a checkpoint: each client's count, and at the end the number of rows; the next clip, where it adapts."""
         counts = {COUNTS: np.append(self._counts, np.int32(len(self._ledger.rows)))}
-        return counts | ({CLIP: np.array([self.clip])} if self.terms.adaptive else {})
+        return counts | ({NEXT_CLIP: np.array([self.clip])} if self.terms.adaptive else {})
 
     @property
     def beside(self) -> dict[str, np.ndarray]:
         """Sent to clients with the weights: the round's clip, where it adapts."""
-        return {"clip": np.array([self.clip], np.float32)} if self.terms.adaptive else {}
+        return {CLIP: np.array([self.clip], np.float32)} if self.terms.adaptive else {}
 
     def cohort(self, seed: int, round: int, population: int, size: int) -> list[ClientId]:
         """In the place of `Sampler.sample`: by secret coins where these are claimed, else by the public seed."""

@@ -25,6 +25,7 @@ from fedlearn.untrusted import without_waiting
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # no fault of the place that the user chose
 MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth of it
 MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
+SEED_BYTES = 32  # of a file that holds nothing but a secret that others follow from
 _SECRET = "fedlearn secret"
 _MAX_DIGITS = -(-MAX_BITS // 6)  # of a number in base64
 _MAX_SHOWN = 40  # characters of a file's content in a message
@@ -126,6 +127,14 @@ def read_owned(path: Path, limit: int) -> bytes:
     """Up to `limit` bytes of a file that only its owner can read; raises `CryptoKeyError` for another one."""
     limit = whole_number("the limit of bytes", limit, least=0, most=2**40)
     return _read(path, limit, forbidden=stat.S_IRWXG | stat.S_IRWXO)
+
+
+def read_seed(path: Path) -> bytes:
+    """The `SEED_BYTES` random bytes in a file that only its owner can read; raises `CryptoKeyError` for another one."""
+    content = read_owned(path, SEED_BYTES)
+    if len(content) < SEED_BYTES:
+        raise CryptoKeyError(f"{path} has {len(content)} bytes in the place of {SEED_BYTES}: bring the right file back")
+    return content
 
 
 def _write(path: Path, content: bytes, mode: int, replace: bool) -> None:

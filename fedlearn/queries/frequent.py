@@ -15,12 +15,12 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from fedlearn.configured import make_whole
-from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import MAX_SIZE, bucket
 from fedlearn.errors import BadInput
 from fedlearn.models.kinds import Kind, Words
 from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most
+from fedlearn.queries.words import messages_of
 
 
 def read_words(file: str) -> tuple[str, ...]:
@@ -60,14 +60,8 @@ class FrequentWords(Query):
         return {"counts": Counts(self.vocabulary, self.most)}
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        if not isinstance(data, Bags) or {data.indices.dtype.kind} - set("iu"):
-            raise BadInput("its examples are no messages as sets of words: ask of messages")
-        if data.indices.size and not (data.indices.min() >= 0 and data.indices.max() < self.vocabulary):
-            raise BadInput(
-                f"its messages name word {data.indices.max()}, the question has {self.vocabulary} words: "
-                "number words by the same vocabulary"
-            )
-        return {"counts": np.bincount(data.indices, minlength=self.vocabulary)}
+        words = messages_of(data, self.vocabulary).indices
+        return {"counts": np.bincount(words, minlength=self.vocabulary)}
 
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
         """frequent: from the most frequent on, each with its bucket, messages that hold it, and words of the list."""

@@ -21,6 +21,18 @@ from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most, label
 from fedlearn.queries.classes import MOST_CLASSES
 
 
+def messages_of(data: Examples, vocabulary: int) -> Bags:
+    """A client's examples as messages of so many words; raises `BadInput` for others."""
+    if not isinstance(data, Bags) or {data.indices.dtype.kind, data.offsets.dtype.kind} - set("iu"):
+        raise BadInput("its examples are no messages as sets of words: ask of messages")
+    if data.indices.size and not (data.indices.min() >= 0 and data.indices.max() < vocabulary):
+        raise BadInput(
+            f"its messages name word {data.indices.max()}, the question has {vocabulary} words: "
+            "number words by the same vocabulary"
+        )
+    return data
+
+
 @dataclass(frozen=True)
 class WordCounts(Query):
     """vocabulary: rows of words, numbered as the plan's vocabulary says. classes: of messages, 0 ham and 1 spam.
@@ -45,19 +57,13 @@ class WordCounts(Query):
         return {"counts": Counts(self.classes * (1 + self.vocabulary), self.most)}
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        if not isinstance(data, Bags) or {data.indices.dtype.kind, data.offsets.dtype.kind} - set("iu"):
-            raise BadInput("its examples are no messages as sets of words: ask of messages")
-        labels = labels_of(data, self.classes)
-        if data.indices.size and not (data.indices.min() >= 0 and data.indices.max() < self.vocabulary):
-            raise BadInput(
-                f"its messages name word {data.indices.max()}, the question has {self.vocabulary} words: "
-                "number words by the same vocabulary"
-            )
+        bags = messages_of(data, self.vocabulary)
+        labels = labels_of(bags, self.classes)
         rows = np.zeros((self.classes, 1 + self.vocabulary), np.int64)
         rows[:, 0] = np.bincount(labels, minlength=self.classes)
-        of_word = np.repeat(labels, np.diff(data.offsets))
+        of_word = np.repeat(labels, np.diff(bags.offsets))
         for number in range(self.classes):
-            rows[number, 1:] = np.bincount(data.indices[of_word == number], minlength=self.vocabulary)
+            rows[number, 1:] = np.bincount(bags.indices[of_word == number], minlength=self.vocabulary)
         return {"counts": rows.ravel()}
 
     def messages(self, totals: Totals) -> np.ndarray:

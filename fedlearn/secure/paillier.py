@@ -22,7 +22,7 @@ from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, openings, p
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import CiphertextError, CodecError, OpeningRefused, ProtocolError, RoundVoid
-from fedlearn.privacy.byone import NoiseOfOne
+from fedlearn.privacy.sumnoise import SumNoise
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import FIRST_OPENER, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, MIN_COHORT, OpenerSpec, Settings
@@ -174,7 +174,7 @@ class KeyHolder(CountingOpener):
         else:
             self._public, self._private = kept_pair(keys, insecure_test_key)
         super().__init__(self._public, min_cohort, max_overlap)
-        self._noise = NoiseOfOne()
+        self._noise = SumNoise()
 
     def recall(self, memory: Path) -> None:
         super().recall(memory)

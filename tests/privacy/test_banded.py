@@ -15,8 +15,8 @@ from clients import InlinePool
 from fedlearn.errors import CryptoKeyError, PrivacyError, RoundVoid
 from fedlearn.privacy import AnalyticGaussian, Privacy, Terms
 from fedlearn.privacy.banded import CARRIED, SWELL, BandedNoise, coefficients, stretch
-from fedlearn.privacy.byone import NoiseOfOne
 from fedlearn.privacy.mechanism import NOISE_REACH
+from fedlearn.privacy.sumnoise import SumNoise
 from fedlearn.protocol import Step
 from fedlearn.sampling import Rotation
 from fedlearn.secure.opened import OpenedRounds
@@ -161,7 +161,7 @@ def test_a_kept_key_that_is_cut_is_refused(tmp_path):
     path = tmp_path / "noise.key"
     path.write_bytes(bytes(31))
     path.chmod(0o600)
-    noise = NoiseOfOne()
+    noise = SumNoise()
     noise.keep(path, fresh=False)
     with pytest.raises(CryptoKeyError, match="31 bytes in the place of 32"):
         noise.added(terms(), np.zeros(50, np.int64), 1)

@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlearn.crypto.keyfiles import read_owned, write_secret
-from fedlearn.errors import CryptoKeyError
+from fedlearn.crypto.keyfiles import SEED_BYTES, read_seed, write_secret
 from fedlearn.privacy.banded import BandedNoise
 from fedlearn.privacy.terms import Terms
 
-KEY_BYTES = 32
 
-
-class NoiseOfOne:
-    """Of a key holder, or an aggregator. Nothing is kept but the key, from which all correlated noise follows."""
+class SumNoise:
+    """The noise of a key holder, or an aggregator. It keeps the key only, from which all correlated noise follows."""
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(KEY_BYTES)
+        self._key = secrets.token_bytes(SEED_BYTES)
         self._kept: Path | None = None
         self._fresh = True
         self._correlated: BandedNoise | None = None
@@ -47,7 +44,4 @@ class NoiseOfOne:
             return self._key
         if self._fresh and not self._kept.exists():
             write_secret(self._kept, self._key)
-        key = read_owned(self._kept, KEY_BYTES)
-        if len(key) < KEY_BYTES:
-            raise CryptoKeyError(f"{self._kept} has {len(key)} bytes in the place of {KEY_BYTES}: begin another run")
-        return key
+        return read_seed(self._kept)
