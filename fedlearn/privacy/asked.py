@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from fedlearn.checked import takes_plain
 from fedlearn.errors import PrivacyError
 from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE, check_plain, privacy_errors
-from fedlearn.privacy.terms import Where
+from fedlearn.privacy.terms import Unit, Where
 from fedlearn.spec import keys_of, read_settings
 
 HONEST = 0.8  # as masks count on at most a fifth of a cohort that is corrupt
@@ -40,11 +40,11 @@ class Privacy:
     epsilon: float | None = None
     clip: float | None = None
     delta: float | None = None
-    where: Literal["clients", "opener", "aggregator"] | None = None
+    where: Where | None = None
     honest: float = HONEST
     seed: int | None = None
     adaptive: float | None = None
-    unit: Literal["client", "example"] = "client"
+    unit: Unit = "client"
     rate: float | None = None
     examples: int | None = None
 

@@ -32,22 +32,25 @@ from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanis
 
 Where = Literal["clients", "opener", "aggregator"]
 MOST_LIMIT = 1 << 63
-WHERE: tuple[Where, ...] = ("clients", "opener", "aggregator")
 Unit = Literal["client", "example"]
-UNITS: tuple[Unit, ...] = ("client", "example")
 FEWEST_FULL = 8  # examples of the clip's length that a client's lane holds, however few are expected
 
 
 @dataclass(frozen=True)
 class Terms:
-    """where: who adds noise. clip: C, the largest l2 norm of an update; where it adapts, that of the first round.
-    adaptive: the quantile of norms that the clip follows (`fedlearn.privacy.adaptive`), 0 for a fixed clip. seed: of
-    noise that anybody can compute again, for tests; None for secret noise. unit: what is clipped. rate: the chance of
-    each example to be drawn. most: so many examples that fill one lane are added up in it, what more say is cut off,
-    which moves a sum by no more than one example does. Both are 1 for whole clients. bands: a client is in one of any
-    so many rounds, whose noise is correlated (`fedlearn.privacy.banded`); 1 for noise of its own in each. length: of a
-    vector, at most, where it is correlated. The others: as in `GaussianMechanism`, with expected units in the place of
-    clients.
+    """Fields that are not here: as in `GaussianMechanism`, with expected units in the place of clients.
+
+    where     who adds noise
+    clip      C, the largest l2 norm of an update; where it adapts, that of the first round
+    seed      of noise that anybody can compute again, for tests; None for secret noise
+    adaptive  the quantile of norms that the clip follows (`fedlearn.privacy.adaptive`); 0 for a fixed clip
+    unit      what is clipped
+    rate      the chance of each example to be drawn; 1 for whole clients
+    most      a client's lane holds so many examples of the clip's length, and its sum is cut off there; 1 for whole
+              clients
+    bands     noise is correlated over so many rounds, in at most one of which a client is (`fedlearn.privacy.banded`);
+              1 for fresh noise in each round
+    length    of a vector, at most, where noise is correlated
 
     Raises `PrivacyError` for values that protect nobody.
     """
@@ -77,8 +80,6 @@ class Terms:
             raise PrivacyError(f"the {self.where} adds all the noise: no share of a cohort's can be counted on")
         if not 0 <= self.adaptive < 1:
             raise PrivacyError(f"the clip is to follow the quantile {self.adaptive:g}: take one above 0 and below 1")
-        if self.unit not in UNITS:
-            raise PrivacyError(f"noise is to protect each {self.unit!r:.80}: choose {', '.join(UNITS)}")
         if (
             not 0 < self.rate <= 1
             or not 1 <= self.most <= MOST_LIMIT
