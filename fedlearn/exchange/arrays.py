@@ -50,12 +50,12 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
             head = file.read(12)
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}): give a file that can be read") from None
+    if head[4:9] == bytes(4) + b"{":  # first, since the length before it may begin as any other file does
+        return weights_in(path)
     if head.startswith(b"PK"):
         return _read_npz(path) if _holds_arrays(path) else _read_torch(path)
     if head.startswith(b"\x80"):  # PyTorch before 1.6, and pickles, which it refuses
         return _read_torch(path)
-    if head[8:9] == b"{":
-        return weights_in(path)
     raise BadInput(f"{path} is no state dict of PyTorch's, no .npz and no .safetensors: save model.state_dict() as one")
 
 

@@ -118,6 +118,16 @@ def test_weights_go_out_and_come_in(name, form, tmp_path):
     assert np.array_equal(other.vector, model.vector)
 
 
+@pytest.mark.parametrize("length", [640, 19280])
+def test_a_length_that_looks_like_another_format_does_not_mislead(length, tmp_path):
+    """Of a file that begins with 640 or 19,280 the first two bytes are those of a pickle, or of a zip file."""
+    weights, path = {"w": np.arange(3, dtype=np.float32)}, tmp_path / "model.safetensors"
+    bare = int.from_bytes(save(weights, {"note": ""})[:8], "little")
+    path.write_bytes(save(weights, {"note": "x" * (length - bare)}))
+    assert int.from_bytes(path.read_bytes()[:8], "little") == length
+    assert np.array_equal(read_state(path)["w"], weights["w"])
+
+
 def damaged(tmp_path: Path, name: str, content: bytes) -> Path:
     (tmp_path / name).write_bytes(content)
     return tmp_path / name
