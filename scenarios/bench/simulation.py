@@ -167,18 +167,23 @@ def whole_process(clients: int) -> Row:
     return Row(f"fedlearn run digits, {clients} clients", COHORT * ROUNDS / seconds, seconds, megabytes)
 
 
+# A process counts the memory of whoever started it as its own peak, so a small one starts what is measured.
+_STARTER = (
+    "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]); "
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
+)
+
+
 def _measured(command: list[str]) -> tuple[str, float, float] | None:
     """Output, seconds and peak megabytes of a command; None where it failed."""
     began = time.perf_counter()
     one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=one_thread, text=True)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    started = [sys.executable, "-S", "-c", _STARTER, *command]
+    done = subprocess.run(started, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=one_thread, text=True)
+    if done.returncode:
         return None
-    return output, time.perf_counter() - began, usage.ru_maxrss / 1024
+    output, _, kilobytes = done.stdout.rstrip().rpartition("\n")
+    return output, time.perf_counter() - began, int(kilobytes) / 1024
 
 
 def claims(rows: dict[str, Row]) -> list[dict[str, Any]]:
