@@ -166,7 +166,7 @@ class Observed:
         if self.terms is None:
             return 0.0
         parts = vector.addends if self.terms.where == "clients" else vector.is_sum * (self.terms.where == "opener")
-        return float(self.terms.mechanism.sigma * math.sqrt(parts))
+        return self.terms.deviation(vector.round) * math.sqrt(parts)
 
     def examples(self, vector: Vector) -> int:
         """How many examples stand behind a vector; under differential privacy nobody knows, and each client is one."""

@@ -40,6 +40,15 @@ def stretch(bands: int, length: int, steps: int) -> float:
     return math.sqrt(1 + float(np.square(later).sum()))
 
 
+def swell(bands: int, round: int) -> float:
+    """The standard deviation of a round's noise over that of z, but for roundings."""
+    of_first, later = [1.0], coefficients(bands)[1:]  # how much of z_1 is in each round
+    for _ in range(1, round):
+        recent = of_first[:-bands:-1]
+        of_first.append(-float(later[: len(recent)] @ recent))
+    return math.hypot(*of_first)
+
+
 @dataclass
 class BandedNoise:
     """The noise of each round, which one party adds. A process that begins later makes that of earlier rounds again.

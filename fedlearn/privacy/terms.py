@@ -24,7 +24,7 @@ import numpy as np
 from fedlearn.checked import real_array, takes_plain
 from fedlearn.errors import BadInput, PrivacyError, ProtocolError
 from fedlearn.privacy.adaptive import is_below, lane_steps, update_steps
-from fedlearn.privacy.banded import CARRIED, MOST_BANDS, SWELL, BandedNoise, stretch
+from fedlearn.privacy.banded import CARRIED, MOST_BANDS, SWELL, BandedNoise, stretch, swell
 from fedlearn.privacy.coins import drawn
 from fedlearn.privacy.discrete import DiscreteGaussian
 from fedlearn.privacy.limits import check_plain, privacy_errors
@@ -164,6 +164,10 @@ class Terms:
             return 0
         reach = NOISE_REACH * self.mechanism.sigma
         return reach if self.bands == 1 else math.ceil(SWELL * reach) + CARRIED
+
+    def deviation(self, round: int) -> float:
+        """Standard deviation, in steps, of the noise of one party in a round."""
+        return self.mechanism.sigma * (1.0 if self.bands == 1 else swell(self.bands, round))
 
     @property
     def charged(self) -> float:

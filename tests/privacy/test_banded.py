@@ -66,6 +66,9 @@ def test_it_is_of_the_stated_size_and_cancels_when_added_up(bands):
     noise, zeros = BandedNoise(sigma, bands, bytes(32)), np.zeros(length, np.int64)
     drawn = np.array([noise.added(zeros, t + 1) for t in range(rounds)])
     assert 0.95 * sigma < drawn.std() <= SWELL * sigma
+    for t in (0, 1, 2, rounds - 1):
+        of = terms(bands=bands)
+        assert drawn[t].std() / sigma == pytest.approx(of.deviation(t + 1) / of.mechanism.sigma, rel=0.05)
     assert np.abs(drawn).max() <= SWELL * NOISE_REACH * sigma + CARRIED
     cancelled = drawn.sum(axis=0).std() / (math.sqrt(rounds) * sigma)
     assert cancelled == pytest.approx(1 / coefficients(bands).sum(), rel=0.25)  # of what fresh noise would come to
