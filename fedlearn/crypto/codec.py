@@ -143,12 +143,13 @@ class FixedPoint:
     def _scaled(self, values: np.ndarray, scale: float, among: np.ndarray) -> np.ndarray:
         """The values in steps of 2^-f. among: all of them, where these are a part; a refusal is of them all."""
         factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
-        if not values.size or (
-            -bound <= np.minimum.reduce(values, None) * factor and np.maximum.reduce(values, None) * factor <= bound
-        ):
+        low, high = (end.reduce(values, None, initial=0) for end in (np.minimum, np.maximum))
+        if -bound <= low * factor and high * factor <= bound:
             exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
             return np.asarray(values * (np.float32(factor) if exact else factor))
-        self._check_outside(np.asarray(among, np.float64) * scale)  # as with NaN
+        # Where values are clipped only NaN and infinity are refused, so that other parts need no second look.
+        if self.overflow == "refuse" or not all(math.isfinite(float(end) * scale) for end in (low, high)):
+            self._check_outside(np.asarray(among, np.float64) * scale)
         return np.asarray(np.clip(values * factor, -bound, bound))
 
     def _check_outside(self, values: np.ndarray) -> None:
