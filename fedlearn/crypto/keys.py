@@ -48,7 +48,7 @@ def check_bits(bits: int, insecure_test_key: bool) -> None:
         raise CryptoKeyError(f"a {bits}-bit Paillier key is too large: at most {MAX_BITS} bits, 3072 if unsure")
     if bits < MIN_BITS and not insecure_test_key:
         raise CryptoKeyError(
-            f"a {bits}-bit Paillier key is too small: at least {MIN_BITS} bits (insecure_test_key=True for tests)"
+            f"a {bits}-bit Paillier key is too small: at least {MIN_BITS} bits, or insecure_test_key for tests"
         )
 
 
