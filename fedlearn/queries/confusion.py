@@ -40,10 +40,11 @@ class Confusion(Query):
         check_most(self)
         if not (isinstance(self.model, Mapping) and self.model and isinstance(self.weights, bytes)):
             raise BadInput(
-                "query confusion needs a model and its weights: give --from RUN, or ask in Python, Confusion.of(model)"
+                f"query {self.name} needs a model and its weights: give --from RUN, or ask in Python, "
+                f"{type(self).__name__}.of(model)"
             )
         if len(self.weights) % 4 or not np.isfinite(np.frombuffer(self.weights, "<f4")).all():
-            raise BadInput("the weights of query confusion are no float32 values, or not finite: train once more")
+            raise BadInput(f"the weights of query {self.name} are no float32 values, or not finite: train once more")
 
     @classmethod
     @takes_plain
@@ -89,7 +90,8 @@ class Confusion(Query):
         model = nn.build_of_others(self.model, weights.size)
         if not isinstance(model, Model) or model.vector.size != weights.size:
             raise BadInput(
-                f"the model of query confusion does not have {weights.size} weights: ask by Confusion.of(...)"
+                f"the model of query {self.name} does not have {weights.size} weights: "
+                f"ask by {type(self).__name__}.of(...)"
             )
         model.vector[:] = weights
         model.eval()

@@ -53,7 +53,7 @@ class Layout:
         """
         sent = compression.lanes(outputs)
         if terms is not None:
-            from fedlearn.secure.noised import PrivateLayout  # which is a layout, as this module has it
+            from fedlearn.secure.noised import PrivateLayout  # imports this module
 
             return PrivateLayout.of_lengths(sent, codec, terms)
         check_max_weight(codec, max_weight)
@@ -269,7 +269,7 @@ class Layout:
             raise ProtocolError(f"no layout of a vector: segments have 0 to {MOST_LANES:,} lanes, not {data!r:.80}")
         segments = tuple(_segment(*row, codec) for row in rows)
         if segments and segments[0].kind == "count":  # updates begin with a vector
-            from fedlearn.secure.counts import CountLayout  # which is a layout, as this module has it
+            from fedlearn.secure.counts import CountLayout  # imports this module
 
             return CountLayout(segments, max_weight)
         return Layout(segments, max_weight)
