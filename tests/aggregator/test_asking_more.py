@@ -48,6 +48,11 @@ def test_an_evaluation_is_that_of_all_examples_and_tells_whom_the_model_serves_w
     assert found["losses"]["clients"] == np.bincount(places, minlength=query.bins).tolist()
 
 
+def test_an_evaluation_that_is_refused_names_itself():
+    with pytest.raises(BadInput, match=r"query evaluation needs a model .* Evaluation\.of\(model\)"):
+        Evaluation()
+
+
 def test_f1_of_two_classes_is_that_of_the_second_and_of_nobody_nothing_is_known():
     query = replace(Evaluation.of(MLP([3, 2]), classes=2), bins=4)
     counts = np.array([5, 1, 2, 4, 0, 1, 0, 2, 3, 0, 0, 0])
