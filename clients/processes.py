@@ -11,25 +11,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource
-from clients.memory import ClientMemory
-from clients.ownlog import private_records_in
-from clients.placement import Shares, packed_plan
+from clients.placement import packed_plan
 from clients.policy import Policy
 from clients.session import too_late
+from clients.shared import SharedOut
 from clients.vault import FileVault
-from clients.wire import enrols, read_answers, read_said
+from clients.wire import read_answers, read_said
 from clients.worker import PATIENCE, Worker, value_of
 from fedlearn.channel import Arrivals, Deadline
-from fedlearn.errors import FedlearnError, ProtocolError
+from fedlearn.errors import ProtocolError
 from fedlearn.logs import mark_records
-from fedlearn.protocol import Answer, Lost, Message, Step
+from fedlearn.protocol import Answer, Lost, Step
 from fedlearn.travel import packed
 
 log = logging.getLogger(__name__)
@@ -37,7 +34,7 @@ Arguments = Callable[[int], tuple[Any, ...]]  # of a call, by the worker's numbe
 Calls = list[tuple[str, Arguments]]
 
 
-class ProcessPool:
+class ProcessPool(SharedOut):
     """Spreads clients over worker processes, client i to worker i modulo `workers`.
 
     A worker that dies (killed, out of memory) is replaced; its unfinished clients are reported lost "again",
@@ -56,19 +53,12 @@ class ProcessPool:
         policy: Policy | None = None,
         deadline: float | None = None,
     ):
-        self._shares = Shares(clients, workers)
-        self._policy = policy or Policy()
+        super().__init__(clients, workers, policy, deadline)
         self._workers: list[Worker] = []
-        self._deadline = Deadline(deadline)
         self._arrived = Arrivals()
         self._aside: list[tuple[int, bytes | None]] = []  # messages that came while another worker's was waited for
         self._ended: set[Worker] = set()  # workers that ended while nothing was asked of them
-        self._lost: dict[int, str] = {}  # by number, how workers ended that cannot be got ready
         self._calls: Calls = []  # what whoever takes a worker's place is told
-        self._cleanup = ExitStack()
-
-    def __len__(self) -> int:
-        return len(self._shares.clients)
 
     @property
     def process_ids(self) -> list[int]:
@@ -77,7 +67,7 @@ class ProcessPool:
 
     def open(self) -> None:
         mark_records()
-        self._memory: ClientMemory | None = None
+        self._memory = None
         self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
         self._board = Path(self._vault.name) / "broadcast"
         for number in range(self._shares.workers):
@@ -88,18 +78,10 @@ class ProcessPool:
         return Worker(number, packed((self._shares.sent_to(number), self._policy)), vault, self._arrived)
 
     def enrol(self, session: bytes) -> list[bytes]:
-        enrolled = self._all("enrol", lambda number: (session, self._shares.numbers(number)))
-        return [
-            message
-            for number, messages in sorted(enrolled.items())
-            for message in messages or ()
-            if enrols(message, self._shares.numbers(number))
-        ]
+        return self._enrolments(self._all("enrol", lambda number: (session, self._shares.numbers(number))))
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
-        self._cleanup.enter_context(private_records_in(log))
-        warn_of_lone_examples(plan, self._shares.clients)
-        self._session = Message.from_bytes(plan).session
+        self._begin(plan, log)
         joining = packed_plan(plan), log
         self._have_done("join", lambda number: joining)
 
@@ -159,10 +141,6 @@ class ProcessPool:
                     return number, message
         return None
 
-    def wait_at_most(self, seconds: float) -> None:
-        """The deadline of a pool that was given none."""
-        self._deadline.set(seconds)
-
     def _pin(self, broadcast: bytes) -> None:
         """Put it where every worker can map it; who still reads an earlier one keeps that."""
         beside = self._board.with_suffix(".new")
@@ -176,7 +154,7 @@ class ProcessPool:
 
     def _all(self, call: str, arguments: Arguments) -> dict[int, Any]:
         """By worker, what its session returned from a call that concerns all its clients."""
-        numbers = [number for number in range(len(self._workers)) if number not in self._lost]
+        numbers = self._left()
         for number in numbers:
             if self._workers[number] not in self._ended:
                 self._workers[number].send(call, *arguments(number))
@@ -212,7 +190,7 @@ class ProcessPool:
                     continue
             reason = self._bury(number, fault)
             if number in renewed:
-                self._lose(number, f"{reason} before it was ready")
+                self._give_up(number, f"{reason} before it was ready", ": its error stands above")
                 del owed[number]
                 values.pop(number, None)
                 continue
@@ -231,12 +209,6 @@ class ProcessPool:
         log.warning("%s; a new worker takes over its clients", reason)
         return reason
 
-    def _lose(self, number: int, reason: str) -> None:
-        self._lost[number] = reason
-        if len(self._lost) == len(self._workers):
-            raise FedlearnError(f"{reason}, as did the one before it: its error stands above")
-        log.warning("%s, as did the one before it: its clients take no part any more", reason)
-
     def _replace(self, number: int, fault: str = "") -> str:
         """Put a new worker in the place of one that died, or is ended for a fault; says how it ended."""
         reason = self._bury(number, fault)
@@ -247,13 +219,8 @@ class ProcessPool:
         return reason
 
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
-        self._memory = ClientMemory(folder)
-        self._memory.rewind(round, counted)
+        self._rewind(folder, round, counted)
         self._have_done("remember", lambda number: (folder,))
-
-    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
-        assert self._memory is not None
-        self._memory.settle(notice, clients, rounds)
 
     def close(self) -> None:
         for worker in self._workers:

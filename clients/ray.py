@@ -17,27 +17,24 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource
-from clients.memory import ClientMemory
-from clients.ownlog import private_records_in
-from clients.placement import Shares, packed_plan
+from clients.placement import packed_plan
 from clients.policy import Policy
 from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
 from clients.session import too_late
-from clients.wire import enrols
+from clients.shared import SharedOut
 from fedlearn.channel import SLICE, Deadline
 from fedlearn.errors import BadInput, FedlearnError, PoolFailure
 from fedlearn.logs import mark_records
-from fedlearn.protocol import Answer, Lost, Message, Step
+from fedlearn.protocol import Answer, Lost, Step
 from fedlearn.travel import packed
 
 log = logging.getLogger(__name__)
@@ -46,7 +43,7 @@ Call = Callable[[int], Any]  # has a worker do something, by its number; gives a
 PLACINGS = 3  # of one worker, where the nodes chosen for it turn out to be dead
 
 
-class RayPool:
+class RayPool(SharedOut):
     """Spreads clients over actors, client i to actor i modulo `workers`, the actors over the live nodes.
 
     address: HOST:PORT of the cluster's head, where this machine is one of the nodes; without one Ray is started here
@@ -67,9 +64,7 @@ class RayPool:
         policy: Policy | None = None,
         deadline: float | None = None,
     ):
-        self._deadline = Deadline(deadline)
-        self._shares = Shares(clients, workers)
-        self._policy = policy or Policy()
+        super().__init__(clients, workers, policy, deadline)
         if find_spec("ray") is None:
             raise BadInput("pool ray needs Ray: pip install 'fedlearn[ray]'")
         if address is not None:
@@ -78,12 +73,7 @@ class RayPool:
         self._workers: list[_Actor] = []
         self._connection: Connection | None = None
         self._keeper: Any = None
-        self._lost: dict[int, str] = {}  # by number, how workers ended that cannot be got ready
         self._calls: list[Call] = []  # what whoever takes a worker's place is told
-        self._cleanup = ExitStack()
-
-    def __len__(self) -> int:
-        return len(self._shares.clients)
 
     @property
     def process_ids(self) -> list[int]:
@@ -94,7 +84,7 @@ class RayPool:
         import ray
 
         mark_records()
-        self._memory: ClientMemory | None = None
+        self._memory = None
         shares, numbers = self._shares, range(self._shares.workers)
         self._connection = Connection(self._address, shares.workers)
         whole = None if shares.divisible else ray.put(packed((shares.clients, self._policy)))
@@ -131,12 +121,9 @@ class RayPool:
         return False
 
     def _lose(self, number: int, reason: str) -> None:
-        """Go on without a worker that cannot be got ready, and its clients; the loss of the last one ends the run."""
-        self._kill(self._workers[number])
-        self._lost[number] = f"{self._workers[number].name} ended before it was ready: {reason}"
-        if len(self._lost) == self._shares.workers:
-            raise FedlearnError(f"{self._lost[number]}, as did the one before it")
-        log.warning("%s, as did the one before it: its clients take no part any more", self._lost[number])
+        worker = self._workers[number]
+        self._kill(worker)
+        self._give_up(number, f"{worker.name} ended before it was ready: {reason}")
 
     def _received(self, reference: Any) -> Any:
         """A worker's answer, its log records delivered; raises the `FedlearnError` that it raised."""
@@ -172,9 +159,8 @@ class RayPool:
         """By worker, its answer to a call that concerns all of its clients; of those that are not lost."""
         from ray.exceptions import RayError
 
-        numbers = [number for number in range(len(self._workers)) if number not in self._lost]
         answers = {}
-        for number, reference in [(number, call(number)) for number in numbers]:
+        for number, reference in [(number, call(number)) for number in self._left()]:
             try:
                 answers[number] = self._in_time(reference)
             except (RayError, TimeoutError):
@@ -216,17 +202,10 @@ class RayPool:
                 session, self._shares.numbers(number), self._keeper
             )
         )
-        return [
-            message
-            for number, messages in sorted(enrolled.items())
-            for message in messages
-            if enrols(message, self._shares.numbers(number))
-        ]
+        return self._enrolments(enrolled)
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
-        self._cleanup.enter_context(private_records_in(log))
-        warn_of_lone_examples(plan, self._shares.clients)
-        self._session = Message.from_bytes(plan).session
+        self._begin(plan, log)
         joining = packed_plan(plan), log and log.absolute()
         self._have_done(lambda number: self._workers[number].handle.join.remote(*joining, self._keeper))
 
@@ -283,10 +262,6 @@ class RayPool:
             if not unfinished:
                 del waiting[stream]
 
-    def wait_at_most(self, seconds: float) -> None:
-        """The deadline of a pool that was given none."""
-        self._deadline.set(seconds)
-
     def _gone_with(self, number: int) -> list[int]:
         """The workers that are given up with this one: on another machine all of its node.
 
@@ -320,14 +295,9 @@ class RayPool:
                 os.kill(worker.process_id, signal.SIGKILL)
 
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
-        self._memory = ClientMemory(folder.absolute())
-        self._memory.rewind(round, counted)
-        kept = self._memory.folder
+        kept = folder.absolute()
+        self._rewind(kept, round, counted)
         self._have_done(lambda number: self._workers[number].handle.remember.remote(kept))
-
-    def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
-        assert self._memory is not None
-        self._memory.settle(notice, clients, rounds)
 
     def close(self) -> None:
         self._cleanup.close()
