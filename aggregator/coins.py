@@ -10,12 +10,12 @@ from fedlearn.errors import CryptoKeyError, LedgerError
 
 
 def coins_of_tests(seed: int) -> bytes:
-    """Those that anybody can compute from a test's seed."""
+    """The key of cohorts in a test: anybody can compute it from the seed."""
     return sha256(f"fedlearn cohorts {seed}".encode()).digest()
 
 
 def read_coins(path: Path) -> bytes:
-    """Those of a run that goes on; raises `LedgerError` where they cannot be used."""
+    """The key of a run that goes on; raises `LedgerError` where the file cannot be used."""
     try:
         return read_seed(path)
     except CryptoKeyError as error:

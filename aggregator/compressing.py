@@ -21,7 +21,7 @@ from fedlearn.strategies.base import Output, State, Strategy
 
 @dataclass(frozen=True)
 class Compressing:
-    """What a run's compression has the aggregator do. Made by `agreed`; outputs: of the strategy, by name.
+    """The aggregator's part in a run's compression. Made by `agreed`; outputs: of the strategy, by name.
 
     clip: of differential privacy, which bounds updates where there is one.
     """

@@ -115,7 +115,7 @@ class Groups:
             raise RoundVoid(f"{left} of {len(self._all)} groups are left, {self.least} are needed; {group.left_out}")
 
     def left_out(self) -> list[Group]:
-        """Those that do not go on."""
+        """The groups that do not go on."""
         return [group for group in self._all if group.left_out]
 
     def lost(self) -> dict[ClientId, Lost]:

@@ -130,7 +130,7 @@ class LocalSession:
             self._revealed_before = self._memory.revealed()
 
     def to_state(self) -> bytes:
-        """What the attempt at a round has come to, with clients' secrets, where another object is asked next."""
+        """The attempt at a round as far as it is, clients' secrets included, for another object that is asked next."""
         halves = {client: half.to_state() for client, half in self._halves.items()}
         kept = {client: state for client, state in halves.items() if state}
         data: bytes = msgpack.packb([self._attempt, kept, self._revealed])

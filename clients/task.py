@@ -1,4 +1,4 @@
-"""What is known of a round where its clients work."""
+"""A round's values, as its clients train from them."""
 
 from __future__ import annotations
 

@@ -288,7 +288,7 @@ class LocalTraining:
         return done
 
     def _left_before(self, numbers: Sequence[int], update: LocalUpdate, task: Task) -> State:
-        """What these clients have left of earlier updates: (n,) of one that is not stacked, or (K, n)."""
+        """The rest that these clients kept of earlier updates: (n,) of one that is not stacked, or (K, n)."""
         if self._keeps.keys() == self._own_state.keys():
             return {}
         return task.kept.recall(numbers if np.ndim(update.loss) else numbers[0], self._keeps)

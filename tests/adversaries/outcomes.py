@@ -1,4 +1,4 @@
-"""What came of random runs: one at a time, and counted."""
+"""The outcomes of random runs: one at a time, and counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST = 120.0  # seconds: some deadlines, and starting processes on a busy mac
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run. fault: what must not be, "" where all is well. void: rounds that did not count."""
+    """The outcome of a run. fault: what must not be, "" where all is well. void: rounds that did not count."""
 
     protection: str
     seed: int

@@ -46,7 +46,7 @@ Moment = tuple[int, str]  # a round, and a phase of it
 
 @dataclass
 class Run:
-    """What came of one run.
+    """One run as it went.
 
     size: of its groups, 0 where the cohort is whole. noise: who adds it, "" for none. error: what ended it for good; it
     is one that a user is told in a line.

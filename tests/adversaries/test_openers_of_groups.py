@@ -1,4 +1,4 @@
-"""What an opener refuses of a cohort it refuses of each group by itself; the other groups are opened all the same."""
+"""An opener refuses of each group what it refuses of a cohort; the other groups are opened all the same."""
 
 from __future__ import annotations
 

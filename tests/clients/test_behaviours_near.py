@@ -48,7 +48,7 @@ def test_mimics_send_one_honest_update():
 
 @pytest.mark.parametrize("kind", [ALIE, IPM, MinMax, MinSum])
 def test_one_of_a_group_makes_the_groups_mean_what_it_wants(kind):
-    """Where the others send the mean of honest updates."""
+    """The others send the mean of honest updates."""
     settings = {"z": 1.5} if kind is ALIE else {}
     alone, in_group = sent(kind.of(CREW, **settings)), sent(kind.of(CREW, group=4, **settings))
     mean = DELTAS.mean(axis=0)
@@ -56,7 +56,7 @@ def test_one_of_a_group_makes_the_groups_mean_what_it_wants(kind):
 
 
 def test_one_of_a_group_turns_its_groups_mean_round():
-    """Where the others send what it would honestly have sent itself."""
+    """The others send what it would honestly have sent itself."""
     turned = sent(SignFlip.of(CREW, scale=4, group=3))
     assert (turned + 2 * DELTAS[0]) / 3 == pytest.approx(-4 * DELTAS[0], abs=1e-5)
     assert np.array_equal(sent(SignFlip.of(CREW, scale=0.1)), np.float32(-0.1) * DELTAS[0])
