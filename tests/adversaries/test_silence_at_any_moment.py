@@ -19,6 +19,7 @@ from clients import Client, ProcessPool
 from fedlearn.channel import AHEAD, Arrivals, Channel, Deadline
 from fedlearn.errors import FedlearnError
 from fedlearn.secure import Masks, Threshold
+from tests.struck import StruckBefore
 from tests.toys import TOY_BITS, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 COUNT, PATIENCE = 4, 8.0
@@ -29,33 +30,17 @@ def train(protection, pool, rounds=2):
     return Aggregator(toy_model(), toy_strategy(), protection, seed=3, deadline=PATIENCE).fit(pool, rounds)
 
 
-class Stopping(ProcessPool):
+class Stopping(StruckBefore, ProcessPool):
     """Stops one of its workers right before a phase of round 1, or before a step that comes before rounds."""
 
     def __init__(self, phase, clients=None):
         super().__init__(clients or toy_clients(COUNT), COUNT, deadline=PATIENCE)
-        self.phase = phase
+        self.before, self.number = phase, signal.SIGSTOP
 
     def exchange(self, step, broadcast, inboxes):
-        if (step.round, step.phase) == (1, self.phase):
-            os.kill(self.process_ids[1], signal.SIGSTOP)
+        if step.round == 1:
+            self.strike(step.phase)
         return super().exchange(step, broadcast, inboxes)
-
-    def enrol(self, session):
-        self.stop("enrol")
-        return super().enrol(session)
-
-    def start(self, *plan):
-        self.stop("start")
-        super().start(*plan)
-
-    def remember(self, *memory):
-        self.stop("remember")
-        super().remember(*memory)
-
-    def stop(self, phase):
-        if self.phase == phase:
-            os.kill(self.process_ids[1], signal.SIGSTOP)
 
 
 @pytest.mark.parametrize("phase", [Masks.training_phase, Masks.reveals])

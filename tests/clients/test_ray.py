@@ -29,6 +29,7 @@ from tests.aggregator.test_scale import Crowd
 from tests.aggregator.test_scale import fit as fit_crowd
 from tests.clients.test_pools import KillsItsWorker, exchange, started
 from tests.scenarios.command import fedlearn
+from tests.struck import StruckBefore
 from tests.toys import FailingBags, toy_bags, toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 ray = pytest.importorskip("ray")
@@ -300,28 +301,10 @@ def test_a_stopped_worker_costs_its_clients_one_round():
     assert set(history.rounds[1].lost.values()) == {"came too late"}
 
 
-class StopsBefore(RayPool):
-    """One of its workers is sent a signal before clients enrol, are told the plan, or how they remember."""
-
+class StopsBefore(StruckBefore, RayPool):
     def __init__(self, step, number):
         super().__init__(toy_clients(4), workers=2, deadline=5.0)
-        self._step, self._number = step, number
-
-    def strike(self, step):
-        if step == self._step:
-            os.kill(self.process_ids[1], self._number)
-
-    def enrol(self, session):
-        self.strike("enrol")
-        return super().enrol(session)
-
-    def start(self, *plan):
-        self.strike("start")
-        super().start(*plan)
-
-    def remember(self, *memory):
-        self.strike("remember")
-        super().remember(*memory)
+        self.before, self.number = step, number
 
 
 @pytest.mark.usefixtures("_own_ray")
