@@ -32,6 +32,7 @@ CALLS = {
 keyfiles.write_public(FOLDER / "public", PUBLIC)
 keyfiles.write_private(FOLDER / "private", PRIVATE)
 keyfiles.write_secret(FOLDER / "secret", b"secret")
+keyfiles.write_secret(FOLDER / "seed", bytes(keyfiles.SEED_BYTES))
 ORDINARY: dict[str, Any] = {
     "public": PUBLIC, "private": PRIVATE, "passphrase": None, "insecure_test_key": True, "content": b"secret",
     "limit": 1000, "clients": 100, "corrupt": 0.1, "dropouts": 0.1, "corrupt_fraction": 0.1, "dropout_fraction": 0.1,
@@ -41,6 +42,7 @@ NAMED: dict[tuple[str, str], Any] = {
     ("read_public", "path"): FOLDER / "public", ("read_private", "path"): FOLDER / "private",
     ("public_half", "path"): FOLDER / "private", ("read_secret", "path"): FOLDER / "secret",
     ("is_encrypted", "path"): FOLDER / "secret", ("read_owned", "path"): FOLDER / "secret",
+    ("read_seed", "path"): FOLDER / "seed",
     ("neighbours", "clients"): range(20), ("neighbours", "degree"): 4,
 }  # fmt: skip
 ODD = [*ODD_ARGUMENTS, [None], [[1], [2, 3]], ["word"], np.zeros(3), np.zeros((2, 0)), np.zeros(2, object)]
