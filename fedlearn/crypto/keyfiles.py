@@ -10,6 +10,7 @@ import base64
 import errno
 import json
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
@@ -27,6 +28,7 @@ MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth
 MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
 SEED_BYTES = 32  # of a file that holds nothing but a secret that others follow from
 _SECRET = "fedlearn secret"
+_ENCRYPTED = re.compile(rb'\s*\{\s*"encrypted"\s*:')  # as `_dump` writes it; every 256th random secret begins with {
 _MAX_DIGITS = -(-MAX_BITS // 6)  # of a number in base64
 _MAX_SHOWN = 40  # characters of a file's content in a message
 
@@ -107,7 +109,7 @@ def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
     wrong or missing passphrase.
     """
     content = read_owned(Path(path), MAX_SECRET_FILE)
-    if not content.startswith(b"{"):
+    if not _ENCRYPTED.match(content):
         return content
     entries = _load(Path(path), content)
     if passphrase is None:
@@ -118,8 +120,7 @@ def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
 @takes_plain
 def is_encrypted(path: Path | str) -> bool:
     """Whether a secret's file needs a passphrase; raises `CryptoKeyError` as reading it does."""
-    content = read_owned(Path(path), MAX_SECRET_FILE)
-    return content.startswith(b"{") and "encrypted" in _load(Path(path), content)
+    return _ENCRYPTED.match(read_owned(Path(path), MAX_SECRET_FILE)) is not None
 
 
 @takes_plain

@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from fedlearn.crypto import PublicKey, keyfiles
+from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import CryptoKeyError
 
 
@@ -196,3 +197,23 @@ def test_a_key_of_the_largest_size_fits_its_file(tmp_path):
     path.write_text(path.read_text().replace(keyfiles._encode(n), keyfiles._encode(2 * n + 1)))
     with pytest.raises(CryptoKeyError, match="16385-bit Paillier key is too large: at most 16384"):
         keyfiles.read_public(path)
+
+
+@pytest.mark.parametrize("first", [b"{", b'{"', b"{}", b"[1]", b" ", b"\n{", b'"a"', b"\x80", b"PK", b"\xff"])
+def test_a_secret_may_begin_as_any_file_does(tmp_path, first):
+    path = tmp_path / "secret"
+    secret = first + bytes(32 - len(first))
+    keyfiles.write_secret(path, secret)
+    assert not keyfiles.is_encrypted(path)
+    assert keyfiles.read_secret(path) == secret
+    locked = tmp_path / "locked"
+    keyfiles.write_secret(locked, secret, "passphrase")
+    assert keyfiles.is_encrypted(locked)
+    assert keyfiles.read_secret(locked, "passphrase") == secret
+
+
+def test_every_signing_key_is_read_again(tmp_path):
+    """One in 256 begins with the bracket of a JSON file."""
+    key = SigningKey(b'{"' + bytes(range(30)))
+    keyfiles.write_secret(tmp_path / "client-0.private", key.to_bytes())
+    assert SigningKey(keyfiles.read_secret(tmp_path / "client-0.private")).public == key.public
