@@ -30,7 +30,7 @@ class Client:
     behaviour: Behaviour | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.data, list | tuple) and len(self.data) == 2:
+        if isinstance(self.data, (list, tuple)) and len(self.data) == 2:
             self.data = _of_pair(self.name, self.data)
         if isinstance(self.data, np.ndarray) or not (hasattr(self.data, "take") and hasattr(self.data, "__len__")):
             kind = type(self.data).__name__

@@ -66,7 +66,7 @@ class LocalTraining:
         self.rounding: Rounding | None = None  # of a simulation that measures it
         keep_freed()
         self.layout = Layout.of_plan(plan)
-        compression = Compression.read(plan.compression)
+        compression = Compression.of_plan(plan)
         with nn.init.left_blank():  # every request brings the weights
             most = compression.most_parameters(len(self.layout))
             model: Model = nn.build_of_others(plan.model, most).train()
@@ -333,7 +333,7 @@ def trace_again() -> None:
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:
     """Raise `ProtocolError` for a plan whose vectors hold something else than this strategy's updates."""
     codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
-    terms, compression = Terms.read(plan.privacy), Compression.read(plan.compression)
+    terms, compression = Terms.read(plan.privacy), Compression.of_plan(plan)
     if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight, terms, compression):
         raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {size} weights")
 

@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Hashable
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from operator import index
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -42,14 +42,21 @@ def arguments_of(thing: Any) -> dict[str, Any]:
     Raises `BadInput` where there is no such attribute.
     """
     kind = type(thing)
-    named = [p for p in inspect.signature(kind).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    missing = [p.name for p in named if not hasattr(thing, p.name)]
+    named = _parameters_of(cast(Hashable, kind))
+    missing = [name for name in named if not hasattr(thing, name)]
     if missing:
         raise BadInput(
             f"{kind.__name__} does not keep its argument {missing[0]}: set self.{missing[0]} in __init__, "
             "or define arguments()"
         )
-    return {p.name: getattr(thing, p.name) for p in named}
+    return {name: getattr(thing, name) for name in named}
+
+
+@lru_cache(maxsize=256)
+def _parameters_of(kind: Hashable) -> tuple[str, ...]:
+    """The names of its constructor's parameters; to find them out takes as long as to build it a few times."""
+    parameters = inspect.signature(cast(type, kind)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
 def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:

@@ -54,7 +54,7 @@ class Observed:
             raise NotReadable(f"the {view.party}'s transcript holds no run plan: record the run from its start")
         self.plan = plans[-1]
         self.layout = Layout.of_plan(self.plan)
-        self.compression = Compression.read(self.plan.compression)
+        self.compression = Compression.of_plan(self.plan)
 
     @cached_property
     def model(self) -> Model:

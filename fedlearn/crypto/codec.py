@@ -22,7 +22,7 @@ from fedlearn.errors import CodecError, ShapeError
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
 MAX_SCALE = float(1 << 62)
-PART = 1 << 15  # values that are encoded at a time
+PART = 1 << 16  # values that are encoded at a time
 MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
 Overflow = Literal["refuse", "clip"]
 Rounding = Literal["nearest", "stochastic"]

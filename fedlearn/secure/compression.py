@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from fedlearn.configured import make_plain, make_real
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.codec import MAX_FRACTION_BITS
 from fedlearn.errors import BadInput, ProtocolError
+from fedlearn.protocol import RunPlan
 from fedlearn.seeding import stream
 from fedlearn.strategies.base import Output
 
@@ -68,6 +70,12 @@ class Compression:
             return cls(**data)
         except (BadInput, TypeError) as error:
             raise ProtocolError(f"no compression: {error}; all parties must run one version") from None
+
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def of_plan(plan: RunPlan) -> Compression:
+        """That of the plan; needed in every round, so one object serves a plan and process."""
+        return Compression.read(plan.compression)
 
     def to_dict(self) -> dict[str, Any]:
         return {} if self == NO_COMPRESSION else asdict(self)

@@ -38,7 +38,7 @@ class RoundLayout:
 
         Raises `ProtocolError` for a request without bounds, where these follow the updates.
         """
-        compression, layout = Compression.read(plan.compression), layout.in_round(state)
+        compression, layout = Compression.of_plan(plan), layout.in_round(state)
         sent = compression.sent(plan.seed, round, weights.size)
         return cls(layout, plan, compression, round, sent, weights.size)
 

@@ -8,6 +8,7 @@ several, as digits, whose sums make the sum of the numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ def number_beside(name: str, kind: str, bound: float, codec: FixedPoint) -> Segm
     return Segment(name, -(-(own.bits - 1) // (codec.bits - 1)), own, kind, codec.bits - 1)
 
 
+@lru_cache(maxsize=256)  # a run's layouts are made many times, of the same few codecs
 def codec_of(kind: str, bound: float, codec: FixedPoint) -> FixedPoint:
     """The codec of a segment: of a vector the plan's with a bound of its own; of a number beside it, one that clips."""
     if kind == "vector":

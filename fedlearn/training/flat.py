@@ -43,7 +43,7 @@ class FlatModel:
         self._replays = not self._own_gradient and not unreplayable(model)
         self.copies = copies
         vector = np.concatenate([parameter.numpy().ravel() for parameter in self._parameters])
-        self._hold(vector if copies is None else np.tile(vector, (copies, 1)))
+        self._hold(vector if copies is None else np.broadcast_to(vector, (copies, len(vector))).copy())
 
     def load(self, weights: np.ndarray) -> None:
         """Have the model, or every copy, hold these weights, float32 (P,)."""

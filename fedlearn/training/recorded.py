@@ -166,4 +166,5 @@ def _gathered(program: Program, batch: View | StackedViews) -> None:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    """Bit for bit, nan and the sign of 0 too."""
+    return one.dtype == other.dtype and np.array_equal(one.view(f"u{one.itemsize}"), other.view(f"u{other.itemsize}"))
