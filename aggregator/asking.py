@@ -195,10 +195,10 @@ class _Inquiry:
         return checkpoint.weights, checkpoint.state, History(checkpoint.records)
 
     def _named(self) -> dict[str, Any]:
-        """Bytes, as a model's weights, by their digest."""
-        arguments = self._query.arguments().items()
-        plain = {name: sha256(v).hexdigest() if isinstance(v, bytes) else v for name, v in arguments}
-        return {"name": self._query.name, **plain}
+        """What is asked; a first request that holds something, as a model's weights, by its digest."""
+        first = self._query.first()
+        asked = {"request": sha256(first.tobytes()).hexdigest()} if first.size else {}
+        return {"name": self._query.name, **self._query.arguments(), **asked}
 
     def _configuration(self) -> dict[str, Any]:
         """The facts that decide the answer, for a folder that is given as a path."""

@@ -36,7 +36,7 @@ class Counting:
 
     def check(self, request: TrainRequest) -> None:
         """Raise `ProtocolError` for a request of another query than the plan's."""
-        request.check(self._query.first().size, {})
+        request.check(self._query.asks, {})
 
     def updates(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
         """Have these clients count; each of them is in one `Encoded` or one `Lost`."""

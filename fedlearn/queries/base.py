@@ -60,6 +60,11 @@ class Query(Named, ABC):
         """The request of the first round, float32 (n,), beside the plan: by default empty."""
         return np.zeros(0, np.float32)
 
+    @property
+    def asks(self) -> int:
+        """How many values a request has, so that clients know one of this query."""
+        return self.first().size
+
     @abstractmethod
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
         """Count on one client's examples: integers by name. asked: the request, float32 (n,).

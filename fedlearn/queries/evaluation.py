@@ -14,7 +14,7 @@ import numpy as np
 
 from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
-from fedlearn.queries.base import Counts, Totals, labels_of
+from fedlearn.queries.base import Counts, Totals
 from fedlearn.queries.confusion import Confusion
 from fedlearn.training.marks import marks
 
@@ -45,15 +45,14 @@ class Evaluation(Confusion):
         return {"counts": Counts(self.classes**2 + 2 * self.bins, self.most)}
 
     def count(self, data: Examples, asked: np.ndarray) -> Totals:
-        labels = labels_of(data, self.classes)
+        examples = self._confused(data, asked)
         counts = np.zeros(self.classes**2 + 2 * self.bins, np.int64)
-        if not len(labels):
+        if not examples.any():
             return {"counts": counts}
-        examples = np.bincount(labels * self.classes + self._taken(data), minlength=self.classes**2)
         counts[: self.classes**2] = examples
         right = int(np.trace(examples.reshape(self.classes, self.classes)))
-        loss = marks(self._model, data)["loss"]
-        counts[self.classes**2 + min(right * self.bins // len(labels), self.bins - 1)] = 1
+        loss = marks(self._learned(asked), data)["loss"]
+        counts[self.classes**2 + min(right * self.bins // int(examples.sum()), self.bins - 1)] = 1
         place = self.bins - 1 if not np.isfinite(loss) else min(int(max(loss, 0.0) / self.loss_step), self.bins - 1)
         counts[self.classes**2 + self.bins + place] = 1
         return {"counts": counts}
@@ -61,20 +60,24 @@ class Evaluation(Confusion):
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
         """confusion, accuracy, f1: of all examples; f1 of class 1 of two, else the mean over classes.
 
-        accuracy_deciles: what a tenth, two tenths... of the clients stay below, to a bin. worst_tenth: the mean
-        accuracy of the tenth of clients that is served worst, to half a bin. losses: clients by mean loss, from 0,
-        `step` a bin.
+        accuracy_deciles: what a tenth, two tenths... of the clients stay below, to a bin; loss_deciles: the same of
+        their mean losses in nats. worst_tenth: the mean accuracy of the tenth of clients that is served worst, to half
+        a bin. loss: the mean over clients of their losses, to half a bin. losses: clients by mean loss, from 0, `step`
+        a bin.
         """
         ends = [self.classes**2, self.classes**2 + self.bins]
         examples, accuracies, losses = np.split(totals["counts"], ends)
         found = examples.reshape(self.classes, self.classes)
-        every, clients = float(found.sum()), float(accuracies.sum())
+        every, clients, losers = (float(part.sum()) for part in (found, accuracies, losses))
+        top = self.bins * self.loss_step
         return {
             "confusion": found.tolist(),
             "accuracy": float(np.trace(found)) / every if every > 0 else None,
             "f1": self._f1(found),
-            "accuracy_deciles": self._deciles(accuracies, clients) if clients > 0 else None,
-            "worst_tenth": self._worst(accuracies, clients / 10) if clients > 0 else None,
+            "accuracy_deciles": self._deciles(accuracies, clients, 1.0) if clients > 0 else None,
+            "worst_tenth": self._lowest(accuracies, clients / 10) if clients > 0 else None,
+            "loss": top * self._lowest(losses, losers) if losers > 0 else None,
+            "loss_deciles": self._deciles(losses, losers, top) if losers > 0 else None,
             "losses": {"step": self.loss_step, "clients": losses.tolist()},
         }
 
@@ -85,16 +88,17 @@ class Evaluation(Confusion):
             return None
         return float(each[1]) if self.classes == 2 else float(each.mean())
 
-    def _deciles(self, accuracies: np.ndarray, clients: float) -> dict[str, float]:
-        return {f"p{round(100 * share)}": self._below(accuracies, share * clients) for share in DECILES}
+    def _deciles(self, spread: np.ndarray, clients: float, top: float) -> dict[str, float]:
+        """spread: clients by bin, from 0 to `top`."""
+        return {f"p{round(100 * share)}": top * self._below(spread, share * clients) for share in DECILES}
 
-    def _below(self, accuracies: np.ndarray, clients: float) -> float:
-        """The upper edge of the bin in which so many clients are reached, from the lowest accuracy on."""
-        reached = np.flatnonzero(np.cumsum(accuracies) >= clients * (1 - 1e-12))
+    def _below(self, spread: np.ndarray, clients: float) -> float:
+        """The upper edge of the bin in which so many clients are reached, from the lowest on; as a part of all bins."""
+        reached = np.flatnonzero(np.cumsum(spread) >= clients * (1 - 1e-12))
         return float(int(reached[0]) + 1 if reached.size else self.bins) / self.bins
 
-    def _worst(self, accuracies: np.ndarray, clients: float) -> float:
+    def _lowest(self, spread: np.ndarray, clients: float) -> float:
         """The mean of the middles of bins over so many clients, the lowest ones; a part of one counts as a part."""
-        taken = np.diff(np.minimum(np.cumsum(np.clip(accuracies, 0, None)), clients), prepend=0.0)
+        taken = np.diff(np.minimum(np.cumsum(np.clip(spread, 0, None)), clients), prepend=0.0)
         middles = (np.arange(self.bins) + 0.5) / self.bins
         return float(taken @ middles / max(taken.sum(), 1e-300))
