@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from aggregator import given
+from aggregator.cohorts import cohorts_of
 from aggregator.compressing import Compressing
 from aggregator.exam import Evaluate, Exam
-from aggregator.examining import check_examining
 from aggregator.faults import NO_FAULTS, Faults
 from aggregator.groups import RoundTask
 from aggregator.history import History, RoundRecord, Tracker
@@ -25,7 +25,8 @@ from aggregator.runfolder import RunFolder, model_sha256, resumable
 from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
 from aggregator.showing import aggregator_html
-from aggregator.spending import Spending, check_strategy, cohorts_of
+from aggregator.spending import Spending, check_strategy
+from aggregator.surveying import Asked, Survey, polled
 from aggregator.trackers import everybody
 from aggregator.watching import Watched
 from aggregator.work import Training
@@ -64,7 +65,8 @@ class Aggregator:
                 `step:10,gamma=0.5`, or a function of the round (default: the whole step)
     evaluate    called with the model after each round: {"loss", "accuracy"...} on public data
     evaluate_every  or after so many rounds, and after the last
-    evaluate_clients  whether clients of the round say how the model does on their own examples; without protection only
+    evaluate_clients  a Survey has clients of the round say in a sum how the model does on their own examples; True has
+                each say it by itself, without protection only
     watch       a metric: the model is kept that was best by it. `loss` and its like are better when they are lower,
                 others when they are higher; `name:min` and `name:max` say so
     stop_after  so many evaluations without a better one by `watch` (default: loss) end the run
@@ -103,7 +105,7 @@ class Aggregator:
         server_lr_schedule: str | Factor | None = None,
         evaluate: Evaluate | None = None,
         evaluate_every: int = 1,
-        evaluate_clients: bool = False,
+        evaluate_clients: Survey | bool = False,
         watch: str | None = None,
         stop_after: int | None = None,
         folder: RunFolder | str | Path | None = None,
@@ -186,8 +188,6 @@ class Aggregator:
             self.protection.check_cohorts(size, len(pool))
         self._factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
-        if self._exam.of_clients:
-            check_examining(self.protection, self.privacy)
         spending = self._spending(len(pool), size, rounds)
         self._compressing = Compressing.agreed(
             self.compression, self.protection.codec, self.strategy, weights_in(self.model), self.privacy, self.robust
@@ -204,15 +204,16 @@ class Aggregator:
             sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
             watched=watched, spending=spending, defence=self._defence,
         )  # fmt: skip
+        poll = polled(self._exam.of_clients, session, self.model, self.protection, spending, addends, self.folder)
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
-        with resumable(self.folder), opened as transcript, closing(session):
+        with resumable(self.folder), opened as transcript, closing(session), closing(poll):
             if spending is not None and self.folder is not None:
                 spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
-            history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds, spending)
+            history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds, spending, poll)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
-                self.folder.write_outcome({**_ending(history), **history.summary()})
+                self.folder.write_outcome(history.summary())
         if not history.counted:
             failed = NothingLearned(history.why_nothing_counted(), history)
             failed.clients_log = self.folder.clients_log if self.folder else None
@@ -224,7 +225,10 @@ class Aggregator:
         if (asked := self.privacy) is None:
             return None
         groups = groups_in(self.robust, self.group_size, size, self.protection)
-        cohorts = cohorts_of(asked, self.protection, self.sampler, self.faults, population, size, rounds, groups)
+        cohorts = cohorts_of(
+            asked, self.protection, self.sampler, self.faults, population, size, rounds, groups,
+            self._exam.surveys(rounds),
+        )  # fmt: skip
         fixed, weights = isinstance(self._protection_given, Protection), self.model.vector.size
         check_strategy(self.strategy, weights, asked.unit)
         spending = Spending.of(asked, self.protection, fixed, weights, cohorts, self.seed)
@@ -240,7 +244,7 @@ class Aggregator:
 
     def _rounds(
         self, session: Session, transcript: Transcript, watched: Watched, population: int, size: int, sampled: int,
-        rounds: int, spending: Spending | None,
+        rounds: int, spending: Spending | None, poll: Asked,
     ) -> History:  # fmt: skip
         began = time.perf_counter()
         state, history = self._resume()
@@ -264,7 +268,7 @@ class Aggregator:
                 request = self._request(vector, state, spending.beside if spending else {})
                 task = RoundTask(round, tuple(cohort), request, fates)
                 record, state = self._round(session, transcript, task, state, frozen)
-                self._exam.take(record, self.model, round == rounds, partial(session.examine, record, task))
+                self._exam.take(record, self.model, round == rounds, partial(poll, transcript, record, task))
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)
@@ -343,8 +347,3 @@ class Aggregator:
         if self.folder is None:
             return
         self.folder.keep(history.rounds[-1], weights, state, self.model.state_dict)
-
-
-def _ending(history: History) -> dict[str, str]:
-    """How a run that went through all its rounds ended, for run.json."""
-    return {"state": "done"} if history.counted else {"state": "failed", "reason": history.why_nothing_counted()}

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from aggregator import given
+from aggregator.cohorts import cohorts_of
 from aggregator.groups import RoundTask
 from aggregator.history import History, RoundRecord, Tracker
 from aggregator.runfolder import RunFolder, resumable
 from aggregator.session import Session
-from aggregator.spending import Spending, cohorts_of
+from aggregator.spending import Spending
 from aggregator.watching import Watched
 from aggregator.work import Asking
 from fedlearn import sampling

@@ -41,6 +41,20 @@ class Checkpoint:
     records: list[RoundRecord]
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """The part of a folder in which a session keeps what another one that goes on with it must know.
+
+    client_states: what clients remember between rounds, and openers_memory what openers opened: not for this side to
+    read. clients_log: the file in which clients under a protection say what only they may know.
+    """
+
+    journal: Journal
+    client_states: Path
+    openers_memory: Path
+    clients_log: Path
+
+
 class Checkpoints:
     """The checkpoints in `folder`, and the records of all rounds in the file `metrics`."""
 
@@ -51,12 +65,20 @@ class Checkpoints:
         self._paths: dict[int, Path] = {}  # by round: those that are, and this session's
         self._forced: int | None = None  # the round of one of them
         self.journal = Journal(folder / "opened.journal")
+        self._survey = Journal(folder / "survey" / "opened.journal")
 
     def open(self) -> None:
         """Make the folder, or find what is in it."""
         self._folder.mkdir(exist_ok=True)
         self._found = sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
         self.journal.open()
+        self._survey.open()
+
+    def survey(self, clients_log: Path) -> Shelf:
+        """The part of a session beside that of training."""
+        folder = self._folder / "survey"
+        folder.mkdir(exist_ok=True)
+        return Shelf(self._survey, folder / "clients", folder / "openers", clients_log)
 
     @property
     def client_states(self) -> Path:
@@ -97,6 +119,7 @@ class Checkpoints:
             force(self._folder)
             self._forced = last
             self.journal.forget(last)
+            self._survey.forget(last)
             self.remove_old()
 
     def remove_old(self) -> None:

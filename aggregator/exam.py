@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from aggregator.examining import ByClient, spread
+from aggregator.examining import spread
 from aggregator.history import Best, RoundRecord, checked_metrics
+from aggregator.surveying import Survey
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 
 Evaluate = Callable[[Any], dict[str, float]]
-LOWER = ("loss", "error", "perplexity", "nats")  # metrics whose names end so are better when they are lower
+LOWER = ("loss", "error", "perplexity", "nats")  # metrics whose names end so are better when lower, deciles too
 DIRECTIONS = {"min": True, "max": False}
 
 
@@ -23,19 +25,21 @@ class Exam:
 
     watch: its name, or name:min or name:max where the name does not say what is better; None watches nothing.
     stop_after: so many evaluations without a better one end the run; None never does. of_clients: clients
-    measure it too.
+    measure it too, in a sum, or one by one where it is True.
 
     best: None before the first evaluation, and where nothing is watched. waited: evaluations since.
     """
 
-    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any, of_clients: bool = False):
+    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any, of_clients: Any = False):
         if evaluate is not None and not callable(evaluate):
             raise BadInput(f"evaluate is {evaluate!r:.80}; give a function from the model to its metrics by name")
+        if not isinstance(of_clients, bool | Survey):
+            raise BadInput(f"evaluate_clients is {of_clients!r:.80}; give Survey(clients, classes=2), or True")
         self.evaluate = evaluate
         self.of_clients = of_clients
         self.every = whole_number("evaluate_every", every, 1)
         self.stop_after = None if stop_after is None else whole_number("stop_after", stop_after, 1)
-        if every != 1 and evaluate is None and not of_clients:
+        if every != 1 and evaluate is None and of_clients is False:
             raise BadInput(f"evaluate_every is {every}, and nothing is evaluated: give evaluate, or leave it out")
         self.metric, self._lower = _metric(watch if watch is not None or stop_after is None else "loss")
         self.best: Best | None = None
@@ -46,8 +50,8 @@ class Exam:
         if not self.metric:
             return
         known = ["loss"] if self.evaluate is None else list(checked_metrics(self._measured(model)))
-        if self.of_clients:
-            known += list(spread({0: {"loss": 0.0, "accuracy": 0.0}}))
+        if self.of_clients is not False:
+            known += self.survey.names if self.survey else spread({0: {"loss": 0.0, "accuracy": 0.0}})
         if self.metric not in known:
             raise BadInput(f"the metric to watch, {self.metric!r}, is not measured: choose {', '.join(known)}")
 
@@ -57,21 +61,29 @@ class Exam:
         for record in records:
             self.note(record)
 
-    def take(self, record: RoundRecord, model: Model, last: bool, ask: Callable[[], ByClient]) -> None:
-        """Enter into a round's record what the model is like, if it is its turn. ask: gives what clients say of it."""
-        if self.evaluate is None and not self.of_clients:
+    @property
+    def survey(self) -> Survey | None:
+        """The survey of clients, if there is one."""
+        return self.of_clients if isinstance(self.of_clients, Survey) else None
+
+    def surveys(self, rounds: int) -> int:
+        """How many of so many rounds end with a survey."""
+        return len({*range(self.every, rounds + 1, self.every), rounds}) if self.survey else 0
+
+    def take(self, record: RoundRecord, model: Model, last: bool, ask: Callable[[], None]) -> None:
+        """Enter into a round's record what the model is like, if it is its turn. ask: enters what clients say of it."""
+        if self.evaluate is None and self.of_clients is False:
             return
         record.evaluated = last or record.round % self.every == 0
-        if record.evaluated and self.of_clients and not record.void:
-            began = time.perf_counter()
-            record.by_client = ask()
-            record.seconds["evaluate_clients"] = time.perf_counter() - began
         if record.evaluated and self.evaluate is not None:
             began = time.perf_counter()
             record.metrics = checked_metrics(self._measured(model))
             record.evaluation_loss = record.metrics.pop("loss", None)
             record.seconds["evaluate"] = time.perf_counter() - began
-        record.metrics |= spread(record.by_client)
+        if record.evaluated and self.of_clients is not False and not record.void:
+            began = time.perf_counter()
+            ask()
+            record.seconds["evaluate_clients"] = time.perf_counter() - began
 
     def note(self, record: RoundRecord) -> bool:
         """Whether the round is the best so far by the metric that is watched."""
@@ -110,4 +122,4 @@ def _metric(watch: Any) -> tuple[str, bool]:
     name, colon, direction = str(watch).partition(":")
     if not isinstance(watch, str) or not name or (colon and direction not in DIRECTIONS):
         raise BadInput(f"watch is {watch!r:.80}: give the name of a metric, as f1, or with what is better, as f1:max")
-    return name, DIRECTIONS[direction] if colon else name.endswith(LOWER)
+    return name, DIRECTIONS[direction] if colon else re.sub(r"_p\d+$", "", name).endswith(LOWER)

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 import msgpack
 import numpy as np
 
+from aggregator.groups import RoundTask
 from aggregator.history import RoundRecord
 from aggregator.notices import replies
 from aggregator.parties import Parties
+from aggregator.session import Session
 from fedlearn.errors import BadInput, ProtocolError
-from fedlearn.privacy.asked import Privacy
-from fedlearn.protocol import EVERYBODY, ClientId, Marks, Step, TrainRequest
+from fedlearn.protocol import EVERYBODY, ClientId, Marks, Step, TrainRequest, Transcript
 from fedlearn.secure.base import Protection
 
 log = logging.getLogger(__name__)
@@ -25,15 +26,35 @@ MOST_BYTES = 4096  # of one client's answer
 ByClient = dict[ClientId, dict[str, float]]
 
 
-def check_examining(protection: Protection, privacy: Privacy | None) -> None:
+def check_examining(protection: Protection, noise: bool) -> None:
     """Raise `BadInput` where clients may not be asked one by one."""
     if not protection.fold_in_worker:
         raise BadInput(
-            f"evaluate_clients with protection {protection.name}: how the model does on one client's examples is what "
-            "a protection keeps from the aggregator; give evaluate=aggregator.Survey(...), which opens sums alone"
+            f"evaluate_clients=True with protection {protection.name}: how the model does on one client's examples is "
+            "what a protection keeps from the aggregator; give Survey(clients, classes), or --evaluate clients, which "
+            "opens sums alone"
         )
-    if privacy is not None:
-        raise BadInput("evaluate_clients with noise: exact answers of clients would spend privacy that nobody counts")
+    if noise:
+        raise BadInput(
+            "evaluate_clients=True with noise: exact answers of clients would spend privacy that nobody counts; give "
+            "Survey(clients, classes, clip=20), or --evaluate clients:clip=20, whose sum has noise"
+        )
+
+
+class OneByOne:
+    """Asks each client of a round that was not lost."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def __call__(self, transcript: Transcript, record: RoundRecord, task: RoundTask) -> None:
+        """Enter in a round's record what they say of the new model, which `task` refers to."""
+        clients = [client for client in task.cohort if client not in record.lost]
+        record.by_client = examine(self._session.parties, record, clients, task.request.weights)
+        record.metrics |= spread(record.by_client)
+
+    def close(self) -> None:
+        """The session is the run's, which closes it."""
 
 
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:

@@ -36,6 +36,8 @@ class RoundRecord:
     lost         client -> reason; under masks, or where faults are simulated, also of clients whose update counts
                  and that were lost after it
     by_client    what each client of the round measures of the new model on its own examples, where they are asked
+    confusion    how many of each class (outer) the new model takes for each (inner), over all of the clients' own
+                 examples, where a sum of them is asked for; with noise in it under differential privacy
     absent       openers that gave no answer, or a wrong one -> why, by name
     void         why the round changed nothing; None for a good one
     epsilon      what all rounds so far cost in privacy to who sees the models; None without noise
@@ -68,6 +70,7 @@ class RoundRecord:
     absent: dict[str, str] = field(default_factory=dict)
     void: str | None = None
     by_client: dict[int, dict[str, float]] = field(default_factory=dict)
+    confusion: list[list[float]] = field(default_factory=list)
     epsilon: float | None = None
     epsilon_aggregator: float | None = None
     unit: str | None = None
@@ -92,7 +95,7 @@ class RoundRecord:
         """
         row = dict(self.__dict__)
         metrics = row.pop("metrics")
-        for name in ("by_client", "bound"):
+        for name in ("by_client", "bound", "confusion"):
             if not row[name]:
                 row.pop(name)
         return {"round": row.pop("round"), "loss": self.loss, **metrics, **row}
@@ -140,6 +143,8 @@ class RoundRecord:
         for name in ("seconds", "bound"):
             if not are_numbers(row.get(name, {})):
                 raise ValueError(f"{name} holds {row[name]!r:.80}")
+        if not all(isinstance(line, list) and are_numbers(dict(enumerate(line))) for line in row.get("confusion", [])):
+            raise ValueError("confusion is no table of numbers")
         lost = {int(client): str(reason) for client, reason in row.get("lost", {}).items()}
         if known.get("epsilon") is not None and known.get("epsilon_aggregator") is None:
             known["epsilon_aggregator"] = math.inf
@@ -267,7 +272,9 @@ class History:
 
     def summary(self) -> dict[str, Any]:
         """How the run ended, as in run.json."""
+        ending = {"state": "done"} if self.counted else {"state": "failed", "reason": self.why_nothing_counted()}
         return {
+            **ending,
             "rounds": len(self.rounds),
             "void": len(self.rounds) - self.counted,
             "metrics": self.metrics,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aggregator.asked import AskedOpeners
+from aggregator.charging import Charges
 from aggregator.journal import Journal
 from aggregator.losses import ClientsLog
-from aggregator.spending import Spending
 from aggregator.watching import Watched
 from fedlearn.protocol import AGGREGATOR, Body, Message, Pool, RunPlan, Step, Transcript
 from fedlearn.secure.base import Protection
@@ -30,7 +30,7 @@ class Parties:
     journal: Journal
     clients_log: ClientsLog
     watched: Watched
-    spending: Spending | None = None
+    spending: Charges | None = None
     least_groups: int = 1
 
     @property

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.checkpoints import Checkpoint, Checkpoints
+from aggregator.checkpoints import Checkpoint, Checkpoints, Shelf
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.disk import alone_in, beside, strict_json, write_atomic
@@ -160,6 +160,11 @@ class RunFolder:
     def journal(self) -> Journal:
         """Which sums were asked for, and what was opened."""
         return self._checkpoints.journal
+
+    @property
+    def survey(self) -> Shelf:
+        """The part in which evaluation by clients keeps the same."""
+        return self._checkpoints.survey(self.clients_log)
 
     @property
     def resumable(self) -> list[int]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from aggregator.asked import AskedOpeners
 from aggregator.attempt import Attempt, WorkerDied
-from aggregator.examining import ByClient, examine
+from aggregator.charging import Charges
+from aggregator.checkpoints import Shelf
 from aggregator.groups import Collected, RoundTask
-from aggregator.history import RoundRecord
 from aggregator.journal import Entry, Journal
 from aggregator.losses import ClientsLog
 from aggregator.openers import Openers
@@ -22,7 +22,6 @@ from aggregator.parties import Parties
 from aggregator.robust.defence import Defence
 from aggregator.roster import enrolled
 from aggregator.runfolder import RunFolder
-from aggregator.spending import Spending
 from aggregator.watching import Outlook, Watched
 from aggregator.work import Work
 from fedlearn.autograd import recurrent
@@ -79,7 +78,7 @@ class Session:
         sampling: Mapping[str, Any] | None = None,
         defence: Defence | None = None,
         watched: Watched | None = None,
-        spending: Spending | None = None,
+        spending: Charges | None = None,
         openers: Callable[[bytes], AskedOpeners] | None = None,
     ):
         _check_cohort_fits(protection, cohort, sampled)
@@ -107,7 +106,20 @@ class Session:
         self._described = description(protection)
         self._cleanup = ExitStack()
 
-    def start(self, transcript: Transcript, folder: RunFolder | None) -> None:
+    def beside(self, pool: Pool, work: Work, protection: Protection, spending: Charges | None) -> Session:
+        """Another session of the same run: of as many clients and rounds, sampled alike, with keys of its own.
+
+        pool: of the same clients; raises `BadInput` for another number of them.
+        """
+        if len(pool) != len(self._pool):
+            raise BadInput(f"{len(pool)} clients are to be asked beside {len(self._pool)} that train: give the same")
+        return Session(
+            pool, work, protection, vocabulary={}, seed=self._seed, cohort=self._cohort, sampled=self._sampled,
+            rounds=self._rounds, kernels=self._kernels, deadline=self._deadline, pki=self._pki, sampling=self._sampling,
+            spending=spending,
+        )  # fmt: skip
+
+    def start(self, transcript: Transcript, folder: RunFolder | Shelf | None) -> None:
         """Start openers and clients: their keys come in, the plan goes out to everybody.
 
         folder: where what must outlive the session is kept; None where no other will go on with the run.
@@ -192,10 +204,10 @@ class Session:
             else:
                 self._pool.remember(self._client_states, round)
 
-    def examine(self, record: RoundRecord, task: RoundTask) -> ByClient:
-        """How the model, which `task` refers to, does on the own examples of each client that was not lost."""
-        clients = [client for client in task.cohort if client not in record.lost]
-        return examine(self._parties, record, clients, task.request.weights)
+    @property
+    def parties(self) -> Parties:
+        """The parties, after `start`."""
+        return self._parties
 
     def settle(self, collected: Collected, resumable: Sequence[int]) -> None:
         """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""

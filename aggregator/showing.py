@@ -23,6 +23,7 @@ def flat_row(record: RoundRecord) -> dict[str, Any]:
     row = record.to_dict()
     seconds, robust = row.pop("seconds"), row.pop("robust")
     row.pop("by_client", None)
+    row.pop("confusion", None)
     counts = {name: len(row.pop(name)) for name in ("lost", "absent")}
     counts |= {"groups": len(robust["groups"])} if robust else {}
     return row | counts | {f"seconds_{phase}": value for phase, value in seconds.items()}

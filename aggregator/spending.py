@@ -12,26 +12,24 @@ import math
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from aggregator.cohorts import Cohorts
 from aggregator.coins import coins_of_tests, read_coins
-from aggregator.faults import Faults
 from aggregator.history import History, RoundRecord
 from fedlearn.crypto.keyfiles import SEED_BYTES, write_secret
-from fedlearn.defaults import MIN_COHORT
 from fedlearn.errors import PrivacyError, RoundVoid
-from fedlearn.privacy import Privacy, Release, Terms
+from fedlearn.privacy import Privacy, Terms
 from fedlearn.privacy.adaptive import next_clip
 from fedlearn.privacy.banded import MOST_BANDS
 from fedlearn.privacy.ledger import Ledger, Row, epsilon, epsilon_aggregator, most_sums
 from fedlearn.privacy.sumnoise import SumNoise
-from fedlearn.privacy.terms import FEWEST_FULL
 from fedlearn.protocol import ClientId, Step
-from fedlearn.sampling import RARE, Sampler, round_seed
+from fedlearn.sampling import round_seed
 from fedlearn.secure.base import Protection
 from fedlearn.secure.noised import CLIP
 from fedlearn.strategies.base import Strategy
@@ -43,84 +41,6 @@ COUNTS = "privacy.opened"  # an array in checkpoints: in how many opened sums ea
 NARROW_BITS = 16  # of lanes, where so few lose little
 COARSE = 3e-4  # step of the accountant's grid until the last round: three times quicker, and 0.0002 above in 10,000
 ENOUGH_STEPS = 50  # times the root of the number of weights: rounding then shortens an update by 1% at most
-
-
-@dataclass(frozen=True)
-class Cohorts:
-    """The participation in a run, as far as privacy asks.
-
-    size: the expected one. least: the fewest clients in a sum that is opened. amplified: whether sampling may be
-    counted on. sampler, sampled: draw a cohort. example_rate: the chance of each example to be drawn, by its client's
-    own coins; 1 where whole clients are protected. groups: how many a cohort is cut into, each with a sum and noise of
-    its own; a client is in one of them, so that all sums of a round cost what one does (parallel composition, McSherry
-    2009). expected: clients, or examples, in one sum.
-    """
-
-    population: int
-    size: int
-    rounds: int
-    least: int
-    amplified: bool
-    sampler: Sampler
-    sampled: int
-    example_rate: float
-    groups: int
-    expected: float
-
-    @property
-    def rate(self) -> float:
-        """The charge of each round."""
-        return self.size / self.population if self.amplified else self.example_rate
-
-    def told(self, rounds: int) -> float:
-        """The part of delta that goes to what so many rounds tell about a client's coin by being void.
-
-        A round of as many others as are one too few is opened if the client is in it, and is void if not.
-        """
-        if not self.amplified:
-            return 0.0
-        from scipy.stats import binom  # half a second, which runs without noise do not wait for
-
-        edge = float(binom.pmf(self.least - 1, self.population - 1, self.rate))
-        return rounds * (RARE + self.rate * edge)
-
-    @property
-    def most_examples(self) -> int:
-        """Twice as many examples as a client is expected to draw, which fill a lane of its vector."""
-        return max(FEWEST_FULL, math.ceil(2 * self.expected * self.groups / self.size))
-
-    def most(self, seed: int) -> int:
-        """In how many rounds the client is that is in most, of cohorts that are public."""
-        if self.size == self.population:
-            return self.rounds
-        counts = np.zeros(self.population, np.int64)
-        for round in range(1, self.rounds + 1):
-            counts[self.sampler.sample(seed, round, self.population, self.sampled)] += 1
-        return int(counts.max())
-
-
-def cohorts_of(
-    asked: Privacy, protection: Protection, sampler: Sampler, faults: Faults | None, population: int, size: int,
-    rounds: int, groups: int = 1,
-) -> Cohorts:  # fmt: skip
-    """size: clients that a round is to have in its sums, which may be some of those that are asked.
-
-    Where cohorts are cut into groups, everybody can draw them, and sampling is not counted on.
-    """
-    sampled = faults.sampled(size, population) if faults else size
-    hurried = faults is not None and (faults.over_select > 0 or faults.deadline < math.inf)
-    by_clients = asked.where_under(protection.name, protection.adds_noise) == "clients"
-    least = max(protection.min_cohort, MIN_COHORT) if by_clients else protection.min_cohort
-    if size // groups < least:
-        part = "cohort" if groups == 1 else "group"
-        raise PrivacyError(
-            f"a {part} of {size // groups} clients has less noise than {least} of them add: raise the {part}"
-        )
-    amplified = asked.unit == "client" and sampler.amplifies and size < population and not hurried and groups == 1
-    return Cohorts(
-        population, size, rounds, least, amplified, sampler, sampled, asked.example_rate, groups,
-        expected=asked.units(population) * asked.example_rate * size / population / groups,
-    )  # fmt: skip
 
 
 def spendable(asked: Privacy, cohorts: Cohorts) -> float:
@@ -159,7 +79,7 @@ def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     from fedlearn.privacy import Pld  # runs without noise do not wait for its Fourier transforms either
 
     count = cohorts.rounds if cohorts.amplified or asked.unit == "example" else cohorts.most(seed)
-    wanted = Pld().noise(asked.epsilon, delta, lambda noise: [Release(cohorts.rate, noise, count)])
+    wanted = Pld().noise(asked.epsilon, delta, lambda noise: cohorts.releases(noise, count))
     terms = scaled(wanted)
     while terms.charged < wanted:
         terms = scaled(terms.noise * wanted / terms.charged * (1 + 1e-9))
@@ -294,10 +214,14 @@ class Spending:
         if self.terms.bands > 1 and any(row.round == step.round for row in self._ledger.rows):
             raise RoundVoid("its sum may have been opened before, and its noise must not be seen with another sum")
         self.counted(clients)
+        self.enter_row(session, step)
+        self._charged = (step.round, step.attempt)
+
+    def enter_row(self, session: bytes, step: Step) -> None:
+        """Have the ledger say that a sum of this round is about to be opened; returns when that is on the disk."""
         count = max(1, int(self._counts.max()))
         row = Row(session.hex(), step.round, step.attempt, self.cohorts.rate, self.terms.charged, count)
         self._ledger.charge(row)
-        self._charged = (step.round, step.attempt)
 
     def counted(self, clients: Collection[ClientId]) -> None:
         self._counts[list(clients)] += 1

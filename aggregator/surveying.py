@@ -1,51 +1,146 @@
-"""Evaluation by clients from opened sums: a function that measures the model, for `Aggregator(evaluate=...)`.
+"""Evaluation by clients from opened sums: the clients of a round measure the new model on their own examples.
 
-Each time it is a question of its own (`aggregator.ask`), with keys of its own: so many clients answer, nobody reads one
-answer, and the sum says how good the model is on all their examples, and to whom.
+It is a question (`fedlearn.queries.evaluation`) in a session of its own beside the run's, with keys of its own. The
+protection, the openers' rules, sampling, transcript and ledger are the run's. Nobody reads one client's answer; the sum
+says how good the model is on all their examples, and to whom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass, replace
+from typing import Any, Protocol
 
-from aggregator.asking import ask
-from aggregator.exam import Evaluate
-from fedlearn.configured import whole_number
+import numpy as np
+
+from aggregator.charging import Surcharge
+from aggregator.examining import OneByOne, check_examining
+from aggregator.given import as_pool
+from aggregator.groups import RoundTask
+from aggregator.history import RoundRecord
+from aggregator.runfolder import RunFolder
+from aggregator.session import Session
+from aggregator.spending import Spending
+from aggregator.work import Asking
+from fedlearn.configured import real_number, whole_number
+from fedlearn.crypto import FixedPoint
+from fedlearn.errors import RoundVoid
 from fedlearn.models.base import Model
+from fedlearn.protocol import TrainRequest, Transcript
 from fedlearn.queries.classes import MOST_CLASSES
-from fedlearn.queries.evaluation import Evaluation
-from fedlearn.sampling import Sampler
+from fedlearn.queries.evaluation import DECILES, Evaluation
 from fedlearn.secure.base import Protection
+from fedlearn.secure.counts import counting_codec
 
-MOST = 2**16 - 1  # examples of one client
+log = logging.getLogger(__name__)
+MOST = 2**16 - 1  # labels of one client, where nobody says so
+WHAT = "evaluation by clients"
+SAID = ("accuracy", "f1", "worst_tenth", "loss")
+SPREAD = {"accuracy": DECILES, "loss": (0.1, 0.5, 0.9)}  # the deciles that a record has of each
 
 
 class Survey:
-    """Measures a model on clients' own examples, as `client_accuracy`, `client_f1`, `client_accuracy_p10`...
+    """Has the clients of a round measure the model, as `client_accuracy`, `client_f1`, `client_accuracy_p10`...
 
-    clients: a function that gives a pool of them, anew each time, or the clients themselves. protection: what hides
-    their answers, or its name. classes: how many their labels name. evaluate: what else is measured. cohort, sampler,
-    seed: who is asked; the same each time, so that one round compares with the next.
+    clients: a function that gives a pool of them, or the clients themselves. classes: how many their labels name; of a
+    text its characters. most: labels of one client, which is public. bins: of the histograms of clients. loss_step:
+    nats in a bin of losses. clip: the largest l2 norm of one client's counts, needed where the run has noise.
     """
 
     def __init__(
-        self, clients: Callable[[], Any] | Any, protection: Protection | str | None, classes: int,
-        evaluate: Evaluate | None = None, *, cohort: int | None = None, sampler: Sampler | str | None = None,
-        seed: int = 0,
+        self, clients: Callable[[], Any] | Any, classes: int, *, most: int = MOST, bins: int = 50,
+        loss_step: float = 0.1, clip: float | None = None,
     ):  # fmt: skip
         self._clients = clients if callable(clients) else lambda: clients
-        self._protection = protection
         self._classes = whole_number("classes", classes, 2, MOST_CLASSES)
-        self._evaluate = evaluate
-        self._who: dict[str, Any] = {"cohort": cohort, "sampler": sampler, "seed": seed}
+        self._most = most
+        self._bins: dict[str, Any] = {"bins": bins, "loss_step": loss_step}
+        self.clip = None if clip is None else real_number("clip", clip, above=0, usual="20")
 
-    def __call__(self, model: Model) -> dict[str, float]:
-        measured = dict(self._evaluate(model)) if self._evaluate is not None else {}
-        question = Evaluation.of(model, self._classes, MOST)
-        found = ask(question, self._clients(), self._protection, **self._who)
-        values, deciles = found.values, found.values["accuracy_deciles"] or {}
-        said = {name: values[name] for name in ("accuracy", "f1", "worst_tenth")}
-        said |= {f"accuracy_{name}": value for name, value in deciles.items()}
-        said |= {"bytes_up": float(found.history.bytes_up), "clients": float(found.clients)}
-        return measured | {f"client_{name}": float(value) for name, value in said.items() if value is not None}
+    names = tuple(
+        f"client_{name}" for name in (*SAID, *(f"{of}_p{100 * q:.0f}" for of, each in SPREAD.items() for q in each))
+    )
+
+    def poll(
+        self, session: Session, model: Model, protection: Protection, spending: Spending | None, sampled: int,
+        folder: RunFolder | None,
+    ) -> Poll:  # fmt: skip
+        """The survey of one run; raises `BadInput` for what cannot be asked. The others: as in `Session`."""
+        query = replace(Evaluation.of(model, self._classes, self._most), **self._bins)
+        if spending is None:
+            surcharge, hiding = None, _recoded(protection, counting_codec(query.entries(), sampled))
+        else:
+            surcharge, hiding = Surcharge.of(spending, self.clip, WHAT), protection
+        pool = as_pool(self._clients())
+        return Poll(query, session.beside(pool, Asking(query), hiding, surcharge), surcharge, folder)
+
+
+class Asked(Protocol):
+    """Has clients asked how the model of a round is, which `task` refers to, and enters in its record what they say."""
+
+    def __call__(self, transcript: Transcript, record: RoundRecord, task: RoundTask) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def polled(
+    given: Survey | bool, session: Session, model: Model, protection: Protection, spending: Spending | None,
+    sampled: int, folder: RunFolder | None,
+) -> Asked:  # fmt: skip
+    """What a run has asked of its clients; the others as in `Survey.poll`. Raises `BadInput` for what may not be."""
+    if isinstance(given, Survey):
+        return given.poll(session, model, protection, spending, sampled, folder)
+    if given:
+        check_examining(protection, spending is not None)
+    return OneByOne(session)
+
+
+class Poll:
+    """A survey on its way: a session that begins with the first question."""
+
+    def __init__(self, query: Evaluation, session: Session, surcharge: Surcharge | None, folder: RunFolder | None):
+        self._query, self._session, self._surcharge, self._folder = query, session, surcharge, folder
+        self._begun = False
+
+    def __call__(self, transcript: Transcript, record: RoundRecord, task: RoundTask) -> None:
+        """Enter in a round's record what the clients in its sum say of the new model, which `task` refers to."""
+        weights = task.request.weights
+        if not np.isfinite(weights).all():
+            log.warning("the model of round %d is no model, its weights are not finite: no client is asked", task.round)
+            return
+        if not self._begun:
+            self._begun = True
+            self._session.start(transcript, self._folder.survey if self._folder else None)
+            self._session.remember(task.round - 1)
+        clients = tuple(client for client in task.cohort if client not in record.lost)
+        try:
+            with record.counting(transcript):
+                collected = self._session.collect(RoundTask(task.round, clients, TrainRequest(weights)))
+        except RoundVoid as void:
+            log.warning("clients do not say how the model of round %d is: %s", task.round, void)
+            return
+        ((_, aggregate),) = collected.opened
+        totals: Mapping[str, np.ndarray] = aggregate.sums
+        if self._surcharge is not None:  # the mean over the clients that are expected
+            totals = {name: mean * self._surcharge.terms.expected for name, mean in aggregate.mean.items()}
+        self._enter(record, self._query.answer(weights, totals), aggregate.addends)
+
+    def _enter(self, record: RoundRecord, values: Mapping[str, Any], clients: int) -> None:
+        said = {name: values[name] for name in SAID}
+        for name, shares in SPREAD.items():
+            deciles = values[f"{name}_deciles"] or {}
+            said |= {f"{name}_p{100 * q:.0f}": deciles.get(f"p{100 * q:.0f}") for q in shares}
+        record.metrics |= {f"client_{name}": float(value) for name, value in said.items() if value is not None}
+        record.metrics["client_clients"] = float(clients)
+        record.confusion = values["confusion"]
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _recoded(protection: Protection, codec: FixedPoint) -> Protection:
+    """The same protection with other lanes, by the same keys."""
+    if is_dataclass(protection):
+        return replace(protection, codec=codec)
+    return protection.rebuild({**protection.arguments(), "codec": codec.__dict__})

@@ -44,7 +44,8 @@ def private_records_in(file: Path | None) -> Iterator[None]:
 
     Without one they go wherever a program that uses this library has its records go.
     """
-    if file is None:
+    kept = [handler.baseFilename for handler in logging.getLogger().handlers if isinstance(handler, _OwnFile)]
+    if file is None or os.path.abspath(file) in kept:  # another session's clients keep theirs there: once is enough
         yield
         return
     handler = _OwnFile(file)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from aggregator import Answer, RunFolder, ask
-from aggregator.spending import cohorts_of, narrowed
+from aggregator.cohorts import cohorts_of
+from aggregator.spending import narrowed
 from clients import Client
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_anything
 from fedlearn.datasets.bags import encode

@@ -35,12 +35,14 @@ from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 from scenarios.pictures import Picture, curves, draw
+from scenarios.surveying import surveyed
 from scenarios.texts import about, at_hand, readable
 
 log = logging.getLogger(__name__)
 SPEAKERS, COHORT = 50, 10
 LENGTH = 32  # characters in an example
 WRITTEN, TEMPERATURE = 300, 0.7
+OF_TEXT = {"most": 2**20 - 1, "bins": 250, "loss_step": 0.02}  # of a survey: characters of a speaker, nats up to 5
 SPAN = 5  # rounds over which the loss should fall
 
 
@@ -91,6 +93,7 @@ def run(options: Options) -> Outcome:
         folder,
         vocabulary=characters,
         trusted=trusted,
+        evaluate_clients=surveyed(options, clients, len(alphabet), **OF_TEXT),
     )
     speakers = build.infiltrated(options, clients, classes=len(alphabet))
     history = aggregator.fit(build.pool(options, speakers, folder), options.rounds, progress=False)

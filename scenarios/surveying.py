@@ -1,39 +1,27 @@
-"""Evaluation by clients in a run, as `--evaluate-clients` says: from opened sums where a protection hides answers."""
+"""Evaluation by clients in a run, as `--evaluate` says: from opened sums, or one by one where each can be read."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 from aggregator import Survey
-from aggregator.exam import Evaluate
-from aggregator.surveying import MOST
 from clients import ClientSource, InlinePool
 from fedlearn.errors import BadInput
-from fedlearn.queries import Counts
-from fedlearn.secure import PROTECTIONS
-from fedlearn.secure.counts import counting_codec
-from scenarios.command import build
-from scenarios.command.coding import with_codec
+from fedlearn.spec import construct
 from scenarios.command.options import Options
 
 
-def surveyed(options: Options, evaluate: Evaluate, clients: ClientSource, classes: int) -> Evaluate:
-    """The evaluation, and what the clients say of the model in sums, if they are asked and a protection hides them.
+def surveyed(options: Options, clients: ClientSource, classes: int, **usual: Any) -> Survey | bool:
+    """The survey of these clients, or whether each is asked by itself; False where the held-out data are enough.
 
-    Raises `BadInput` with noise, which would have to be paid for in each round.
+    usual: settings of a `Survey` where --evaluate does not say them.
     """
-    kind = PROTECTIONS.load(PROTECTIONS.split(options.protection or "none")[0])
-    if not options.evaluate_clients or kind.fold_in_worker:
-        return evaluate
-    if options.dp is not None:
-        raise BadInput(
-            "--evaluate-clients with --dp: exact sums would spend privacy that nobody counts; leave it out, and ask "
-            "once after the run: fedlearn ask evaluation --from RUN --dp ..."
+    who, _, settings = options.evaluate.partition(":")
+    if who == "clients":
+        made: Survey = construct(
+            Survey, settings or None, "--evaluate clients", lambda: InlinePool(clients), classes, **usual
         )
-    size = options.cohort or len(clients)
-    codec = counting_codec({"counts": Counts(1, MOST)}, len(clients))
-    hidden = build.protection(with_codec(replace(options, keys=None, passphrase_file=None), codec), size)
-    who = build.sampler(options, clients)
-    return Survey(
-        lambda: InlinePool(clients), hidden, classes, evaluate, cohort=options.cohort, sampler=who, seed=options.seed
-    )
+        return made
+    if who not in ("test", "each") or settings:
+        raise BadInput(f"--evaluate {options.evaluate}: choose test, clients, clients:clip=20 or each")
+    return who == "each"

@@ -91,7 +91,7 @@ TABLE = [
     if line.startswith("| ") and line.count("|") == 9
 ]
 RUNS = {
-    "none": [["--record"], ["--evaluate-clients"], ["--strategy", "scaffold"]],
+    "none": [["--record"], ["--evaluate", "each"], ["--strategy", "scaffold"]],
     "masks": [[], ["--strategy", "scaffold"]],
     "paillier": [SMALL, [*SMALL, "--strategy", "scaffold"]],
     "threshold": [SMALL],

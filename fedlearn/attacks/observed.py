@@ -48,11 +48,13 @@ class Observed:
     """The plan, requests, plain updates and opened sums in one party's view."""
 
     def __init__(self, view: PartyView):
-        self.view = view
-        plans = [body for _, body in view.bodies(RunPlan)]
+        plans = {message.session: body for message, body in view.bodies(RunPlan)}
         if not plans:
             raise NotReadable(f"the {view.party}'s transcript holds no run plan: record the run from its start")
-        self.plan = plans[-1]
+        trained = [plan for plan in plans.values() if plan.model]
+        self.plan = (trained or [*plans.values()])[-1]
+        beside = {session for session, plan in plans.items() if trained and not plan.model}  # what clients measured
+        self.view = replace(view, messages=tuple(m for m in view.messages if m.session not in beside))
         self.layout = Layout.of_plan(self.plan)
         self.compression = Compression.of_plan(self.plan)
 

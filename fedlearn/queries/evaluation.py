@@ -83,7 +83,7 @@ class Evaluation(Confusion):
 
     def _f1(self, found: np.ndarray) -> float | None:
         both = found.sum(axis=0) + found.sum(axis=1)
-        each = 2 * np.diag(found) / np.where(both > 0, both, 1)
+        each = np.clip(2 * np.diag(found) / np.where(both > 0, both, 1), 0, 1)  # noise may carry it outside
         if not (both > 0).any():
             return None
         return float(each[1]) if self.classes == 2 else float(each.mean())

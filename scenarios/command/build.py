@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from aggregator import Aggregator, Faults, RunFolder, Survey
+from aggregator.cohorts import cohorts_of
 from aggregator.exam import Evaluate
 from aggregator.named import SCHEDULES
 from aggregator.robust.defence import groups_in
 from aggregator.sampling import SAMPLERS
-from aggregator.spending import cohorts_of, narrowed
+from aggregator.spending import narrowed
 from clients import POOLS, ClientSource, Policy
 from clients.behaviours import BEHAVIOURS, infiltrate
 from clients.rounding import NAME as ROUNDING
@@ -274,10 +275,11 @@ def aggregator(
     max_weight: int | None = None,
     vocabulary: dict[str, Any] | None = None,
     trusted: Examples | None = None,
+    evaluate_clients: Survey | bool = False,
 ) -> Aggregator:
     """The server side. folder: None keeps nothing; bound: of the codec.
 
-    max_weight: as in `strategy`; trusted: as in `rule_of`.
+    max_weight: as in `strategy`; trusted: as in `rule_of`; evaluate_clients: as `surveying.surveyed` has it.
     """
     hidden, sampled = protection(options, options.cohort or len(clients), bound), sampler(options, clients)
     asked, simulated = _counted(privacy(options), clients), faults(options)
@@ -297,7 +299,7 @@ def aggregator(
         server_lr_schedule=options.server_lr_schedule,
         evaluate=evaluate,
         evaluate_every=options.evaluate_every or 1,
-        evaluate_clients=options.evaluate_clients and not isinstance(evaluate, Survey),
+        evaluate_clients=evaluate_clients,
         watch=options.watch,
         stop_after=options.stop_after,
         folder=folder,

@@ -118,12 +118,16 @@ class Options:
         int | None,
         About("Evaluate after so many rounds, and after the last; without it after each.", LEARN, "N", least=1),
     ] = None
-    evaluate_clients: Annotated[
-        bool,
+    evaluate: Annotated[
+        str,
         About(
-            "Clients say how the model does on their own examples; under a protection only sums are opened.", LEARN, ""
+            "Who measures the model: test is the held-out data; clients has the clients of the round measure it too, "
+            "in a sum of which nobody reads a part (with --dp it needs a clip); each has them say it one by one, under "
+            "--protection none. docs/sums.md.",
+            LEARN,
+            "test|clients[:clip=C,most=N,bins=B,loss_step=S]|each",
         ),
-    ] = False
+    ] = "test"
     watch: Annotated[
         str | None,
         About(

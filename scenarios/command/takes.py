@@ -15,7 +15,7 @@ FEDERATION = (
     "cohort", "sampler", "malicious", "from_", "strategy", "key_bits", "insecure_test_key", "keys", "passphrase_file",
     "pki", "min_cohort", "max_overlap", "robust", "group_size", "codec", "sparsify", "dp", "dp_seed", "faults", "pool",
     "workers", "deadline", "ray_address", "stack", "transcript", "record", "resume", "portable", "strict_bits",
-    "server_lr_schedule", "evaluate_every", "evaluate_clients", "watch", "stop_after",
+    "server_lr_schedule", "evaluate_every", "evaluate", "watch", "stop_after",
 )  # fmt: skip
 OF_THE_MODEL = ("model", "dim", "vocabulary")  # what a trained model says by itself, where it is gone on from
 

@@ -20,6 +20,7 @@ from scenarios.report.seen import MEANING, flows
 from scenarios.sweep.table import NOTE, Figure
 
 LONGEST_TOML = 2**20  # bytes
+MOST_ROWS = 30  # of a confusion matrix that a page shows
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Section:
 
 def all_sections(found: Sequence[Configuration]) -> list[Section]:
     makers: tuple[Callable[[Sequence[Configuration]], Section], ...] = (
-        results, learning, time_and_bytes, parties, privacy, attacks, exactness, losses, options, repeating,
+        results, learning, confusions, time_and_bytes, parties, privacy, attacks, exactness, losses, options, repeating,
     )  # fmt: skip
     return [section for make in makers if (section := make(found)).parts]
 
@@ -93,6 +94,22 @@ def learning(found: Sequence[Configuration]) -> Section:
         caption = f"{name} after each round: mean over seeds; the band is the 95% interval of the mean."
         parts.append(Part(name, charts.curves(f"curve-{number}", lines, title), caption, legend))
     return Section("learning", "Learning", parts)
+
+
+def confusions(found: Sequence[Configuration]) -> Section:
+    """Show what the model takes for what on clients' own examples, after the last round that they were asked in."""
+    parts = []
+    for each, run in [(one, run) for one in found for run in one.runs]:
+        record = next((r for r in reversed(run.records) if 0 < len(r.confusion) <= MOST_ROWS), None)
+        if record is not None:
+            rows = [
+                Row([Cell(str(number)), *(Cell(f"{value:,.5g}", value) for value in line)])
+                for number, line in enumerate(record.confusion)
+            ]
+            title = f"{each.label}, seed {run.run.get('seed')}, round {record.round}: true classes by row, taken for"
+            columns = ["class", *map(str, range(len(record.confusion)))]
+            parts.append(Part(each.label, table=Table(title, columns, rows)))
+    return Section("confusion", "What clients find: which class is taken for which", parts)
 
 
 def time_and_bytes(found: Sequence[Configuration]) -> Section:

@@ -257,7 +257,7 @@ def test_the_worst_served_tenth_can_be_watched():
 @pytest.mark.parametrize("protection", ["masks", Paillier(512, insecure_test_key=True)])
 def test_under_a_protection_no_client_is_asked(protection, tmp_path):
     aggregator = Aggregator(dense_model(), protection=protection, evaluate_clients=True, folder=tmp_path / "run")
-    with pytest.raises(BadInput, match="evaluate_clients with protection"):
+    with pytest.raises(BadInput, match="evaluate_clients=True with protection"):
         aggregator.fit(InlinePool(PEOPLE), 1)
     assert not (tmp_path / "run").exists()
 

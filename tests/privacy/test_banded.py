@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator import RunFolder
-from aggregator.spending import Spending, cohorts_of
+from aggregator.cohorts import cohorts_of
+from aggregator.spending import Spending
 from clients import InlinePool
 from fedlearn.errors import CryptoKeyError, PrivacyError, RoundVoid
 from fedlearn.privacy import AnalyticGaussian, Privacy, Terms

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator import RunFolder, ask
-from aggregator.spending import cohorts_of, terms_of
+from aggregator.cohorts import cohorts_of
+from aggregator.spending import terms_of
 from clients import Client, InlinePool, Policy
 from clients.behaviours.flips import SignFlip
 from fedlearn.datasets.examples import Arrays, View

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from aggregator import Aggregator, RunFolder
-from aggregator.spending import cohorts_of, terms_of
+from aggregator.cohorts import cohorts_of
+from aggregator.spending import terms_of
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, LedgerError, PrivacyError

@@ -17,7 +17,7 @@ FEDERATION = ALWAYS | TRAINING | KEY | {
     "min_cohort", "max_overlap", "robust", "group_size", "codec", "sparsify", "faults", "pool", "workers",
     "ray_address", "stack",
     "transcript", "record", "resume", "portable", "strict_bits", "from_", "keys", "passphrase_file", "deadline", "pki",
-    "dp", "dp_seed", "server_lr_schedule", "evaluate_every", "evaluate_clients", "watch",
+    "dp", "dp_seed", "server_lr_schedule", "evaluate_every", "evaluate", "watch",
     "stop_after",
 }  # fmt: skip
 READING = {
@@ -82,7 +82,7 @@ GIVEN = {
     "from_": "nowhere", "keys": "nowhere", "passphrase_file": "nowhere", "deadline": 5.0, "pki": "nowhere",
     "kernels": "measure", "portable": True, "strict_bits": True, "dp": "noise=1,clip=1", "dp_seed": 1,
     "transcript": "digest", "seed": 1, "record": True, "out": None, "resume": True,
-    "server_lr_schedule": "cosine", "evaluate_every": 2, "evaluate_clients": True, "watch": "f1", "stop_after": 3,
+    "server_lr_schedule": "cosine", "evaluate_every": 2, "evaluate": "each", "watch": "f1", "stop_after": 3,
 }  # fmt: skip
 
 

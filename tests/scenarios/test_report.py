@@ -242,6 +242,17 @@ def test_privacy_spent_is_told_where_there_is_noise(runs, tmp_path):
     assert "Privacy spent" not in (tmp_path / "plain.html").read_text()
 
 
+def test_what_clients_find_in_a_sum_has_a_table(runs, tmp_path):
+    out = tmp_path / "asked"
+    assert fedlearn(*SPAM, "--protection", "masks", "--evaluate", "clients", "--out", str(out)) == 0
+    assert fedlearn("report", str(out), "--out", str(tmp_path / "page.html")) == 0
+    page = Page((tmp_path / "page.html").read_text())
+    found = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["confusion"]
+    assert "which class is taken for which" in page.text
+    assert all(f"{number:,}" in page.text for line in found for number in line)
+    assert "client_worst_tenth" in page.text
+
+
 def test_what_a_link_in_a_run_folder_points_to_is_not_on_the_page(tmp_path, capsys):
     """A page is passed on, and the folder may be somebody else's."""
     assert fedlearn(*SPAM, "--out", str(tmp_path / "run")) == 0
