@@ -72,11 +72,8 @@ class Compressing:
         """
         if self.compression.share == 1 or self.compression.feedback:
             return mean
-        sent, parameters = self.compression.lanes(self.outputs), self.outputs["delta"].length
-        return {
-            name: values * (parameters / sent[name]) if len(values) == parameters else values
-            for name, values in mean.items()
-        }
+        sent = self.compression.lanes(self.outputs)
+        return {name: values * (self.outputs[name].length / sent[name]) for name, values in mean.items()}
 
     def moved(self, state: Mapping[str, np.ndarray], found: Aggregate) -> State:
         """The bounds of the next round."""

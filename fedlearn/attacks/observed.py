@@ -14,7 +14,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.attacks.base import NotReadable
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import FedlearnError, ProtocolError
+from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.groups import groups_of
 from fedlearn.models.base import Model
 from fedlearn.privacy.terms import Terms
@@ -57,6 +57,7 @@ class Observed:
         self.view = replace(view, messages=tuple(m for m in view.messages if m.session not in beside))
         self.layout = Layout.of_plan(self.plan)
         self.compression = Compression.of_plan(self.plan)
+        self._layouts: dict[int, RoundLayout] = {}
 
     @cached_property
     def model(self) -> Model:
@@ -154,7 +155,7 @@ class Observed:
             if segment.name == name:
                 found = vector.values[start : start + segment.length]
                 whole = segment.kind != "vector" or self.compression.share == 1
-                return found if whole else self._layout(vector).spread(found)
+                return found if whole else self._layout(vector.round).spread(name, found)
             start += segment.length
         raise NotReadable(f"the updates of this run hold no {name!r}: its strategy sends none")
 
@@ -179,15 +180,19 @@ class Observed:
 
     def mean(self, vector: Vector) -> np.ndarray:
         """The delta (P,) float64: of one client its own, of a sum the mean weighted by examples."""
-        return self._layout(vector).decode(vector.values, vector.addends).mean["delta"]
+        return self._layout(vector.round).decode(vector.values, vector.addends).mean["delta"]
 
-    def _layout(self, vector: Vector) -> RoundLayout:
-        """The layout of the vector's round."""
-        try:
-            request = self._requests[vector.round]
-            return RoundLayout.of(self.plan, self.layout, vector.round, request.weights, request.state)
-        except ProtocolError as error:
-            raise NotReadable(str(error)) from None
+    def _layout(self, round: int) -> RoundLayout:
+        """The layout of a round, with the weights that it sends, which are drawn once."""
+        if round not in self._layouts:
+            try:
+                request = self._requests[round]
+                with importing_nothing():
+                    made = RoundLayout.of(self.plan, self.layout, round, request.weights, request.state)
+            except BadInput as error:
+                raise NotReadable(str(error)) from None
+            self._layouts[round] = made
+        return self._layouts[round]
 
     def steps(self, vector: Vector) -> int:
         """How many local steps each client took, by its share of the examples."""
@@ -197,7 +202,7 @@ class Observed:
 
     def unit(self, vector: Vector) -> float:
         """The size of one integer of a vector, in the delta of a client with the largest weight."""
-        if isinstance(layout := self._layout(vector).layout, PrivateLayout):
+        if isinstance(layout := self._layout(vector.round).layout, PrivateLayout):
             return layout.terms.step
         return 2.0**-layout.codec.fraction_bits
 

@@ -87,10 +87,9 @@ class Compression:
 
     def lanes(self, outputs: Mapping[str, Output]) -> dict[str, int]:
         """How many lanes of each output are sent, by name: of those that have one for each weight, a share."""
-        parameters = outputs["delta"].length if "delta" in outputs else 0
+        shared = of_weights(outputs)
         return {
-            name: self.sent_of(parameters) if output.length == parameters else output.length
-            for name, output in outputs.items()
+            name: self.sent_of(output.length) if name in shared else output.length for name, output in outputs.items()
         }
 
     def sent_of(self, parameters: int) -> int:
@@ -115,6 +114,12 @@ class Compression:
 
 
 NO_COMPRESSION = Compression()
+
+
+def of_weights(outputs: Mapping[str, Output]) -> frozenset[str]:
+    """The outputs of a strategy that have a value for each weight of the model, as `delta` has, by name."""
+    parameters = outputs["delta"].length if "delta" in outputs else 0
+    return frozenset(name for name, output in outputs.items() if output.length == parameters)
 
 
 def kept(name: str) -> str:

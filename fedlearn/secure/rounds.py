@@ -5,22 +5,25 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from fedlearn.protocol import RunPlan
 from fedlearn.secure.aggregate import Aggregate
-from fedlearn.secure.compression import Compression, kept
+from fedlearn.secure.compression import Compression, kept, of_weights
 from fedlearn.secure.layout import Layout
 from fedlearn.seeding import stream
-from fedlearn.strategies.base import LocalUpdate, State
+from fedlearn.strategies.base import LocalUpdate, State, Strategy
+from fedlearn.travel import rebuilt
 
 
 @dataclass(frozen=True, eq=False)
 class RoundLayout:
     """What clients' halves and the aggregator's agree on in a round; made by `of`.
 
-    sent: which of a model's `parameters` weights, int64 rising; None for all.
+    sent: which of a model's `parameters` weights, int64 rising; None for all. shared: the outputs of which only these
+    are sent, by name.
     """
 
     layout: Layout
@@ -29,6 +32,7 @@ class RoundLayout:
     round: int
     sent: np.ndarray | None
     parameters: int
+    shared: frozenset[str]
 
     @classmethod
     def of(
@@ -40,7 +44,8 @@ class RoundLayout:
         """
         compression, layout = Compression.of_plan(plan), layout.in_round(state)
         sent = compression.sent(plan.seed, round, weights.size)
-        return cls(layout, plan, compression, round, sent, weights.size)
+        shared = frozenset() if sent is None else _shared(plan, weights.size)
+        return cls(layout, plan, compression, round, sent, weights.size, shared)
 
     @property
     def whole(self) -> bool:
@@ -59,33 +64,29 @@ class RoundLayout:
         vectors = update.vectors
         if self.compression.feedback:
             vectors = {name: values + left[kept(name)] for name, values in vectors.items()}
-        sent = {name: self._cut(values) for name, values in vectors.items()}
+        sent = {name: self._cut(name, values) for name, values in vectors.items()}
         lanes = self.layout.encode(replace(update, vectors=sent), self._coins(np.shape(update.loss), clients))
         if not self.compression.feedback:
             return lanes, {}
         entered = self.layout.entered(lanes, update.examples)
-        return lanes, {kept(name): self._rest(values, entered[name]) for name, values in vectors.items()}
+        rest = {name: values - self.spread(name, entered[name]) for name, values in vectors.items()}
+        return lanes, {kept(name): values.astype(np.float32) for name, values in rest.items()}
 
     def decode(self, total: np.ndarray, addends: int) -> Aggregate:
         """As `Layout.decode`; the mean of weights that were not sent is 0."""
         found = self.layout.decode(total, addends)
-        return replace(found, mean={name: self.spread(values) for name, values in found.mean.items()})
+        return replace(found, mean={name: self.spread(name, values) for name, values in found.mean.items()})
 
-    def _cut(self, values: np.ndarray) -> np.ndarray:
-        return values if self.sent is None or values.shape[-1] != self.parameters else values[..., self.sent]
+    def _cut(self, name: str, values: np.ndarray) -> np.ndarray:
+        return values[..., self.sent] if name in self.shared else values
 
-    def spread(self, values: np.ndarray) -> np.ndarray:
-        """The values sent of a model's weights, among zeros; others as they are."""
-        if self.sent is None or values.shape[-1] != self.sent.size:
+    def spread(self, name: str, values: np.ndarray) -> np.ndarray:
+        """The values that were sent of an output, among zeros where that is a share."""
+        if name not in self.shared:
             return values
         whole = np.zeros((*values.shape[:-1], self.parameters), values.dtype)
         whole[..., self.sent] = values
         return whole
-
-    def _rest(self, values: np.ndarray, entered: np.ndarray) -> np.ndarray:
-        """What of the values did not enter the sum, float32."""
-        left: np.ndarray = (values - self.spread(entered)).astype(np.float32)
-        return left
 
     def _coins(self, shape: tuple[int, ...], clients: Sequence[int]) -> dict[str, np.ndarray] | None:
         """Each client's own numbers to round by, by output; secret where noise hides what is rounded."""
@@ -102,3 +103,8 @@ class RoundLayout:
             segment.name: np.stack([draw.random(segment.length) for draw in draws]).reshape(*shape, segment.length)
             for segment in self.layout.vectors
         }
+
+
+@lru_cache(maxsize=4)
+def _shared(plan: RunPlan, parameters: int) -> frozenset[str]:
+    return of_weights(rebuilt(plan.strategy, Strategy).outputs(parameters))

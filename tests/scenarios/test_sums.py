@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shlex
 from pathlib import Path
@@ -89,11 +90,28 @@ def test_what_cannot_be_asked_is_refused_in_one_line_and_leaves_nothing(given, n
     assert not folder.exists()
 
 
-def test_one_sum_gives_one_filter_under_every_protection_and_it_is_that_of_all_mail(tmp_path, capsys):
+REAL = Path(os.environ.get("FEDLEARN_DATA", "/nowhere"))
+
+
+def of_file(name: str, file: str, spam: str, *options: str):
+    absent = not (REAL / file).is_file()
+    reason = f"needs {file} under FEDLEARN_DATA"
+    return pytest.param((name, *options), spam, marks=pytest.mark.skipif(absent, reason=reason), id=name)
+
+
+@pytest.mark.parametrize(
+    ("data", "spam"),
+    [
+        pytest.param(("sample",), "win a free prize now", id="sample"),
+        of_file("enron", "enron_users.tsv", "cheap pills online, click here"),
+        of_file("sms_spam", "SMSSpamCollection.tsv", "win a free prize now", "--clients", "10"),
+    ],
+)
+def test_one_sum_gives_one_filter_under_every_protection_and_it_is_that_of_all_mail(data, spam, tmp_path, capsys):
     digests, accuracies = set(), set()
     for name, key in PROTECTIONS.items():
         out = ("--out", str(tmp_path / name.partition(":")[0]))
-        assert command("run", "count_spam", "--protection", name, *key, *SMALL, *out) == 0
+        assert command("run", "count_spam", "--data", *data, "--protection", name, *key, *SMALL, *out) == 0
         found = last_json(capsys)
         claims = {claim["name"]: claim["value"] for claim in found["claims"]}
         assert claims["counts_exact"] == 1
@@ -102,10 +120,10 @@ def test_one_sum_gives_one_filter_under_every_protection_and_it_is_that_of_all_m
         accuracies.add(found["metrics"]["accuracy"])
     assert len(digests) == len(accuracies) == 1
     trained = fedlearn.load(tmp_path / "masks")
-    assert trained.predict(["win a free prize now"]) == ["spam"]
-    first, *_ = trained.explain("win a free prize now")
+    assert trained.predict([spam]) == ["spam"]
+    first, *_ = trained.explain(spam)
     assert first[1] > 0
-    assert command("evaluate", "--run", str(tmp_path / "masks"), "--data", "sample") == 0
+    assert command("evaluate", "--run", str(tmp_path / "masks"), "--data", data[0]) == 0
     assert command("inspect", str(tmp_path / "masks")) == 0
 
 

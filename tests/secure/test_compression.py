@@ -17,15 +17,29 @@ from fedlearn.secure import Plain
 from fedlearn.secure.compression import BROADCAST, MOST_FINER, NO_COMPRESSION, Compression, finer, kept
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.rounds import RoundLayout
-from fedlearn.strategies.base import LocalUpdate, Output
+from fedlearn.strategies import FedAvg
+from fedlearn.strategies.base import LocalUpdate, Output, Strategy
+from fedlearn.travel import description
 from tests.secure.plans import plan_of
 
 SIZE, CLIENTS = 40, 6
+PLAIN = FedAvg()
 
 
-def agreed(codec: FixedPoint, compression: Compression = NO_COMPRESSION, seed: int = 0, size: int = SIZE) -> RunPlan:
-    layout = Layout.of({"delta": Output(size)}, codec, 50, None, compression)
-    return replace(plan_of(Plain(codec), size), layout=layout.to_dict(), compression=compression.to_dict(), seed=seed)
+class Counted(FedAvg):
+    """Sends beside the delta as many numbers as a round sends of the weights: by accident, and of all clients."""
+
+    def outputs(self, parameters):
+        return {"delta": Output(parameters), "norms": Output(parameters // 2)}
+
+
+def agreed(
+    codec: FixedPoint, compression: Compression = NO_COMPRESSION, seed: int = 0, size: int = SIZE,
+    strategy: Strategy = PLAIN,
+) -> RunPlan:  # fmt: skip
+    layout = Layout.of(strategy.outputs(size), codec, 50, None, compression).to_dict()
+    described = {"strategy": description(strategy), "compression": compression.to_dict(), "seed": seed}
+    return replace(plan_of(Plain(codec), size), layout=layout, **described)
 
 
 def in_round(plan: RunPlan, number: int = 1, bits: int = 0, size: int = SIZE) -> RoundLayout:
@@ -78,8 +92,18 @@ def test_what_is_left_and_what_entered_make_the_update(codec, seed, scale):
     before = {kept("delta"): rng.standard_normal(SIZE).astype(np.float32)}
     layout = in_round(plan)
     lanes, after = layout.encode(update, [0], before)
-    entered = layout.spread(layout.layout.entered(lanes, 50)["delta"])
+    entered = layout.spread("delta", layout.layout.entered(lanes, 50)["delta"])
     assert entered + after[kept("delta")] == pytest.approx(update.vectors["delta"] + before[kept("delta")], abs=1e-6)
+
+
+def test_an_output_that_is_as_long_as_what_is_sent_is_not_taken_for_weights():
+    codec = FixedPoint(20, 4.0, CLIENTS)
+    layout = in_round(agreed(codec, Compression(share=0.5), strategy=Counted()))
+    norms = np.linspace(0, 1, SIZE // 2).astype(np.float32)
+    lanes, _ = layout.encode(LocalUpdate({"delta": np.ones(SIZE, np.float32), "norms": norms}, 50, 0.5), [0], {})
+    found = layout.decode(lanes.astype(np.int64), 1)
+    assert found.mean["norms"] == pytest.approx(norms, abs=1e-4)
+    assert np.flatnonzero(found.mean["delta"]).tolist() == layout.sent.tolist()
 
 
 @given(codecs, st.integers(0, 2**32), st.floats(1e-6, 1e3), st.integers(1, 50))
