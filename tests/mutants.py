@@ -5,7 +5,8 @@
 Faults are drawn by the seed from all places of the named folders and files where one can be put. Each is written into
 a copy of the tree as it stands, and tests run there until one fails: the nearest first, the whole suite at last. With
 `--near` only tests run that are named after the file or use a name that it defines. What survives is printed with its
-place, to be read: it is a missing test, or a change that changes nothing.
+place, to be read: it is a missing test, or a change that changes nothing. The latter are listed, with the reason, in
+tests/equivalent.toml: they are not tried, the next that is drawn takes their place.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 900  # for one run of tests: what takes longer hangs, which is found out as well
+EQUIVALENT = ROOT / "tests" / "equivalent.toml"
+FLOWER = find_spec("flwr")  # has tests of its own, which cannot be read without it
 RELATED = {
     "fedlearn/crypto": ["crypto", "secure"],
     "fedlearn/secure": ["secure", "aggregator", "clients", "attacks"],
@@ -49,25 +55,43 @@ NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "max
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: in which file and line, what it does, and the text of the file with it."""
+    """One fault: in which file and line, what it does, that line's code, and which of the file's faults it is."""
 
     file: Path
     line: int
     what: str
-    text: str
+    code: str
+    number: int
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
+
+    @property
+    def text(self) -> str:
+        """The text of the file with the fault."""
+        tree = ast.parse((ROOT / self.file).read_text())
+        _, _, change = list(_changes(tree))[self.number]
+        change()
+        return ast.unparse(tree)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """File, code and fault: what stays when lines are added above."""
+        return str(self.file), self.code, self.what
 
 
 def mutants(file: Path) -> Iterator[Mutant]:
     """Every fault that can be put into a file."""
     source = (ROOT / file).read_text()
-    for number in range(len(list(_changes(ast.parse(source))))):
-        tree = ast.parse(source)
-        line, what, change = list(_changes(tree))[number]
-        change()
-        yield Mutant(file, line, what, ast.unparse(tree))
+    lines = source.splitlines()
+    for number, (line, what, _) in enumerate(_changes(ast.parse(source))):
+        yield Mutant(file, line, what, lines[line - 1].strip(), number)
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """By place, why no input shows it."""
+    listed = tomllib.loads(EQUIVALENT.read_text()).get("fault", [])
+    return {(each["file"], each["code"], each["what"]): each["why"] for each in listed}
 
 
 Change = tuple[int, str, Callable[[], None]]
@@ -136,45 +160,62 @@ def _for_types_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def caught_by(mutant: Mutant, tree: Path, near: bool) -> str | None:
-    """The first test that fails with the fault in place, or None where all pass."""
-    target = tree / mutant.file
-    honest = target.read_text()
-    target.write_text(mutant.text)
-    try:
-        return next(filter(None, (_failing(tree, tests) for tests in _nearest_first(mutant.file, tree, near))), None)
-    finally:
-        target.write_text(honest)
+@dataclass(frozen=True)
+class Tests:
+    """How tests run: in a copy of the tree, so many at a time, for so many seconds; near: not the whole suite."""
+
+    tree: Path
+    near: bool
+    workers: int
+    seconds: float
+
+    def failing(self, mutant: Mutant) -> str | None:
+        """The first test that fails with the fault in place, or None where all pass."""
+        target = self.tree / mutant.file
+        honest = target.read_text()
+        target.write_text(mutant.text)
+        try:
+            return next(filter(None, map(self._first_failing, _nearest_first(mutant.file, self.tree, self.near))), None)
+        finally:
+            target.write_text(honest)
+
+    def _first_failing(self, tests: list[str]) -> str | None:
+        if not tests:
+            return None
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", str(self.workers), "-p", "no:cacheprovider"]
+        environment = os.environ | {"PYTHONPATH": str(self.tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        running = subprocess.Popen(
+            [*command, *tests], cwd=self.tree, env=environment, stdout=subprocess.PIPE, text=True, process_group=0
+        )
+        try:
+            said, _ = running.communicate(timeout=self.seconds)
+        except subprocess.TimeoutExpired:
+            return f"no end within {self.seconds:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+        if running.returncode == 0:
+            return None
+        named = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        return named[0].split(" - ")[0] if named else f"exit status {running.returncode}"
 
 
 def _nearest_first(file: Path, tree: Path, near: bool) -> Iterator[list[str]]:
     """Tests named after the file, those that use its names, those of its room, all: most faults show in seconds."""
     room = next((tests for folder, tests in RELATED.items() if str(file).startswith(folder)), [])
-    named = {test for name in room for test in (tree / "tests" / name).rglob(f"test_{file.stem}*.py")}
-    yield sorted(map(str, named))
+    runnable = [test for test in sorted((tree / "tests").rglob("test_*.py")) if test.parent.name != "flower" or FLOWER]
+    named = [test for test in runnable if test.stem.startswith(f"test_{file.stem}") and test.parent.name in room]
+    yield [str(test) for test in named]
     names = [node.name for node in ast.parse((tree / file).read_text()).body if isinstance(node, DEFINITIONS)]
     public = [".".join(file.with_suffix("").parts), *(name for name in names if not name.startswith("_"))]
     used = re.compile(rf"\b({'|'.join(map(re.escape, public))})\b")
-    others = set((tree / "tests").rglob("test_*.py")) - named
-    yield sorted(str(test) for test in others if used.search(test.read_text()))
+    uses = {test: len(used.findall(test.read_text())) for test in runnable if test not in named}
+    others = sorted(filter(uses.get, uses), key=lambda test: (test.parent.name not in room, -uses[test]))
+    yield [str(test) for test in others]
     if not near:
         yield [f"tests/{name}" for name in [*room, *ALWAYS] if (tree / "tests" / name).is_dir()]
         yield ["tests"]
-
-
-def _failing(tree: Path, tests: list[str]) -> str | None:
-    if not tests:
-        return None
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "-p", "no:cacheprovider", *tests]
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"no end within {SECONDS} s"
-    if done.returncode == 0:
-        return None
-    named = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    return named[0].split(" - ")[0] if named else f"exit status {done.returncode}"
 
 
 def main() -> None:
@@ -184,19 +225,26 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="of those drawn, how many were tried before")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--near", action="store_true", help="only tests that are named after the file or use its names")
+    parser.add_argument("--workers", type=int, default=2, help="tests at a time; with 0 the nearest are first indeed")
+    parser.add_argument("--seconds", type=float, default=900, help="for one run of tests: what takes longer hangs")
     asked = parser.parse_args()
     files = [file for place in asked.places for file in sorted([place] if place.suffix else place.rglob("*.py"))]
     places = [mutant for file in files for mutant in mutants(file)]
-    drawn = random.Random(asked.seed).sample(places, min(asked.count, len(places)))
+    changes_nothing = equivalents()
+    random.Random(asked.seed).shuffle(places)
+    drawn = [mutant for mutant in places if mutant.place not in changes_nothing][: asked.count]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache"))
+        tests = Tests(tree, asked.near, asked.workers, asked.seconds)
         survivors = []
         for number, mutant in list(enumerate(drawn, 1))[asked.skip :]:
-            test = caught_by(mutant, tree, asked.near)
+            test = tests.failing(mutant)
             survivors += [] if test else [mutant]
             print(
-                f"{number:>4} {'killed  ' if test else 'SURVIVES'} {mutant}" + (f"\n       {test}" if test else ""),
+                f"{number:>4} {'killed  ' if test else 'SURVIVES'} {mutant}",
+                f"       {test or mutant.code}",
+                sep="\n",
                 flush=True,
             )
     tried = len(drawn) - asked.skip

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from aggregator import Aggregator, RunFolder
+from aggregator.groups import RoundTask
 from aggregator.openers import Openers
 from aggregator.robust import as_rule
 from aggregator.robust.defence import Defence
@@ -22,9 +23,10 @@ from clients.behaviours.flips import SignFlip
 from fedlearn.attacks.observed import Observed
 from fedlearn.errors import BadInput
 from fedlearn.groups import cut
-from fedlearn.protocol import PartyView
+from fedlearn.protocol import PartyView, TrainRequest
 from fedlearn.sampling import Sampler
 from fedlearn.secure import Masks, Plain, Threshold
+from fedlearn.seeding import local_random
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
 from tests.scenarios.command import fedlearn
@@ -177,6 +179,15 @@ def test_fltrust_listens_to_those_who_agree_with_what_the_aggregator_learned_its
     if strategy.name == "fedavg":  # SCAFFOLD's liars are honest in the other half of what they send
         assert not taken & {2, 7}
     assert model == run(pool=InlinePool(own), strategy=strategy, robust=rule, group_size=1, rounds=2)[1]
+
+
+def test_the_aggregators_own_update_is_trained_as_by_a_client_with_a_number_that_nobody_has():
+    model, strategy, data = toy_model(), toy_strategy(), toy_bags(30, seed=99)
+    request = TrainRequest(model.vector.copy())
+    shuffles = local_random(5, 2, 2**32 - 1)
+    expected = strategy.local_update(toy_model(), data, {}, shuffles).vectors["delta"]
+    defence = Defence(FLTrust(data), 1, COUNT, strategy, model)
+    assert np.array_equal(defence.own_update(5, RoundTask(2, tuple(range(COUNT)), request)), expected)
 
 
 def test_what_a_rule_remembers_survives_a_resume(tmp_path):

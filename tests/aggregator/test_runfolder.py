@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aggregator import RoundRecord
+from aggregator import RoundRecord, RunFolder
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Step
 from tests.aggregator.folders import begun, checkpoints, gone_on, keep, rows, run_folder, state, weights
@@ -268,3 +268,20 @@ def test_bad_input_leaves_no_folder_but_that_of_a_run_with_a_round(tmp_path):
         keep(folder, 1)
         folder.keep(RoundRecord(2), weights(2), {"odd": np.array(["a"])}, dict)
     assert json.loads((folder.path / "run.json").read_text())["outcome"]["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "begun_with", "goes_on"), [(2, 3, False), (3, 3, True), (4, 3, True), (3, "3", False)]
+)
+def test_a_run_goes_on_for_longer_and_never_for_shorter(rounds, begun_with, goes_on, tmp_path):
+    """Where a file says a text instead of a number, somebody else has written it."""
+    folder = RunFolder(tmp_path / "run", {"rounds": 3}, {"name": "toy"})
+    with folder.opened():
+        keep(folder, 1)
+    run = tmp_path / "run" / "run.json"
+    written = json.loads(run.read_text())
+    run.write_text(json.dumps(written | {"configuration": {"rounds": begun_with}}))
+    with (
+        nullcontext() if goes_on else pytest.raises(BadInput, match=f"cannot resume with rounds={rounds}, the run was")
+    ):
+        RunFolder(tmp_path / "run", {"rounds": rounds}, {"name": "toy"}, resume=True)

@@ -147,6 +147,13 @@ def test_whoever_follows_is_told_the_outlook_and_each_phase():
     )  # fmt: skip
 
 
+def test_where_nothing_is_hidden_nothing_is_told_to_be_opened():
+    follower = Follows()
+    aggregator, pool = federation(follower)
+    aggregator.fit(pool, 1)
+    assert {phase.name for phase in follower.phases} == {"training"}
+
+
 def test_time_left_is_as_forecast_then_as_the_clients_of_the_first_round_then_as_the_rounds(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("aggregator.watching.time.monotonic", lambda: now[0])
@@ -167,8 +174,8 @@ def test_time_left_is_as_forecast_then_as_the_clients_of_the_first_round_then_as
 
 
 def test_times_are_read_at_a_glance():
-    assert [span(seconds) for seconds in (0.42, 9.99, 59.4, 59.6, 125, 7380)] == [
-        "0.4 s", "10.0 s", "59 s", "1 min 0 s", "2 min 5 s", "2 h 3 min",
+    assert [span(seconds) for seconds in (0.42, 9.99, 10, 59.4, 59.6, 125, 7380)] == [
+        "0.4 s", "10.0 s", "10 s", "59 s", "1 min 0 s", "2 min 5 s", "2 h 3 min",
     ]  # fmt: skip
 
 

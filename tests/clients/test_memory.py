@@ -25,6 +25,7 @@ from fedlearn.protocol.bodies import STATE_ENTRY
 from fedlearn.sampling import sample_cohort
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.scaffold import Scaffold
+from tests.aggregator.test_runfolder import files_of_at_most
 from tests.clients.test_pools import kill
 from tests.scenarios.command import fedlearn
 from tests.toys import toy_plain
@@ -255,3 +256,15 @@ def test_a_state_that_was_cut_short_or_changed_is_noticed(tmp_path, size):
         file.write_bytes(damaged)
         with pytest.raises(FedlearnError, match=r"0 is damaged"):
             memory.recall(0, {"a": 2})
+
+
+def test_a_state_of_which_only_the_beginning_could_be_written_is_an_error(tmp_path):
+    memory = ClientMemory(tmp_path / "clients")
+    memory.rewind(0)
+    state = {"a": np.ones((1, 200), np.float32)}
+    no_room = pytest.raises(FedlearnError, match=r"4, where a client keeps its state .*cannot be used: No space left")
+    with no_room, files_of_at_most(500):
+        memory.note([4], state, {"a": 200})
+    memory.note([4], state, {"a": 200})
+    memory.settle(notice(1), [4], [])
+    assert np.array_equal(memory.recall(4, {"a": 200})["a"], state["a"][0])

@@ -19,11 +19,13 @@ import pytest
 
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool, RayPool, ray_cluster
+from clients.ray_actors import RayWorker
 from fedlearn.channel import Deadline
 from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.protocol import Lost, Reply, Step
 from fedlearn.secure import Masks
 from fedlearn.strategies import STRATEGIES
+from fedlearn.travel import packed
 from tests.adversaries.test_silence_at_any_moment import Deadly
 from tests.aggregator.test_scale import Crowd
 from tests.aggregator.test_scale import fit as fit_crowd
@@ -153,6 +155,13 @@ def test_client_state_is_kept_from_round_to_round(tmp_path):
         aggregator = Aggregator(toy_model(), strategy, toy_plain(), seed=5, folder=folder)
         found.append(aggregator.fit(pool, 3).model_sha256)
     assert found[0] == found[1]
+
+
+@pytest.mark.usefixtures("_own_ray")
+def test_a_node_that_does_not_see_the_folder_of_what_clients_keep_says_so(tmp_path):
+    worker = ray.remote(RayWorker).remote(0, packed((toy_clients(1), None)), logging.INFO)
+    with pytest.raises(BadInput, match=r"a Ray node does not see .*give --out on a file system that all nodes share"):
+        ray.get(worker.remember.remote(tmp_path / "of another machine"))
 
 
 @pytest.mark.usefixtures("_own_ray")

@@ -65,3 +65,8 @@ def test_a_response_within_range_that_differs_by_the_order_still_holds():
 def test_a_challenge_out_of_range_is_refused():
     proof = prove(STATEMENT, SECRET)
     assert not verify(STATEMENT, EqualityProof(proof.challenge + (1 << CHALLENGE_BITS), proof.response))
+
+
+def test_a_response_is_as_long_as_every_version_expects():
+    """Challenge and hiding are of 128 bits each; a longer one would be refused by parties of another version."""
+    assert response_bits(BITS) == BITS + 128 + 128 + 1

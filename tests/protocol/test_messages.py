@@ -157,6 +157,24 @@ def test_a_plan_of_other_kinds_of_values_is_refused_by_name(change):
         plan(**change)
 
 
+@pytest.mark.parametrize("length", [0, 15, 17])
+def test_a_plan_whose_session_has_another_length_is_refused(length):
+    with pytest.raises(ProtocolError, match=f"session has {length} bytes, 16 are needed"):
+        plan(session=bytes(length))
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("sampled", 1, 10**7), ("rounds", 1, 2**32 - 1), ("seed", 0, 2**64 - 1), ("group_size", 0, 10**7)],
+)
+def test_the_numbers_of_a_plan_have_limits(name, least, most):
+    for inside in (least, most):
+        assert getattr(plan(**{name: inside}), name) == inside
+    for outside in (least - 1, most + 1):
+        with pytest.raises(ProtocolError, match=f"{name} is ({outside}: it must be {least} to {most}|no plain)"):
+            plan(**{name: outside})
+
+
 def test_a_plan_and_a_refusal_come_back():
     for body in (plan(), Refusal("too few: 2 of 3")):
         message = Message(SESSION, Step(0), AGGREGATOR, EVERYBODY, body)
