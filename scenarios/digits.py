@@ -102,6 +102,7 @@ def run(options: Options) -> Outcome:
         claims=[
             Claim("updates_per_second", updates / history.seconds, "1/s"),
             Claim("sum_of_absolute_weights", float(np.abs(model.vector).sum(dtype=np.float64))),
+            *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
         story=f"{len(readers):,} clients, {options.cohort} a round, trained a model that is right about "
         f"{history.metrics['accuracy']:.0%} of the held-out part of {samples.name}, in {history.seconds:.2f} s: "

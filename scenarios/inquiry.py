@@ -80,7 +80,10 @@ def asked(spec: str, options: Options) -> Asked:
     how = reading.how(options)
     data = load_anything(options.data, how if trained is None else as_trained(how, options.data, trained.classes))
     if not isinstance(data, Corpus | Samples):
-        raise BadInput(f"{options.data} is a text without examples: give messages, or numbers in classes")
+        raise BadInput(
+            f"{options.data} has no labels, it reads as a text without examples: give messages with labels, or numbers "
+            "in classes"
+        )
     kind, settings = _read(spec)
     if Words in kind.reads and isinstance(data, Samples) and Features not in kind.reads:
         raise BadInput(f"query {kind.name} is about messages, {data.name} holds numbers: give messages")

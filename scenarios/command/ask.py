@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,14 +70,19 @@ def lines(found: Asked) -> list[str]:
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(each)}" for name, each in value.items())
+        return _between(value.values()).join(f"{name} {_words(each)}" for name, each in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_words, value))
+        return _between(value).join(map(_words, value)) or "-"
     if value is None:
         return "not known"
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _between(values: Iterable[Any]) -> str:
+    """The mark between values: one that stands out where each is several."""
+    return "; " if any(isinstance(each, list | dict) for each in values) else ", "
 
 
 def _signature() -> Signature:

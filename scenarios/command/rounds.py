@@ -109,6 +109,7 @@ def cells(record: RoundRecord) -> dict[str, str]:
         **{name: number(value) for name, value in record.metrics.items()},
         **{name: f"{value:.3f}" for name, value in epsilons(record).items()},
         **({} if record.clip is None else {"clip": f"{record.clip:.4g}"}),
+        **({"bound": f"{max(record.bound.values()):.4g}"} if record.bound else {}),
         "clients": str(record.clients_ok),
         "lost": str(record.clients_failed),
         "up kB": f"{record.bytes_up / 1000:,.1f}",

@@ -163,7 +163,10 @@ def test_a_clients_noise_is_the_least_integer_that_suffices(noise, bits, min_coh
         ({"honest": 0.0}, "honest share is 0"),
         ({"honest": 1.5}, "honest share is 1.5"),
         ({"min_cohort": 10, "honest": 0.05}, "less than one whose noise is counted on: raise min_cohort"),
-        ({"steps": 16}, "noise of 16 steps a client, at least 20 .*scale to more steps, add more noise"),
+        (
+            {"steps": 16},
+            "noise of 16 steps a client, at least 20 .*scale to more steps, which more bits in the codec give",
+        ),
         ({"steps": 2**10, "min_cohort": 10_000}, "noise of 11 steps a client"),
         ({"noise": 1e4, "steps": 2**31}, "more than 2\\^32"),
     ],

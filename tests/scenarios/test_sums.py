@@ -66,7 +66,7 @@ def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, cap
         (["classes", "--clients", "2", "--protection", "masks"], "under the minimum of 3"),
         (["classes:most=9", "--protection", "none"], "ask with most="),
         (["words", "--data", "iris"], "query words is about messages, iris holds numbers"),
-        (["classes", "--data", "sample_play"], "a text without examples"),
+        (["classes", "--data", "sample_play"], "has no labels, it reads as a text without examples"),
         (["confusion"], "query confusion needs a trained model: give --from RUN"),
         (["quantiles", "--cohort", "3", "--clients", "10"], "asked in 3 rounds, each about the same clients"),
         (["classes", "--codec", "bits=20,bound=auto"], "compresses updates, counts are exact"),
