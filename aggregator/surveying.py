@@ -25,7 +25,7 @@ from aggregator.spending import Spending
 from aggregator.work import Asking
 from fedlearn.configured import real_number, whole_number
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import RoundVoid
+from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.protocol import TrainRequest, Transcript
 from fedlearn.queries.classes import MOST_CLASSES
@@ -35,7 +35,7 @@ from fedlearn.secure.counts import counting_codec
 
 log = logging.getLogger(__name__)
 MOST = 2**16 - 1  # labels of one client, where nobody says so
-WHAT = "evaluation by clients"
+WHAT, USUAL = "evaluation by clients", "20 suits clients with 20 examples"
 SAID = ("accuracy", "f1", "worst_tenth", "loss")
 SPREAD = {"accuracy": DECILES, "loss": (0.1, 0.5, 0.9)}  # the deciles that a record has of each
 
@@ -56,7 +56,7 @@ class Survey:
         self._classes = whole_number("classes", classes, 2, MOST_CLASSES)
         self._most = most
         self._bins: dict[str, Any] = {"bins": bins, "loss_step": loss_step}
-        self.clip = None if clip is None else real_number("clip", clip, above=0, usual="20")
+        self.clip = None if clip is None else real_number("clip", clip, above=0, usual=USUAL)
 
     names = tuple(
         f"client_{name}" for name in (*SAID, *(f"{of}_p{100 * q:.0f}" for of, each in SPREAD.items() for q in each))
@@ -68,6 +68,8 @@ class Survey:
     ) -> Poll:  # fmt: skip
         """The survey of one run; raises `BadInput` for what cannot be asked. The others: as in `Session`."""
         query = replace(Evaluation.of(model, self._classes, self._most), **self._bins)
+        if spending is None and self.clip is not None:
+            raise BadInput(f"{WHAT} has clip={self.clip:g}, which has no effect without noise: leave it out")
         if spending is None:
             surcharge, hiding = None, _recoded(protection, counting_codec(query.entries(), sampled))
         else:

@@ -192,6 +192,14 @@ def test_what_is_no_survey_or_asks_too_much_is_refused(tmp_path):
         Survey(PEOPLE, 1)
     with pytest.raises(BadInput, match=r"evaluate_clients is 'clients'; give Survey\(clients, classes=2\), or True"):
         Aggregator(dense_model(), evaluate_clients="clients")
+    for clip, says in {
+        3.0: "clip=3, which has no effect without noise",
+        -1: "20 suits clients with 20 examples",
+    }.items():
+        with pytest.raises(BadInput, match=says):
+            Aggregator(dense_model(), protection="masks", evaluate_clients=Survey(PEOPLE, CLASSES, clip=clip)).fit(
+                InlinePool(PEOPLE), 1, progress=False
+            )
     few = Aggregator(dense_model(), protection="masks", evaluate_clients=Survey(PEOPLE, CLASSES, most=3))
     with pytest.raises(BadInput, match="refused its task"):
         few.fit(InlinePool(PEOPLE), 1, progress=False)
