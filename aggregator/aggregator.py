@@ -210,6 +210,7 @@ class Aggregator:
             if spending is not None and self.folder is not None:
                 spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
+            poll.start(transcript)
             history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds, spending, poll)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
@@ -268,7 +269,7 @@ class Aggregator:
                 request = self._request(vector, state, spending.beside if spending else {})
                 task = RoundTask(round, tuple(cohort), request, fates)
                 record, state = self._round(session, transcript, task, state, frozen)
-                self._exam.take(record, self.model, round == rounds, partial(poll, transcript, record, task))
+                self._exam.take(record, self.model, round == rounds, partial(poll, record, task))
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)

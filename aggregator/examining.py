@@ -47,14 +47,17 @@ class OneByOne:
     def __init__(self, session: Session):
         self._session = session
 
-    def __call__(self, transcript: Transcript, record: RoundRecord, task: RoundTask) -> None:
+    def start(self, transcript: Transcript) -> None:
+        """The session is the run's, which starts it."""
+
+    def __call__(self, record: RoundRecord, task: RoundTask) -> None:
         """Enter in a round's record what they say of the new model, which `task` refers to."""
         clients = [client for client in task.cohort if client not in record.lost]
         record.by_client = examine(self._session.parties, record, clients, task.request.weights)
         record.metrics |= spread(record.by_client)
 
     def close(self) -> None:
-        """The session is the run's, which closes it."""
+        """As it starts it."""
 
 
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:

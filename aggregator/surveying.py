@@ -81,7 +81,9 @@ class Survey:
 class Asked(Protocol):
     """Has clients asked how the model of a round is, which `task` refers to, and enters in its record what they say."""
 
-    def __call__(self, transcript: Transcript, record: RoundRecord, task: RoundTask) -> None: ...
+    def start(self, transcript: Transcript) -> None: ...
+
+    def __call__(self, record: RoundRecord, task: RoundTask) -> None: ...
 
     def close(self) -> None: ...
 
@@ -99,25 +101,29 @@ def polled(
 
 
 class Poll:
-    """A survey on its way: a session that begins with the first question."""
+    """A survey on its way: a session beside that of training, and what it enters in records."""
 
     def __init__(self, query: Evaluation, session: Session, surcharge: Surcharge | None, folder: RunFolder | None):
         self._query, self._session, self._surcharge, self._folder = query, session, surcharge, folder
-        self._begun = False
+        self._asked = False
 
-    def __call__(self, transcript: Transcript, record: RoundRecord, task: RoundTask) -> None:
+    def start(self, transcript: Transcript) -> None:
+        """Have all parties agree, before the first round: an opener may ask for a passphrase."""
+        self._transcript = transcript
+        self._session.start(transcript, self._folder.survey if self._folder else None)
+
+    def __call__(self, record: RoundRecord, task: RoundTask) -> None:
         """Enter in a round's record what the clients in its sum say of the new model, which `task` refers to."""
         weights = task.request.weights
         if not np.isfinite(weights).all():
             log.warning("the model of round %d is no model, its weights are not finite: no client is asked", task.round)
             return
-        if not self._begun:
-            self._begun = True
-            self._session.start(transcript, self._folder.survey if self._folder else None)
+        if not self._asked:
+            self._asked = True
             self._session.remember(task.round - 1)
         clients = tuple(client for client in task.cohort if client not in record.lost)
         try:
-            with record.counting(transcript):
+            with record.counting(self._transcript):
                 collected = self._session.collect(RoundTask(task.round, clients, TrainRequest(weights)))
         except RoundVoid as void:
             log.warning("clients do not say how the model of round %d is: %s", task.round, void)

@@ -8,6 +8,7 @@ from aggregator import Survey
 from clients import ClientSource, InlinePool
 from fedlearn.errors import BadInput
 from fedlearn.spec import construct
+from scenarios.command import build
 from scenarios.command.options import Options
 
 
@@ -16,10 +17,11 @@ def surveyed(options: Options, clients: ClientSource, classes: int, **usual: Any
 
     usual: settings of a `Survey` where --evaluate does not say them.
     """
+    policy = build.policy(options)
     who, _, settings = options.evaluate.partition(":")
     if who == "clients":
         made: Survey = construct(
-            Survey, settings or None, "--evaluate clients", lambda: InlinePool(clients), classes, **usual
+            Survey, settings or None, "--evaluate clients", lambda: InlinePool(clients, policy), classes, **usual
         )
         return made
     if who not in ("test", "each") or settings:

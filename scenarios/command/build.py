@@ -316,6 +316,11 @@ def aggregator(
     )
 
 
+def policy(options: Options) -> Policy | None:
+    """The rules of the clients about plans: they sign with the keys of --pki."""
+    return None if options.pki is None else Policy(pki=Pki(Path(options.pki)))
+
+
 def pool(options: Options, clients: ClientSource, folder: RunFolder | None = None) -> Pool:
     """folder: of a run whose rounding is measured too, where it is recorded and the pool can.
 
@@ -330,7 +335,7 @@ def pool(options: Options, clients: ClientSource, folder: RunFolder | None = Non
             raise BadInput(f"{options.typed(name)} has no effect with --pool {options.pool}: leave it out")
     given = {key: getattr(options, name) for name, key in OF_POOLS.items() if key in taken}
     if options.pki is not None:
-        given["policy"] = Policy(pki=Pki(Path(options.pki)))
+        given["policy"] = policy(options)
     if folder is not None and options.record and "rounding" in taken:
         given["rounding"] = folder.path / ROUNDING
     built: Pool = kind(clients, **given)

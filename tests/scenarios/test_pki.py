@@ -26,11 +26,13 @@ def test_the_plan_has_the_agreed_keys(tmp_path, protection, capsys):
     for more in (["--pki", str(keys)], []):
         out = tmp_path / f"run{len(more)}"
         run = [*RUN, "--clients", "3", "--protection", *protection, "--record", "--out", str(out)]
-        assert fedlearn(*run, *more) == 0
+        assert fedlearn(*run, "--evaluate", "clients", *more) == 0
         hashes.append(last_json(capsys)["model_sha256"])
     assert hashes[0] == hashes[1]
-    roster = next(body.roster for _, body in PartyView.load(tmp_path / "run2").bodies(RunPlan))
-    assert dict(roster) == {i: (keys / f"client-{i}.public").read_bytes() for i in range(3)}
+    rosters = [body.roster for _, body in PartyView.load(tmp_path / "run2").bodies(RunPlan)]
+    agreed = {i: (keys / f"client-{i}.public").read_bytes() for i in range(3)}
+    assert [dict(roster) for roster in rosters] == [agreed, agreed]  # of training, and of what clients measure
+    assert '"confusion": [[' in (tmp_path / "run2" / "metrics.jsonl").read_text()
 
 
 def test_a_client_without_a_key_takes_no_part(tmp_path, capsys):
