@@ -9,10 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from aggregator.robust.points import Points
 from fedlearn.checked import as_array
@@ -106,7 +107,7 @@ class Rule(Malicious):
     def __call__(self, vectors: np.ndarray, beside: Beside | None = None) -> Combined:
         """Combine vectors, float32 (n, d), with one thread of BLAS; raises `BadInput` where n are too few."""
         beside = beside or Beside()
-        with threadpool_limits(1):
+        with _libraries().limit(limits=1):
             points = Points.checked(vectors)
             self._check_lengths(points, beside)
             return self.combine(points, beside)
@@ -115,8 +116,8 @@ class Rule(Malicious):
     def _check_lengths(points: Points, beside: Beside) -> None:
         for name in ("previous", "trusted"):
             vector = getattr(beside, name)
-            if vector is not None and np.shape(vector) != points.vectors.shape[1:]:
-                raise ShapeError(f"the {name} vector is {np.shape(vector)}, the vectors are {points.vectors.shape}")
+            if vector is not None and np.shape(vector) != points.shape[1:]:
+                raise ShapeError(f"the {name} vector is {np.shape(vector)}, the vectors are {points.shape}")
 
     @abstractmethod
     def combine(self, points: Points, beside: Beside) -> Combined:
@@ -137,6 +138,12 @@ class Before(Malicious):
     @abstractmethod
     def apply(self, points: Points, beside: Beside) -> Points:
         """The vectors that the rule is given."""
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Of the libraries that are loaded when a rule is first used: to find them takes as long as a short rule."""
+    return ThreadpoolController()
 
 
 def check_f(thing: Malicious) -> None:

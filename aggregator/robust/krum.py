@@ -73,7 +73,7 @@ class Bulyan(Rule):
         f = self.malicious(len(points))
         chosen = np.sort(_one_after_the_other(points.squared_distances, f, len(points) - 2 * f))
         kept = Points(points.vectors[chosen])
-        vector = np.empty(points.vectors.shape[1], np.float32)
+        vector = np.empty(points.shape[1], np.float32)
         for columns, rows in kept.sorted_blocks():
             vector[columns] = mean_around(rows, medians(rows), len(points) - 4 * f)
         return Combined(vector, chosen)

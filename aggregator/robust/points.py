@@ -21,14 +21,18 @@ ROWS = 16  # vectors that are added up in float32, before their sum is added in 
 
 
 class Points:
-    """The vectors, float32 (n, d): finite, n and d at least 1."""
+    """n vectors of d values, n and d at least 1.
+
+    They are looked through for NaN and infinity when they are first used, of which `ShapeError` tells: all at once, or,
+    where a rule goes through sorted blocks, each block while it is in the cache.
+    """
 
     def __init__(self, vectors: np.ndarray):
-        self.vectors = vectors
+        self._given = vectors
 
     @classmethod
     def checked(cls, vectors: np.ndarray) -> Points:
-        """Of what a caller gives; raises `ShapeError` for no matrix with a value in it, and for NaN and infinity."""
+        """Of what a caller gives; raises `ShapeError` for no matrix with a value in it, `BadInput` for no numbers."""
         found = as_array("vectors", vectors)
         if found.dtype.kind not in "?iuf":
             raise BadInput(f"vectors are of type {found.dtype}, numbers are needed")
@@ -36,15 +40,22 @@ class Points:
             matrix = np.ascontiguousarray(found, np.float32)
         if matrix.ndim != 2 or not matrix.size:
             raise ShapeError(f"vectors of shape {np.shape(vectors)}: give a matrix (n, d), a vector a row")
-        flat = matrix.reshape(-1)
-        if not np.isfinite(flat @ flat):  # quicker than to look at each; squares of large numbers overflow too
-            wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-            if wrong.size:
-                raise ShapeError(f"vector {wrong[0]} holds NaN or infinity: a rule compares finite numbers")
         return cls(matrix)
 
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """float32 (n, d), finite."""
+        check_finite(self._given)
+        return self._given
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        n, d = self._given.shape
+        return n, d
+
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self._given)
 
     @property
     def _width(self) -> int:
@@ -52,10 +63,12 @@ class Points:
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Columns, and the vectors' values there, float32 (n, width)."""
-        width = self._width
-        for begin in range(0, self.vectors.shape[1], width):
-            columns = slice(begin, begin + width)
+        for columns in self._columns():
             yield columns, self.vectors[:, columns]
+
+    def _columns(self) -> Iterator[slice]:
+        for begin in range(0, self.shape[1], self._width):
+            yield slice(begin, begin + self._width)
 
     def sorted_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Columns, and each of their values in rising order, float32 (width, n): a coordinate a row.
@@ -63,11 +76,13 @@ class Points:
         The rows' memory is used again for the next columns.
         """
         n, width = len(self), self._width
-        near, memory = np.empty((n, width + APART), np.float32), np.empty((width, n), np.float32)
-        for columns, values in self.blocks():
+        near, memory = np.zeros((n, width + APART), np.float32), np.empty((width, n), np.float32)
+        for columns in self._columns():
             # Vectors lie far apart, each in other pages: read once as they lie, and turned round in the cache.
+            values = self._given[:, columns]
             block, rows = near[:, : values.shape[1]], memory[: values.shape[1]]
             block[:] = values
+            check_finite(near)
             rows[:] = block.T
             rows.sort(axis=1)
             yield columns, rows
@@ -124,3 +139,13 @@ class Points:
         weights = np.zeros(len(self))
         weights[chosen] = 1 / len(chosen)
         return self.weighted(weights)
+
+
+def check_finite(vectors: np.ndarray) -> None:
+    """Raise `ShapeError` where vectors (n, d), one after the other in memory, hold NaN or infinity."""
+    flat = vectors.reshape(-1)
+    if np.isfinite(np.dot(flat, flat)):  # quicker than to look at each; squares of large numbers overflow too
+        return
+    wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if wrong.size:
+        raise ShapeError(f"vector {wrong[0]} holds NaN or infinity: a rule compares finite numbers")
