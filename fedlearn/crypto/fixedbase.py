@@ -1,79 +1,125 @@
-"""Powers of one fixed base with random exponents, by table: a multiplication per window of exponent bits.
+"""Powers of one fixed base modulo n^2 with random exponents, by table: a multiplication per window of exponent bits.
 
-Brickell, Gordon, McCurley, Wilson, "Fast exponentiation with precomputation" (EUROCRYPT 1992), with all digits
-stored.
+Lim and Lee, "More flexible exponentiation with precomputation" (CRYPTO 1994): the bits that one look-up handles stand
+`steps` apart, so that a table serves `steps` times, with a squaring in between. Numbers modulo n^2 are pairs
+(low, high) that stand for low + n high: their products take less than those of numbers of full width.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-_MAX_WINDOW = 16
-_OBJECT_BYTES = 48  # what one big integer takes besides its digits
+_MAX_WINDOW, _MAX_STEPS = 16, 64
+_OBJECT_BYTES = 176  # of a pair of big integers, besides their digits
+Pair = tuple[mpz, mpz]
 
 
-def choose_window(exponent_bits: int, modulus_bytes: int, expected: int, memory_limit: int, made: int = 0) -> int:
-    """The window that costs fewest multiplications, for a table within `memory_limit` bytes and `expected` powers.
+@dataclass(frozen=True)
+class TableShape:
+    """rows of 2^window products, each of which serves `steps` times; no rows: no table.
 
-    0 says that no table pays: plain exponentiation takes about one multiplication per exponent bit. made: the window of
+    The exponents that it gives have rows * window * steps bits.
+    """
+
+    rows: int = 0
+    window: int = 0
+    steps: int = 0
+
+    @property
+    def entries(self) -> int:
+        """Products in the table."""
+        return self.rows << self.window
+
+    @property
+    def multiplications(self) -> int:
+        """Of one power by a table: one for each look-up but the first, and a squaring between steps."""
+        return self.rows * self.steps + self.steps - 2
+
+
+NO_TABLE = TableShape()
+
+
+def choose_shape(
+    exponent_bits: int, modulus_bytes: int, expected: int, memory_limit: int, made: TableShape = NO_TABLE
+) -> TableShape:
+    """The shape that costs fewest multiplications, for a table within `memory_limit` bytes and `expected` powers.
+
+    `NO_TABLE` where none pays: plain exponentiation takes about one multiplication per exponent bit. made: the shape of
     a table that is there already, which need not be built.
     """
-    costs = {0: expected * exponent_bits}
-    for window in range(1, _MAX_WINDOW + 1):
-        rows = -(-exponent_bits // window)
-        if rows * (modulus_bytes + _OBJECT_BYTES) << window <= memory_limit:
-            costs[window] = rows * expected + (rows << window if window != made else 0)
+    costs = {NO_TABLE: expected * exponent_bits}
+    for shape in _shapes(exponent_bits):
+        if shape.entries * (modulus_bytes + _OBJECT_BYTES) <= memory_limit:
+            costs[shape] = expected * shape.multiplications + (shape.entries + exponent_bits if shape != made else 0)
     return min(costs, key=costs.__getitem__)
 
 
-class FixedBase:
-    """Random powers of `base` modulo `modulus`, exponents uniform over at least `exponent_bits` secret bits.
+def _shapes(exponent_bits: int) -> Iterator[TableShape]:
+    for window in range(1, _MAX_WINDOW + 1):
+        for steps in range(1, _MAX_STEPS + 1):
+            yield TableShape(-(-exponent_bits // (window * steps)), window, steps)
 
-    `window` 0 works without a table. `table_bytes` reports the memory the table takes.
+
+class FixedBase:
+    """Random powers of `base` modulo n^2, exponents uniform over at least `exponent_bits` secret bits.
+
+    `NO_TABLE` works without a table. `table_bytes` reports the memory the table takes.
     """
 
-    def __init__(self, base: mpz, modulus: mpz, exponent_bits: int, window: int):
-        self.base, self.modulus, self.exponent_bits, self.window = base, modulus, exponent_bits, window
-        self._rows = self._build(-(-exponent_bits // window)) if window else []
+    def __init__(self, base: mpz, n: mpz, exponent_bits: int, shape: TableShape):
+        self.base, self.n, self.exponent_bits, self.shape = base, n, exponent_bits, shape
+        self._rows = self._build()
 
-    def _build(self, count: int) -> list[list[mpz]]:
-        """Row j holds base^(d * 2^(window * j)) for every digit d."""
-        rows, base, modulus = [], self.base, self.modulus
-        for _ in range(count):
-            row = [mpz(1)]
-            for _ in range(1 << self.window):
-                row.append(row[-1] * base % modulus)
-            base = row.pop()
+    def _build(self) -> list[list[Pair]]:
+        """In row j, at d, the product of base^(2^(steps * (window * j + i))) for all bits i of d."""
+        rows, tooth, nsquare = [], self.base, self.n**2
+        for _ in range(self.shape.rows):
+            row = [(mpz(1), mpz(0))]
+            for _ in range(self.shape.window):
+                high, low = divmod(tooth, self.n)
+                row += [product(entry, (low, high), self.n) for entry in row]
+                tooth = gmpy2.powmod(tooth, 1 << self.shape.steps, nsquare)
             rows.append(row)
         return rows
 
     @property
     def table_bytes(self) -> int:
         """Memory of the table, as estimated from its entries."""
-        entry = (self.modulus.bit_length() + 7) // 8 + _OBJECT_BYTES
-        return len(self._rows) * entry << self.window if self._rows else 0
+        digits = 2 * ((int(self.n.bit_length()) + 7) // 8)
+        return self.shape.entries * (digits + _OBJECT_BYTES)
 
     def random_powers(self, count: int) -> list[mpz]:
         """`count` independent powers, exponents from the operating system's generator."""
-        if not self.window:
+        if self.shape == NO_TABLE:
             exponents = [mpz(secrets.randbits(self.exponent_bits)) for _ in range(count)]
-            return gmpy2.powmod_exp_list(self.base, exponents, self.modulus) if count else []
-        first, *rest = [row.__getitem__ for row in self._rows]
-        return [self._product(first(digits[0]), rest, digits[1:]) for digits in self._random_digits(count)]
+            return gmpy2.powmod_exp_list(self.base, exponents, self.n**2) if count else []
+        return [self._power(digits) for digits in self._random_digits(count)]
 
-    def _random_digits(self, count: int) -> list[list[int]]:
-        shape = (count, len(self._rows))
-        raw = np.frombuffer(secrets.token_bytes(2 * count * shape[1]), dtype=np.uint16).reshape(shape)
-        digits: list[list[int]] = (raw & np.uint16((1 << self.window) - 1)).tolist()
+    def _random_digits(self, count: int) -> list[list[list[int]]]:
+        size = (count, self.shape.steps, self.shape.rows)
+        raw = np.frombuffer(secrets.token_bytes(2 * count * size[1] * size[2]), dtype=np.uint16).reshape(size)
+        digits: list[list[list[int]]] = (raw & np.uint16((1 << self.shape.window) - 1)).tolist()
         return digits
 
-    def _product(self, power: mpz, entries: list[Callable[..., mpz]], digits: list[int]) -> mpz:
-        modulus = self.modulus
-        for entry, digit in zip(entries, digits, strict=True):
-            power = power * entry(digit) % modulus
-        return power
+    def _power(self, digits: list[list[int]]) -> mpz:
+        """The power whose exponent has these digits, steps by rows, the highest step first."""
+        n, power = self.n, (mpz(1), mpz(0))
+        for step in digits:
+            power = product(power, power, n)
+            for row, digit in zip(self._rows, step, strict=True):
+                power = product(power, row[digit], n)
+        low, high = power
+        return low + n * high
+
+
+def product(one: Pair, other: Pair, n: mpz) -> Pair:
+    """(low, high) of the product modulo n^2 of two numbers that are given so."""
+    (a, b), (c, d) = one, other
+    carry, low = gmpy2.f_divmod(a * c, n)
+    return low, (carry + a * d + b * c) % n

@@ -12,13 +12,13 @@ import threading
 import gmpy2
 from gmpy2 import mpz
 
-from fedlearn.crypto.fixedbase import FixedBase, choose_window
+from fedlearn.crypto.fixedbase import NO_TABLE, FixedBase, TableShape, choose_shape
 from fedlearn.crypto.keys import PrivateKey, PublicKey, Randomiser
 from fedlearn.crypto.modexp import powers
 from fedlearn.errors import CryptoKeyError
 from fedlearn.forks import forget_in_children
 
-MEMORY_LIMIT = 128 << 20  # bytes of one key's table
+MEMORY_LIMIT = 32 << 20  # bytes of one key's table: four times as many would save a tenth of the time
 KEYS_KEPT = 2  # keys whose tables a process keeps
 _DOMAIN = b"fedlearn/paillier/djn-base/1"
 
@@ -63,7 +63,7 @@ class DjnRandomiser:
     rest on a further assumption, that discrete logarithms of `exponent_bits` bits to the base h_s are hard to find:
     at least 2 bits for each bit of security wanted (224 at 2048-bit keys, 256 at 3072).
 
-    x is derived from n by SHAKE-256, so that nobody chooses h. Powers come from a window table made for `expected`
+    x is derived from n by SHAKE-256, so that nobody chooses h. Powers come from a table made for `expected`
     factors in all within `memory_limit` bytes; `table_bytes` reports its size. Look-ups depend on secret digits, so
     another tenant of the same processor's cache could learn about them.
 
@@ -87,17 +87,17 @@ class DjnRandomiser:
                 f"exponents of {bits} bits are too short for a {public.bits}-bit key: at least {least}"
             )
         self.public = public
-        window = choose_window(bits, public.ciphertext_bytes, expected, memory_limit)
-        self._powers = FixedBase(djn_base(public), public.nsquare, bits, window)
+        shape = choose_shape(bits, public.ciphertext_bytes, expected, memory_limit)
+        self._powers = FixedBase(djn_base(public), public.modulus, bits, shape)
 
     @property
-    def window(self) -> int:
-        """Exponent bits handled by one multiplication; 0 means no table."""
-        return self._powers.window
+    def shape(self) -> TableShape:
+        """Of the table: what it holds, and how many multiplications a factor takes."""
+        return self._powers.shape
 
     @property
     def table_bytes(self) -> int:
-        """Memory the window table takes."""
+        """Memory the table takes."""
         return self._powers.table_bytes
 
     def factors(self, count: int) -> list[mpz]:
@@ -113,10 +113,10 @@ def djn_base(public: PublicKey) -> mpz:
 
 
 class _Shared:
-    """One DJN table per key and process: made for the call at hand and as much again, and made larger where that pays.
+    """One DJN table per key and process, for the calls so far and half of the last again; made anew where that pays.
 
-    As much again as was asked for so far is expected to follow: so a first call of one large vector has a table that is
-    nearly the best for the next ones, and costs a fiftieth more than with the table that is best for it alone.
+    So a first call of one large vector has a table that is nearly the best for the next ones, and costs a fiftieth more
+    than with the table that is best for it alone.
     """
 
     def __init__(self) -> None:
@@ -133,9 +133,9 @@ class _Shared:
         with self._lock:
             demand, made = self._made.pop(public.n, (0, None))
             demand += count
-            expected, window = count + demand, made.window if made else 0
-            wanted = choose_window((public.bits + 1) // 2, public.ciphertext_bytes, expected, MEMORY_LIMIT, window)
-            if made is None or wanted > window:
+            expected, shape = demand + count // 2, made.shape if made else NO_TABLE
+            wanted = choose_shape((public.bits + 1) // 2, public.ciphertext_bytes, expected, MEMORY_LIMIT, shape)
+            if made is None or wanted != shape:
                 made = DjnRandomiser(public, expected)
             self._made[public.n] = demand, made
             while len(self._made) > KEYS_KEPT:

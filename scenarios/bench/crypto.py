@@ -17,7 +17,7 @@ from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.parallel import CryptoWorkers, decrypt
 from scenarios.bench.crypto_rounds import masks_round, threshold_round
 from scenarios.bench.crypto_schemes import CODEC, Scheme, keyless_schemes, schemes
-from scenarios.bench.crypto_tables import table_rates
+from scenarios.bench.crypto_tables import SHARES, table_rates
 from scenarios.bench.versions import installed
 
 BUDGET = 2.0  # seconds for each figure
@@ -100,8 +100,10 @@ def _claims(rows: list[Row], values: np.ndarray) -> list[dict[str, Any]]:
         for other, row in (("phe", phe), ("fate_packed", fate)):
             if row is not None:
                 found[f"encrypt_{bits}_over_{other}"] = djn.encrypt / row.encrypt, "times"
-        for name, rate in table_rates(bits, CODEC).items():
-            found[f"encrypt_{bits}_{name}"] = rate, "values/s"
+        rates = table_rates(bits, CODEC)
+        found |= {f"encrypt_{bits}_{name}": (rate, "values/s") for name, rate in rates.items()}
+        for name, other in SHARES.items():
+            found[f"encrypt_{bits}_{name}_of_{other}"] = rates[name] / rates[other], "times"
     found |= _single_claims(values)
     for name, seconds in threshold_round(2048, 3, 5, size=10_000, clients=3).items():
         found[f"threshold_3_of_5_{name}"] = seconds, "ms" if "_ms_" in name else "s"

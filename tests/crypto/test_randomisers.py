@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
-from gmpy2 import gcd, is_prime, jacobi, mpz, powmod
+from gmpy2 import gcd, jacobi, mpz, powmod
 
 from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair
-from fedlearn.crypto.fixedbase import FixedBase, choose_window
+from fedlearn.crypto.fixedbase import NO_TABLE, FixedBase, TableShape, choose_shape
 from fedlearn.crypto.randomisers import (
     MEMORY_LIMIT,
     CrtRandomiser,
@@ -59,13 +61,23 @@ def test_djn_base_is_derived_from_the_key_and_has_jacobi_symbol_one(keys):
     assert jacobi(root, p) == jacobi(root, q) == -1  # minus a square, for primes = 3 (mod 4)
 
 
-def test_window_follows_the_work_and_the_memory():
-    assert choose_window(1024, 512, 1, 1 << 27) == 0
-    windows = [choose_window(1024, 512, count, 1 << 40) for count in (20, 200, 2000, 20_000, 200_000)]
-    assert windows == sorted(windows)
-    assert len(set(windows)) == 5
-    assert choose_window(1024, 512, 10**6, 1 << 20) < choose_window(1024, 512, 10**6, 1 << 27)
-    assert choose_window(1024, 512, 10**6, 100) == 0
+def test_the_table_follows_the_work_and_the_memory():
+    assert choose_shape(1024, 512, 1, 1 << 27) == NO_TABLE
+    shapes = [choose_shape(1024, 512, count, 1 << 40) for count in (20, 200, 2000, 20_000, 200_000)]
+    work = [shape.multiplications for shape in shapes]
+    assert work == sorted(set(work), reverse=True)  # the more powers are expected, the fewer multiplications for each
+    entries = [shape.entries for shape in shapes]
+    assert entries == sorted(set(entries))
+    small, large = (choose_shape(1024, 512, 10**6, 1 << bits) for bits in (20, 27))
+    assert small.entries < large.entries
+    assert small.multiplications > large.multiplications
+    assert choose_shape(1024, 512, 10**6, 100) == NO_TABLE
+
+
+def test_a_table_that_is_there_is_made_anew_only_where_that_pays():
+    made = choose_shape(1024, 512, 2000, 1 << 27)
+    assert choose_shape(1024, 512, 2500, 1 << 27, made) == made
+    assert choose_shape(1024, 512, 10**6, 1 << 27, made).multiplications < made.multiplications
 
 
 def test_table_memory_is_bounded_and_reported(toy):
@@ -75,17 +87,18 @@ def test_table_memory_is_bounded_and_reported(toy):
     assert DjnRandomiser(toy[0], expected=1).table_bytes == 0
 
 
-@pytest.mark.parametrize("window", [0, 1, 3, 8])
-def test_fixed_base_powers_cover_the_exponents_evenly(window):
-    """A base of order 31 modulo 2^31 - 1: if exponents are uniform, so are its powers."""
-    modulus = mpz(2**31 - 1)
-    base = powmod(7, (modulus - 1) // 31, modulus)
-    assert is_prime(modulus)
-    assert base != 1
-    powers = FixedBase(base, modulus, 24, window).random_powers(6200)
-    counts = [powers.count(powmod(base, e, modulus)) for e in range(31)]
-    assert sum(counts) == 6200
-    assert sum((c - 200) ** 2 / 200 for c in counts) < 90  # chi square with 30 degrees of freedom, p < 1e-7
+@pytest.mark.parametrize(
+    "shape", [(0, 0, 0), (8, 1, 1), (1, 1, 8), (2, 2, 2), (1, 4, 2), (4, 1, 2), (1, 8, 1), (2, 5, 3)]
+)
+def test_fixed_base_powers_cover_the_exponents_evenly(shape):
+    """A base of order 256 modulo 257^2: if exponents of 8 bits are uniform, so are its powers, all of them."""
+    n = mpz(257)
+    base = powmod(3, n, n**2)  # 3 generates the residues modulo 257
+    powers = FixedBase(base, n, 8, TableShape(*shape)).random_powers(25_600)
+    found = Counter(powers)
+    counts = [found[powmod(base, e, n**2)] for e in range(256)]
+    assert sum(counts) == 25_600
+    assert sum((c - 100) ** 2 / 100 for c in counts) < 400  # chi square with 255 degrees of freedom, p < 1e-7
 
 
 def test_short_exponents_have_a_least_length(keys):
@@ -109,20 +122,29 @@ def test_the_shared_table_is_kept_and_grows_with_demand(other_toy):
     assert isinstance(first, DjnRandomiser)
     grown = default_randomiser(public, 100_000)
     assert isinstance(grown, DjnRandomiser)
-    assert grown.window > first.window
+    assert grown.shape.multiplications < first.shape.multiplications
+
+
+@pytest.mark.parametrize("bits", [2048, 3072, 4096])
+def test_a_first_call_takes_at_most_a_third_more_multiplications_than_with_the_best_table(bits):
+    count, width = -(-100_000 // ((bits - 2) // 31)), bits // 4
+    best = choose_shape(bits // 2, width, 10**9, MEMORY_LIMIT)
+    shape = choose_shape(bits // 2, width, count + count // 2, MEMORY_LIMIT)
+    made = shape.entries + bits // 2
+    assert count * shape.multiplications + made <= 4 / 3 * count * best.multiplications
 
 
 @pytest.mark.parametrize("small", [0, 1, 61])
 def test_after_its_first_call_a_large_vector_has_a_table_nearly_as_good_as_the_best(small):
     """Whatever small calls came before: a second call takes at most a quarter more multiplications than the best."""
     public = generate_keypair(2048)[0]
-    best = choose_window(1024, public.ciphertext_bytes, 10**9, MEMORY_LIMIT)
+    best = choose_shape(1024, public.ciphertext_bytes, 10**9, MEMORY_LIMIT)
     if small:
         default_randomiser(public, small)
     default_randomiser(public, 1516)  # 100,000 values
     second = default_randomiser(public, 1516)
     assert isinstance(second, DjnRandomiser)
-    assert -(-1024 // second.window) <= 1.25 * -(-1024 // best)
+    assert second.shape.multiplications <= 1.25 * best.multiplications
     assert default_randomiser(public, 1) is second  # the largest is kept
 
 
