@@ -170,6 +170,9 @@ def test_a_round_with_fewer_than_may_be_opened_is_void_and_nobody_trains(tmp_pat
         "2 clients were sampled, it takes 3 to 4", "0 clients were sampled, it takes 3 to 4",
     ]  # fmt: skip
     assert history.rounds[2].bytes_down == 0
+    void = [record for record in history.rounds if record.void]
+    assert (history.summary()["rounds"], history.summary()["void"]) == (len(history.rounds), len(void))
+    assert 0 < len(void) < len(history.rounds)
     assert weights.tobytes() == fit(sampler, toy_paillier(), rounds=2)[0].tobytes()
 
 
@@ -179,6 +182,15 @@ def test_a_poisson_run_trains_on_cohorts_of_many_sizes():
     assert sizes == [len(Poisson().sample(3, r, 20, 4)) for r in range(1, 31)]
     assert len(set(sizes)) > 4
     assert [record.clients_ok for record in history.rounds] == sizes
+
+
+def test_a_poisson_round_is_complete_with_all_that_were_drawn():
+    faults = Faults.parse("straggle=0.5:uniform(2,3),deadline=100")
+    _, history = fit(Poisson(), rounds=30, clients=20, faults=faults)
+    assert [record.clients_ok for record in history.rounds] == [
+        len(Poisson().sample(3, r, 20, 4)) for r in range(1, 31)
+    ]
+    assert max(record.simulated_seconds for record in history.rounds) <= 3
 
 
 def test_more_than_a_run_is_made_for_is_void():

@@ -73,6 +73,15 @@ def test_what_a_given_degree_guarantees_follows_from_exact_binomials(count, data
     assert (plan.insecurity, plan.failure) == pytest.approx([min(1.0, bound) for bound in exact], rel=1e-9, abs=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("dropouts", "corrupt", "certain"), [(5, 2, (0, 0)), (6, 2, (0, 1)), (0, 5, (0, 0)), (0, 6, (1, 0))]
+)
+def test_with_all_pairs_more_than_half_must_stay_and_more_than_half_must_be_corrupt(dropouts, corrupt, certain):
+    plan = neighbourhood(11, 10, corrupt / 11, dropouts / 11)
+    assert (plan.threshold, plan.corrupt, plan.dropouts) == (6, corrupt, dropouts)
+    assert (plan.insecurity, plan.failure) == certain
+
+
 def test_sparse_graphs_grow_slowly():
     degrees = [choose_neighbourhood(n).degree for n in (100, 1000, 10_000, 100_000)]
     assert degrees == sorted(degrees)

@@ -8,6 +8,7 @@ import pytest
 from gmpy2 import mpz
 
 from fedlearn.crypto import FixedPoint, generate_keypair, openings
+from fedlearn.crypto.keys import PrivateKey
 from fedlearn.errors import ComputationFault
 
 CODEC = FixedPoint(bits=12, bound=1.0, addends=5)
@@ -33,6 +34,14 @@ def test_right_plaintexts_are_shown(pair, opened):
         root = openings.prove(private, ciphertexts, plaintexts, CONTEXT)
         assert 0 < root < public.n
         assert openings.verify(public, ciphertexts, plaintexts, root, CONTEXT)
+
+
+def test_a_proof_is_the_same_in_every_version():
+    """From one key, 3 and 5 as ciphertexts: the root is one number, and another reading of the hash gives another."""
+    private = PrivateKey(gmpy2.next_prime(3 << 126), gmpy2.next_prime(7 << 125), insecure_test_key=True)
+    ciphertexts = [mpz(3), mpz(5)]
+    root = openings.prove(private, ciphertexts, private.raw_decrypt(ciphertexts), CONTEXT)
+    assert root == 0x9E992C1C013770A314709DB00A31E943E3E1DF7BC78210888C7359F0A838D2F8
 
 
 @pytest.mark.parametrize("place", [0, 2, -1])

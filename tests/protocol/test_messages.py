@@ -32,6 +32,7 @@ from fedlearn.protocol import (
     party_name,
 )
 from fedlearn.protocol.messages import HEADER
+from fedlearn.protocol.parties import is_opener
 from fedlearn.secure.signed import model_digest
 
 SESSION = bytes(range(16))
@@ -264,10 +265,17 @@ def test_sessions_and_phases_must_fit_the_header():
 
 
 def test_party_names():
-    parties = (0, 41, AGGREGATOR, EVERYBODY, FIRST_OPENER, FIRST_OPENER - 2, FIRST_WORKER - 1)
+    openers, workers = (FIRST_OPENER, FIRST_OPENER - 2, FIRST_WORKER + 1), (FIRST_WORKER, FIRST_WORKER - 1)
+    parties = (0, 41, AGGREGATOR, EVERYBODY, *openers, *workers)
     assert [party_name(party) for party in parties] == [
-        "client:0", "client:41", "aggregator", "everybody", "opener:0", "opener:2", "worker:1",
+        "client:0", "client:41", "aggregator", "everybody",
+        "opener:0", "opener:2", f"opener:{FIRST_OPENER - FIRST_WORKER - 1}", "worker:0", "worker:1",
     ]  # fmt: skip
+
+
+def test_openers_stand_between_those_before_them_and_the_workers():
+    inside, outside = (FIRST_OPENER, FIRST_WORKER + 1), (FIRST_OPENER + 1, FIRST_WORKER, AGGREGATOR, 0)
+    assert [is_opener(party) for party in (*inside, *outside)] == [True, True, False, False, False, False]
 
 
 @pytest.mark.parametrize("party", [-3, -5, -7, -15])

@@ -182,6 +182,11 @@ def test_rounds_are_opened_in_rising_order_and_as_many_as_the_plan_has():
     Round(fresh, Step(3), range(3)).open()
     with pytest.raises(OpeningRefused, match="round 2 is asked for after round 3"):
         Round(fresh, Step(2), range(3)).open()
+    for round in (0, 8):
+        unused = key_holder()
+        unused.join(plan_of(toy_paillier(), 5, rounds=7))
+        with pytest.raises(OpeningRefused, match=f"round {round} is asked for after round 0: the plan has rounds 1 to"):
+            Round(unused, Step(round), range(3)).open()
 
 
 def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holder):
@@ -211,6 +216,12 @@ def server(holder):
     """The aggregator's half, for vectors of 5 integers."""
     protection = toy_paillier()
     return protection.server(plan_of(protection, 5, {KEY_HOLDER: holder.public_key()}), Step(1))
+
+
+def test_a_sum_counts_nobody_before_the_first_update(server):
+    assert server.addends == 0
+    with pytest.raises(RoundVoid, match="nothing to open"):
+        server.requests("open", {})
 
 
 def test_the_aggregator_refuses_a_damaged_or_foreign_payload(holder, server):
