@@ -96,7 +96,7 @@ class Distribution:
         return inside if self.kind == "constant" else f"{self.kind}({inside})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Closing:
     """The end of a round: when it is, in simulated seconds, and whose updates are in by then: bool (K,)."""
 

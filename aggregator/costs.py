@@ -100,7 +100,7 @@ MOBILE = Network(10e6, 30e6, 0.025, Distribution("lognormal", (1.0, 0.5)))
 DATA_CENTRE = Network(10e9, 10e9, 0.0005, Distribution("lognormal", (0.0, 0.05)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Simulated:
     """Many rounds of simulated time.
 

@@ -68,7 +68,7 @@ def run(options: Options) -> Outcome:
         return story.end("\n".join(lines), claims, rounds=options.rounds * len(BUILDS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """The findings of an audit. claimed, known: epsilon for who sees the models, and for who knows the cohorts."""
 

@@ -27,7 +27,7 @@ Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "
 OptimizerState = dict[str, np.ndarray]  # what the rule remembers of its parameters, by name
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """Parameters that lie one after the other in memory, with equally long histories."""
 

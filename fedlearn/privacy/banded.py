@@ -49,7 +49,7 @@ def swell(bands: int, round: int) -> float:
     return math.hypot(*of_first)
 
 
-@dataclass
+@dataclass(eq=False)
 class BandedNoise:
     """The noise of each round, which one party adds. A process that begins later makes that of earlier rounds again.
 

@@ -152,7 +152,7 @@ class Replaced(Pair):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Losses:
     """A distribution of losses on a grid: `masses[i]` at (first + i) step, `infinite` beyond all."""
 

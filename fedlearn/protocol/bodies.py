@@ -26,7 +26,7 @@ class Body(Protocol):
     def from_bytes(cls, data: bytes) -> Self: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainRequest:
     """Aggregator to the cohort: the global model, and the strategy's state that goes with it.
 
@@ -155,7 +155,7 @@ class Enrolment(_Opaque):
     kind: ClassVar[int] = 9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartialSum:
     """Worker to aggregator, under no protection only: the sum of its clients' vectors, int64 (n,), and whose they are.
 

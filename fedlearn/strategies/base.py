@@ -18,7 +18,7 @@ State = dict[str, np.ndarray]
 MOST_EPOCHS, MOST_EXAMPLES = 10**6, 2**40  # of local training: what more is asked for, clients refuse
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalUpdate:
     """The result of local training, before any protection: it never leaves a client as it is.
 

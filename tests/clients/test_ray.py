@@ -20,6 +20,7 @@ import pytest
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool, RayPool, ray_cluster
 from clients.ray_actors import RayWorker
+from clients.ray_cluster import least_taken, live_nodes
 from fedlearn.channel import Deadline
 from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.protocol import Lost, Reply, Step
@@ -291,6 +292,24 @@ def test_a_node_that_vanishes_in_mid_round_changes_no_bit(tmp_path):
     assert mark.exists()
     assert [r.attempts for r in history.rounds] == [2, 1, 1]
     assert history.model_sha256 == expected.model_sha256
+
+
+def test_a_worker_is_not_started_again_on_the_node_that_lost_it_where_there_is_another():
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        head, other = cluster.head_node.node_id, cluster.add_node(num_cpus=1).node_id
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        cluster.wait_for_nodes()
+        assert least_taken({other: 3}, None) == head
+        assert least_taken({other: 3}, head) == other
+        cluster.remove_node(cluster.list_all_nodes()[-1])
+        while len(live_nodes()) > 1:  # as long as a test may take
+            time.sleep(0.05)
+        assert least_taken({}, head) == head
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 @pytest.mark.usefixtures("_own_ray")
