@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused
-from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softplus, take
+from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softmax, softplus, take
 from fedlearn.autograd.rows import RowSparse, renumbered
 from fedlearn.autograd.sparse import add_to_rows, sum_rows
 from fedlearn.errors import ShapeError
@@ -30,16 +30,16 @@ def _cross_entropy(
 ) -> tuple[Any, Any]:
     classes = logits.shape[-1]
     flat = logits.reshape(-1, classes)
-    top = flat.T.copy().max(axis=0)  # the largest of each of many short rows: quicker this way
+    top = np.maximum.reduce(flat.T.copy())  # the largest of each of many short rows: quicker this way
     rows = flat - top[:, None]
     places = _first_places(target.shape, classes) + target
     loss = np.asarray(-rows.reshape(-1).take(places))
     if smoothing:
         loss = (1 - smoothing) * loss - smoothing * rows.mean(axis=-1).reshape(loss.shape)
     np.exp(rows, out=rows)
-    total = rows.sum(axis=-1).reshape(loss.shape)
+    total = np.add.reduce(rows, -1).reshape(loss.shape)
     loss += np.log(total)
-    result = loss.sum(axis=-1) / loss.dtype.type(loss.shape[-1]) if average else loss
+    result = np.add.reduce(loss, -1) / loss.dtype.type(loss.shape[-1]) if average else loss
     return result, (rows.reshape(logits.shape), total, places)
 
 
@@ -68,7 +68,70 @@ def _cross_entropy_composed(logits: Any, target: np.ndarray, smoothing: float = 
     return mean(loss, axis=-1) if average else loss
 
 
-cross_entropy = Fused("cross_entropy", _cross_entropy, _cross_entropy_joint, _cross_entropy_composed)
+def _cross_entropy_slope(g: np.ndarray, logits: np.ndarray, known: Any = None, **params: Any) -> tuple[Any, Any]:
+    """The gradient of logits, and for its own gradient the probabilities and the targets' places.
+
+    known: what the loss kept of these logits, where it is at hand.
+    """
+    kept = _cross_entropy(logits, **params)[1] if known is None else known
+    exps, total, places = kept
+    (gx,) = _cross_entropy_joint(g, kept, logits, **params)
+    return gx, (exps / total[..., None], places)
+
+
+def _inner(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sums over the last axis of products, which stays, of length 1."""
+    return np.add.reduce(a * b, -1, keepdims=True)
+
+
+def _slope_vjp_g(
+    h: np.ndarray,
+    kept: Any,
+    g: Any,
+    logits: Any,
+    target: np.ndarray,
+    smoothing: float = 0.0,
+    average: bool = False,
+    known: Any = None,
+) -> Any:
+    """What the gradient of logits says of g: the sum of h (p - q), q the targets' probabilities."""
+    p, places = kept
+    each = _inner(h, p)[..., 0] - (1 - smoothing) * h.reshape(-1)[places]
+    if smoothing:
+        each -= smoothing * h.mean(axis=-1)
+    return each.sum(axis=-1) / h.dtype.type(each.shape[-1]) if average else each
+
+
+def _slope_vjp_logits(
+    h: np.ndarray, kept: Any, g: np.ndarray, logits: Any, target: np.ndarray, average: bool = False, **params: Any
+) -> Any:
+    """The logits' Hessian times h: g p (h - the mean of h under p)."""
+    p, _ = kept
+    each = (g / g.dtype.type(target.shape[-1]))[..., None] if average else g
+    return each[..., None] * p * (h - _inner(h, p))
+
+
+def _slope_composed(
+    g: Any, logits: Any, target: np.ndarray, smoothing: float = 0.0, average: bool = False, known: Any = None
+) -> Any:
+    right = np.eye(logits.shape[-1], dtype=logits.dtype)[target]
+    wanted = (1 - smoothing) * right + smoothing / logits.shape[-1]
+    each = (g / target.shape[-1])[..., None] if average else g
+    return each[..., None] * (softmax(logits, axis=-1) - wanted)
+
+
+cross_entropy_slope = Fused(
+    "cross_entropy_slope", _cross_entropy_slope, None, _slope_composed, _slope_vjp_g, _slope_vjp_logits
+)
+"""g (...) times the gradient of `cross_entropy`, (..., C)."""
+
+cross_entropy = Fused(
+    "cross_entropy",
+    _cross_entropy,
+    _cross_entropy_joint,
+    _cross_entropy_composed,
+    slope=lambda g, kept, logits, **params: [cross_entropy_slope(g, logits, known=kept, **params)],
+)
 """-log softmax(logits)[target]; with `smoothing` s the target is spread: s of it evenly over all classes."""
 
 

@@ -106,7 +106,11 @@ class Op:
                     values = [as_float(value) for value in values]
                     break
         try:
-            result = kept = mode.quietly(self.forward, *values, **params)
+            result = kept = (
+                self.forward(*values, **params)
+                if mode.quietly is plainly
+                else mode.quietly(self.forward, *values, **params)
+            )
         except Exception as error:
             raise self._typed(error, values) from error
         if self.fused:
@@ -155,16 +159,24 @@ class Op:
     def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:
         """The gradients of the inputs that `y` was made from, for those inputs that want one."""
         _, inputs, values, params, kept = y._made
-        if create_graph:
-            values, kept = inputs, y
-        if self.joint is not None:
-            for x, gx in zip(inputs, self.joint(g, kept, *values, **params), strict=True):
-                if isinstance(x, Node) and x._wanted:
+        joint = self.joint_of(g, y, create_graph)
+        if joint is not None:
+            for x, gx in zip(inputs, joint, strict=True):
+                if gx is not None and isinstance(x, Node) and x._wanted:
                     yield x, gx
             return
+        if create_graph:
+            values, kept = inputs, y
         for x, vjp in zip(inputs, self.vjps, strict=False):
             if vjp is not None and isinstance(x, Node) and x._wanted and (useful is None or x._id in useful):
                 yield x, vjp(g, kept, *values, **params)
+
+    def joint_of(self, g: Any, y: Node, create_graph: bool) -> Sequence[Any] | None:
+        """The gradients of all inputs of `y`, where they are found at once; None where each has its vjp."""
+        if self.joint is None:
+            return None
+        _, inputs, values, params, kept = y._made
+        return self.joint(g, y, *inputs, **params) if create_graph else self.joint(g, kept, *values, **params)
 
     def __repr__(self) -> str:
         return self.name
@@ -174,8 +186,8 @@ class Fused(Op):
     """An op computed in one go, for speed: its forward returns (result, kept).
 
     `joint(g, kept, *inputs, **params)`, or each of `vjps`, is a fast vjp on arrays. `composed(*inputs, **params)`
-    defines the same thing out of simpler ops; under `create_graph` it is replayed and differentiated instead, and
-    the tests hold the fast version against it.
+    defines the same thing out of simpler ops, which the tests hold the fast version against; under `create_graph` it is
+    replayed and differentiated, unless there is a `slope(g, kept, *inputs, **params)`: the inputs' gradients by ops.
     """
 
     fused = True
@@ -187,17 +199,23 @@ class Fused(Op):
         joint: Callable[..., Sequence[Any]] | None,
         composed: Callable[..., Any],
         *vjps: Callable[..., Any] | None,
+        slope: Callable[..., Sequence[Any]] | None = None,
         floats: bool = True,
     ):
         super().__init__(name, forward, *vjps, joint=joint, floats=floats)
         self.composed = composed
+        self.slope = slope
 
-    def pull(self, g: Any, y: Node, create_graph: bool, useful: set[int] | None) -> Iterable[tuple[Node, Any]]:
+    def joint_of(self, g: Any, y: Node, create_graph: bool) -> Sequence[Any] | None:
         if not create_graph:
-            return super().pull(g, y, False, useful)
-        _, inputs, _, params, _ = y._made
+            return super().joint_of(g, y, False)
+        _, inputs, _, params, kept = y._made
+        if self.slope is not None:
+            return self.slope(g, kept, *inputs, **params)
         wanted = [x for x in inputs if isinstance(x, Node) and x._wanted]
-        return pullback(self.composed(*inputs, **params), g, wanted, create_graph=True, stop=True)
+        found = pullback(self.composed(*inputs, **params), g, wanted, create_graph=True, stop=True)
+        gradients = {x._id: gx for x, gx in found}  # an input given twice has all of its gradient in one place
+        return [gradients.pop(x._id, None) if isinstance(x, Node) else None for x in inputs]
 
 
 def pullback(
@@ -215,19 +233,20 @@ def pullback(
     `own` a leaf's gradient may share memory with others, and is only to be read.
     They come as arrays or `RowSparse`, or as Tensors under `create_graph`.
     """
-    planned = None
-    if wanted is None and not create_graph and output._made not in (None, FREED):
-        planned = output._made[0].plans.find(output)
+    targets = None if wanted is None else {x._id for x in wanted}
+    at_leaves = output._made is not None and all(x._made is None for x in wanted or ())
+    planned = output._made[0].plans.find(output) if at_leaves and output._made is not FREED else None
+    if planned is not None and targets is not None and not planned[0].ends_in(targets, planned[1]):
+        planned, at_leaves = None, False
     recording, quietly = mode.recording, mode.quietly
     mode.recording, mode.quietly = create_graph, plainly
     try:
         if planned is not None:
             plan, order = planned
-            found: list[tuple[Node, Any]] = quietly(plan.run, order, g, own)
+            found: list[tuple[Node, Any]] = quietly(plan.run, order, g, own, create_graph)
         else:
-            targets = None if wanted is None else {x._id for x in wanted}
             order = newest_first(output, targets if stop and targets else set())
-            if wanted is None and not create_graph and output._made is not None:
+            if at_leaves:
                 output._made[0].plans.learn(order)
             found = quietly(_walk, order, {output._id: g}, targets, create_graph, stop)
     finally:
@@ -265,9 +284,10 @@ def _pull_into(gradients: dict[int, Any], g: Any, y: Node, create_graph: bool, u
     if isinstance(g, RowSparse):
         g = g.dense()
     for x, gx in op.pull(g, y, create_graph, useful):
-        if raw(gx).shape != x._data.shape:
+        found = raw(gx) if create_graph else gx
+        if found.shape != x._data.shape:
             gx = unbroadcast(gx, x._data.shape)
-        if raw(gx).dtype != x._data.dtype:
+        if found.dtype != x._data.dtype:
             gx = gx.astype(x._data.dtype)
         if x._made is None and not create_graph and (gx is g or getattr(gx, "base", None) is not None):
             gx = gx.copy()  # a leaf's gradient is its own: it shares memory with nothing

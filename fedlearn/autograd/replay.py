@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fedlearn.autograd import watch
 from fedlearn.autograd.arrays import unbroadcast
 from fedlearn.autograd.mode import mode
-from fedlearn.autograd.node import Node
+from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.rows import RowSparse
 
 if TYPE_CHECKING:
@@ -91,31 +91,43 @@ class Plan:
                     return None
         return nodes if len({id(nodes[place]) for place in self.leaves}) == len(self.leaves) else None
 
-    def run(self, nodes: list[Any], g: Any, own: bool) -> list[tuple[Node, Any]]:
-        """The gradient of every leaf, given the gradient of the result; own: as in `graph.pullback`."""
+    def ends_in(self, targets: set[int], nodes: list[Any]) -> bool:
+        """Whether every leaf is among these tensors, by their numbers: no gradient is found in vain."""
+        return all(nodes[place]._id in targets for place in self.leaves)
+
+    def run(self, nodes: list[Any], g: Any, own: bool, create_graph: bool) -> list[tuple[Node, Any]]:
+        """The gradient of every leaf, given the gradient of the result; own, create_graph: as in `graph.pullback`."""
+        own = own and not create_graph
         gradients: list[Any] = [None] * self._size
         gradients[0] = g
         for place, op, _, pulls, _ in self.steps:
             y, g = nodes[place], gradients[place]
+            if g is None:  # under create_graph alone: a composition may have no gradient where an array's has zeros
+                continue
             gradients[place] = None
             if watch.latest > y._id and not op.linear:
                 watch.refuse_stale(y)
             if type(g) is RowSparse:
                 g = g.dense()
             _, inputs, values, params, kept = y._made
-            joint = None if op.joint is None else op.joint(g, kept, *values, **params)
+            joint = op.joint_of(g, y, create_graph) if create_graph or op.joint is not None else None
+            if create_graph:
+                values, kept = inputs, y
             for position, vjp, target, leaf in pulls:
                 gx = vjp(g, kept, *values, **params) if joint is None else joint[position]
+                if gx is None:
+                    continue
                 x = inputs[position]._data
-                if gx.shape != x.shape:
+                found = raw(gx) if create_graph else gx
+                if found.shape != x.shape:
                     gx = unbroadcast(gx, x.shape)
-                if gx.dtype is not x.dtype and gx.dtype != x.dtype:
+                if found.dtype is not x.dtype and found.dtype != x.dtype:
                     gx = gx.astype(x.dtype)
                 if leaf and own and (gx is g or getattr(gx, "base", None) is not None):
                     gx = gx.copy()
                 known = gradients[target]
                 gradients[target] = gx if known is None else known + gx
-        return [(nodes[place], gradients[place]) for place in self.leaves]
+        return [(nodes[place], gradients[place]) for place in self.leaves if gradients[place] is not None]
 
 
 class Plans:

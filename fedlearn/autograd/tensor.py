@@ -253,6 +253,7 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
             raise GraphError(f"a result of shape {output.shape} has many gradients: give one of its shape, or sum it")
         gradient = np.empty(output.shape, output.dtype)
         gradient.fill(1)
+        return wrap(gradient) if create_graph else gradient
     if np.shape(raw(gradient)) != output.shape:
         raise ShapeError(f"a gradient of shape {np.shape(raw(gradient))} does not fit a result of {output.shape}")
     if create_graph:

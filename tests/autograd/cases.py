@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fedlearn.autograd import fused, ops, recurrent
+from fedlearn.autograd.graph import OPS
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], list[np.ndarray]]
 
@@ -141,6 +142,22 @@ def classes(x: Any) -> np.ndarray:
     return np.arange(int(np.prod(x.shape[:-1]))).reshape(x.shape[:-1]) % max(1, (x.shape or (1,))[-1])
 
 
+def losses_and_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, shape), *logits(rng, shape)]
+
+
+def mean_losses_and_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, shape[:-1]), *logits(rng, shape)]
+
+
+def slope(g: Any, x: Any, **params: Any) -> Any:
+    return fused.cross_entropy_slope(g, x, target=classes(x), **params)
+
+
+def matrices_of_rows(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [normal(rng, (*shape, 2)), normal(rng, (*shape, 3))]
+
+
 def logits_and_shares(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
     return [normal(rng, shape), rng.uniform(0, 1, shape)]
 
@@ -205,6 +222,14 @@ RECURRENT = [
     Case("gru", lambda *xs: recurrent.gru(*xs, indices=TABLE), sequence(3, 1, True, True)),
     Case("rnn", lambda *xs: recurrent.rnn(*xs, nonlinearity="tanh"), sequence(1, 1, False, False)),
     Case("rnn", lambda *xs: recurrent.rnn(*xs, nonlinearity="tanh", indices=TABLE), sequence(1, 1, False, True)),
+]
+
+# A way back as one op, of floats alone: PyTorch has none like it, other ops' cases ask for it under `create_graph`.
+SLOPES = [
+    Case("row_sum", lambda x: OPS["row_sum"](x) ** 2, lambda rng, shape: [normal(rng, (*shape, 3))]),
+    Case("cross_entropy_slope", lambda g, x: slope(g, x), losses_and_logits),
+    Case("cross_entropy_slope", lambda g, x: slope(g, x, smoothing=0.2), losses_and_logits),
+    Case("cross_entropy_slope", lambda g, x: slope(g, x, average=True), mean_losses_and_logits),
 ]
 
 CASES = [
@@ -286,6 +311,8 @@ CASES = [
     Case("acosh", lambda x: (x + 1).acosh(), unary(positive)),
     Case("atanh", lambda x: x.atanh(), unary(fraction)),
     Case("sigmoid_slope", lambda x: ops.sigmoid_slope(x), unary(normal)),
+    Case("tanh_slope", lambda x: OPS["tanh_slope"](x), unary(normal)),
+    Case("crossed", lambda a, b: OPS["crossed"](a, b) ** 2, matrices_of_rows),
     Case("normal_cdf", lambda x: ops.normal_cdf(x), unary(normal)),
     Case("erf", lambda x: x.erf(), unary(normal)),
     Case("logaddexp", lambda a, b: a.logaddexp(b), binary(normal)),
@@ -311,5 +338,6 @@ CASES = [
     Case("embedding_bag", bags("mean"), matrix),
     Case("embedding_bag", stacked_bags("sum"), two_matrices),
     Case("embedding_bag", stacked_bags("mean"), two_matrices),
+    *SLOPES,
     *RECURRENT,
 ]

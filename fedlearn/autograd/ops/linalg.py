@@ -13,12 +13,12 @@ from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.pieces import diagonal
-from fedlearn.autograd.ops.shape import axes_of, broadcast_to, reshape, transpose
+from fedlearn.autograd.ops.shape import axes_of, broadcast_to, reshape, spread, transpose
 from fedlearn.errors import BadInput, ShapeError
 
 
 def _t(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
+    return x.mT
 
 
 def _rows(x: Any) -> Any:
@@ -36,14 +36,16 @@ def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
 
 
 def _matmul_vjp_a(g: Any, y: Any, a: Any, b: Any) -> Any:
-    g, a, b = _as_matrices(g, a, b)
+    if not a.ndim > 1 < b.ndim:
+        g, a, b = _as_matrices(g, a, b)
     return g @ _t(b)
 
 
 def _matmul_vjp_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     column = b.ndim == 1
-    g, a, b = _as_matrices(g, a, b)
-    gb = _t(_rows(a)) @ _rows(g) if b.ndim == 2 else _t(a) @ g
+    if not a.ndim > 1 < b.ndim:
+        g, a, b = _as_matrices(g, a, b)
+    gb = _crossed(_rows(a), _rows(g)) if b.ndim == 2 else _crossed(a, g)
     return gb[..., 0] if column else gb
 
 
@@ -65,12 +67,39 @@ def _linear_vjp_x(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _linear_vjp_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-    return _t(_rows(g)) @ _rows(x) if weight.ndim == 2 else _t(g) @ x
+    return _crossed(_rows(g), _rows(x)) if weight.ndim == 2 else _crossed(g, x)
 
 
 def _linear_vjp_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
     rows = _rows(g) if bias.ndim == 1 else g
+    return _summed(rows) if type(rows) is np.ndarray else row_sum(rows)
+
+
+def _crossed(a: Any, b: Any) -> Any:
+    return _t(a) @ b if type(a) is np.ndarray else crossed(a, b)
+
+
+crossed = Op(
+    "crossed",
+    lambda a, b: _t(a) @ b,
+    lambda g, y, a, b: b @ _t(g),
+    lambda g, y, a, b: a @ g,
+)
+"""(..., n, p) transposed times (..., n, q): what each row says of a matrix, summed over the rows."""
+
+
+def _summed(rows: np.ndarray) -> Any:
     return (_ones(rows.shape[-2], rows.dtype) @ rows)[..., 0, :]  # a sum, by BLAS
+
+
+row_sum = Op(
+    "row_sum",
+    _summed,
+    lambda g, y, x: spread(g[..., None, :], x.shape),
+    linear=True,
+    floats=True,
+)
+"""(..., n, p) summed over its rows: (..., p)."""
 
 
 @lru_cache(maxsize=64)

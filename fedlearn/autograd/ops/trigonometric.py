@@ -20,6 +20,10 @@ def _over_square(x: Any, a: Any, b: Any) -> Any:
     return masked(there, x / where(there, length, 1.0))
 
 
+def _tanh_slope(x: np.ndarray) -> Any:
+    return 4 * sigmoid_slope.forward(2 * x)  # 1 - tanh^2 loses its digits as that nears 1
+
+
 sin: Op = Op("sin", np.sin, lambda g, y, x: g * cos(x))
 cos: Op = Op("cos", np.cos, lambda g, y, x: -g * sin(x))
 tan = Op("tan", np.tan, lambda g, y, x: g * (1 + square(y)))
@@ -35,7 +39,14 @@ atan2 = Op(
 
 sinh: Op = Op("sinh", np.sinh, lambda g, y, x: g * cosh(x))
 cosh: Op = Op("cosh", np.cosh, lambda g, y, x: g * sinh(x))
-tanh = Op("tanh", np.tanh, lambda g, y, x: g * (4 * sigmoid_slope(2 * x)))  # 1 - y^2 loses its digits as y nears 1
+tanh = Op("tanh", np.tanh, lambda g, y, x: g * (_tanh_slope(x) if type(x) is np.ndarray else tanh_slope(x)))
+tanh_slope: Op = Op(
+    "tanh_slope",
+    _tanh_slope,
+    lambda g, y, x: g * (y * (-2 * (np.tanh(x) if type(x) is np.ndarray else tanh(x)))),
+    floats=True,
+)
+"""1 / cosh^2, the derivative of tanh."""
 asinh = Op("asinh", np.arcsinh, lambda g, y, x: g / sqrt(1 + square(x)))
 acosh = Op("acosh", np.arccosh, lambda g, y, x: g / sqrt((x - 1) * (x + 1)))
 atanh = Op("atanh", np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)))

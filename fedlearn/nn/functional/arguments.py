@@ -18,6 +18,8 @@ from fedlearn.errors import BadInput, ShapeError
 MOST = 2**62  # whole numbers that NumPy can count with
 LARGEST = 2**34  # numbers in one array: what is larger is a mistake, and fits no machine that this runs on
 
+UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+
 Size = int | Sequence[int]  # one number for every axis, or one for each
 
 
@@ -145,7 +147,7 @@ def check_range(numbers: np.ndarray, count: int, name: str) -> None:
 
 def all_below(numbers: np.ndarray, count: int) -> bool:
     """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
-    return bool(numbers.view(f"u{numbers.itemsize}").max() < count)
+    return bool(np.maximum.reduce(numbers.view(UNSIGNED[numbers.itemsize]), None) < count)
 
 
 def listed(values: Any, what: str) -> list[Any]:
