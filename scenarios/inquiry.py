@@ -18,11 +18,12 @@ from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_anything
 from fedlearn.datasets.bags import encode
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import Arrays, Examples
+from fedlearn.datasets.text import Alphabet, Script
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import HashedVocabulary, Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
-from fedlearn.models.kinds import Features, Words
+from fedlearn.models.kinds import Characters, Features, Kind, Sequences, Words
 from fedlearn.queries import QUERIES, Confusion, FrequentWords
 from fedlearn.queries.base import Query
 from fedlearn.sampling import check_cohort
@@ -34,7 +35,9 @@ from fedlearn.trained import Trained, load
 from scenarios.command import build, coding, reading
 from scenarios.command.options import Options
 from scenarios.command.reading import as_trained
-from scenarios.spam import names_of, who_takes_part
+from scenarios.shakespeare import OF_TEXT, who_speaks
+from scenarios.spam import READ, names_of, who_takes_part
+from scenarios.texts import about as about_text
 
 log = logging.getLogger(__name__)
 
@@ -79,23 +82,22 @@ def asked(spec: str, options: Options) -> Asked:
     trained = None if options.from_ is None else load(options.from_)
     how = reading.how(options)
     data = load_anything(options.data, how if trained is None else as_trained(how, options.data, trained.classes))
-    if not isinstance(data, Corpus | Samples):
-        raise BadInput(
-            f"{options.data} has no labels, it reads as a text without examples: give messages with labels, or numbers "
-            "in classes"
-        )
     kind, settings = _read(spec)
-    if Words in kind.reads and isinstance(data, Samples) and Features not in kind.reads:
-        raise BadInput(f"query {kind.name} is about messages, {data.name} holds numbers: give messages")
+    _check_fits(kind, trained, data, options)
     vocabulary: Vocabulary = (trained and trained.vocabulary) or VOCABULARIES.parse(options.vocabulary)
-    names = data.classes if isinstance(data, Corpus) else data.class_names
+    if isinstance(data, Script):
+        assert trained is not None
+        names, settings = tuple(trained.about.characters), {**OF_TEXT, **settings}
+        clients, options = who_speaks(options, data, Alphabet(trained.about.characters))
+        about = about_text(data)
+    else:
+        names = data.classes if isinstance(data, Corpus) else data.class_names
+        if trained is not None and isinstance(data, Samples) and not data.scaled and trained.about.scale is not None:
+            data = data.scaled_as(trained.about.scale)
+        clients, options = dealt(_examples(data, kind, trained, vocabulary), data, options)
+        about = {"name": data.name, "sha256": data.sha256, "synthetic": data.synthetic}
     query = _about(kind, settings, trained, vocabulary, len(names))
-    if trained is not None and isinstance(data, Samples) and not data.scaled and trained.about.scale is not None:
-        data = data.scaled_as(trained.about.scale)
-    examples = _examples(data, query, vocabulary)
-    clients, options = dealt(examples, data, options)
-    log.log(TOLD, "%s: %d examples of %d clients", data.name, len(data), len(clients))
-    about = {"name": data.name, "sha256": data.sha256, "synthetic": data.synthetic}
+    log.log(TOLD, "%s: %d examples of %d clients", data.name, sum(len(c.data) for c in clients), len(clients))
     arguments = {name: value for name, value in query.arguments().items() if not isinstance(value, bytes)}
     configuration = build.configuration(options, "ask") | {"query": {"name": query.name, **arguments}}
     folder = RunFolder(
@@ -154,7 +156,7 @@ def _about(
         known |= {"model": trained.model.spec(), "weights": weights}
     elif kind is FrequentWords and not isinstance(vocabulary, HashedVocabulary):
         raise BadInput("query frequent names hashed buckets: take --vocabulary hashed, and names=FILE for the list")
-    return kind(**{key: value for key, value in known.items() if key in keys_of(kind)} | settings)
+    return kind(**{key: value for key, value in (known | settings).items() if key in keys_of(kind)})
 
 
 def _read(spec: str) -> tuple[type[Query], dict[str, Any]]:
@@ -164,11 +166,40 @@ def _read(spec: str) -> tuple[type[Query], dict[str, Any]]:
     return kind, read_settings(argument, keys_of(kind), f"query {name}")
 
 
-def _examples(data: Corpus | Samples, query: Query, vocabulary: Vocabulary) -> Examples:
-    """The data as the query reads them: messages as sets of words, or as their lengths."""
+READERS: dict[type[Any], tuple[type[Kind], ...]] = {  # what models read that tell of such data
+    Corpus: (Words, Sequences), Samples: (Features,), Script: (Characters,),
+}  # fmt: skip
+
+
+def _check_fits(kind: type[Query], trained: Trained | None, data: Any, options: Options) -> None:
+    """Raise `BadInput` where the query, or the model that it is about, is of other data."""
+    if trained is not None and issubclass(kind, Confusion):
+        reads = trained.model.reads
+        fits = next(kinds for of, kinds in READERS.items() if isinstance(data, of))
+        if reads not in fits and (reads is not None or isinstance(data, Script)):
+            raise BadInput(
+                f"the model in {options.from_} reads {reads.name if reads else 'no texts'}, {options.data} holds "
+                f"{' or '.join(each.name for each in fits)}: give data as it was trained on"
+            )
+    elif isinstance(data, Script):
+        raise BadInput(
+            f"{options.data} has no labels, it reads as a text without examples: give messages with labels, or numbers "
+            "in classes"
+        )
+    elif Words in kind.reads and isinstance(data, Samples) and Features not in kind.reads:
+        raise BadInput(f"query {kind.name} is about messages, {data.name} holds numbers: give messages")
+
+
+def _examples(
+    data: Corpus | Samples, kind: type[Query], trained: Trained | None, vocabulary: Vocabulary
+) -> Examples:  # fmt: skip
+    """The data as the query, or its model, reads them: messages as words, or as their lengths."""
     if isinstance(data, Samples):
         return Arrays(data.features, data.labels)
-    if Words in query.reads:
+    if trained is not None and trained.model.reads in READ:
+        words_of, _ = READ[trained.model.reads]
+        return words_of(data, vocabulary)
+    if Words in kind.reads:
         return encode(data, vocabulary)
     lengths = [(len(text), len(set(tokenize(text)))) for text in data.texts]
     return Arrays(np.array(lengths, np.float64).reshape(-1, 2), data.labels)

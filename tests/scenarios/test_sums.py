@@ -127,6 +127,28 @@ def test_one_sum_gives_one_filter_under_every_protection_and_it_is_that_of_all_m
     assert command("inspect", str(tmp_path / "masks")) == 0
 
 
+@pytest.mark.parametrize(
+    ("train", "ask"),
+    [
+        (["spam", "--model", "sequence", "--vocabulary", "hashed:64", "--epochs", "1"], ["--clients", "4"]),
+        (["shakespeare", "--data", "sample_play", "--dim", "8"], ["--data", "sample_play", "--clients", "4"]),
+    ],
+    ids=["words in order", "characters"],
+)
+def test_a_model_that_reads_in_order_is_measured_on_data_that_stay_with_their_owners(train, ask, tmp_path, capsys):
+    run = ["run", *train, "--rounds", "1", "--protection", "none", "--quiet", "--out", str(tmp_path / "run")]
+    assert command(*run) == 0
+    given = ["--from", str(tmp_path / "run"), "--protection", "masks", "--json", "--out"]
+    capsys.readouterr()
+    assert command("ask", "evaluation", *ask, *given, str(tmp_path / "asked")) == 0
+    found = last_json(capsys)["answer"]
+    rows = np.array([list(row.values()) if isinstance(row, dict) else row for row in found["confusion"].values()])
+    assert np.trace(rows) / rows.sum() == found["accuracy"]
+    assert 0 < found["worst_tenth"] <= found["accuracy_deciles"]["p90"]
+    assert command("ask", "evaluation", "--data", "digits", *given, str(tmp_path / "odd")) == 2
+    assert "digits holds features: give data as it was trained on" in capsys.readouterr().err
+
+
 def test_a_filter_is_made_of_counts_with_noise_and_of_no_counts_there_is_none():
     words, messages = np.array([[3.0, -2.5, 0], [1, 4, 0]]), np.array([4, 5])
     weights = naive_bayes(words, messages).words.weight.numpy().ravel()
