@@ -45,6 +45,10 @@ def test_the_command_loads_no_arithmetic_before_it_needs_any():
     assert not loaded_by("import scenarios.command.main") & {"numpy", "phe", "gmpy2", "sklearn"}
 
 
+def test_data_with_a_name_need_no_reader_of_files():
+    assert not loaded_by("from fedlearn.datasets import load_samples; load_samples('digits')") & {"tarfile", "html"}
+
+
 def test_the_public_face():
     names = "Tensor, grad, no_grad, nn, optim"
     parties = "from clients import Client, InlinePool, ProcessPool; from aggregator import Aggregator"

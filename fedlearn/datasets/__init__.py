@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fedlearn.checked import takes_plain
+from fedlearn.datasets import files
 from fedlearn.datasets.corpus import Corpus, split
 from fedlearn.datasets.dataset import CHARACTERS, CLASSES, MESSAGES, DataSet
 from fedlearn.datasets.files.reading import STANDARD_INPUT, Reading
@@ -105,19 +106,16 @@ def load_corpus(name_or_file: str, how: Reading | None = None) -> Corpus:
     how: what the user says of files (`fedlearn.datasets.files`); - is standard input. Raises `DataError` for a file
     that is missing, malformed or not the pinned one, and `BadInput` for a named data set of another kind.
     """
-    from fedlearn.datasets.files import read_messages
-
-    corpus: Corpus = load(name_or_file, MESSAGES, Corpus, read_messages, how)
+    corpus: Corpus = load(name_or_file, MESSAGES, Corpus, lambda path, how: files.read_messages(path, how), how)
     return corpus
 
 
 @takes_plain
 def load_script(name_or_file: str, how: Reading | None = None) -> Script:
     """The text of a named data set, or of a user's own file; how, and what is raised: as of `load_corpus`."""
-    from fedlearn.datasets.files.plays import read_script
     from fedlearn.datasets.text import Script
 
-    script: Script = load(name_or_file, CHARACTERS, Script, read_script, how)
+    script: Script = load(name_or_file, CHARACTERS, Script, lambda path, how: files.read_script(path, how), how)
     return script
 
 
@@ -130,18 +128,17 @@ def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
     What a Python file makes may be a pair of arrays too: features (n, ...) and classes (n,).
     """
     from fedlearn.datasets.dense import Samples
-    from fedlearn.datasets.files.arrays import read_samples
 
-    samples: Samples = _paired(name_or_file, load(name_or_file, CLASSES, (Samples, tuple), read_samples, how))
+    found = load(name_or_file, CLASSES, (Samples, tuple), lambda path, how: files.read_samples(path, how), how)
+    samples: Samples = _paired(name_or_file, found)
     return samples
 
 
 @takes_plain
 def load_anything(name_or_file: str, how: Reading | None = None) -> Any:
     """The data of a name, a file or a Python file, of whatever kind they are; how, and what is raised: as above."""
-    from fedlearn.datasets.files.anything import read_anything
-
-    return _paired(name_or_file, load(name_or_file, None, object, read_anything, how))
+    found = load(name_or_file, None, object, lambda path, how: files.read_anything(path, how), how)
+    return _paired(name_or_file, found)
 
 
 def _paired(name: str, found: Any) -> Any:

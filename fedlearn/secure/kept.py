@@ -14,14 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedlearn.checked import takes_plain
 from fedlearn.crypto import PrivateKey, PublicKey
 from fedlearn.crypto.keyfiles import is_encrypted, public_half, read_owned, read_private, read_public, read_secret
 from fedlearn.crypto.keys import KEY_BITS
-from fedlearn.crypto.threshold import KeyShare, ThresholdKey
 from fedlearn.errors import BadInput, CryptoKeyError
 from fedlearn.untrusted import content
+
+if TYPE_CHECKING:
+    from fedlearn.crypto.threshold import KeyShare, ThresholdKey
 
 PUBLIC, PRIVATE, SHARED = "public.json", "private.json", "threshold.key"
 PASSPHRASE = "FEDLEARN_PASSPHRASE"  # the variable of the environment
@@ -80,6 +83,8 @@ class KeptKeys:
             data = content(self.folder / SHARED)
         except OSError as error:
             raise CryptoKeyError(f"cannot read key file {self.folder / SHARED}: {error.strerror}") from None
+        from fedlearn.crypto.threshold import ThresholdKey
+
         return ThresholdKey.from_bytes(data, insecure_test_key=insecure_test_key)
 
     def shares(self, trustees: int) -> dict[int, Path]:
@@ -119,6 +124,8 @@ def check_public_half(file: Path, public: PublicKey, insecure_test_key: bool) ->
 
 def kept_share(file: Path, passphrase_file: Path | None, key: ThresholdKey) -> KeyShare:
     """The share in a file; raises `CryptoKeyError`, which names the file, for one that is damaged or another's."""
+    from fedlearn.crypto.threshold import KeyShare
+
     try:
         share = KeyShare.from_bytes(read_secret(file, passphrase_of(file, passphrase_file)), key)
     except CryptoKeyError as error:

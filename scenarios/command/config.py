@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ def read_config(path: Path) -> dict[str, str]:
     Raises `BadInput` for a file that cannot be read, an unknown name, or a value that is neither text, number nor
     true or false.
     """
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8")
         if text.count(".") > MOST_DOTS:

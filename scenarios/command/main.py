@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from copy import copy
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -243,11 +244,22 @@ def fedlearn(
     """Federated, privacy-preserving training you can run, measure and attack."""
 
 
+def _narrowed(words: list[str]) -> typer.Typer:
+    """The app with no other command than the one that is named first: to set up all of them takes as long as a run."""
+    named = {info.name or info.callback.__name__: info for info in app.registered_commands if info.callback}
+    found = [named[word] for word in words[:1] if word in named]
+    if not found:
+        return app
+    narrow = copy(app)
+    narrow.registered_commands, narrow.registered_groups = found, []
+    return narrow
+
+
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command, and end the process as `scenarios.command.ending` says."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = app(words, prog_name="fedlearn", standalone_mode=False) or 0
+        status = _narrowed(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
         flush_output()
     except Exception as error:
         failure = failure_of(error)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedlearn.datasets import Corpus, Reading, is_path, load_corpus, load_samples, load_script, split
 from fedlearn.datasets.dense import Samples, Scale, split_samples
-from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
 from scenarios.command.options import Options
 from scenarios.command.takes import Varies
+
+if TYPE_CHECKING:
+    from fedlearn.datasets.text import Script
 
 log = logging.getLogger(__name__)
 

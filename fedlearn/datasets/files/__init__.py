@@ -1,4 +1,4 @@
-"""Reading the files that people have: one front door, `read_messages`, and a file for each family of formats.
+"""Reading the files that people have: a front door for each kind of data, and a file for each family of formats.
 
 `opening` makes bytes of a path, `encoding` text of bytes; `tables`, `records`, `mailboxes` and `mail` know the formats;
 `columns` and `labels` find out what in them is text, label and user.
@@ -6,97 +6,25 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from fedlearn.datasets.corpus import Corpus
-from fedlearn.datasets.files import columns, labels, mail, mailboxes, records, tables
-from fedlearn.datasets.files.encoding import decoded
-from fedlearn.datasets.files.opening import Source, opened
-from fedlearn.datasets.files.reading import Found, Reading
-from fedlearn.errors import DataError
+from fedlearn.datasets.files.reading import Reading
+from fedlearn.lazy import lazy
 
-__all__ = ["Reading", "messages_of", "read_messages", "read_texts"]
+if TYPE_CHECKING:
+    from fedlearn.datasets.files.anything import read_anything
+    from fedlearn.datasets.files.arrays import read_samples
+    from fedlearn.datasets.files.messages import messages_of, read_messages, read_texts
+    from fedlearn.datasets.files.plays import read_script
 
+__all__ = ["Reading", "messages_of", "read_anything", "read_messages", "read_samples", "read_script", "read_texts"]
 
-def read_messages(path: str, how: Reading | None = None) -> Corpus:
-    """The labelled messages at `path`, whatever form they have; - is standard input.
-
-    CSV and its relatives, JSON, Parquet, mbox, Maildir, folders of mail, each packed or in an archive. Raises
-    `DataError` in one line for what cannot be read, is not clear, or is not labelled.
-    """
-    source = opened(path)
-    return messages_of(source, f"file {source.name}", how)
-
-
-def read_texts(path: str) -> list[str]:
-    """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
-
-    - is standard input. Raises `DataError` for what holds no text.
-    """
-    source = opened(path)
-    members = (("", source.data),) if source.members is None else source.members
-    boxes = [(data, mailboxes.is_mbox(data)) for _, data in members if mailboxes.is_mbox(data) or mail.is_mail(data)]
-    if len(boxes) == len(members):
-        losses = mail.Losses()
-        messages = [
-            content for data, boxed in boxes for content in (mailboxes.mbox_messages(data) if boxed else [data])
-        ]
-        return [mail.read_mail(message, losses).text for message in messages]
-    if source.members is not None:
-        raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")
-    lines = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
-
-
-def messages_of(source: Source, origin: str, how: Reading | None = None) -> Corpus:
-    """Same as `read_messages`, for a source that is open already. origin: where the data are from."""
-    how = how or Reading()
-    found, classes = labels.numbered(_found(source, how), source.name, how)
-    found.settle(source.name, how)
-    if len(np.unique(classes)) < 2:
-        raise _one_label(found, classes, source.name, how)
-    users = None if found.users is None else tuple(found.users)
-    return Corpus(
-        source.name, tuple(found.texts), classes, users, False, source.sha256, origin,
-        classes=how.labels or ("ham", "spam"), notes=tuple(found.notes),
-    )  # fmt: skip
-
-
-def _found(source: Source, how: Reading) -> Found:
-    name = source.name
-    if source.members is not None:
-        return mailboxes.messages_in(source.members, name, how)
-    if source.data.startswith(records.PARQUET):
-        return columns.messages_in(records.parquet_in(source.data, name), name, how)
-    if mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
-        return mailboxes.messages_in([(name.rpartition("/")[2], source.data)], name, how)
-    text, encoding = decoded(source.data, how.encoding, name)
-    if not text.strip():
-        raise DataError(f"{name} is empty: give one message a line, as label TAB text, or a table with a header")
-    found = _in_text(text, name, how)
-    if encoding != "utf-8":
-        doubt = "" if encoding.startswith("utf") or how.encoding else ", a guess: give --encoding if letters are wrong"
-        found.notes.append(f"read as {encoding}{doubt}")
-    return found
-
-
-def _in_text(text: str, name: str, how: Reading) -> Found:
-    if not records.is_json(text):
-        return columns.messages_in(tables.table_in(text, name), name, how)
-    value = records.json_in(text, name)
-    if records.is_leaf(value):
-        return records.leaf_messages(value, name)
-    begun = Found()
-    table = records.table_of(value, name, begun)
-    found = columns.messages_in(table, name, how)
-    found.bad |= begun.bad
-    return found
-
-
-def _one_label(found: Found, classes: np.ndarray, name: str, how: Reading) -> DataError:
-    if not len(classes):
-        return DataError(f"{name}: no message could be read: give one message a line, as label TAB text")
-    if how.labels:
-        return DataError(f"{name}: all {len(classes)} messages are labelled {how.labels[classes[0]]!r}: add others")
-    missing = "spam" if classes[0] == 0 else "ham"
-    return DataError(f"{name}: all {len(classes)} messages have one label: add messages labelled {missing}")
+__getattr__ = lazy(
+    __name__,
+    {
+        **dict.fromkeys(("messages_of", "read_messages", "read_texts"), "messages"),
+        "read_anything": "anything",
+        "read_samples": "arrays",
+        "read_script": "plays",
+    },
+)
