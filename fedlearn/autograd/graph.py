@@ -234,7 +234,7 @@ def pullback(
     They come as arrays or `RowSparse`, or as Tensors under `create_graph`.
     """
     targets = None if wanted is None else {x._id for x in wanted}
-    at_leaves = output._made is not None and all(x._made is None for x in wanted or ())
+    at_leaves = output._made is not None and all([x._made is None for x in wanted or ()])
     planned = output._made[0].plans.find(output) if at_leaves and output._made is not FREED else None
     if planned is not None and targets is not None and not planned[0].ends_in(targets, planned[1]):
         planned, at_leaves = None, False

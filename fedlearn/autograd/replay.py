@@ -83,17 +83,18 @@ class Plan:
                     return None
             for position, _, target, leaf in pulls:
                 x = inputs[position]
-                if nodes[target] is None:
+                known = nodes[target]
+                if known is None:
                     if not isinstance(x, Node) or not x._wanted or x._id > newest or leaf is not (x._made is None):
                         return None
                     nodes[target] = x
-                elif nodes[target] is not x:
+                elif known is not x:
                     return None
         return nodes if len({id(nodes[place]) for place in self.leaves}) == len(self.leaves) else None
 
     def ends_in(self, targets: set[int], nodes: list[Any]) -> bool:
         """Whether every leaf is among these tensors, by their numbers: no gradient is found in vain."""
-        return all(nodes[place]._id in targets for place in self.leaves)
+        return all([nodes[place]._id in targets for place in self.leaves])
 
     def run(self, nodes: list[Any], g: Any, own: bool, create_graph: bool) -> list[tuple[Node, Any]]:
         """The gradient of every leaf, given the gradient of the result; own, create_graph: as in `graph.pullback`."""

@@ -233,7 +233,7 @@ def grad(
                     f"the output does not depend on an input of shape {x.shape}: allow_unused=True gives 0"
                 )
             found[x._id] = np.zeros_like(x._data)
-    return tuple(_dense(found[x._id]) for x in wanted)
+    return tuple([_dense(found[x._id]) for x in wanted])
 
 
 def wrap(array: np.ndarray) -> Tensor:
@@ -262,7 +262,7 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
 
 
 def _dense(g: Any) -> Tensor:
-    return g if isinstance(g, Tensor) else wrap(g.dense() if isinstance(g, RowSparse) else g)
+    return g if isinstance(g, Tensor) else wrap(g.dense() if type(g) is RowSparse else g)
 
 
 def _as_gradient(g: Any) -> Any:

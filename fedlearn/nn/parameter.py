@@ -30,7 +30,7 @@ def flatten(parameters: Iterable[Tensor]) -> np.ndarray:
     members = list(parameters)
     if not members:
         return np.zeros(0, np.float32)
-    whole = consecutive(members)
+    whole = consecutive([p._data for p in members])
     if whole is None:
         dtypes = {p.dtype for p in members}
         if len(dtypes) > 1:
@@ -43,19 +43,24 @@ def flatten(parameters: Iterable[Tensor]) -> np.ndarray:
     return whole
 
 
-def consecutive(members: Sequence[Tensor]) -> np.ndarray | None:
-    """The stretch of memory that these parameters fill without a gap and in this order, if they do."""
-    base = members[0]._data.base
+def consecutive(arrays: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The stretch of memory that these arrays fill without a gap and in this order, if they do."""
+    base = arrays[0].base
     if not isinstance(base, np.ndarray) or base.ndim != 1 or not base.flags.c_contiguous:
         return None
-    first = address = _address(members[0]._data)
-    for p in members:
-        array = p._data
+    first = address = _address(arrays[0])
+    for array in arrays:
         if array.base is not base or _address(array) != address or not array.flags.c_contiguous:
             return None
         address += array.nbytes
     start = (first - _address(base)) // base.itemsize
     return base[start : start + (address - first) // base.itemsize]
+
+
+def place_in(part: np.ndarray, whole: np.ndarray) -> slice:
+    """Where a stretch of a vector begins and ends in it."""
+    start = (_address(part) - _address(whole)) // whole.itemsize
+    return slice(start, start + len(part))
 
 
 def _address(array: np.ndarray) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import real, whole
-from fedlearn.nn.parameter import Parameter, consecutive, flatten
+from fedlearn.nn.parameter import Parameter, consecutive, flatten, place_in
 from fedlearn.optim.states import reading
 
 Group = dict[str, Any]  # "params": its parameters; and the rule's options, as "lr"
@@ -35,6 +36,38 @@ class Run:
     arrays: list[np.ndarray]  # the members' memory when the run was formed
     weights: np.ndarray  # the same as one array (n,)
     state: OptimizerState  # (n,) each
+    memories: list[dict[str, Any]]  # the optimizer's `state` of each member
+    joined: Joined | None = None
+
+    def gradient(self) -> np.ndarray:
+        """The gradients of its members, end to end (n,): to be read, it may be their own memory."""
+        parts = [_dense(p._grad) for p in self.members]
+        if len(parts) == 1:
+            return parts[0].ravel()
+        if self.joined is not None and self.joined.are(parts):
+            return parts[0].base[self.joined.place]  # type: ignore[index]
+        memory = parts[0].base
+        whole = None if memory is None else consecutive(parts)
+        if memory is None or whole is None:
+            return np.concatenate([part.ravel() for part in parts])
+        self.joined = Joined([ref(part) for part in parts], place_in(whole, memory))
+        return whole
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "joined": None}  # of these gradients, which no copy has
+
+
+class Joined(NamedTuple):
+    """Gradients that lay end to end, as those of a recorded step do, and where in the memory that is theirs.
+
+    Nothing holds on to them from here: whose they are is told by who does (`fedlearn.training.recorded`).
+    """
+
+    parts: list[ref[np.ndarray]]
+    place: slice
+
+    def are(self, parts: Sequence[np.ndarray]) -> bool:
+        return all([known() is part for known, part in zip(self.parts, parts, strict=True)])
 
 
 class Optimizer(ABC):
@@ -131,10 +164,10 @@ class Optimizer(ABC):
             if not _still_holds(runs, dense):
                 runs[:] = self._form_runs(dense, self.slots(group))
             for run in runs:
-                for p in run.members:
-                    self.state[p]["step"] += 1
-                gradient = -_gradient(run) if group["maximize"] else _gradient(run)
-                self.update(run.weights, gradient, run.state, self.state[run.members[0]]["step"], group)
+                for memory in run.memories:
+                    memory["step"] += 1
+                gradient = -run.gradient() if group["maximize"] else run.gradient()
+                self.update(run.weights, gradient, run.state, run.memories[0]["step"], group)
         now = next_id()
         for p in self._members():
             if p._grad is not None:
@@ -210,7 +243,7 @@ class Optimizer(ABC):
             for name, start in slots.items():
                 memory.setdefault(name, np.full(p.shape, start, p.dtype))
             joins = cut and memory["step"] == self.state[cut[-1][-1]]["step"]
-            if joins and consecutive([*cut[-1], p]) is not None:
+            if joins and consecutive([q._data for q in (*cut[-1], p)]) is not None:
                 cut[-1].append(p)
             else:
                 cut.append([p])
@@ -224,9 +257,10 @@ class Optimizer(ABC):
             for p in members:
                 self.state[p][name] = state[name][start : start + p.size].reshape(p.shape)
                 start += p.size
-        weights = consecutive(members) if len(members) > 1 else members[0]._data.reshape(-1)
+        arrays = [p._data for p in members]
+        weights = consecutive(arrays) if len(members) > 1 else arrays[0].reshape(-1)
         assert weights is not None
-        return Run(members, [p._data for p in members], weights, state)
+        return Run(members, arrays, weights, state, [self.state[p] for p in members])
 
 
 def _still_holds(runs: Sequence[Run], members: Sequence[Tensor]) -> bool:
@@ -238,12 +272,6 @@ def _still_holds(runs: Sequence[Run], members: Sequence[Tensor]) -> bool:
                 return False
             i += 1
     return i == len(members)
-
-
-def _gradient(run: Run) -> np.ndarray:
-    """The gradients of a run's members, end to end (n,)."""
-    parts = [_dense(p._grad).ravel() for p in run.members]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _dense(gradient: Any) -> np.ndarray:

@@ -133,17 +133,25 @@ class Recorded:
         """New memory for gradients, and no program that writes into the old."""
         self._programs = []
         self._gradient, self._memory = beside(self._vector)
-        self._places = []
-        start = 0
+        self._places = self._cut(self._gradient)
+        self._references = self._held()
+
+    def parts(self, gradient: np.ndarray) -> list[np.ndarray]:
+        """A gradient that was given, as an array for each parameter: views."""
+        return self._places if gradient is self._gradient else self._cut(gradient)
+
+    def _cut(self, gradient: np.ndarray) -> list[np.ndarray]:
+        places, start = [], 0
         for _, array, _ in self._parameters:
             size = array[0].size if self._vector.ndim > 1 else array.size
-            self._places.append(self._gradient[..., start : start + size].reshape(array.shape))
+            places.append(gradient[..., start : start + size].reshape(array.shape))
             start += size
-        self._references = self._held()
+        return places
 
     def _held(self) -> int:
         """How many hold on to the gradient's memory, or to a piece of it."""
-        return sys.getrefcount(self._gradient) + sys.getrefcount(self._memory)
+        count = sys.getrefcount
+        return count(self._gradient) + count(self._memory) + sum(map(count, self._places))
 
     def _shape(self, array: np.ndarray) -> object:
         """Of a word model's batch the words may be more or fewer each time."""

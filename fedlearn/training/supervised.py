@@ -6,8 +6,6 @@ record (`fedlearn.training.recorded`) and leave the same bits in `.grad`; where 
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import numpy as np
 
 from fedlearn.autograd.tensor import Tensor, wrap
@@ -26,7 +24,7 @@ class Supervised:
     def __init__(self, model: Module, loss: Module):
         self._model, self._criterion = model, loss
         self._parameters = list(model.parameters())
-        self._reached: list[tuple[Parameter, int, int]] = []  # those that have a gradient, and where it is among all
+        self._reached: list[tuple[Parameter, int]] = []  # those that have a gradient, and their numbers
         own = not any(True for _ in loss.parameters()) and len({p.dtype for p in self._parameters}) == 1
         self._replays = own and not unreplayable(model) and not unreplayable(loss)
         self._arrays: list[np.ndarray] = []  # the parameters', as they are recorded
@@ -39,10 +37,12 @@ class Supervised:
     def backward(self, inputs: np.ndarray, targets: np.ndarray) -> float:
         """The loss of a batch; adds its gradient to `.grad` of every parameter that it depends on."""
         batch = Batch((inputs,), targets, len(targets))
-        if self._recorded is not None and all(p._grad is None for p in self._parameters):
+        if self._recorded is not None and all([p._grad is None for p in self._parameters]):
             found = self._recorded.gradient(batch)
             if found is not None:
-                self._give(found[1])
+                parts = self._recorded.parts(found[1])
+                for parameter, number in self._reached:
+                    parameter._grad = wrap(parts[number])
                 return float(found[0])
         value = self.loss(batch)
         value.backward()
@@ -51,14 +51,8 @@ class Supervised:
 
     def _record(self) -> None:
         """Begin a record of the steps to come, unless there is one of the arrays that the parameters have now."""
-        ends = list(accumulate(p.size for p in self._parameters))
-        places = zip(self._parameters, [0, *ends], ends, strict=False)
-        self._reached = [(p, start, stop) for p, start, stop in places if p._grad is not None]
+        self._reached = [(p, number) for number, p in enumerate(self._parameters) if p._grad is not None]
         if self._replays and [id(p._data) for p in self._parameters] != [id(array) for array in self._arrays]:
             self._arrays = [p._data for p in self._parameters]
             room = np.empty(sum(array.size for array in self._arrays), self._arrays[0].dtype)
             self._recorded = Recorded(self, self._parameters, room)
-
-    def _give(self, gradient: np.ndarray) -> None:
-        for parameter, start, stop in self._reached:
-            parameter._grad = wrap(gradient[start:stop].reshape(parameter._data.shape))
