@@ -16,6 +16,7 @@ from fedlearn.queries.base import Query
 from fedlearn.secure.compression import NO_COMPRESSION, Compression
 from fedlearn.secure.counts import CountLayout
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.strategies.base import Strategy
 from fedlearn.training.flat import check_stack, weights_in
 from fedlearn.travel import description
@@ -61,7 +62,7 @@ class Training(Work):
 
     def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
         strategy = self._strategy
-        return Layout.of(strategy.outputs(weights_in(self._model)), codec, strategy.max_weight, terms, self.compression)
+        return layout_of(strategy.outputs(weights_in(self._model)), codec, strategy.max_weight, terms, self.compression)
 
     def check(self, stack: str) -> None:
         _check_no_running_statistics(self._model)

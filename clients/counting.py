@@ -19,6 +19,7 @@ from fedlearn.protocol import ClientId, Lost, RunPlan, TrainRequest
 from fedlearn.queries.base import Query
 from fedlearn.secure.counts import CountLayout
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of_plan
 from fedlearn.strategies.base import LocalUpdate
 from fedlearn.travel import rebuilt
 
@@ -29,7 +30,7 @@ class Counting:
     def __init__(self, plan: RunPlan, clients: ClientSource | Mapping[int, Client]):
         self._clients = clients
         self._query = rebuilt(plan.strategy, Query)
-        self.layout = Layout.of_plan(plan)
+        self.layout = layout_of_plan(plan)
         codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
         if self.layout != CountLayout.of_counts(self._query.entries(), codec, Terms.read(plan.privacy)):
             raise ProtocolError(f"the plan's layout is not that of query {self._query.name}")

@@ -38,6 +38,7 @@ from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import ClientId, Lost, RunPlan, TrainRequest
 from fedlearn.secure.compression import Compression
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of, layout_of_plan
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.seeding import ClientRandom, LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, State, Strategy
@@ -65,7 +66,7 @@ class LocalTraining:
         self._seed = plan.seed
         self.rounding: Rounding | None = None  # of a simulation that measures it
         keep_freed()
-        self.layout = Layout.of_plan(plan)
+        self.layout = layout_of_plan(plan)
         compression = Compression.of_plan(plan)
         with nn.init.left_blank():  # every request brings the weights
             most = compression.most_parameters(len(self.layout))
@@ -334,7 +335,7 @@ def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) 
     """Raise `ProtocolError` for a plan whose vectors hold something else than this strategy's updates."""
     codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
     terms, compression = Terms.read(plan.privacy), Compression.of_plan(plan)
-    if layout != Layout.of(strategy.outputs(size), codec, strategy.max_weight, terms, compression):
+    if layout != layout_of(strategy.outputs(size), codec, strategy.max_weight, terms, compression):
         raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {size} weights")
 
 

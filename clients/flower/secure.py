@@ -19,7 +19,7 @@ from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.flower.letters import NAME, Letter, answered
 from fedlearn.flower.reported import Reported, request_of
 from fedlearn.protocol import Lost, RunPlan, TrainRequest, party_name
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of_plan
 
 ROLE_SAID = b"opener"  # in answer to a hello
 _inside: ContextVar[bool] = ContextVar("fedlearn_secure_mod", default=False)
@@ -68,7 +68,7 @@ class _Replies:
 
     def __init__(self, plan: RunPlan, sent: RecordDict, reply: Callable[[], Message]):
         self._reported = Reported.from_dict(plan.strategy)
-        self.layout = Layout.of_plan(plan)
+        self.layout = layout_of_plan(plan)
         self._codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
         if self.layout != self._reported.layout(self._codec):
             raise ProtocolError("the plan's layout is not that of its replies")

@@ -22,7 +22,7 @@ from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, Trai
 from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Protection
 from fedlearn.secure.compression import Compression
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of_plan
 from fedlearn.secure.noised import PrivateLayout
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import check_signed
@@ -55,7 +55,7 @@ class Observed:
         self.plan = (trained or [*plans.values()])[-1]
         beside = {session for session, plan in plans.items() if trained and not plan.model}  # what clients measured
         self.view = replace(view, messages=tuple(m for m in view.messages if m.session not in beside))
-        self.layout = Layout.of_plan(self.plan)
+        self.layout = layout_of_plan(self.plan)
         self.compression = Compression.of_plan(self.plan)
         self._layouts: dict[int, RoundLayout] = {}
 

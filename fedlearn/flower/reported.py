@@ -21,6 +21,7 @@ from fedlearn.errors import BadInput, CodecError, ProtocolError, ShapeError
 from fedlearn.protocol import TrainRequest
 from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.strategies.base import LocalUpdate, Output
 
 ARRAYS = "arrays"  # the vector of all arrays without a bound of their own
@@ -88,7 +89,7 @@ class Reported:
             if name in self.bounds
         }
         outputs |= {f"metric {name}": Output(1, bound) for name, bound in self.metrics.items()}
-        return Layout.of(outputs, codec, self.max_weight)
+        return layout_of(outputs, codec, self.max_weight)
 
     def update(self, sent: RecordDict, reply: RecordDict) -> LocalUpdate:
         """One node's reply as vectors; raises `BadInput` for one that is not as agreed."""

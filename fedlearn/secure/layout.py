@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from operator import index
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,12 +19,11 @@ import numpy as np
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.codec import MAX_LANE_BITS
 from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
-from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import RunPlan
 from fedlearn.secure.aggregate import Aggregate
-from fedlearn.secure.compression import BROADCAST, FINER, MOST_FINER, NO_COMPRESSION, Compression, finer, fraction_bits
-from fedlearn.secure.segments import LEAST_BITS, Segment, codec_of, number_beside
-from fedlearn.strategies.base import LocalUpdate, Output
+from fedlearn.secure.compression import BROADCAST, FINER, MOST_FINER, finer, fraction_bits
+from fedlearn.secure.segments import LEAST_BITS, Segment
+from fedlearn.strategies.base import LocalUpdate
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
 MOST_EXCESS = (1 << (LEAST_BITS - 1)) - 1  # in steps of the excess, where the updates have few bits
@@ -41,47 +39,6 @@ class Layout:
     segments: tuple[Segment, ...]
     max_weight: int
     whole: ClassVar[bool] = False  # encodes vectors of the model's full length only
-
-    @staticmethod
-    def of(
-        outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int, terms: Terms | None = None,
-        compression: Compression = NO_COMPRESSION,
-    ) -> Layout:  # fmt: skip
-        """outputs: the strategy's vectors; codec: that of their values, but for a bound of their own. terms: of noise.
-
-        Raises `CodecError` where max_weight does not fit the codec's integers, or `PrivateLayout` for these terms.
-        """
-        sent = compression.lanes(outputs)
-        if terms is not None:
-            from fedlearn.secure.noised import PrivateLayout  # imports this module
-
-            return PrivateLayout.of_lengths(sent, codec, terms)
-        check_max_weight(codec, max_weight)
-        segments = [
-            Segment(name, sent[name], codec_of("vector", output.bound or codec.bound, codec))
-            for name, output in outputs.items()
-        ]
-        counted, excess = max(codec.limit, sum(sent.values())), max(codec.limit, MOST_EXCESS)
-        bounds = dict(weight=max(codec.limit, max_weight), loss=LOSS_BOUND, clipped=counted, excess=excess, capped=1)
-        for name in BOOKKEEPING:
-            kind = "loss" if name == "loss" else "count"
-            segments.append(number_beside(name, kind, float(bounds[name]), codec))
-        if compression.auto:
-            segments += [number_beside(FINER + name, "finer", float(MOST_FINER), codec) for name in outputs]
-        return Layout(tuple(segments), max_weight)
-
-    @staticmethod
-    @lru_cache(maxsize=4)
-    def of_plan(plan: RunPlan) -> Layout:
-        """The layout and codec of the plan; needed in every round, so one object serves a plan and process."""
-        arguments = plan.protection.get("arguments")
-        codec = arguments.get("codec") if isinstance(arguments, Mapping) else None
-        layout, terms = Layout.from_dict(plan.layout, FixedPoint.from_dict(codec)), Terms.read(plan.privacy)
-        if terms is None:
-            return layout
-        from fedlearn.secure.noised import PrivateLayout
-
-        return PrivateLayout(layout.segments, layout.max_weight, terms)
 
     def __len__(self) -> int:
         return self._length
@@ -256,33 +213,6 @@ class Layout:
         """Plain data, without the codec: each segment says its kind and bound, the plan's codec the rest."""
         rows = [(s.name, s.length, s.kind, s.codec.bound) for s in self.segments]
         return {"segments": rows, "max_weight": self.max_weight}
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any], codec: FixedPoint) -> Layout:
-        """Read what `to_dict` gave. codec: that of all updates. Raises `ProtocolError` for what is none."""
-        try:
-            rows = [(str(name), index(n), str(kind), float(bound)) for name, n, kind, bound in data["segments"]]
-            max_weight = index(data["max_weight"])
-        except (KeyError, TypeError, ValueError):
-            raise ProtocolError(f"no layout of a vector: {data!r:.80}; all parties must run one version") from None
-        if not all(0 <= length <= MOST_LANES for _, length, *_ in rows):
-            raise ProtocolError(f"no layout of a vector: segments have 0 to {MOST_LANES:,} lanes, not {data!r:.80}")
-        segments = tuple(_segment(*row, codec) for row in rows)
-        if segments and segments[0].kind == "count":  # updates begin with a vector
-            from fedlearn.secure.counts import CountLayout  # imports this module
-
-            return CountLayout(segments, max_weight)
-        return Layout(segments, max_weight)
-
-
-def _segment(name: str, length: int, kind: str, bound: float, codec: FixedPoint) -> Segment:
-    """What a row of a plan's layout says; raises `ProtocolError` for a number in other lanes than it takes."""
-    if kind == "vector" or codec_of(kind, bound, codec).bits == codec.bits:
-        return Segment(name, length, codec_of(kind, bound, codec), kind)
-    beside = number_beside(name, kind, bound, codec)
-    if beside.length != length:
-        raise ProtocolError(f"no layout of a vector: {name} takes {beside.length} lanes, not {length}")
-    return beside
 
 
 def check_max_weight(codec: FixedPoint, max_weight: int) -> None:

@@ -15,6 +15,7 @@ from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import PartialSum, RunPlan, Step
 from fedlearn.secure.base import DEFAULT_CODEC, ClientHalf, FoldingHalf, Protection, Settings
 from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of_plan
 from fedlearn.spec import read_settings
 
 
@@ -45,7 +46,7 @@ class Plain(Protection):
         return PlainClient(self.codec.dtype)
 
     def server(self, plan: RunPlan, step: Step) -> PlainServer:
-        return PlainServer(self.codec.dtype, Layout.of_plan(plan))
+        return PlainServer(self.codec.dtype, layout_of_plan(plan))
 
 
 class PlainClient(ClientHalf):

@@ -27,7 +27,7 @@ from fedlearn.protocol import (
     TrainRequest,
     Update,
 )
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.secure.signed import check_signed, model_digest
 from fedlearn.travel import description
 from tests.toys import (
@@ -47,7 +47,7 @@ STEP = Step(1, 0, "update")
 
 def plan(**changes) -> bytes:
     model, strategy, protection = toy_model(), toy_strategy(), toy_plain()
-    layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
+    layout = layout_of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
     fields = {
         "session": SESSION,
         "roster": {},

@@ -23,7 +23,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.convnet import ConvNet
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import Lost, RunPlan
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.seeding import LocalRandom, local_random
 from fedlearn.strategies import FedAvg
@@ -50,7 +50,7 @@ def dense(count: int, width: int, classes: int, seed: int) -> Arrays:
 
 def plan(model: Model, strategy: FedAvg, **kernels) -> RunPlan:
     protection = toy_plain()
-    layout = Layout.of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
+    layout = layout_of(strategy.outputs(model.vector.size), protection.codec, strategy.max_weight)
     return RunPlan(
         session=bytes(16), roster={}, model=model.spec(), vocabulary={},
         strategy=description(strategy),
@@ -237,7 +237,7 @@ def test_examples_of_a_stack_are_taken_client_by_client():
 def test_no_sum_of_updates_overflows_however_many_there_are(bits):
     """All at the limit, in pieces of every size; with a support that names some of the rows."""
     codec = FixedPoint(bits=bits, bound=1.0, addends=1 << 12)
-    layout = Layout.of({"delta": Output(7)}, codec, max_weight=1)
+    layout = layout_of({"delta": Output(7)}, codec, max_weight=1)
     length, most = len(layout), min(addable(codec), 200)
     sign = np.where(np.arange(length) % 2, 1, -1)
     support = Support(begin=1, end=7, width=2, most=3, rows=[np.array([0, 1, 2])])

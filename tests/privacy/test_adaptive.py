@@ -14,7 +14,7 @@ from clients import InlinePool
 from fedlearn.errors import BadInput, PrivacyError, ProtocolError
 from fedlearn.privacy import Privacy, Terms
 from fedlearn.privacy.adaptive import LARGEST_SHARE, PACE, is_below, lane_steps, next_clip, update_steps
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.strategies.base import LocalUpdate, Output
 from tests.privacy.test_in_runs import SETTINGS, people, protection, train
 
@@ -52,7 +52,7 @@ def test_the_sum_says_how_many_are_at_or_below_the_clip():
     rng = np.random.default_rng(0)
     updates = rng.normal(size=(40, 9)) * 0.1
     updates[3] = np.nan  # counts as zeros
-    layout = Layout.of({"delta": Output(9)}, SETTINGS.codec, 1, made)
+    layout = layout_of({"delta": Output(9)}, SETTINGS.codec, 1, made)
     total = sum(layout.encode(LocalUpdate({"delta": update}, 5, 0.1)).astype(np.int64) for update in updates)
     found = layout.decode(total, 40)
     true = np.mean(np.linalg.norm(np.nan_to_num(updates), axis=1) <= 0.3)
@@ -127,7 +127,7 @@ def test_a_quantile_of_nothing_is_refused(quantile):
 
 @pytest.mark.parametrize("clip", [[], [0.0], [-1.0], [math.nan], [1.0, 1.0]])
 def test_clients_refuse_a_request_without_a_clip(clip):
-    layout = Layout.of({"delta": Output(9)}, SETTINGS.codec, 1, terms())
+    layout = layout_of({"delta": Output(9)}, SETTINGS.codec, 1, terms())
     with pytest.raises(ProtocolError, match="clip"):
         layout.in_round({"clip": np.array(clip, np.float32)})
 

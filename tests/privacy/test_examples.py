@@ -21,7 +21,7 @@ from fedlearn.privacy import Pld, Privacy, Rdp, Release, Terms
 from fedlearn.privacy.coins import drawn
 from fedlearn.privacy.ledger import Ledger
 from fedlearn.sampling import Uniform
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.seeding import LocalRandom
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import LocalUpdate, Output
@@ -87,7 +87,7 @@ def test_gradients_of_single_examples_come_from_one_pass(kind):
 def test_no_example_moves_a_clients_lanes_by_more_than_the_clip(count, most, length, adaptive):
     """Nor where lanes are full and cut off."""
     made = terms(most=most, adaptive=0.5 if adaptive else 0.0)
-    layout = Layout.of({"delta": Output(6)}, SETTINGS.codec, 1, made)
+    layout = layout_of({"delta": Output(6)}, SETTINGS.codec, 1, made)
     updates = np.abs(np.random.default_rng(count).normal(size=(count + 1, 6))) * length  # all in one direction
     rows = layout.encode(LocalUpdate({"delta": updates}, 1, np.zeros(count + 1))).astype(np.int64)
     with_it, without = (layout.added(part).astype(np.int64) for part in (rows, rows[:-1]))

@@ -20,7 +20,7 @@ from fedlearn.privacy import AnalyticGaussian, Pld, Privacy, Release
 from fedlearn.sampling import Uniform
 from fedlearn.secure import PROTECTIONS, Plain
 from fedlearn.secure.base import Settings
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.base import LocalUpdate, Output
 from tests.toys import TOY_BITS, toy_bags, toy_model
@@ -229,7 +229,7 @@ def test_the_noise_of_all_clients_has_the_variance_that_is_stated(spec, count):
     guard = PROTECTIONS.parse(spec, replace(SETTINGS, min_cohort=count))
     made = cohorts_of(Privacy(noise=1, clip=0.3, where="clients"), guard, Uniform(), None, 100, count, 1)
     terms = terms_of(Privacy(noise=1.5, clip=0.3, where="clients", honest=1), guard, made, 0)
-    layout = Layout.of({"delta": Output(60_000)}, guard.codec, 4096, terms)
+    layout = layout_of({"delta": Output(60_000)}, guard.codec, 4096, terms)
     rng = np.random.default_rng(0)
     exact = noised = np.zeros(60_000, np.int64)
     for client in range(count):

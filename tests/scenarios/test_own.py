@@ -7,7 +7,8 @@ import json
 import pytest
 
 from scenarios.command import build
-from scenarios.command.config import NAME_CODE, _key
+from scenarios.command.about import flag
+from scenarios.command.config import NAME_CODE
 from tests.scenarios.command import fedlearn, last_json
 
 OWN = """
@@ -217,7 +218,9 @@ def test_a_run_folder_has_no_code_run_that_the_user_did_not_name(capsys, tmp_pat
     assert fedlearn(*DIGITS, "--out", "run") == 0
     (tmp_path / "run" / "evil.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')\n")
     toml = (tmp_path / "run" / "run.toml").read_text()
-    evil = dict.fromkeys(map(_key, NAME_CODE), "run/evil.py:Evil") | {"robust": "bucketing:2+run/evil.py:Evil"}
+    evil = dict.fromkeys((flag(name)[2:] for name in NAME_CODE), "run/evil.py:Evil") | {
+        "robust": "bucketing:2+run/evil.py:Evil"
+    }
     for option, value in evil.items():
         kept = "".join(line for line in toml.splitlines(True) if not line.startswith(option))
         (tmp_path / "run" / "run.toml").write_text(kept + f'{option} = "{value}"\n')

@@ -15,7 +15,7 @@ from fedlearn.errors import BadInput, CodecError, ProtocolError
 from fedlearn.protocol import RunPlan
 from fedlearn.secure import Plain
 from fedlearn.secure.compression import BROADCAST, MOST_FINER, NO_COMPRESSION, Compression, finer, kept
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import layout_of, layout_of_plan
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import LocalUpdate, Output, Strategy
@@ -37,14 +37,14 @@ def agreed(
     codec: FixedPoint, compression: Compression = NO_COMPRESSION, seed: int = 0, size: int = SIZE,
     strategy: Strategy = PLAIN,
 ) -> RunPlan:  # fmt: skip
-    layout = Layout.of(strategy.outputs(size), codec, 50, None, compression).to_dict()
+    layout = layout_of(strategy.outputs(size), codec, 50, None, compression).to_dict()
     described = {"strategy": description(strategy), "compression": compression.to_dict(), "seed": seed}
     return replace(plan_of(Plain(codec), size), layout=layout, **described)
 
 
 def in_round(plan: RunPlan, number: int = 1, bits: int = 0, size: int = SIZE) -> RoundLayout:
     state = {BROADCAST: np.array([bits], np.float32)}
-    return RoundLayout.of(plan, Layout.of_plan(plan), number, np.zeros(size, np.float32), state)
+    return RoundLayout.of(plan, layout_of_plan(plan), number, np.zeros(size, np.float32), state)
 
 
 codecs = st.builds(
@@ -164,7 +164,7 @@ def test_a_request_without_bounds_is_refused_where_they_follow_updates(said):
     plan = agreed(FixedPoint(4, 1.0, 3), Compression(auto=True))
     state = {BROADCAST: np.array(said, np.float32)} if said else {}
     with pytest.raises(ProtocolError, match="whole numbers are needed"):
-        RoundLayout.of(plan, Layout.of_plan(plan), 1, np.zeros(SIZE, np.float32), state)
+        RoundLayout.of(plan, layout_of_plan(plan), 1, np.zeros(SIZE, np.float32), state)
 
 
 @pytest.mark.parametrize(

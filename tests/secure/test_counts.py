@@ -11,7 +11,7 @@ from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError, RoundVoid, ShapeError
 from fedlearn.queries import Counts
 from fedlearn.secure.counts import CountLayout, counting_codec
-from fedlearn.secure.layout import Layout
+from fedlearn.secure.layouts import read_layout
 from fedlearn.strategies.base import LocalUpdate
 
 ENTRIES = {"n": Counts(1, 9), "bins": Counts(3, 5)}
@@ -23,7 +23,7 @@ def counts(n, bins) -> LocalUpdate:
 
 
 def test_it_goes_through_the_plan_and_comes_back_the_same():
-    again = Layout.from_dict(LAYOUT.to_dict(), LAYOUT.codec)
+    again = read_layout(LAYOUT.to_dict(), LAYOUT.codec)
     assert type(again) is CountLayout
     assert again == LAYOUT
 

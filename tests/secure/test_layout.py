@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import CodecError, ProtocolError, RoundVoid, ShapeError
 from fedlearn.secure.layout import LOSS_BOUND, Layout
+from fedlearn.secure.layouts import layout_of, read_layout
 from fedlearn.strategies.base import LocalUpdate, Output
 
 MAX_WEIGHT = 50
@@ -17,7 +18,7 @@ MAX_WEIGHT = 50
 
 def layout(length: int = 4, **changes) -> Layout:
     codec = FixedPoint(**{"bits": 20, "bound": 2.0, "addends": 30} | changes)
-    return Layout.of({"delta": Output(length)}, codec, MAX_WEIGHT)
+    return layout_of({"delta": Output(length)}, codec, MAX_WEIGHT)
 
 
 def update(delta, examples=10, loss=0.5) -> LocalUpdate:
@@ -110,15 +111,15 @@ def test_weights_whose_sum_does_not_fit_63_bits_are_refused_before_the_run():
     with pytest.raises(
         CodecError, match=f"max_weight is {2**60 + 1}, a sum of 4 addends holds weights of 1 to {2**60}"
     ):
-        Layout.of({"delta": Output(3)}, codec, max_weight=2**60 + 1)
-    assert Layout.of({"delta": Output(3)}, codec, max_weight=2**55).max_weight == 2**55
+        layout_of({"delta": Output(3)}, codec, max_weight=2**60 + 1)
+    assert layout_of({"delta": Output(3)}, codec, max_weight=2**55).max_weight == 2**55
 
 
 @given(updates, st.integers(2, 15), st.sampled_from([50, 4096, 2**20]))
 def test_numbers_beside_few_bits_keep_a_width_of_their_own(cohort, bits, max_weight):
     """Weight, loss and counts are as exact beside 2 bits as beside 24."""
     codec = FixedPoint(bits, 1.0, 30, "clip")
-    few = Layout.of({"delta": Output(4)}, codec, max_weight)
+    few = layout_of({"delta": Output(4)}, codec, max_weight)
     found = few.decode(sum(few.encode(one).astype(np.int64) for one in cohort), len(cohort))
     weights = np.array([min(one.examples, max_weight) for one in cohort])
     assert (found.weight, found.addends) == (weights.sum(), len(cohort))
@@ -129,21 +130,21 @@ def test_numbers_beside_few_bits_keep_a_width_of_their_own(cohort, bits, max_wei
     assert abs(found.loss - loss) <= 2.0**-9 * len(cohort) * max_weight / weights.sum()  # 16 bits for +-64
     exact = weights @ np.array([one.vectors["delta"] for one in cohort], np.float64) / weights.sum()
     assert np.max(np.abs(found.mean["delta"] - exact)) <= found.error_bound * (1 + 1e-9)
-    assert Layout.from_dict(few.to_dict(), codec) == few
+    assert read_layout(few.to_dict(), codec) == few
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_a_plan_whose_numbers_have_other_lanes_than_they_take_is_refused(lanes):
     codec = FixedPoint(9, 1.0, 30)
-    plan = Layout.of({"delta": Output(4)}, codec, 4096).to_dict()
+    plan = layout_of({"delta": Output(4)}, codec, 4096).to_dict()
     plan["segments"] = [row if row[0] != "weight" else (row[0], lanes, *row[2:]) for row in plan["segments"]]
     with pytest.raises(ProtocolError, match=f"weight takes 2 lanes, not {lanes}"):
-        Layout.from_dict(plan, codec)
+        read_layout(plan, codec)
 
 
 def test_a_layout_survives_the_plan():
     spec = layout(overflow="clip")
-    assert Layout.from_dict(spec.to_dict(), spec.codec) == spec
+    assert read_layout(spec.to_dict(), spec.codec) == spec
     assert len(spec) == 4 + 5  # delta, then weight, loss, clipped, excess, capped
 
 
@@ -159,7 +160,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("lane", "value"), [(lane, value) for lane, values in HOSTILE.items() for value in values])
 def test_a_sum_that_no_honest_clients_have_is_not_used(lane, value):
-    layout = Layout.of({"delta": Output(3)}, FixedPoint(24, 4.0, 16), max_weight=64)
+    layout = layout_of({"delta": Output(3)}, FixedPoint(24, 4.0, 16), max_weight=64)
     honest = sum(
         layout.encode(LocalUpdate({"delta": np.full(3, 0.5, np.float32)}, 10, 0.25)).astype(np.int64) for _ in range(3)
     )
@@ -176,7 +177,7 @@ def test_a_sum_that_no_honest_clients_have_is_not_used(lane, value):
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=8), st.floats(-5, 5), st.sampled_from(["refuse", "clip"]))
 def test_every_honest_sum_is_possible(examples, value, overflow):
-    layout = Layout.of({"delta": Output(2)}, FixedPoint(16, 4.0, 16, overflow), max_weight=64)
+    layout = layout_of({"delta": Output(2)}, FixedPoint(16, 4.0, 16, overflow), max_weight=64)
     value = value if overflow == "clip" else value * 0.8
     sent = [
         layout.encode(LocalUpdate({"delta": np.full(2, value)}, count, 99.0)).astype(np.int64) for count in examples
