@@ -78,6 +78,14 @@ def test_its_messages_stand_in_the_runs_transcript_and_the_attacks_read_those_of
     assert np.sum(rows[-1]["confusion"]) == sum(len(client.data) for client in PEOPLE)
 
 
+def test_clients_remember_whose_masks_came_off_in_a_survey_too(tmp_path):
+    folder = RunFolder(tmp_path / "run", {}, {})
+    survey = Survey(PEOPLE, CLASSES)
+    Aggregator(dense_model(), protection="masks", evaluate_clients=survey, folder=folder).fit(InlinePool(PEOPLE), 1)
+    kept = {path.parent.parent.name for path in (tmp_path / "run").rglob("revealed*") if path.stat().st_size}
+    assert kept == {"checkpoint", "survey"}
+
+
 @pytest.mark.parametrize("protection", ["masks", "paillier"])
 def test_a_sum_that_was_opened_is_not_asked_for_again_when_the_run_goes_on(protection, tmp_path, monkeypatch):
     """The first session ends after the survey of round 2 and before that round is kept."""

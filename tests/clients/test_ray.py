@@ -159,6 +159,19 @@ def test_client_state_is_kept_from_round_to_round(tmp_path):
 
 
 @pytest.mark.usefixtures("_own_ray")
+def test_of_an_error_that_is_none_of_ours_its_kind_is_told_and_its_text_stays_with_ray(tmp_path):
+    pool = RayPool(toy_clients(2), workers=1)
+    pool.open()
+    try:
+        with pytest.raises(
+            FedlearnError, match=r"^a worker failed \(AttributeError\): its traceback is in Ray's own logs$"
+        ):
+            pool.remember(tmp_path, 0)  # before there is a plan
+    finally:
+        pool.close()
+
+
+@pytest.mark.usefixtures("_own_ray")
 def test_a_node_that_does_not_see_the_folder_of_what_clients_keep_says_so(tmp_path):
     worker = ray.remote(RayWorker).remote(0, packed((toy_clients(1), None)), logging.INFO)
     with pytest.raises(BadInput, match=r"a Ray node does not see .*give --out on a file system that all nodes share"):

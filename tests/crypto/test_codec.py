@@ -136,6 +136,11 @@ def test_values_that_cannot_be_held_are_refused_by_name():
     for scale in (math.nan, "1", None):
         with pytest.raises(CodecError, match=r"NaN|real number"):
             codec.encode(np.zeros(2) + 1, scale=scale)
+    for scale in (-1e-300, np.nextafter(2.0**62, np.inf)):
+        with pytest.raises(CodecError, match=r"scale is .*: it must be a real number from 0 to 4\.6"):
+            codec.encode(np.zeros(2), scale=scale)
+    for scale in (0, 2.0**62):
+        assert codec.encode(np.zeros(2), scale=scale).tolist() == [0, 0]
     with pytest.raises(ShapeError, match=r"\(3,\) do not fit an array of shape \(2,\)"):
         codec.encode(np.zeros(3), out=np.zeros(2, np.int64))
 

@@ -86,6 +86,14 @@ def test_encryption_is_randomised(toy):
     assert len(set(first.ciphertexts) | set(second.ciphertexts)) == 2 * len(first.ciphertexts)
 
 
+def test_a_vector_is_itself_alone_whatever_it_holds(toy):
+    vector = toy[0].encrypt(np.zeros(3, np.int64), FixedPoint(12, 1.0, 5))
+    again = EncryptedVector.from_bytes(vector.to_bytes(), toy[0])
+    assert again.to_bytes() == vector.to_bytes()
+    assert again != vector
+    assert len({vector, again, vector}) == 2
+
+
 def test_adding_leaves_the_addends_alone_and_adds_in_place_when_asked(toy):
     public, private = toy
     values = random_values(CODEC, 70)

@@ -87,6 +87,10 @@ def test_a_clip_adapts_to_all_groups():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
+        (
+            {"cohort": 2, "robust": None, "group_size": None},
+            "a cohort of 2 clients has less noise than 3 of them add: raise",
+        ),
         ({"group_size": 2}, "a group of 2 clients has less noise than 3 of them add: raise the group"),
         ({"strategy": "scaffold"}, "beside their delta"),
     ],

@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import shutil
+import subprocess
 import sys
 import termios
 import time
@@ -274,6 +275,16 @@ def test_a_passphrase_is_asked_for_by_each_trustee_in_its_turn():
     assert command.status() == 0, command.said
     assert PASSPHRASE.encode() not in command.said
     assert json.loads(Path("run/run.json").read_text())["outcome"]["state"] == "done"
+
+
+def test_without_a_terminal_nothing_is_asked_and_nothing_is_read_from_what_is_piped_in():
+    command = [sys.executable, "-m", "scenarios.command.main", *RUN, "--protection", "paillier", "--keys", "locked"]
+    done = subprocess.run(
+        [*command, "--out", "run"], input=f"{PASSPHRASE}\n", text=True, capture_output=True, start_new_session=True
+    )
+    assert done.returncode == 2
+    assert "locked/private.json is encrypted and there is no terminal to ask at" in done.stderr
+    assert not Path("run").exists()
 
 
 def test_ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was():

@@ -76,6 +76,16 @@ def test_seven_cohorts_that_share_one_client_each_do_not_all_open():
     assert not tells([frozenset(line) for line in FANO[:opened]], 3)
 
 
+def test_two_cohorts_that_cancel_with_unlike_factors_are_found():
+    """(0, 1, 3) and (0, 1, 2) differ by two clients; reduced by the others, no factor of 1 or -1 cancels their rows."""
+    audit, opened = CohortAudit(3), [(0, 1, 3), (1, 2, 3, 4, 5), (0, 2, 3, 4)]
+    for cohort in opened:
+        audit.enter(cohort)
+    assert tells([*map(frozenset, opened), frozenset((0, 1, 2))], 3)
+    with pytest.raises(OpeningRefused, match="fewer than 3 clients"):
+        audit.enter((0, 1, 2))
+
+
 def test_the_same_cohort_again_tells_nothing_new():
     audit = CohortAudit(3)
     for _ in range(5):

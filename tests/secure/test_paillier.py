@@ -218,6 +218,10 @@ def server(holder):
     return protection.server(plan_of(protection, 5, {KEY_HOLDER: holder.public_key()}), Step(1))
 
 
+def test_opening_is_forecast_to_take_far_longer_with_a_longer_key():
+    assert Paillier(3072).opening_seconds() > 5 * toy_paillier().opening_seconds() > 0
+
+
 def test_a_sum_counts_nobody_before_the_first_update(server):
     assert server.addends == 0
     with pytest.raises(RoundVoid, match="nothing to open"):
