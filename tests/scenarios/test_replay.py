@@ -26,7 +26,8 @@ WAYS = [["--pool", "inline", "--stack", "auto"], ["--pool", "processes", "--work
 
 
 @pytest.mark.parametrize("name", [*RUNS, *(pytest.param(name, marks=pytest.mark.slow, id=name) for name in SLOW)])
-def test_a_scenarios_model_is_the_same_with_and_without_recorded_steps(name, capsys):
+def test_a_scenarios_model_is_the_same_with_and_without_recorded_steps(name, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # run folders are named by the second: another test may begin a run in the same one
     run = (RUNS | SLOW)[name]
 
     def model(way: list[str], how) -> str:
