@@ -16,6 +16,7 @@ from clients.ownlog import private_records_in
 from clients.policy import Policy
 from clients.rounding import Rounding
 from clients.session import LocalSession
+from clients.turns import made_by
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Step
 
@@ -37,6 +38,9 @@ class InlinePool:
         self._policy = policy
         self._rounding = None if rounding is None else Rounding(Path(rounding))
         self._blas: threadpool_limits | None = None
+        self._session: LocalSession | None = None
+        self._started = False
+        self._memory: ClientMemory | None = None
         self._cleanup = ExitStack()
 
     def __len__(self) -> int:
@@ -48,28 +52,35 @@ class InlinePool:
         self._session = LocalSession(self._clients, policy=self._policy)
 
     def enrol(self, session: bytes) -> list[bytes]:
-        return self._session.enrol(session, range(len(self._clients)))
+        return made_by("open", self._session).enrol(session, range(len(self._clients)))
 
     def start(self, plan: bytes, log: Path | None = None) -> None:
+        session = made_by("open", self._session)
         self._cleanup.enter_context(private_records_in(log))
-        self._session.join(plan)
+        session.join(plan)
+        self._started = True
         if self._rounding is not None:
-            self._session.measure(self._rounding)
+            session.measure(self._rounding)
             self._cleanup.callback(self._rounding.flush)
         warn_of_lone_examples(plan, self._clients)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
-        yield from self._session.exchange(step, broadcast, inboxes)
+        yield from self._in_session().exchange(step, broadcast, inboxes)
 
     def remember(self, folder: Path, round: int, counted: Sequence[int] = ()) -> None:
+        session = self._in_session()
         self._memory = ClientMemory(folder)
         self._memory.rewind(round, counted)
-        self._session.remember(folder)
+        session.remember(folder)
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
-        self._memory.settle(notice, clients, rounds)
+        made_by("remember", self._memory).settle(notice, clients, rounds)
+
+    def _in_session(self) -> LocalSession:
+        return made_by("start", self._session if self._started else None)
 
     def close(self) -> None:
+        self._session, self._started, self._memory = None, False, None
         self._cleanup.close()
         if self._blas is not None:
             self._blas.restore_original_limits()

@@ -86,6 +86,7 @@ class ProcessPool(SharedOut):
         self._have_done("join", lambda number: joining)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
+        session = self._session
         if broadcast:
             self._pin(broadcast)
         waiting: dict[int, set[int]] = {}  # by worker, its clients that have not answered
@@ -107,7 +108,7 @@ class ProcessPool(SharedOut):
                 # One at a time: others may answer while it is replaced.
                 silent = min(waiting, key=heard.__getitem__)
                 self._replace(silent, f"it said nothing for {limit:.0f} s")
-                yield from (too_late(self._session, step, client) for client in sorted(waiting.pop(silent)))
+                yield from (too_late(session, step, client) for client in sorted(waiting.pop(silent)))
             elif number not in waiting:
                 if message is not None:  # nobody asked: it could go on like this for ever
                     self._workers[number].process.kill()
@@ -230,6 +231,7 @@ class ProcessPool(SharedOut):
             worker.bury(max(0.0, end - time.monotonic()))
         self._workers, self._aside, self._ended, self._arrived = [], [], set(), Arrivals()
         self._lost, self._calls = {}, []
+        self._started = self._memory = None
         self._cleanup.close()
         if hasattr(self, "_vault"):
             self._vault.cleanup()

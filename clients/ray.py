@@ -31,6 +31,7 @@ from clients.ray_actors import Keeper, RayWorker
 from clients.ray_cluster import Connection, check_address, how, least_taken, on_node
 from clients.session import too_late
 from clients.shared import SharedOut
+from clients.turns import made_by
 from fedlearn.channel import SLICE, Deadline
 from fedlearn.errors import BadInput, FedlearnError, PoolFailure
 from fedlearn.logs import mark_records
@@ -195,6 +196,7 @@ class RayPool(SharedOut):
     def enrol(self, session: bytes) -> list[bytes]:
         import ray
 
+        made_by("open", self._connection)
         here = ray.get_runtime_context().get_node_id()
         self._keeper = on_node(Keeper, here, soft=False).remote()
         enrolled = self._all(
@@ -213,6 +215,7 @@ class RayPool(SharedOut):
         import ray
         from ray.exceptions import RayError
 
+        session = self._session
         board = ray.put(np.frombuffer(broadcast, np.uint8))
         waiting: dict[Any, tuple[int, set[int]]] = {}
         for number, share in self._shares.split(inboxes).items():
@@ -244,7 +247,7 @@ class RayPool(SharedOut):
                 for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
                     unfinished |= waiting.pop(lost)[1]
                 replaced = self._replace(gone, unfinished, how(error))
-                yield from replaced if ready else (too_late(self._session, step, lost.client) for lost in replaced)
+                yield from replaced if ready else (too_late(session, step, lost.client) for lost in replaced)
                 continue
             except PoolFailure:
                 raise
@@ -305,6 +308,7 @@ class RayPool(SharedOut):
             self._connection.close([worker.handle for worker in self._workers] + [self._keeper] * bool(self._keeper))
         self._workers, self._data, self._connection, self._keeper = [], [], None, None
         self._lost, self._calls = {}, []
+        self._started = self._memory = None
 
 
 class _Actor:

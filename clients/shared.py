@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource
@@ -13,6 +14,7 @@ from clients.memory import ClientMemory
 from clients.ownlog import private_records_in
 from clients.placement import Shares
 from clients.policy import Policy
+from clients.turns import made_by
 from clients.wire import enrols
 from fedlearn.channel import Deadline
 from fedlearn.errors import FedlearnError
@@ -29,6 +31,8 @@ class SharedOut:
         self._shares = Shares(clients, workers)
         self._policy = policy or Policy()
         self._lost: dict[int, str] = {}  # by number, how workers ended that cannot be got ready
+        self._workers: list[Any] = []
+        self._started: bytes | None = None  # the session
         self._memory: ClientMemory | None = None
         self._cleanup = ExitStack()
 
@@ -40,11 +44,15 @@ class SharedOut:
         self._deadline.set(seconds)
 
     def settle(self, notice: bytes, clients: Sequence[int], rounds: Sequence[int]) -> None:
-        assert self._memory is not None
-        self._memory.settle(notice, clients, rounds)
+        made_by("remember", self._memory).settle(notice, clients, rounds)
+
+    @property
+    def _session(self) -> bytes:
+        return made_by("start", self._started)
 
     def _left(self) -> list[int]:
         """The numbers of the workers that are not lost."""
+        made_by("open", self._workers or None)
         return [number for number in range(self._shares.workers) if number not in self._lost]
 
     def _give_up(self, number: int, reason: str, see: str = "") -> None:
@@ -65,11 +73,13 @@ class SharedOut:
 
     def _begin(self, plan: bytes, log: Path | None) -> None:
         """Make ready for a session. log: where clients under a protection have their own."""
+        made_by("open", self._workers or None)
         self._cleanup.enter_context(private_records_in(log))
         warn_of_lone_examples(plan, self._shares.clients)
-        self._session = Message.from_bytes(plan).session
+        self._started = Message.from_bytes(plan).session
 
     def _rewind(self, folder: Path, round: int, counted: Sequence[int]) -> None:
         """Take what clients kept in a folder back to a round."""
+        made_by("start", self._started)
         self._memory = ClientMemory(folder)
         self._memory.rewind(round, counted)

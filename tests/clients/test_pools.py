@@ -210,6 +210,30 @@ def test_a_worker_killed_between_rounds_is_noticed_and_replaced():
     pool.close()
 
 
+@pytest.mark.parametrize("make_pool", [InlinePool, ProcessPool])
+def test_a_call_out_of_turn_says_which_comes_first(make_pool, tmp_path):
+    pool = make_pool(toy_clients())
+    calls = {
+        "enrol": lambda: pool.enrol(SESSION),
+        "start": lambda: pool.start(plan()),
+        "exchange": lambda: list(pool.exchange(STEP, b"", {0: b""})),
+        "remember": lambda: pool.remember(tmp_path, 0),
+        "settle": lambda: pool.settle(b"", [0], [1]),
+    }
+    first = {"enrol": "open", "start": "open", "exchange": "start", "remember": "start", "settle": "remember"}
+    for call, before in first.items():
+        with pytest.raises(BadInput, match=rf"comes before the pool's {before}\(\): call that first"):
+            calls[call]()
+    pool.close()
+    pool.open()
+    for call in ("exchange", "remember", "settle"):
+        with pytest.raises(BadInput, match=rf"comes before the pool's {first[call]}\(\)"):
+            calls[call]()
+    pool.close()
+    with pytest.raises(BadInput, match=r"comes before the pool's open\(\)"):
+        pool.enrol(SESSION)
+
+
 def test_closing_leaves_no_process_behind():
     pool = ProcessPool(toy_clients(3), workers=3)
     started(pool)
