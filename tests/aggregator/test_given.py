@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from aggregator import Aggregator, CsvTracker, RunFolder
+from aggregator import Aggregator, CsvTracker, RunFolder, given
 from clients import Client, InlinePool, ProcessPool
 from fedlearn import nn
 from fedlearn.datasets.examples import Arrays
@@ -232,3 +232,8 @@ def test_one_client_with_bad_data_is_named(caplog):
 
 def test_a_run_folder_takes_text_for_a_path(tmp_path):
     assert RunFolder(str(tmp_path / "run"), {}, {}).path == tmp_path / "run"
+
+
+def test_by_its_name_a_protection_refuses_what_does_not_fit_unless_few_bits_are_asked_for():
+    found = [given.as_protection("masks", 5, clips=clips).codec.overflow for clips in (False, True)]
+    assert found == ["refuse", "clip"]

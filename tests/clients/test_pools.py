@@ -108,6 +108,18 @@ def test_every_pool_gives_the_same_bytes():
     assert isinstance(message.body, Update)
 
 
+def test_workers_that_answer_in_time_are_not_replaced():
+    pool = ProcessPool(toy_clients(4), workers=2)
+    pool.open()
+    try:
+        first = pool.process_ids
+        pool.start(plan())
+        assert set(exchange(pool, [0, 1, 2, 3])) == {0, 1, 2, 3}
+        assert pool.process_ids == first
+    finally:
+        pool.close()
+
+
 def test_what_a_client_trains_depends_on_its_round_and_not_on_who_came_before(make_pool):
     pool = make_pool(toy_clients(4))
     alone = exchange(pool, [3])

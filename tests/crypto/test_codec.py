@@ -122,6 +122,14 @@ def test_single_precision_gives_the_integers_of_double(data):
     assert into.itemsize * 8 >= codec.bits
 
 
+def test_a_lane_may_be_as_wide_as_the_integers_it_is_summed_in():
+    widest = FixedPoint(bits=60, bound=1.0, addends=8)
+    assert widest.lane_bits == 63
+    assert widest.encode(np.array([-1.0, 1.0])).dtype == np.int64
+    with pytest.raises(CodecError, match="9 addends of 60 bits need 64-bit lanes: at most 63"):
+        FixedPoint(bits=60, bound=1.0, addends=9)
+
+
 def test_values_that_cannot_be_held_are_refused_by_name():
     codec = FixedPoint(bits=24, bound=4, addends=3)
     with pytest.raises(CodecError, match="2 of 5 values are NaN or infinite, the first at flat index 1"):

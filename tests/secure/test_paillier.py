@@ -12,6 +12,7 @@ from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRe
 from fedlearn.protocol import Step
 from fedlearn.secure import Paillier, Plain
 from fedlearn.secure.base import Settings
+from fedlearn.secure.opened import OpenedRounds
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
 from fedlearn.secure.signed import Signed
 from tests.secure.plans import plan_of
@@ -187,6 +188,17 @@ def test_rounds_are_opened_in_rising_order_and_as_many_as_the_plan_has():
         unused.join(plan_of(toy_paillier(), 5, rounds=7))
         with pytest.raises(OpeningRefused, match=f"round {round} is asked for after round 0: the plan has rounds 1 to"):
             Round(unused, Step(round), range(3)).open()
+
+
+def test_what_earlier_sessions_opened_is_not_gone_back_behind(tmp_path):
+    before, now = OpenedRounds(3, None), OpenedRounds(3, None)
+    before.recall(tmp_path / "memory")
+    before.enter((3, 0), bytes(32), range(3))
+    now.recall(tmp_path / "memory")
+    for round in (3, 4):
+        now.check_number((round, 0), 7)
+    with pytest.raises(OpeningRefused, match="round 2 is asked for after round 3"):
+        now.check_number((2, 0), 7)
 
 
 def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holder):
