@@ -103,6 +103,7 @@ def test_the_same_groups_give_the_same_model_under_every_protection(protection):
     assert model == expected
     assert [record.robust for record in history.rounds] == [record.robust for record in plain.rounds]
     assert [set(group) for group in history.rounds[0].robust["groups"]] == [set(group) for group in GROUPS]
+    assert {row["groups"] for row in history.rows()} == {len(GROUPS)}
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS)

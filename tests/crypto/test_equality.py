@@ -9,6 +9,7 @@ import pytest
 from gmpy2 import mpz
 
 from fedlearn.crypto.equality import CHALLENGE_BITS, EqualityProof, Statement, prove, response_bits, verify
+from fedlearn.errors import BadInput
 
 BITS = 96
 
@@ -70,3 +71,9 @@ def test_a_challenge_out_of_range_is_refused():
 def test_a_response_is_as_long_as_every_version_expects():
     """Challenge and hiding are of 128 bits each; a longer one would be refused by parties of another version."""
     assert response_bits(BITS) == BITS + 128 + 128 + 1
+
+
+@pytest.mark.parametrize("name", ["bases", "results"])
+def test_a_statement_is_about_big_integers(name):
+    with pytest.raises(BadInput, match=f"of {name} one is 5, a mpz is needed"):
+        replace(STATEMENT, **{name: [mpz(7), 5]})

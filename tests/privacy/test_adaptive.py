@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aggregator import Aggregator, RunFolder
 from clients import InlinePool
-from fedlearn.errors import BadInput, PrivacyError, ProtocolError
+from fedlearn.errors import BadInput, PrivacyError, ProtocolError, ShapeError
 from fedlearn.privacy import Privacy, Terms
 from fedlearn.privacy.adaptive import LARGEST_SHARE, PACE, is_below, lane_steps, next_clip, update_steps
 from fedlearn.secure.layouts import layout_of
@@ -54,6 +54,8 @@ def test_the_sum_says_how_many_are_at_or_below_the_clip():
     updates[3] = np.nan  # counts as zeros
     layout = layout_of({"delta": Output(9)}, SETTINGS.codec, 1, made)
     total = sum(layout.encode(LocalUpdate({"delta": update}, 5, 0.1)).astype(np.int64) for update in updates)
+    with pytest.raises(ShapeError, match=r"has shape \(8,\), the plan says \(9,\)"):
+        layout.encode(LocalUpdate({"delta": updates[0, :8]}, 5, 0.1))
     found = layout.decode(total, 40)
     true = np.mean(np.linalg.norm(np.nan_to_num(updates), axis=1) <= 0.3)
     assert 0.1 < true < 0.9
