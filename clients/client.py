@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from fedlearn.checked import REAL, refuse_masked
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.errors import BadInput
 from fedlearn.protocol import ClientId, party_name
@@ -76,32 +77,48 @@ def as_clients(given: Any) -> ClientSource:
     return cast(ClientSource, given)
 
 
+PARTS = ("features", "targets")
+
+
 def _as_client(number: ClientId, given: Any) -> Client:
     if isinstance(given, Client):
         return given
     if not (isinstance(given, list | tuple) and len(given) == 2):
-        raise BadInput(f"client {number} is {given!r:.80}; give Client(name, data), or a pair (X, y) of arrays")
+        raise BadInput(
+            f"client {number} is a {type(given).__name__}; give Client(name, data), or a pair (X, y) of arrays"
+        )
     name = f"client-{number}"
     return Client(name, _of_pair(name, given))
 
 
 def _of_pair(name: str, pair: Any) -> Arrays:
-    features, targets = (_as_array(name, values) for values in pair)
+    features, targets = (_as_array(f"{name}: its {part}", part_of) for part, part_of in zip(PARTS, pair, strict=True))
     try:
         return Arrays(features, targets)
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
 
 
-def _as_array(name: str, values: Any) -> np.ndarray:
-    """An array with an axis of examples; real numbers as float32, in which models compute."""
+def _as_array(what: str, values: Any) -> np.ndarray:
+    """An array with an axis of examples; real numbers as float32, in which models compute.
+
+    What is refused is told by its shape and type: errors end up in logs, where no example may stand.
+    """
+    refuse_masked(what, values)
+    if hasattr(values, "toarray"):
+        raise BadInput(f"{what} are a sparse matrix, whose zeros are not there: give its toarray()")
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise BadInput(f"{name}: its examples make no array: {error}; all must have one shape") from None
-    if array.ndim == 0 or array.dtype.kind not in "biuf":
-        raise BadInput(f"{name}: its examples are {values!r:.80}; give arrays of numbers, an example for each row")
-    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+        raise BadInput(f"{what} make no array: {error}; all must have one shape") from None
+    if array.ndim == 0 or array.dtype.kind not in REAL:
+        kind = f"{type(values).__name__} of type {array.dtype} and shape {array.shape}"
+        cast = ": cast it with astype(float)" if array.dtype == object and array.ndim else ""
+        raise BadInput(f"{what} are a {kind}; give arrays of numbers, an example for each row{cast}")
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):  # local training says of infinite numbers what to do
+        return array.astype(np.float32, copy=False)
 
 
 def log_name(clients: object, number: ClientId) -> str:

@@ -16,6 +16,7 @@ from fedlearn.errors import BadInput, ShapeError
 P = ParamSpec("P")
 R = TypeVar("R")
 LEFT_TO_THE_FUNCTION = (np.ndarray, Iterable, Sequence)
+REAL = "biuf"  # the kinds of dtypes whose values are real numbers; truth values count as 0 and 1
 
 
 def takes_plain(function: Callable[P, R]) -> Callable[P, R]:
@@ -45,7 +46,7 @@ def takes_plain(function: Callable[P, R]) -> Callable[P, R]:
 
 def rows_of_numbers(name: str, values: Any) -> np.ndarray:
     """Finite numbers (n, d) with n above 0, of the type that they have; raises `BadInput` or `ShapeError` else."""
-    array = _checked(name, as_array(name, values), "?iuf", "numbers", 2)
+    array = _checked(name, as_array(name, values), REAL, "numbers", 2)
     if not (len(array) and np.isfinite(array).all()):
         raise BadInput(f"{name} have no rows, or hold a number that is not finite: give rows of finite numbers")
     return array
@@ -63,16 +64,26 @@ def members(name: str, values: Any, kind: type[R]) -> list[R]:
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
-    """The value as an array; raises `ShapeError` for nested lists of unequal length."""
+    """The value as an array; raises `ShapeError` for nested lists of unequal length, `BadInput` for masked values."""
+    refuse_masked(name, values)
     try:
         return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name} are nested lists of unequal length: {error}") from None
 
 
+def refuse_masked(name: str, values: Any) -> None:
+    """Raise `BadInput` for an array of `numpy.ma` with masked values, which would be read as if nothing hid them."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        count = np.count_nonzero(values.mask)
+        raise BadInput(
+            f"{name} have {count} masked values: put a number in their place with filled(), or leave them out"
+        )
+
+
 def real_array(name: str, values: Any, ndim: int | None = None, nan: bool = False) -> np.ndarray:
     """Numbers as float64; raises `BadInput` for what is none, or nan unless allowed, `ShapeError` for another rank."""
-    array = _checked(name, as_array(name, values), "?iuf", "numbers", ndim).astype(np.float64, copy=False)
+    array = _checked(name, as_array(name, values), REAL, "numbers", ndim).astype(np.float64, copy=False)
     if not nan and np.isnan(array).any():
         where = int(np.flatnonzero(np.isnan(array))[0])
         raise BadInput(f"{name} number {where} is nan, which is neither above nor below anything: leave it out")

@@ -22,14 +22,16 @@ except ImportError as missing:
 
 from aggregator import Aggregator, History
 from clients import Client, InlinePool, ProcessPool
+from fedlearn.checked import as_array
 from fedlearn.configured import whole_number
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, encode
+from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import Described, write_model
 from fedlearn.models.kinds import Words
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
-from fedlearn.trained import Trained
+from fedlearn.trained import Trained, listed_texts
 from scenarios.command import build
 from scenarios.command.options import Options
 
@@ -81,6 +83,9 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
 
         Raises `BadInput`, a ValueError, for other texts, labels, users or parameters, before anything is trained.
         """
+        if self.n_jobs is not None and whole_number("n_jobs", self.n_jobs) == 0:
+            raise BadInput("n_jobs is 0: give the number of processes, or -1 for one a processor")
+        workers = effective_n_jobs(self.n_jobs)
         texts = _texts(X)
         classes, labels = _labels(y, len(texts))
         options = self._options()
@@ -96,7 +101,6 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
         aggregator = Aggregator(
             model, build.strategy(options), self.protection, seed=options.seed, vocabulary=words.to_dict()
         )
-        workers = effective_n_jobs(self.n_jobs)
         pool = ProcessPool(people, workers=workers) if workers > 1 else InlinePool(people)
         self.history_: History = aggregator.fit(pool, options.rounds)
         self.classes_ = classes
@@ -147,9 +151,7 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
 
 
 def _texts(given: Any) -> list[str]:
-    if isinstance(given, str | bytes):
-        raise BadInput(f"{given[:40]!r} where a list of texts is meant: give [text]")
-    texts = list(given)
+    texts = listed_texts(given)
     odd = next((text for text in texts if not isinstance(text, str)), None)
     if odd is not None:
         raise BadInput(f"{odd!r:.60} is no text: X is a list of texts")
@@ -158,10 +160,16 @@ def _texts(given: Any) -> list[str]:
 
 def _labels(given: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The two classes, sorted, and the number of each label's, int64 (n,)."""
-    labels = np.asarray(given)
+    labels = as_array("labels", given)
     if labels.shape != (count,):
         raise BadInput(f"labels of shape {labels.shape} for {count} texts: give one for each")
-    classes, numbers = np.unique(labels, return_inverse=True)
+    _refuse_missing("y", labels.tolist())
+    if labels.dtype.kind in "US" and any(not isinstance(label, str | bytes) for label in given):
+        raise BadInput("y mixes texts with other labels, which would all come back as texts: give labels of one kind")
+    try:
+        classes, numbers = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise BadInput(f"y has labels of several kinds ({error}): give labels of one kind") from None
     if len(classes) != 2:
         shown = ", ".join(map(str, classes[:5].tolist()))
         scikit = "Only binary classification is supported. " if len(classes) > 2 else ""  # as its checks have it
@@ -169,9 +177,22 @@ def _labels(given: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     return classes, numbers
 
 
+def _refuse_missing(name: str, values: Sequence[Any]) -> None:
+    """Raise `BadInput` for None, nan and pandas' NA, which would count as a label or a user of that name."""
+    where = next((number for number, value in enumerate(values) if _missing(value)), None)
+    if where is not None:
+        raise BadInput(f"{name} number {where} is missing ({values[where]}): leave its text out, or say what it is")
+
+
+def _missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)  # nan equals nothing
+
+
 def _owners(given: Any, count: int) -> tuple[str, ...] | None:
     if given is None:
         return None
+    given = list(listed(given, "users"))
+    _refuse_missing("users", given)
     users = tuple(map(str, given))
     if len(users) != count:
         raise BadInput(f"{len(users)} users for {count} texts: give one for each")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
+from fedlearn.errors import BadInput
 from fedlearn.metrics import binary_metrics, class_metrics
 
 seeds = st.integers(0, 2**31)
@@ -37,3 +38,14 @@ def test_certain_and_wrong_is_dear_and_finite():
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         assert binary_metrics(np.array([-1e4]), np.array([1.0])) == {"loss": 1e4, "accuracy": 0.0, "f1": 0.0}
         assert class_metrics(np.array([[5e3, -5e3]]), np.array([1])) == {"loss": 1e4, "accuracy": 0.0}
+
+
+def test_truth_values_are_labels():
+    assert binary_metrics([1.0, 2.0], [True, False]) == binary_metrics([1.0, 2.0], [1, 0])
+
+
+def test_masked_values_are_not_read_as_if_nothing_hid_them():
+    with pytest.raises(BadInput, match="logits have 1 masked values: put a number in their place"):
+        binary_metrics(np.ma.masked_equal([1.0, 2.0], 2.0), [1, 0])
+    whole = np.ma.masked_equal([1.0, 2.0], 3.0)
+    assert binary_metrics(whole, [1, 0]) == binary_metrics(whole.data, [1, 0])

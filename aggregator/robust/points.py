@@ -34,7 +34,7 @@ class Points:
     def checked(cls, vectors: np.ndarray) -> Points:
         """Of what a caller gives; raises `ShapeError` for no matrix with a value in it, `BadInput` for no numbers."""
         found = as_array("vectors", vectors)
-        if found.dtype.kind not in "?iuf":
+        if found.dtype.kind not in "biuf":
             raise BadInput(f"vectors are of type {found.dtype}, numbers are needed")
         with np.errstate(over="ignore"):  # to infinity, which is refused
             matrix = np.ascontiguousarray(found, np.float32)

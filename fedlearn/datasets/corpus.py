@@ -39,11 +39,13 @@ class Corpus:
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(listed(self.texts, "texts")))
         object.__setattr__(self, "labels", as_array("labels", self.labels))
-        if self.labels.ndim != 1 or self.labels.dtype.kind not in "?iu":
+        if self.labels.ndim != 1 or self.labels.dtype.kind not in "biu":
             raise ShapeError(
                 f"corpus {self.name}: labels of shape {self.labels.shape} and type {self.labels.dtype}: "
                 "give a whole number for each text"
             )
+        if self.labels.dtype == bool:
+            object.__setattr__(self, "labels", self.labels.astype(np.int8))
         if self.users is not None:
             object.__setattr__(self, "users", tuple(listed(self.users, "users")))
         if len(self.labels) != len(self.texts):

@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from fedlearn.checked import as_array, rows_of_numbers, taken, takes_plain
+from fedlearn.checked import REAL, as_array, refuse_masked, rows_of_numbers, taken, takes_plain
 from fedlearn.configured import real_number, whole_number
 from fedlearn.datasets.corpus import cut_stratified
 from fedlearn.datasets.dataset import CLASSES, GeneratedSet
@@ -47,7 +47,7 @@ class Scale:
     def applied(self, features: np.ndarray) -> np.ndarray:
         """The rows (n, d), scaled; raises `BadInput` for rows of another length."""
         features = as_array("features", features)
-        if features.ndim != 2 or features.dtype.kind not in "?iuf":
+        if features.ndim != 2 or features.dtype.kind not in REAL:
             rows_of_numbers("features", features)  # says what is wrong
         if features.shape[1:] != self.mean.shape:
             raise BadInput(
@@ -82,11 +82,13 @@ class Samples:
     def __post_init__(self) -> None:
         for name in ("features", "labels"):
             array = as_array(name, getattr(self, name))
-            if not array.ndim or array.dtype.kind not in "?iuf":
+            if not array.ndim or array.dtype.kind not in REAL:
                 raise ShapeError(
                     f"{self.name}: {name} of shape {array.shape} and type {array.dtype}: give a row for each"
                 )
-            object.__setattr__(self, name, array)
+            object.__setattr__(
+                self, name, array.astype(np.int64) if name == "labels" and array.dtype == bool else array
+            )
         if len(self.features) != len(self.labels):
             raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
 
@@ -110,8 +112,10 @@ class Samples:
 
         Raises `DataError` for other labels, or features that are not finite numbers.
         """
+        for part, values in (("features", features), ("labels", labels)):
+            refuse_masked(f"{name}: {part}", values)
         kind = np.asarray(0.0 if isinstance(features, list | tuple) else features).dtype
-        if kind.kind not in "?iuf":
+        if kind.kind not in REAL:
             raise DataError(f"{name}: features are of type {kind}: give an array (n, d) of numbers")
         try:
             with np.errstate(over="ignore"):  # what float32 does not hold is refused below
@@ -120,7 +124,7 @@ class Samples:
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{name}: features are no numbers ({error}): give an array (n, d)") from None
         rows = np.ascontiguousarray(rows.reshape(len(rows), prod(rows.shape[1:])) if rows.ndim else rows[None, None])
-        whole = classes.dtype.kind in "iuf" and np.array_equal(classes, np.floor(classes))
+        whole = classes.dtype.kind in REAL and np.array_equal(classes, np.floor(classes))
         if not (whole and classes.shape == (len(rows),) and len(rows) and 0 <= classes.min() <= classes.max() < MOST):
             raise DataError(f"{name}: {len(rows)} rows, labels {classes.shape}: give each row a whole number from 0")
         if not np.isfinite(rows).all():

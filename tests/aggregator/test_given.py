@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from aggregator import Aggregator, CsvTracker, RunFolder, given
 from clients import Client, InlinePool, ProcessPool
@@ -120,11 +121,15 @@ def test_what_is_no_model_is_refused(model):
     [(None, "clients are None; give a list of Client(name, data)"), ({}, "clients are {}"),
      ({"a": 1}, "client a: its data are a int"),
      ("bob", "clients are 'bob'"), (np.zeros((3, 2)), "clients are array"), (InlinePool, "clients are <class"),
-     ([], "there are 0 clients"), ([3], "client 0 is 3; give Client(name, data), or a pair (X, y)"),
+     ([], "there are 0 clients"), ([3], "client 0 is a int; give Client(name, data), or a pair (X, y)"),
      ([*pairs(1), (np.zeros((2, 5)), np.zeros(3))], "client-1: 2 examples but 3 targets"),
-     ([(np.zeros((2, 5)), ["a", "b"])], "client-0: its examples are ['a', 'b']; give arrays of numbers"),
-     ([([[1.0], [1.0, 2.0]], [0, 1])], "client-0: its examples make no array"),
-     ([(1.0, 2.0)], "client-0: its examples are 1.0")],
+     ([(np.zeros((2, 5)), ["a", "b"])], "client-0: its targets are a list of type <U1 and shape (2,); give arrays"),
+     ([([[1.0], [1.0, 2.0]], [0, 1])], "client-0: its features make no array"),
+     ([(1.0, 2.0)], "client-0: its features are a float of type float64 and shape ()"),
+     ([(np.zeros((2, 5), object), [0, 1])], "an example for each row: cast it with astype(float)"),
+     ([(csr_array(np.eye(2)), [0, 1])], "client-0: its features are a sparse matrix"),
+     ([(np.ma.masked_equal(np.eye(2), 1), [0, 1])], "client-0: its features have 2 masked values"),
+     ([([np.nan, "Alice owes 3"], [0, 1])], "its features are a list of type <U32 and shape (2,)")],
 )  # fmt: skip
 def test_what_are_no_clients_is_refused(clients, says):
     with pytest.raises(BadInput, match=re.escape(says)):

@@ -153,3 +153,26 @@ def test_sets_of_scikit_learn(name, shape, classes):
 def test_spambase():
     samples = load_samples(str(SPAMBASE))
     assert (samples.features.shape, samples.classes, int(samples.labels.sum())) == ((4601, 57), 2, 1813)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("a,label\n1,\n2,x\n3,y\n", "line 2: empty class"),
+        ("a,label\n1_0,x\n2,y\n", "line 2: column a is '1_0', no number"),
+        ("a,label\n1e40,x\n2,y\n", "a feature is not finite"),
+        (saved(X=X[:0], y=Y[:0]), "holds no row of numbers"),
+        (saved(X=X[:3], y=np.array([1.0, np.nan, 0.0])), "class number 1 is nan"),
+    ],
+)
+def test_what_is_missing_is_no_class_and_no_number(tmp_path, data, message):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, data)
+
+
+def test_settings_of_another_kind_are_refused_and_a_list_of_labels_will_do():
+    with pytest.raises(BadInput, match="text_column is 2, a str is needed"):
+        Reading(text_column=2)
+    with pytest.raises(BadInput, match="a list of values of classes is meant"):
+        Reading(labels="xy")
+    assert Reading(labels=["x", "y"]) == Reading(labels=("x", "y"))

@@ -84,3 +84,9 @@ def test_a_fraction_outside_the_open_unit_interval_is_refused(fraction):
 def test_a_part_without_one_class_is_refused():
     with pytest.raises(DataError, match=r"3 distinct messages at test fraction 0\.2"):
         split(numbered(2, 1))
+
+
+def test_truth_values_are_labels():
+    corpus = Corpus("mine", ("a", "b"), np.array([False, True]), None, False, "", "")
+    assert (corpus.labels.dtype, corpus.labels.tolist()) == (np.int8, [0, 1])
+    assert "1 ham, 1 spam" in repr(corpus)

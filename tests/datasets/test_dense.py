@@ -76,3 +76,17 @@ def test_bad_input_is_refused():
         split_samples(load_samples("spirals"), 1.5)
     with pytest.raises(ShapeError, match="2 rows of features but 3 labels"):
         Samples("x", np.zeros((2, 1)), np.zeros(3, dtype=np.int64), 1, False, "", "")
+
+
+def test_truth_values_are_classes_and_features():
+    made = Samples.of("mine", np.eye(2, dtype=bool), np.array([False, True]), source="here")
+    assert (made.features.dtype, made.labels.dtype, made.classes) == (np.float32, np.int64, 2)
+    assert Samples("mine", np.eye(2), np.array([False, True]), 2, True, "", "").labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("part", ["features", "labels"])
+def test_masked_numbers_are_refused(part):
+    given = {"features": np.eye(2), "labels": np.array([0, 1])}
+    given[part] = np.ma.masked_equal(given[part], 1)
+    with pytest.raises(BadInput, match=f"{part} have . masked values"):
+        Samples.of("mine", **given, source="here")

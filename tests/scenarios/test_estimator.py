@@ -156,7 +156,17 @@ def test_what_was_learned_is_saved_for_the_command(fitted, tmp_path, capsys):
     ("parameters", "given", "says"),
     [
         ({}, ("win a prize", LABELS), "a list of texts is meant"),
-        ({}, (np.zeros((3, 2)), [0, 1, 0]), "is no text"),
+        ({}, (np.zeros((3, 2)), [0, 1, 0]), "a list of texts is meant"),
+        ({}, ({"text": TEXTS}, LABELS), "a dict where a list of texts is meant"),
+        ({}, (set(TEXTS), LABELS), "a set where"),
+        ({}, (TEXTS[:3], [1, None, 0]), "y number 1 is missing"),
+        ({}, (TEXTS[:3], [1.0, 0.0, np.nan]), "y number 2 is missing"),
+        ({}, (TEXTS[:2], [1, "a"]), "y mixes texts with other labels"),
+        ({}, (TEXTS[:2], np.array([1, "a"], object)), "labels of several kinds"),
+        ({}, (TEXTS[:3], LABELS[:3], ["a", np.nan, "b"]), "users number 1 is missing"),
+        ({}, (TEXTS[:3], LABELS[:3], "abc"), "a list of users is meant"),
+        ({"n_jobs": 0}, (TEXTS, LABELS), "n_jobs is 0"),
+        ({"n_jobs": "two"}, (TEXTS, LABELS), "n_jobs is 'two', a whole number"),
         ({}, (TEXTS, LABELS[:-1]), "labels of shape"),
         ({}, (TEXTS[:4], ["a"] * 4), "y has 1 classes"),
         ({}, (TEXTS[:3], [0, 1, 2]), "y has 3 classes"),
@@ -179,3 +189,17 @@ def test_an_untrained_filter_says_so():
     for ask in (lambda f: f.predict(["a"]), lambda f: f.explain("a"), lambda f: f.save("x")):
         with pytest.raises(NotFittedError):
             ask(FederatedSpamFilter())
+
+
+@pytest.mark.parametrize("texts", [None, 3, {"a": 1}, {"a"}, np.array([["a"]])])
+def test_a_loaded_model_refuses_what_is_no_list_of_texts(fitted, texts):
+    with pytest.raises(BadInput, match="a list of texts is meant"):
+        fitted.trained_.predict(texts)
+
+
+def test_a_loaded_model_takes_a_generator_and_says_what_does_not_fit(fitted):
+    assert fitted.trained_.predict(iter(TEXTS[:3])) == fitted.trained_.predict(TEXTS[:3])
+    with pytest.raises(BadInput, match="a list has no labels to measure with"):
+        fitted.trained_.evaluate(TEXTS[:3])
+    with pytest.raises(BadInput, match="1 classes for 3 texts: give one for each"):
+        list(fitted.trained_.explain_all(TEXTS[:3], ["ham"]))

@@ -122,6 +122,8 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
         values = [number(row[i]) for i in numbers] if len(row) == width else []
         if len(row) != width:
             found.bad[line] = f"{len(row)} fields where most have {width}"
+        elif not row[label].strip():
+            found.bad[line] = "empty class"
         elif None in values:
             wrong = numbers[values.index(None)]
             found.bad[line] = (
@@ -135,7 +137,7 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
     if not features:
         raise DataError(f"{name} holds no row of numbers: give one")
     whose = None if user is None else [row[user].strip() for row in kept]
-    return _samples(source, np.array(features, np.float32), np.array(found.texts), how, [*notes, *found.notes], whose)
+    return _samples(source, np.array(features), np.array(found.texts), how, [*notes, *found.notes], whose)
 
 
 def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> int | None:
@@ -152,7 +154,9 @@ def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> i
 
 
 def number(text: str) -> float | None:
-    """A finite number, with a decimal point or comma."""
+    """A finite number, with a decimal point or comma; 1_000 is none, though Python reads it as one."""
+    if "_" in text:
+        return None
     try:
         value = float(text)
     except ValueError:
@@ -173,6 +177,12 @@ def _samples(
     if features.ndim < 1 or len(features) != len(values) or values.ndim != 1 or features.dtype.kind not in "biuf":
         raise DataError(
             f"{source.name}: features {features.shape} and classes {values.shape}: give rows with a class each"
+        )
+    if not len(values):
+        raise DataError(f"{source.name} holds no row of numbers: give one")
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise DataError(
+            f"{source.name}: class number {np.isnan(values).argmax()} is nan: leave out rows without a class"
         )
     found = sorted({str(value).strip() for value in values.tolist()}, key=_in_order)
     names = list(how.labels) if how.labels else found

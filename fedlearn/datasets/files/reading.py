@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fedlearn.configured import make_plain
+from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import BadInput, DataError
 
 STANDARD_INPUT = "-"
@@ -34,6 +36,9 @@ class Reading:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
+        if self.labels is not None:
+            object.__setattr__(self, "labels", tuple(listed(self.labels, "values of classes")))
+        make_plain(self)
         if self.spam_label is not None and self.labels is not None:
             raise BadInput("--spam-label is for ham and spam, --labels for other classes: give one of the two")
         if self.labels is not None and len(set(self.labels)) < max(2, len(self.labels)):
