@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlearn.checked import takes_plain
@@ -100,7 +101,7 @@ VOCABULARIES = Registry(
 
 
 @takes_plain
-def load_corpus(name_or_file: str, how: Reading | None = None) -> Corpus:
+def load_corpus(name_or_file: str | Path, how: Reading | None = None) -> Corpus:
     """The messages of a named data set, of files of a user's own in any form, or made by a Python file.
 
     how: what the user says of files (`fedlearn.datasets.files`); - is standard input. Raises `DataError` for a file
@@ -111,7 +112,7 @@ def load_corpus(name_or_file: str, how: Reading | None = None) -> Corpus:
 
 
 @takes_plain
-def load_script(name_or_file: str, how: Reading | None = None) -> Script:
+def load_script(name_or_file: str | Path, how: Reading | None = None) -> Script:
     """The text of a named data set, or of a user's own file; how, and what is raised: as of `load_corpus`."""
     from fedlearn.datasets.text import Script
 
@@ -120,7 +121,7 @@ def load_script(name_or_file: str, how: Reading | None = None) -> Script:
 
 
 @takes_plain
-def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
+def load_samples(name_or_file: str | Path, how: Reading | None = None) -> Samples:
     """Numbers in classes: of a named data set, of a user's own table or arrays, or made by a Python file.
 
     how, and what is raised: as of `load_corpus`.
@@ -130,15 +131,15 @@ def load_samples(name_or_file: str, how: Reading | None = None) -> Samples:
     from fedlearn.datasets.dense import Samples
 
     found = load(name_or_file, CLASSES, (Samples, tuple), lambda path, how: files.read_samples(path, how), how)
-    samples: Samples = _paired(name_or_file, found)
+    samples: Samples = _paired(str(name_or_file), found)
     return samples
 
 
 @takes_plain
-def load_anything(name_or_file: str, how: Reading | None = None) -> Any:
+def load_anything(name_or_file: str | Path, how: Reading | None = None) -> Any:
     """The data of a name, a file or a Python file, of whatever kind they are; how, and what is raised: as above."""
     found = load(name_or_file, None, object, lambda path, how: files.read_anything(path, how), how)
-    return _paired(name_or_file, found)
+    return _paired(str(name_or_file), found)
 
 
 def _paired(name: str, found: Any) -> Any:
@@ -149,7 +150,7 @@ def _paired(name: str, found: Any) -> Any:
 
 
 def load(
-    name_or_file: str,
+    name_or_file: str | Path,
     task: str | None,
     kinds: type | tuple[type, ...],
     read: Callable[[str, Reading | None], Any] | None = None,
@@ -160,6 +161,7 @@ def load(
     NAME is a `DataSet`, a class of such, or a function without arguments that returns the data. task: None for any.
     read: reads what stands at a path, as `how` says; None where no file can be read.
     """
+    name_or_file = os.fspath(name_or_file)
     if read is not None and is_path(name_or_file):
         return read(name_or_file, how)
     if how is not None and how != Reading():

@@ -176,3 +176,8 @@ def test_settings_of_another_kind_are_refused_and_a_list_of_labels_will_do():
     with pytest.raises(BadInput, match="a list of values of classes is meant"):
         Reading(labels="xy")
     assert Reading(labels=["x", "y"]) == Reading(labels=("x", "y"))
+
+
+def test_a_path_is_a_file_as_its_name_is(tmp_path):
+    (tmp_path / "mine").write_text(table())
+    assert np.array_equal(load_samples(tmp_path / "mine").features, load_samples(str(tmp_path / "mine")).features)
