@@ -71,6 +71,7 @@ def run_direct(
         seeds.kept(),
         seeds.one_thread(),
         internals.identity(RUN_ID),
+        internals.quick_arrays(),
         _telling(progress) as told,
         _runner(workers, client_app, terms) as runner,
     ):

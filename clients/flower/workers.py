@@ -137,6 +137,7 @@ def _work(pipe: Connection, parts: bytes, seed: int) -> None:
     with (
         one_thread(),
         internals.identity(nodes.terms.run_id),
+        internals.quick_arrays(),
         suppress(EOFError, OSError),
     ):  # the parent has closed the pipe
         while True:

@@ -12,7 +12,8 @@ import pytest
 
 from fedlearn.crypto.keyfiles import write_private, write_public
 from fedlearn.crypto.keys import generate_keypair
-from fedlearn.secure.kept import PRIVATE, PUBLIC
+from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
+from fedlearn.secure.threshold import deal_into
 from tests.flower.deployed import ROOT, Federation
 
 pytestmark = [
@@ -53,3 +54,37 @@ def test_three_rounds_a_node_killed_the_opener_killed_and_a_node_with_another_pi
     assert "train, round 3 is void, the model stays as it was: the key holder did not open the sum" in said
     assert "round 3:" not in said
     assert "these clients encrypt under 0000" in federation.said("stranger")
+
+
+@pytest.fixture
+def trusted(tmp_path):
+    """Four nodes with data, and three trustees, each with its own share only."""
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    fingerprint = deal_into(2, 3, 3072, False, vault).public.fingerprint.hex()
+    shutil.copytree(ROOT / "examples" / "flower", tmp_path / "app")
+    made = Federation(tmp_path)
+    try:
+        for trustee in (1, 2, 3):
+            own = tmp_path / f"machine-{trustee}"
+            own.mkdir()
+            shutil.copy(vault / SHARED, own)
+            shutil.copy(vault / share_name(trustee), own)
+            made.node(f"trustee{trustee}", f'fedlearn-role="opener" fedlearn-keys="{own}" fedlearn-least-cohort=3')
+        for node in range(4):
+            pins = f'fedlearn-fingerprint="{fingerprint}" fedlearn-protections="threshold"'
+            made.node(f"node{node}", f"partition-id={node} {pins}")
+        yield made
+    finally:
+        made.close()
+
+
+def test_trustees_at_three_nodes_of_which_two_open_the_sum(trusted):
+    config = 'nodes=4 num-server-rounds=3 protection="threshold:2/3" openers="node" timeout=120'
+    trusted.run(trusted.folder / "app", config)
+    trusted.wait_for("run", "[ROUND 2/3]", 400)
+    trusted.kill("trustee3")
+    trusted.wait_for("run", "accuracy 0.", 600)
+    said = trusted.said("run")
+    assert all(f"round {number}: 4 nodes" in said for number in (1, 2, 3))
+    assert "is void" not in said

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from clients.flower import internals
+
+HEADER = internals._header(np.dtype(float), (1,)).replace(b"'<f8'", b"'|O' ")
+NPY_OF_OBJECTS = HEADER + pickle.dumps([1])
 
 
 def message() -> Message:
@@ -63,3 +68,48 @@ def test_copied_records_are_equal_and_change_no_others():
     assert list(first) == ["a", "c", "m"]
     with pytest.raises(TypeError):
         again["c"]["y"] = object()  # values are checked as ever
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(6.0, dtype=np.float32).reshape(2, 3),
+        np.array(2.5),
+        np.zeros((0, 3)),
+        np.arange(4, dtype=">i2"),
+        np.array([True, False]),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(12.0).reshape(3, 4)[:, ::2],
+        np.array([1 + 2j]),
+        np.array(["text"]),
+    ],
+)
+def test_arrays_are_made_and_read_as_flower_does_it(values):
+    flowers = Array(values)
+    with internals.quick_arrays():
+        ours = Array(values)
+        again = flowers.numpy()
+    assert (ours.dtype, ours.shape, ours.stype, ours.data) == (
+        flowers.dtype, flowers.shape, flowers.stype, flowers.data,
+    )  # fmt: skip
+    assert (again.dtype, again.shape, again.flags.writeable) == (values.dtype, values.shape, True)
+    np.testing.assert_array_equal(again, values)
+    assert ours.object_id == flowers.object_id
+    assert Array.from_numpy_ndarray(values).data == ours.data  # by Flower's own again
+
+
+@pytest.mark.parametrize("cut", [3, 40, -1])
+def test_an_array_cut_short_gives_numpys_own_error(cut):
+    whole = Array(np.arange(3.0))
+    short = Array(whole.dtype, whole.shape, whole.stype, whole.data[:cut])
+    with pytest.raises((ValueError, EOFError)) as numpys:
+        short.numpy()
+    with internals.quick_arrays(), pytest.raises(type(numpys.value)) as ours:
+        short.numpy()
+    assert str(ours.value) == str(numpys.value)
+
+
+def test_an_array_of_objects_is_refused_as_by_flower():
+    held = Array("object", (1,), "numpy.ndarray", NPY_OF_OBJECTS)
+    with internals.quick_arrays(), pytest.raises(ValueError, match="allow_pickle=False"):
+        held.numpy()
