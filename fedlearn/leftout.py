@@ -59,6 +59,26 @@ TENSORS = (
         "|index_fill_|index_put|index_put_|put_|masked_scatter|masked_scatter_",
         "index_add adds at places, x[places] = values writes, with derivatives",
     ),
+    Group(
+        "`median`, `quantile`, `unique`, `allclose`, `bincount` and their kin",
+        "median|nanmedian|quantile|nanquantile|mode|kthvalue|nanmean|nansum|count_nonzero|unique|histc|bincount|isclose"
+        "|allclose|equal|corrcoef|cov",
+        "NumPy's functions take tensor.numpy()",
+    ),
+    Group(
+        "`fmod`, `frac`, `hypot`, `xlogy`, `addmm` and their kin",
+        "fmod|frac|trunc|hypot|sinc|logit|xlogy|logcumsumexp|heaviside|copysign|addmm|addmv|addr|addbmm|baddbmm|addcmul"
+        "|addcdiv|deg2rad|rad2deg|dist|cross|kron|inner|vdot|nan_to_num",
+        "other ops compose them",
+    ),
+    Group(
+        "`where`, `masked_select`, `take` as methods",
+        "where|masked_select|take",
+        "ops.where(condition, x, other), x[mask] and x.reshape(-1)[places] say the same",
+    ),
+    Group(
+        "`unflatten`, `rot90`, `unfold`", "unflatten|rot90|unfold", "reshape, flip, transpose and slices say the same"
+    ),
 )
 TOP = (
     Group("`tensor`, `from_numpy`, `as_tensor`", r"tensor|from_numpy|as_tensor", "Tensor(data) takes lists and arrays"),

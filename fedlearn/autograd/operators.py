@@ -176,10 +176,15 @@ class Operators(Node):
 
     # In another arrangement
 
-    swapaxes, flip, gather, index_add = method(ops.swapaxes), method(ops.flip), ops.gather, ops.index_add
+    swapaxes, gather, index_add = method(ops.swapaxes), ops.gather, ops.index_add
     squeeze, unsqueeze, moveaxis, movedim = ops.squeeze, ops.unsqueeze, ops.moveaxis, ops.moveaxis
     roll, diff, diag, diagonal, trace = ops.roll, ops.diff, ops.diag, ops.diagonal, ops.trace
     tril, triu, split, tile = ops.tril, ops.triu, ops.split, ops.tile
+
+    @typed
+    def flip(self, axis: Any = None, *more: Any) -> Any:
+        """The order reversed along one axis, along several (one after another or as a tuple), or along all."""
+        return ops.flip(self, axis=(axis, *more) if more else axis)
 
     def reshape(self, *shape: Any) -> Tensor:
         return ops.reshape(self, shape=sizes(shape))  # type: ignore[no-any-return]

@@ -91,7 +91,7 @@ class TorchNames(Operators):
         return 1 / self
 
     def rsqrt(self) -> Any:
-        return self**-0.5
+        return 1 / self.sqrt()  # nan of -inf, of which the power -0.5 is 0
 
     def lerp(self, end: Any, weight: Any) -> Any:
         """The way from these numbers to `end`, a share `weight` of it."""

@@ -53,6 +53,7 @@ SAME = {  # the same expression for both
     "roll dims": lambda x: x.roll(shifts=(1, 2), dims=(0, 2)),
     "flip": lambda x: x.flip(0),
     "flip two": lambda x: x.flip((0, 1)),
+    "flip two, one after another": lambda x: x.flip(0, 1),
     "diff": lambda x: x.diff(dim=1),
     "diagonal": lambda x: x.diagonal(1, 1, 2),
     "tril": lambda x: x.tril(-1),
@@ -198,3 +199,8 @@ def test_what_does_not_fit_is_refused_in_one_line(run):
     with pytest.raises(BadInput) as error:
         run(Tensor(A, requires_grad=True))
     assert "\n" not in str(error.value)
+
+
+def test_an_inverse_root_of_minus_infinity_is_no_number():
+    with_sign = Tensor(np.array([-np.inf, -0.0, 4.0]))
+    np.testing.assert_array_equal(with_sign.rsqrt().numpy(), [np.nan, -np.inf, 0.5])

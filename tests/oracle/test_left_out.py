@@ -59,6 +59,10 @@ def test_the_docs_list_every_reason(group):
     [
         (Tensor(1.0), "cuda", "one device"),
         (Tensor(1.0), "register_hook", "grad"),
+        (Tensor(1.0), "median", "NumPy"),
+        (Tensor(1.0), "addmm", "compose"),
+        (Tensor(1.0), "where", "ops.where"),
+        (Tensor(1.0), "rot90", "flip"),
         (nn.Linear(1, 1), "register_forward_hook", "forward"),
         (nn, "TransformerEncoder", "no scenario"),
         (F, "ctc_loss", "ops compose"),
