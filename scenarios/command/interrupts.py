@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
 
 import typer
 
@@ -26,14 +26,22 @@ class Interrupted(KeyboardInterrupt):
 def interruptible() -> Iterator[None]:
     """Within it a signal unwinds the run; then one line on standard error, and exit status 130, 143 or 129.
 
-    Further ones are ignored while what the run started is ended, which takes seconds. A signal that this process was
-    started to ignore stays ignored.
+    Further ones are ignored while what the run started is ended, which takes seconds. One that came while Python ran a
+    finalizer is lost, since what these raise goes nowhere; so the next one unwinds the run. A signal that this process
+    was started to ignore stays ignored.
     """
+    unwinding: weakref.ref[Interrupted] | None = None
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal unwinding
+        if unwinding is not None and unwinding() is not None:
+            return
+        interrupt = Interrupted(number)
+        unwinding = weakref.ref(interrupt)
+        try:
+            raise interrupt
+        finally:
+            del interrupt  # whoever handles it holds it, and nobody else
 
     before = {each: signal.getsignal(each) for each in SIGNALS if signal.getsignal(each) != signal.SIG_IGN}
     for each in before:
