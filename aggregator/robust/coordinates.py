@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
 from aggregator.robust.base import Beside, Combined, OfAMinority, Rule, minority
 from aggregator.robust.points import Points
+from fedlearn.autograd.recurrent.plan import numba_works
+
+FEW = 128  # vectors up to which a compiled selection beats a sort
+MANY = 1 << 22  # values from which it does: NumPy sorts fewer in 10 ms, and to import numba takes half a second
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,19 @@ class Median(Rule):
     def combine(self, points: Points, beside: Beside) -> Combined:
         n, d = points.shape
         low, high = np.empty((2, d), np.float32)
-        for columns, rows in points.sorted_blocks():
-            low[columns], high[columns] = rows[:, (n - 1) // 2], rows[:, n // 2]
-        return Combined(((low.astype(np.float64) + high) / 2).astype(np.float32))
+        if n <= FEW and n * d >= MANY and numba_works():
+            selection = import_module("aggregator.robust.selection")
+            for columns, block in points.near_blocks():
+                selection.middles(block, low[columns], high[columns])
+        else:
+            for columns, rows in points.sorted_blocks():
+                low[columns], high[columns] = rows[:, (n - 1) // 2], rows[:, n // 2]
+        middle = low.astype(np.float64)
+        middle += high
+        middle /= 2
+        low[:] = middle
+        low += 0  # -0 becomes 0: which of the two a sort puts first is chance
+        return Combined(low)
 
 
 @dataclass(frozen=True)

@@ -70,20 +70,28 @@ class Points:
         for begin in range(0, self.shape[1], self._width):
             yield slice(begin, begin + self._width)
 
+    def near_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Columns, and a copy of their values in the cache, looked through: float32 (n, width or more).
+
+        What lies beyond the columns is of no meaning. The copy's memory is used again for the next columns.
+        """
+        near = np.zeros((len(self), self._width + APART), np.float32)
+        for columns in self._columns():
+            # Vectors lie far apart, each in other pages: read once as they lie.
+            values = self._given[:, columns]
+            near[:, : values.shape[1]] = values
+            check_finite(near)
+            yield columns, near
+
     def sorted_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Columns, and each of their values in rising order, float32 (width, n): a coordinate a row.
 
         The rows' memory is used again for the next columns.
         """
-        n, width = len(self), self._width
-        near, memory = np.zeros((n, width + APART), np.float32), np.empty((width, n), np.float32)
-        for columns in self._columns():
-            # Vectors lie far apart, each in other pages: read once as they lie, and turned round in the cache.
-            values = self._given[:, columns]
-            block, rows = near[:, : values.shape[1]], memory[: values.shape[1]]
-            block[:] = values
-            check_finite(near)
-            rows[:] = block.T
+        memory = np.empty((self._width, len(self)), np.float32)
+        for columns, near in self.near_blocks():
+            rows = memory[: min(self._width, self.shape[1] - columns.start)]
+            rows[:] = near[:, : len(rows)].T
             rows.sort(axis=1)
             yield columns, rows
 
@@ -144,8 +152,9 @@ class Points:
 def check_finite(vectors: np.ndarray) -> None:
     """Raise `ShapeError` where vectors (n, d), one after the other in memory, hold NaN or infinity."""
     flat = vectors.reshape(-1)
-    if np.isfinite(np.dot(flat, flat)):  # quicker than to look at each; squares of large numbers overflow too
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.dot(flat, flat)):  # quicker than to look at each; squares of large numbers overflow too
+            return
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if wrong.size:
         raise ShapeError(f"vector {wrong[0]} holds NaN or infinity: a rule compares finite numbers")
