@@ -72,6 +72,11 @@ TENSORS = (
         "other ops compose them",
     ),
     Group(
+        "`multiply`, `divide`, `subtract`, `greater`, `less` and their kin",
+        "multiply|divide|true_divide|subtract|negative|greater|greater_equal|less|less_equal|not_equal",
+        "the operators *, /, -, >, >=, <, <= and != say the same",
+    ),
+    Group(
         "`where`, `masked_select`, `take` as methods",
         "where|masked_select|take",
         "ops.where(condition, x, other), x[mask] and x.reshape(-1)[places] say the same",
@@ -181,6 +186,7 @@ OPTIM = (
         "no scenario needs them: SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad and Yogi are there",
     ),
     Group("`CyclicLR`, `MultiplicativeLR`", r"CyclicLR|MultiplicativeLR", "OneCycleLR and LambdaLR do the like"),
+    Group("`ChainedScheduler`", "ChainedScheduler", "step each schedule: their factors multiply, in any order"),
 )
 ARGUMENTS = {
     "inplace": "no op writes into its input, so that gradients stay right",

@@ -35,7 +35,11 @@ FACES = {
     "optim": (optim, classes(torch.optim, torch.optim.Optimizer), leftout.OPTIM),
     "schedules": (
         optim.lr_scheduler,
-        {name for name in vars(torch.optim.lr_scheduler) if name.endswith(("LR", "Restarts", "Plateau"))},
+        {
+            name
+            for name in vars(torch.optim.lr_scheduler)
+            if name.endswith(("LR", "Restarts", "Plateau", "ChainedScheduler"))
+        },
         leftout.OPTIM,
     ),
     "Module": (nn.Linear(1, 1), {name for name in dir(torch.nn.Module) if name[0] != "_"} - OF_NO_USE, leftout.MODULES),
@@ -63,11 +67,13 @@ def test_the_docs_list_every_reason(group):
         (Tensor(1.0), "addmm", "compose"),
         (Tensor(1.0), "where", "ops.where"),
         (Tensor(1.0), "rot90", "flip"),
+        (Tensor(1.0), "multiply", "operators"),
         (nn.Linear(1, 1), "register_forward_hook", "forward"),
         (nn, "TransformerEncoder", "no scenario"),
         (F, "ctc_loss", "ops compose"),
         (optim, "LBFGS", "Adam"),
         (optim.lr_scheduler, "CyclicLR", "OneCycleLR"),
+        (optim.lr_scheduler, "ChainedScheduler", "multiply"),
         (fedlearn, "manual_seed", "rng"),
         (fedlearn, "zeros", "np.zeros"),
     ],
