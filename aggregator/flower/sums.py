@@ -114,6 +114,7 @@ class Sums:
     def collect(self, round: int, messages: Sequence[Message]) -> tuple[Message, Opened] | None:
         """The one reply in place of all, or None where the round is void: then the log says why."""
         sent = _same_for_all(messages)
+        self._reported.check_sent(sent)
         carrying = {self._nodes[message.metadata.dst_node_id]: message for message in messages}
         self._pool.carrying = carrying
         up, down, openers = self._travelled()

@@ -91,6 +91,19 @@ class Reported:
         outputs |= {f"metric {name}": Output(1, bound) for name, bound in self.metrics.items()}
         return layout_of(outputs, codec, self.max_weight)
 
+    def check_sent(self, sent: RecordDict) -> None:
+        """Raise `ShapeError` unless the strategy sends arrays of the first round's names and shapes."""
+        if not self.arrays:
+            return
+        agreed = {name: shape for name, shape, _ in self.arrays}
+        found = {name: tuple(array.shape) for name, array in arrays_of(sent, "the strategy sends").items()}
+        for name in [*agreed, *found]:
+            if agreed.get(name) != found.get(name):
+                raise ShapeError(
+                    f"the strategy sends array {name!r} as {found.get(name)}, in the first round it was "
+                    f"{agreed.get(name)}: names and shapes stay the same for a run"
+                )
+
     def update(self, sent: RecordDict, reply: RecordDict) -> LocalUpdate:
         """One node's reply as vectors; raises `BadInput` for one that is not as agreed."""
         weight, metrics = self._metrics(reply)
@@ -150,6 +163,8 @@ class Reported:
             return
         for name, value in self._changes(arrays_of(sent, ""), arrays_of(reply, "")).items():
             most, bound = np.abs(value).max(initial=0), self.bounds.get(name, codec.bound)
+            if np.isnan(most):
+                raise CodecError(f"array {name!r} came back with nan: a lower learning rate, or a look at its examples")
             if not most * update.examples / self.max_weight <= bound:
                 raise CodecError(
                     f"array {name!r} changed by {most:g}, times its weight {update.examples}/{self.max_weight} that is "

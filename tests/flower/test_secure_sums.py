@@ -13,7 +13,7 @@ from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAvg
 
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import BadInput, CodecError, FedlearnError
+from fedlearn.errors import BadInput, CodecError, FedlearnError, ShapeError
 from fedlearn.secure import Masks, Paillier, Threshold
 from scenarios.flower import SecureSums, run_direct, secure_mod
 
@@ -196,7 +196,7 @@ REFUSED_AT_NODES = [
     ({"change": lambda node, a: a | {"w": a["w"][:4]}}, {}, "array 'w' came back as float32"),
     ({"change": lambda node, a: {"w": a["w"]}}, {}, "its reply has other arrays than it was sent"),
     ({"change": lambda node, a: a | {"w": 99 * a["w"]}}, {}, "array 'w' changed by"),
-    ({"change": lambda node, a: a | {"w": np.full((8, 5), np.nan)}}, {}, "array 'w' changed by nan"),
+    ({"change": lambda node, a: a | {"w": np.full((8, 5), np.nan)}}, {}, "array 'w' came back with nan"),
     ({}, {"bounds": {"*.running_*": 50.0}}, "array 'bn.batches' changed by 9"),
     ({"metrics": lambda node: {"secret": 1.0}}, {}, "metric 'secret' is in its reply or in SecureSums"),
     ({"metrics": lambda node: {"train_loss": 99.0}}, {}, "metric 'train_loss' is beyond its bound 64"),
@@ -230,6 +230,20 @@ def test_what_is_not_as_agreed_is_refused_where_it_is_and_said_there(app, option
 def test_where_all_nodes_refuse_the_run_ends_in_one_line():
     with pytest.raises(BadInput, match=r"0 clients answered, 3 are needed; lost 4: .* refused its task"):
         run(secure(), client(metrics=lambda node: {"secret": 1.0}))
+
+
+def test_a_strategy_whose_arrays_change_their_shape_is_told_so_before_nodes_work():
+    class Grows(FedAvg):
+        def aggregate_train(self, server_round, replies):
+            arrays, metrics = super().aggregate_train(server_round, replies)
+            return ArrayRecord(dict(arrays) | {"w": Array(np.zeros((9, 5), np.float32))}), metrics
+
+    strategy = secure(Grows(**NO_EVALUATION))
+    with pytest.raises(
+        ShapeError, match=r"the strategy sends array 'w' as \(9, 5\), in the first round it was \(8, 5\)"
+    ):
+        run(strategy, client(), rounds=2)
+    assert [opened.round for opened in strategy.opened] == [1]
 
 
 def test_an_app_without_the_mod_is_told_to_have_it():
