@@ -280,7 +280,7 @@ class Attempt:
             if gone and openers.left < (half.enough or openers.left + 1):
                 raise FedlearnError(
                     f"{void}; {'; '.join(gone.values())}, and its secrets with it: "
-                    "start the run again, or go on from its last checkpoint with --resume"
+                    "start the run again, or go on from its last checkpoint with resume=True"
                 ) from None
             raise RoundVoid("; ".join([str(void), *refusals])) from None
 

@@ -104,7 +104,9 @@ class RunFolder:
         elif self.path.exists() and not self.path.is_dir():
             raise BadInput(f"run folder {self.path} is a file: give another one")
         elif self.path.exists() and not self._is_unused():
-            raise BadInput(f"run folder {self.path} is not empty: give another one, or --resume to go on with that run")
+            raise BadInput(
+                f"run folder {self.path} is not empty: give another one, or resume=True to go on with that run"
+            )
 
     def _is_unused(self) -> bool:
         """Whether nothing is in it but what a run left that died before it began, or that its clients refused."""
@@ -337,5 +339,5 @@ def resumable(folder: RunFolder | None) -> Iterator[None]:
         if folder is None or not folder.begun:
             raise
         raise FedlearnError(
-            f"the run cannot go on: {error}; mend that, then go on with --resume {folder.path}"
+            f"the run cannot go on: {error}; mend that, then go on with resume=True in {folder.path}"
         ) from error

@@ -116,7 +116,7 @@ class ClientMemory:
         except OSError as error:
             raise PoolFailure(
                 f"{path}, where a client keeps its state from round to round, cannot be used: {error.strerror}; "
-                "mend that and start the run again, with --resume where it has a folder"
+                "mend that and start the run again, with resume=True where it has a folder"
             ) from None
 
 

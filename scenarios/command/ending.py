@@ -13,6 +13,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import typer
 
@@ -27,7 +28,8 @@ UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ =
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 # Names of options as Python has them, in a message: not as part of a longer name or of a path.
 TYPED = {  # what messages say of things that are options on the command line
-    "in the codec": "in --codec", "lower the learning rate": "lower --lr",
+    "resume=True in ": "--resume ", "resume=True": "--resume", "in the codec": "in --codec",
+    "lower the learning rate": "lower --lr",
     "the strategy's max_weight": "max_weight in --strategy",
 }  # fmt: skip
 BEGINNING = re.compile(rf"^({'|'.join(ABOUT)})(?= is )")
@@ -41,10 +43,11 @@ class Failure:
     kind: str
     message: str
     status: int
+    page: str = ""  # several lines that are shown in the place of the message
 
     def tell(self, as_json: bool) -> None:
         with suppress(OSError):  # a terminal that was closed
-            print(f"fedlearn: {shown(self.message)}", file=sys.stderr)
+            print(self.page or f"fedlearn: {shown(self.message)}", file=sys.stderr)
         with suppress(OSError):  # a full disk, which is what the error may be
             if as_json:
                 print(json.dumps({"error": {"type": self.kind, "message": self.message, "status": self.status}}))
@@ -61,7 +64,9 @@ def failure_of(error: BaseException) -> Failure | None:
     kind = type(error).__name__
     if isinstance(error, UsageError):
         said = error.format_message().rstrip(".")  # type: ignore[attr-defined]
-        hint = ": `fedlearn --help` names all" if said.startswith("No such command") else ""
+        if kind == "NoArgsIsHelpError":  # `fedlearn` and `fedlearn keys` alone, of which the help is the message
+            return Failure("BadInput", f"no command: `{_typed_so_far(error)} --help` names all", BAD_INPUT, page=said)
+        hint = f": `{_typed_so_far(error)} --help` names all" if said.startswith("No such command") else ""
         return Failure("BadInput", said + hint, BAD_INPUT)
     if isinstance(error, FedlearnError):
         reason = first_error(error.clients_log)
@@ -76,6 +81,15 @@ def failure_of(error: BaseException) -> Failure | None:
             return Failure(kind, f"{where}{error.strerror}: choose another place", BAD_INPUT)
         return Failure(kind, f"{where}{error.strerror}", FAILED)
     return None
+
+
+def _typed_so_far(error: Any) -> str:
+    """`fedlearn keys`, for an error among the commands of keys."""
+    names, context = [], error.ctx
+    while context is not None and context.parent is not None:
+        names.append(context.info_name)
+        context = context.parent
+    return " ".join(["fedlearn", *reversed(names)])
 
 
 def as_typed(message: str) -> str:

@@ -311,3 +311,8 @@ def test_weights_that_are_not_finite_are_refused(value):
     ):
         with pytest.raises(BadInput, match=r"weight.* holds a number that is not finite"):
             loss()
+
+
+def test_an_input_of_another_width_is_told_the_layers_own():
+    with pytest.raises(ShapeError, match="takes 4 columns, the input has 5 columns"):
+        nn.Sequential(nn.Linear(4, 3))(np.ones((2, 5), np.float32))

@@ -65,6 +65,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["run", "spam", "--codec", "bits=24,addends=2", *FAST], "set addends=3 or more in --codec"),
         (["run", "spam", "--max-overlap", "1"], "--max-overlap is 1, and any two cohorts of 3 of 3 clients share 3"),
         (["help"], "No such command 'help': `fedlearn --help` names all"),
+        (["keys", "foo"], "No such command 'foo': `fedlearn keys --help` names all"),
         # files and folders
         (["run", "spam", "--data", "~/nofile.tsv"], "nofile.tsv"),
         (["run", "spam", "--out", "file", *FAST], "run folder file is a file: give another one"),
@@ -181,3 +182,12 @@ def test_a_closed_terminal_ends_a_run_in_good_order(tmp_path):
 def _environment() -> dict[str, str]:
     root = str(Path(__file__).parents[2])
     return os.environ | {"PYTHONPATH": root}
+
+
+@pytest.mark.parametrize("arguments", [[], ["keys"], ["data"], ["flower"]])
+def test_a_group_alone_shows_its_commands_a_line_each(arguments, capsys):
+    assert fedlearn(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"Usage: {' '.join(['fedlearn', *arguments])} ")
+    assert "\\n" not in said
+    assert "Commands:" in said.splitlines()

@@ -49,10 +49,24 @@ def _matmul_vjp_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     return gb[..., 0] if column else gb
 
 
-matmul = Op("matmul", np.matmul, _matmul_vjp_a, _matmul_vjp_b)
+def _matmul(a: np.ndarray, b: np.ndarray) -> Any:
+    try:
+        return np.matmul(a, b)
+    except ValueError:
+        if a.ndim and b.ndim and a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+            rows = f"a first of shape {a.shape} needs a second of {a.shape[-1]} rows, this one has shape {b.shape}"
+            raise ShapeError(f"matmul{a.shape, b.shape} does not fit: {rows}") from None
+        raise
+
+
+matmul = Op("matmul", _matmul, _matmul_vjp_a, _matmul_vjp_b)
 
 
 def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
+    if not x.ndim or x.shape[-1] != weight.shape[-1]:
+        given = f"{x.shape[-1]} columns: shape {x.shape}" if x.ndim else "none: it is a single number"
+        wanted = f"a layer with weight {weight.shape} takes {weight.shape[-1]} columns"
+        raise ShapeError(f"linear does not fit its input: {wanted}, the input has {given}")
     if weight.ndim == 2 and x.ndim != 2:
         y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
     else:
