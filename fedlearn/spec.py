@@ -65,7 +65,8 @@ def construct(kind: Callable[..., Any], argument: str | None, what: str, *contex
     """
     check_complete(kind)
     keys = dict(list(keys_of(kind).items())[len(context) :])
-    values = given | read_settings(argument, keys, what)
+    written = {name: key for name, key in keys.items() if key.default is MISSING or _can_be_written(key.annotation)}
+    values = given | read_settings(argument, written, what)
     for name, key in keys.items():
         if name not in values and key.default is MISSING:
             raise BadInput(f"{what} needs {name}: write {what.split()[-1]}:{name}={key.shown()}")
@@ -173,6 +174,16 @@ def _read(text: str, annotation: Any, default: Any = MISSING) -> Any:
     if annotation in SIMPLE:
         return SIMPLE[annotation](text)
     raise _Needed(f"something that text cannot say ({getattr(annotation, '__name__', annotation)})")
+
+
+def _can_be_written(annotation: Any) -> bool:
+    """Whether a text can be read as it; data or a model, which only Python gives, have none."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Union or origin is types.UnionType:
+        return any(_can_be_written(each) for each in inside if each is not type(None))
+    if origin is not None or annotation is MISSING or annotation is Any or hasattr(annotation, "parse"):
+        return True
+    return annotation in SIMPLE or (inspect.isclass(annotation) and issubclass(annotation, Enum))
 
 
 def _first_that_reads(text: str, annotations: Sequence[Any]) -> Any:

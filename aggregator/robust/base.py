@@ -61,12 +61,14 @@ class Malicious(Named, ABC):
     f      how many; None: the most it stands at that n
     trusts  needs an update that the aggregator trained itself, on its `data`
     remembers  goes on from what came out the round before
+    by_coordinate  makes each coordinate from that coordinate alone, so that vectors of several units may stand together
     """
 
     f: int | None = None
     trusts: ClassVar[bool] = False
     data: ClassVar[Any] = None
     remembers: ClassVar[bool] = False
+    by_coordinate: ClassVar[bool] = False
 
     @abstractmethod
     def most(self, n: int) -> int:
@@ -76,10 +78,14 @@ class Malicious(Named, ABC):
         """f, or the most it stands; raises `BadInput` where it does not stand that many of n vectors."""
         most = self.most(n)
         if most < 0 or (self.f is not None and self.f > most):
-            least = n + 1 + bisect_left(range(n + 1, 1 << 40), self.f or 0, key=self.most)
+            least = self.takes(self.f or 0, n + 1)
             lower = f", or lower f to {most}" if most >= 0 else ""
             raise BadInput(f"{self} does not stand f={self.f or 0} of {n} vectors: it takes {least} or more{lower}")
         return most if self.f is None else self.f
+
+    def takes(self, f: int, n: int = 1) -> int:
+        """The fewest vectors, n or more, of which it stands f."""
+        return n + bisect_left(range(n, 1 << 40), f, key=self.most)
 
     def __str__(self) -> str:
         """As it is written for --robust."""

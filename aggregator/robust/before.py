@@ -8,6 +8,7 @@ Bucketing"; Allouah et al. 2025, "Adaptive Gradient Clipping for Robust Federate
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Bucketing(Before):
     """
 
     size: int = 2
+
+    by_coordinate: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         make_whole(self, "size", 1)

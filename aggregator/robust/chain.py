@@ -38,6 +38,10 @@ class Chain(Rule):
     def remembers(self) -> bool:  # type: ignore[override]
         return self.rule.remembers
 
+    @property
+    def by_coordinate(self) -> bool:  # type: ignore[override]
+        return all(part.by_coordinate for part in (*self.before, self.rule))
+
     def trusting(self, data: Examples) -> Self:
         return replace(self, rule=self.rule.trusting(data))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 from importlib import import_module
 
 import numpy as np
@@ -23,6 +24,8 @@ MANY = 1 << 22  # values from which it does: NumPy sorts fewer in 10 ms, and to 
 @dataclass(frozen=True)
 class Median(Rule):
     """The median of each coordinate. It needs no f: it stands any minority."""
+
+    by_coordinate: ClassVar[bool] = True
 
     def most(self, n: int) -> int:
         return minority(n)
@@ -49,6 +52,8 @@ class Median(Rule):
 class Trimmed(OfAMinority, Rule):
     """The mean of each coordinate without its f lowest and its f highest values."""
 
+    by_coordinate: ClassVar[bool] = True
+
     def combine(self, points: Points, beside: Beside) -> Combined:
         f = self.malicious(len(points))
         return _by_coordinate(points, lambda rows: rows[:, f : len(points) - f].mean(axis=1, dtype=np.float64))
@@ -57,6 +62,8 @@ class Trimmed(OfAMinority, Rule):
 @dataclass(frozen=True)
 class Meamed(OfAMinority, Rule):
     """The mean, in each coordinate, of the n - f values nearest to its median; of two windows as near the lower."""
+
+    by_coordinate: ClassVar[bool] = True
 
     def combine(self, points: Points, beside: Beside) -> Combined:
         kept = len(points) - self.malicious(len(points))

@@ -60,7 +60,8 @@ class Defence:
     """A robust rule over the means of groups of so many clients each.
 
     cohort: clients of a usual round. strategy, model: for a rule that needs an update of the aggregator's own. Raises
-    `BadInput` where the rule does not stand so few groups, or where nothing can be compared.
+    `BadInput` where the rule does not stand so few groups, or none malicious among them though no f=0 was asked for, or
+    where nothing can be compared.
     """
 
     rule: Rule
@@ -83,6 +84,15 @@ class Defence:
             self.rule.malicious(self.groups)
         except BadInput as error:
             raise BadInput(f"{self.cohort} clients in groups of {self.group_size}: {error}") from None
+        if self.f < self._wanted:
+            takes, more = self.rule.takes(self._wanted), ""
+            if takes <= MOST_GROUPS:
+                smaller = "lower group_size, " if self.group_size > 1 else ""
+                more = f"it takes {takes} or more: sample at least {takes * self.group_size} clients, {smaller}or "
+            raise BadInput(
+                f"{self.cohort} clients in groups of {self.group_size}: {self.rule} stands no malicious group of "
+                f"{self.groups}: {more}take another rule"
+            )
 
     @property
     def groups(self) -> int:
@@ -97,7 +107,12 @@ class Defence:
     @cached_property
     def least(self) -> int:
         """The fewest groups that it takes."""
-        return next(n for n in range(2, self.groups + 1) if self.rule.most(n) >= (self.rule.f or 0))
+        return self.rule.takes(self._wanted, 2)
+
+    @property
+    def _wanted(self) -> int:
+        """The fewest malicious groups that it must stand: a rule that stands none defends nobody."""
+        return 1 if self.rule.f is None else self.rule.f
 
     def __str__(self) -> str:
         size = f"of {self.group_size} clients " if self.group_size > 1 else "of one client "
@@ -125,6 +140,12 @@ class Defence:
             raise BadInput(
                 f"strategy {strategy.name} sends {others[0]} beside the delta, which no distance makes sense of "
                 "together: take another strategy, or leave robust out"
+            )
+        sent = [*strategy.outputs(parameters)]
+        if len(sent) > 1 and not self.rule.by_coordinate:
+            raise BadInput(
+                f"strategy {strategy.name} sends {' and '.join(sent)}, whose units differ, and {self.rule} compares "
+                "whole vectors, in which the longer one hides lies in the shorter: take trimmed, meamed or median"
             )
 
     def own_update(self, seed: int, task: RoundTask) -> np.ndarray:

@@ -15,7 +15,7 @@ import pytest
 from aggregator import Aggregator, RunFolder
 from aggregator.groups import RoundTask
 from aggregator.openers import Openers
-from aggregator.robust import as_rule
+from aggregator.robust import Combined, Rule, as_rule
 from aggregator.robust.defence import Defence
 from aggregator.robust.fltrust import FLTrust
 from clients import Client, InlinePool, ProcessPool
@@ -75,6 +75,16 @@ class Hidden(Sampler):
 
     def sample(self, seed, round, population, size):
         return list(range(population))
+
+
+class Hopeless(Rule):
+    """The first vector: it stands nobody, among however many."""
+
+    def most(self, n):
+        return 0
+
+    def combine(self, points, beside):
+        return Combined(points.vectors[0])
 
 
 # How cohorts are cut
@@ -167,19 +177,17 @@ def test_a_scaled_update_is_outvoted():
     assert np.argmax(history.rounds[0].robust["norms"]) == spoiled
 
 
-@pytest.mark.parametrize("strategy", [toy_strategy(), Scaffold(epochs=1, batch_size=4, lr=0.1)])
-def test_fltrust_listens_to_those_who_agree_with_what_the_aggregator_learned_itself(strategy):
+def test_fltrust_listens_to_those_who_agree_with_what_the_aggregator_learned_itself():
     own = toy_clients(COUNT)
     for number in (2, 7):
         own[number] = Client("liar", own[number].data, behaviour=SignFlip(3.0))
     rule = FLTrust(toy_bags(30, seed=99))
-    history, model = run(pool=InlinePool(own), strategy=strategy, robust=rule, group_size=1, rounds=2)
+    history, model = run(pool=InlinePool(own), robust=rule, group_size=1, rounds=2)
     robust = history.rounds[0].robust
     taken = {client for i in robust["chosen"] for client in robust["groups"][i]}
     assert taken
-    if strategy.name == "fedavg":  # SCAFFOLD's liars are honest in the other half of what they send
-        assert not taken & {2, 7}
-    assert model == run(pool=InlinePool(own), strategy=strategy, robust=rule, group_size=1, rounds=2)[1]
+    assert not taken & {2, 7}
+    assert model == run(pool=InlinePool(own), robust=rule, group_size=1, rounds=2)[1]
 
 
 def test_the_aggregators_own_update_is_trained_as_by_a_client_with_a_number_that_nobody_has():
@@ -262,11 +270,11 @@ def test_a_client_does_not_believe_that_a_group_of_others_is_its_own(tmp_path, m
 
 def test_too_few_groups_make_the_round_void():
     history, _ = run("paillier", InlinePool(absent(*(min(group) for group in GROUPS))), rounds=1)
-    assert "groups are left, 2 are needed; group" in history.rounds[0].void
+    assert "groups are left, 3 are needed; group" in history.rounds[0].void
 
 
 def test_a_larger_group_goes_on_without_one():
-    history, _ = run("paillier", InlinePool(absent(3)), rounds=1, group_size=6)
+    history, _ = run("paillier", InlinePool(absent(3)), rounds=1, group_size=6, robust="trimmed:f=0")
     assert history.rounds[0].clients_ok == COUNT - 1
     assert len(history.rounds[0].robust["groups"]) == 2
 
@@ -283,7 +291,8 @@ def test_clients_of_a_group_that_was_left_out_keep_the_state_they_had():
     """SCAFFOLD: who is not in a sum goes on as if it had not trained, under every protection alike."""
     victim = min(GROUPS[1])
     strategy = Scaffold(epochs=1, batch_size=4, lr=0.1)
-    models = {run(p, InlinePool(absent(victim)), strategy, rounds=3)[1] for p in ("paillier", "masks")}
+    pools = {p: InlinePool(absent(victim)) for p in ("paillier", "masks")}
+    models = {run(p, pool, strategy, rounds=3, robust="bucketing:size=1+trimmed")[1] for p, pool in pools.items()}
     assert len(models) == 1
 
 
@@ -341,6 +350,12 @@ def test_a_run_that_ends_between_two_groups_opens_each_sum_for_the_same_clients_
     [
         ({"robust": "krum:f=2"}, "12 clients in groups of 3: krum:f=2.* does not stand f=2 of 4 vectors"),
         ({"group_size": 12}, "cuts into one group"),
+        ({"robust": "median", "group_size": 6}, "median stands no malicious group of 2: it takes 3 .* at least 18 cl"),
+        ({"robust": "bulyan"}, "stands no malicious group of 4: it takes 7 .* at least 21 clients, lower group_size"),
+        ({"robust": "bucketing:size=99+median", "group_size": 1}, "of 12: it takes 199 .* 199 clients, or"),
+        ({"robust": Hopeless()}, "hopeless stands no malicious group of 4: take another rule"),
+        ({"strategy": Scaffold()}, "sends delta and delta_c, .* and nnm.trimmed compares whole vectors"),
+        ({"strategy": Scaffold(), "robust": "nnm+median"}, "compares whole vectors"),
         ({"group_size": 2, "protection": "paillier"}, "opens no sum of fewer than 3 clients"),
         ({"robust": None}, "group_size=3 has no effect without a rule"),
         ({"robust": 7}, "robust is 7"),
@@ -358,6 +373,12 @@ def test_what_cannot_work_is_refused_before_anything_starts(settings, reason):
             toy_model(), strategy or FedAvg(), PROTECTIONS[protection](), seed=5,
             **{"robust": "nnm+trimmed", "group_size": SIZE, **settings},
         ).fit(InlinePool(toy_clients(COUNT)), 1)  # fmt: skip
+
+
+def test_no_malicious_group_may_be_asked_for():
+    assert Defence(as_rule("bulyan:f=0"), SIZE, 15).f == 0
+    assert Defence(as_rule("nnm+trimmed:f=0"), SIZE, 6).least == 2
+    assert Defence(as_rule("nnm+trimmed"), SIZE, 60).least == 3  # fewer that are left would stand nobody
 
 
 def test_it_says_what_it_stands():

@@ -189,6 +189,7 @@ def test_too_many_malicious_for_so_few_vectors(spec, n, needed):
         ("trimmed:f=two", "f is 'two'"),
         ("trimmed:g=2", "no 'g'"),
         ("median:f=2", "takes no argument"),
+        ("fltrust:data=1", "fltrust takes no argument"),
         ("nnm:f=2+trimmed:f=3", "several f, 2, 3"),
         ("krum:neighbours=all", "one of n-f-2, n-f-1"),
         ("geomed:steps=0", "steps is 0"),
