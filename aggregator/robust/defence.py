@@ -107,7 +107,7 @@ class Defence:
     @cached_property
     def least(self) -> int:
         """The fewest groups that it takes."""
-        return self.rule.takes(self._wanted, 2)
+        return self.rule.takes(self.rule.f or 0, 2)
 
     @property
     def _wanted(self) -> int:

@@ -224,7 +224,7 @@ def train(run: Run, pool, path: Path, resume: bool = False, evaluate=None) -> No
 def groups_and_noise(run: Run, where: str) -> dict[str, Any]:
     """Of noise and cohorts that can be computed again."""
     noise = Privacy(noise=2.0, clip=0.3, where=where, honest=1.0, seed=run.seed) if where else None  # type: ignore[arg-type]
-    return {"privacy": noise, "robust": "median" if run.size else None, "group_size": run.size or None}
+    return {"privacy": noise, "robust": "trimmed:f=0" if run.size else None, "group_size": run.size or None}
 
 
 def check(run: Run, path: Path) -> None:
