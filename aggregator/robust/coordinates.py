@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 from importlib import import_module
+from typing import ClassVar
 
 import numpy as np
 
