@@ -63,9 +63,6 @@ def failure_of(error: BaseException) -> Failure | None:
     """The line to tell of an error; None for one that only a fault in this program can explain."""
     kind = type(error).__name__
     if isinstance(error, UsageError):
-        if kind == "NoArgsIsHelpError":  # its message is the help, of many lines
-            path = error.ctx.command_path  # type: ignore[attr-defined]
-            return Failure("BadInput", f"{path} takes a command after it: `{path} --help` names all", BAD_INPUT)
         said = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         if kind == "NoArgsIsHelpError":  # `fedlearn` and `fedlearn keys` alone, of which the help is the message
             return Failure("BadInput", f"no command: `{_typed_so_far(error)} --help` names all", BAD_INPUT, page=said)

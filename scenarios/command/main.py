@@ -257,7 +257,7 @@ def _narrowed(words: list[str]) -> typer.Typer:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command, and end the process as `scenarios.command.ending` says."""
-    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _narrowed(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
         flush_output()

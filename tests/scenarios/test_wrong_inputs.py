@@ -64,7 +64,6 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         ),
         (["run", "spam", "--codec", "bits=24,addends=2", *FAST], "set addends=3 or more in --codec"),
         (["run", "spam", "--max-overlap", "1"], "--max-overlap is 1, and any two cohorts of 3 of 3 clients share 3"),
-        (["keys"], "fedlearn keys takes a command after it: `fedlearn keys --help` names all"),
         (["help"], "No such command 'help': `fedlearn --help` names all"),
         (["keys", "foo"], "No such command 'foo': `fedlearn keys --help` names all"),
         # files and folders
