@@ -49,17 +49,7 @@ def _matmul_vjp_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     return gb[..., 0] if column else gb
 
 
-def _matmul(a: np.ndarray, b: np.ndarray) -> Any:
-    try:
-        return np.matmul(a, b)
-    except ValueError:
-        if a.ndim and b.ndim and a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-            rows = f"a first of shape {a.shape} needs a second of {a.shape[-1]} rows, this one has shape {b.shape}"
-            raise ShapeError(f"matmul{a.shape, b.shape} does not fit: {rows}") from None
-        raise
-
-
-matmul = Op("matmul", _matmul, _matmul_vjp_a, _matmul_vjp_b)
+matmul = Op("matmul", np.matmul, _matmul_vjp_a, _matmul_vjp_b)
 
 
 def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
