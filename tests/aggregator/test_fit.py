@@ -297,7 +297,7 @@ def test_a_dead_key_holder_ends_the_run_with_what_to_do():
         multiprocessing.active_children()[0].kill()
         return {}
 
-    with pytest.raises(FedlearnError, match=r"opener:0 ended .* --resume"):
+    with pytest.raises(FedlearnError, match=r"opener:0 ended .* resume=True"):
         train(toy_paillier(), rounds=2, evaluate=kill)
 
 

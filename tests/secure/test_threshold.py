@@ -69,7 +69,7 @@ def test_fewer_than_the_threshold_end_the_run_with_what_to_do():
             trustees()[name].kill()
         return {}
 
-    with pytest.raises(FedlearnError, match=r"1 trustees signed the sum, 2 are needed.*opener:0 ended.*--resume"):
+    with pytest.raises(FedlearnError, match=r"1 trustees signed the sum, 2 are needed.*opener:0 ended.*resume=True"):
         train(threshold(), evaluate=kill_two)
 
 
