@@ -26,6 +26,7 @@ PROTECTIONS = {
     "threshold": lambda: Threshold(2, 3, key_bits=256, codec=toy_codec(), insecure_test_key=True),
     "masks": lambda: Masks(toy_codec()),
 }
+QUICK = ["paillier", "masks", pytest.param("threshold", marks=pytest.mark.slow)]
 
 
 def invited_with(keys) -> Attempt:
@@ -103,7 +104,7 @@ def test_a_client_that_signs_badly_is_lost_alone():
     assert attempt.finish().tolist() == attempt.plain_sum().tolist()
 
 
-@pytest.mark.parametrize("protection", PROTECTIONS)
+@pytest.mark.parametrize("protection", QUICK)
 def test_a_client_looks_for_its_own_key_in_the_roster(protection):
     stranger = SigningKey().public
     with pytest.raises(BadInput, match="the plan's roster has another key for client:1 than its own"):
@@ -119,7 +120,7 @@ def known(tmp_path_factory) -> Pki:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("protection", PROTECTIONS)
+@pytest.mark.parametrize("protection", QUICK)
 def test_known_clients_train_as_any_others(known, protection, pool):
     models = []
     for policy, pki in ((Policy(pki=known), known.folder), (None, None)):

@@ -98,7 +98,7 @@ def test_an_opened_sum_is_applied_and_not_opened_again(tmp_path, protection, str
     assert [record.train_loss for record in history.rounds] == [record.train_loss for record in uninterrupted.rounds]
 
 
-@pytest.mark.parametrize("protection", ["paillier", "threshold"])
+@pytest.mark.parametrize("protection", ["paillier", pytest.param("threshold", marks=pytest.mark.slow)])
 def test_a_sum_that_was_asked_for_and_not_kept_is_asked_for_again_with_the_same_clients(tmp_path, protection):
     whole, _ = run(None, protection, "fedavg", clients(absent_in=KILLED))
     kill(tmp_path / "run", protection, "fedavg", False)
@@ -107,7 +107,7 @@ def test_a_sum_that_was_asked_for_and_not_kept_is_asked_for_again_with_the_same_
     assert weights == whole
 
 
-@pytest.mark.parametrize("protection", ["paillier", "threshold"])
+@pytest.mark.parametrize("protection", ["paillier", pytest.param("threshold", marks=pytest.mark.slow)])
 def test_where_one_of_these_clients_is_gone_the_round_is_void(tmp_path, protection):
     kill(tmp_path / "run", protection, "fedavg", False)
     own = clients(None)
@@ -137,7 +137,7 @@ def forgetful(path: Path) -> None:
         checkpoint.unlink()
 
 
-@pytest.mark.parametrize("protection", ["paillier", "threshold"])
+@pytest.mark.parametrize("protection", ["paillier", pytest.param("threshold", marks=pytest.mark.slow)])
 def test_an_aggregator_that_forgets_what_was_opened_is_refused_by_openers(tmp_path, protection):
     kill(tmp_path / "run", protection, "fedavg", True)
     forgetful(tmp_path / "run")
