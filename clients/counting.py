@@ -10,8 +10,9 @@ import numpy as np
 
 from clients.client import Client, ClientSource, log_name
 from clients.encoded import Encoded
+from clients.guarded import guarded
 from clients.task import Task
-from clients.training import LocalTraining, guarded
+from clients.training import LocalTraining
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.privacy.terms import Terms

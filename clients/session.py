@@ -23,11 +23,12 @@ import numpy as np
 from clients.client import Client, ClientSource, log_name
 from clients.counting import OfTheirOwn, work_of
 from clients.encoded import Encoded, RunningSum
+from clients.guarded import guarded, lost, trace_again
 from clients.memory import ClientMemory
 from clients.policy import Policy
 from clients.rounding import Rounding
 from clients.task import Task
-from clients.training import LocalTraining, guarded, lost, trace_again
+from clients.training import LocalTraining
 from clients.vault import Vault
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError

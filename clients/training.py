@@ -7,8 +7,6 @@ of their own are trained whole and one by one: what they do to an update may con
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -21,6 +19,7 @@ from clients.behaviours.base import Behaviour, Honest
 from clients.client import Client, ClientSource, log_name
 from clients.drawn import Drawn
 from clients.encoded import Encoded, addable
+from clients.guarded import guarded, lost
 from clients.rounding import Rounding
 from clients.task import Task
 from fedlearn import nn
@@ -30,8 +29,7 @@ from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput, PoolFailure, ProtocolError
-from fedlearn.logs import about
+from fedlearn.errors import ProtocolError
 from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
 from fedlearn.privacy.terms import Terms
@@ -49,7 +47,6 @@ from fedlearn.training.narrow import NarrowModel, OwnWords, Support
 from fedlearn.training.stacks import batch_shape, stack
 from fedlearn.travel import rebuilt
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 Way = Callable[[dict[int, Client], "Task"], Iterator["Encoded | Lost"]]
 
@@ -293,42 +290,6 @@ class LocalTraining:
         if self._keeps.keys() == self._own_state.keys():
             return {}
         return task.kept.recall(numbers if np.ndim(update.loss) else numbers[0], self._keeps)
-
-
-_traced: set[str] = set()  # errors of clients in this process whose traceback is in the log already
-
-
-def guarded(client: int, name: str, round: int, work: Callable[[], T]) -> T | Lost:
-    """Yield the result of one client's work, or why it is lost: its own fault is logged where it happens."""
-    with about(name, round):
-        try:
-            return work()
-        except Exception as error:
-            return lost(client, name, round, error)
-
-
-def lost(client: int, name: str, round: int, error: Exception) -> Lost:
-    """Log an error under the client's name: one line for bad input, a traceback for anything else, once for all alike.
-
-    What is no fault of the client's, as a full disk under what clients keep, is raised: it ends the run.
-    """
-    if isinstance(error, PoolFailure):
-        raise error
-    with about(name, round):
-        if isinstance(error, BadInput):
-            log.error("%s: %s", name, error)
-            return Lost(client, str(error), refused=True)
-        what = f"{type(error).__name__}: {error}"
-        first = what not in _traced
-        _traced.add(what)
-        log.error("%s: failed in round %d, %s", name, round, what, exc_info=error if first else None)
-        trace = "".join(traceback.format_exception(error))
-        return Lost(client, what, trace=trace)
-
-
-def trace_again() -> None:
-    """From here on tracebacks are logged of errors that were logged before, too: another phase begins."""
-    _traced.clear()
 
 
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:

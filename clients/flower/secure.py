@@ -12,8 +12,8 @@ from flwr.app import Context, Message, RecordDict
 from clients.encoded import Encoded
 from clients.flower.opening import is_opener, opened
 from clients.flower.party import HIDING, answer, policy_of
+from clients.guarded import guarded
 from clients.task import Task
-from clients.training import guarded
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.flower.letters import NAME, Letter, answered
