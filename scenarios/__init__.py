@@ -19,7 +19,7 @@ BENCHMARKS = Registry(
         name: (f"scenarios.bench.{name}:run", summary)
         for name, summary in {
             "crypto": "secure sums: values a second, bytes, error, beside other libraries",
-            "sums": "encrypted updates of few bits beside such of 24: how many a second, bytes, accuracy",
+            "sums": "encrypted updates of few bits beside those of 24: how many a second, bytes, accuracy",
             "simulation": "client updates a second, beside floors in bare NumPy and other simulators",
             "privacy": "exact noise beside OpenDP, and the seconds of an epsilon",
             "robust": "robust rules beside byzfl, one thread each",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,10 +14,11 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey, generate_keypair
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.parallel import CryptoWorkers, decrypt
+from scenarios.bench.claims import listed, table_of
 from scenarios.bench.crypto_rounds import masks_round, threshold_round
 from scenarios.bench.crypto_schemes import CODEC, Scheme, keyless_schemes, schemes
 from scenarios.bench.crypto_tables import SHARES, table_rates
-from scenarios.bench.versions import installed
+from scenarios.bench.versions import machine
 
 BUDGET = 2.0  # seconds for each figure
 SIZE = 100_000
@@ -48,9 +48,9 @@ def run(json: bool) -> dict[str, Any]:
     rows += [measure(scheme, values) for scheme in keyless_schemes()]
     result = {
         "benchmark": "crypto",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
+        "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": _claims(rows, values[0]),
+        "claims": listed(_claims(rows, values[0])),
     }
     print(jsonlib.dumps(result) if json else _table(result))
     return result
@@ -86,7 +86,7 @@ def best_of(work: Callable[[], Any], before: Callable[[], None] = lambda: None) 
     return least, result
 
 
-def _claims(rows: list[Row], values: np.ndarray) -> list[dict[str, Any]]:
+def _claims(rows: list[Row], values: np.ndarray) -> dict[str, tuple[float, str]]:
     found: dict[str, tuple[float, str]] = {}
     # by the name up to its first comma, the first row of each: the default among the DJN rows
     by_name = {(row.scheme.split(",")[0], row.key_bits): row for row in reversed(rows)}
@@ -109,7 +109,7 @@ def _claims(rows: list[Row], values: np.ndarray) -> list[dict[str, Any]]:
         found[f"threshold_3_of_5_{name}"] = seconds, "ms" if "_ms_" in name else "s"
     for name, number in masks_round(100, 2_410, vanish=0.2).items():
         found[f"masks_100_clients_{name}"] = number, "s" if name == "round_s" else ""
-    return [{"name": name, "value": value, "unit": unit} for name, (value, unit) in found.items()]
+    return found
 
 
 def _single_claims(values: np.ndarray) -> dict[str, tuple[float, str]]:
@@ -181,9 +181,6 @@ def _table(result: dict[str, Any]) -> str:
         rates = " | ".join(f"{row[name]:,.0f}" for name in ("encrypt", "add", "decrypt"))
         key = row["key_bits"] or "-"
         lines.append(f"| {row['scheme']} | {key} | {rates} | {row['bytes_per_value']:.2f} | {row['max_error']:.1e} |")
-    lines += ["", "| claim | value |", "|---|---|"]
-    lines += [
-        f"| {claim['name']} | {claim['value']:,.6g} {claim['unit']}".rstrip() + " |" for claim in result["claims"]
-    ]
+    lines += ["", *table_of(result["claims"])]
     lines += ["", "Encrypted values a second, ten times more every 8 characters:", "", *_plot(result["rows"])]
     return "\n".join(lines)

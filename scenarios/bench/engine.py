@@ -8,14 +8,13 @@ columns are empty.
 from __future__ import annotations
 
 import json as jsonlib
-import platform
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedlearn.autograd.memory import keep_freed
 from scenarios.bench.engine_cases import Case, Step, cases
-from scenarios.bench.versions import installed
+from scenarios.bench.versions import machine
 
 SECONDS = 4.0  # for each case
 LIBRARIES = ("numpy", "torch", "numba")
@@ -46,7 +45,7 @@ def run(json: bool) -> dict[str, Any]:
         rows = [measure(case) for case in cases()]
     result = {
         "benchmark": "engine",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
+        "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
         "claims": [claim for row in rows for claim in _claims(row)],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fedlearn.privacy import ACCOUNTANTS, Accountant, DiscreteGaussian, GaussianMechanism, Release
+from scenarios.bench.claims import listed, table_of
 from scenarios.bench.crypto import best_of
-from scenarios.bench.versions import installed
+from scenarios.bench.versions import machine
 
 SIGMAS = (1, 20, 1000, 1 << 20)
 SIZE, THEIR_SIZE = 1_000_000, 20_000
@@ -36,9 +36,9 @@ def run(json: bool) -> dict[str, Any]:
     rows = [measure(sigma) for sigma in SIGMAS]
     result = {
         "benchmark": "privacy",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
+        "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": [{"name": n, "value": v, "unit": u} for n, (v, u) in _claims(rows).items()],
+        "claims": listed(_claims(rows)),
     }
     print(jsonlib.dumps(result) if json else _table(result))
     return result
@@ -91,6 +91,4 @@ def _table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         theirs = "not installed" if row["opendp"] is None else f"{row['opendp']:,.0f}"
         lines.append(f"| {row['sigma']} | {row['ours']:,.0f} | {theirs} |")
-    lines += ["", "| claim | value |", "|---|---|"]
-    lines += [f"| {c['name']} | {c['value']:,.4g} {c['unit']} |" for c in result["claims"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *table_of(result["claims"])])

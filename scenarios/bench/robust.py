@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,8 +15,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator.robust import Beside, as_rule
+from scenarios.bench.claims import listed
 from scenarios.bench.crypto import best_of
-from scenarios.bench.versions import installed
+from scenarios.bench.versions import machine
 
 VECTORS, WEIGHTS, MALICIOUS = 100, 100_000, 20
 LIBRARIES = ("numpy", "scipy", "byzfl", "torch")
@@ -69,10 +69,10 @@ def run(json: bool) -> dict[str, Any]:
         rows = [measure(spec.format(f=MALICIOUS), theirs, library, vectors) for spec, theirs in RULES.items()]
     result = {
         "benchmark": "robust",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
+        "machine": machine(LIBRARIES),
         "vectors": VECTORS, "weights": WEIGHTS, "malicious": MALICIOUS,
         "rows": [asdict(row) for row in rows],
-        "claims": [{"name": n, "value": v, "unit": u} for n, (v, u) in _claims(rows).items()],
+        "claims": listed(_claims(rows)),
     }  # fmt: skip
     print(jsonlib.dumps(result) if json else _table(result))
     return result

@@ -1,4 +1,4 @@
-"""`fedlearn bench sums`: encrypted updates of few bits beside such of 24: how many a second, how large, how good.
+"""`fedlearn bench sums`: encrypted updates of few bits beside those of 24: how many a second, how large, how good.
 
 Digits, 100 clients, 20 a round, in this process and that of the key holder. Rounds after the first are counted, by the
 clock and by the processor time of all processes. Accuracy is that of 40 rounds under no protection, which gives the
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import platform
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from fedlearn.crypto import generate_keypair
@@ -22,7 +21,8 @@ from fedlearn.crypto.keyfiles import write_private, write_public
 from fedlearn.secure.kept import PRIVATE, PUBLIC
 from fedlearn.untrusted import content, from_json
 from scenarios import digits
-from scenarios.bench.versions import installed
+from scenarios.bench.claims import listed, table_of
+from scenarios.bench.versions import machine
 from scenarios.command.options import Options
 
 KEY_BITS, ROUNDS = 3072, 10
@@ -54,9 +54,9 @@ def run(json: bool) -> dict[str, Any]:
         rows = [measure(name, codec, Path(folder)) for name, codec in CODECS.items()]
     result = {
         "benchmark": "sums",
-        "machine": {"processor": platform.processor(), "python": platform.python_version(), **installed(LIBRARIES)},
+        "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": [{"name": n, "value": v, "unit": u} for n, (v, u) in _claims(rows).items()],
+        "claims": listed(_claims(rows)),
     }
     print(jsonlib.dumps(result) if json else _table(result))
     return result
@@ -71,14 +71,14 @@ def _make_keys(folder: Path) -> None:
 
 def measure(name: str, codec: str, folder: Path) -> Row:
     """One row. folder: of the keys, and for the runs."""
-    place = folder / f"run-{len(list(folder.iterdir()))}"
-    one, _ = _encrypted(codec, folder, 1, place.with_suffix(".first"))
-    all_of_them, rows = _encrypted(codec, folder, 1 + ROUNDS, place)
+    place = Path(mkdtemp(dir=folder))
+    first, _ = _encrypted(codec, folder, 1, place / "first")
+    whole, rows = _encrypted(codec, folder, 1 + ROUNDS, place / "whole")
     updates = ROUNDS * COHORT
     clock = sum(value for row in rows[1:] for phase, value in row["seconds"].items() if phase != "evaluate")
-    accuracies = [_accuracy(codec, seed, place.with_suffix(f".{seed}")) for seed in SEEDS]
+    accuracies = [_accuracy(codec, seed, place / f"seed-{seed}") for seed in SEEDS]
     sent = sum(row["bytes_up"] for row in rows[1:]) / updates
-    return Row(name, updates / clock, updates / (all_of_them - one), sent, sum(accuracies) / len(SEEDS))
+    return Row(name, updates / clock, updates / (whole - first), sent, sum(accuracies) / len(SEEDS))
 
 
 def _options(codec: str, out: Path, **given: Any) -> Options:
@@ -122,6 +122,4 @@ def _table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         figures = f"{row['clock']:.1f} | {row['processor']:.1f} | {row['bytes']:,.0f} | {row['accuracy']:.3f}"
         lines.append(f"| {row['codec']} | {figures} |")
-    lines += ["", "| claim | value |", "|---|---|"]
-    lines += [f"| {c['name']} | {c['value']:,.4g} {c['unit']}".rstrip() + " |" for c in result["claims"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *table_of(result["claims"])])

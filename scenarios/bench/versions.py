@@ -1,9 +1,15 @@
-"""Which libraries a benchmark found here."""
+"""The machine that a benchmark ran on, and the libraries that it found there."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+
+
+def machine(libraries: Iterable[str]) -> dict[str, str]:
+    """The processor, Python's version, and those of the libraries that are installed, by distribution name."""
+    return {"processor": platform.processor(), "python": platform.python_version(), **installed(libraries)}
 
 
 def installed(libraries: Iterable[str]) -> dict[str, str]:
