@@ -88,10 +88,9 @@ def run(options: Options) -> Outcome:
     about |= {} if options.test_data is None else {"test_sha256": test.sha256}
     trained = build.summary(options)
     folder = build.folder(options, "digits", about, described("digits", model, {}, samples.class_names, scale, trained))
-    asked = surveyed(options, readers, classes=samples.classes)
     aggregator = build.aggregator(
         options, model, readers, evaluate, folder, max_weight=options.examples_per_client, trusted=trusted,
-        evaluate_clients=asked,
+        evaluate_clients=surveyed(options, readers, classes=samples.classes),
     )  # fmt: skip
     clients = build.infiltrated(options, readers, classes=samples.classes)
     history = aggregator.fit(build.pool(options, clients, folder), options.rounds, progress=False)

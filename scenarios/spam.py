@@ -94,10 +94,9 @@ def run(options: Options) -> Outcome:
     trained = build.summary(options)
     description = described("spam", model, vocabulary.to_dict(), corpus.classes, trained=trained)
     folder = build.folder(options, "spam", about, description)
-    asked = surveyed(options, clients, classes=classes)
     aggregator = build.aggregator(
         options, model, clients, evaluate, folder, vocabulary=vocabulary.to_dict(), trusted=trusted,
-        evaluate_clients=asked,
+        evaluate_clients=surveyed(options, clients, classes=classes),
     )  # fmt: skip
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people, folder), options.rounds, progress=False)
