@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -22,22 +25,30 @@ pytestmark = [
 ]
 
 
+@contextmanager
+def federation_in(folder: Path) -> Iterator[Federation]:
+    """One with the app beside it; its processes end with the block."""
+    shutil.copytree(ROOT / "examples" / "flower", folder / "app")  # later releases write into the folder
+    with closing(Federation(folder)) as made:
+        yield made
+
+
+def start_nodes_with_data(federation: Federation, pins: str) -> None:
+    for node in range(4):
+        federation.node(f"node{node}", f"partition-id={node} {pins}")
+
+
 @pytest.fixture
 def federation(tmp_path):
     public, private = generate_keypair(3072)
     (tmp_path / "holder").mkdir()
     write_public(tmp_path / "holder" / PUBLIC, public)
     write_private(tmp_path / "holder" / PRIVATE, private)
-    shutil.copytree(ROOT / "examples" / "flower", tmp_path / "app")  # later releases write into the folder
-    made = Federation(tmp_path)
-    try:
+    with federation_in(tmp_path) as made:
         made.node("opener", f'fedlearn-role="opener" fedlearn-keys="{tmp_path / "holder"}"')
-        for node in range(4):
-            made.node(f"node{node}", f'partition-id={node} fedlearn-fingerprint="{public.fingerprint.hex()}"')
+        start_nodes_with_data(made, f'fedlearn-fingerprint="{public.fingerprint.hex()}"')
         made.node("stranger", f'partition-id=4 fedlearn-fingerprint="{"00" * 16}"')
         yield made
-    finally:
-        made.close()
 
 
 def test_three_rounds_a_node_killed_the_opener_killed_and_a_node_with_another_pin(federation):
@@ -62,21 +73,15 @@ def trusted(tmp_path):
     vault = tmp_path / "vault"
     vault.mkdir()
     fingerprint = deal_into(2, 3, 3072, False, vault).public.fingerprint.hex()
-    shutil.copytree(ROOT / "examples" / "flower", tmp_path / "app")
-    made = Federation(tmp_path)
-    try:
+    with federation_in(tmp_path) as made:
         for trustee in (1, 2, 3):
             own = tmp_path / f"machine-{trustee}"
             own.mkdir()
             shutil.copy(vault / SHARED, own)
             shutil.copy(vault / share_name(trustee), own)
             made.node(f"trustee{trustee}", f'fedlearn-role="opener" fedlearn-keys="{own}" fedlearn-least-cohort=3')
-        for node in range(4):
-            pins = f'fedlearn-fingerprint="{fingerprint}" fedlearn-protections="threshold"'
-            made.node(f"node{node}", f"partition-id={node} {pins}")
+        start_nodes_with_data(made, f'fedlearn-fingerprint="{fingerprint}" fedlearn-protections="threshold"')
         yield made
-    finally:
-        made.close()
 
 
 def test_trustees_at_three_nodes_of_which_two_open_the_sum(trusted):
