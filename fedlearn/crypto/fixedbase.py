@@ -8,8 +8,8 @@ Lim and Lee, "More flexible exponentiation with precomputation" (CRYPTO 1994): t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import gmpy2
 import numpy as np
@@ -54,16 +54,24 @@ def choose_shape(
     a table that is there already, which need not be built.
     """
     costs = {NO_TABLE: expected * exponent_bits}
-    for shape in _shapes(exponent_bits):
-        if shape.entries * (modulus_bytes + _OBJECT_BYTES) <= memory_limit:
-            costs[shape] = expected * shape.multiplications + (shape.entries + exponent_bits if shape != made else 0)
+    for shape in _shapes(exponent_bits, memory_limit // (modulus_bytes + _OBJECT_BYTES)):
+        costs[shape] = expected * shape.multiplications + (shape.entries + exponent_bits if shape != made else 0)
     return min(costs, key=costs.__getitem__)
 
 
-def _shapes(exponent_bits: int) -> Iterator[TableShape]:
-    for window in range(1, _MAX_WINDOW + 1):
-        for steps in range(1, _MAX_STEPS + 1):
-            yield TableShape(-(-exponent_bits // (window * steps)), window, steps)
+@lru_cache(maxsize=16)  # each encryption asks, and to try every shape takes a millisecond
+def _shapes(exponent_bits: int, most_entries: int) -> tuple[TableShape, ...]:
+    """The shapes within so many entries, without those that another one beats in multiplications and in entries."""
+    every = [
+        TableShape(-(-exponent_bits // (window * steps)), window, steps)
+        for window in range(1, _MAX_WINDOW + 1)
+        for steps in range(1, _MAX_STEPS + 1)
+    ]
+    best: list[TableShape] = []
+    for shape in sorted(every, key=lambda shape: (shape.multiplications, shape.entries)):
+        if shape.entries < (best[-1].entries if best else most_entries + 1):
+            best.append(shape)
+    return tuple(best)
 
 
 class FixedBase:
