@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlearn.checked import takes_plain
-from fedlearn.datasets import files
+from fedlearn.datasets import files  # imports a reader when it is asked for: hence the lambdas below
 from fedlearn.datasets.corpus import Corpus, split
 from fedlearn.datasets.dataset import CHARACTERS, CLASSES, MESSAGES, DataSet
 from fedlearn.datasets.files.reading import STANDARD_INPUT, Reading
@@ -131,7 +131,7 @@ def load_samples(name_or_file: str | Path, how: Reading | None = None) -> Sample
     from fedlearn.datasets.dense import Samples
 
     found = load(name_or_file, CLASSES, (Samples, tuple), lambda path, how: files.read_samples(path, how), how)
-    samples: Samples = _paired(str(name_or_file), found)
+    samples: Samples = _paired(name_or_file, found)
     return samples
 
 
@@ -139,14 +139,14 @@ def load_samples(name_or_file: str | Path, how: Reading | None = None) -> Sample
 def load_anything(name_or_file: str | Path, how: Reading | None = None) -> Any:
     """The data of a name, a file or a Python file, of whatever kind they are; how, and what is raised: as above."""
     found = load(name_or_file, None, object, lambda path, how: files.read_anything(path, how), how)
-    return _paired(str(name_or_file), found)
+    return _paired(name_or_file, found)
 
 
-def _paired(name: str, found: Any) -> Any:
+def _paired(name: str | Path, found: Any) -> Any:
     """Return the loaded data set; a pair of arrays, which only a Python file makes, becomes `Samples`."""
     from fedlearn.datasets.dense import Samples
 
-    return Samples.of(name, *found, source=f"made by {name}") if isinstance(found, tuple) else found
+    return Samples.of(str(name), *found, source=f"made by {name}") if isinstance(found, tuple) else found
 
 
 def load(

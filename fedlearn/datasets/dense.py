@@ -86,9 +86,9 @@ class Samples:
                 raise ShapeError(
                     f"{self.name}: {name} of shape {array.shape} and type {array.dtype}: give a row for each"
                 )
-            object.__setattr__(
-                self, name, array.astype(np.int64) if name == "labels" and array.dtype == bool else array
-            )
+            if name == "labels" and array.dtype == bool:
+                array = array.astype(np.int64)
+            object.__setattr__(self, name, array)
         if len(self.features) != len(self.labels):
             raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
 

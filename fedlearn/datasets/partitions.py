@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedlearn.checked import as_array
+from fedlearn.checked import REAL, as_array
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput, ShapeError
 
@@ -165,7 +165,7 @@ def one_each(labels: np.ndarray) -> np.ndarray:
     array = as_array("labels", labels)
     if array.ndim != 1:
         raise ShapeError(f"labels of shape {array.shape}: give the class of each example, (n,)")
-    if array.dtype.kind not in "biufUS" or (array.dtype.kind == "f" and np.isnan(array).any()):
+    if array.dtype.kind not in REAL + "US" or (array.dtype.kind == "f" and np.isnan(array).any()):
         raise BadInput(f"labels of type {array.dtype}: give each example a number or a name that says its class")
     return array
 

@@ -164,7 +164,9 @@ class Reported:
         for name, value in self._changes(arrays_of(sent, ""), arrays_of(reply, "")).items():
             most, bound = np.abs(value).max(initial=0), self.bounds.get(name, codec.bound)
             if np.isnan(most):
-                raise CodecError(f"array {name!r} came back with nan: a lower learning rate, or a look at its examples")
+                raise CodecError(
+                    f"array {name!r} came back with nan: lower the learning rate, or look at the client's examples"
+                )
             if not most * update.examples / self.max_weight <= bound:
                 raise CodecError(
                     f"array {name!r} changed by {most:g}, times its weight {update.examples}/{self.max_weight} that is "

@@ -76,8 +76,8 @@ class GaussianMechanism:
         if self.sigma < SMALLEST_SIGMA:
             raise PrivacyError(
                 f"noise of {self.sigma} steps a client, at least {SMALLEST_SIGMA} are needed for the noises' sum to be "
-                "accounted for: scale to more steps, which more bits in the codec give, add more noise, or count on "
-                "fewer clients"
+                "accounted for: scale to more steps (more bits in the codec), add more noise, or count "
+                "on fewer clients"
             )
         if self.sigma > LARGEST_SIGMA:
             raise PrivacyError(f"noise of {self.sigma} steps a client is more than 2^32: scale to fewer steps")

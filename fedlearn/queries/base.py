@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fedlearn.checked import REAL
 from fedlearn.configured import Named, arguments_of, whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
@@ -92,7 +93,7 @@ def check_most(query: Query) -> None:
 def labels_of(data: Examples, classes: int) -> np.ndarray:
     """The classes of a client's examples, int64 (n,); raises `BadInput` for data that have no labels 0, 1, ..."""
     labels = np.asarray(data.targets)
-    whole = labels.ndim == 1 and labels.dtype.kind in "biuf" and np.array_equal(labels, np.floor(labels))
+    whole = labels.ndim == 1 and labels.dtype.kind in REAL and np.array_equal(labels, np.floor(labels))
     if not whole or (labels.size and not (labels.min() >= 0 and labels.max() < classes)):
         raise BadInput(
             f"its examples have no labels from 0 to {classes - 1}, an example each: give labelled data, "

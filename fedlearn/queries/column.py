@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.checked import REAL
 from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
@@ -42,7 +43,7 @@ class ColumnQuery(Query):
     def values(self, data: Examples) -> np.ndarray:
         """The column in a client's rows, float64 (n,); raises `BadInput` for rows that do not have it."""
         rows = np.asarray(data.inputs[0])
-        if len(data.inputs) != 1 or rows.dtype.kind not in "biuf" or len(rows) != len(data):
+        if len(data.inputs) != 1 or rows.dtype.kind not in REAL or len(rows) != len(data):
             raise BadInput("its examples are no rows of numbers: ask of data that are")
         rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
         if self.column >= rows.shape[1]:

@@ -27,7 +27,6 @@ from fedlearn.strategies.base import LocalUpdate
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
 MOST_EXCESS = (1 << (LEAST_BITS - 1)) - 1  # in steps of the excess, where the updates have few bits
-MOST_LANES = 2**30  # of a segment that others describe
 Coins = Mapping[str, np.ndarray]
 BOOKKEEPING = ("weight", "loss", "clipped", "excess", "capped")
 

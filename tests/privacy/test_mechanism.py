@@ -165,7 +165,7 @@ def test_a_clients_noise_is_the_least_integer_that_suffices(noise, bits, min_coh
         ({"min_cohort": 10, "honest": 0.05}, "less than one whose noise is counted on: raise min_cohort"),
         (
             {"steps": 16},
-            "noise of 16 steps a client, at least 20 .*scale to more steps, which more bits in the codec give",
+            "noise of 16 steps a client, at least 20 .*scale to more steps .more bits in the codec.",
         ),
         ({"steps": 2**10, "min_cohort": 10_000}, "noise of 11 steps a client"),
         ({"noise": 1e4, "steps": 2**31}, "more than 2\\^32"),

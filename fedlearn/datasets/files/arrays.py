@@ -7,6 +7,7 @@ from io import BytesIO
 
 import numpy as np
 
+from fedlearn.checked import REAL
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.files import columns, labels, records, tables
 from fedlearn.datasets.files.encoding import decoded
@@ -134,8 +135,6 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
             kept.append(row)
     found.texts = [row[label] for row in kept]
     found.settle(name, how)
-    if not features:
-        raise DataError(f"{name} holds no row of numbers: give one")
     whose = None if user is None else [row[user].strip() for row in kept]
     return _samples(source, np.array(features), np.array(found.texts), how, [*notes, *found.notes], whose)
 
@@ -174,7 +173,7 @@ def _samples(
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.dtype.kind == "f" and np.array_equal(values, np.floor(values)):
         values = values.astype(np.int64)  # so that a class is called 1, and not 1.0
-    if features.ndim < 1 or len(features) != len(values) or values.ndim != 1 or features.dtype.kind not in "biuf":
+    if features.ndim < 1 or len(features) != len(values) or values.ndim != 1 or features.dtype.kind not in REAL:
         raise DataError(
             f"{source.name}: features {features.shape} and classes {values.shape}: give rows with a class each"
         )
