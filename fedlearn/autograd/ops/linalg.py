@@ -13,7 +13,7 @@ from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.pieces import diagonal
-from fedlearn.autograd.ops.shape import axes_of, broadcast_to, reshape, spread, transpose
+from fedlearn.autograd.ops.shape import axes_of, broadcast_to, reshape, transpose
 from fedlearn.errors import BadInput, ShapeError
 
 
@@ -36,16 +36,16 @@ def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
 
 
 def _matmul_vjp_a(g: Any, y: Any, a: Any, b: Any) -> Any:
-    if not a.ndim > 1 < b.ndim:
+    if a.ndim == 1 or b.ndim == 1:
         g, a, b = _as_matrices(g, a, b)
     return g @ _t(b)
 
 
 def _matmul_vjp_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     column = b.ndim == 1
-    if not a.ndim > 1 < b.ndim:
+    if a.ndim == 1 or b.ndim == 1:
         g, a, b = _as_matrices(g, a, b)
-    gb = _crossed(_rows(a), _rows(g)) if b.ndim == 2 else _crossed(a, g)
+    gb = crossed.directly(_rows(a), _rows(g)) if b.ndim == 2 else crossed.directly(a, g)
     return gb[..., 0] if column else gb
 
 
@@ -71,16 +71,11 @@ def _linear_vjp_x(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _linear_vjp_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-    return _crossed(_rows(g), _rows(x)) if weight.ndim == 2 else _crossed(g, x)
+    return crossed.directly(_rows(g), _rows(x)) if weight.ndim == 2 else crossed.directly(g, x)
 
 
 def _linear_vjp_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    rows = _rows(g) if bias.ndim == 1 else g
-    return _summed(rows) if type(rows) is np.ndarray else row_sum(rows)
-
-
-def _crossed(a: Any, b: Any) -> Any:
-    return _t(a) @ b if type(a) is np.ndarray else crossed(a, b)
+    return row_sum.directly(_rows(g) if bias.ndim == 1 else g)
 
 
 crossed = Op(
@@ -99,7 +94,7 @@ def _summed(rows: np.ndarray) -> Any:
 row_sum = Op(
     "row_sum",
     _summed,
-    lambda g, y, x: spread(g[..., None, :], x.shape),
+    lambda g, y, x: broadcast_to.directly(g[..., None, :], shape=x.shape),
     linear=True,
     floats=True,
 )

@@ -13,7 +13,7 @@ from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.elementwise import abs_, exp, power
 from fedlearn.autograd.ops.order import along, amax, amin
 from fedlearn.autograd.ops.select import masked, where
-from fedlearn.autograd.ops.shape import Axis, axes_of, flip, moveaxis, reshape, spread, unsqueeze
+from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, flip, moveaxis, reshape, unsqueeze
 from fedlearn.errors import BadInput
 
 
@@ -25,13 +25,15 @@ def _count(x: Any, axis: Axis) -> int:
 sum_ = Op(
     "sum",
     lambda x, axis=None, keepdims=False: np.add.reduce(x, axis, keepdims=keepdims),  # as x.sum, called directly
-    lambda g, y, x, axis=None, keepdims=False: spread(along(g, x, axis, keepdims), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to.directly(along(g, x, axis, keepdims), shape=x.shape),
     linear=True,
 )
 mean = Op(
     "mean",
     lambda x, axis=None, keepdims=False: x.sum(axis=axis, keepdims=keepdims) / _count(x, axis),
-    lambda g, y, x, axis=None, keepdims=False: spread(along(g / _count(x, axis), x, axis, keepdims), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to.directly(
+        along(g / _count(x, axis), x, axis, keepdims), shape=x.shape
+    ),
     linear=True,
     floats=True,
 )

@@ -63,13 +63,6 @@ broadcast_to = Op(
     lambda g, y, x, shape: unbroadcast(g, x.shape),
     linear=True,
 )
-
-
-def spread(g: Any, shape: tuple[int, ...]) -> Any:
-    """`broadcast_to` within a vjp, where an array need not go the way of an op."""
-    return _broadcast(g, shape) if type(g) is np.ndarray else broadcast_to(g, shape=shape)
-
-
 flip: Op = Op(
     "flip",
     lambda x, axis=None: np.flip(x, axis),

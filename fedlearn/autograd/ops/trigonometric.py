@@ -39,11 +39,11 @@ atan2 = Op(
 
 sinh: Op = Op("sinh", np.sinh, lambda g, y, x: g * cosh(x))
 cosh: Op = Op("cosh", np.cosh, lambda g, y, x: g * sinh(x))
-tanh = Op("tanh", np.tanh, lambda g, y, x: g * (_tanh_slope(x) if type(x) is np.ndarray else tanh_slope(x)))
+tanh = Op("tanh", np.tanh, lambda g, y, x: g * tanh_slope.directly(x))
 tanh_slope: Op = Op(
     "tanh_slope",
     _tanh_slope,
-    lambda g, y, x: g * (y * (-2 * (np.tanh(x) if type(x) is np.ndarray else tanh(x)))),
+    lambda g, y, x: g * (y * (-2 * tanh.directly(x))),
     floats=True,
 )
 """1 / cosh^2, the derivative of tanh."""
