@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from aggregator import given
+from aggregator.charging import totals_of
 from aggregator.cohorts import cohorts_of
 from aggregator.groups import RoundTask
 from aggregator.history import History, RoundRecord, Tracker
@@ -140,7 +141,7 @@ class _Inquiry:
             answer = self._rounds(session, transcript, kept, watched)
             if kept is not None:
                 kept.write_answer({"query": self._named(), "clients": answer.clients, "answer": answer.values})
-                kept.write_outcome({"state": "done", **answer.history.summary()})
+                kept.write_outcome(answer.history.summary())
         return answer
 
     def _rounds(self, session: Session, transcript: Transcript, folder: RunFolder | None, watched: Watched) -> Answer:
@@ -177,9 +178,8 @@ class _Inquiry:
         except RoundVoid as void:
             raise NothingLearned(f"the question has no answer: {void}", history) from None
         ((_, aggregate),) = collected.opened  # one sum: the cohort is not cut into groups
-        totals = dict(aggregate.sums)
-        if self._spending is not None:  # the mean over the clients that are expected
-            totals = {name: mean * self._spending.terms.expected for name, mean in aggregate.mean.items()}
+        totals = dict(totals_of(aggregate, self._spending))
+        if self._spending is not None:
             self._spending.enter(record, history)
         collected.enter(record)
         record.clients_failed = len(task.cohort) - record.clients_ok

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Protocol, Self
 
@@ -13,6 +13,7 @@ from fedlearn.errors import PrivacyError
 from fedlearn.privacy.sumnoise import SumNoise
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import ClientId, Step
+from fedlearn.secure.aggregate import Aggregate
 
 
 class Charges(Protocol):
@@ -31,6 +32,13 @@ class Charges(Protocol):
     def released(self, total: np.ndarray, round: int, group: int = 0) -> np.ndarray: ...
 
 
+def totals_of(aggregate: Aggregate, charges: Charges | None) -> Mapping[str, np.ndarray]:
+    """An opened sum's parts by name. With noise they are the mean, times the clients that are expected."""
+    if charges is None:
+        return aggregate.sums
+    return {name: mean * charges.terms.expected for name, mean in aggregate.mean.items()}
+
+
 class Surcharge:
     """Enters second sums in the ledger of a run: of clients that are in the round's first sum, with as much noise.
 
@@ -46,9 +54,9 @@ class Surcharge:
 
     @classmethod
     def of(cls, spending: Spending, clip: float | None, what: str) -> Self:
-        """clip: the largest l2 norm of what one client adds. what: is asked, for people.
+        """clip: the largest l2 norm of what one client adds, above 0. what: the name of the second sum in messages.
 
-        Raises `PrivacyError` where that is not said, or the run's noise does not allow a second sum.
+        Raises `PrivacyError` where clip is missing, or the run's noise does not allow a second sum.
         """
         first = spending.terms
         if clip is None:
@@ -56,8 +64,6 @@ class Surcharge:
                 f"{what} with noise needs a bound on what one client can add: give clip=C, the largest l2 norm of its "
                 "counts, as clip=20 where clients have 20 examples"
             )
-        if not clip > 0:
-            raise PrivacyError(f"{what} has clip {clip:g}, it must be above 0: clip=20 suits clients with 20 examples")
         if first.unit != "client":
             raise PrivacyError(f"{what} counts whole clients, and unit=example protects single examples: leave one out")
         if first.bands > 1:

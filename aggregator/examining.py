@@ -48,16 +48,16 @@ class OneByOne:
         self._session = session
 
     def start(self, transcript: Transcript) -> None:
-        """The session is the run's, which starts it."""
+        """Nothing is to be done: the run starts its session."""
 
     def __call__(self, record: RoundRecord, task: RoundTask) -> None:
-        """Enter in a round's record what they say of the new model, which `task` refers to."""
+        """Enter in a round's record what they say of the new model, whose weights `task` has."""
         clients = [client for client in task.cohort if client not in record.lost]
         record.by_client = examine(self._session.parties, record, clients, task.request.weights)
         record.metrics |= spread(record.by_client)
 
     def close(self) -> None:
-        """As it starts it."""
+        """Nothing is to be done: the run closes its session."""
 
 
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:

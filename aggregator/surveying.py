@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from aggregator.charging import Surcharge
+from aggregator.charging import Surcharge, totals_of
 from aggregator.examining import OneByOne, check_examining
 from aggregator.given import as_pool
 from aggregator.groups import RoundTask
@@ -29,15 +29,18 @@ from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.models.base import Model
 from fedlearn.protocol import TrainRequest, Transcript
 from fedlearn.queries.classes import MOST_CLASSES
-from fedlearn.queries.evaluation import DECILES, Evaluation
+from fedlearn.queries.evaluation import Evaluation
 from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
 
 log = logging.getLogger(__name__)
 MOST = 2**16 - 1  # labels of one client, where nobody says so
 WHAT, USUAL = "evaluation by clients", "20 suits clients with 20 examples"
-SAID = ("accuracy", "f1", "worst_tenth", "loss")
-SPREAD = {"accuracy": DECILES, "loss": (0.1, 0.5, 0.9)}  # the deciles that a record has of each
+SAID = (
+    *("accuracy", "f1", "worst_tenth", "loss"),
+    *(f"accuracy_p{tenth}0" for tenth in range(1, 10)),
+    *("loss_p10", "loss_p50", "loss_p90"),
+)
 
 
 class Survey:
@@ -48,6 +51,8 @@ class Survey:
     nats in a bin of losses. clip: the largest l2 norm of one client's counts, needed where the run has noise.
     """
 
+    names = tuple(f"client_{name}" for name in SAID)
+
     def __init__(
         self, clients: Callable[[], Any] | Any, classes: int, *, most: int = MOST, bins: int = 50,
         loss_step: float = 0.1, clip: float | None = None,
@@ -57,10 +62,6 @@ class Survey:
         self._most = most
         self._bins: dict[str, Any] = {"bins": bins, "loss_step": loss_step}
         self.clip = None if clip is None else real_number("clip", clip, above=0, usual=USUAL)
-
-    names = tuple(
-        f"client_{name}" for name in (*SAID, *(f"{of}_p{100 * q:.0f}" for of, each in SPREAD.items() for q in each))
-    )
 
     def poll(
         self, session: Session, model: Model, protection: Protection, spending: Spending | None, sampled: int,
@@ -79,7 +80,7 @@ class Survey:
 
 
 class Asked(Protocol):
-    """Has clients asked how the model of a round is, which `task` refers to, and enters in its record what they say."""
+    """Has clients measure the new model of a round, whose weights `task` has, and enters the results in its record."""
 
     def start(self, transcript: Transcript) -> None: ...
 
@@ -92,7 +93,7 @@ def polled(
     given: Survey | bool, session: Session, model: Model, protection: Protection, spending: Spending | None,
     sampled: int, folder: RunFolder | None,
 ) -> Asked:  # fmt: skip
-    """What a run has asked of its clients; the others as in `Survey.poll`. Raises `BadInput` for what may not be."""
+    """The way to ask a run's clients. The others: as in `Survey.poll`. Raises `BadInput` where none may be asked."""
     if isinstance(given, Survey):
         return given.poll(session, model, protection, spending, sampled, folder)
     if given:
@@ -113,12 +114,12 @@ class Poll:
         self._session.start(transcript, self._folder.survey if self._folder else None)
 
     def __call__(self, record: RoundRecord, task: RoundTask) -> None:
-        """Enter in a round's record what the clients in its sum say of the new model, which `task` refers to."""
+        """Enter in a round's record how the clients in its sum measure the new model, whose weights `task` has."""
         weights = task.request.weights
         if not np.isfinite(weights).all():
-            log.warning("the model of round %d is no model, its weights are not finite: no client is asked", task.round)
+            log.warning("the model of round %d has weights that are not finite: no client measures it", task.round)
             return
-        if not self._asked:
+        if not self._asked:  # the first round that a resumed run asks about is known only now
             self._asked = True
             self._session.remember(task.round - 1)
         clients = tuple(client for client in task.cohort if client not in record.lost)
@@ -126,20 +127,17 @@ class Poll:
             with record.counting(self._transcript):
                 collected = self._session.collect(RoundTask(task.round, clients, TrainRequest(weights)))
         except RoundVoid as void:
-            log.warning("clients do not say how the model of round %d is: %s", task.round, void)
+            log.warning("clients' measures of the model of round %d are not opened: %s", task.round, void)
             return
         ((_, aggregate),) = collected.opened
-        totals: Mapping[str, np.ndarray] = aggregate.sums
-        if self._surcharge is not None:  # the mean over the clients that are expected
-            totals = {name: mean * self._surcharge.terms.expected for name, mean in aggregate.mean.items()}
-        self._enter(record, self._query.answer(weights, totals), aggregate.addends)
+        values = self._query.answer(weights, totals_of(aggregate, self._surcharge))
+        self._enter(record, values, aggregate.addends)
 
     def _enter(self, record: RoundRecord, values: Mapping[str, Any], clients: int) -> None:
-        said = {name: values[name] for name in SAID}
-        for name, shares in SPREAD.items():
-            deciles = values[f"{name}_deciles"] or {}
-            said |= {f"{name}_p{100 * q:.0f}": deciles.get(f"p{100 * q:.0f}") for q in shares}
-        record.metrics |= {f"client_{name}": float(value) for name, value in said.items() if value is not None}
+        found = dict(values)
+        for name in ("accuracy", "loss"):
+            found |= {f"{name}_{decile}": value for decile, value in (values[f"{name}_deciles"] or {}).items()}
+        record.metrics |= {f"client_{name}": float(found[name]) for name in SAID if found.get(name) is not None}
         record.metrics["client_clients"] = float(clients)
         record.confusion = values["confusion"]
 
