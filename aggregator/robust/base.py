@@ -148,7 +148,7 @@ class Before(Malicious):
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """Of the libraries that are loaded when a rule is first used: to find them takes as long as a short rule."""
+    """The libraries that are loaded when a rule is first used. Finding them takes as long as a short rule."""
     return ThreadpoolController()
 
 

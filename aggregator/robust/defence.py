@@ -60,8 +60,8 @@ class Defence:
     """A robust rule over the means of groups of so many clients each.
 
     cohort: clients of a usual round. strategy, model: for a rule that needs an update of the aggregator's own. Raises
-    `BadInput` where the rule does not stand so few groups, or none malicious among them though no f=0 was asked for, or
-    where nothing can be compared.
+    `BadInput` where the groups are too few for the rule and its f, where a rule without an f stands no malicious one
+    among them, and where nothing can be compared.
     """
 
     rule: Rule
@@ -84,8 +84,8 @@ class Defence:
             self.rule.malicious(self.groups)
         except BadInput as error:
             raise BadInput(f"{self.cohort} clients in groups of {self.group_size}: {error}") from None
-        if self.f < self._wanted:
-            takes, more = self.rule.takes(self._wanted), ""
+        if self.rule.f is None and self.f < 1:  # it would defend nobody; who wants that says f=0
+            takes, more = self.rule.takes(1), ""
             if takes <= MOST_GROUPS:
                 smaller = "lower group_size, " if self.group_size > 1 else ""
                 more = f"it takes {takes} or more: sample at least {takes * self.group_size} clients, {smaller}or "
@@ -109,11 +109,6 @@ class Defence:
         """The fewest groups that it takes."""
         return self.rule.takes(self.rule.f or 0, 2)
 
-    @property
-    def _wanted(self) -> int:
-        """The fewest malicious groups that it must stand: a rule that stands none defends nobody."""
-        return 1 if self.rule.f is None else self.rule.f
-
     def __str__(self) -> str:
         size = f"of {self.group_size} clients " if self.group_size > 1 else "of one client "
         return f"{self.rule} over {self.groups} groups {size}stands f={self.f} malicious"
@@ -135,13 +130,13 @@ class Defence:
                 f"sampler {sampler.name} is not public, so that nobody could check who is in which group: "
                 "take uniform or poisson"
             )
-        others = [name for name, output in strategy.outputs(parameters).items() if output.length != parameters]
+        sent = strategy.outputs(parameters)
+        others = [name for name, output in sent.items() if output.length != parameters]
         if others:
             raise BadInput(
                 f"strategy {strategy.name} sends {others[0]} beside the delta, which no distance makes sense of "
                 "together: take another strategy, or leave robust out"
             )
-        sent = [*strategy.outputs(parameters)]
         if len(sent) > 1 and not self.rule.by_coordinate:
             raise BadInput(
                 f"strategy {strategy.name} sends {' and '.join(sent)}, whose units differ, and {self.rule} compares "

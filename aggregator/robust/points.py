@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fedlearn.checked import as_array
+from fedlearn.checked import REAL, as_array
 from fedlearn.errors import BadInput, ShapeError
 
 BLOCK = 1 << 16  # values at a time: half a MiB of float64
@@ -23,8 +23,8 @@ ROWS = 16  # vectors that are added up in float32, before their sum is added in 
 class Points:
     """n vectors of d values, n and d at least 1.
 
-    They are looked through for NaN and infinity when they are first used, of which `ShapeError` tells: all at once, or,
-    where a rule goes through sorted blocks, each block while it is in the cache.
+    Their first use raises `ShapeError` for NaN and infinity. `vectors` checks all at once; `near_blocks` and
+    `sorted_blocks` check each block while it is in the cache.
     """
 
     def __init__(self, vectors: np.ndarray):
@@ -34,7 +34,7 @@ class Points:
     def checked(cls, vectors: np.ndarray) -> Points:
         """Of what a caller gives; raises `ShapeError` for no matrix with a value in it, `BadInput` for no numbers."""
         found = as_array("vectors", vectors)
-        if found.dtype.kind not in "biuf":
+        if found.dtype.kind not in REAL:
             raise BadInput(f"vectors are of type {found.dtype}, numbers are needed")
         with np.errstate(over="ignore"):  # to infinity, which is refused
             matrix = np.ascontiguousarray(found, np.float32)
@@ -45,7 +45,7 @@ class Points:
     @cached_property
     def vectors(self) -> np.ndarray:
         """float32 (n, d), finite."""
-        check_finite(self._given)
+        _check_finite(self._given)
         return self._given
 
     @property
@@ -71,16 +71,16 @@ class Points:
             yield slice(begin, begin + self._width)
 
     def near_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Columns, and a copy of their values in the cache, looked through: float32 (n, width or more).
+        """Columns, and a copy of their values in the cache, finite: float32 (n, width or more).
 
-        What lies beyond the columns is of no meaning. The copy's memory is used again for the next columns.
+        What lies beyond the columns means nothing. The copy's memory is used again for the next columns.
         """
         near = np.zeros((len(self), self._width + APART), np.float32)
         for columns in self._columns():
             # Vectors lie far apart, each in other pages: read once as they lie.
             values = self._given[:, columns]
             near[:, : values.shape[1]] = values
-            check_finite(near)
+            _check_finite(near)
             yield columns, near
 
     def sorted_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
@@ -149,7 +149,7 @@ class Points:
         return self.weighted(weights)
 
 
-def check_finite(vectors: np.ndarray) -> None:
+def _check_finite(vectors: np.ndarray) -> None:
     """Raise `ShapeError` where vectors (n, d), one after the other in memory, hold NaN or infinity."""
     flat = vectors.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):

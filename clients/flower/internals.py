@@ -19,6 +19,8 @@ from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 
+from fedlearn.checked import REAL
+
 SERVER = cast(int, SUPERLINK_NODE_ID)
 NPY = b"\x93NUMPY\x01\x00"  # begins an array in version 1.0 of NumPy's format, before two bytes: the header's length
 FRONT = len(NPY) + 2
@@ -56,7 +58,7 @@ def quick_arrays() -> Iterator[None]:
         return read(self) if found is None else found
 
     def from_numpy_ndarray(cls: type[Array], ndarray: np.ndarray) -> Array:
-        if type(ndarray) is not np.ndarray or not ndarray.flags.c_contiguous or ndarray.dtype.kind not in "biuf":
+        if type(ndarray) is not np.ndarray or not ndarray.flags.c_contiguous or ndarray.dtype.kind not in REAL:
             return cast(Array, written.__get__(None, cls)(ndarray))
         made = Array.__new__(Array)
         data = _header(ndarray.dtype, ndarray.shape) + ndarray.tobytes()
@@ -75,20 +77,22 @@ def _plain(data: bytes) -> np.ndarray | None:
     if not data.startswith(NPY):
         return None
     begin = FRONT + int.from_bytes(data[len(NPY) : FRONT], "little")
-    dtype, shape, plain = _parsed(data[:begin])
-    if not plain or prod(shape) == 0 or len(data) - begin != prod(shape) * dtype.itemsize:
+    if (parsed := _parsed(data[:begin])) is None:
+        return None
+    dtype, shape = parsed
+    if prod(shape) == 0 or len(data) - begin != prod(shape) * dtype.itemsize:
         return None
     return np.frombuffer(data, dtype, offset=begin).copy().reshape(shape)
 
 
 @lru_cache(maxsize=1024)
-def _parsed(header: bytes) -> tuple[np.dtype, tuple[int, ...], bool]:
-    """What a header says, and whether it is one of plain numbers in C order."""
+def _parsed(header: bytes) -> tuple[np.dtype, tuple[int, ...]] | None:
+    """The type and the shape that a header gives; None where it is not one of plain numbers in C order."""
     try:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(BytesIO(header[len(NPY) :]))
     except ValueError:
-        return np.dtype(float), (), False
-    return dtype, shape, not fortran and dtype.kind in "biuf"
+        return None
+    return None if fortran or dtype.kind not in REAL else (dtype, shape)
 
 
 @lru_cache(maxsize=1024)
