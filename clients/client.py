@@ -77,9 +77,6 @@ def as_clients(given: Any) -> ClientSource:
     return cast(ClientSource, given)
 
 
-PARTS = ("features", "targets")
-
-
 def _as_client(number: ClientId, given: Any) -> Client:
     if isinstance(given, Client):
         return given
@@ -92,7 +89,8 @@ def _as_client(number: ClientId, given: Any) -> Client:
 
 
 def _of_pair(name: str, pair: Any) -> Arrays:
-    features, targets = (_as_array(f"{name}: its {part}", part_of) for part, part_of in zip(PARTS, pair, strict=True))
+    features = _as_array(f"{name}: its features", pair[0])
+    targets = _as_array(f"{name}: its targets", pair[1])
     try:
         return Arrays(features, targets)
     except BadInput as error:
@@ -102,7 +100,7 @@ def _of_pair(name: str, pair: Any) -> Arrays:
 def _as_array(what: str, values: Any) -> np.ndarray:
     """An array with an axis of examples; real numbers as float32, in which models compute.
 
-    What is refused is told by its shape and type: errors end up in logs, where no example may stand.
+    Errors name shapes and types only: they end up in logs, where no example may stand.
     """
     refuse_masked(what, values)
     if hasattr(values, "toarray"):
@@ -113,11 +111,11 @@ def _as_array(what: str, values: Any) -> np.ndarray:
         raise BadInput(f"{what} make no array: {error}; all must have one shape") from None
     if array.ndim == 0 or array.dtype.kind not in REAL:
         kind = f"{type(values).__name__} of type {array.dtype} and shape {array.shape}"
-        cast = ": cast it with astype(float)" if array.dtype == object and array.ndim else ""
-        raise BadInput(f"{what} are a {kind}; give arrays of numbers, an example for each row{cast}")
+        remedy = ": cast it with astype(float)" if array.dtype == object and array.ndim else ""
+        raise BadInput(f"{what} are a {kind}; give arrays of numbers, an example for each row{remedy}")
     if array.dtype.kind != "f":
         return array
-    with np.errstate(over="ignore"):  # local training says of infinite numbers what to do
+    with np.errstate(over="ignore"):  # to infinity, which local training reports
         return array.astype(np.float32, copy=False)
 
 

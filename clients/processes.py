@@ -67,7 +67,6 @@ class ProcessPool(SharedOut):
 
     def open(self) -> None:
         mark_records()
-        self._memory = None
         self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
         self._board = Path(self._vault.name) / "broadcast"
         for number in range(self._shares.workers):

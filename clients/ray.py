@@ -85,7 +85,6 @@ class RayPool(SharedOut):
         import ray
 
         mark_records()
-        self._memory = None
         shares, numbers = self._shares, range(self._shares.workers)
         self._connection = Connection(self._address, shares.workers)
         whole = None if shares.divisible else ray.put(packed((shares.clients, self._policy)))

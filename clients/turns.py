@@ -12,5 +12,5 @@ T = TypeVar("T")
 def made_by(call: str, made: T | None) -> T:
     """What an earlier call left behind; raises `BadInput` where there was none."""
     if made is None:
-        raise BadInput(f"this comes before the pool's {call}(): call that first; an Aggregator does so itself")
+        raise BadInput(f"call the pool's {call}() before this; an Aggregator does so itself")
     return made

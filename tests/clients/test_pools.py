@@ -234,15 +234,15 @@ def test_a_call_out_of_turn_says_which_comes_first(make_pool, tmp_path):
     }
     first = {"enrol": "open", "start": "open", "exchange": "start", "remember": "start", "settle": "remember"}
     for call, before in first.items():
-        with pytest.raises(BadInput, match=rf"comes before the pool's {before}\(\): call that first"):
+        with pytest.raises(BadInput, match=rf"call the pool's {before}\(\) before this"):
             calls[call]()
     pool.close()
     pool.open()
     for call in ("exchange", "remember", "settle"):
-        with pytest.raises(BadInput, match=rf"comes before the pool's {first[call]}\(\)"):
+        with pytest.raises(BadInput, match=rf"call the pool's {first[call]}\(\) before this"):
             calls[call]()
     pool.close()
-    with pytest.raises(BadInput, match=r"comes before the pool's open\(\)"):
+    with pytest.raises(BadInput, match=r"call the pool's open\(\) before this"):
         pool.enrol(SESSION)
 
 
