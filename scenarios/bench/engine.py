@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedlearn.autograd.memory import keep_freed
+from scenarios.bench.claims import listed
 from scenarios.bench.engine_cases import Case, Step, cases
 from scenarios.bench.versions import machine
 
@@ -47,7 +48,7 @@ def run(json: bool) -> dict[str, Any]:
         "benchmark": "engine",
         "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": [claim for row in rows for claim in _claims(row)],
+        "claims": listed({name: claim for row in rows for name, claim in _claims(row).items()}),
     }
     print(jsonlib.dumps(result) if json else _table(rows))
     return result
@@ -88,15 +89,14 @@ def _time(step: Step, least: float = 0.02) -> float:
     return spent / count * 1e6
 
 
-def _claims(row: Row) -> list[dict[str, Any]]:
-    found = []
+def _claims(row: Row) -> dict[str, tuple[float, str]]:
+    found = {}
     if row.ratio is not None:
-        found.append({"name": f"{row.name}_over_torch", "value": row.ratio, "unit": "times"})
+        found[f"{row.name}_over_torch"] = row.ratio, "times"
     if row.over_floor is not None:
-        found.append({"name": f"{row.name}_over_floor", "value": row.over_floor, "unit": "times"})
+        found[f"{row.name}_over_floor"] = row.over_floor, "times"
     if row.clients > 1:
-        rate = row.clients / row.ours * 1e6
-        found.append({"name": f"{row.name}_rate", "value": rate, "unit": "client-steps/s"})
+        found[f"{row.name}_rate"] = row.clients / row.ours * 1e6, "client-steps/s"
     return found
 
 

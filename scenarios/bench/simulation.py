@@ -36,6 +36,7 @@ from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios.bench import floors
+from scenarios.bench.claims import listed
 from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
 
 BUDGET = 6.0  # seconds for each figure
@@ -207,7 +208,7 @@ def claims(rows: dict[str, Row]) -> list[dict[str, Any]]:
         row = rows[f"fedlearn run digits, {count} clients"]
         found += [(f"seconds_{count}", row.seconds, "s"), (f"megabytes_{count}", row.megabytes or 0.0, "MB")]
     found += [(f"times_{name}", stacked / rows[name].updates_per_second, "") for name in OTHERS if name in rows]
-    return [{"name": name, "value": value, "unit": unit} for name, value, unit in found]
+    return listed({name: (value, unit) for name, value, unit in found})
 
 
 def table(rows: list[Row]) -> str:
