@@ -43,10 +43,11 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The part of a folder in which a session keeps what another one that goes on with it must know.
+    """The files by which a later session goes on with this one.
 
-    client_states: what clients remember between rounds, and openers_memory what openers opened: not for this side to
-    read. clients_log: the file in which clients under a protection say what only they may know.
+    journal: sums that were asked for, and what was opened. client_states: what clients remember between rounds, and
+    openers_memory what openers opened: not for this side to read. clients_log: where clients under a protection say
+    what only they may know.
     """
 
     journal: Journal
@@ -75,7 +76,7 @@ class Checkpoints:
         self._survey.open()
 
     def survey(self, clients_log: Path) -> Shelf:
-        """The part of a session beside that of training."""
+        """The files of the session that surveys clients, in a folder of their own that is made here."""
         folder = self._folder / "survey"
         folder.mkdir(exist_ok=True)
         return Shelf(self._survey, folder / "clients", folder / "openers", clients_log)

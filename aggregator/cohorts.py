@@ -68,7 +68,7 @@ class Cohorts:
         return max(FEWEST_FULL, math.ceil(2 * self.expected * self.groups / self.size))
 
     def most(self, seed: int) -> int:
-        """In how many rounds the client is that is in most, of cohorts that are public."""
+        """The most rounds that one client takes part in, where cohorts are public."""
         if self.size == self.population:
             return self.rounds
         counts = np.zeros(self.population, np.int64)

@@ -24,8 +24,8 @@ class Exam:
     """Measures the model every `every` rounds and after the last, and keeps an eye on one metric.
 
     watch: its name, or name:min or name:max where the name does not say what is better; None watches nothing.
-    stop_after: so many evaluations without a better one end the run; None never does. of_clients: clients
-    measure it too, in a sum, or one by one where it is True.
+    stop_after: so many evaluations without a better one end the run; None never does. of_clients: whether
+    clients measure it too; a Survey opens their sum, True asks them one by one.
 
     best: None before the first evaluation, and where nothing is watched. waited: evaluations since.
     """
@@ -39,7 +39,7 @@ class Exam:
         self.of_clients = of_clients
         self.every = whole_number("evaluate_every", every, 1)
         self.stop_after = None if stop_after is None else whole_number("stop_after", stop_after, 1)
-        if every != 1 and evaluate is None and of_clients is False:
+        if every != 1 and evaluate is None and not of_clients:
             raise BadInput(f"evaluate_every is {every}, and nothing is evaluated: give evaluate, or leave it out")
         self.metric, self._lower = _metric(watch if watch is not None or stop_after is None else "loss")
         self.best: Best | None = None
@@ -50,7 +50,7 @@ class Exam:
         if not self.metric:
             return
         known = ["loss"] if self.evaluate is None else list(checked_metrics(self._measured(model)))
-        if self.of_clients is not False:
+        if self.of_clients:
             known += self.survey.names if self.survey else spread({0: {"loss": 0.0, "accuracy": 0.0}})
         if self.metric not in known:
             raise BadInput(f"the metric to watch, {self.metric!r}, is not measured: choose {', '.join(known)}")
@@ -72,15 +72,17 @@ class Exam:
 
     def take(self, record: RoundRecord, model: Model, last: bool, ask: Callable[[], None]) -> None:
         """Enter into a round's record what the model is like, if it is its turn. ask: enters what clients say of it."""
-        if self.evaluate is None and self.of_clients is False:
+        if self.evaluate is None and not self.of_clients:
             return
         record.evaluated = last or record.round % self.every == 0
-        if record.evaluated and self.evaluate is not None:
+        if not record.evaluated:
+            return
+        if self.evaluate is not None:
             began = time.perf_counter()
             record.metrics = checked_metrics(self._measured(model))
             record.evaluation_loss = record.metrics.pop("loss", None)
             record.seconds["evaluate"] = time.perf_counter() - began
-        if record.evaluated and self.of_clients is not False and not record.void:
+        if self.of_clients and not record.void:
             began = time.perf_counter()
             ask()
             record.seconds["evaluate_clients"] = time.perf_counter() - began

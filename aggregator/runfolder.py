@@ -165,7 +165,7 @@ class RunFolder:
 
     @property
     def survey(self) -> Shelf:
-        """The part in which evaluation by clients keeps the same."""
+        """The files by which a survey of clients goes on; makes their folder."""
         return self._checkpoints.survey(self.clients_log)
 
     @property
