@@ -27,8 +27,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from fedlearn.configured import check_complete
 from fedlearn.errors import BadInput
@@ -65,7 +66,9 @@ def construct(kind: Callable[..., Any], argument: str | None, what: str, *contex
     """
     check_complete(kind)
     keys = dict(list(keys_of(kind).items())[len(context) :])
-    written = {name: key for name, key in keys.items() if key.default is MISSING or _can_be_written(key.annotation)}
+    written = {
+        name: key for name, key in keys.items() if key.default is MISSING or _reader_of(key.annotation, key.default)
+    }
     values = given | read_settings(argument, written, what)
     for name, key in keys.items():
         if name not in values and key.default is MISSING:
@@ -154,36 +157,33 @@ class _Needed(Exception):
 
 
 def _read(text: str, annotation: Any, default: Any = MISSING) -> Any:
+    reader = _reader_of(annotation, default)
+    if reader is None:
+        raise _Needed(f"something that text cannot say ({getattr(annotation, '__name__', annotation)})")
+    return reader(text)
+
+
+def _reader_of(annotation: Any, default: Any = MISSING) -> Callable[[str], Any] | None:
+    """How to read a text as this; None for what only Python can give, as data or a model."""
     if annotation is MISSING or annotation is Any:
-        return _guess(text) if default is MISSING or default is None else _read(text, type(default))
+        return _guess if default is MISSING or default is None else _reader_of(type(default))
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        reader = next((each for each in inside[1:] if callable(each)), None)
-        return _read(text, inside[0], default) if reader is None else reader(text)
+        return next((each for each in inside[1:] if callable(each)), None) or _reader_of(inside[0], default)
     if origin is Union or origin is types.UnionType:
-        return _first_that_reads(text, inside)
+        known = any(_reader_of(each) for each in inside if each is not type(None))
+        return partial(_first_that_reads, annotations=inside) if known else None
     if origin is Literal:
-        return _chosen(text, {str(choice): choice for choice in inside})
+        return partial(_chosen, choices={str(choice): choice for choice in inside})
     if origin in (tuple, list, Sequence):
-        return _several(text, origin, inside)
+        return partial(_several, origin=origin, annotations=inside)
     if hasattr(annotation, "parse"):
-        return annotation.parse(text)
+        return cast(Callable[[str], Any], annotation.parse)
     if inspect.isclass(annotation) and issubclass(annotation, Enum):
         by_value = {str(each.value): each for each in annotation}
-        return _chosen(text, by_value | {each.name: each for each in annotation if each.name not in by_value})
-    if annotation in SIMPLE:
-        return SIMPLE[annotation](text)
-    raise _Needed(f"something that text cannot say ({getattr(annotation, '__name__', annotation)})")
-
-
-def _can_be_written(annotation: Any) -> bool:
-    """Whether a text can be read as it; data or a model, which only Python gives, have none."""
-    origin, inside = get_origin(annotation), get_args(annotation)
-    if origin is Union or origin is types.UnionType:
-        return any(_can_be_written(each) for each in inside if each is not type(None))
-    if origin is not None or annotation is MISSING or annotation is Any or hasattr(annotation, "parse"):
-        return True
-    return annotation in SIMPLE or (inspect.isclass(annotation) and issubclass(annotation, Enum))
+        names = {each.name: each for each in annotation if each.name not in by_value}
+        return partial(_chosen, choices=by_value | names)
+    return SIMPLE.get(annotation)
 
 
 def _first_that_reads(text: str, annotations: Sequence[Any]) -> Any:
