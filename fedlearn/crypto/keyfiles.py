@@ -28,7 +28,7 @@ MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth
 MAX_SECRET_FILE = 1 << 20  # bytes; keys and shares of many trustees are longer
 SEED_BYTES = 32  # of a file that holds nothing but a secret that others follow from
 _SECRET = "fedlearn secret"
-_ENCRYPTED = re.compile(rb'\s*\{\s*"encrypted"\s*:')  # as `_dump` writes it; every 256th random secret begins with {
+_ENCRYPTED = re.compile(rb'\s*\{\s*"encrypted"\s*:')  # the beginning of what `_dump` writes
 _MAX_DIGITS = -(-MAX_BITS // 6)  # of a number in base64
 _MAX_SHOWN = 40  # characters of a file's content in a message
 
@@ -109,7 +109,7 @@ def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
     wrong or missing passphrase.
     """
     content = read_owned(Path(path), MAX_SECRET_FILE)
-    if not _ENCRYPTED.match(content):
+    if not _says_encrypted(content):
         return content
     entries = _load(Path(path), content)
     if passphrase is None:
@@ -120,7 +120,16 @@ def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
 @takes_plain
 def is_encrypted(path: Path | str) -> bool:
     """Whether a secret's file needs a passphrase; raises `CryptoKeyError` as reading it does."""
-    return _ENCRYPTED.match(read_owned(Path(path), MAX_SECRET_FILE)) is not None
+    return _says_encrypted(read_owned(Path(path), MAX_SECRET_FILE))
+
+
+def _says_encrypted(content: bytes) -> bool:
+    """Whether a secret's file holds an encrypted one, damaged or whole; a random secret may begin with a bracket."""
+    try:
+        entries = json.loads(content)
+    except (ValueError, RecursionError):
+        return _ENCRYPTED.match(content) is not None
+    return isinstance(entries, dict) and "encrypted" in entries
 
 
 @takes_plain

@@ -217,3 +217,23 @@ def test_every_signing_key_is_read_again(tmp_path):
     key = SigningKey(b'{"' + bytes(range(30)))
     keyfiles.write_secret(tmp_path / "client-0.private", key.to_bytes())
     assert SigningKey(keyfiles.read_secret(tmp_path / "client-0.private")).public == key.public
+
+
+def test_an_encrypted_file_whose_entries_were_moved_is_encrypted(keys, tmp_path):
+    """As an editor or another program may write it."""
+    path, moved = tmp_path / "private.json", tmp_path / "moved.json"
+    keyfiles.write_private(path, keys[1], passphrase="passphrase")
+    moved.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items())), indent=2))
+    moved.chmod(0o600)
+    assert keyfiles.is_encrypted(moved)
+    assert keyfiles.read_private(moved, "passphrase") == keys[1]
+
+
+def test_an_encrypted_secret_that_is_cut_is_no_secret(tmp_path):
+    path, cut = tmp_path / "secret", tmp_path / "cut"
+    keyfiles.write_secret(path, bytes(32), "passphrase")
+    cut.write_bytes(path.read_bytes()[:-20])
+    cut.chmod(0o600)
+    assert keyfiles.is_encrypted(cut)
+    with pytest.raises(CryptoKeyError, match="not JSON: damaged"):
+        keyfiles.read_secret(cut, "passphrase")
