@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from inspect import getattr_static
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ class Group(NamedTuple):
 TENSORS = (
     Group(
         "`cuda`, `is_cuda`, `pin_memory`, `xpu`",
-        "cuda|is_cuda|pin_memory|xpu|mps|get_device",
+        "cuda|is_cuda|pin_memory|is_pinned|xpu|is_xpu|mps|is_mps|ipu|is_ipu|mtia|is_mtia|is_maia|is_vulkan|is_xla|is_meta"
+        "|to_mkldnn|is_mkldnn|get_device|record_stream",
         "there is one device, the processor; cpu() and to('cpu') are there",
     ),
     Group(
@@ -34,47 +36,67 @@ TENSORS = (
     Group("`grad_fn`, `detach_`", "grad_fn|detach_", "is_leaf says whether a tensor was computed; detach() is there"),
     Group(
         "`uniform_`, `normal_`, `bernoulli`, `multinomial`, `random_`",
-        "uniform_|normal_|bernoulli|bernoulli_|multinomial|random_|exponential_",
+        "uniform_|normal_|bernoulli|bernoulli_|multinomial|random_|exponential_|cauchy_|geometric_|log_normal_",
         "nothing draws unasked: nn.init.uniform_(tensor, rng=rng), or NumPy's generator",
     ),
     Group(
         "`inverse`, `det`, `svd`, `solve` and their kin",
-        "inverse|pinverse|det|logdet|slogdet|svd|qr|lu|cholesky|cholesky_inverse|cholesky_solve|eig|solve|lstsq|matrix_exp",
+        "inverse|pinverse|det|logdet|slogdet|svd|qr|lu|cholesky|cholesky_inverse|cholesky_solve|eig|solve|lstsq|matrix_exp"
+        "|matrix_power|geqrf|lu_solve|orgqr|ormqr|symeig|triangular_solve",
         "no decomposition has derivatives here: np.linalg takes tensor.numpy()",
     ),
     Group(
         "`to_sparse`, `coalesce`, `bfloat16`, quantised and named tensors",
-        "to_sparse|to_sparse_coo|to_sparse_csr|is_sparse|is_sparse_csr|sparse_mask|coalesce|bfloat16|dequantize"
-        "|is_quantized|names|rename|rename_|refine_names",
+        "to_sparse|to_sparse_coo|to_sparse_csr|to_sparse_csc|to_sparse_bsr|to_sparse_bsc|to_dense|to_padded_tensor|is_sparse"
+        "|is_sparse_csr|is_nested|sparse_mask|sparse_resize_|sparse_resize_and_clear_|resize_as_sparse_|coalesce|is_coalesced"
+        "|dense_dim|sparse_dim|indices|values|col_indices|row_indices|ccol_indices|crow_indices|smm|sspaddmm|bfloat16"
+        "|dequantize|is_quantized|int_repr|q_scale|q_zero_point|q_per_channel_axis|q_per_channel_scales"
+        "|q_per_channel_zero_points|qscheme|name|names|rename|rename_|refine_names",
         "dense arrays of float16 to float64 are all that models here need",
     ),
     Group(
         "`new_zeros`, `new_ones`, `new_tensor`...",
-        "new_empty|new_empty_strided|new_full|new_ones|new_tensor|new_zeros",
+        "new|new_empty|new_empty_strided|new_full|new_ones|new_tensor|new_zeros",
         "Tensor(np.zeros(shape, x.dtype)) says the same",
     ),
     Group(
         "`scatter_add`, `index_copy`, `put_` and other scattered writes",
         "scatter|scatter_|scatter_add|scatter_add_|scatter_reduce|scatter_reduce_|index_copy|index_copy_|index_fill"
-        "|index_fill_|index_put|index_put_|put_|masked_scatter|masked_scatter_",
+        "|index_fill_|index_put|index_put_|index_reduce|put|put_|masked_scatter|masked_scatter_|slice_scatter|select_scatter"
+        "|diagonal_scatter|as_strided_scatter|slice_inverse|fill_diagonal_",
         "index_add adds at places, x[places] = values writes, with derivatives",
     ),
     Group(
-        "`median`, `quantile`, `unique`, `allclose`, `bincount` and their kin",
-        "median|nanmedian|quantile|nanquantile|mode|kthvalue|nanmean|nansum|count_nonzero|unique|histc|bincount|isclose"
-        "|allclose|equal|corrcoef|cov",
+        "`median`, `quantile`, `unique`, `allclose`, `bincount`, `logical_and`, `gcd` and their kin",
+        "median|nanmedian|quantile|nanquantile|mode|kthvalue|nanmean|nansum|count_nonzero|unique|unique_consecutive|histc"
+        "|histogram|bincount|isclose|allclose|equal|corrcoef|cov|cummax|cummin|aminmax|fmax|fmin|logical_and|logical_or"
+        "|logical_xor|logical_not|bitwise_left_shift|bitwise_right_shift|signbit|isneginf|isposinf|isreal|gcd|lcm|frexp"
+        "|ldexp|nextafter|nonzero_static",
         "NumPy's functions take tensor.numpy()",
     ),
     Group(
+        "`lgamma`, `digamma`, `erfc`, `erfinv`, `i0` and their kin",
+        "lgamma|digamma|polygamma|mvlgamma|igamma|igammac|erfc|erfinv|i0",
+        "scipy.special takes tensor.numpy()",
+    ),
+    Group(
+        "`real`, `imag`, `conj`, `H`, `stft` and complex dtypes",
+        "real|imag|angle|conj|conj_physical|resolve_conj|resolve_neg|is_conj|is_neg|H|mH|adjoint|cfloat|cdouble|chalf|stft"
+        "|istft",
+        "no model here has complex numbers; T and mT are there",
+    ),
+    Group(
         "`fmod`, `frac`, `hypot`, `xlogy`, `addmm` and their kin",
-        "fmod|frac|trunc|hypot|sinc|logit|xlogy|logcumsumexp|heaviside|copysign|addmm|addmv|addr|addbmm|baddbmm|addcmul"
-        "|addcdiv|deg2rad|rad2deg|dist|cross|kron|inner|vdot|nan_to_num",
+        "fmod|frac|trunc|fix|hypot|sinc|logit|xlogy|logcumsumexp|heaviside|copysign|addmm|addmv|addr|addbmm|baddbmm|addcmul"
+        "|addcdiv|deg2rad|rad2deg|dist|cross|kron|inner|vdot|nan_to_num|diag_embed|diagflat|float_power|hardshrink|logaddexp2"
+        "|prelu|renorm|sum_to_size",
         "other ops compose them",
     ),
     Group(
-        "`multiply`, `divide`, `subtract`, `greater`, `less` and their kin",
-        "multiply|divide|true_divide|subtract|negative|greater|greater_equal|less|less_equal|not_equal",
-        "the operators *, /, -, >, >=, <, <= and != say the same",
+        "`multiply`, `divide`, `subtract`, `greater`, `bitwise_and` and their kin",
+        "multiply|divide|true_divide|subtract|negative|greater|greater_equal|less|less_equal|not_equal|bitwise_and|bitwise_or"
+        "|bitwise_xor|bitwise_not",
+        "the operators *, /, -, >, >=, <, <=, !=, &, |, ^ and ~ say the same",
     ),
     Group(
         "`where`, `masked_select`, `take` as methods",
@@ -82,7 +104,41 @@ TENSORS = (
         "ops.where(condition, x, other), x[mask] and x.reshape(-1)[places] say the same",
     ),
     Group(
-        "`unflatten`, `rot90`, `unfold`", "unflatten|rot90|unfold", "reshape, flip, transpose and slices say the same"
+        "`unflatten`, `rot90`, `unfold`, `fliplr`, `resize`",
+        "unflatten|rot90|unfold|fliplr|flipud|resize|resize_as",
+        "reshape, flip, transpose and slices say the same",
+    ),
+    Group(
+        "`hsplit`, `tensor_split`, `split_with_sizes` and their kin",
+        "hsplit|vsplit|dsplit|tensor_split|split_with_sizes|unsafe_split|unsafe_split_with_sizes|unsafe_chunk|narrow_copy",
+        "split, chunk, unbind and narrow are there",
+    ),
+    Group(
+        "`sgn`, `ger`, `msort`, `take_along_dim`, `is_nonzero`, `is_same_size`",
+        "sgn|ger|msort|take_along_dim|is_nonzero|is_same_size",
+        "sign, outer, sort(0), gather, bool(x) and x.shape say the same",
+    ),
+    Group(
+        "`stride`, `storage`, `data_ptr`, `as_strided`, `share_memory_` and their kin",
+        "stride|storage|storage_offset|storage_type|untyped_storage|data_ptr|const_data_ptr|as_strided|layout|dim_order"
+        "|is_set_to|is_shared|share_memory_|set_",
+        "x.numpy() is the array, with NumPy's strides, flags and memory",
+    ),
+    Group("`apply_`, `map_`", "apply_|map_|map2_", "a Python function for each number has no derivative: compose ops"),
+    Group(
+        "`as_subclass`, `is_inference`, `output_nr`, `reinforce` and other inner names",
+        "as_subclass|is_inference|is_distributed|output_nr|reinforce|volatile|hash_tensor|module_load|grad_dtype|index",
+        "they belong to PyTorch's own machinery",
+    ),
+    Group(
+        "`t_`, `squeeze_`, `resize_` and other new shapes in place",
+        "t_|transpose_|swapaxes_|swapdims_|squeeze_|unsqueeze_|resize_|resize_as_|as_strided_",
+        "a tensor keeps its shape: x = x.squeeze() is another one on the same numbers",
+    ),
+    Group(
+        "`exp_`, `relu_`, `masked_fill_` and other forms in place",
+        r"[a-z]\w*_",
+        "x[...] = x.exp() says the same; add_, sub_, mul_, div_, clamp_, copy_, fill_ and zero_ are there",
     ),
 )
 TOP = (
@@ -218,17 +274,27 @@ class _LeftOut:
 def without(groups: tuple[Group, ...]) -> Callable[[type[T]], type[T]]:
     """Decorates a class that leaves names out: asking an object of it for one is an error that says the reason.
 
-    groups: a table whose names are plain, with | between them.
+    groups: a table whose names are plain, with | between them; a pattern is for forms in place, `name_` for each `name`
+    that is here or left out. `dir()` of an object shows none of them.
     """
 
     def decorate(kind: type[T]) -> type[T]:
-        for group in groups:
-            for name in group.names.split("|"):
-                if not hasattr(kind, name):
-                    setattr(kind, name, _LeftOut(name, group.reason))
+        plain = [name for group in groups for name in group.names.split("|") if name.isidentifier()]
+        methods = [name for name in dir(kind) if name[0] != "_" and callable(getattr(kind, name))]
+        for name in (*plain, *(f"{name}_" for name in (*plain, *methods) if name[-1] != "_")):
+            reason = reason_for(name, groups)
+            if reason and not hasattr(kind, name):
+                setattr(kind, name, _LeftOut(name, reason))
+        kind.__dir__ = _names_that_are_there  # type: ignore[assignment]
         return kind
 
     return decorate
+
+
+def _names_that_are_there(thing: object) -> list[str]:
+    """What `dir()` shows of an object of a class that leaves names out."""
+    here = type(thing)
+    return [name for name in object.__dir__(thing) if not isinstance(getattr_static(here, name, None), _LeftOut)]
 
 
 def missing(owner: str, name: str, groups: tuple[Group, ...]) -> AttributeError:

@@ -34,16 +34,41 @@ class TorchNames(Operators):
     """Methods that people who know PyTorch write, beside those that NumPy has a name for."""
 
     device = "cpu"
+    is_cpu = True
 
     def dim(self) -> Any:
         """How many axes there are."""
         return self._data.ndim
+
+    ndimension = dim
 
     def numel(self) -> Any:
         """How many numbers there are."""
         return self._data.size
 
     nelement = numel
+
+    @property
+    def itemsize(self) -> Any:
+        """Bytes of one number."""
+        return self._data.itemsize
+
+    @property
+    def nbytes(self) -> Any:
+        """Bytes of all numbers."""
+        return self._data.nbytes
+
+    def element_size(self) -> Any:
+        return self._data.itemsize
+
+    def is_floating_point(self) -> Any:
+        return self._data.dtype.kind == "f"
+
+    def is_signed(self) -> Any:
+        return self._data.dtype.kind in "fi"
+
+    def is_complex(self) -> Any:
+        return False
 
     def contiguous(self) -> Any:
         return self
@@ -81,7 +106,18 @@ class TorchNames(Operators):
     def half(self) -> Any:
         return self.astype(np.float16)
 
+    def short(self) -> Any:
+        return self.astype(np.int16)
+
+    def char(self) -> Any:
+        return self.astype(np.int8)
+
+    def byte(self) -> Any:
+        return self.astype(np.uint8)
+
     # Arithmetic
+
+    absolute, arctan2, positive, swapdims = Operators.abs, Operators.atan2, Operators.__pos__, Operators.swapaxes
 
     mm, bmm, mv = _product("mm", 2, 2), _product("bmm", 3, 3), _product("mv", 2, 1)
     eq, ne, lt, le = Operators.__eq__, Operators.__ne__, Operators.__lt__, Operators.__le__
@@ -109,6 +145,14 @@ class TorchNames(Operators):
     def nonzero(self) -> Any:
         """The places of what is not 0, whole numbers (count, axes)."""
         return np.argwhere(self._data)
+
+    argwhere = nonzero
+
+    def clamp_min(self, min: Any) -> Any:
+        return self.clip(min, None)
+
+    def clamp_max(self, max: Any) -> Any:
+        return self.clip(None, max)
 
     def clamp_(self, min: Any = None, max: Any = None) -> Any:
         """`clamp` in place."""
