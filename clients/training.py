@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from clients.behaviours.base import Behaviour, Honest
-from clients.client import Client, ClientSource, log_name
+from clients.client import Client, ClientSource, SideBySide, log_name
 from clients.drawn import Drawn
 from clients.encoded import Encoded, addable
 from clients.guarded import guarded, lost
@@ -44,11 +44,12 @@ from fedlearn.training.flat import FlatModel, stack_size, weights_in
 from fedlearn.training.loop import Shuffles
 from fedlearn.training.marks import marks
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
-from fedlearn.training.stacks import batch_shape, stack
+from fedlearn.training.stacks import StackedViews, batch_shape, stack
 from fedlearn.travel import rebuilt
 
 T = TypeVar("T")
 Way = Callable[[dict[int, Client], "Task"], Iterator["Encoded | Lost"]]
+Apart = Callable[[list[int], "Task"], Iterator["Encoded | Lost"]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
 ENCODED_AT_ONCE = 1 << 18  # values, likewise
@@ -84,6 +85,8 @@ class LocalTraining:
         self._own_state = self._strategy.keeps(self._size)
         self._keeps = {**self._own_state, **compression.keeps(outputs)}
         self._drawn = Drawn.of(self.layout, self._model, self._stack_size, self._trained, self._seed)
+        stacks = self._drawn is None and self._stack_size > 1
+        self._source = clients if stacks and isinstance(clients, SideBySide) else None
 
     def _name(self, number: ClientId) -> str:
         return log_name(self._clients, number)
@@ -101,15 +104,32 @@ class LocalTraining:
     def updates(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
         """Train these clients; each of them is in one `Encoded` or one `Lost`."""
         for part in _cut(numbers, MADE_AT_ONCE):
-            groups: dict[tuple[Way, object], dict[int, Client]] = {}
-            for number in part:
-                try:
-                    client = self._clients[number]
-                    groups.setdefault(self._way(client), {})[number] = client
-                except Exception as error:
-                    yield lost(number, self._name(number), task.round, error)
-            for (train, _), group in groups.items():
-                yield from train(group, task)
+            examples = self._together(part)
+            if examples is None:
+                yield from self._each(part, task)
+            else:
+                yield from self._side_by_side(part, examples.among, task, self._each)
+
+    def _together(self, numbers: list[int]) -> StackedViews | None:
+        """The examples of honest clients in one piece, from a source that has them so."""
+        if self._source is None:
+            return None
+        try:
+            return self._source.together(numbers)
+        except Exception:  # the fault of one: made one by one, it will be named
+            return None
+
+    def _each(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
+        """Make these clients one by one, and train them in groups."""
+        groups: dict[tuple[Way, object], dict[int, Client]] = {}
+        for number in numbers:
+            try:
+                client = self._clients[number]
+                groups.setdefault(self._way(client), {})[number] = client
+            except Exception as error:
+                yield lost(number, self._name(number), task.round, error)
+        for (train, _), group in groups.items():
+            yield from train(group, task)
 
     def _way(self, client: Client) -> tuple[Way, object]:
         """How to train a client, and what it must have in common with those that are trained with it."""
@@ -121,30 +141,45 @@ class LocalTraining:
         if self._narrow is not None and isinstance(client.data, Bags):
             return self._narrowed, shape
         if shape is not None and self._stack_size > 1:
-            return self._side_by_side, shape
+            return self._stacked, shape
         return self._one_by_one, len(client.data)
 
-    def _side_by_side(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
-        size = _evenly(len(group), self._stack_size)
-        draws = LocalRandom(self._seed, task.round, list(group))
-        for at, members in enumerate(_cut(group.items(), size)):
-            part = dict(members)
+    def _stacked(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
+        """Clients with equally many examples of one shape."""
+        numbers = list(group)
+
+        def among(clients: slice) -> Examples:
+            return stack([group[number].data for number in numbers[clients]])
+
+        def alone(some: list[int], task: Task) -> Iterator[Encoded | Lost]:
+            return self._one_by_one({number: group[number] for number in some}, task)
+
+        yield from self._side_by_side(numbers, among, task, alone)
+
+    def _side_by_side(
+        self, numbers: list[int], among: Callable[[slice], Examples], task: Task, otherwise: Apart
+    ) -> Iterator[Encoded | Lost]:
+        """Clients whose examples, stacked, are `among(some)`; otherwise: how to train some where that fails."""
+        size = _evenly(len(numbers), self._stack_size)
+        draws = LocalRandom(self._seed, task.round, numbers)
+        for start in range(0, len(numbers), size):
+            some = slice(start, start + size)
+            part = numbers[some]
             try:
-                update = self._train_stack(part, task, draws.among(slice(at * size, (at + 1) * size)))
+                update = self._train_stack(part, among(some), task, draws.among(some))
             except Exception:  # the fault of one: alone, it will be named and the others are spared
-                yield from self._one_by_one(part, task)
+                yield from otherwise(part, task)
             else:
                 yield from self._encoded(part, task, update)
 
-    def _train_stack(self, group: dict[int, Client], task: Task, draws: LocalRandom) -> LocalUpdate:
-        stacked = self._stacks.get(len(group))
+    def _train_stack(self, numbers: list[int], examples: Examples, task: Task, draws: LocalRandom) -> LocalUpdate:
+        stacked = self._stacks.get(len(numbers))
         if stacked is None:
             if len(self._stacks) == STACKS:
                 del self._stacks[next(iter(self._stacks))]
-            stacked = self._stacks[len(group)] = FlatModel(self._model.model, len(group))
+            stacked = self._stacks[len(numbers)] = FlatModel(self._model.model, len(numbers))
         stacked.load(task.weights)
-        examples = stack([client.data for client in group.values()])
-        return self._trained(stacked, examples, self._state(list(group), task), draws)
+        return self._trained(stacked, examples, self._state(numbers, task), draws)
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """The arrays that the strategy is given beside the weights, for one client or for K stacked ones."""
@@ -157,13 +192,13 @@ class LocalTraining:
         """Clients with equally many examples."""
         draws = LocalRandom(self._seed, task.round, list(group))
         for part in _cut(zip(group.items(), draws, strict=True), self._block):
-            trained: dict[int, Client] = {}
+            trained: list[int] = []
             updates: list[LocalUpdate] = []
             for (number, client), rng in part:
                 work = partial(self._train_whole, number, client.data, rng, task)
                 done = guarded(number, self._name(number), task.round, work)
                 if isinstance(done, LocalUpdate):
-                    trained[number] = client
+                    trained.append(number)
                     updates.append(done)
                 else:
                     yield done
@@ -198,10 +233,10 @@ class LocalTraining:
                 own_words[number] = words
         for numbers in self._narrow.stacks(own_words):
             part = {number: own_words[number] for number in numbers}
-            yield from self._narrow_stack(self._narrow, part, group, task)
+            yield from self._narrow_stack(self._narrow, part, task)
 
     def _narrow_stack(
-        self, narrow: NarrowModel, own_words: dict[int, OwnWords], group: dict[int, Client], task: Task
+        self, narrow: NarrowModel, own_words: dict[int, OwnWords], task: Task
     ) -> Iterator[Encoded | Lost]:
         numbers = list(own_words)
         try:
@@ -212,9 +247,9 @@ class LocalTraining:
                 yield lost(numbers[0], self._name(numbers[0]), task.round, error)
                 return
             for number, words in own_words.items():
-                yield from self._narrow_stack(narrow, {number: words}, group, task)
+                yield from self._narrow_stack(narrow, {number: words}, task)
         else:
-            yield from self._encoded({number: group[number] for number in numbers}, task, update, support)
+            yield from self._encoded(numbers, task, update, support)
 
     def _misbehaving(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients with a behaviour; what colluders would honestly send is found out once for all of them."""
@@ -241,10 +276,9 @@ class LocalTraining:
             yield guarded(number, self._name(number), task.round, work)
 
     def _encoded(
-        self, group: dict[int, Client], task: Task, update: LocalUpdate, support: Support | None = None
+        self, numbers: Sequence[int], task: Task, update: LocalUpdate, support: Support | None = None
     ) -> Iterator[Encoded | Lost]:
         """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
-        numbers = list(group)
         narrow = support is not None and not task.layout.whole
         layout = task.layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else task.layout
         block = max(1, min(ENCODED_AT_ONCE // len(layout.layout), addable(self.layout.codec)))

@@ -29,6 +29,7 @@ from fedlearn.modelfile import described
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features
 from fedlearn.seeding import stream
+from fedlearn.training.stacks import StackedViews
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -53,6 +54,11 @@ class Readers:
 
     def __getitem__(self, number: int) -> Client:
         return Client(f"reader-{number}", View(self.images, self.rows[number]))
+
+    def together(self, numbers: Sequence[int]) -> StackedViews | None:
+        """The examples of many clients in one piece, where all have equally many."""
+        rows = self.rows
+        return StackedViews.at(self.images, rows[np.asarray(numbers)]) if isinstance(rows, np.ndarray) else None
 
 
 TAKES = for_federation(

@@ -128,9 +128,10 @@ class FixedPoint:
             raise CodecError(f"out is of type {getattr(out, 'dtype', type(out))}: give int64 or {self.dtype}")
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float64 lies outside the bound
             if values.shape == out.shape and self.rounding == "nearest":
+                room = None
                 for part in _in_parts(values.shape):
-                    scaled = self._scaled(values[part], scale, values)
-                    np.copyto(out[part], np.rint(scaled, out=scaled), casting="unsafe")
+                    room = self._scaled(values[part], scale, values, room)
+                    np.copyto(out[part], np.rint(room, out=room), casting="unsafe")
                 return out
             scaled = self._scaled(values, scale, values)
         scaled = np.rint(scaled) if self.rounding == "nearest" else _by_chance(scaled, coins)
@@ -140,13 +141,20 @@ class FixedPoint:
             raise ShapeError(f"values of shape {values.shape} do not fit an array of shape {out.shape}") from None
         return out
 
-    def _scaled(self, values: np.ndarray, scale: float, among: np.ndarray) -> np.ndarray:
-        """The values in steps of 2^-f. among: all of them, where these are a part; a refusal is of them all."""
+    def _scaled(
+        self, values: np.ndarray, scale: float, among: np.ndarray, room: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The values in steps of 2^-f. among: all of them, where these are a part; a refusal is of them all.
+
+        room: an array that they may be put in, if it is of their shape and precision.
+        """
         factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
-        low, high = (end.reduce(values, None, initial=0) for end in (np.minimum, np.maximum))
+        low, high = np.minimum.reduce(values, None, initial=0), np.maximum.reduce(values, None, initial=0)
         if -bound <= low * factor and high * factor <= bound:
             exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
-            return np.asarray(values * (np.float32(factor) if exact else factor))
+            by = np.float32(factor) if exact else factor
+            fits = room is not None and room.shape == values.shape and room.dtype == np.result_type(values.dtype, by)
+            return np.asarray(np.multiply(values, by, out=room if fits else None))
         # Where values are clipped only NaN and infinity are refused, so that other parts need no second look.
         if self.overflow == "refuse" or not all(math.isfinite(float(end) * scale) for end in (low, high)):
             self._check_outside(np.asarray(among, np.float64) * scale)

@@ -68,6 +68,11 @@ class Layout:
         """The numbers beside the vectors."""
         return self.segments[len(self.vectors) :]
 
+    @cached_property
+    def _beside(self) -> dict[str, Segment]:
+        """Those by name."""
+        return {segment.name: segment for segment in self.beside}
+
     def encode(self, update: LocalUpdate, coins: Coins | None = None) -> np.ndarray:
         """One client's vector (n,), or those of K stacked clients (K, n), of the codec's dtype.
 
@@ -77,9 +82,9 @@ class Layout:
         weight = min(update.examples, self.max_weight)
         share = np.float64(weight / self.max_weight)
         lanes = np.empty((*np.shape(update.loss), len(self)), self.codec.dtype)
-        beside = {segment.name: segment for segment in self.beside}
-        numbers: dict[str, Any] = {"weight": weight, "clipped": 0, "excess": 0.0}
-        numbers["capped"] = update.examples > self.max_weight
+        beside = self._beside
+        numbers: dict[str, Any] = {"weight": weight, "clipped": 0, "excess": 0}
+        numbers["capped"] = int(update.examples > self.max_weight)
         at = 0
         for segment in self.vectors:
             name, codec, values = segment.name, segment.codec, update.vectors[segment.name]
@@ -93,10 +98,11 @@ class Layout:
             if FINER + name in beside:
                 numbers[FINER + name] = finer(values * share, codec)
             at += segment.length
-        numbers["excess"] = np.ceil(numbers["excess"] * self._excess_steps)
+        if not isinstance(numbers["excess"], int):
+            numbers["excess"] = np.ceil(numbers["excess"] * self._excess_steps)
         numbers["loss"] = beside["loss"].codec.encode(np.asarray(update.loss), scale=share)
         for name, segment in beside.items():
-            segment.write(np.minimum(numbers[name], segment.codec.limit), lanes[..., at : at + segment.length])
+            segment.write(numbers[name], lanes[..., at : at + segment.length])
             at += segment.length
         return lanes
 
@@ -175,7 +181,7 @@ class Layout:
         Raises `RoundVoid` for a sum that `check` refuses: nothing of it is used.
         """
         sums = self._opened(total, addends)
-        beside = {segment.name: segment for segment in self.beside}
+        beside = self._beside
         numbers = {name: segment.read(sums[name]) for name, segment in beside.items()}
         weight, excess = numbers["weight"], numbers["excess"]
         beyond = excess / self._excess_steps if excess < beside["excess"].codec.limit else np.inf

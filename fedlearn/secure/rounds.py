@@ -61,6 +61,8 @@ class RoundLayout:
 
         left: what they kept before. Raises `CodecError` as `Layout.encode` does.
         """
+        if not (self.shared or self.compression.feedback):
+            return self.layout.encode(update, self._coins(np.shape(update.loss), clients)), {}
         vectors = update.vectors
         if self.compression.feedback:
             vectors = {name: values + left[kept(name)] for name, values in vectors.items()}
@@ -75,6 +77,8 @@ class RoundLayout:
     def decode(self, total: np.ndarray, addends: int) -> Aggregate:
         """As `Layout.decode`; the mean of weights that were not sent is 0."""
         found = self.layout.decode(total, addends)
+        if not self.shared:
+            return found
         return replace(found, mean={name: self.spread(name, values) for name, values in found.mean.items()})
 
     def _cut(self, name: str, values: np.ndarray) -> np.ndarray:

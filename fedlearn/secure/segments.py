@@ -34,8 +34,11 @@ class Segment:
     digit_bits: int = 0
 
     def write(self, number: Any, lanes: np.ndarray) -> None:
-        """Put a number, or those of K clients, in its lanes (length,) or (K, length)."""
-        number = np.asarray(number, np.int64)[..., None]
+        """Put a number, or those of K clients, in its lanes (length,) or (K, length); the codec's limit for more."""
+        if isinstance(number, int) and not self.digit_bits:  # as most are: one for all clients
+            lanes[...] = min(number, self.codec.limit)
+            return
+        number = np.asarray(np.minimum(number, self.codec.limit), np.int64)[..., None]
         if not self.digit_bits:
             lanes[...] = number
             return

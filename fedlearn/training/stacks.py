@@ -49,11 +49,21 @@ class StackedViews:
     @classmethod
     def of(cls, views: Sequence[View]) -> StackedViews:
         """Clients with equally many examples of the same arrays; raises `IndexError` for a row that there is not."""
-        whole = views[0].whole
         rows = np.concatenate([view.rows for view in views]).reshape(len(views), -1)
-        if rows.dtype.kind != "i" or (rows.size and (rows.min() < 0 or rows.max() >= len(whole))):
+        return cls.at(views[0].whole, rows)
+
+    @classmethod
+    def at(cls, whole: Arrays, rows: np.ndarray) -> StackedViews:
+        """Rows (K, n) of whole numbers, of which those below 0 count from the end; `IndexError` as `of`."""
+        if rows.dtype.kind != "i" or (
+            rows.size and (np.minimum.reduce(rows, None) < 0 or np.maximum.reduce(rows, None) >= len(whole))
+        ):
             rows = np.arange(len(whole))[rows]  # counted from the end, or not to be found
         return cls(whole, rows.astype(np.intp))
+
+    def among(self, clients: slice) -> StackedViews:
+        """The examples of some of the clients."""
+        return StackedViews(self.whole, self.rows[clients])
 
     def __len__(self) -> int:
         return int(self.rows.shape[1])
@@ -61,7 +71,8 @@ class StackedViews:
     def take(self, order: np.ndarray | slice) -> StackedViews:
         if isinstance(order, slice):
             return StackedViews(self.whole, self.rows[:, order])
-        return StackedViews(self.whole, np.take_along_axis(self.rows, order, axis=1))
+        clients = np.arange(len(order))[:, None]
+        return StackedViews(self.whole, self.rows[clients, order])
 
     @property
     def inputs(self) -> tuple[np.ndarray]:
