@@ -189,9 +189,11 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         return sum_(where(raw(x) != 0, 1.0, 0.0 * sizes), axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum_(sizes, axis=axis, keepdims=keepdims)
-    powers = sum_(where(raw(x) != 0, sizes, 0.0 if ord > 0 else math.inf) ** ord, axis=axis, keepdims=keepdims)
-    there = raw(powers) > 0
-    return where(there, power(where(there, powers, 1.0), 1 / ord), 0.0)
+    nonzero = raw(x) != 0
+    powers = where(nonzero, where(nonzero, sizes, 1.0) ** ord, 0.0 if ord > 0 else math.inf)
+    total = sum_(powers, axis=axis, keepdims=keepdims)
+    flat = raw(total) == 0 if ord > 0 else np.isin(raw(total), (0, math.inf))
+    return where(flat, power(raw(total), 1 / ord), power(where(flat, 1.0, total), 1 / ord))
 
 
 @function

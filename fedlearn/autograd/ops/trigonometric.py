@@ -27,8 +27,15 @@ def _tanh_slope(x: np.ndarray) -> Any:
 sin: Op = Op("sin", np.sin, lambda g, y, x: g * cos(x))
 cos: Op = Op("cos", np.cos, lambda g, y, x: -g * sin(x))
 tan = Op("tan", np.tan, lambda g, y, x: g * (1 + square(y)))
-asin = Op("asin", np.arcsin, lambda g, y, x: g / sqrt((1 - x) * (1 + x)))
-acos = Op("acos", np.arccos, lambda g, y, x: -g / sqrt((1 - x) * (1 + x)))
+asin = Op("asin", np.arcsin, lambda g, y, x: g * asin_slope.directly(x))
+acos = Op("acos", np.arccos, lambda g, y, x: -g * asin_slope.directly(x))
+asin_slope: Op = Op(
+    "asin_slope",
+    lambda x: 1 / np.sqrt((1 - x) * (1 + x)),
+    lambda g, y, x: g * (x * (y * y * y)),
+    floats=True,
+)
+"""1 / sqrt(1 - x^2), the derivative of asin. Its own is given by its value, so that at -1 and 1 all are infinite."""
 atan = Op("atan", np.arctan, lambda g, y, x: g / (1 + square(x)))
 atan2 = Op(
     "atan2",
@@ -48,5 +55,19 @@ tanh_slope: Op = Op(
 )
 """1 / cosh^2, the derivative of tanh."""
 asinh = Op("asinh", np.arcsinh, lambda g, y, x: g / sqrt(1 + square(x)))
-acosh = Op("acosh", np.arccosh, lambda g, y, x: g / sqrt((x - 1) * (x + 1)))
-atanh = Op("atanh", np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)))
+acosh = Op("acosh", np.arccosh, lambda g, y, x: g * acosh_slope.directly(x))
+acosh_slope: Op = Op(
+    "acosh_slope",
+    lambda x: 1 / np.sqrt((x - 1) * (x + 1)),
+    lambda g, y, x: -g * (x * (y * y * y)),
+    floats=True,
+)
+"""1 / sqrt(x^2 - 1), the derivative of acosh."""
+atanh = Op("atanh", np.arctanh, lambda g, y, x: g * atanh_slope.directly(x))
+atanh_slope: Op = Op(
+    "atanh_slope",
+    lambda x: 1 / ((1 - x) * (1 + x)),
+    lambda g, y, x: g * (2 * x * (y * y)),
+    floats=True,
+)
+"""1 / (1 - x^2), the derivative of atanh."""

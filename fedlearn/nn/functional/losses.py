@@ -43,10 +43,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 
 def _huber(difference: Any, delta: float) -> Any:
-    sizes = ops.abs_(difference)
-    near = raw(sizes) < delta
-    inside = ops.where(near, sizes, 0.0)
-    return ops.where(near, 0.5 * (inside * inside), delta * (sizes - 0.5 * delta))
+    far = np.abs(raw(difference)) >= delta
+    inside = ops.where(far, 0.0, difference)
+    return ops.where(far, delta * (ops.abs_(difference) - 0.5 * delta), 0.5 * (inside * inside))
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:

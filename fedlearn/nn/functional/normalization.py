@@ -122,13 +122,13 @@ def _norm(x: Any, p: Any, axis: int, least: float) -> Any:
         return least
     top = raw(sizes).max(axis=axis, keepdims=True)
     if p == math.inf:
-        norm = sizes.max(axis=axis, keepdims=True)
+        norm = ops.amax(sizes, axis=axis, keepdims=True)
     elif p == 1:
         norm = sizes.sum(axis=axis, keepdims=True)
     else:  # scaled by the largest, so that no power overflows
         scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(x.dtype)
-        powers = ops.sum_(ops.power(ops.div(sizes, scale), p), axis=axis, keepdims=True)
-        norm = scale * ops.where(top == 0, 1.0, powers) ** (1 / p)
+        powers = ops.square(x / scale) if p == 2 else _powers(sizes / scale, p)
+        norm = scale * ops.where(top == 0, 1.0, ops.sum_(powers, axis=axis, keepdims=True)) ** (1 / p)
     return ops.where((raw(norm) <= least) | (top == 0), least, norm)
 
 
@@ -153,3 +153,9 @@ def _affine(x: Any, weight: Any, bias: Any, shape: Any) -> Any:
     if weight is not None:
         x = x * ops.reshape(numbers(weight, "the weight"), shape=shape)
     return x if bias is None else x + ops.reshape(numbers(bias, "the bias"), shape=shape)
+
+
+def _powers(sizes: Any, p: float) -> Any:
+    """sizes^p; where one is 0 all derivatives are, too."""
+    nonzero = raw(sizes) != 0
+    return ops.where(nonzero, ops.where(nonzero, sizes, 1.0) ** p, 0.0)
