@@ -158,7 +158,7 @@ class Checkpoints:
         path, fault = next(iter(faults.items()))
         return (
             f"none of {len(faults)} checkpoints in {self._folder} can be used; of the newest, {path.name}: {fault}; "
-            f"mend that, or begin a new run from the model as it is, with --from {self._folder.parent}"
+            f"mend that, or begin a new run from the model as it is, fedlearn.load or --from {self._folder.parent}"
         )
 
     def _set_aside(self, faults: dict[Path, str]) -> None:

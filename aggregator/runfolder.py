@@ -121,7 +121,7 @@ class RunFolder:
             self._machines = [machine for machine in run.get("numerics", []) if isinstance(machine, Mapping)]
             rounds = float(before.get("rounds", math.inf))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
-            raise BadInput(f"{self.path} holds no run to resume: give the folder of one with --out") from None
+            raise BadInput(f"{self.path} holds no run to resume: give the folder of one") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
             if name == "rounds" and now.get(name, 0) > rounds:
@@ -233,7 +233,7 @@ class RunFolder:
         if changes and self._strict_bits:
             raise BadInput(
                 f"the run in {self.path} began where bits may be others: {'; '.join(changes)}; "
-                "go on there, or without --strict-bits"
+                "go on there, or without strict_bits"
             )
         if changes or not self._machines:
             self._machines.append(here)
@@ -333,7 +333,7 @@ def resumable(folder: RunFolder | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         if folder is not None:
-            interrupt.add_note(f"go on with --resume {folder.path}")
+            interrupt.add_note(f"go on with resume=True in {folder.path}")
         raise
     except OSError as error:
         if folder is None or not folder.begun:

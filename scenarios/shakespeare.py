@@ -131,7 +131,8 @@ def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[li
         spoken = {name: windows(readable(speech, alphabet), alphabet, LENGTH) for name, speech in speakers.items()}
         talkers = [Client(name, examples) for name, examples in spoken.items() if len(examples)]
         if not talkers:
-            raise BadInput(f"--partition natural: {script.name} names no speakers: choose iid")
+            fault = f"has nobody who says more than {LENGTH} characters" if speakers else "names no speakers"
+            raise BadInput(f"--partition natural: {script.name} {fault}: choose iid, or give a longer play")
         options = options.filled(clients=min(SPEAKERS, len(talkers)))
         if options.clients > len(talkers):
             raise BadInput(

@@ -103,7 +103,7 @@ class FileSet(DataSet):
         if found != self.sha256:
             raise DataError(
                 f"{where} is not the {self.name} file: SHA-256 {found}, expected {self.sha256}: "
-                "replace it, or give your own file by its path with --data FILE"
+                "replace it, or give your own file by its path"
             )
 
     def _missing(self, looked: str) -> DataError:
@@ -113,7 +113,7 @@ class FileSet(DataSet):
             remedy = f"make it (no public download of exactly this file; {self.origin})"
         return DataError(
             f"data set {self.name} needs the file {self.filename} ({looked}): set {FOLDER_VARIABLE} to the "
-            f"folder that holds it, {remedy}, or {self.instead or 'choose other data with --data'}"
+            f"folder that holds it, {remedy}, or {self.instead or 'choose other data'}"
         )
 
 

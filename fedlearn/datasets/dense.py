@@ -175,8 +175,17 @@ class Samples:
 
 @takes_plain
 def split_samples(samples: Samples, test_fraction: float = 0.2, seed: int = 0) -> tuple[Samples, Samples]:
-    """(train, test), shuffled by `seed` and stratified by class (see `cut_stratified`)."""
+    """(train, test), shuffled by `seed` and stratified by class (see `cut_stratified`).
+
+    Raises `BadInput` where one of the two would have no rows.
+    """
     train, test = cut_stratified(samples.labels, test_fraction, stream(seed, "split"))
+    if not (len(train) and len(test)):
+        part = "test with" if len(train) else "train on"
+        raise BadInput(
+            f"{samples.name}: {len(samples)} rows at test fraction {test_fraction} leave none to {part}: "
+            "give more rows, or another fraction"
+        )
     return samples.take(train), samples.take(test)
 
 

@@ -16,7 +16,7 @@ def parse_messages(data: bytes, name: str, source: str) -> Corpus:
 SMS_SPAM = FileSet(
     name="sms_spam",
     task=MESSAGES,
-    instead="use --data sample",
+    instead="take the data set sample",
     records="5,574 SMS",
     clients="none",
     licence="CC BY 4.0",
@@ -31,7 +31,7 @@ SMS_SPAM = FileSet(
 ENRON = FileSet(
     name="enron",
     task=MESSAGES,
-    instead="use --data sample",
+    instead="take the data set sample",
     records="6,000 e-mails",
     clients="6 mailboxes",
     licence="none stated; published for research",

@@ -153,7 +153,7 @@ class Natural(Partitioner):
 def checked_clients(clients: int | None, examples: int, partition: str) -> int:
     """The number of clients; raises `BadInput` where none was given, or where they cannot each have an example."""
     if clients is None:
-        raise BadInput(f"partition {partition} needs the number of clients: give --clients N")
+        raise BadInput(f"partition {partition} needs the number of clients: give clients=N")
     count = whole_number("the number of clients", clients)
     if not 1 <= count <= examples:
         raise BadInput(f"{count} clients of {examples} examples ({partition}): give from 1 to {examples}")

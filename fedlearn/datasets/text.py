@@ -110,7 +110,7 @@ def _code_points(text: str) -> np.ndarray:
 SHAKESPEARE = FileSet(
     name="shakespeare",
     task=CHARACTERS,
-    instead="use --data sample_play or a text of your own with --data FILE",
+    instead="take the data set sample_play, or a text of your own",
     records="1,115,394 characters",
     clients="299 speakers",
     licence="public domain",
@@ -124,7 +124,7 @@ SHAKESPEARE = FileSet(
 TRASK = FileSet(
     name="trask",
     task=CHARACTERS,
-    instead="use --data sample_play or a text of your own with --data FILE",
+    instead="take the data set sample_play, or a text of your own",
     records="99,993 characters",
     clients="282 speakers",
     licence="none stated",

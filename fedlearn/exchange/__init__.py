@@ -37,9 +37,9 @@ def export(described: Described, form: str, target: Path) -> None:
     """Write a model in the form of this name; `BadInput` for a form that cannot say it, or a file that is there."""
     target = plain_value("target", target, Path)
     if target.exists():
-        raise BadInput(f"{target} exists: choose another name with --out, or take it away")
+        raise BadInput(f"{target} exists: choose another name, or take it away")
     content: bytes = EXPORTS.load(form)(described)
     try:
         write_atomic(target, content)
     except OSError as error:
-        raise BadInput(f"cannot write {target} ({error.strerror}): choose another place with --out") from None
+        raise BadInput(f"cannot write {target} ({error.strerror}): choose another place") from None

@@ -39,7 +39,7 @@ def onnx_model(described: Described) -> bytes:
     model = described.model.eval()
     draw = MODELS.get(type(model))
     if draw is None:
-        raise BadInput(f"no ONNX graph is known for a {type(model).__name__}: take --to torch or --to npz")
+        raise BadInput(f"no ONNX graph is known for a {type(model).__name__}: choose torch or npz")
     graph = Graph()
     draw(graph, model, described.scale)
     return graph.to_bytes(onnx, {WITHIN: description_of(described).decode()})
@@ -49,7 +49,7 @@ def _onnx() -> ModuleType:
     try:
         import onnx
     except ImportError:
-        raise BadInput("ONNX is not installed: pip install 'fedlearn[onnx]', or take --to npz") from None
+        raise BadInput("ONNX is not installed: pip install 'fedlearn[onnx]', or choose npz") from None
     found: ModuleType = onnx
     return found
 

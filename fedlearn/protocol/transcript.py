@@ -126,7 +126,7 @@ def _check_goes_on(folder: Path, record: bool) -> None:
     rows = folder / ROWS
     if rows.exists() and rows.stat().st_size and record != (folder / PAYLOADS).exists():
         how = "without" if record else "with"
-        raise BadInput(f"{folder} was begun {how} --record: go on {how} it")
+        raise BadInput(f"{folder} was begun {how} record=True: go on {how} it")
 
 
 def _mend(rows: Path, payloads: Path) -> None:

@@ -28,10 +28,12 @@ UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ =
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 # Names of options as Python has them, in a message: not as part of a longer name or of a path.
 TYPED = {  # what messages say of things that are options on the command line
-    "resume=True in ": "--resume ", "resume=True": "--resume", "in the codec": "in --codec",
+    "resume=True in ": "--resume ", "resume=True": "--resume", "record=True": "--record", "clients=N": "--clients N",
+    "in the codec": "in --codec",
     "lower the learning rate": "lower --lr",
     "the strategy's max_weight": "max_weight in --strategy",
 }  # fmt: skip
+NUMBERS = {"int": "a whole number", "float": "a number"}  # by how the type of an error begins
 BEGINNING = re.compile(rf"^({'|'.join(ABOUT)})(?= is )")
 PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
 
@@ -66,8 +68,7 @@ def failure_of(error: BaseException) -> Failure | None:
         said = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         if kind == "NoArgsIsHelpError":  # `fedlearn` and `fedlearn keys` alone, of which the help is the message
             return Failure("BadInput", f"no command: `{_typed_so_far(error)} --help` names all", BAD_INPUT, page=said)
-        hint = f": `{_typed_so_far(error)} --help` names all" if said.startswith("No such command") else ""
-        return Failure("BadInput", said + hint, BAD_INPUT)
+        return Failure("BadInput", _no_number(error) or f"{said}{_about_missing(error)}{_hint(error, said)}", BAD_INPUT)
     if isinstance(error, FedlearnError):
         reason = first_error(error.clients_log)
         message = as_typed(str(error)) + (f"; the first of them: {reason}" if reason else "")
@@ -81,6 +82,28 @@ def failure_of(error: BaseException) -> Failure | None:
             return Failure(kind, f"{where}{error.strerror}: choose another place", BAD_INPUT)
         return Failure(kind, f"{where}{error.strerror}", FAILED)
     return None
+
+
+def _no_number(error: Any) -> str:
+    """The message about a value that is no number: what was given, and what is needed; "" for another error."""
+    details = getattr(error.__cause__, "errors", None)
+    found = details()[0] if details else {}
+    needed = NUMBERS.get(found.get("type", "").split("_")[0])
+    return f"{max(error.param.opts, key=len)} is {found['input']!r}, {needed} is needed" if needed else ""
+
+
+def _hint(error: Any, said: str) -> str:
+    """Where to read on."""
+    if error.ctx is None:  # the words were not told apart yet
+        return ""
+    return f": `{_typed_so_far(error)} --help` {'names all' if 'No such command' in said else 'shows what it takes'}"
+
+
+def _about_missing(error: Any) -> str:
+    """What a missing argument or option is, in the words of its help; nothing for another error."""
+    about = (getattr(error.param, "help", None) or "") if type(error).__name__ == "MissingParameter" else ""
+    about = re.sub(r"\s*\[[^]]*\]$", "", about).rstrip(".")
+    return f", {about[0].lower()}{about[1:]}" if about else ""
 
 
 def _typed_so_far(error: Any) -> str:

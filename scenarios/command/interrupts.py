@@ -11,6 +11,8 @@ from types import FrameType
 
 import typer
 
+from scenarios.command.ending import as_typed
+
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -50,7 +52,10 @@ def interruptible() -> Iterator[None]:
         yield
     except Interrupted as interrupt:
         with suppress(OSError):  # a terminal that was closed
-            print("; ".join(["fedlearn: interrupted", *getattr(interrupt, "__notes__", [])]), file=sys.stderr)
+            print(
+                "; ".join(["fedlearn: interrupted", *map(as_typed, getattr(interrupt, "__notes__", []))]),
+                file=sys.stderr,
+            )
         raise typer.Exit(interrupt.status) from None
     finally:
         for each, handler in before.items():

@@ -69,7 +69,7 @@ class RunCommand(TyperCommand):
             named = [word for word in args if word in SCENARIOS.entries]
             typer.echo(scenario_help(named[0]) if named else run_help())
             ctx.exit()
-        following = [*args[1:], "--"]
+        following = [*args, "--"][1:]
         bare = [word == "--resume" and after.startswith("-") for word, after in zip(args, following, strict=True)]
         parsed: list[str] = super().parse_args(
             ctx, ["--resume=" if alone else word for word, alone in zip(args, bare, strict=True)]
@@ -109,6 +109,8 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
             raise BadInput("--resume needs the folder of the run to go on with: give --resume DIR")
         texts = texts | {"resume": "true", "out": resumed}
         toml = Path(resumed).expanduser() / RUN_TOML
+        if not (toml.is_file() or toml.with_name("run.json").is_file()):
+            raise BadInput(f"{resumed} holds no run to resume: give the folder of one")
         known = read_config(toml) if toml.is_file() else {}
         check_no_code(toml, known.keys() - texts.keys(), known)
     if config is not None:

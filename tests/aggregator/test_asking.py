@@ -219,11 +219,12 @@ class StopAfterTwo:
 
 def test_an_interrupted_question_goes_on_after_the_rounds_that_were_opened(tmp_path):
     configuration, hidden = {"seed": 0}, toy("paillier", FixedPoint(16, 32767.0, 6))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupted:
         ask(
             Quantiles(), people(), hidden, trackers=[StopAfterTwo()],
             folder=RunFolder(tmp_path / "run", configuration, {}),
         )  # fmt: skip
+    assert interrupted.value.__notes__ == [f"go on with resume=True in {tmp_path / 'run'}"]
     again = RunFolder(tmp_path / "run", configuration, {}, resume=True)
     found = ask(Quantiles(), people(), hidden, folder=again)
     assert [record.round for record in found.history.rounds] == [1, 2, 3]

@@ -313,3 +313,35 @@ def test_two_columns_of_labels_that_disagree_are_asked_about(tmp_path):
     with pytest.raises(DataError, match=r"columns label and class say different labels: .* give --label-column NAME"):
         load_corpus(str(path))
     assert load_corpus(str(path), Reading(label_column="class")).labels.tolist() == [1, 0] * 3
+
+
+RUSSIAN = "Привет, как дела? Встретимся завтра"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "reads"),
+    [
+        (RUSSIAN, "koi8-r", "koi8-r: Привет"),
+        (RUSSIAN, "cp1251", "cp1251: Привет"),
+        ("你好,明天九点在门口见面", "gb18030", "gb18030: 你好"),
+        ("こんにちは、明日の九時に会いましょう", "shift_jis", "shift_jis: こんにちは"),
+        ("שלום נתראה מחר בתשע", "cp1255", "cp1255: שלום"),
+    ],
+)
+def test_what_is_neither_utf_8_nor_western_is_shown_as_it_may_be(text, encoding, reads, tmp_path):
+    data = "".join(f'{label},"{text} {i}"\n' for i in range(5) for label in ("ham", "spam")).encode(encoding)
+    with pytest.raises(DataError, match=r"line 1 is not UTF-8, .* --encoding NAME, .*" + reads):
+        read(tmp_path, data)
+    assert read(tmp_path, data, Reading(encoding=encoding)).texts[0] == f"{text} 0"
+
+
+def test_a_few_letters_beyond_ascii_are_still_a_guess(tmp_path):
+    assert "read as cp1252" in str(read(tmp_path, "ham,é è ê\nspam,ü ö ä\n".encode("cp1252")).notes)
+
+
+def test_texts_with_the_delimiter_are_told_of_quotes(tmp_path):
+    data = b"label,text\n" + b"ham,well, see you, bye\nspam,win, now, free\n" * 5
+    with pytest.raises(
+        DataError, match=r"10 of 10 rows .* 4 fields where line 1 names 2; .* need quotes.*: mend them$"
+    ):
+        read(tmp_path, data)

@@ -106,7 +106,7 @@ def test_a_named_file_without_the_variable(monkeypatch):
         "SMSSpamCollection.tsv",
         "FEDLEARN_DATA is not set",
         "fedlearn data fetch sms_spam",
-        "--data sample",
+        "data set sample",
     ):
         assert part in str(caught.value)
 
@@ -115,7 +115,7 @@ def test_a_named_file_that_is_not_in_the_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("FEDLEARN_DATA", str(tmp_path))
     with pytest.raises(DataError) as caught:
         load_corpus("enron")
-    for part in ("enron_users.tsv", str(tmp_path), "Enron-Spam", "no public download", "--data sample"):
+    for part in ("enron_users.tsv", str(tmp_path), "Enron-Spam", "no public download", "data set sample"):
         assert part in str(caught.value)
     assert "fetch" not in str(caught.value)
 

@@ -105,7 +105,7 @@ def test_a_transcript_goes_on_as_it_was_begun(tmp_path, record):
         transcript.saw(message(client, AGGREGATOR, Update(b"x")))
         transcript.close()
     assert len((tmp_path / "transcript.jsonl").read_text().splitlines()) == 2
-    with pytest.raises(BadInput, match=r"begun with(out)? --record: go on with(out)? it"):
+    with pytest.raises(BadInput, match=r"begun with(out)? record=True: go on with(out)? it"):
         Transcript(tmp_path, not record)
 
 

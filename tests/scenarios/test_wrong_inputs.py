@@ -25,6 +25,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "file").write_text("something")
+    (tmp_path / "four.csv").write_text("a,b,class\n1,2,x\n2,3,y\n3,1,x\n4,2,y\n")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,14 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         ),
         (["run", "spam", "--codec", "bits=24,addends=2", *FAST], "set addends=3 or more in --codec"),
         (["run", "spam", "--max-overlap", "1"], "--max-overlap is 1, and any two cohorts of 3 of 3 clients share 3"),
+        (["run", "digits", "--data", "four.csv"], "four.csv: 4 rows at test fraction 0.2 leave none to test with"),
+        # what is missing
+        (["sweep"], "Missing argument 'scenario', a name from `fedlearn list scenario`: `fedlearn sweep --help` shows"),
+        (["attack", "words"], "Missing option '--run', folder of a run made with --record: `fedlearn attack --help`"),
+        (["sweep", "spam", "--seeds"], "Option '--seeds' requires an argument"),
+        (["run", "spam", "digits"], "unexpected extra argument(s) (digits): `fedlearn run --help` shows"),
+        (["sweep", "digits", "--jobs", "1.5"], "--jobs is '1.5', a whole number is needed"),
+        (["privacy", "--noise", "much"], "--noise is 'much', a number is needed"),
         (["help"], "No such command 'help': `fedlearn --help` names all"),
         (["keys", "foo"], "No such command 'foo': `fedlearn keys --help` names all"),
         # files and folders
@@ -73,7 +82,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["run", "book_spirals", "--out", "/proc/x", "--quiet"], "/proc/x: "),
         (["run", "spam", "--config", "nofile.toml"], "cannot read nofile.toml"),
         (["run", "--config", "file"], "file is no TOML"),
-        (["run", "--resume", "nothing"], "no scenario"),
+        (["run", "--resume", "nothing"], "nothing holds no run to resume"),
         (["run", "spam", "--resume", "nothing"], "nothing holds no run to resume"),
         (["keys", "generate", "--out", "/proc/k", "--bits", "2048"], "/proc/k"),
         (["keys", "generate", "--out", "k", "--bits", "4096000"], "4096000"),
@@ -95,9 +104,14 @@ def test_one_line_names_what_was_typed(arguments, says, capsys, tmp_path):
         error = json.loads(shown.out.splitlines()[-1])["error"]
         assert (error["message"], error["status"]) == (lines[0].removeprefix("fedlearn: "), 2)
     else:
-        assert arguments[0] in ("keys", "data", "list", "describe", "lst", "help")
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["file"]
+        assert arguments[0] in ("keys", "data", "list", "describe", "lst", "help", "sweep", "privacy")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["file", "four.csv"]
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_run_alone_asks_for_a_scenario(capsys):
+    assert fedlearn("run") == 2
+    assert capsys.readouterr().err.startswith("fedlearn: no scenario: give its name")
 
 
 def test_home_is_expanded(tmp_path, capsys):

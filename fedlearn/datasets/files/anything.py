@@ -7,7 +7,7 @@ from collections import Counter
 
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dense import Samples
-from fedlearn.datasets.files import arrays, mail, mailboxes, messages_of, plays, tables
+from fedlearn.datasets.files import arrays, columns, labels, mail, mailboxes, messages_of, plays, tables
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.text import Script
@@ -66,11 +66,14 @@ def _text(source: Source, how: Reading) -> Script | None:
 
 
 def _is_table(script: Script) -> bool:
-    """Rows of one width, of which the fields do not begin with a blank as what follows a comma in a sentence does."""
+    """Rows below names of columns, or of one width, with fields that do not begin with a blank as after a comma."""
     try:
         rows = tables.table_in(script.text, script.name).rows
     except DataError:
         return False
+    names = {labels.plain(name) for name in rows[0]} if rows else set()
+    if names & {*columns.LABELS} and names & {*columns.TEXTS}:
+        return True
     width, number = Counter(map(len, rows)).most_common(1)[0]
     later = [field for row in rows for field in row[1:]]
     return width > 1 and number >= MOSTLY * len(rows) and sum(field[:1] == " " for field in later) < len(later) / 2

@@ -99,6 +99,8 @@ def _of_table(source: Source, how: Reading) -> Samples:
         is_json = records.is_json(text)
         table = records.table_of(records.json_in(text, name), name, Found()) if is_json else tables.table_in(text, name)
     widest = max(map(len, table.rows), default=0)
+    if not table.rows:
+        raise DataError(f"{name} is empty: give rows of numbers, and a class in each")
     if not 2 <= widest <= MOST_COLUMNS:
         raise DataError(f"{name} has {widest:,} columns: from 2 to {MOST_COLUMNS:,} are read, numbers and a class")
     header = table.header
@@ -190,10 +192,10 @@ def _samples(
         raise DataError(f"{source.name}: the column of the classes has {len(found):,} values: give --label-column NAME")
     numbers = {name: i for i, name in enumerate(names)}
     odd = next((value for value in found if value not in numbers), None)
-    if odd is not None or len(found) < 2:
-        raise DataError(
-            f"{source.name}: class {odd or found[0]!r} is " + (f"none of {shown}" if odd else "the only one")
-        )
+    if odd is not None:
+        raise DataError(f"{source.name}: class {odd!r} is none of {shown}: name all classes, or leave its rows out")
+    if len(found) < 2:
+        raise DataError(f"{source.name}: class {found[0]!r} is the only one: give rows of two classes or more")
     classes = np.array([numbers[str(value).strip()] for value in values.tolist()], np.int64)
     if names != [str(i) for i in range(len(names))]:
         notes = [*notes, f"classes {shown}"]

@@ -99,7 +99,8 @@ def _of_one_width(table: Table) -> tuple[Table, Found]:
             lines.append(line)
         else:
             where = "line 1 names" if table.header else "most lines have"
-            found.bad[line] = f"{len(row)} fields where {where} {width}"
+            quotes = "; texts with the delimiter in them need quotes" if len(row) > width and not found.bad else ""
+            found.bad[line] = f"{len(row)} fields where {where} {width}{quotes}"
     return replace(table, rows=rows, lines=lines), found
 
 

@@ -1,12 +1,15 @@
 """From bytes to text: the encoding that a user names, a byte order mark, UTF-8, or what Western Windows programs write.
 
 A guess that is not UTF-8 is said aloud. Trial is enough here: text in another encoding is hardly ever valid UTF-8, and
-which of the many one-byte encodings it is in, no detector knows for sure; the user does.
+which of the many one-byte encodings it is in, no detector knows for sure; the user does. So where more letters are
+beyond ASCII than Western languages have, nothing is guessed: the error shows how the text reads in each that fits.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Iterator
 
 from fedlearn.errors import BadInput, DataError
 
@@ -19,6 +22,10 @@ MARKS = {
 }
 LOOKED_AT = 2**16  # bytes, to see whether they are text at all
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+OTHERS = ("koi8-r", "cp1251", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp1253", "cp1255", "cp1256", "cp874")
+WESTERN = 0.3  # most of the letters that are beyond ASCII in a Western text; French and Polish have a tenth
+FEW = 20  # bytes beyond ASCII that tell nothing
+SHOWN = 12  # characters of the text as an encoding would have it
 BINARY = 0.02  # share of control characters that no text has
 
 
@@ -39,12 +46,37 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
         raise DataError(f"{name} is not text ({controls} control characters at its beginning): give a file of texts")
     try:
         return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        pass
+    except UnicodeDecodeError as error:
+        _check_western(data, data.count(b"\n", 0, error.start) + 1, name)
     try:
         return data.decode("cp1252"), "cp1252"
     except UnicodeDecodeError:
         return data.decode("latin-1"), "latin-1"
+
+
+def _check_western(data: bytes, line: int, name: str) -> None:
+    """Raise `DataError` for bytes that are not UTF-8, and hardly a text of Western letters."""
+    beyond = sum(map(len, re.findall(rb"[\x80-\xff]+", data)))
+    letters = sum(map(len, re.findall(rb"[A-Za-z]+", data)))
+    if beyond <= max(FEW, WESTERN * (letters + beyond)):
+        return
+    tried = "; ".join(f"{codec}: {text}" for codec, text in _as_others(data))
+    raise DataError(
+        f"{name}, line {line} is not UTF-8, and what it is cannot be told: give its encoding with --encoding NAME"
+        + (f", the one in which this reads well: {tried}" if tried else "")
+    )
+
+
+def _as_others(data: bytes) -> Iterator[tuple[str, str]]:
+    """The encodings in which bytes are text, and how the first letters beyond ASCII read in them."""
+    for codec in OTHERS:
+        try:
+            found = re.findall(r"[^\x00-\x7f][^\x00-\x1f,;\t|]*", data.decode(codec))
+        except UnicodeDecodeError:
+            continue
+        beyond = [letter for text in found for letter in text if letter > "\x7f"]
+        if sum(map(str.isalpha, beyond)) > 0.9 * len(beyond):
+            yield codec, found[0][:SHOWN]
 
 
 def known(encoding: str) -> str:

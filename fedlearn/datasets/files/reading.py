@@ -86,8 +86,8 @@ class Found:
         more = f"; and {len(self.bad) - SHOWN} more" if len(self.bad) > SHOWN else ""
         if not how.skip_bad:
             total = len(self.bad) + len(self.texts)
+            remedy = ", or leave them out with --skip-bad" if self.texts else ""
             raise DataError(
-                f"{name}: {len(self.bad):,} of {total:,} rows cannot be read ({shown}{more}): "
-                "mend them, or leave them out with --skip-bad"
+                f"{name}: {len(self.bad):,} of {total:,} rows cannot be read ({shown}{more}): mend them{remedy}"
             )
         self.notes.append(f"{len(self.bad):,} bad rows left out ({shown}{more})")
