@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from fedlearn.autograd import Tensor
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
-from fedlearn.nn import init
+from fedlearn.nn import Module, Parameter, init
 from fedlearn.nn.spec import build, module_differences
 from fedlearn.privacy.terms import Terms
 from fedlearn.queries.base import Query
@@ -66,6 +67,7 @@ class Training(Work):
 
     def check(self, stack: str) -> None:
         _check_no_running_statistics(self._model)
+        _check_all_is_found(self._model)
         _check_built_alike(self._model)
         check_stack(self._model, stack)
 
@@ -97,6 +99,24 @@ def _check_built_alike(model: Model) -> None:
             f"clients would build another {type(model).__name__}: {'; '.join(differences[:3])}{more}; "
             "make that an argument of its constructor, or a class of its own"
         )
+
+
+def _check_all_is_found(model: Model) -> None:
+    """Refuse what wants a gradient, or has parts that do, where no client would train it."""
+    for name, part in model.named_modules():
+        own = vars(part)
+        stray = [key for key, value in own.items() if type(value) is Tensor and value.requires_grad and value.is_leaf]
+        shared = {key: value for kind in type(part).__mro__ for key, value in vars(kind).items() if key not in own}
+        stray += [
+            key
+            for key, value in shared.items()
+            if isinstance(value, Parameter) or (isinstance(value, Module) and any(True for _ in value.parameters()))
+        ]
+        if stray:
+            raise BadInput(
+                f"{name or type(part).__name__}.{stray[0]} would not be trained: "
+                "set it in __init__, as an nn.Parameter or a Module"
+            )
 
 
 def _check_no_running_statistics(model: Model) -> None:

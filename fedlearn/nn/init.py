@@ -14,7 +14,7 @@ import numpy as np
 
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import real
+from fedlearn.nn.functional.arguments import generator, real
 from fedlearn.nn.parameter import Parameter
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -56,10 +56,10 @@ def _filled(tensor: Tensor, kinds: str = "f") -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, rng: np.random.Generator | None = None) -> Tensor:
     """Evenly from [a, b)."""
     a, b = real(a, "a"), real(b, "b")
-    if not a <= b:
-        raise BadInput(f"uniform_ from {a} to {b}: the first is the smaller")
+    if not a <= b or math.isinf(b - a):
+        raise BadInput(f"uniform_ from {a} to {b}: the first is the smaller, and their distance a float")
     if not _left_blank(_filled(tensor), rng):
-        tensor[...] = _rng(rng).uniform(a, b, tensor.shape)
+        tensor[...] = generator(rng).uniform(a, b, tensor.shape)
     return tensor
 
 
@@ -67,7 +67,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: np.random.
     """From the normal distribution of this mean and standard deviation."""
     mean, std = real(mean, "mean"), real(std, "std", 0)
     if not _left_blank(_filled(tensor), rng):
-        tensor[...] = _rng(rng).normal(mean, std, tensor.shape)
+        tensor[...] = generator(rng).normal(mean, std, tensor.shape)
     return tensor
 
 
@@ -124,7 +124,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | No
     if not tensor.size or _left_blank(tensor, rng):
         return tensor
     rows, columns = len(tensor), tensor.size // len(tensor)
-    q, r = np.linalg.qr(_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
+    q, r = np.linalg.qr(generator(rng).standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))
     tensor[...] = gain * (q if rows >= columns else q.T).reshape(tensor.shape)
     return tensor
@@ -133,7 +133,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: np.random.Generator | No
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which a nonlinearity wants its inputs' standard deviation raised; `param`: leaky slope (0.01)."""
     if isinstance(nonlinearity, str) and nonlinearity == "leaky_relu":
-        return math.sqrt(2 / (1 + (0.01 if param is None else real(param, "the slope")) ** 2))
+        return math.sqrt(2 / (1 + (0.01 if param is None else real(param, "the slope", -1e150, 1e150)) ** 2))
     if not isinstance(nonlinearity, str) or nonlinearity not in GAINS:
         raise BadInput(f"no gain known for {nonlinearity!r}: choose one of leaky_relu, {', '.join(GAINS)}")
     return GAINS[nonlinearity]
@@ -151,7 +151,3 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
     if not isinstance(mode, str) or mode not in ("fan_in", "fan_out"):
         raise BadInput(f"unknown mode {mode!r}: choose fan_in or fan_out")
     return calculate_gain(nonlinearity, a) / math.sqrt(max(1, fans(tensor)[mode == "fan_out"]))
-
-
-def _rng(rng: np.random.Generator | None) -> np.random.Generator:
-    return np.random.default_rng() if rng is None else rng

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import ops
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
-from fedlearn.nn.functional.arguments import axis_of, numbers, real, shaped, whole
+from fedlearn.nn.functional.arguments import axis_of, generator, numbers, real, shaped, whole
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 
@@ -47,10 +47,10 @@ class Flatten(Module):
     def forward(self, input: Any) -> Any:
         x = numbers(input, "Flatten's input")
         first, last = axis_of(x, self.start_dim, "Flatten"), axis_of(x, self.end_dim, "Flatten")
+        if first > last:
+            raise ShapeError(f"Flatten from dim {first} to {last}: the first comes after the last")
         shape = x.shape
-        return ops.reshape(
-            x, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[max(last + 1, first) :])
-        )
+        return ops.reshape(x, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 class Dropout(Module):
@@ -58,7 +58,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
         self.p = real(p, "dropout's p", 0, 1)
-        self.rng = rng
+        self.rng = None if rng is None else generator(rng)
 
     def forward(self, input: Any) -> Any:
         return F.dropout(input, self.p, self.training, rng=self.rng)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.node import next_id, raw
+from fedlearn.autograd.node import next_id
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.errors import BadInput, ShapeError
+from fedlearn.errors import BadInput
 from fedlearn.leftout import ARGUMENTS, MODULES, without
+from fedlearn.nn.functional.arguments import generator
+from fedlearn.nn.loading import IncompatibleKeys, fitting
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 from fedlearn.nn.showing import module_html
 from fedlearn.registry import target_of
 
-CONTAINERS = (list, tuple, dict, set, frozenset)
-
-
-class IncompatibleKeys(NamedTuple):
-    """The names that a loaded state dict lacked, and those that it had too many."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
+CONTAINERS = (list, tuple, deque, dict, set, frozenset)
 
 
 @without(MODULES)
@@ -135,11 +131,15 @@ class Module:
 
     def _named_tensors(self, kind: type[Any] | tuple[type[Any], ...], once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
+        named: dict[str, Any] = {}
         for prefix, module in self.named_modules():
             for name, value in module._parts():
                 if isinstance(value, kind) and not (once and id(value) in seen):
                     seen.add(id(value))
-                    yield f"{prefix}.{name}" if prefix else name, value
+                    full = f"{prefix}.{name}" if prefix else name
+                    if named.setdefault(full, value) is not value:
+                        raise BadInput(f"two parts of the {type(self).__name__} are named {full}: rename a key")
+                    yield full, value
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         """Its attributes by name. Within lists, tuples and dicts, as "layers.0", those that are no attribute too."""
@@ -177,24 +177,8 @@ class Module:
         Returns which names are missing and which are unknown. Raises `ShapeError`, having written nothing, where a
         shape differs or, if `strict`, where a name is missing or unknown.
         """
-        if not isinstance(state, Mapping):
-            raise BadInput(f"a state dict is {state!r:.60}: give arrays by name, as state_dict() returns them")
         own = dict(self._named_state())
-        arrays = {name: _as_numbers(value, name) for name, value in state.items() if name in own}
-        keys = IncompatibleKeys([n for n in own if n not in state], [n for n in state if n not in own])
-        wrong = [
-            f"{name} is {own[name].shape} here and {array.shape} there"
-            for name, array in arrays.items()
-            if array.shape != own[name].shape
-        ]
-        if strict:
-            wrong += [f"{name} {own[name].shape} is missing" for name in keys.missing_keys]
-            wrong += [f"{name} is unknown" for name in keys.unexpected_keys]
-        for name, array in arrays.items():
-            if own[name].dtype.kind in "iu" and not np.isfinite(array).all():
-                raise BadInput(f"{name} holds nan or infinity: it is of whole numbers")
-        if wrong:
-            raise ShapeError(f"the state dict is of another model than this {type(self).__name__}: {'; '.join(wrong)}")
+        arrays, keys = fitting(state, own, strict, type(self).__name__)
         for name, array in arrays.items():
             own[name][...] = array
         return keys
@@ -249,7 +233,7 @@ class Module:
             raise BadInput(f"train's mode is {mode!r:.60}: give True or False")
         for module in self.modules():
             if module.training is not mode:
-                module.training = mode
+                module.training = bool(mode)
         return self
 
     def eval(self) -> Self:
@@ -257,6 +241,7 @@ class Module:
 
     def use_rng(self, rng: np.random.Generator) -> Self:
         """Let every part that draws as it runs, as Dropout does, draw from `rng` from now on."""
+        rng = generator(rng)
         for module in self.modules():
             if hasattr(module, "rng"):
                 module.rng = rng
@@ -301,20 +286,9 @@ class Module:
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-def _as_numbers(value: Any, name: str) -> np.ndarray:
-    """One entry of a state dict as an array."""
-    try:
-        array = np.asarray(raw(value))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{name} is no array that NumPy knows ({error}): cast it to float32") from None
-    if array.dtype.kind not in "fiub":
-        raise BadInput(f"{name} holds {array.dtype}, not numbers: a state dict is of arrays")
-    return array
-
-
 def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The modules and parameters of a container, however deep, by dotted name."""
-    if isinstance(value, list | tuple | dict):
+    if isinstance(value, list | tuple | deque | dict):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _within(f"{name}.{key}", item)
     elif isinstance(value, set | frozenset):

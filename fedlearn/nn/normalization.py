@@ -49,13 +49,16 @@ class _BatchNorm(Module):
         if x.ndim not in self.axes:
             raise ShapeError(f"{type(self).__name__} takes {self.axes} axes, the input has shape {x.shape}")
         momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            count = self.num_batches_tracked.item() + 1
-            self.num_batches_tracked[...] = count
-            momentum = 1 / count if momentum is None else momentum
+        counter = self.num_batches_tracked if self.training else None
+        count = 0 if counter is None else counter.item() + 1
+        if counter is not None and momentum is None:
+            momentum = 1 / count
         by_batch = self.training or self.running_mean is None
         statistics = (self.running_mean, self.running_var)
-        return F.batch_norm(x, *statistics, self.weight, self.bias, by_batch, momentum or 0.0, self.eps)
+        normal = F.batch_norm(x, *statistics, self.weight, self.bias, by_batch, momentum or 0.0, self.eps)
+        if counter is not None:  # a batch that was refused is none
+            counter[...] = count
+        return normal
 
 
 class BatchNorm1d(_BatchNorm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import signature
@@ -144,7 +145,9 @@ def _same(a: Any, b: Any, listed: bool = True, seen: frozenset[tuple[int, int]] 
         return True
     if isinstance(a, np.random.Generator) or isinstance(b, np.random.Generator):
         return True
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):  # a description gives lists for both
+    if isinstance(a, list | tuple | deque) and isinstance(
+        b, list | tuple | deque
+    ):  # a description gives lists for both
         return len(a) == len(b) and all(_same(x, y, listed, seen) for x, y in zip(a, b, strict=True))
     if type(a) is not type(b):
         return False
@@ -185,9 +188,14 @@ def _bound(function: types.FunctionType) -> list[Any]:
 def _same_state(a: Any, b: Any, seen: frozenset[tuple[int, int]]) -> bool:
     """Whether two objects of one class would be pickled alike."""
     try:
-        return _same(a.__reduce_ex__(2), b.__reduce_ex__(2), False, seen)
+        return _same(_state(a), _state(b), False, seen)
     except TypeError:  # what cannot be pickled has nothing to compare
         return True
+
+
+def _state(thing: Any) -> list[Any]:
+    """What pickle would write of an object, its items listed."""
+    return [list(part) if isinstance(part, Iterator) else part for part in thing.__reduce_ex__(2)]
 
 
 def _shown(value: Any) -> str:

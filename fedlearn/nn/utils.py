@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import ops
-from fedlearn.autograd.node import raw
+from fedlearn.autograd import ops, watch
+from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, ShapeError
@@ -30,7 +30,8 @@ def clip_grad_norm_(
     real(max_norm, "max_norm", 0)
     infinite = isinstance(norm_type, str) and norm_type == "inf"
     power = math.inf if infinite else real(norm_type, "norm_type", 1, finite=False)
-    gradients = _gradients(parameters)
+    members = _tensors(parameters)
+    gradients = _gradients(members)
     norms = [_norm(g.ravel(), power) for g in gradients if g.size]
     total = float(_norm(np.array(norms), power)) if norms else 0.0
     if error_if_nonfinite and not np.isfinite(total):
@@ -40,14 +41,17 @@ def clip_grad_norm_(
         with np.errstate(all="ignore"):
             for g in gradients:
                 g *= g.dtype.type(factor)
+        _announce(members)
     return total
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Hold every number of the gradients between -clip_value and clip_value."""
     bound = real(clip_value, "clip_value", 0)
-    for g in _gradients(parameters):
+    members = _tensors(parameters)
+    for g in _gradients(members):
         np.clip(g, -bound, bound, out=g)
+    _announce(members)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Any:
@@ -60,7 +64,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Any:
 
 def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
     """Write the numbers of a vector (P,) into some tensors, one after the other."""
-    members, numbers = _tensors(parameters), np.asarray(raw(floats(vec, "the vector")))
+    members, numbers = _tensors(parameters), np.array(raw(floats(vec, "the vector")))  # may be their own memory
     if numbers.shape != (sum(p.size for p in members),):
         raise ShapeError(f"{sum(p.size for p in members)} numbers go into these parameters, given were {numbers.shape}")
     start = 0
@@ -69,25 +73,34 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
         start += p.size
 
 
-def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[np.ndarray]:
+def _gradients(members: list[Tensor]) -> list[np.ndarray]:
     """The numbers of all gradients that may be other than 0, to read and to change."""
-    members = [parameters] if isinstance(parameters, Tensor) else _tensors(parameters)
     return [p._grad.values if isinstance(p._grad, RowSparse) else p._grad._data for p in members if p._grad is not None]
 
 
-def _norm(numbers: np.ndarray, power: float) -> Any:
-    """The norm of (n,); of unusual powers scaled by the largest number, so that none overflows."""
-    if power in (1, 2, math.inf):
-        return np.linalg.norm(numbers, power)
-    largest = np.abs(numbers).max()
-    if not 0 < largest < math.inf:
-        return largest
-    with np.errstate(under="ignore"):
-        return largest * np.sum((np.abs(numbers) / largest) ** power) ** (1 / power)
+def _announce(members: list[Tensor]) -> None:
+    """Tell the tape that gradients were changed, which may have histories of their own."""
+    for p in members:
+        if isinstance(p._grad, Tensor):
+            watch.announce(p._grad, next_id())
 
 
-def _tensors(parameters: Iterable[Tensor]) -> list[Tensor]:
-    members = listed(parameters, "parameters")
+def _norm(numbers: np.ndarray, power: float) -> float:
+    """The norm of (n,); scaled by the largest number where powers over- or underflow."""
+    numbers = numbers if numbers.dtype.itemsize > 2 else numbers.astype(np.float32)
+    with np.errstate(all="ignore"):
+        if power in (1, 2, math.inf):
+            norm = float(np.linalg.norm(numbers, power))
+            if 0 < norm < math.inf:
+                return norm
+        largest = float(np.abs(numbers).max())
+        if not 0 < largest < math.inf:
+            return largest
+        return float(largest * np.sum((np.abs(numbers) / largest) ** power) ** (1 / power))
+
+
+def _tensors(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+    members = [parameters] if isinstance(parameters, Tensor) else listed(parameters, "parameters")
     for p in members:
         if not isinstance(p, Tensor):
             raise BadInput(f"a {type(p).__name__} is no parameter: pass module.parameters()")

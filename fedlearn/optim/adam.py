@@ -23,9 +23,13 @@ class _Moments(Optimizer):
     def check(self, group: Group) -> None:
         super().check(group)
         group["eps"] = real(group["eps"], "eps", 0)
-        betas = tuple(group["betas"]) if isinstance(group["betas"], tuple | list) else ()
-        if len(betas) != 2 or not all(isinstance(b, float | int | np.number) and 0 <= b < 1 for b in betas):
-            raise BadInput(f"betas {group['betas']!r:.60} are out of range: give two numbers in [0, 1)")
+        betas = group["betas"]
+        if (
+            not isinstance(betas, tuple | list)
+            or len(betas) != 2
+            or not all(real(beta, "a beta", 0) < 1 for beta in betas)
+        ):
+            raise BadInput(f"betas {betas!r:.60} are out of range: give two numbers in [0, 1)")
         group["betas"] = (float(betas[0]), float(betas[1]))
 
     def remember(

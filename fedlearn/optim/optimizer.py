@@ -6,6 +6,7 @@ each unbroken run of memory, its gradients joined in the same order, and applies
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Run:
     weights: np.ndarray  # the same as one array (n,)
     state: OptimizerState  # (n,) each
     memories: list[dict[str, Any]]  # the optimizer's `state` of each member
+    apart: bool = False  # the one member's memory is not in order, and `weights` are a copy of it
     joined: Joined | None = None
 
     def gradient(self) -> np.ndarray:
@@ -52,6 +54,14 @@ class Run:
             return np.concatenate([part.ravel() for part in parts])
         self.joined = Joined([ref(part) for part in parts], place_in(whole, memory))
         return whole
+
+    def fetch(self) -> None:
+        """Have the weights be what the one member holds, whose memory lies apart."""
+        self.weights[...] = self.arrays[0].ravel()
+
+    def bring(self) -> None:
+        """Write the weights into the one member's memory."""
+        self.arrays[0][...] = self.weights.reshape(self.arrays[0].shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "joined": None}  # of these gradients, which no copy has
@@ -155,6 +165,9 @@ class Optimizer(ABC):
 
     def _step(self) -> None:
         for group, runs in zip(self.param_groups, self._runs, strict=True):
+            rate = group["lr"]
+            if type(rate) is not float or not 0 <= rate < math.inf:  # a schedule or a person has set it
+                group["lr"] = real(rate, "lr", 0)
             dense = []
             for p in group["params"]:
                 g = p._grad
@@ -167,7 +180,11 @@ class Optimizer(ABC):
                 for memory in run.memories:
                     memory["step"] += 1
                 gradient = -run.gradient() if group["maximize"] else run.gradient()
+                if run.apart:
+                    run.fetch()
                 self.update(run.weights, gradient, run.state, run.memories[0]["step"], group)
+                if run.apart:
+                    run.bring()
         now = next_id()
         for p in self._members():
             if p._grad is not None:
@@ -198,7 +215,7 @@ class Optimizer(ABC):
         """
         with reading(self):
             groups = self._groups_of(state_dict["param_groups"])
-            state = self._memories_of(state_dict["state"])
+            state = self._memories_of(state_dict["state"], groups)
         self.state = state
         self._runs = [[] for _ in self.param_groups]
         for group, given in zip(self.param_groups, groups, strict=True):
@@ -220,15 +237,28 @@ class Optimizer(ABC):
             groups.append({name: checked[name] for name in options})
         return groups
 
-    def _memories_of(self, saved: Mapping[Any, Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
-        """The state of each parameter."""
+    def _memories_of(
+        self, saved: Mapping[Any, Mapping[str, Any]], groups: Sequence[Group]
+    ) -> dict[Tensor, dict[str, Any]]:
+        """The state of each parameter, with what the rule remembers under the options of `groups`."""
         members = self._members()
+        rules = [
+            (self.slots({**group, **given}), self.slots({**group, **dict.fromkeys(self.defaults, 1.0)}))
+            for group, given in zip(self.param_groups, groups, strict=True)
+            for _ in group["params"]
+        ]
         loaded: dict[Tensor, dict[str, Any]] = {}
         for i, memory in saved.items():
             p = members[int(i)]
             loaded[p] = {
                 n: _loaded(n, value, p) for n, value in memory.items() if n != "mu_product" and value is not None
             }
+            needed, known = rules[int(i)]
+            if not set(needed) <= set(loaded[p]) <= {*known, "step"}:
+                raise BadInput(
+                    f"not the state of {type(self).__name__}: it remembers {', '.join(loaded[p])} of a parameter, "
+                    f"where {', '.join(needed) or 'nothing'} belongs: make the optimizer of the class that saved it"
+                )
             loaded[p].setdefault("step", 1)
         return loaded
 
@@ -260,7 +290,8 @@ class Optimizer(ABC):
         arrays = [p._data for p in members]
         weights = consecutive(arrays) if len(members) > 1 else arrays[0].reshape(-1)
         assert weights is not None
-        return Run(members, arrays, weights, state, [self.state[p] for p in members])
+        apart = not np.may_share_memory(weights, arrays[0])
+        return Run(members, arrays, weights, state, [self.state[p] for p in members], apart)
 
 
 def _still_holds(runs: Sequence[Run], members: Sequence[Tensor]) -> bool:

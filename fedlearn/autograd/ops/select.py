@@ -113,5 +113,5 @@ relu = Op("relu", lambda x: np.maximum(x, 0), lambda g, y, x: unmasked(raw(y) <=
 leaky_relu = Op(
     "leaky_relu",
     lambda x, slope: np.where(x > 0, x, slope * x),
-    lambda g, y, x, slope: where(raw(x) > 0, g, slope * g),
+    lambda g, y, x, slope: where(raw(x) > 0, g, slope * g if slope else 0.0),
 )

@@ -57,11 +57,13 @@ def finite(x: Any, name: str) -> Any:
 
 
 def whole(value: Any, name: str, least: int | None = None, most: int = MOST) -> int:
-    """A whole number, Python's or NumPy's, not below `least` nor above `most`."""
+    """A whole number, Python's or NumPy's, not below `least` nor above `most`; no truth value."""
     try:
-        number = int(operator.index(value))
+        number = None if isinstance(value, bool | np.bool_) else int(operator.index(value))
     except TypeError:
-        raise BadInput(f"{name} is {value!r:.60}: give a whole number") from None
+        number = None
+    if number is None:
+        raise BadInput(f"{name} is {value!r:.60}: give a whole number")
     if least is not None and number < least:
         raise BadInput(f"{name} is {number}: give {least} or more")
     if number > most:
@@ -72,13 +74,22 @@ def whole(value: Any, name: str, least: int | None = None, most: int = MOST) -> 
 def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf, finite: bool = True) -> float:
     """A number from `low` to `high`, both allowed; finite, unless it need not be."""
     try:
-        number = float(value) if not isinstance(value, str) else math.nan
+        number = float(value) if not isinstance(value, str | complex | np.complexfloating) else math.nan
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (low <= number <= high) or (finite and math.isinf(number)):
         limits = [f"{low:g} or more"] * (low > -math.inf) + [f"{high:g} or less"] * (high < math.inf)
         raise BadInput(f"{name} is {value!r:.60}: give a finite number" + ", ".join(["", *limits]))
     return number
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """The generator to draw from; None is one of fresh entropy."""
+    if rng is None:
+        return np.random.default_rng()
+    if not isinstance(rng, np.random.Generator):
+        raise BadInput(f"rng is {rng!r:.60}: give a generator, as np.random.default_rng(0)")
+    return rng
 
 
 def sizes(value: Any, name: str, axes: int = 2, least: int = 0) -> tuple[int, ...]:

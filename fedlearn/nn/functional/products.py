@@ -17,6 +17,7 @@ from fedlearn.nn.functional.arguments import (
     checked_indices,
     fits_into,
     floats,
+    generator,
     has_shape,
     indices,
     numbers,
@@ -127,8 +128,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, rng: np.random
     input = floats(input, "dropout's input")
     if not training or p == 0:
         return input
-    kept = (rng or np.random.default_rng()).random(input.shape, np.float32) >= p
-    return input * (kept * input.dtype.type(1 / (1 - p) if p < 1 else 0))
+    dropped = generator(rng).random(input.shape, np.float32) < p
+    return ops.where(dropped, 0.0, input * input.dtype.type(1 / (1 - p) if p < 1 else 0))
 
 
 def scaled_dot_product_attention(
@@ -164,6 +165,8 @@ def scaled_dot_product_attention(
         attn_mask = np.tri(*scores.shape[-2:], dtype=bool)
     if attn_mask is not None:
         mask = numbers(attn_mask, "attn_mask")
+        if mask.dtype.kind in "iu":
+            raise BadInput(f"attn_mask holds {mask.dtype}: give bools, or floats that are added to the scores")
         fits_into(mask, scores.shape, "attn_mask")
         scores = ops.where(raw(mask), scores, -np.inf) if mask.dtype.kind == "b" else scores + mask
     blind = np.isneginf(raw(scores)).all(axis=-1, keepdims=True)

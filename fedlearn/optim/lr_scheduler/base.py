@@ -25,8 +25,7 @@ class LRScheduler(ABC):
     floor = 0.0  # the part of a rate that no factor applies to
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
-        if not isinstance(optimizer, Optimizer):
-            raise BadInput(f"{type(self).__name__} schedules an Optimizer, not a {type(optimizer).__name__}")
+        groups_of(optimizer, self)
         self.optimizer = optimizer
         self.last_epoch = whole(last_epoch, "last_epoch", -1)
         for group in optimizer.param_groups:
@@ -47,10 +46,16 @@ class LRScheduler(ABC):
         return [self.rate(step, base) for base in self.base_lrs]
 
     def step(self) -> None:
-        """Go to the next step: set the rate of every group."""
-        before = self.base_lrs if self.last_epoch < 0 else self.rates(self.last_epoch)
+        """Go to the next step: set the rate of every group; `BadInput`, and no rate set, where one is no float."""
+        try:
+            before = self.base_lrs if self.last_epoch < 0 else self.rates(self.last_epoch)
+            now = self.rates(self.last_epoch + 1)
+        except OverflowError:
+            raise BadInput(
+                f"{type(self).__name__}'s rate at step {self.last_epoch + 1} is larger than any float: lower its factor"
+            ) from None
+        self._set(before, now)
         self.last_epoch += 1
-        self._set(before, self.rates(self.last_epoch))
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group as this schedule set it last."""
@@ -91,3 +96,10 @@ class LRScheduler(ABC):
         if before == self.floor:
             return rate + now - before
         return self.floor + (rate - self.floor) * ((now - self.floor) / (before - self.floor))
+
+
+def groups_of(optimizer: Optimizer, schedule: object) -> int:
+    """How many groups of parameters there are to schedule; raises `BadInput` for anything but an optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise BadInput(f"{type(schedule).__name__} schedules an Optimizer, not a {type(optimizer).__name__}")
+    return len(optimizer.param_groups)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fedlearn.errors import BadInput
-from fedlearn.nn.functional.arguments import real, whole
-from fedlearn.optim.lr_scheduler.base import LRScheduler
+from fedlearn.nn.functional.arguments import listed, real, whole
+from fedlearn.optim.lr_scheduler.base import LRScheduler, groups_of
 from fedlearn.optim.optimizer import Optimizer
 
 Factor = Callable[[int], float]
@@ -19,7 +19,7 @@ class LambdaLR(LRScheduler):
     """base times lr_lambda(step); one function, or one for each group of parameters."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1):
-        groups = len(optimizer.param_groups)
+        groups = groups_of(optimizer, self)
         given: Any = lr_lambda
         self.lr_lambdas: list[Factor] = list(given) if isinstance(given, list | tuple) else [given] * groups
         if len(self.lr_lambdas) != groups or not all(callable(each) for each in self.lr_lambdas):
@@ -29,10 +29,13 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
-        return base * self.lr_lambdas[0](step)
+        return base * self._factor(self.lr_lambdas[0], step)
 
     def rates(self, step: int) -> list[float]:
-        return [base * each(step) for base, each in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        return [base * self._factor(each, step) for base, each in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+
+    def _factor(self, given: Factor, step: int) -> float:
+        return real(given(step), f"lr_lambda({step})", 0)
 
 
 class StepLR(LRScheduler):
@@ -124,7 +127,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):  # noqa: N803
         self.T_max = whole(T_max, "T_max", 1)
-        self.floor = self.eta_min = real(eta_min, "eta_min")
+        self.floor = self.eta_min = real(eta_min, "eta_min", 0)
         super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
@@ -143,7 +146,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         last_epoch: int = -1,
     ):
         self.T_0, self.T_mult = whole(T_0, "T_0", 1), whole(T_mult, "T_mult", 1)
-        self.floor = self.eta_min = real(eta_min, "eta_min")
+        self.floor = self.eta_min = real(eta_min, "eta_min", 0)
         super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
@@ -165,6 +168,7 @@ class SequentialLR(LRScheduler):
         milestones: Sequence[int],
         last_epoch: int = -1,
     ):
+        schedulers, milestones = listed(schedulers, "schedules"), listed(milestones, "milestones")
         for schedule in schedulers:
             if not isinstance(schedule, LRScheduler) or getattr(schedule, "cycle_momentum", False):
                 raise BadInput(
@@ -172,10 +176,10 @@ class SequentialLR(LRScheduler):
                 )
             if schedule.optimizer is not optimizer:
                 raise BadInput(f"a {type(schedule).__name__} schedules another optimizer: make it for this one")
-        if len(milestones) != len(schedulers) - 1 or list(milestones) != sorted(set(milestones)):
-            raise BadInput(f"{len(schedulers)} schedules need one fewer rising milestones, not {list(milestones)}")
-        self.schedulers = list(schedulers)
+        self.schedulers = schedulers
         self.milestones = [whole(milestone, "a milestone", 1) for milestone in milestones]
+        if len(milestones) != len(schedulers) - 1 or self.milestones != sorted(set(self.milestones)):
+            raise BadInput(f"{len(schedulers)} schedules need one fewer rising milestones, not {milestones}")
         if last_epoch == -1:  # the schedules have set the rate as they were made
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import real, whole
-from fedlearn.optim.lr_scheduler.base import LRScheduler
+from fedlearn.optim.lr_scheduler.base import LRScheduler, groups_of
 from fedlearn.optim.optimizer import Optimizer
 
 
@@ -49,7 +49,7 @@ class OneCycleLR(LRScheduler):
         self.total_steps = whole(total_steps, "total_steps", 1)
         self.cosine = anneal_strategy == "cos"
         self.cycle_momentum = cycle_momentum
-        groups = len(optimizer.param_groups)
+        groups = groups_of(optimizer, self)
         tops = _each(max_lr, groups, "max_lr")
         self._starts = [top / real(div_factor, "div_factor", 1e-300) for top in tops]
         ends = [start / real(final_div_factor, "final_div_factor", 1e-300) for start in self._starts]

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import real, whole
+from fedlearn.optim.lr_scheduler.base import groups_of
 from fedlearn.optim.optimizer import Optimizer
 from fedlearn.optim.states import rates, reading
 
@@ -38,7 +39,7 @@ class ReduceLROnPlateau:
             raise BadInput(f"mode {mode!r}, threshold_mode {threshold_mode!r}: choose min or max, and rel or abs")
         if real(factor, "factor", 0) >= 1:
             raise BadInput(f"factor is {factor}: give a number below 1")
-        groups = len(optimizer.param_groups)
+        groups = groups_of(optimizer, self)
         lowest = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
         if len(lowest) != groups:
             raise BadInput(f"min_lr is {min_lr!r:.60}: give one number, or one for each of {groups} groups")
@@ -53,7 +54,17 @@ class ReduceLROnPlateau:
 
     def step(self, metrics: Any) -> None:
         """Report the last step's metric; lower the rates if it has stopped improving."""
-        current = float(metrics)
+        try:
+            current = float(metrics) if not isinstance(metrics, str) else None
+        except (TypeError, ValueError, ShapeError):
+            current = None
+        if current is None:
+            raise BadInput(f"the metric to judge by is {metrics!r:.60}: give one number")
+        if len(self.optimizer.param_groups) != len(self.min_lrs):
+            raise BadInput(
+                f"{len(self.optimizer.param_groups)} groups of parameters, and a schedule made for "
+                f"{len(self.min_lrs)}: make a new one"
+            )
         self.last_epoch += 1
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0

@@ -1,0 +1,146 @@
+"""What layers and models are given that nobody expects, and what stays as it was where they refuse it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import pytest
+
+from aggregator import Aggregator
+from clients import Client, InlinePool
+from fedlearn import Tensor, nn
+from fedlearn.datasets.examples import Arrays
+from fedlearn.errors import BadInput, ShapeError
+from fedlearn.models import Model
+from fedlearn.nn import functional as F
+from fedlearn.secure import Plain
+
+
+class Net(Model):
+    def __init__(self, *, rng=None):
+        self.head = nn.Linear(2, 2, rng=rng)
+
+    def loss(self, batch):
+        return F.cross_entropy(self.head(*batch.inputs), batch.targets)
+
+
+class InADeque(Net):
+    def __init__(self, *, rng=None):
+        self.first = deque([nn.Linear(2, 2, rng=rng)])
+        super().__init__(rng=rng)
+
+    def loss(self, batch):
+        return F.cross_entropy(self.head(self.first[0](*batch.inputs)), batch.targets)
+
+
+class OfAPlainTensor(Net):
+    def __init__(self, *, rng=None):
+        self.scale = Tensor(1.0, requires_grad=True)
+        super().__init__(rng=rng)
+
+
+class OfAClass(Net):
+    shared = nn.Linear(2, 2, rng=np.random.default_rng(0))
+
+
+class OfAClassWithoutWeights(Net):
+    shared = nn.ReLU()
+
+
+def fit(model):
+    people = [Client(str(i), Arrays(np.eye(2, dtype=np.float32), np.arange(2))) for i in range(2)]
+    return Aggregator(model, protection=Plain()).fit(InlinePool(people), 1)
+
+
+def test_parts_in_a_deque_are_found_and_trained():
+    model = InADeque(rng=np.random.default_rng(0))
+    assert [name for name, _ in model.named_children()] == ["first.0", "head"]
+    before = model.first[0].weight.numpy().copy()
+    fit(model)
+    assert np.abs(model.first[0].weight.numpy() - before).max() > 0
+    model.first.append(nn.Linear(2, 2))
+    assert nn.module_differences(model, InADeque())
+
+
+@pytest.mark.parametrize(("kind", "name"), [(OfAPlainTensor, "scale"), (OfAClass, "shared")])
+def test_what_no_client_would_train_is_refused(kind, name):
+    with pytest.raises(BadInput, match=f"{kind.__name__}.{name} would not be trained"):
+        fit(kind())
+    fit(OfAClassWithoutWeights())
+
+
+@pytest.mark.parametrize("keys", [(1, "1"), ("a.0", "a")])
+def test_two_parts_of_one_name_are_refused(keys):
+    class Held(nn.Module):
+        def __init__(self):
+            self.parts = {keys[0]: nn.Linear(1, 1), keys[1]: [nn.Linear(1, 1)] if keys[1] == "a" else nn.Linear(1, 1)}
+
+    for listed in (Held().state_dict, lambda: list(Held().parameters())):
+        with pytest.raises(BadInput, match="two parts of the Held are named parts"):
+            listed()
+
+
+def test_a_state_that_cannot_be_held_writes_nothing():
+    layer = nn.BatchNorm1d(2)
+    before = layer.state_dict()
+    for wrong in (1e30, np.nan, np.uint64(2**63)):
+        with pytest.raises(BadInput, match="whole numbers"):
+            layer.load_state_dict({**before, "weight": np.full(2, 7.0), "num_batches_tracked": np.array(wrong)})
+        np.testing.assert_array_equal(layer.weight.numpy(), [1, 1])
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_a_batch_that_is_refused_is_not_counted(momentum):
+    layer, other = (nn.BatchNorm1d(2, momentum=momentum) for _ in range(2))
+    batch = np.arange(6, dtype=np.float32).reshape(3, 2)
+    with pytest.raises(ShapeError):
+        layer(batch[:1])
+    for each in (layer, other):
+        each(batch)
+    assert all(np.array_equal(value, other.state_dict()[name]) for name, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("rng", [0, "x", np.random.RandomState(0), np.random, 1.5])
+def test_what_is_no_generator_is_refused(rng):
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout())
+    for drawing in (
+        lambda: nn.Linear(1, 1, rng=rng),
+        lambda: nn.LSTM(1, 1, rng=rng),
+        lambda: nn.Dropout(rng=rng),
+        lambda: nn.init.normal_(Tensor([1.0]), rng=rng),
+        lambda: F.dropout(np.ones(2), rng=rng),
+        lambda: model.use_rng(rng),
+        lambda: nn.build(model.spec(), rng),
+    ):
+        with pytest.raises(BadInput, match="default_rng"):
+            drawing()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: nn.Linear(True, 2),
+        lambda: nn.LSTM(2, 3, np.True_),
+        lambda: nn.Conv2d(1, 1, 3, stride=True),
+        lambda: nn.Embedding(2, 2, padding_idx=False),
+        lambda: nn.Flatten(True),
+        lambda: nn.Flatten(2, 1)(np.zeros((2, 3, 4))),
+        lambda: nn.init.uniform_(Tensor([1.0]), -1e308, 1e308),
+        lambda: nn.init.kaiming_uniform_(Tensor([[1.0]]), a=1e200),
+        lambda: F.scaled_dot_product_attention(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)), np.eye(2, dtype=int)),
+    ],
+)
+def test_a_truth_value_is_no_size_and_other_odd_arguments(given):
+    with pytest.raises(BadInput):
+        given()
+
+
+def test_masks_select_where_they_drop_too():
+    for masked in (
+        lambda x: F.dropout(x, 0.999, rng=np.random.default_rng(0)),
+        lambda x: F.leaky_relu(x, 0.0),
+    ):
+        x = Tensor(np.array([-1.0, -4.0]) if masked(np.array([-1.0]))[0] == 0 else np.ones(2), requires_grad=True)
+        masked(x).sqrt().sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), [0, 0])
