@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fedlearn.autograd.derivatives import one_tensor
 from fedlearn.autograd.tensor import Tensor, grad
 from fedlearn.errors import BadInput
 
@@ -20,13 +21,13 @@ def gradcheck(
 ) -> bool:
     """True if the gradient of function(*inputs) agrees with central differences, else `AssertionError`.
 
-    Inputs are float64; those that want a gradient are moved. The result is weighted at random (so all of its
-    elements are checked together), and each input is moved one element at a time, or, for speed, along as many
+    Inputs are Tensors of float64; those that want a gradient are moved. The result is weighted at random (so all of
+    its elements are checked together), and each input is moved one element at a time, or, for speed, along as many
     random `directions` as given. The error is relative to the size of the gradient, or to 1 if that is smaller.
     """
     rng = rng or np.random.default_rng(0)
     moved = _moved(inputs)
-    output = function(*inputs)
+    output = one_tensor(function(*inputs))
     weights = rng.standard_normal(output.shape)
     gradients = grad(output, moved, weights, allow_unused=True)
     for i, (x, g) in enumerate(zip(moved, gradients, strict=True)):
@@ -50,7 +51,7 @@ def gradgradcheck(
     """`gradcheck` of the gradient of `function`, as a function of its inputs and of the gradient passed in."""
     rng = rng or np.random.default_rng(0)
     moved = _moved(inputs)
-    output = function(*inputs)
+    output = one_tensor(function(*inputs))
     weights = Tensor(rng.standard_normal(output.shape), requires_grad=True)
 
     def gradient(*arguments: Tensor) -> Tensor:
@@ -67,6 +68,8 @@ def gradgradcheck(
 
 
 def _moved(inputs: Sequence[Tensor]) -> list[Tensor]:
+    if isinstance(inputs, Tensor) or not all(isinstance(x, Tensor) for x in inputs):
+        raise BadInput(f"gradcheck takes a list of Tensors, not {type(inputs).__name__}: write gradcheck(f, [x, y])")
     moved = [x for x in inputs if x.requires_grad]
     if not moved or any(x.dtype != np.float64 for x in moved):
         raise BadInput("gradcheck needs float64 inputs with requires_grad=True: float32 is too coarse for differences")

@@ -25,9 +25,14 @@ def value_and_grad(function: Function, argnum: int = 0) -> Callable[..., tuple[T
     """A function that returns what `function`, of one number, does, and its gradient with respect to one argument."""
 
     def both(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not isinstance(argnum, int) or not 0 <= argnum < len(args):
+            raise BadInput(
+                f"value_and_grad by argument {argnum!r:.60} of {len(args)}: give its place, counted from 0; of several "
+                "arguments there is vjp"
+            )
         with enable_grad():
             x = _variable(args[argnum], False)
-            value = _tensor(function(*args[:argnum], x, *args[argnum + 1 :], **kwargs))
+            value = one_tensor(function(*args[:argnum], x, *args[argnum + 1 :], **kwargs))
             (gradient,) = _gradients(value, [x], None, False)
         return value.detach(), gradient
 
@@ -38,7 +43,7 @@ def vjp(function: Function, inputs: Any, v: Any = None, create_graph: bool = Fal
     """The result, and the product of `v` (of the result's shape; 1 for one number) with the Jacobian of each input."""
     with enable_grad():
         variables = _variables(inputs, create_graph)
-        output = _tensor(function(*variables))
+        output = one_tensor(function(*variables))
         products = _gradients(output, variables, v, create_graph)
     return _done(output, create_graph), _like(inputs, products)
 
@@ -47,7 +52,7 @@ def jacobian(function: Function, inputs: Any, create_graph: bool = False) -> Any
     """d result / d input for each input, of the result's shape followed by the input's: one pass back a number."""
     with enable_grad():
         variables = _variables(inputs, create_graph)
-        output = _tensor(function(*variables))
+        output = one_tensor(function(*variables))
         rows = []
         for place in np.ndindex(output.shape):
             one = np.zeros(output.shape, output.dtype)
@@ -82,7 +87,7 @@ def hvp(function: Function, inputs: Any, v: Any, create_graph: bool = False) -> 
         directions = list(v) if isinstance(inputs, tuple | list) else [v]
         if [np.shape(raw(d)) for d in directions] != [x.shape for x in variables]:
             raise ShapeError(f"hvp needs a direction of the shape of each input: {[x.shape for x in variables]}")
-        value = _tensor(function(*variables))
+        value = one_tensor(function(*variables))
         slopes = _gradients(_one(value), variables, None, True)
         along = [(g * d).sum() for g, d in zip(slopes, directions, strict=True)]
         total = sum(along[1:], along[0])
@@ -91,7 +96,7 @@ def hvp(function: Function, inputs: Any, v: Any, create_graph: bool = False) -> 
 
 
 def _number_gradients(function: Function, variables: Any) -> tuple[Tensor, ...]:
-    return _gradients(_one(_tensor(function(*variables))), list(variables), None, True)
+    return _gradients(_one(one_tensor(function(*variables))), list(variables), None, True)
 
 
 def _one(value: Tensor) -> Tensor:
@@ -117,10 +122,20 @@ def _variable(x: Any, create_graph: bool) -> Tensor:
     """A tensor of its own to differentiate by; under `create_graph` still connected to the one given."""
     if create_graph and isinstance(x, Tensor) and x.requires_grad:
         return clone(x)  # type: ignore[no-any-return]
+    if isinstance(x, dict | set) or (isinstance(x, tuple | list) and any(np.ndim(raw(part)) for part in x)):
+        raise BadInput(
+            f"a {type(x).__name__} of arrays is no input to differentiate by: give the function each array as an "
+            "argument of its own, and a tuple of them here"
+        )
     return Tensor(x, requires_grad=True)
 
 
-def _tensor(output: Any) -> Tensor:
+def one_tensor(output: Any) -> Tensor:
+    """What a function returned, if it is a Tensor."""
+    if isinstance(output, tuple | list | dict):
+        raise BadInput(
+            f"the function returned a {type(output).__name__}: let it return one Tensor, or ask for each part"
+        )
     if not isinstance(output, Tensor):
         raise BadInput(f"the function returned {type(output).__name__}, not a Tensor: compute it with ops that record")
     return output

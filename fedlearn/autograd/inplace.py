@@ -2,8 +2,9 @@
 
 Where nothing is to be recorded, the tensor's own memory is changed, and the change is announced (watch.py). Where the
 tensor or the value wants a gradient, the change is an op like any other: the same Tensor object goes on as its result,
-in new memory, so that what others have recorded of the old numbers stays right. A tensor that the user made with
-requires_grad=True is changed within `no_grad()` only, as in PyTorch.
+in new memory, so that what others have recorded of the old numbers stays right. What is written into a view, as in
+`t[0][1] = v`, reaches the tensor that it shows. A tensor that the user made with requires_grad=True is changed within
+`no_grad()` only, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fedlearn.autograd import watch
 from fedlearn.autograd.arrays import refuse_other_than_numbers
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.mode import mode
-from fedlearn.autograd.node import Node, next_id, raw
+from fedlearn.autograd.node import FREED, Node, next_id, raw
 from fedlearn.autograd.ops import astype, reshape, setitem
 from fedlearn.errors import BadInput, FedlearnError, GraphError, ShapeError
 
@@ -53,9 +54,16 @@ def write(target: Any, index: Any, value: Any) -> None:
             f"a computed value is written into a {target._data.shape} tensor with requires_grad=True: "
             "it cannot be both what is differentiated and a result"
         )
+    if target._made is None and target._memory is not None and target._memory.array is not target._data:
+        raise GraphError(
+            f"a value that wants a gradient is written into a {target._data.shape} view of a tensor that has none: "
+            "write into that tensor itself, as t[0, 1] = value, or into clone() of the view"
+        )
     if target._data.dtype.kind != "f":
         raise BadInput(f"a value that wants a gradient is written into a {target._data.dtype} tensor: make it float32")
     if isinstance(value, Node):
+        if _shown(value) is target and value._made[3] == {"index": index}:
+            return  # t[0] += v has reached t through the view t[0]
         room = _at(target, index).ndim
         if value._data.ndim > room:  # leading axes of 1 do not count
             value = reshape(value, shape=value._data.shape[value._data.ndim - room :])
@@ -113,4 +121,32 @@ def _go_on_as(target: Any, before: Any, result: Any) -> None:
         raise GraphError(f"a recorded value is written into a {type(target).__name__}: it holds plain numbers only")
     if result._data.dtype != target._data.dtype:
         result = astype(result, dtype=target._data.dtype)
+    source = _shown(before)
+    if source is not None:
+        result = _write_through(before, source, result)
     target.__dict__.update({"_memory": None, **result.__dict__, "_past": before})
+
+
+def _shown(view: Any) -> Any:
+    """The tensor whose memory a recorded view shows, as long as it does; else None."""
+    if view._made is None or view._made is FREED:
+        return None
+    op, inputs, *_ = view._made
+    if not op.view or len(inputs) != 1 or not watch.is_shared(view._data, inputs[0]._data):
+        return None
+    return inputs[0]
+
+
+def _write_through(view: Any, source: Any, value: Any) -> Any:
+    """`value` in the places of `source` that the view shows; the view of what `source` is then."""
+    if source._made is None:
+        raise GraphError(
+            f"a view of a {source._data.shape} tensor with requires_grad=True is changed in place while operations are "
+            "recorded: write into that tensor itself, within no_grad(), or into clone() of the view"
+        )
+    op, _, _, params, _ = view._made
+    places = op.forward(np.arange(source._data.size).reshape(source._data.shape), **params)
+    before = _twin(source)
+    flat = reshape(before, shape=(source._data.size,))
+    _go_on_as(source, before, reshape(setitem(flat, value, index=places), shape=source._data.shape))
+    return op(source, **params)

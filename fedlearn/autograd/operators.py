@@ -208,6 +208,8 @@ class Operators(Node):
 
     @property
     def mT(self) -> Tensor:  # noqa: N802 (PyTorch's name)
+        if self._data.ndim < 2:
+            raise ShapeError(f"mT swaps the last two axes, this tensor is {self._data.shape}: T takes any")
         return ops.swapaxes(self, first=-2, second=-1)  # type: ignore[no-any-return]
 
     def t(self) -> Tensor:

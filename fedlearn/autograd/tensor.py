@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Tensor(TorchNames):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for a gradient, or no longer; only of a leaf, and only of floating-point numbers."""
         if requires_grad and self.dtype.kind != "f":
-            raise BadInput(f"a {self.dtype} tensor can have no gradient: make it floating point, as float32")
+            raise BadInput(f"a tensor of {self.dtype} can have no gradient: make it floating point, as float32")
         if self._made is not None and not requires_grad:
             raise GraphError("a computed tensor cannot drop its gradient: detach() gives one without")
         self._wanted = bool(requires_grad)
@@ -135,6 +135,8 @@ class Tensor(TorchNames):
         return int(self.item())
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"a tensor of shape {self.shape} is neither true nor false: ask any() or all() of it")
         return bool(self.item())
 
     def __format__(self, how: str) -> str:
@@ -219,10 +221,15 @@ def grad(
     """
     if not isinstance(output, Tensor):
         raise BadInput(f"grad takes a result, not a {type(output).__name__}: value_and_grad(f) is of a function")
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs) if isinstance(inputs, Iterable) else []
+    if not isinstance(inputs, Iterable) or not all(isinstance(x, Tensor) for x in wanted):
+        raise BadInput(
+            f"grad differentiates by Tensors that the output was computed from, not by {type(inputs).__name__}: "
+            "give one Tensor, or a list of them"
+        )
     for x in wanted:
-        if not isinstance(x, Tensor) or not x.requires_grad:
-            raise GraphError(f"an input of shape {np.shape(x)} wants no gradient: make it with requires_grad=True")
+        if not x.requires_grad:
+            raise GraphError(f"an input of shape {x.shape} wants no gradient: make it with requires_grad=True")
     seed = _seed(output, grad_output, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     found = {x._id: g for x, g in pullback(output, seed, wanted, create_graph, retain)}

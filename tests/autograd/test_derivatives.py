@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedlearn import Tensor, grad
-from fedlearn.autograd import hessian, hvp, jacobian, no_grad, value_and_grad, vjp
+from fedlearn.autograd import gradcheck, gradgradcheck, hessian, hvp, jacobian, no_grad, value_and_grad, vjp
 from fedlearn.errors import BadInput, ShapeError
 
 torch = pytest.importorskip("torch")
@@ -90,3 +90,31 @@ def test_an_empty_result_and_a_constant():
 def test_misuse_is_refused(run):
     with pytest.raises((BadInput, ShapeError)):
         run()
+
+
+@pytest.mark.parametrize(
+    ("run", "remedy"),
+    [
+        (lambda: value_and_grad(number, (0, 1))(X, Y), "vjp"),
+        (lambda: value_and_grad(number, 2)(X, Y), "counted from 0"),
+        (lambda: value_and_grad(curved)(x=X), "counted from 0"),
+        (lambda: value_and_grad(lambda p: p["x"].sum())({"x": X}), "argument of its own"),
+        (lambda: value_and_grad(lambda p: p[0].sum())([X, Y]), "argument of its own"),
+        (lambda: jacobian(lambda p: p["x"], {"x": X}), "argument of its own"),
+        (lambda: jacobian(lambda x: (x, x), X), "one Tensor"),
+        (lambda: vjp(lambda x: {"y": x}, X), "one Tensor"),
+        (lambda: gradcheck(curved, Tensor(X, requires_grad=True)), "[x, y]"),
+        (lambda: gradcheck(curved, [X]), "[x, y]"),
+        (lambda: gradgradcheck(lambda x: (x, x), [Tensor(X, requires_grad=True)]), "one Tensor"),
+        (lambda: grad(Tensor(X, requires_grad=True).sum(), X), "give one Tensor"),
+        (lambda: grad(Tensor(X, requires_grad=True).sum(), {"x": Tensor(X)}), "give one Tensor"),
+        (lambda: grad(Tensor(X, requires_grad=True).sum(), None), "give one Tensor"),
+        (lambda: Tensor(X).mT, "T takes any"),
+        (lambda: bool(Tensor(X)), "any()"),
+        (lambda: bool(Tensor(np.zeros(0))), "any()"),
+    ],
+)
+def test_what_a_newcomer_tries_is_answered_with_the_remedy(run, remedy):
+    with pytest.raises(BadInput) as error:
+        run()
+    assert remedy in str(error.value)
