@@ -1,0 +1,17 @@
+"""Limits and defaults of the bridge, which tests outside cannot import without Flower."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.test_defaults import differences
+from tests.test_limits import OF_FLOWER, check
+
+
+@pytest.mark.parametrize("row", OF_FLOWER, ids=lambda row: row[3])
+def test_limits_of_the_bridge_are_as_the_page_says(row):
+    check(row)
+
+
+def test_defaults_of_the_bridge_are_those_of_the_table():
+    assert differences(flower=True) == {"to add": (), "to strike out": ()}
