@@ -180,7 +180,9 @@ def checked_metrics(found: Any) -> dict[str, float]:
     taken = RoundRecord.__dataclass_fields__.keys()
     metrics = {}
     for name, value in found.items():
-        if not isinstance(name, str) or name in taken:
+        if not isinstance(name, str):
+            raise BadInput(f"evaluate returned a metric named {name!r:.60}: give it a name that is text")
+        if name in taken:
             raise BadInput(f"evaluate returned a metric {name!r}, which is a field of a round's record: rename it")
         try:
             metrics[name] = float(value)

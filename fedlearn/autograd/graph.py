@@ -146,7 +146,7 @@ class Op:
             result = kept = mode.quietly(self.forward, *values, **params)
             if self.fused:
                 result, kept = result
-            result = np.asarray(result).astype(np.float16 if half else np.float32)
+            result = mode.quietly(np.asarray(result).astype, np.float16 if half else np.float32)
         elif char in "bLQ" and not any(isinstance(v, np.ndarray) and v.dtype.char == char for v in values):
             result = result.astype(np.int64)  # sums of small unsigned numbers, squares of bools
         refuse_other_than_numbers(result)

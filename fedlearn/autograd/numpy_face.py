@@ -55,7 +55,9 @@ def call_ufunc(ufunc: np.ufunc, way: str, inputs: tuple[Any, ...], kwargs: dict[
     op = UFUNCS.get(ufunc)
     if op is not None and way == "__call__" and not kwargs:
         return op(*inputs)
-    return _plain(ufunc if way == "__call__" else getattr(ufunc, way), inputs, kwargs, _gives_bools(ufunc))
+    if way == "__call__":
+        return _plain(ufunc, inputs, kwargs, _gives_bools(ufunc))
+    return _plain(getattr(ufunc, way), inputs, kwargs, _gives_bools(ufunc), f"{_name(ufunc)}.{way}")
 
 
 def call_function(
@@ -78,11 +80,11 @@ def _gives_bools(ufunc: np.ufunc) -> bool:
     return all(kinds.endswith("?") for kinds in ufunc.types if "O" not in kinds)
 
 
-def _plain(function: Any, args: Any, kwargs: Any, harmless: bool) -> Any:
+def _plain(function: Any, args: Any, kwargs: Any, harmless: bool, name: str | None = None) -> Any:
     """NumPy's own result, on plain arrays."""
     if not harmless and mode.recording and (_wants_gradient(args) or _wants_gradient(kwargs)):
         raise GraphError(
-            f"{_name(function)} does not record here, and a tensor among its arguments wants a gradient: "
+            f"{name or _name(function)} does not record here, and a tensor among its arguments wants a gradient: "
             "use an op of fedlearn.autograd.ops, or detach() the tensor"
         )
     outs = kwargs.get("out")

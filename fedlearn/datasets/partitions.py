@@ -161,13 +161,18 @@ def checked_clients(clients: int | None, examples: int, partition: str) -> int:
 
 
 def one_each(labels: np.ndarray) -> np.ndarray:
-    """The class of each example (n,) as an array; raises `ShapeError` for another rank, `BadInput` for nan."""
+    """The class of each example (n,) as an array; raises `ShapeError` for another rank, `BadInput` for nan.
+
+    Names, which cost what they weigh, become their numbers in alphabetical order.
+    """
+    if isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels):
+        return numbered(labels)
     array = as_array("labels", labels)
     if array.ndim != 1:
         raise ShapeError(f"labels of shape {array.shape}: give the class of each example, (n,)")
     if array.dtype.kind not in REAL + "US" or (array.dtype.kind == "f" and np.isnan(array).any()):
         raise BadInput(f"labels of type {array.dtype}: give each example a number or a name that says its class")
-    return array
+    return array if array.dtype.kind in REAL else np.unique(array, return_inverse=True)[1]
 
 
 def numbered(users: Sequence[str]) -> np.ndarray:

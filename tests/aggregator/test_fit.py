@@ -250,7 +250,7 @@ def test_a_worker_that_dies_every_time_costs_its_clients_and_nobody_else(tmp_pat
 @pytest.mark.parametrize(
     ("found", "says"),
     [({"clients_ok": 1.0}, "'clients_ok', which is a field"), ({"metrics": 1.0}, "'metrics', which"),
-     ({3: 1.0}, "3, which"),
+     ({3: 1.0}, "a metric named 3"),
      ({"f1": "high"}, "f1='high'"), (0.5, "returned 0.5: return a dictionary")],
 )  # fmt: skip
 def test_a_metric_that_a_record_cannot_hold_ends_the_run_at_its_first_evaluation(found, says, tmp_path):

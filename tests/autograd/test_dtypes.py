@@ -63,3 +63,9 @@ def test_big_endian_half_precision_and_whole_numbers_are_read():
         assert x.dtype.isnative
         assert x.numpy().tolist() == [0, 1]
     assert ops.sum_(Tensor(np.ones(3, "f2"))).dtype == np.float16
+
+
+def test_a_number_without_axes_widens_what_could_not_hold_the_result():
+    assert (Tensor(np.array([1], np.int8)) + Tensor(np.array(300))).tolist() == [301]
+    assert (Tensor(np.ones(2, np.float16)) * Tensor(np.array(2.5))).dtype == np.float32
+    assert (Tensor(np.ones(2, np.float32)) * Tensor(np.array(2.5))).dtype == np.float32

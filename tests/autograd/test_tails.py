@@ -171,6 +171,8 @@ def test_no_floating_point_warnings_come_from_ops_and_the_users_settings_stay():
         (first,) = grad(y.sum(), [x], create_graph=True)
         grad(first.sum(), [x])
         (x.log() * 0).sum().backward()
+        large = Tensor(np.array([80.0], np.float16), requires_grad=True)
+        (large.exp() * 60000 + (large * 60000).sum()).sum().backward()
         with pytest.raises(FloatingPointError):
             np.log(np.zeros(1))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlearn.datasets import PARTITIONS, load_corpus
+from fedlearn.datasets import PARTITIONS, load_corpus, load_samples
+from fedlearn.datasets.partitions import IID, Dirichlet, Natural, Shards
 from fedlearn.errors import BadInput
 
 SPECS = [
@@ -156,3 +158,32 @@ def test_the_sample_by_user():
     sample = load_corpus("sample")
     parts = PARTITIONS.parse("natural").split(sample.labels, sample.users, None, rng())
     assert [len(part) for part in parts] == [580, 620, 440, 320, 540, 500]
+
+
+def peak(work):
+    """The most memory that `work` takes at once, in bytes."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("partition", [IID(), Dirichlet(0.5), Shards(2), Natural()])
+def test_a_name_of_any_length_costs_what_it_weighs(partition):
+    names = [f"n{i % 7}" for i in range(999)] + ["x" * 20_000]
+    as_given, short = ([name[:most] for name in names] for most in (None, 3))
+    assert peak(lambda: partition.split(as_given, as_given, 5, np.random.default_rng(0))) < 2**20
+    for labels in (short, np.array(short)):
+        parts = partition.split(labels, short, 5, np.random.default_rng(0))
+        for part, same in zip(parts, partition.split(as_given, as_given, 5, np.random.default_rng(0)), strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
+def test_a_file_costs_what_it_weighs(tmp_path):
+    (tmp_path / "mail.csv").write_text("label,text,user\n" + "ham,hi,ann\nspam,buy,bob\n" * 50)
+    assert peak(lambda: load_corpus(tmp_path / "mail.csv")) < 2**24
+    rows = [f"{i},{name}" for i, name in enumerate(["a", "b"] * 500 + ["x" * 20_000])]
+    (tmp_path / "rows.csv").write_text("\n".join(["size,label", *rows]))
+    assert peak(lambda: load_samples(tmp_path / "rows.csv")) < 2**23

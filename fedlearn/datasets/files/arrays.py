@@ -138,7 +138,7 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
     found.texts = [row[label] for row in kept]
     found.settle(name, how)
     whose = None if user is None else [row[user].strip() for row in kept]
-    return _samples(source, np.array(features), np.array(found.texts), how, [*notes, *found.notes], whose)
+    return _samples(source, np.array(features), np.array(found.texts, object), how, [*notes, *found.notes], whose)
 
 
 def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> int | None:
