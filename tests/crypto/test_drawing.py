@@ -31,7 +31,7 @@ def in_turn(monkeypatch, module, name: str, drawn: list[mpz]) -> None:
 
 
 def test_primes_that_do_not_fit_each_other_are_drawn_again(monkeypatch):
-    """Too close by a bit; as far apart as they must be; with a third factor in common; one that divides the other - 1."""
+    """Too close by a bit; apart as they must be; a third factor in common; one that divides the other less 1."""
     first = blum_from(3 << 254)
     close, apart = blum_from(first + (1 << 155)), blum_from(first + (1 << 156))
     while gmpy2.gcd(first - 1, close - 1) != 2:

@@ -201,7 +201,7 @@ def test_workers_add_what_came_and_name_what_is_wrong_with_it(workers):
     with pytest.raises(CiphertextError, match=rf"^vector 1: ciphertext {last} lies outside \[1, n\^2\)"):
         workers.sum([messages[0], vectors[1].to_bytes()], PUBLIC)
     vectors[1].ciphertexts[0] = mpz(PRIVATE.primes[0])
-    with pytest.raises(CiphertextError, match="^vector 1: ciphertext 0 shares a factor with n"):
+    with pytest.raises(CiphertextError, match=r"^vector 1: ciphertext 0 shares a factor with n"):
         workers.sum([messages[0], vectors[1].to_bytes()], PUBLIC)
     assert PRIVATE.decrypt(workers.encrypt(PUBLIC, values, CODEC)).tolist() == values.tolist()
 
