@@ -230,6 +230,11 @@ MODULES = (
         "models train in float32 or float64: float() and double() are there",
     ),
     Group(
+        "`reset_parameters`, `reset_running_stats`",
+        "reset_parameters|reset_running_stats",
+        "nn.build(model.spec(), rng) makes the model anew, with numbers drawn from rng",
+    ),
+    Group(
         "`extra_repr`, extra state, `set_submodule`",
         "extra_repr|get_extra_state|set_extra_state|set_submodule",
         "repr shows the arguments; a part is replaced by setting the attribute",

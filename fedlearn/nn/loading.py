@@ -44,6 +44,10 @@ def fitting(
     for name, array in arrays.items():
         if own[name].dtype.kind in "iu" and not (np.isfinite(array) & (np.abs(array) < 2.0**63)).all():
             raise BadInput(f"{name} holds nan, infinity or a number beyond 2^63: it is of whole numbers")
+        if own[name].dtype.kind == "f" and np.can_cast(own[name].dtype, array.dtype) and array.dtype != own[name].dtype:
+            most = np.finfo(own[name].dtype).max
+            if (np.isfinite(array) & (np.abs(array) > most)).any():
+                raise BadInput(f"{name} holds numbers beyond {most:.3g}, the most of {own[name].dtype}: call double()")
     return arrays, keys
 
 

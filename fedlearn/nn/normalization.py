@@ -34,6 +34,7 @@ class _BatchNorm(Module):
         (channels,) = shaped((whole(num_features, "num_features", 1),), "num_features")
         if not real(eps, "eps", 0):
             raise BadInput("eps is 0, and a channel may have variance 0: give a number above 0")
+        self.num_features = channels
         self.eps = eps
         self.momentum = None if momentum is None else real(momentum, "momentum", 0, 1)
         self.weight = init.ones_(empty(channels)) if affine else None
@@ -47,7 +48,13 @@ class _BatchNorm(Module):
     def forward(self, input: Any) -> Any:
         x = floats(input, f"{type(self).__name__}'s input")
         if x.ndim not in self.axes:
-            raise ShapeError(f"{type(self).__name__} takes {self.axes} axes, the input has shape {x.shape}")
+            axes = " or ".join(map(str, self.axes))
+            raise ShapeError(f"{type(self).__name__} takes {axes} axes, the input has shape {x.shape}")
+        if x.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{self} takes {self.num_features} channels, axis 1 of the input's shape {x.shape}, which has "
+                f"{x.shape[1]}"
+            )
         momentum = self.momentum
         counter = self.num_batches_tracked if self.training else None
         count = 0 if counter is None else counter.item() + 1

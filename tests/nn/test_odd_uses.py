@@ -144,3 +144,32 @@ def test_masks_select_where_they_drop_too():
         x = Tensor(np.array([-1.0, -4.0]) if masked(np.array([-1.0]))[0] == 0 else np.ones(2), requires_grad=True)
         masked(x).sqrt().sum().backward()
         np.testing.assert_array_equal(x.grad.numpy(), [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (lambda: F.conv1d(np.ones((2, 3, 4)), np.ones((5, 2, 3))), ["conv1d", "(2, 3, 4)", "(5, 2, 3)"]),
+        (lambda: F.conv1d(np.ones((2, 3, 4)), np.ones((5, 3, 3)), groups=2), ["conv1d", "2 groups"]),
+        (lambda: F.conv1d(np.ones((2, 3, 4)), np.ones((5, 3, 3)), np.ones(4)), ["conv1d's bias", "(5,)", "(4,)"]),
+        (lambda: nn.Conv1d(3, 4, 3)(np.ones((2, 5, 6))), ["conv1d", "(2, 5, 6)"]),
+        (lambda: F.conv2d(np.ones((2, 3, 4, 4)), np.ones((5, 2, 3, 3))), ["conv2d", "(5, 2, 3, 3)"]),
+        (lambda: nn.BatchNorm1d(3)(np.ones((2, 4))), ["BatchNorm1d(3)", "3 channels", "(2, 4)", "has 4"]),
+        (lambda: nn.BatchNorm1d(3)(np.ones(3)), ["2 or 3 axes", "(3,)"]),
+        (lambda: nn.BatchNorm2d(3)(np.ones((2, 3, 4))), ["4 axes", "(2, 3, 4)"]),
+        (
+            lambda: nn.Linear(1, 1).load_state_dict({"weight": np.full((1, 1), 1e300), "bias": np.ones(1)}),
+            ["weight", "3.4e+38", "double()"],
+        ),
+    ],
+)
+def test_an_error_names_what_was_called_and_both_sizes(run, words):
+    with pytest.raises(BadInput) as error:
+        run()
+    assert all(word in str(error.value) for word in words)
+
+
+def test_infinite_numbers_are_loaded_as_they_are():
+    layer = nn.Linear(1, 2)
+    layer.load_state_dict({"weight": np.array([[np.inf], [np.nan]]), "bias": np.array([1e38, -np.inf])})
+    assert np.isposinf(layer.weight.numpy()[0, 0])

@@ -114,7 +114,7 @@ def axis_of(x: Any, dim: Any, name: str) -> int:
 def has_shape(x: Any, shape: tuple[int, ...], name: str) -> None:
     """Raise `ShapeError` unless x, where there is one, has this shape."""
     if x is not None and np.shape(raw(x)) != shape:
-        raise ShapeError(f"{name} is {shape} here, this one has shape {np.shape(raw(x))}")
+        raise ShapeError(f"{name} has shape {np.shape(raw(x))} where {shape} belongs")
 
 
 def fits_into(x: Any, shape: tuple[int, ...], name: str) -> None:

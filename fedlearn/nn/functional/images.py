@@ -69,13 +69,7 @@ def conv2d(
     input channels of their own group. Without a batch axis, (C, H, W) -> (O, H', W').
     """
     x, weight = _batched(input, weight, 2, "conv2d")
-    groups = whole(groups, "groups", 1)
-    if x.shape[1] != weight.shape[1] * groups or len(weight) % groups or min(weight.shape) < 1:
-        raise ShapeError(
-            f"conv2d: input {x.shape} does not fit weight {weight.shape} in {groups} groups: (N, C, H, W) and "
-            "(O, C / groups, h, w), O a multiple of groups"
-        )
-    has_shape(bias, (len(weight),), "conv2d's bias, one number an output channel,")
+    groups = _fitting(x, weight, bias, groups, "conv2d")
     steps, spread = sizes(stride, "stride", least=1), sizes(dilation, "dilation", least=1)
     kernel = weight.shape[-2:]
     x, edge = _padded(x, padding, kernel, steps, spread)
@@ -103,6 +97,7 @@ def conv1d(
 ) -> Any:
     """input (N, C, L) with weight (O, C / groups, l) and bias (O,) -> (N, O, L'); the rest as in `conv2d`."""
     x, weight = _batched(input, weight, 1, "conv1d")
+    groups = _fitting(x, weight, bias, groups, "conv1d")
     (step,), (spread,) = sizes(stride, "stride", 1, 1), sizes(dilation, "dilation", 1, 1)
     edge = padding if isinstance(padding, str) else (0, *sizes(padding, "padding", 1))
     flat = (ops.unsqueeze(x, -2), ops.unsqueeze(weight, -2), bias)
@@ -160,6 +155,18 @@ def _batched(input: Any, weight: Any, axes: int, name: str) -> tuple[Any, Any]:
             f"axes, go with a weight of {axes + 2} axes"
         )
     return (ops.unsqueeze(x, 0) if x.ndim == axes + 1 else x), weight
+
+
+def _fitting(x: Any, weight: Any, bias: Any, groups: int, name: str) -> int:
+    """The number of groups, if input, weight and bias go together in as many."""
+    groups = whole(groups, "groups", 1)
+    if x.shape[1] != weight.shape[1] * groups or len(weight) % groups or min(weight.shape) < 1:
+        raise ShapeError(
+            f"{name}: input {x.shape} does not fit weight {weight.shape} in {groups} groups: (N, C, ...) and "
+            "(O, C / groups, ...), O a multiple of groups"
+        )
+    has_shape(bias, (len(weight),), f"{name}'s bias, one number an output channel,")
+    return groups
 
 
 def _padded(x: Any, padding: Any, kernel: Any, stride: Any, dilation: Any) -> tuple[Any, tuple[int, ...]]:
