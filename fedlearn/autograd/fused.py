@@ -14,7 +14,7 @@ import numpy as np
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softmax, softplus, take
 from fedlearn.autograd.rows import RowSparse, renumbered
-from fedlearn.autograd.sparse import add_to_rows, sum_rows
+from fedlearn.autograd.sparse import add_to_known_rows, add_to_rows, sum_rows
 from fedlearn.errors import ShapeError
 
 # Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their means over the last axis.
@@ -143,12 +143,13 @@ def _bce_with_logits(x: np.ndarray, target: np.ndarray, average: int = 0) -> tup
     if x.shape != target.shape:
         raise ShapeError(f"bce_with_logits takes logits and targets of one shape, not {x.shape} and {target.shape}")
     z = np.exp(-np.abs(x))
-    excess = (x >= 0) - target  # -t or 1 - t: what the slope would be if x were infinite
+    right = x >= 0
+    excess = right - target  # -t or 1 - t: what the slope would be if x were infinite
     losses = np.log1p(z) + x * excess
     if average:
-        losses = losses.reshape(*losses.shape[:-average], prod(losses.shape[-average:]))
-        losses = losses.sum(axis=-1) / losses.dtype.type(losses.shape[-1])
-    return losses, (z, excess)
+        count = prod(losses.shape[-average:])
+        losses = np.add.reduce(losses.reshape(*losses.shape[:-average], count), -1) / losses.dtype.type(count)
+    return losses, (z, excess, right)
 
 
 def _each(g: Any, x: np.ndarray, average: int) -> Any:
@@ -161,9 +162,9 @@ def _each(g: Any, x: np.ndarray, average: int) -> Any:
 
 def _bce_with_logits_vjp(g: Any, kept: Any, x: np.ndarray, target: np.ndarray, average: int = 0) -> Any:
     """sigmoid(x) - t, as (h - t) less or plus sigmoid(-|x|)."""
-    z, excess = kept
+    z, excess, right = kept
     beyond = z / (1 + z)
-    return _each(g, x, average) * (excess - np.where(x >= 0, beyond, -beyond))
+    return _each(g, x, average) * (excess - np.where(right, beyond, -beyond))
 
 
 def _bce_with_logits_target_vjp(g: Any, kept: Any, x: np.ndarray, target: np.ndarray, average: int = 0) -> Any:
@@ -205,11 +206,11 @@ def _flat(indices: np.ndarray, offsets: np.ndarray, weight: Any) -> tuple[np.nda
 
 def _embedding_bag(weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str) -> tuple[Any, Any]:
     numbers, bounds, sizes = _flat(indices, offsets, weight)
-    bags = sum_rows(weight.reshape(-1, weight.shape[-1]), numbers, bounds)
+    bags = sum_rows(weight if weight.ndim == 2 else weight.reshape(-1, weight.shape[-1]), numbers, bounds)
     divisors = np.maximum(sizes, 1).astype(weight.dtype)[:, None] if mode == "mean" else None
     if divisors is not None:
         bags /= divisors
-    return bags.reshape(*offsets.shape, weight.shape[-1]), (numbers, bounds, divisors)
+    return bags if offsets.ndim == 1 else bags.reshape(*offsets.shape, weight.shape[-1]), (numbers, bounds, divisors)
 
 
 def _embedding_bag_joint(
@@ -225,7 +226,7 @@ def _embedding_bag_joint(
         return [gw]
     rows, numbers = renumbered(numbers, len(weight))
     values = np.zeros((len(rows), weight.shape[-1]), g.dtype)
-    add_to_rows(values, numbers, bounds, g)
+    add_to_known_rows(values, numbers, bounds, g)
     return [RowSparse(rows, values, weight.shape)]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from fedlearn.autograd import kept_bags
 
-ZERO, ONE, TWO, FOUR = (np.array(number, np.float32) for number in (0, 1, 2, 4))
+ZERO, ONE, MINUS_TWO, FOUR = (np.array(number, np.float32) for number in (0, 1, -2, 4))
 MANY = 2048  # numbers from which on they are selected by their bits, as in ops/select.py
 
 
@@ -62,11 +62,13 @@ class Kernel(NamedTuple):
     backward(build, position, g, kept, *inputs, room, **params) -> the gradient of one input: in `room`, where there is
     some, or in an array of its own. It may use the memory of `g`.
     varying: params that come as `Varying`.
+    reads_only: backward never writes to `g`, which is read-only where every step has the same.
     """
 
     forward: Callable[..., tuple[Any, Any] | None]
     backward: Callable[..., Any]
     varying: tuple[str, ...] = ()
+    reads_only: bool = False
 
 
 def _floats(*arrays: Any) -> bool:
@@ -138,9 +140,8 @@ def _tanh_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: A
     if not _floats(g, x):
         return None
     z, total, out = build.array(x.shape), build.array(x.shape), build.array(x.shape)
-    build.call(np.multiply, TWO, x, z)
-    build.call(np.abs, z, z)
-    build.call(np.negative, z, z)
+    build.call(np.abs, x, z)
+    build.call(np.multiply, MINUS_TWO, z, z)
     build.call(np.exp, z, z)
     build.call(np.add, ONE, z, total)
     build.call(np.square, total, total)
@@ -168,11 +169,10 @@ def _cross_entropy(
     build.call(np.subtract, flat, top[:, None], rows)
     build.call(np.add, first, target, places)
     build.call(rows.reshape(-1).take, places, None, taken, "clip")
-    build.call(np.negative, taken, loss)
     build.call(np.exp, rows, rows)
     build.call(np.add.reduce, rows, -1, None, total.reshape(-1))
-    build.call(np.log, total, taken)
-    build.call(np.add, loss, taken, loss)
+    build.call(np.log, total, loss)
+    build.call(np.subtract, loss, taken, loss)  # on the tape -x + log: the same number
     build.call(np.add.reduce, loss, -1, None, mean)
     build.call(np.divide, mean, np.array(shape[-1], np.float32), mean)
     return mean, (rows.reshape(logits.shape), total, places, taken)
@@ -182,8 +182,9 @@ def _cross_entropy_back(
     build: Builder, position: int, g: np.ndarray, kept: Any, logits: Any, target: Any, *, room: Any, **params: Any
 ) -> Any:
     exps, total, places, taken = kept
-    each, share = build.array((*g.shape, 1)), build.array(total.shape)
-    build.call(np.divide, g[..., None], np.array(target.shape[-1], np.float32), each)
+    share = build.array(total.shape)
+    each = _share(build, g, target.shape[-1])
+    each = each[..., None] if each.ndim else each  # a number alone is quicker than an array of one
     build.call(np.divide, each, total, share)
     build.call(np.multiply, exps, share[..., None], exps)
     flat = exps.reshape(-1)
@@ -225,15 +226,27 @@ def _bce_back(
     if position:
         raise Unfit("targets that want a gradient")
     z, excess, sign = kept
-    each, beyond, back = build.array(g.shape), build.array(x.shape), build.array(x.shape)
-    build.call(np.divide, g, np.array(prod(x.shape[-average:]), np.float32), each)
+    beyond, back = build.array(x.shape), build.array(x.shape)
+    each = _share(build, g, prod(x.shape[-average:]))
     build.call(np.add, ONE, z, beyond)
     build.call(np.divide, z, beyond, beyond)
     build.call(np.negative, beyond, back)
     build.call(partial(np.copyto, back, beyond, where=sign))
     build.call(np.subtract, excess, back, back)
-    build.call(np.multiply, each.reshape(*g.shape, *(1,) * average), back, back)
+    each = each.reshape(*g.shape, *(1,) * average) if each.ndim else each
+    build.call(np.multiply, each, back, back)
     return back
+
+
+def _share(build: Builder, g: np.ndarray, count: int) -> np.ndarray:
+    """g / count: divided now, where g is the same in every step."""
+    each = build.array(g.shape)
+    divided = partial(np.divide, g, np.array(count, np.float32), each)
+    if g.flags.writeable:
+        build.call(divided)
+    else:
+        divided()
+    return each
 
 
 def _rearranged_back(shape_of: Callable[..., Any]) -> Callable[..., Any]:
@@ -250,8 +263,8 @@ KERNELS = {
     "linear": Kernel(_linear, _linear_back),
     "relu": Kernel(_relu, _relu_back),
     "tanh": Kernel(_tanh, _tanh_back),
-    "cross_entropy": Kernel(_cross_entropy, _cross_entropy_back),
-    "bce_with_logits": Kernel(_bce, _bce_back),
+    "cross_entropy": Kernel(_cross_entropy, _cross_entropy_back, reads_only=True),
+    "bce_with_logits": Kernel(_bce, _bce_back, reads_only=True),
     "embedding_bag": Kernel(kept_bags.forward, kept_bags.backward, ("indices",)),
     "reshape": Kernel(lambda *args, **params: None, _rearranged_back(lambda g, x, shape: g.reshape(x.shape))),
 }

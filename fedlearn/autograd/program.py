@@ -182,8 +182,7 @@ class Program:
     def _backward(self, order: Sequence[Node], places: dict[int, np.ndarray]) -> None:
         plan = Plan(order)
         shares = Counter(pull.place for step in plan.steps for pull in step.pulls)
-        gradients = {0: self._build.array(self.loss.shape, self.loss.dtype)}
-        self._build.call(gradients[0].fill, 1)
+        gradients = {0: self._seed(order[0])}
         for step in plan.steps:
             y = order[step.place]
             values, params = self._values[y._id]
@@ -209,6 +208,17 @@ class Program:
         for number, place in places.items():
             if number not in reached:
                 self._build.call(place.fill, 0)
+
+    def _seed(self, loss: Node) -> np.ndarray:
+        """The gradient of the loss, 1: written anew in each step, unless the loss' kernel leaves it as it is."""
+        seed = self._build.array(self.loss.shape, self.loss.dtype)
+        kernel = KERNELS.get(loss._made[0].name)
+        if kernel is not None and kernel.reads_only:
+            seed.fill(1)
+            seed.flags.writeable = False
+        else:
+            self._build.call(seed.fill, 1)
+        return seed
 
     def _pull(
         self, op: Op, pull: Any, g: Any, kept: Any, values: Any, params: Any, x: Node, room: Any, joint: Any

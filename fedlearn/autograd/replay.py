@@ -90,7 +90,8 @@ class Plan:
                     nodes[target] = x
                 elif known is not x:
                     return None
-        return nodes if len({id(nodes[place]) for place in self.leaves}) == len(self.leaves) else None
+        distinct = len(set(map(id, map(nodes.__getitem__, self.leaves))))
+        return nodes if distinct == len(self.leaves) else None
 
     def ends_in(self, targets: set[int], nodes: list[Any]) -> bool:
         """Whether every leaf is among these tensors, by their numbers: no gradient is found in vain."""
@@ -115,7 +116,10 @@ class Plan:
             if create_graph:
                 values, kept = inputs, y
             for position, vjp, target, leaf in pulls:
-                gx = vjp(g, kept, *values, **params) if joint is None else joint[position]
+                if joint is not None:
+                    gx = joint[position]
+                else:
+                    gx = vjp(g, kept, *values, **params) if params else vjp(g, kept, *values)
                 if gx is None:
                     continue
                 x = inputs[position]._data

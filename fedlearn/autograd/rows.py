@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd.sparse import add_to_rows
+from fedlearn.autograd.sparse import add_to_known_rows, singles
 
 
 class RowSparse:
@@ -48,8 +48,8 @@ class RowSparse:
         step = factor * self.values
         if table.flags.c_contiguous and table.dtype == step.dtype and table.shape == self.shape:
             width = prod(self.shape[1:])
-            bounds = np.arange(len(self.rows) + 1)
-            add_to_rows(table.reshape(len(table), width), self.rows, bounds, step.reshape(len(step), width))
+            bounds = singles(len(self.rows))
+            add_to_known_rows(table.reshape(len(table), width), self.rows, bounds, step.reshape(len(step), width))
         else:
             table[self.rows] += step
 

@@ -37,24 +37,40 @@ def add_to_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, valu
 
 def add_sums(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, out: np.ndarray) -> None:
     """Add to `out` what `sum_rows` gives. Nothing is checked: for arrays that were, all of them contiguous."""
-    from scipy.sparse import _sparsetools
-
-    entries = _ones(len(numbers), table.dtype)
-    _sparsetools.csr_matvecs(len(out), *table.shape, bounds, numbers, entries, table.ravel(), out.ravel())
+    (rows, width), entries = table.shape, _ones(len(numbers), table.dtype)
+    if width == 1:
+        _loops().csr_matvec(len(out), rows, bounds, numbers, entries, table.ravel(), out.ravel())
+    else:
+        _loops().csr_matvecs(len(out), rows, width, bounds, numbers, entries, table.ravel(), out.ravel())
 
 
 def add_to_known_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, values: np.ndarray) -> None:
     """Same as `add_to_rows`, and nothing is checked: for arrays that were, all of them contiguous."""
-    from scipy.sparse import _sparsetools
-
     (rows, width), entries = table.shape, _ones(len(numbers), table.dtype)
-    _sparsetools.csc_matvecs(rows, len(values), width, bounds, numbers, entries, values.ravel(), table.ravel())
+    if width == 1:
+        _loops().csc_matvec(rows, len(values), bounds, numbers, entries, values.ravel(), table.ravel())
+    else:
+        _loops().csc_matvecs(rows, len(values), width, bounds, numbers, entries, values.ravel(), table.ravel())
+
+
+def singles(count: int) -> np.ndarray:
+    """The bounds of `count` bags of one row each: int64 (count + 1,)."""
+    return _places((count + 1).bit_length())[: count + 1]
 
 
 def _check(numbers: np.ndarray, count: int) -> None:
     """The compiled loops read and write where they are told."""
-    if numbers.size and not numbers.view(UNSIGNED[numbers.dtype]).max() < count:  # negative ones are large then
+    unsigned = numbers.view(UNSIGNED[numbers.dtype])  # negative ones are large then
+    if numbers.size and not np.maximum.reduce(unsigned) < count:
         raise IndexError(f"row numbers from {numbers.min()} to {numbers.max()} in a table of {count} rows")
+
+
+@lru_cache(maxsize=1)
+def _loops() -> Any:
+    """SciPy's module, imported when it is first needed; the statement alone takes as long as a small sum."""
+    from scipy.sparse import _sparsetools
+
+    return _sparsetools
 
 
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:
@@ -65,3 +81,8 @@ def _ones(count: int, dtype: np.dtype) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _power_of_two_ones(exponent: int, dtype: np.dtype) -> np.ndarray:
     return np.ones(1 << exponent, dtype)
+
+
+@lru_cache(maxsize=64)
+def _places(bits: int) -> np.ndarray:
+    return np.arange(1 << bits)

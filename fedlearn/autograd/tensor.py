@@ -274,7 +274,7 @@ def _dense(g: Any) -> Tensor:
 
 def _as_gradient(g: Any) -> Any:
     """The form that `.grad` holds: a Tensor, or the rows of a row-sparse gradient."""
-    return g if isinstance(g, Tensor | RowSparse) else wrap(g)
+    return wrap(g) if type(g) is np.ndarray or not isinstance(g, (Tensor, RowSparse)) else g
 
 
 def _sum(old: Any, new: Any) -> Any:

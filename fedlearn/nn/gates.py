@@ -107,7 +107,8 @@ class LSTMGates(Recurrent):
         if lengths is not None:
             projected, indices = self._held(projected, indices, lengths)
         y = recurrent.lstm(projected, w_hh, *state, indices=indices)
-        return y[:-1], [at_end(y[:-1], lengths), y[-1]]
+        outputs = y[:-1]
+        return outputs, [at_end(outputs, lengths), y[-1]]
 
     def _held(self, projected: Any, indices: np.ndarray | None, lengths: np.ndarray) -> tuple[Any, Any]:
         """The same, but that steps from `lengths` (B,) on shut the gate i and open f: they leave c as it is."""

@@ -164,6 +164,7 @@ class Optimizer(ABC):
         return loss
 
     def _step(self) -> None:
+        changed: list[Tensor] = []
         for group, runs in zip(self.param_groups, self._runs, strict=True):
             rate = group["lr"]
             if type(rate) is not float or not 0 <= rate < math.inf:  # a schedule or a person has set it
@@ -171,9 +172,11 @@ class Optimizer(ABC):
             dense = []
             for p in group["params"]:
                 g = p._grad
-                if g is None or (isinstance(g, RowSparse) and self.update_rows(p._data, g, group)):
+                if g is None:
                     continue
-                dense.append(p)
+                changed.append(p)
+                if not (type(g) is RowSparse and self.update_rows(p._data, g, group)):
+                    dense.append(p)
             if not _still_holds(runs, dense):
                 runs[:] = self._form_runs(dense, self.slots(group))
             for run in runs:
@@ -186,9 +189,8 @@ class Optimizer(ABC):
                 if run.apart:
                     run.bring()
         now = next_id()
-        for p in self._members():
-            if p._grad is not None:
-                watch.announce(p, now)
+        for p in changed:
+            watch.announce(p, now)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""

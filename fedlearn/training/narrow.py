@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import prod
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fedlearn.autograd.sparse import add_to_known_rows
+from fedlearn.autograd.sparse import add_to_known_rows, singles
 from fedlearn.datasets.bags import Bags
 from fedlearn.models.base import Model
 from fedlearn.nn import functional as F
@@ -90,7 +89,7 @@ class Support:
         whole[self.end :] += short[:, self.stop :].sum(axis=0, dtype=short.dtype)
         table = whole[self.begin : self.end].reshape(-1, self.width)
         for rows, own in zip(self.rows, self._tables(short), strict=True):
-            add_to_known_rows(table, rows, _each(len(rows)), own)
+            add_to_known_rows(table, rows, singles(len(rows)), own)
 
     def scatter(self, short: np.ndarray, length: int) -> np.ndarray:
         """The long vectors of the short ones, (K, length): 0 in all rows that are not a client's own."""
@@ -214,13 +213,3 @@ def _rounded_up(rows: int) -> int:
     """Room for so many rows, and a few more: of all numbers there are only so many, and their steps recur."""
     step = 1 << max(0, rows.bit_length() - 4)
     return -(-rows // step) * step
-
-
-def _each(count: int) -> np.ndarray:
-    """The bounds of `count` bags of one row each: int64 (count + 1,)."""
-    return _places((count + 1).bit_length())[: count + 1]
-
-
-@lru_cache(maxsize=64)
-def _places(bits: int) -> np.ndarray:
-    return np.arange(1 << bits)

@@ -27,6 +27,7 @@ LARGEST = 64 << 20  # bytes that all of them may keep
 SHAPES = 64  # of batches that are remembered as seen
 WRITTEN = 8  # programs for one shape: where so many did not fit the batches that followed, the tape goes on
 
+GATHERED = (View, StackedViews)  # batches whose examples are written straight into a program's arrays
 Gradient = tuple[np.ndarray, np.ndarray]
 
 
@@ -67,7 +68,7 @@ class Recorded:
         for parameter, array, wanted in self._parameters:
             if parameter._data is not array or parameter._wanted is not wanted:
                 return None
-        if isinstance(batch, View | StackedViews):
+        if isinstance(batch, GATHERED):
             layout = batch.layout
             for program in self._programs:
                 if program.layout == layout:

@@ -53,17 +53,25 @@ matmul = Op("matmul", np.matmul, _matmul_vjp_a, _matmul_vjp_b)
 
 
 def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
-    if not x.ndim or x.shape[-1] != weight.shape[-1]:
-        given = f"{x.shape[-1]} columns: shape {x.shape}" if x.ndim else "none: it is a single number"
-        wanted = f"a layer with weight {weight.shape} takes {weight.shape[-1]} columns"
-        raise ShapeError(f"linear does not fit its input: {wanted}, the input has {given}")
-    if weight.ndim == 2 and x.ndim != 2:
-        y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
-    else:
-        y = x @ _t(weight)
+    try:
+        if weight.ndim == 2 and x.ndim != 2:
+            y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
+        else:
+            y = x @ weight.mT
+    except (ValueError, IndexError):
+        _refuse_columns(x, weight)
+        raise
     if bias is not None:
         y += bias if bias.ndim == 1 else bias[..., None, :]
     return y
+
+
+def _refuse_columns(x: np.ndarray, weight: np.ndarray) -> None:
+    """Raise `ShapeError` where an input has another number of columns than a layer takes."""
+    if not x.ndim or x.shape[-1] != weight.shape[-1]:
+        given = f"{x.shape[-1]} columns: shape {x.shape}" if x.ndim else "none: it is a single number"
+        wanted = f"a layer with weight {weight.shape} takes {weight.shape[-1]} columns"
+        raise ShapeError(f"linear does not fit its input: {wanted}, the input has {given}") from None
 
 
 def _linear_vjp_x(g: Any, y: Any, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -88,7 +96,7 @@ crossed = Op(
 
 
 def _summed(rows: np.ndarray) -> Any:
-    return (_ones(rows.shape[-2], rows.dtype) @ rows)[..., 0, :]  # a sum, by BLAS
+    return _ones(rows.shape[-2], rows.dtype) @ rows  # a sum, by BLAS
 
 
 row_sum = Op(
@@ -103,7 +111,7 @@ row_sum = Op(
 
 @lru_cache(maxsize=64)
 def _ones(count: int, dtype: Any) -> np.ndarray:
-    return np.ones((1, count), dtype)
+    return np.ones(count, dtype)
 
 
 linear = Op("linear", _linear, _linear_vjp_x, _linear_vjp_weight, _linear_vjp_bias)

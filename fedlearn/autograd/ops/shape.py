@@ -139,7 +139,9 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 @function
 def unsqueeze(x: Any, axis: int) -> Any:
     """With a new axis of length 1."""
-    return reshape(x, shape=np.expand_dims(raw(x), axis).shape)
+    shape = np.shape(raw(x))
+    (place,) = axes_of(axis, len(shape) + 1)
+    return reshape(x, shape=(*shape[:place], 1, *shape[place:]))
 
 
 def _slice(x: Any, axis: int, start: int, end: int) -> Any:

@@ -28,7 +28,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """
     size = prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
+    start = -room.__array_interface__["data"][0] % LINE  # quicker than `room.ctypes`
     array: np.ndarray = room[start : start + size].view(dtype).reshape(shape)
     return array
 

@@ -103,6 +103,7 @@ def pointwise() -> ModuleType:
     return kernels("compiled" if _current.compiled else "pointwise")
 
 
+@cache
 def kernels(name: str) -> ModuleType:
     """A module of kernels, imported when first needed: some need numba."""
     return import_module(f"fedlearn.autograd.recurrent.{name}")

@@ -18,6 +18,7 @@ from fedlearn.errors import BadInput, ShapeError
 MOST = 2**62  # whole numbers that NumPy can count with
 LARGEST = 2**34  # numbers in one array: what is larger is a mistake, and fits no machine that this runs on
 
+INT64 = np.dtype(np.int64)  # NumPy has one object for it, in this machine's byte order
 UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 Size = int | Sequence[int]  # one number for every axis, or one for each
@@ -35,7 +36,11 @@ def numbers(x: Any, name: str) -> Any:
 
 def floats(x: Any, name: str) -> Any:
     """The same, with whole numbers and truth values made float32."""
-    x = numbers(x, name)
+    if isinstance(x, Tensor):
+        if x._data.dtype.kind == "f":
+            return x
+    else:
+        x = numbers(x, name)
     if x.dtype.kind == "f":
         return x
     return ops.astype(x, dtype=np.dtype(np.float32))
@@ -136,6 +141,8 @@ def same_shape(input: Any, target: Any, name: str) -> None:
 
 def indices(given: Any, name: str) -> np.ndarray:
     """An array of whole numbers, in this machine's byte order; `name` says whose."""
+    if type(given) is np.ndarray and given.dtype is INT64:
+        return given
     array = as_array(name, raw(given))
     if array.dtype.kind not in "iu":
         raise BadInput(f"each {name} is a whole number, not {array.dtype}: cast them to int64")

@@ -116,9 +116,9 @@ def _known(target: np.ndarray, ignore_index: Any, classes: int) -> tuple[np.ndar
 
 def _share(known: np.ndarray, kept: np.ndarray | None, weight: Any, logits: Any) -> np.ndarray | None:
     """The weight of each loss, by its class and by whether it is ignored; None if every weight is 1."""
-    has_shape(weight, logits.shape[-1:], "the weight of classes, one number each,")
     if weight is None:
         return None if kept is None else kept.astype(logits.dtype)
+    has_shape(weight, logits.shape[-1:], "the weight of classes, one number each,")
     share = _of_classes(weight)[known]
     return share if kept is None else np.where(kept, share, 0).astype(share.dtype)
 
@@ -146,8 +146,9 @@ def _channels_last(x: Any) -> Any:
 
 def _classes_last(logits: Any, target: np.ndarray, name: str) -> tuple[Any, np.ndarray]:
     logits = _channels_last(logits)
-    if logits.ndim == 0 or logits.shape[:-1] != target.shape:
-        raise ShapeError(f"{name}: logits {logits.shape} (classes last) do not fit targets of shape {target.shape}")
-    if not logits.shape[-1] and target.size:
-        raise BadInput(f"{name}: logits {logits.shape} have no class (classes last): give one or more")
+    shape = logits.shape
+    if not shape or shape[:-1] != target.shape:
+        raise ShapeError(f"{name}: logits {shape} (classes last) do not fit targets of shape {target.shape}")
+    if not shape[-1] and target.size:
+        raise BadInput(f"{name}: logits {shape} have no class (classes last): give one or more")
     return logits, target

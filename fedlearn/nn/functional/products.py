@@ -194,6 +194,6 @@ def _offsets(given: Any, length: int, copies: tuple[int, ...]) -> np.ndarray:
         rows = "one row" if not copies else f"{' x '.join(map(str, copies))} rows"
         raise BadInput(f"offsets are {rows} of whole numbers, not {offsets.dtype} of shape {offsets.shape}")
     flat = offsets.ravel()
-    if len(flat) and (flat[0] != 0 or (flat[1:] < flat[:-1]).any() or flat[-1] > length):
+    if len(flat) and (flat[0] != 0 or np.count_nonzero(flat[1:] < flat[:-1]) or flat[-1] > length):
         raise BadInput(f"offsets must begin with 0, never fall, and end within the {length} indices: {offsets}")
     return offsets
