@@ -17,7 +17,7 @@ from aggregator.cohorts import cohorts_of
 from aggregator.compressing import Compressing
 from aggregator.exam import Evaluate, Exam
 from aggregator.faults import NO_FAULTS, Faults
-from aggregator.groups import RoundTask
+from aggregator.groups import RoundTask, RunSizes
 from aggregator.history import History, RoundRecord, Tracker
 from aggregator.robust.base import Rule
 from aggregator.robust.defence import combined, defend, groups_in
@@ -26,7 +26,7 @@ from aggregator.schedules import Factor, applied, factor_of
 from aggregator.session import Session
 from aggregator.showing import aggregator_html
 from aggregator.spending import Spending, check_strategy
-from aggregator.surveying import Asked, Survey, polled
+from aggregator.surveying import ClientMeasures, Survey, client_measures
 from aggregator.trackers import everybody
 from aggregator.watching import Watched
 from aggregator.work import Training
@@ -196,7 +196,7 @@ class Aggregator:
             self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model
         )
         kernels = self._kernel_plan()
-        watched = Watched(everybody(self.trackers, progress))
+        watched, sizes = Watched(everybody(self.trackers, progress)), RunSizes(len(pool), size, sampled, rounds)
         session = Session(
             pool, Training(self.model, self.strategy, self._compressing.compression), self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
@@ -204,14 +204,15 @@ class Aggregator:
             sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
             watched=watched, spending=spending, defence=self._defence,
         )  # fmt: skip
-        poll = polled(self._exam.of_clients, session, self.model, self.protection, spending, addends, self.folder)
+        asked, folder = self._exam.of_clients, self.folder
+        measures = client_measures(asked, session, self.model, self.protection, spending, addends, folder)
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
-        with resumable(self.folder), opened as transcript, closing(session), closing(poll):
+        with resumable(self.folder), opened as transcript, closing(session), closing(measures):
             if spending is not None and self.folder is not None:
                 spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
-            poll.start(transcript)
-            history = self._rounds(session, transcript, watched, len(pool), size, sampled, rounds, spending, poll)
+            measures.start(transcript)
+            history = self._rounds(session, transcript, watched, sizes, spending, measures)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome(history.summary())
@@ -244,8 +245,8 @@ class Aggregator:
         return KernelPlan.choose(self.kernels, recurrent, self.strategy.arguments().get("batch_size", 1))
 
     def _rounds(
-        self, session: Session, transcript: Transcript, watched: Watched, population: int, size: int, sampled: int,
-        rounds: int, spending: Spending | None, poll: Asked,
+        self, session: Session, transcript: Transcript, watched: Watched, sizes: RunSizes, spending: Spending | None,
+        measures: ClientMeasures,
     ) -> History:  # fmt: skip
         began = time.perf_counter()
         state, history = self._resume()
@@ -256,24 +257,24 @@ class Aggregator:
         frozen = frozen_weights(self.model)
         self.history = history
         self._exam.recall(history.rounds)
-        watched.begin(rounds, first)
+        watched.begin(sizes.rounds, first)
         try:
-            for round in range(first, rounds + 1):
+            for round in range(first, sizes.rounds + 1):
                 if self._exam.over:
                     break
                 draw = spending.cohort if spending else self.sampler.sample
-                cohort = draw(self.seed, round, population, sampled)
-                wanted = size if sampled > size else len(cohort)
+                cohort = draw(self.seed, round, sizes.population, sizes.sampled)
+                wanted = sizes.cohort if sizes.sampled > sizes.cohort else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
                 vector = self.model.vector
                 request = self._request(vector, state, spending.beside if spending else {})
                 task = RoundTask(round, tuple(cohort), request, fates)
                 record, state = self._round(session, transcript, task, state, frozen)
-                self._exam.take(record, self.model, round == rounds, partial(poll, record, task))
+                self._exam.take(record, self.model, round == sizes.rounds, partial(measures, record, task))
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)
-                log.info("round %d of %d: %d clients, %s", round, rounds, record.clients_ok, record.headline())
+                log.info("round %d of %d: %d clients, %s", round, sizes.rounds, record.clients_ok, record.headline())
                 if self._exam.note(record):
                     self._keep_best(vector)
                 self._keep(transcript, vector, state | (spending.state() if spending else {}), history)
@@ -345,6 +346,5 @@ class Aggregator:
     def _keep(self, transcript: Transcript, weights: np.ndarray, state: State, history: History) -> None:
         """Put the round on disk before anybody hears of it."""
         transcript.flush()
-        if self.folder is None:
-            return
-        self.folder.keep(history.rounds[-1], weights, state, self.model.state_dict)
+        if self.folder is not None:
+            self.folder.keep(history.rounds[-1], weights, state, self.model.state_dict)

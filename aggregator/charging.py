@@ -14,6 +14,7 @@ from fedlearn.privacy.sumnoise import SumNoise
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import ClientId, Step
 from fedlearn.secure.aggregate import Aggregate
+from fedlearn.seeding import stream
 
 
 class Charges(Protocol):
@@ -71,7 +72,7 @@ class Surcharge:
                 f"{what} opens a second sum of each client's turn, for which noise that is correlated over rounds "
                 "leaves no room: take another sampler than rotation, or where=clients"
             )
-        seed = None if first.seed is None else first.seed + 1
+        seed = None if first.seed is None else int(stream(first.seed, "survey").integers(2**62))
         expected = spending.cohorts.expected * spending.cohorts.groups
         return cls(spending, replace(first, clip=clip, adaptive=0.0, seed=seed, expected=expected))
 
@@ -90,4 +91,4 @@ class Surcharge:
 
     def released(self, total: np.ndarray, round: int, group: int = 0) -> np.ndarray:
         """An opened sum as it may be used: with noise, where that is for the aggregator to add."""
-        return self._noise.added(self.terms, total, round, group) if self.terms.where == "aggregator" else total
+        return self._noise.released(self.terms, total, round, group)

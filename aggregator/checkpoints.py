@@ -75,7 +75,7 @@ class Checkpoints:
         self.journal.open()
         self._survey.open()
 
-    def survey(self, clients_log: Path) -> Shelf:
+    def make_survey(self, clients_log: Path) -> Shelf:
         """The files of the session that surveys clients, in a folder of their own that is made here."""
         folder = self._folder / "survey"
         folder.mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aggregator.faults import NO_FAULTS, Fates
 from aggregator.history import RoundRecord
@@ -20,6 +21,15 @@ from fedlearn.secure.base import ServerHalf
 from fedlearn.strategies.base import RoundContext
 
 log = logging.getLogger(__name__)
+
+
+class RunSizes(NamedTuple):
+    """How many clients there are, a cohort has and are asked, and how many rounds there will be."""
+
+    population: int
+    cohort: int
+    sampled: int
+    rounds: int
 
 
 @dataclass(frozen=True)

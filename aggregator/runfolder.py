@@ -163,10 +163,9 @@ class RunFolder:
         """Which sums were asked for, and what was opened."""
         return self._checkpoints.journal
 
-    @property
-    def survey(self) -> Shelf:
-        """The files by which a survey of clients goes on; makes their folder."""
-        return self._checkpoints.survey(self.clients_log)
+    def make_survey(self) -> Shelf:
+        """Make the folder of a survey of clients, if there is none; returns the files by which it goes on."""
+        return self._checkpoints.make_survey(self.clients_log)
 
     @property
     def resumable(self) -> list[int]:

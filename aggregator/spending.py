@@ -228,7 +228,7 @@ class Spending:
 
     def released(self, total: np.ndarray, round: int, group: int = 0) -> np.ndarray:
         """An opened sum as it may be used: with noise, where that is for the aggregator to add."""
-        return self._noise.added(self.terms, total, round, group) if self.terms.where == "aggregator" else total
+        return self._noise.released(self.terms, total, round, group)
 
     def epsilons(self, rounds: int) -> tuple[float, float]:
         """After so many rounds: for who sees the models, and no coins that are secret; and for the aggregator."""

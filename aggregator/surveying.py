@@ -63,10 +63,10 @@ class Survey:
         self._bins: dict[str, Any] = {"bins": bins, "loss_step": loss_step}
         self.clip = None if clip is None else real_number("clip", clip, above=0, usual=USUAL)
 
-    def poll(
+    def begin(
         self, session: Session, model: Model, protection: Protection, spending: Spending | None, sampled: int,
         folder: RunFolder | None,
-    ) -> Poll:  # fmt: skip
+    ) -> SurveySession:  # fmt: skip
         """The survey of one run; raises `BadInput` for what cannot be asked. The others: as in `Session`."""
         query = replace(Evaluation.of(model, self._classes, self._most), **self._bins)
         if spending is None and self.clip is not None:
@@ -76,10 +76,10 @@ class Survey:
         else:
             surcharge, hiding = Surcharge.of(spending, self.clip, WHAT), protection
         pool = as_pool(self._clients())
-        return Poll(query, session.beside(pool, Asking(query), hiding, surcharge), surcharge, folder)
+        return SurveySession(query, session.beside(pool, Asking(query), hiding, surcharge), surcharge, folder)
 
 
-class Asked(Protocol):
+class ClientMeasures(Protocol):
     """Has clients measure the new model of a round, whose weights `task` has, and enters the results in its record."""
 
     def start(self, transcript: Transcript) -> None: ...
@@ -89,19 +89,19 @@ class Asked(Protocol):
     def close(self) -> None: ...
 
 
-def polled(
+def client_measures(
     given: Survey | bool, session: Session, model: Model, protection: Protection, spending: Spending | None,
     sampled: int, folder: RunFolder | None,
-) -> Asked:  # fmt: skip
-    """The way to ask a run's clients. The others: as in `Survey.poll`. Raises `BadInput` where none may be asked."""
+) -> ClientMeasures:  # fmt: skip
+    """The way to ask a run's clients. The others: as in `Survey.begin`. Raises `BadInput` where none may be asked."""
     if isinstance(given, Survey):
-        return given.poll(session, model, protection, spending, sampled, folder)
+        return given.begin(session, model, protection, spending, sampled, folder)
     if given:
         check_examining(protection, spending is not None)
     return OneByOne(session)
 
 
-class Poll:
+class SurveySession:
     """A survey on its way: a session beside that of training, and what it enters in records."""
 
     def __init__(self, query: Evaluation, session: Session, surcharge: Surcharge | None, folder: RunFolder | None):
@@ -111,7 +111,7 @@ class Poll:
     def start(self, transcript: Transcript) -> None:
         """Have all parties agree, before the first round: an opener may ask for a passphrase."""
         self._transcript = transcript
-        self._session.start(transcript, self._folder.survey if self._folder else None)
+        self._session.start(transcript, self._folder.make_survey() if self._folder else None)
 
     def __call__(self, record: RoundRecord, task: RoundTask) -> None:
         """Enter in a round's record how the clients in its sum measure the new model, whose weights `task` has."""

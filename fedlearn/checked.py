@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cache, wraps
+from numbers import Number
 from typing import Any, ParamSpec, TypeVar, get_origin
 
 import numpy as np
@@ -61,6 +62,25 @@ def members(name: str, values: Any, kind: type[R]) -> list[R]:
         if not isinstance(value, kind):
             raise BadInput(f"of {name} one is {value!r:.60}, a {kind.__name__} is needed")
     return found
+
+
+def listed(values: Any, what: str) -> Iterable[Any]:
+    """Several things, as they are given; raises `BadInput` for no list, and for what only looks like one.
+
+    Refused are a single text, which would be gone through by its letters, a dictionary or a table, by the names of its
+    columns, and an array of other than one axis.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) != 1:
+        shown = f"{values!r:.40}" if isinstance(values, str | bytes | Number) else f"a {type(values).__name__}"
+        raise BadInput(f"{shown} where a list of {what} is meant: give a list, of one too, or one column of a table")
+    return values
+
+
+def in_order(values: Any, what: str) -> list[Any]:
+    """The same as a list; raises `BadInput` for a set as well, which has no order."""
+    if isinstance(values, Set):
+        raise BadInput(f"a {type(values).__name__} where a list of {what} is meant: a set has no order, give a list")
+    return list(listed(values, what))
 
 
 def as_array(name: str, values: Any) -> np.ndarray:

@@ -31,6 +31,7 @@ PURPOSES = {
     "flower": 11,
     "mask": 12,
     "rounding": 13,
+    "survey": 14,
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fedlearn.autograd import no_grad
+from fedlearn.checked import in_order
 from fedlearn.datasets import tokens
 from fedlearn.datasets.bags import bags_of, encode_texts
 from fedlearn.datasets.corpus import Corpus
@@ -55,7 +56,7 @@ class Trained:
         """float64 (n, classes): what `predict_proba` makes probabilities of. Of ham and spam the first is 0."""
         if isinstance(inputs, str):
             raise BadInput(f"{inputs[:40]!r} where a list of texts is meant: give [text]")
-        return self._judged(self._scaled(inputs) if self.model.reads is Features else listed_texts(inputs))
+        return self._judged(self._scaled(inputs) if self.model.reads is Features else in_order(inputs, "texts"))
 
     def explain(self, text: str, of: str | None = None) -> list[tuple[str, float]]:
         """Explain a prediction: how much each word of `text` adds to a class's lead, most first, by leaving it out.
@@ -72,7 +73,7 @@ class Trained:
         odd = next((name for name in of or () if name not in self.classes), None)
         if odd is not None:
             raise BadInput(f"class {odd!r:.60} is none of {', '.join(self.classes)}")
-        texts = listed_texts(texts)
+        texts = in_order(texts, "texts")
         if of is not None and len(of) != len(texts):
             raise BadInput(f"{len(of)} classes for {len(texts)} texts: give one for each")
         numbers = [self.classes.index(name) for name in of or self.classes[-1:] * len(texts)]
@@ -212,22 +213,6 @@ class Trained:
         if self.vocabulary is None or self.model.reads not in (Words, Sequences):
             raise BadInput(f"a model of {self.scenario} does not judge texts: take a run of spam")
         return self.vocabulary
-
-
-def listed_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list; raises `BadInput` for one text, a dictionary, a table or anything that is no list.
-
-    A table or a dictionary would be gone through by the names of its columns, a set in no order.
-    """
-    if (
-        not isinstance(texts, Iterable)
-        or isinstance(texts, str | bytes | Mapping | Set)
-        or getattr(texts, "ndim", 1) != 1
-    ):
-        raise BadInput(
-            f"a {type(texts).__name__} where a list of texts is meant: give [text], or one column of a table"
-        )
-    return list(texts)
 
 
 def load(run: str | Path) -> Trained:

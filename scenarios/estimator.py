@@ -22,16 +22,15 @@ except ImportError as missing:
 
 from aggregator import Aggregator, History
 from clients import Client, InlinePool, ProcessPool
-from fedlearn.checked import as_array
+from fedlearn.checked import as_array, in_order
 from fedlearn.configured import whole_number
 from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, encode
-from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import Described, write_model
 from fedlearn.models.kinds import Words
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
-from fedlearn.trained import Trained, listed_texts
+from fedlearn.trained import Trained
 from scenarios.command import build
 from scenarios.command.options import Options
 
@@ -151,7 +150,7 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
 
 
 def _texts(given: Any) -> list[str]:
-    texts = listed_texts(given)
+    texts = in_order(given, "texts")
     odd = next((text for text in texts if not isinstance(text, str)), None)
     if odd is not None:
         raise BadInput(f"{odd!r:.60} is no text: X is a list of texts")
@@ -191,7 +190,7 @@ def _missing(value: Any) -> bool:
 def _owners(given: Any, count: int) -> tuple[str, ...] | None:
     if given is None:
         return None
-    given = list(listed(given, "users"))
+    given = in_order(given, "users")
     _refuse_missing("users", given)
     users = tuple(map(str, given))
     if len(users) != count:

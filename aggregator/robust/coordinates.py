@@ -15,7 +15,7 @@ import numpy as np
 
 from aggregator.robust.base import Beside, Combined, OfAMinority, Rule, minority
 from aggregator.robust.points import Points
-from fedlearn.autograd.recurrent.plan import numba_works
+from fedlearn.extras import numba_works
 
 FEW = 128  # vectors up to which a compiled selection beats a sort
 MANY = 1 << 22  # values from which it does: NumPy sorts fewer in 10 ms, and to import numba takes half a second

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.checked import real_array, taken, takes_plain
+from fedlearn.checked import listed, real_array, taken, takes_plain
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.tokens import tokenize
-from fedlearn.datasets.vocabulary import Vocabulary, listed
+from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput, ShapeError
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedlearn.checked import as_array, taken, takes_plain
+from fedlearn.checked import as_array, in_order, taken, takes_plain
 from fedlearn.configured import real_number
 from fedlearn.datasets.partitions import numbered
-from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import DataError, ShapeError
 from fedlearn.seeding import stream
 
@@ -37,7 +36,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "texts", tuple(listed(self.texts, "texts")))
+        object.__setattr__(self, "texts", tuple(in_order(self.texts, "texts")))
         object.__setattr__(self, "labels", as_array("labels", self.labels))
         if self.labels.ndim != 1 or self.labels.dtype.kind not in "biu":
             raise ShapeError(
@@ -47,7 +46,7 @@ class Corpus:
         if self.labels.dtype == bool:
             object.__setattr__(self, "labels", self.labels.astype(np.int8))
         if self.users is not None:
-            object.__setattr__(self, "users", tuple(listed(self.users, "users")))
+            object.__setattr__(self, "users", tuple(in_order(self.users, "users")))
         if len(self.labels) != len(self.texts):
             raise ShapeError(f"corpus {self.name}: {len(self.texts)} texts but {len(self.labels)} labels")
         if self.users is not None and len(self.users) != len(self.texts):

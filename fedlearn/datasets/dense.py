@@ -15,12 +15,11 @@ from typing import Self
 
 import numpy as np
 
-from fedlearn.checked import REAL, as_array, refuse_masked, rows_of_numbers, taken, takes_plain
+from fedlearn.checked import REAL, as_array, in_order, refuse_masked, rows_of_numbers, taken, takes_plain
 from fedlearn.configured import real_number, whole_number
 from fedlearn.datasets.corpus import cut_stratified
 from fedlearn.datasets.dataset import CLASSES, GeneratedSet
 from fedlearn.datasets.examples import Arrays
-from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import BadInput, DataError, ShapeError
 from fedlearn.seeding import stream
 
@@ -131,12 +130,12 @@ class Samples:
             raise DataError(f"{name}: a feature is not finite: take such rows out")
         classes = classes.astype(np.int64)
         digest = sha256(rows.tobytes() + classes.tobytes()).hexdigest()
-        whose = None if users is None else tuple(listed(users, "users"))
+        whose = None if users is None else tuple(in_order(users, "users"))
         return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
 
     def read_from(self, digest: str, named: Sequence[str], notes: tuple[str, ...]) -> Samples:
         """The same, as they stood in a user's file of this SHA-256: unscaled, with classes of these names."""
-        named = tuple(listed(named, "names of classes"))
+        named = tuple(in_order(named, "names of classes"))
         return replace(self, sha256=digest, classes=len(named), named=named, scaled=False, notes=notes)
 
     @takes_plain

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.checked import takes_plain
+from fedlearn.checked import in_order, listed, takes_plain
 from fedlearn.configured import whole_number
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput
@@ -125,7 +125,7 @@ class ExplicitVocabulary(Vocabulary):
     """A public list of words, each as `tokenize` gives it; others are dropped."""
 
     def __init__(self, words: Iterable[str]):
-        self.words = tuple(listed(words, "words"))
+        self.words: tuple[str, ...] = tuple(in_order(words, "words"))
         try:
             self._ids = {word: index for index, word in enumerate(self.words)}
         except TypeError:
@@ -206,13 +206,6 @@ def _without_each(ids: list[int | None]) -> list[list[int]]:
         whole if number is None or number in shared else whole[: place[number]] + whole[place[number] + 1 :]
         for number in ids
     ]
-
-
-def listed(strings: Iterable[str], what: str) -> Iterable[str]:
-    """The strings; raises `BadInput` for a single one, whose characters would be taken for them, and for no list."""
-    if isinstance(strings, str | bytes) or not isinstance(strings, Iterable):
-        raise BadInput(f"{strings!r:.40} where a list of {what} is meant: give a list, as from tokenize(text)")
-    return strings
 
 
 def _looked_up(number_of: Callable[[str], Any], words: Iterable[str], what: str = "words") -> list[Any]:

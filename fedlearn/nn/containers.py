@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+from fedlearn.checked import in_order
 from fedlearn.errors import BadInput
-from fedlearn.nn.functional.arguments import listed, whole
+from fedlearn.nn.functional.arguments import whole
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 
@@ -39,7 +40,7 @@ class _Row(Module):
         return self
 
     def extend(self, parts: Iterable[Any]) -> Self:
-        for part in listed(parts, f"{self.holds.__name__}s"):
+        for part in in_order(parts, f"{self.holds.__name__}s"):
             self.append(part)
         return self
 
@@ -67,7 +68,7 @@ class _Row(Module):
         self.extend(parts)
 
     def __add__(self, parts: Iterable[Any]) -> Self:
-        return type(self)._of([*self._items(), *listed(parts, f"{self.holds.__name__}s")])
+        return type(self)._of([*self._items(), *in_order(parts, f"{self.holds.__name__}s")])
 
     def __iadd__(self, parts: Iterable[Any]) -> Self:
         return self.extend(parts)

@@ -12,8 +12,9 @@ from fedlearn.autograd import ops, watch
 from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor
+from fedlearn.checked import listed
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import floats, listed, real
+from fedlearn.nn.functional.arguments import floats, real
 
 
 def clip_grad_norm_(
@@ -100,7 +101,7 @@ def _norm(numbers: np.ndarray, power: float) -> float:
 
 
 def _tensors(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
-    members = [parameters] if isinstance(parameters, Tensor) else listed(parameters, "parameters")
+    members = [parameters] if isinstance(parameters, Tensor) else list(listed(parameters, "parameters"))
     for p in members:
         if not isinstance(p, Tensor):
             raise BadInput(f"a {type(p).__name__} is no parameter: pass module.parameters()")

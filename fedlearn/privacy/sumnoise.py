@@ -38,6 +38,10 @@ class SumNoise:
         noised: np.ndarray = self._correlated.added(total, round, group)
         return noised
 
+    def released(self, terms: Terms, total: np.ndarray, round: int, group: int = 0) -> np.ndarray:
+        """An opened sum as it may be used: with noise, where that is for the aggregator to add."""
+        return self.added(terms, total, round, group) if terms.where == "aggregator" else total
+
     def _known(self) -> bytes:
         """The key, in its file by then."""
         if self._kept is None:

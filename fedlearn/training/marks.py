@@ -15,7 +15,7 @@ def marks(model: Model, data: Examples) -> dict[str, float]:
 
     The model computes as in use: without dropout, and without changing.
     """
-    learning = model.training
+    modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
         with no_grad():
@@ -27,4 +27,5 @@ def marks(model: Model, data: Examples) -> dict[str, float]:
                 found["accuracy"] = float(np.mean(right))
             return found
     finally:
-        model.train(learning)
+        for part, learning in modes:
+            part.training = learning

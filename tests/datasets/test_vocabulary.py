@@ -123,6 +123,15 @@ def test_a_word_that_no_text_can_hold_is_refused_by_name(tmp_path, word, reason)
         VOCABULARIES.parse(f"explicit:{tmp_path / 'words'}")
 
 
+@pytest.mark.parametrize("words", [{"a", "b"}, {"a": 1}, np.array([["a"]]), np.array("a"), 3, None, b"ab"])
+def test_what_has_no_order_or_no_row_is_no_list_of_words(words):
+    for take in (ExplicitVocabulary, lambda texts: ExplicitVocabulary.from_public_texts(texts, 3)):
+        if isinstance(words, set) and take is not ExplicitVocabulary:
+            continue  # counted, whatever their order
+        with pytest.raises(BadInput, match="where a list of"):
+            take(words)
+
+
 def test_a_text_is_no_list_of_tokens():
     for vocabulary in (HashedVocabulary(), ExplicitVocabulary(["a"])):
         with pytest.raises(BadInput, match="'a prize' where a list of tokens is meant"):

@@ -15,6 +15,7 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models import Model
 from fedlearn.nn import functional as F
 from fedlearn.secure import Plain
+from fedlearn.training.marks import marks
 
 
 class Net(Model):
@@ -173,3 +174,10 @@ def test_infinite_numbers_are_loaded_as_they_are():
     layer = nn.Linear(1, 2)
     layer.load_state_dict({"weight": np.array([[np.inf], [np.nan]]), "bias": np.array([1e38, -np.inf])})
     assert np.isposinf(layer.weight.numpy()[0, 0])
+
+
+def test_measuring_a_client_leaves_every_part_in_its_own_mode():
+    model = Net()
+    model.head.eval()
+    marks(model, Arrays(np.eye(2, dtype=np.float32), np.arange(2)))
+    assert (model.training, model.head.training) == (True, False)

@@ -21,6 +21,7 @@ import numpy as np
 
 from fedlearn.autograd.recurrent.layout import aligned
 from fedlearn.errors import BadInput
+from fedlearn.extras import numba_works
 
 CHOICES = ("numpy", "numba", "measure")
 QUICK = 1_000_000  # multiplications in a product, the most that OpenBLAS does without packing (its PR 3335)
@@ -73,16 +74,6 @@ class KernelPlan:
     def measure(cls, batch: int, hidden: int, gates: int = 4) -> KernelPlan:
         """The fastest plan, here and now, for `batch` sequences and `hidden` units of `gates` gates (LSTM 4, GRU 3)."""
         return cls(_cutting_pays(batch, hidden, gates), compiled=numba_works())
-
-
-@cache
-def numba_works() -> bool:
-    """Whether numba is installed, for the NumPy that is."""
-    try:
-        import_module("numba")
-    except ImportError:
-        return False
-    return True
 
 
 _current = KernelPlan()

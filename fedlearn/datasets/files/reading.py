@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fedlearn.checked import in_order
 from fedlearn.configured import make_plain
-from fedlearn.datasets.vocabulary import listed
 from fedlearn.errors import BadInput, DataError
 
 STANDARD_INPUT = "-"
@@ -37,7 +37,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.labels is not None:
-            object.__setattr__(self, "labels", tuple(listed(self.labels, "values of classes")))
+            object.__setattr__(self, "labels", tuple(in_order(self.labels, "values of classes")))
         make_plain(self)
         if self.spam_label is not None and self.labels is not None:
             raise BadInput("--spam-label is for ham and spam, --labels for other classes: give one of the two")

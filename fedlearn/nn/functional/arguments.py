@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -166,13 +166,6 @@ def check_range(numbers: np.ndarray, count: int, name: str) -> None:
 def all_below(numbers: np.ndarray, count: int) -> bool:
     """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
     return bool(np.maximum.reduce(numbers.view(UNSIGNED[numbers.itemsize]), None) < count)
-
-
-def listed(values: Any, what: str) -> list[Any]:
-    """An iterable as a list; raises `BadInput` for a single thing, and for text."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise BadInput(f"{values!r:.60} is no list of {what}: give several, in a list")
-    return list(values)
 
 
 def shaped(shape: Sequence[Any], name: str) -> tuple[int, ...]:

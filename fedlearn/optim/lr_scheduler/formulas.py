@@ -7,8 +7,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from fedlearn.checked import in_order
 from fedlearn.errors import BadInput
-from fedlearn.nn.functional.arguments import listed, real, whole
+from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.optim.lr_scheduler.base import LRScheduler, groups_of
 from fedlearn.optim.optimizer import Optimizer
 
@@ -168,7 +169,7 @@ class SequentialLR(LRScheduler):
         milestones: Sequence[int],
         last_epoch: int = -1,
     ):
-        schedulers, milestones = listed(schedulers, "schedules"), listed(milestones, "milestones")
+        schedulers, milestones = in_order(schedulers, "schedules"), in_order(milestones, "milestones")
         for schedule in schedulers:
             if not isinstance(schedule, LRScheduler) or getattr(schedule, "cycle_momentum", False):
                 raise BadInput(
