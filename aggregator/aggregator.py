@@ -71,15 +71,13 @@ class Aggregator:
                 others when they are higher; `name:min` and `name:max` say so
     stop_after  so many evaluations without a better one by `watch` (default: loss) end the run
     folder      where the run is kept: a RunFolder, or the path of a new one (default: nowhere)
+    resume      go on with the run in this folder, a path, to as many rounds as `fit` says
     trackers    watch the run, round by round; one that fails is left out from then on
-    faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: no simulated
-                faults)
-    stack       whether pools train clients side by side: "auto" (where it is quicker), "on" or "off"; the bits are
-                the same
-    kernels     how recurrent layers compute, which can change bits: "numpy", "numba" or "measure"
-                (`KernelPlan.choose`); decided once, and kept in the folder for sessions that go on with the run
-    deadline    seconds that an opener is waited for, in real time, and a worker where its pool has no deadline of its
-                own (default: twenty times the longest answer so far, a minute at least)
+    faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: nobody)
+    stack       whether pools train clients side by side, to the same bits: "auto" (where it is quicker), "on" or "off"
+    kernels     how recurrent layers compute, which can change bits: "numpy", "numba" or "measure"; decided once a run
+    deadline    seconds that an opener is waited for, and a worker where its pool has no deadline of its own (default:
+                twenty times the longest answer so far, a minute at least)
     pki         clients' keys that were agreed outside of the aggregator, or their folder: key holder and trustees open
                 nothing of others. The clients' own check is their pool's (`clients.Policy`)
     privacy     noise that makes the run differentially private, or the same as text, `epsilon=3,clip=0.3` (default:
@@ -109,6 +107,7 @@ class Aggregator:
         watch: str | None = None,
         stop_after: int | None = None,
         folder: RunFolder | str | Path | None = None,
+        resume: bool = False,
         trackers: Sequence[Tracker] = (),
         faults: Faults | str | None = None,
         stack: str = "auto",
@@ -142,7 +141,7 @@ class Aggregator:
         self.robust = given.as_robust(robust, group_size)
         self.group_size = None if group_size is None else whole_number("group_size", group_size, 1)
         self.compression = given.as_compression(compression)
-        self.folder = given.as_folder(folder, self._configuration())
+        self.folder = given.as_folder(folder, self._configuration(), resume)
 
     _repr_html_ = aggregator_html
 
@@ -154,6 +153,7 @@ class Aggregator:
     def _configuration(self) -> dict[str, Any]:
         """The facts that decide a run's numbers, for a folder that is given as a path."""
         return {
+            "model": f"{type(self.model).__name__} of {weights_in(self.model):,} weights",
             "strategy": {"name": self.strategy.name, **self.strategy.arguments()},
             "protection": {"name": self.protection.name, **self.protection.arguments()},
             "cohort": self.cohort,
@@ -337,7 +337,7 @@ class Aggregator:
 
     def _resume(self) -> tuple[State, History]:
         """Strategy state and history to go on from: empty, or the newest checkpoint's, its weights loaded."""
-        checkpoint = self.folder.read_checkpoint() if self.folder is not None else None
+        checkpoint = self.folder.read_checkpoint(self.model.vector.size) if self.folder is not None else None
         if checkpoint is None:
             return {}, History()
         self.model.vector[:] = checkpoint.weights

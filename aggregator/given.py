@@ -15,6 +15,7 @@ from aggregator.robust.base import Rule
 from aggregator.robust.chain import as_rule
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
+from fedlearn.configured import plain_value
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.codec import Overflow
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -175,12 +176,15 @@ def as_robust(given: Any, group_size: Any) -> Rule | None:
     return as_rule(given)
 
 
-def as_folder(given: Any, configuration: dict[str, Any]) -> RunFolder | None:
-    """given: a run folder, the path of a new one, or None to keep nothing."""
+def as_folder(given: Any, configuration: dict[str, Any], resume: bool = False) -> RunFolder | None:
+    """given: a run folder, the path of a new one, or None to keep nothing. resume: the path is of one to go on with."""
+    resume = plain_value("resume", resume, bool)
+    if resume and not isinstance(given, str | PathLike):
+        raise BadInput(f"resume=True goes with the path of a folder, and folder is {given!r:.60}: give the path there")
     if given is None or isinstance(given, RunFolder):
         return given
     if isinstance(given, str | PathLike):
-        return RunFolder(Path(given), configuration, {})
+        return RunFolder(Path(given), configuration, {}, resume=resume)
     raise _refused("folder", given, "a RunFolder, or the path of a new folder")
 
 

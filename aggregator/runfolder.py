@@ -81,7 +81,7 @@ class RunFolder:
         strict_bits: bool = False,
     ):
         check_mode(transcript)
-        self.path = path = Path(path)
+        self.path = path = Path(path).expanduser()
         self.configuration = configuration
         self.data_set = data_set
         self.kernels: Mapping[str, Any] = {}
@@ -308,9 +308,13 @@ class RunFolder:
             self._waited += time.perf_counter() - began
         self._checkpoints.remove_old()
 
-    def read_checkpoint(self) -> Checkpoint | None:
-        """The checkpoint that a resumed run goes on from, or None; see `Checkpoints.newest`."""
-        return self._checkpoints.newest()
+    def read_checkpoint(self, weights: int | None = None) -> Checkpoint | None:
+        """The checkpoint that a resumed run goes on from, or None; `BadInput` for one of other than so many weights."""
+        found = self._checkpoints.newest()
+        if found is not None and weights not in (None, found.weights.size):
+            fault = f"the run in {self.path} trains {found.weights.size:,} weights, and this model has {weights:,}"
+            raise BadInput(f"{fault}: give a model like that of the first start")
+        return found
 
 
 @cache

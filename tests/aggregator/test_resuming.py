@@ -8,13 +8,14 @@ import json
 import numpy as np
 import pytest
 
-from aggregator import RoundRecord, RunFolder
+from aggregator import Aggregator, RoundRecord, RunFolder
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput
+from fedlearn.models import MLP
 from fedlearn.numerics import environment
 from fedlearn.secure import Plain
 from tests.aggregator.test_fit import run_folder, train
-from tests.toys import toy_paillier
+from tests.toys import toy_clients, toy_model, toy_paillier, toy_strategy
 
 
 def test_a_run_folder_holds_the_whole_run(tmp_path):
@@ -123,3 +124,35 @@ def test_strict_bits_goes_on_with_no_run_that_began_where_bits_may_be_others(tmp
     with pytest.raises(BadInput, match=r"may be others: libc is .* here, musl 1\.2 there"):
         train(folder=run_folder(tmp_path / "run", resume=True, strict_bits=True), rounds=1)
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+
+
+def by_path(place, **more):
+    return Aggregator(toy_model(), toy_strategy(), "none", folder=place, **more)
+
+
+def test_a_path_with_resume_goes_on_with_the_run_in_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    whole = by_path(tmp_path / "whole").fit(toy_clients(), 3)
+    by_path("~/parts").fit(toy_clients(), 1)
+    with pytest.raises(BadInput, match=r"parts is not empty: give another one, or resume=True to go on"):
+        by_path("~/parts")
+    history = by_path("~/parts", resume=True).fit(toy_clients(), 3)
+    assert (history.model_sha256, len(history.rounds)) == (whole.model_sha256, 3)
+
+
+@pytest.mark.parametrize("folder", [None, RunFolder("nowhere", {}, {})])
+def test_resume_without_a_path_is_refused(folder):
+    with pytest.raises(BadInput, match="resume=True goes with the path of a folder, and folder is"):
+        by_path(folder, resume=True)
+
+
+def test_a_run_does_not_go_on_with_another_model(tmp_path):
+    by_path(tmp_path / "run").fit(toy_clients(), 1)
+    with pytest.raises(
+        BadInput, match=r"resume with model='MLP of .* weights', the run was started with 'SpamClassifier of"
+    ):
+        Aggregator(MLP((3, 2)), toy_strategy(), "none", folder=tmp_path / "run", resume=True)
+    Aggregator(toy_model(), toy_strategy(), "none", folder=RunFolder(tmp_path / "own", {}, {})).fit(toy_clients(), 1)
+    again = Aggregator(MLP((3, 2)), toy_strategy(), "none", folder=RunFolder(tmp_path / "own", {}, {}, resume=True))
+    with pytest.raises(BadInput, match=r"trains .* weights, and this model has 8: give a model like that"):
+        again.fit(toy_clients(), 2)
