@@ -144,9 +144,10 @@ def _write_through(view: Any, source: Any, value: Any) -> Any:
             f"a view of a {source._data.shape} tensor with requires_grad=True is changed in place while operations are "
             "recorded: write into that tensor itself, within no_grad(), or into clone() of the view"
         )
-    op, _, _, params, _ = view._made
+    op, _, values, params, kept = view._made
     places = op.forward(np.arange(source._data.size).reshape(source._data.shape), **params)
     before = _twin(source)
+    view._made = (op, (before,), values, params, kept)  # of `source` itself it would be a circle
     flat = reshape(before, shape=(source._data.size,))
     _go_on_as(source, before, reshape(setitem(flat, value, index=places), shape=source._data.shape))
     return op(source, **params)

@@ -25,10 +25,11 @@ def clip_grad_norm_(
 ) -> float:
     """Scale all gradients so that together their norm is at most `max_norm`; returns the norm they had.
 
-    A row-sparse gradient stays one. norm_type: 1 or more, infinity (or "inf") for the largest number. Raises `BadInput`
-    where the norm is not finite, unless error_if_nonfinite is False: then they are scaled by it, as PyTorch does.
+    A row-sparse gradient stays one; an infinite `max_norm` scales nothing. norm_type: 1 or more, infinity (or "inf")
+    for the largest number. Raises `BadInput` where the norm is not finite, unless error_if_nonfinite is False: then
+    they are scaled by it, as PyTorch does.
     """
-    real(max_norm, "max_norm", 0)
+    real(max_norm, "max_norm", 0, finite=False)
     infinite = isinstance(norm_type, str) and norm_type == "inf"
     power = math.inf if infinite else real(norm_type, "norm_type", 1, finite=False)
     members = _tensors(parameters)

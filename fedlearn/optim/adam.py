@@ -100,8 +100,11 @@ class AdamW(Adam):
 class NAdam(_Moments):
     """Adam with Nesterov's momentum (Dozat 2016): the step looks ahead by the next momentum.
 
-    Momentum t is b1 (1 - 0.96^(t momentum_decay) / 2).
+    Momentum t is b1 (1 - 0.96^(t momentum_decay) / 2). The product of those so far is remembered: a schedule may change
+    b1 from step to step.
     """
+
+    counts = ("step", "mu_product")
 
     def __init__(
         self,
@@ -118,7 +121,7 @@ class NAdam(_Moments):
         options = {"weight_decay": weight_decay, "momentum_decay": momentum_decay, "maximize": maximize}
         options["decoupled_weight_decay"] = decoupled_weight_decay
         super().__init__(params, lr=lr, betas=betas, eps=eps, **options)
-        self._products: dict[tuple[float, float], list[float]] = {}
+        self._product = 1.0  # of the parameters that are about to be changed
 
     def check(self, group: Group) -> None:
         super().check(group)
@@ -126,19 +129,23 @@ class NAdam(_Moments):
 
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         gradient, mean, size = self.remember(weights, gradient, state, group)
-        first, second = group["betas"]
-        known = self._products.setdefault((first, group["momentum_decay"]), [1.0])
-        while len(known) < step + 2:  # the products of all momenta up to each step
-            known.append(known[-1] * _momentum(len(known), first, group["momentum_decay"]))
-        now, coming = (_momentum(t, first, group["momentum_decay"]) for t in (step, step + 1))
-        scale = np.sqrt(size / (1 - second**step))
+        now, coming = _momentum(step, group), _momentum(step + 1, group)
+        scale = np.sqrt(size / (1 - group["betas"][1] ** step))
         scale += group["eps"]
-        weights -= group["lr"] * (1 - now) / (1 - known[step]) * gradient / scale
-        weights -= group["lr"] * coming / (1 - known[step + 1]) * mean / scale
+        weights -= group["lr"] * (1 - now) / (1 - self._product) * gradient / scale
+        weights -= group["lr"] * coming / (1 - self._product * coming) * mean / scale
+
+    def count(self, memory: dict[str, Any], group: Group) -> None:
+        """Note one more step, and its momentum in the product of all so far."""
+        if "mu_product" not in memory:  # of a new parameter, or of a state that was saved without it
+            memory["mu_product"] = math.prod(_momentum(t + 1, group) for t in range(memory["step"]))
+        super().count(memory, group)
+        memory["mu_product"] *= _momentum(memory["step"], group)
+        self._product = memory["mu_product"]
 
 
-def _momentum(step: int, beta: float, decay: float) -> float:
-    return float(beta * (1 - 0.5 * 0.96 ** (step * decay)))
+def _momentum(step: int, group: Group) -> float:
+    return float(group["betas"][0] * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"])))
 
 
 class RAdam(_Moments):

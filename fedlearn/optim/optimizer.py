@@ -139,6 +139,12 @@ class Optimizer(ABC):
         """The names of the arrays that the rule keeps for each parameter, and what they begin with."""
         return {}
 
+    counts: tuple[str, ...] = ("step",)  # the single numbers that are remembered of each parameter
+
+    def count(self, memory: dict[str, Any], group: Group) -> None:
+        """Note one more step of a parameter, of which `memory` is what is remembered."""
+        memory["step"] += 1
+
     @abstractmethod
     def update(self, weights: np.ndarray, gradient: np.ndarray, state: OptimizerState, step: int, group: Group) -> None:
         """Change `weights` (n,) in place by the rule; `step` counts from 1."""
@@ -181,7 +187,7 @@ class Optimizer(ABC):
                 runs[:] = self._form_runs(dense, self.slots(group))
             for run in runs:
                 for memory in run.memories:
-                    memory["step"] += 1
+                    self.count(memory, group)
                 gradient = -run.gradient() if group["maximize"] else run.gradient()
                 if run.apart:
                     run.fetch()
@@ -252,11 +258,9 @@ class Optimizer(ABC):
         loaded: dict[Tensor, dict[str, Any]] = {}
         for i, memory in saved.items():
             p = members[int(i)]
-            loaded[p] = {
-                n: _loaded(n, value, p) for n, value in memory.items() if n != "mu_product" and value is not None
-            }
+            loaded[p] = {n: _loaded(n, value, p) for n, value in memory.items() if value is not None}
             needed, known = rules[int(i)]
-            if not set(needed) <= set(loaded[p]) <= {*known, "step"}:
+            if not set(needed) <= set(loaded[p]) <= {*known, *self.counts}:
                 raise BadInput(
                     f"not the state of {type(self).__name__}: it remembers {', '.join(loaded[p])} of a parameter, "
                     f"where {', '.join(needed) or 'nothing'} belongs: make the optimizer of the class that saved it"
@@ -318,6 +322,8 @@ def _copy(value: Any) -> Any:
 def _loaded(name: str, value: Any, p: Tensor) -> Any:
     if name == "step":
         return whole(int(value), "step", 0)
+    if name == "mu_product":
+        return real(float(value), "mu_product", 0, 1)
     array = np.asarray(value).astype(p.dtype)
     if array.shape != p.shape:
         raise ShapeError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -97,3 +100,17 @@ def test_a_computed_value_in_a_view_of_plain_numbers_is_refused():
     copied[0] = w[1]
     assert buffer.numpy().tolist() == [[0, 0.5], [0, 0]]
     assert copied.numpy().tolist() == [-2, 0]
+
+
+def test_changes_through_views_leave_no_circles_in_memory():
+    gc.collect()
+    gc.disable()
+    try:
+        y = Tensor(NUMBERS, requires_grad=True) * 2
+        y[0][1:] += 1
+        y.T[0] = 3.0
+        known = weakref.ref(y)
+        del y
+        assert known() is None
+    finally:
+        gc.enable()

@@ -181,3 +181,10 @@ def test_measuring_a_client_leaves_every_part_in_its_own_mode():
     model.head.eval()
     marks(model, Arrays(np.eye(2, dtype=np.float32), np.arange(2)))
     assert (model.training, model.head.training) == (True, False)
+
+
+def test_an_infinite_limit_measures_gradients_and_scales_none():
+    layer = nn.Linear(1, 1)
+    layer.weight.grad, layer.bias.grad = np.array([[3.0]]), np.array([4.0])
+    assert nn.utils.clip_grad_norm_(layer.parameters(), np.inf) == 5
+    assert layer.weight.grad.item() == 3

@@ -305,3 +305,37 @@ def test_parameters_as_one_vector():
     assert ours[2].numpy().tolist() == [[16, 17, 18, 19], [20, 21, 22, 23]]
     with pytest.raises(ShapeError, match="24 numbers"):
         nn.utils.vector_to_parameters(np.zeros(3), ours)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"])
+def test_momenta_that_a_schedule_changes_go_on_from_saved_states(name):
+    options = {"lr": 0.05, **({"momentum": 0.9} if name in ("SGD", "RMSprop") else {})}
+    cycle = {"max_lr": 0.1, "total_steps": 16}
+    ours, theirs = _pair(np.float64)
+
+    def made(library, params):
+        optimizer = getattr(library, name)(params, **options)
+        return optimizer, library.lr_scheduler.OneCycleLR(optimizer, **cycle)
+
+    (optimizer, schedule), (mirror, other) = made(optim, ours), made(torch.optim, theirs)
+    for seed in range(15):
+        if seed == 7:
+            saved = optimizer.state_dict(), schedule.state_dict()
+            optimizer, schedule = made(optim, ours)
+            optimizer.load_state_dict(saved[0])
+            schedule.load_state_dict(saved[1])
+        _step(ours, theirs, [optimizer, mirror], np.float64, seed, skip=None)
+        schedule.step()
+        other.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-5 if name == "NAdam" else 1e-12)
+
+
+def test_pytorch_takes_over_the_state_of_nadam():
+    ours, theirs = _pair(np.float64)
+    warm, mirror = optim.NAdam(ours, lr=0.05), torch.optim.NAdam(theirs, lr=0.05)
+    for seed in range(3):
+        _step(ours, theirs, [warm, mirror], np.float64, seed, skip=None)
+    state, want = warm.state_dict()["state"][0], mirror.state_dict()["state"][0]
+    assert set(state) == set(want)
+    assert state["mu_product"] == pytest.approx(float(want["mu_product"]), rel=1e-6)
