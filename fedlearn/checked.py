@@ -64,6 +64,15 @@ def members(name: str, values: Any, kind: type[R]) -> list[R]:
     return found
 
 
+def generator(rng: Any) -> np.random.Generator:
+    """The generator to draw from; None is one of fresh entropy."""
+    if rng is None:
+        return np.random.default_rng()
+    if not isinstance(rng, np.random.Generator):
+        raise BadInput(f"rng is {rng!r:.60}: give a generator, as np.random.default_rng(0)")
+    return rng
+
+
 def listed(values: Any, what: str) -> Iterable[Any]:
     """Several things, as they are given; raises `BadInput` for no list, and for what only looks like one.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedlearn.autograd.derivatives import one_tensor
 from fedlearn.autograd.tensor import Tensor, grad
+from fedlearn.checked import generator
 from fedlearn.errors import BadInput
 
 
@@ -25,7 +26,7 @@ def gradcheck(
     its elements are checked together), and each input is moved one element at a time, or, for speed, along as many
     random `directions` as given. The error is relative to the size of the gradient, or to 1 if that is smaller.
     """
-    rng = rng or np.random.default_rng(0)
+    rng = generator(np.random.default_rng(0) if rng is None else rng)
     moved = _moved(inputs)
     output = one_tensor(function(*inputs))
     weights = rng.standard_normal(output.shape)
@@ -49,7 +50,7 @@ def gradgradcheck(
     directions: int | None = None,
 ) -> bool:
     """`gradcheck` of the gradient of `function`, as a function of its inputs and of the gradient passed in."""
-    rng = rng or np.random.default_rng(0)
+    rng = generator(np.random.default_rng(0) if rng is None else rng)
     moved = _moved(inputs)
     output = one_tensor(function(*inputs))
     weights = Tensor(rng.standard_normal(output.shape), requires_grad=True)

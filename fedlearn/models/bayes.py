@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedlearn.checked import real_array
 from fedlearn.configured import real_number
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.spam import SpamClassifier
@@ -27,9 +28,13 @@ def naive_bayes(words: np.ndarray, messages: np.ndarray, smoothing: float = SMOO
     Counts may be floats with noise in them: those under 0 count as 0. Raises `BadInput` where a class has no message.
     """
     smoothing = real_number("smoothing", smoothing, above=0, usual="1 is Laplace's")
-    counts, of_class = (np.maximum(np.asarray(given, np.float64), 0) for given in (words, messages))
+    counts, of_class = (
+        np.maximum(real_array(name, given), 0) for name, given in (("words", words), ("messages", messages))
+    )
     if counts.ndim != 2 or len(counts) != 2 or of_class.shape != (2,):
         raise ShapeError(f"words {counts.shape} and messages {of_class.shape}: counts of 2 classes are needed")
+    if not (np.isfinite(counts).all() and np.isfinite(of_class).all()):
+        raise BadInput("an infinite number of messages was counted: counts are finite")
     if not of_class.all():
         raise BadInput(f"{of_class[0]:.0f} ham and {of_class[1]:.0f} spam messages were counted: it takes some of both")
     smoothed = counts + smoothing

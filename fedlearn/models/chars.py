@@ -11,14 +11,18 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor, no_grad
 from fedlearn.autograd.memory import keep_freed
+from fedlearn.checked import generator
 from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Characters
 from fedlearn.nn import functional as F
+from fedlearn.nn.functional.arguments import indices, real
 from fedlearn.nn.utils import clip_grad_norm_
 from fedlearn.optim import Optimizer
+
+SMALLEST_TEMPERATURE = 1e-30  # a smaller one divides logits to infinity
 
 
 class CharModel(Model):
@@ -81,6 +85,7 @@ class CharModel(Model):
     def nats(self, ids: np.ndarray, length: int = 256, batch: int = 8) -> float:
         """Mean nats per character of a text (n,), the state carried along; perplexity is its exponential."""
         self.eval()
+        length, batch = whole_number("length", length, least=1), whole_number("batch", batch, least=1)
         state, total, seen = None, 0.0, 0
         with no_grad():
             for inputs, targets in consecutive_windows(ids, min(batch, max(1, (len(ids) - 1) // length)), length):
@@ -97,16 +102,19 @@ class CharModel(Model):
         self, prompt: np.ndarray, length: int, temperature: float = 1.0, rng: np.random.Generator | None = None
     ) -> np.ndarray:
         """`length` characters (int64) drawn after `prompt` (n,); a temperature near 0 takes the likeliest."""
-        if not temperature > 0 or len(prompt) < 1:
-            raise BadInput(f"temperature {temperature} must be above 0, and the prompt at least one character")
-        rng = rng or np.random.default_rng()
+        temperature = real(temperature, "temperature", SMALLEST_TEMPERATURE, finite=False)
+        length, prompt, rng = whole_number("length", length, least=0), np.asarray(prompt), generator(rng)
+        if prompt.ndim != 1 or not len(prompt):
+            raise BadInput(f"a prompt of shape {prompt.shape}: give the numbers of at least one character, in a row")
         self.eval()
         drawn: list[int] = []
-        inputs, state = np.asarray(prompt)[None], None
+        inputs, state = prompt[None], None
         with no_grad():
             for _ in range(length):
                 logits, state = self(inputs, state)
                 scores = logits.numpy()[-1, 0].astype(np.float64) / temperature
+                if np.isnan(scores).any():
+                    raise BadInput("the model gives no numbers (nan), it has diverged: train with a lower lr")
                 drawn.append(int((scores + rng.gumbel(size=len(scores))).argmax()))  # a draw from the softmax
                 inputs = np.array([[drawn[-1]]])
         return np.array(drawn, np.int64)
@@ -146,11 +154,15 @@ def consecutive_windows(ids: np.ndarray, batch: int, length: int) -> Iterator[tu
     The text is cut into `batch` rows. Each pair continues every row where the pair before ended, so that a recurrent
     state can be carried on. Raises `BadInput` for a text that is too short.
     """
-    each = (len(ids) - 1) // max(1, batch)
-    if batch < 1 or length < 1 or each < 1:
+    ids = indices(ids, "character")
+    batch, length = whole_number("batch", batch, least=1), whole_number("length", length, least=1)
+    if ids.ndim != 1:
+        raise ShapeError(f"a text is one row of characters, this one has shape {ids.shape}")
+    each = (len(ids) - 1) // batch
+    if each < 1:
         raise BadInput(
             f"a text of {len(ids)} characters does not give {batch} rows of windows of {length}: "
-            f"at least 1 of each, and at least {batch + 1} characters, are needed"
+            f"at least {batch + 1} characters are needed"
         )
     rows = ids[: each * batch].reshape(batch, each)
     following = ids[1 : each * batch + 1].reshape(batch, each)

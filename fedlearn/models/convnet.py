@@ -11,10 +11,11 @@ from fedlearn import nn
 from fedlearn.autograd import Tensor
 from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features
 from fedlearn.nn import functional as F
+from fedlearn.nn.functional.arguments import numbers
 
 
 class ConvNet(Model):
@@ -47,7 +48,10 @@ class ConvNet(Model):
 
     def forward(self, images: np.ndarray) -> Tensor:
         """images (N, side * side) or (N, side, side) -> logits (N, classes)."""
-        logits: Tensor = self.head(self.body(images.reshape(len(images), 1, self.side, self.side)))
+        pixels = numbers(images, "the images")
+        if pixels.shape[1:] not in ((self.side**2,), (self.side, self.side)):
+            raise ShapeError(f"images are (N, {self.side**2}) or (N, {self.side}, {self.side}), not {pixels.shape}")
+        logits: Tensor = self.head(self.body(pixels.reshape(len(pixels), 1, self.side, self.side)))
         return logits
 
     def loss(self, batch: Examples) -> Tensor:

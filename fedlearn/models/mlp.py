@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor
+from fedlearn.checked import in_order
 from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
@@ -26,9 +27,9 @@ class MLP(Model):
     width = 32
 
     def __init__(self, widths: Sequence[int] = (64, 32, 10), *, rng: np.random.Generator | None = None):
-        if not isinstance(widths, Iterable) or len(list(widths)) < 2:
+        widths = [whole_number("a width", width, least=1) for width in in_order(widths, "widths")]
+        if len(widths) < 2:
             raise BadInput(f"widths are {widths!r:.80}: a list of at least inputs and classes is needed")
-        widths = [whole_number("a width", width, least=1) for width in widths]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             layers += [nn.ReLU(), nn.Linear(inputs, outputs, rng=rng)]

@@ -13,6 +13,7 @@ from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Sequences
 from fedlearn.nn import functional as F
+from fedlearn.nn.recurrent import checked_lengths
 
 LAYERS: dict[str, type[Any]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -51,9 +52,8 @@ class SequenceClassifier(Model):
         if lengths is None:
             logits: Tensor = self.head(outputs[-1])
             return logits
-        if np.min(lengths) < 1 or np.max(lengths) > ids.shape[1]:
-            raise BadInput(f"lengths reach from {np.min(lengths)} to {np.max(lengths)}: valid are 1 to {ids.shape[1]}")
-        logits = self.head(outputs[np.asarray(lengths) - 1, np.arange(len(ids))])
+        last = checked_lengths(lengths, ids.shape[1], len(ids)) - 1
+        logits = self.head(outputs[last, np.arange(len(ids))])
         return logits
 
     def loss(self, batch: Examples) -> Tensor:

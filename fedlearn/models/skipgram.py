@@ -8,8 +8,10 @@ import numpy as np
 
 from fedlearn import nn
 from fedlearn.autograd import Tensor
+from fedlearn.checked import real_array, taken, whole_array
+from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model
 from fedlearn.nn import functional as F
 
@@ -35,7 +37,11 @@ class SkipGram(Model):
 
     def nearest(self, vector: np.ndarray, count: int = 5, without: tuple[int, ...] = ()) -> list[tuple[int, float]]:
         """The `count` words whose vectors have the largest cosine with `vector` (dim,), with that cosine."""
-        table = self.words.weight.numpy()
+        table, count = self.words.weight.numpy(), whole_number("count", count, least=0)
+        vector = real_array("vector", vector)
+        without = tuple(taken("without", without, len(table)).tolist())
+        if vector.shape != table.shape[1:]:
+            raise ShapeError(f"a vector of {vector.shape} beside words of {table.shape[1:]}: give one number a column")
         norms = np.linalg.norm(table, axis=1) * max(float(np.linalg.norm(vector)), 1e-12)
         cosines = table @ vector / np.maximum(norms, 1e-12)
         cosines[list(without)] = -np.inf
@@ -45,6 +51,7 @@ class SkipGram(Model):
     def analogy(self, a: int, b: int, c: int, count: int = 5) -> list[tuple[int, float]]:
         """Analogies, a : b = c : ? The words nearest to b - a + c, without a, b and c."""
         table = self.words.weight.numpy()
+        a, b, c = taken("words", [a, b, c], len(table)).tolist()
         return self.nearest(table[b] - table[a] + table[c], count, without=tuple({a, b, c}))
 
 
@@ -77,8 +84,11 @@ def pairs(ids: np.ndarray, window: int, negatives: int, rng: np.random.Generator
 
     Negatives are drawn in proportion to the count of a word to the power 3/4, as the paper has it.
     """
-    if window < 1 or negatives < 1 or len(ids) < 2:
-        raise BadInput(f"{len(ids)} words, window {window}, {negatives} negatives: at least 2, 1 and 1 are needed")
+    ids = whole_array("ids", ids, below=2**31)
+    window = whole_number("window", window, least=1)
+    negatives = whole_number("negatives", negatives, least=1)
+    if ids.ndim != 1 or len(ids) < 2:
+        raise BadInput(f"a text of shape {ids.shape}: at least two words in a row are needed")
     shifts = [d for d in range(1, window + 1) if d < len(ids)]
     centres = np.concatenate([part for d in shifts for part in (ids[:-d], ids[d:])])
     neighbours = np.concatenate([part for d in shifts for part in (ids[d:], ids[:-d])])

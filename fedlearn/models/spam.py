@@ -9,6 +9,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor
 from fedlearn.autograd.fused import bce_with_logits
+from fedlearn.autograd.node import raw
 from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Model
@@ -45,6 +46,7 @@ class SpamClassifier(Model):
 
     def forward(self, indices: np.ndarray, offsets: np.ndarray) -> Tensor:
         """indices: token ids of all mails, offsets: where each mail begins, (..., mails); returns logits so shaped."""
+        offsets = np.asarray(raw(offsets))
         bags = self.words(indices, offsets)
         if self.dim == 1:
             logits: Tensor = bags.reshape(offsets.shape) + self.bias

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from fedlearn.autograd.tensor import Tensor
+from fedlearn.checked import generator
 from fedlearn.errors import BadInput, ShapeError
-from fedlearn.nn.functional.arguments import generator, real
+from fedlearn.nn.functional.arguments import real
 from fedlearn.nn.parameter import Parameter
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import ops
+from fedlearn.checked import generator
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
-from fedlearn.nn.functional.arguments import axis_of, generator, numbers, real, shaped, whole
+from fedlearn.nn.functional.arguments import axis_of, numbers, real, shaped, whole
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 

@@ -11,9 +11,9 @@ import numpy as np
 from fedlearn.autograd import watch
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.tensor import Tensor
+from fedlearn.checked import generator
 from fedlearn.errors import BadInput
 from fedlearn.leftout import ARGUMENTS, MODULES, without
-from fedlearn.nn.functional.arguments import generator
 from fedlearn.nn.loading import IncompatibleKeys, fitting
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 from fedlearn.nn.showing import module_html

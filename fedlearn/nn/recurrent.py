@@ -65,7 +65,7 @@ class _Layers(Recurrent):
             return self._alone(x, hx)
         if self.batch_first:
             x = x.swapaxes(0, 1)
-        lengths = _lengths(lengths, *x.shape[:2])
+        lengths = None if lengths is None else checked_lengths(lengths, *x.shape[:2])
         if lengths is not None:
             x = ops.where(within(len(x), lengths)[..., None], x, 0.0)
         return self._run(x, hx, None, lengths)
@@ -80,7 +80,7 @@ class _Layers(Recurrent):
             raise ShapeError(f"{type(self).__name__} takes indices of two axes, these have shape {indices.shape}")
         if self.batch_first:
             indices = indices.T
-        lengths = _lengths(lengths, *indices.shape)
+        lengths = None if lengths is None else checked_lengths(lengths, *indices.shape)
         if indices.size <= len(weight):
             return self._run(ops.take(weight, indices=indices), hx, None, lengths)
         return self._run(weight, hx, indices, lengths)
@@ -143,9 +143,8 @@ class _Layers(Recurrent):
         return (self.num_layers * len(self._directions), batch, self.hidden_size)
 
 
-def _lengths(given: Any, steps: int, batch: int) -> np.ndarray | None:
-    if given is None:
-        return None
+def checked_lengths(given: Any, steps: int, batch: int) -> np.ndarray:
+    """The lengths of sequences (batch,), int64 from 1 to `steps`; else `ShapeError` or `BadInput`."""
     lengths = whole_numbers(given, "length of a sequence").astype(np.int64)
     if lengths.shape != (batch,):
         raise ShapeError(f"lengths are one whole number for each of {batch} sequences, these have {lengths.shape}")

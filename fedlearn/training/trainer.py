@@ -10,9 +10,9 @@ import numpy as np
 
 from fedlearn.autograd import no_grad
 from fedlearn.autograd.memory import keep_freed
-from fedlearn.checked import as_array
+from fedlearn.checked import as_array, generator
 from fedlearn.configured import whole_number
-from fedlearn.errors import ShapeError
+from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
 from fedlearn.training.supervised import Supervised
@@ -49,7 +49,7 @@ class Trainer:
 
     def __init__(self, model: Module, rng: np.random.Generator | None = None):
         self.model = model
-        self.rng = rng or np.random.default_rng()
+        self.rng = generator(rng)
 
     def fit(
         self,
@@ -71,7 +71,11 @@ class Trainer:
         batch_size, epochs = whole_number("batch_size", batch_size, least=1), whole_number("epochs", epochs, least=1)
         patience = None if patience is None else whole_number("patience", patience, least=1)
         data, target = _pairs(data, target)
-        validation = None if validation is None else _pairs(*validation)
+        if validation is not None:
+            if not isinstance(validation, tuple | list) or len(validation) != 2:
+                raise BadInput(f"validation is a {type(validation).__name__}: give held-out data and targets, a pair")
+            validation = _pairs(*validation)
+        self._check(optimizer, loss)
         keep_freed()
         steps = Supervised(self.model, loss)
         history, best, waited = Epochs(), self.model.state_dict(), 0
@@ -98,6 +102,7 @@ class Trainer:
     ) -> tuple[float, float | None]:
         """(mean loss per example, share of right classes), the latter for whole-number targets, else None."""
         data, target = _pairs(data, target)
+        batch_size = whole_number("batch_size", batch_size, least=1)
         self.model.eval()
         total, right = 0.0, 0
         with no_grad():
@@ -110,6 +115,16 @@ class Trainer:
                     right += int((known & (output.argmax(1) == target[chosen])).sum())
         accuracy = right / target.size if target.dtype.kind in "iu" else None
         return total / len(data), accuracy
+
+    def _check(self, optimizer: Any, loss: Any) -> None:
+        """Raise `BadInput` for what is no optimizer of this model, or no loss."""
+        if not isinstance(optimizer, Optimizer):
+            raise BadInput(f"optimizer is a {type(optimizer).__name__}: give one, as optim.SGD(model.parameters())")
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if not any(id(p) in held for p in self.model.parameters()):
+            raise BadInput("the optimizer holds none of this model's parameters: make it of model.parameters()")
+        if not isinstance(loss, Module):
+            raise BadInput(f"loss is a {type(loss).__name__}: give a module, as nn.CrossEntropyLoss()")
 
     def _epoch(
         self, data: np.ndarray, target: np.ndarray, batch_size: int, optimizer: Optimizer, steps: Supervised

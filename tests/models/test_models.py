@@ -92,7 +92,8 @@ def test_a_stream_reads_every_character_once_and_in_order():
     assert np.concatenate([x for x, _ in parts], axis=1).tolist() == ids[:22].reshape(2, 11).tolist()
     assert all((y == x + 1).all() for x, y in parts)
     for batch, length in ((30, 4), (0, 4), (2, 0)):
-        with pytest.raises(BadInput, match="a text of 23 characters"):
+        says = {30: "a text of 23 characters", 0: "batch is 0", 2: "length is 0"}[batch]
+        with pytest.raises(BadInput, match=says):
             list(consecutive_windows(ids, batch, length))
 
 

@@ -88,15 +88,6 @@ def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf, 
     return number
 
 
-def generator(rng: Any) -> np.random.Generator:
-    """The generator to draw from; None is one of fresh entropy."""
-    if rng is None:
-        return np.random.default_rng()
-    if not isinstance(rng, np.random.Generator):
-        raise BadInput(f"rng is {rng!r:.60}: give a generator, as np.random.default_rng(0)")
-    return rng
-
-
 def sizes(value: Any, name: str, axes: int = 2, least: int = 0) -> tuple[int, ...]:
     """One whole number for each of so many axes, from one for all or from one each."""
     given = value if isinstance(value, tuple | list) else (value,)

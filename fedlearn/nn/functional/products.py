@@ -11,13 +11,13 @@ import numpy as np
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
+from fedlearn.checked import generator
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.activations import softmax
 from fedlearn.nn.functional.arguments import (
     checked_indices,
     fits_into,
     floats,
-    generator,
     has_shape,
     indices,
     numbers,
