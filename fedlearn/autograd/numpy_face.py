@@ -32,22 +32,38 @@ WITHOUT_GRADIENT: set[Any] = {
 
 def recorded(tensor: type) -> dict[Any, Callable[..., Any]]:
     """NumPy's functions that record, and what they are here: methods of `tensor`, or functions of ops."""
-    methods = (
-        "sum prod mean max min amax amin cumsum cumprod clip round reshape ravel swapaxes moveaxis squeeze flip diff "
-        "diagonal trace"
-    )
-    functions = "concatenate stack hstack vstack where roll repeat tile tril triu diag dot outer tensordot einsum sort"
+    methods = "sum prod mean max min amax amin round reshape ravel swapaxes moveaxis squeeze flip diff diagonal trace"
+    functions = "concatenate stack hstack vstack where roll repeat tile tril triu diag dot outer tensordot einsum"
     table: dict[Any, Callable[..., Any]] = {getattr(np, name): getattr(tensor, name) for name in methods.split()}
     table |= {getattr(np, name): getattr(ops, name) for name in functions.split()}
     return table | {
         np.transpose: lambda x, axes=None: x.permute(axes) if axes is not None else x.T,
-        np.expand_dims: ops.unsqueeze,
+        np.expand_dims: lambda x, axis: ops.reshape(x, shape=np.expand_dims(raw(x), axis).shape),
         np.broadcast_to: lambda x, shape: ops.broadcast_to(x, shape=shape),
         np.var: lambda x, axis=None, ddof=0, keepdims=False: ops.var(x, axis=axis, correction=ddof, keepdims=keepdims),
         np.std: lambda x, axis=None, ddof=0, keepdims=False: ops.std(x, axis=axis, correction=ddof, keepdims=keepdims),
+        np.clip: lambda x, a_min=None, a_max=None, *, min=None, max=None: ops.clip(
+            x, low=raw(a_min if min is None else min), high=raw(a_max if max is None else max)
+        ),
+        np.cumsum: lambda x, axis=None: ops.cumsum(*_lined_up(x, axis)),
+        np.cumprod: lambda x, axis=None: ops.cumprod(*_lined_up(x, axis)),
+        np.sort: lambda x, axis=-1: ops.sort(*_lined_up(x, axis)),
         np.copy: ops.clone,
-        np.linalg.norm: ops.norm,
+        np.linalg.norm: _norm,
     }
+
+
+def _lined_up(x: Any, axis: int | None) -> tuple[Any, int]:
+    """All numbers in a row for the axis None, as NumPy reads it; and the axis."""
+    return (ops.reshape(x, shape=(x.size,)), 0) if axis is None else (x, axis)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """`ops.norm` where NumPy means the same: of a vector, or Frobenius' norm of a matrix."""
+    axes = np.ndim(raw(x)) if axis is None else np.size(axis)
+    if (axes != 1 and ord not in (None, "fro")) or (ord == "fro" and axes != 2):
+        raise TypeError("a matrix norm by singular values or by sums of columns")
+    return ops.norm(x, ord, axis, keepdims)
 
 
 def call_ufunc(ufunc: np.ufunc, way: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -64,8 +80,9 @@ def call_function(
     table: dict[Any, Callable[..., Any]], function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """`Tensor.__array_function__`."""
-    ours = table.get(function)
+    ours, name = table.get(function), None
     if ours is not None:
+        name = f"{_name(function)} with these arguments"
         try:
             return ours(*args, **kwargs)
         except (TypeError, AttributeError):
@@ -73,7 +90,7 @@ def call_function(
         except BadInput as error:
             if not isinstance(error.__cause__, TypeError | AttributeError):
                 raise
-    return _plain(function, args, kwargs, function in WITHOUT_GRADIENT)
+    return _plain(function, args, kwargs, function in WITHOUT_GRADIENT, name)
 
 
 def _gives_bools(ufunc: np.ufunc) -> bool:

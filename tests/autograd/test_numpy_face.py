@@ -141,6 +141,53 @@ def test_plain_tensors_and_no_grad_give_what_numpy_gives(name):
         np.testing.assert_array_equal(got, want)
 
 
+AS_NUMPY_READS_THEM = {
+    "cumsum of all": lambda x: np.cumsum(x),
+    "cumsum, axis None": lambda x: np.cumsum(x, axis=None),
+    "cumprod of all": lambda x: np.cumprod(x),
+    "sort of all": lambda x: np.sort(x, axis=None),
+    "concatenate of all": lambda x: np.concatenate([x, x * 2], axis=None),
+    "clip by NumPy's names": lambda x: np.clip(x, a_min=0.33, a_max=0.77),
+    "clip, the lower bound alone": lambda x: np.clip(x, 0.33, None),
+    "two new axes": lambda x: np.expand_dims(x, (0, 2)),
+    "norm of a vector, largest": lambda x: np.linalg.norm(x[0], np.inf),
+    "norm of a vector, order 1": lambda x: np.linalg.norm(x.reshape(-1), 1),
+    "norms of rows, order 3": lambda x: np.linalg.norm(x, 3, axis=1),
+    "norm of a matrix, Frobenius": lambda x: np.linalg.norm(x, "fro"),
+    "norm over two axes": lambda x: np.linalg.norm(x, axis=(0, 1), keepdims=True),
+}
+
+
+@pytest.mark.parametrize("call", AS_NUMPY_READS_THEM.values(), ids=AS_NUMPY_READS_THEM)
+def test_arguments_mean_what_they_do_in_numpy(call):
+    x = Tensor(A, requires_grad=True)
+    np.testing.assert_allclose(call(x).detach().numpy(), call(A), rtol=1e-13)
+    assert gradcheck(call, [x])
+
+
+OF_NUMPY_ALONE = {
+    "norm of a matrix, order 1": lambda x: np.linalg.norm(x, 1),
+    "norm of a matrix, order 2": lambda x: np.linalg.norm(x, 2),
+    "norm of a matrix, infinity": lambda x: np.linalg.norm(x, np.inf, axis=(0, 1)),
+    "kind of a sort": lambda x: np.sort(x, 0, "stable"),
+    "dtype of a sum": lambda x: np.sum(x, 0, np.float64),
+    "order of a shape": lambda x: np.reshape(x, (3, 2), order="F"),
+}
+
+
+@pytest.mark.parametrize("call", OF_NUMPY_ALONE.values(), ids=OF_NUMPY_ALONE)
+def test_arguments_of_numpy_alone_are_numpys_or_refused_by_name(call):
+    np.testing.assert_array_equal(call(Tensor(A)), call(A))
+    with pytest.raises(GraphError, match="with these arguments"):
+        call(Tensor(A, requires_grad=True))
+
+
+@pytest.mark.parametrize("call", [lambda x: x.cumsum(None), lambda x: x.cumprod(None), lambda x: x.sort(None)])
+def test_what_goes_along_an_axis_is_not_given_none(call):
+    with pytest.raises(BadInput, match="give one"):
+        call(Tensor(A))
+
+
 PLAIN = [np.shape, np.ndim, np.size, np.zeros_like, np.argmax, np.argsort, np.any, np.isnan]
 
 

@@ -75,6 +75,8 @@ def argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
 @function
 def sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
     """The numbers along an axis in order."""
+    if axis is None:
+        raise BadInput("sort goes along an axis: give one, or reshape(-1) first for all numbers")
     return gather(x, axis, argsort(x, axis, descending)) if x.ndim else x
 
 

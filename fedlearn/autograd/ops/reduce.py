@@ -64,9 +64,22 @@ std = Op(
     _std_vjp,
     floats=True,
 )
+
+
+def _running(function: Any) -> Any:
+    """A cumulative function of NumPy's along one axis, of a number as well."""
+
+    def forward(x: np.ndarray, axis: int) -> np.ndarray:
+        if axis is None:
+            raise BadInput(f"{function.__name__} goes along an axis: give one, or reshape(-1) first for all numbers")
+        return np.asarray(function(x, axis=axis).reshape(x.shape))
+
+    return forward
+
+
 cumsum: Op = Op(
     "cumsum",
-    lambda x, axis: np.cumsum(x, axis=axis).reshape(x.shape),
+    _running(np.cumsum),
     lambda g, y, x, axis: _from_end(g, axis),
     linear=True,
 )
@@ -112,7 +125,7 @@ def _from_end(x: Any, axis: int) -> Any:
     return x if not x.ndim else flip(cumsum(flip(x, axis=axis), axis=axis), axis=axis)
 
 
-cumprod: Op = Op("cumprod", lambda x, axis: np.cumprod(x, axis=axis).reshape(x.shape), _cumprod_vjp)
+cumprod: Op = Op("cumprod", _running(np.cumprod), _cumprod_vjp)
 
 
 def _logsumexp(x: np.ndarray, axis: int = -1, keepdims: bool = False) -> Any:

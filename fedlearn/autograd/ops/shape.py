@@ -93,8 +93,10 @@ _join = Op("concatenate", lambda *xs, axis: np.concatenate(xs, axis=axis), joint
 
 
 @function
-def concatenate(tensors: Sequence[Any], axis: int = 0) -> Any:
-    """Arrays joined along an axis they have; the other axes must agree."""
+def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Any:
+    """Arrays joined along an axis they have, where the other axes must agree; axis None joins all their numbers."""
+    if axis is None:
+        return _join(*(reshape(x, shape=(x.size,)) for x in tensors), axis=0)
     return _join(*tensors, axis=axis)
 
 
