@@ -6,8 +6,8 @@ Asking a face for such a name is an `AttributeError` that says the reason, which
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from inspect import getattr_static
+from collections.abc import Callable, Iterable
+from inspect import getattr_static, signature
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -253,6 +253,11 @@ ARGUMENTS = {
     "inplace": "no op writes into its input, so that gradients stay right",
     "device": "there is one device",
     "dtype": "call .double() on the module, or cast the data",
+    **dict.fromkeys(("foreach", "fused", "capturable", "differentiable"), "there is one implementation"),
+    **dict.fromkeys(("max_norm", "norm_type"), "it changes the table while it is read"),
+    **dict.fromkeys(("scale_grad_by_freq", "sparse"), "it changes what a row-sparse gradient means"),
+    "return_indices": "nothing here unpools",
+    "proj_size": "no scenario needs it",
 }
 
 
@@ -302,6 +307,15 @@ def _names_that_are_there(thing: object) -> list[str]:
     """What `dir()` shows of an object of a class that leaves names out."""
     here = type(thing)
     return [name for name in object.__dir__(thing) if not isinstance(getattr_static(here, name, None), _LeftOut)]
+
+
+def refuse_arguments(kind: type, options: Iterable[str]) -> None:
+    """Raise `TypeError` with the reason where a class is given an argument that is left out of it."""
+    left_out = [name for name in options if name in ARGUMENTS]
+    if left_out:
+        known = signature(kind.__init__).parameters
+        if left_out[0] not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            raise TypeError(f"{kind.__name__}() takes no {left_out[0]}: {ARGUMENTS[left_out[0]]}")
 
 
 def missing(owner: str, name: str, groups: tuple[Group, ...]) -> AttributeError:

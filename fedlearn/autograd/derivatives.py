@@ -48,6 +48,23 @@ def vjp(function: Function, inputs: Any, v: Any = None, create_graph: bool = Fal
     return _done(output, create_graph), _like(inputs, products)
 
 
+def jvp(function: Function, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+    """The result, and the product of its Jacobian with `v`, of the inputs' shapes (1 for one input of one number).
+
+    Found by two passes back: the product with a Jacobian from the left is linear in what it is multiplied with.
+    """
+    with enable_grad():
+        variables = _variables(inputs, create_graph)
+        if v is None and [x.size for x in variables] == [1]:
+            v = np.ones_like(variables[0]._data)
+        directions = _directions(v, inputs, variables, "jvp")
+        output = one_tensor(function(*variables))
+        weights = Tensor(np.zeros_like(output._data), requires_grad=True)
+        slopes = _gradients(output, variables, weights, True)
+        product = _gradients(_along(slopes, directions), [weights], None, create_graph)[0]
+    return _done(output, create_graph), product
+
+
 def jacobian(function: Function, inputs: Any, create_graph: bool = False) -> Any:
     """d result / d input for each input, of the result's shape followed by the input's: one pass back a number."""
     with enable_grad():
@@ -84,15 +101,26 @@ def hvp(function: Function, inputs: Any, v: Any, create_graph: bool = False) -> 
     """The value of a function of one number, and the product of its Hessian with `v`, of the inputs' shapes."""
     with enable_grad():
         variables = _variables(inputs, create_graph)
-        directions = list(v) if isinstance(inputs, tuple | list) else [v]
-        if [np.shape(raw(d)) for d in directions] != [x.shape for x in variables]:
-            raise ShapeError(f"hvp needs a direction of the shape of each input: {[x.shape for x in variables]}")
+        directions = _directions(v, inputs, variables, "hvp")
         value = one_tensor(function(*variables))
         slopes = _gradients(_one(value), variables, None, True)
-        along = [(g * d).sum() for g, d in zip(slopes, directions, strict=True)]
-        total = sum(along[1:], along[0])
-        products = _gradients(total, variables, None, create_graph)
+        products = _gradients(_along(slopes, directions), variables, None, create_graph)
     return _done(value, create_graph), _like(inputs, products)
+
+
+def _directions(v: Any, inputs: Any, variables: list[Tensor], name: str) -> list[Any]:
+    """One direction for each input, of its shape."""
+    several = isinstance(inputs, tuple | list)
+    directions = list(v) if several and isinstance(v, tuple | list) else [v]
+    if any(d is None for d in directions) or [np.shape(raw(d)) for d in directions] != [x.shape for x in variables]:
+        raise ShapeError(f"{name} needs a direction of the shape of each input: {[x.shape for x in variables]}")
+    return directions
+
+
+def _along(slopes: tuple[Tensor, ...], directions: list[Any]) -> Tensor:
+    """The sum of all products of a slope and its direction."""
+    along = [(g * d).sum() for g, d in zip(slopes, directions, strict=True)]
+    return sum(along[1:], along[0])
 
 
 def _number_gradients(function: Function, variables: Any) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from fedlearn.autograd.node import next_id
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.checked import generator
 from fedlearn.errors import BadInput
-from fedlearn.leftout import ARGUMENTS, MODULES, without
+from fedlearn.leftout import ARGUMENTS, MODULES, refuse_arguments, without
 from fedlearn.nn.loading import IncompatibleKeys, fitting
 from fedlearn.nn.parameter import Buffer, Parameter, flatten
 from fedlearn.nn.showing import module_html
@@ -38,6 +38,7 @@ class Module:
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        refuse_arguments(cls, kwargs)
         module = super().__new__(cls)
         module.training = True
         module._arguments = (args, kwargs)

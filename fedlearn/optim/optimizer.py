@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from weakref import ref
 
 import numpy as np
@@ -21,6 +21,7 @@ from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.leftout import refuse_arguments
 from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.nn.parameter import Parameter, consecutive, flatten, place_in
 from fedlearn.optim.states import reading
@@ -87,6 +88,10 @@ class Optimizer(ABC):
     groups: dicts with "params", one or several, and options of their own. Tensors without a gradient are left alone.
     Groups and `state_dict` are laid out as PyTorch's. All options have `maximize`: go uphill.
     """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        refuse_arguments(cls, options)
+        return super().__new__(cls)
 
     def __init__(self, params: Iterable[Any], **options: Any):
         given: list[Any] = [params] if isinstance(params, Tensor) or not isinstance(params, Iterable) else list(params)

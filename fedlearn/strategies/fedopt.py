@@ -52,6 +52,8 @@ class FedOpt(FedAvg):
 
 
 class FedAdagrad(FedOpt):
+    """Nothing is forgotten of v. Its beta1 is .9, as the others'; the paper's runs, and Flower, have 0: no momentum."""
+
     name = "fedadagrad"
 
     def remember(self, v: np.ndarray, delta: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedlearn import Tensor, grad
-from fedlearn.autograd import gradcheck, gradgradcheck, hessian, hvp, jacobian, no_grad, value_and_grad, vjp
+from fedlearn.autograd import gradcheck, gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, value_and_grad, vjp
 from fedlearn.errors import BadInput, ShapeError
 
 torch = pytest.importorskip("torch")
@@ -41,6 +41,7 @@ def test_one_input():
     check(hessian(curved, x), TF.hessian(curved, tx))
     v = np.array([1.0, -2.0, 0.5])
     check(hvp(curved, x, v), TF.hvp(curved, tx, torch.tensor(v)))
+    check(jvp(lambda t: t.exp() * t, x, v), TF.jvp(lambda t: t.exp() * t, tx, torch.tensor(v)))
     check(vjp(lambda x: x.exp(), x, v), TF.vjp(lambda x: x.exp(), tx, torch.tensor(v)))
 
 
@@ -49,6 +50,7 @@ def test_several_inputs():
     check(jacobian(mixed, both), TF.jacobian(mixed, theirs))
     check(hessian(number, both), TF.hessian(number, theirs))
     check(hvp(number, both, (X, Y)), TF.hvp(number, theirs, theirs))
+    check(jvp(number, both, (X, Y)), TF.jvp(number, theirs, theirs))
     check(vjp(mixed, both, np.ones(2)), TF.vjp(mixed, theirs, torch.ones(2, dtype=float)))
     unused = jacobian(lambda x, y: x * 2, both)
     assert unused[1].shape == (3, 2, 3)
@@ -83,6 +85,8 @@ def test_an_empty_result_and_a_constant():
     [
         lambda: hessian(lambda x: x, X),
         lambda: hvp(curved, X, np.ones(2)),
+        lambda: jvp(curved, X, np.ones(2)),
+        lambda: jvp(curved, X),
         lambda: value_and_grad(lambda x: x.numpy())(X),
         lambda: jacobian(curved, np.arange(3)),
     ],

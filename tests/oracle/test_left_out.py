@@ -127,6 +127,19 @@ def test_asking_for_it_says_the_reason(owner, name, says):
 def test_arguments_that_are_left_out_are_refused_with_the_reason():
     with pytest.raises(TypeError, match=r"ReLU\(\) takes no inplace: no op writes"):
         nn.ReLU(inplace=True)
+    p = [nn.Parameter(1.0)]
+    for make, says in (
+        (lambda: nn.Linear(1, 1, dtype=np.float64), r"Linear\(\) takes no dtype: call .double"),
+        (lambda: nn.Conv2d(1, 1, 1, device="cpu"), "one device"),
+        (lambda: nn.LeakyReLU(inplace=True), "no op writes"),
+        (lambda: nn.MaxPool2d(2, return_indices=True), "unpools"),
+        (lambda: nn.Embedding(2, 2, max_norm=1.0), "while it is read"),
+        (lambda: nn.LSTM(1, 1, proj_size=1), "no scenario"),
+        (lambda: optim.SGD(p, foreach=True), r"SGD\(\) takes no foreach: there is one implementation"),
+        (lambda: optim.Adam(p, fused=True), "one implementation"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            make()
     with pytest.raises(TypeError, match="leave it out"):
         nn.Tanh("word")
 
