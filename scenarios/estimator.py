@@ -32,7 +32,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
 from fedlearn.trained import Trained
 from scenarios.command import build
-from scenarios.command.options import Options
+from scenarios.command.options import MOST_SEED, Options
 
 
 class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
@@ -111,7 +111,7 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
         """The parameters as options of the command, which know their limits."""
         return Options(
             model="spam", dim=self.dim, rounds=self.rounds, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr,
-            strategy=self.strategy, clients=self.clients, seed=whole_number("random_state", self.random_state),
+            strategy=self.strategy, clients=self.clients, seed=whole_number("random_state", self.random_state, 0, MOST_SEED),
         )  # fmt: skip
 
     def predict(self, X: Sequence[str]) -> np.ndarray:  # noqa: N803

@@ -36,7 +36,7 @@ class About:
         if not (self.least <= value <= self.most and self.above < value < math.inf):
             least = f"from {self.least}" if self.least > -math.inf else f"above {self.above:g}"
             most = f" to {self.most}" if self.most < math.inf else ""
-            raise BadInput(f"{flag(name)} is {value}, a number {least}{most} is needed")
+            raise BadInput(f"{name} is {value}, a number {least}{most} is needed")
 
 
 def flag(name: str) -> str:

@@ -89,7 +89,7 @@ def test_characters_that_the_public_part_lacks_are_read_as_spaces():
     [
         ({"model": "spam"}, "choose char_rnn, char_gru, char_lstm"),
         ({"clients": 61}, "has 60 speakers"),
-        ({"clients": 0}, "--clients is 0"),
+        ({"clients": 0}, "clients is 0"),
         ({"partition": "shards:2"}, "shards:2 deals by class"),
         ({"data": "sample"}, "sample is for ham/spam"),
         ({"cohort": 7}, "cohort of 7"),
