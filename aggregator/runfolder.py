@@ -17,6 +17,7 @@ import json
 import logging
 import math
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -104,9 +105,8 @@ class RunFolder:
         elif self.path.exists() and not self.path.is_dir():
             raise BadInput(f"run folder {self.path} is a file: give another one")
         elif self.path.exists() and not self._is_unused():
-            raise BadInput(
-                f"run folder {self.path} is not empty: give another one, or resume=True to go on with that run"
-            )
+            more = ", or resume=True to go on with that run" if self.begun else ""
+            raise BadInput(f"run folder {self.path} is not empty: give another one{more}")
 
     def _is_unused(self) -> bool:
         """Whether nothing is in it but what a run left that died before it began, or that its clients refused."""
@@ -335,12 +335,13 @@ def resumable(folder: RunFolder | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        if folder is not None:
-            interrupt.add_note(f"go on with resume=True in {folder.path}")
+        if folder is not None and folder.begun:
+            interrupt.add_note(f"go on with resume=True in {shlex.quote(str(folder.path))}")
         raise
     except OSError as error:
         if folder is None or not folder.begun:
             raise
+        place = shlex.quote(str(folder.path))
         raise FedlearnError(
-            f"the run cannot go on: {error}; mend that, then go on with resume=True in {folder.path}"
+            f"the run cannot go on: {error}; mend that, then go on with resume=True in {place}"
         ) from error

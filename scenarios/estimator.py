@@ -111,7 +111,8 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
         """The parameters as options of the command, which know their limits."""
         return Options(
             model="spam", dim=self.dim, rounds=self.rounds, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr,
-            strategy=self.strategy, clients=self.clients, seed=whole_number("random_state", self.random_state, 0, MOST_SEED),
+            strategy=self.strategy, clients=self.clients,
+            seed=whole_number("random_state", self.random_state, 0, MOST_SEED),
         )  # fmt: skip
 
     def predict(self, X: Sequence[str]) -> np.ndarray:  # noqa: N803

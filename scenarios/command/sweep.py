@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from inspect import Parameter, Signature
@@ -133,7 +134,10 @@ def _tell_result(folder: SweepFolder, ended: list[Ended], form: str, as_json: bo
         run = folder.runs[each.number]
         print(f"failed: {run.label()} seed={run.seed}: {each.failure} ({folder.path / run.folder})", file=sys.stderr)
     if rest:
-        print(f"{rest} runs are left: give the same command with --out {folder.path} to go on", file=sys.stderr)
+        print(
+            f"{rest} runs are left: give the same command with --out {shlex.quote(str(folder.path))} to go on",
+            file=sys.stderr,
+        )
     if failed:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,7 +68,7 @@ def lines(run: Run) -> list[str]:
         f"    codec  {f'a weight of the mean is wrong by {max(bounds):.3g} at most' if bounds else '-'}"
         f"{'' if (measured := run.rounding()) is None else f', and was by {measured:.3g}'}",
         f"      saw  {_seen(all_flows)}",
-        f"   repeat  fedlearn run --config {run.path / 'run.toml'}",
+        f"   repeat  fedlearn run --config {shlex.quote(str(run.path / 'run.toml'))}",
     ]
 
 

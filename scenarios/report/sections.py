@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -284,7 +285,7 @@ def repeating(found: Sequence[Configuration]) -> Section:
             for run in each.runs
         ]
         table = Table(f"{each.label}: seeds, folders, and the SHA-256 of the models", ["seed", "folder", "model"], rows)
-        code = f"fedlearn run --config {toml}\n\n{_text_of(toml)}" if toml.is_file() else ""
+        code = f"fedlearn run --config {shlex.quote(str(toml))}\n\n{_text_of(toml)}" if toml.is_file() else ""
         parts.append(Part(each.label, table=table, code=code))
     versions = dict.fromkeys(_versions(run) for each in found for run in each.runs)
     data = dict.fromkeys(_data_set(run) for each in found for run in each.runs)
