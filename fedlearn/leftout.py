@@ -313,7 +313,7 @@ def refuse_arguments(kind: type, options: Iterable[str]) -> None:
     """Raise `TypeError` with the reason where a class is given an argument that is left out of it."""
     left_out = [name for name in options if name in ARGUMENTS]
     if left_out:
-        known = signature(kind.__init__).parameters
+        known = signature(kind.__init__).parameters  # type: ignore[misc]
         if left_out[0] not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
             raise TypeError(f"{kind.__name__}() takes no {left_out[0]}: {ARGUMENTS[left_out[0]]}")
 

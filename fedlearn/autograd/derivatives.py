@@ -120,7 +120,8 @@ def _directions(v: Any, inputs: Any, variables: list[Tensor], name: str) -> list
 def _along(slopes: tuple[Tensor, ...], directions: list[Any]) -> Tensor:
     """The sum of all products of a slope and its direction."""
     along = [(g * d).sum() for g, d in zip(slopes, directions, strict=True)]
-    return sum(along[1:], along[0])
+    total: Tensor = sum(along[1:], along[0])
+    return total
 
 
 def _number_gradients(function: Function, variables: Any) -> tuple[Tensor, ...]:
