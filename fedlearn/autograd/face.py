@@ -59,6 +59,16 @@ def method(op: Op) -> Callable[..., Any]:
     return called
 
 
+def renamed(called: Callable[..., Any], **names: str) -> Callable[..., Any]:
+    """The same function, which takes arguments by further names: PyTorch's, each with the one that it stands for."""
+
+    @wraps(called)
+    def by_either(*args: Any, **kwargs: Any) -> Any:
+        return called(*args, **{names.get(name, name): value for name, value in kwargs.items()})
+
+    return by_either
+
+
 def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
     """NumPy's names of arguments in the place of PyTorch's; axes as one number or a tuple."""
     named = {TORCH_NAMES.get(name, name): value for name, value in kwargs.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedlearn.autograd import ops
-from fedlearn.autograd.face import method, typed
+from fedlearn.autograd.face import method, renamed, typed
 from fedlearn.autograd.inplace import update, write
 from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.ops.shape import axes_of
@@ -58,6 +58,23 @@ def _compared(ufunc: np.ufunc) -> Operator:
             raise BadInput(f"{ufunc.__name__}: {error}") from error
 
     return operator
+
+
+def _spread(op: Op) -> Callable[..., Any]:
+    """Variance or deviation, its second argument PyTorch's: x.var(0, False), and x.var(False), divide by n."""
+
+    @typed
+    def called(
+        self: Any, axis: Any = None, unbiased: bool = True, keepdims: bool = False, *, correction: Any = None
+    ) -> Any:
+        if isinstance(axis, bool):
+            axis, unbiased = None, axis
+        if not isinstance(unbiased, bool | np.bool_):
+            raise BadInput(f"{op} is unbiased or not, given was {unbiased!r:.60}: give True or False, or correction=")
+        return op(self, axis=axis, keepdims=keepdims, correction=int(unbiased) if correction is None else correction)
+
+    called.__name__ = op.name
+    return called
 
 
 class Operators(Node):
@@ -125,12 +142,7 @@ class Operators(Node):
     sigmoid, relu, erf = method(ops.sigmoid), method(ops.relu), method(ops.erf)
     floor, ceil, round, clone = method(ops.floor), method(ops.ceil), method(ops.round_), method(ops.clone)
     neg, copy = method(ops.neg), clone
-    add, sub, mul, div = __add__, __sub__, __mul__, __truediv__
-    pow, matmul, remainder, floor_divide = __pow__, __matmul__, __mod__, __floordiv__
-    atan2, maximum, minimum = _forward(ops.atan2), _forward(ops.maximum), _forward(ops.minimum)
-    logaddexp, masked_fill = _forward(ops.logaddexp), ops.masked_fill
-
-    add_, sub_, mul_, div_ = __iadd__, __isub__, __imul__, __itruediv__
+    masked_fill = ops.masked_fill
 
     def copy_(self, source: Any) -> Any:
         """The numbers of `source`, broadcast, written into this tensor, as by `tensor[...] = source`."""
@@ -154,53 +166,68 @@ class Operators(Node):
 
     # Along an axis
 
-    sum, mean, prod, var, std = (
-        method(ops.sum_), method(ops.mean), method(ops.prod), method(ops.var), method(ops.std),
-    )  # fmt: skip
+    sum, mean, prod, var, std = method(ops.sum_), method(ops.mean), method(ops.prod), _spread(ops.var), _spread(ops.std)
     max, min, amax, amin = method(ops.max_), method(ops.min_), method(ops.amax), method(ops.amin)
     cumsum, cumprod = method(ops.cumsum), method(ops.cumprod)
     softmax, log_softmax, logsumexp = method(ops.softmax), method(ops.log_softmax), method(ops.logsumexp)
-    any, all, argmax, argmin, argsort, topk = ops.any_, ops.all_, ops.argmax, ops.argmin, ops.argsort, ops.topk
+    any, all, argmax, argmin = ops.any_, ops.all_, ops.argmax, ops.argmin
 
     @typed
-    def sort(self, axis: int = -1, descending: bool = False) -> Any:
-        """The numbers along an axis in order, and the places where they were (as PyTorch)."""
+    def argsort(self, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        """The places of the numbers in order: see ops.argsort, which is always stable."""
+        return ops.argsort(self, axis, descending)
+
+    @typed
+    def sort(self, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        """The numbers along an axis in order, always stable, and the places where they were (as PyTorch)."""
         return ops.sort(self, axis, descending), ops.argsort(self, axis, descending)
+
+    @typed
+    def topk(self, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+        """The k largest or smallest numbers along an axis, always in order, and their places: see ops.topk."""
+        return ops.topk(self, k, axis, largest)
 
     @typed
     def norm(self, p: Any = None, axis: Any = None, keepdims: bool = False, *, ord: Any = None) -> Any:
         """The length of all numbers, or of those along an axis: see ops.norm."""
         return ops.norm(self, p if ord is None else ord, axis, keepdims)
 
-    dot, outer = ops.dot, ops.outer
+    dot, outer = ops.dot, renamed(ops.outer, vec2="b")
 
     # In another arrangement
 
-    swapaxes, gather, index_add = method(ops.swapaxes), ops.gather, ops.index_add
+    swapaxes = renamed(method(ops.swapaxes), axis0="first", axis1="second", dim0="first", dim1="second")
+    gather = ops.gather
     squeeze, unsqueeze, moveaxis, movedim = ops.squeeze, ops.unsqueeze, ops.moveaxis, ops.moveaxis
-    roll, diff, diag, diagonal, trace = ops.roll, ops.diff, ops.diag, ops.diagonal, ops.trace
-    tril, triu, split, tile = ops.tril, ops.triu, ops.split, ops.tile
+    roll, diff, diag, trace = ops.roll, ops.diff, renamed(ops.diag, diagonal="offset"), ops.trace
+    diagonal = renamed(ops.diagonal, dim1="axis1", dim2="axis2")
+    tril, triu, split = ops.tril, ops.triu, renamed(ops.split, split_size="sizes")
 
     @typed
     def flip(self, axis: Any = None, *more: Any) -> Any:
         """The order reversed along one axis, along several (one after another or as a tuple), or along all."""
         return ops.flip(self, axis=(axis, *more) if more else axis)
 
-    def reshape(self, *shape: Any) -> Tensor:
-        return ops.reshape(self, shape=sizes(shape))  # type: ignore[no-any-return]
+    def reshape(self, *lengths: Any, shape: Any = None) -> Tensor:
+        return ops.reshape(self, shape=sizes(lengths if shape is None else (shape,)))  # type: ignore[no-any-return]
 
-    view = reshape
+    view = renamed(reshape, size="shape")
 
-    def transpose(self, *axes: Any) -> Tensor:
+    def tile(self, *times: Any, dims: Any = None) -> Any:
+        """The whole array several times along each of its last axes: see ops.tile."""
+        return ops.tile(self, sizes(times) if dims is None else dims)
+
+    def transpose(self, *axes: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes swapped (PyTorch's), or all in a new order (NumPy's); reversed when none is given."""
         count = self._data.ndim
+        axes = (*axes, *(axis for axis in (dim0, dim1) if axis is not None))
         if len(axes) == 2 and count > 1 and np.ndim(axes[0]) == 0:
             return ops.swapaxes(self, first=axes[0], second=axes[1])  # type: ignore[no-any-return]
         return self.permute(*axes) if axes and axes != (None,) else self.permute(*range(count)[::-1])
 
-    def permute(self, *axes: Any) -> Tensor:
+    def permute(self, *axes: Any, dims: Any = None) -> Tensor:
         """Axes in a new order (PyTorch's name)."""
-        return ops.transpose(self, axes=sizes(axes))  # type: ignore[no-any-return]
+        return ops.transpose(self, axes=sizes(axes if dims is None else (dims,)))  # type: ignore[no-any-return]
 
     @property
     def T(self) -> Tensor:  # noqa: N802 (NumPy's name)

@@ -12,6 +12,7 @@ from fedlearn.autograd import ops
 from fedlearn.autograd.face import typed
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
+from fedlearn.autograd.torch_arithmetic import by_name, compared, divided, in_place, powered, scaled
 from fedlearn.errors import BadInput, ShapeError
 
 
@@ -117,11 +118,18 @@ class TorchNames(Operators):
 
     # Arithmetic
 
-    absolute, arctan2, positive, swapdims = Operators.abs, Operators.atan2, Operators.__pos__, Operators.swapaxes
+    absolute, positive, swapdims = Operators.abs, Operators.__pos__, Operators.swapaxes
 
+    add, sub = scaled(by_name(ops.add)), scaled(by_name(ops.sub))
+    mul, div, pow, remainder = by_name(ops.mul), divided, powered, by_name(ops.remainder)
+    matmul, floor_divide, logaddexp = by_name(ops.matmul), by_name(ops.floor_divide), by_name(ops.logaddexp)
+    atan2, maximum, minimum = by_name(ops.atan2), by_name(ops.maximum), by_name(ops.minimum)
+    arctan2 = atan2
+    add_, sub_, mul_, div_ = scaled(in_place(ops.add)), scaled(in_place(ops.sub)), in_place(ops.mul), in_place(ops.div)
     mm, bmm, mv = _product("mm", 2, 2), _product("bmm", 3, 3), _product("mv", 2, 1)
-    eq, ne, lt, le = Operators.__eq__, Operators.__ne__, Operators.__lt__, Operators.__le__
-    gt, ge = Operators.__gt__, Operators.__ge__
+    eq, ne = compared(Operators.__eq__, "=="), compared(Operators.__ne__, "!=")
+    lt, le = compared(Operators.__lt__, "<"), compared(Operators.__le__, "<=")
+    gt, ge = compared(Operators.__gt__, ">"), compared(Operators.__ge__, ">=")
 
     def reciprocal(self) -> Any:
         return 1 / self
@@ -142,11 +150,13 @@ class TorchNames(Operators):
     def isfinite(self) -> Any:
         return np.isfinite(self._data)
 
-    def nonzero(self) -> Any:
+    def argwhere(self) -> Any:
         """The places of what is not 0, whole numbers (count, axes)."""
         return np.argwhere(self._data)
 
-    argwhere = nonzero
+    def nonzero(self, *, as_tuple: Any = False) -> Any:
+        """The places of what is not 0, (count, axes), or as a tuple of the places along each axis."""
+        return np.nonzero(self._data) if as_tuple else self.argwhere()
 
     def clamp_min(self, min: Any) -> Any:
         return self.clip(min, None)
@@ -192,6 +202,11 @@ class TorchNames(Operators):
     def select(self, axis: Any, index: Any) -> Any:
         """One slice along an axis, which goes."""
         return self._along(axis, index)
+
+    @typed
+    def index_add(self, axis: Any, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+        """With slices of `source`, times `alpha`, added at places along an axis: see ops.index_add."""
+        return ops.index_add(self, axis, index, source if alpha == 1 else ops.mul(source, alpha))
 
     @typed
     def index_select(self, axis: Any, index: Any) -> Any:
