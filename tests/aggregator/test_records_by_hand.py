@@ -419,6 +419,18 @@ def test_the_journal_of_opened_sums(tmp_path):
     Journal().opened([], {}, {})
 
 
+def test_what_was_asked_for_is_on_the_disk_and_a_new_file_has_its_name_there_too(tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr("os.fsync", lambda file: forced.append(file))
+    monkeypatch.setattr("aggregator.journal.force", lambda path: forced.append(path))
+    journal = Journal(tmp_path / "journal")
+    journal.asked(Step(1), b"m")
+    assert [isinstance(each, int) for each in forced] == [True, False]
+    assert forced[1] == tmp_path
+    journal.asked(Step(2), b"m")
+    assert [isinstance(each, int) for each in forced] == [True, False, True]
+
+
 def test_a_table_gets_new_columns_as_they_come(tmp_path):
     table = CsvTracker(tmp_path / "rounds.csv")
     table.path.write_text("old")

@@ -197,6 +197,12 @@ def test_points_are_what_they_are_made_of(monkeypatch):
     assert shrunk(np.array([1.0, 2.0, 4.0]), 2.0).tolist() == [1.0, 1.0, 0.5]
 
 
+@pytest.mark.parametrize("spec", ["normclip", "centred", "arc+trimmed", "geomed", "fltrust"])
+def test_updates_that_are_all_zero_give_zero(spec):
+    nothing = np.zeros((5, 3), np.float32)
+    assert as_rule(spec)(nothing, Beside(trusted=nothing[0])).vector.tolist() == [0.0] * 3
+
+
 def test_large_numbers_whose_squares_overflow_are_numbers():
     x = np.full((3, 4), 3e38, np.float32)
     assert as_rule("median")(x).vector.tolist() == x[0].tolist()

@@ -10,7 +10,7 @@ import pytest
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import ProtocolError
 from fedlearn.queries.base import Counts
-from fedlearn.secure.compression import FINER, MOST_FINER, Compression, finer, fraction_bits
+from fedlearn.secure.compression import FINER, MOST_FINER, Compression, finer, fraction_bits, of_weights
 from fedlearn.secure.counts import CountLayout, counting_codec
 from fedlearn.secure.layout import BOOKKEEPING, Layout
 from fedlearn.secure.layouts import layout_of
@@ -200,6 +200,11 @@ def test_a_share_of_the_weights_is_sent(share, parameters, sent):
     assert compression.lanes({"delta": Output(parameters), "one": Output(parameters + 1)}) == {
         "delta": sent, "one": parameters + 1
     }  # fmt: skip
+
+
+def test_outputs_of_weights_are_as_long_as_the_delta():
+    assert of_weights({"delta": Output(5), "control": Output(5), "one": Output(1)}) == {"delta", "control"}
+    assert of_weights({"counts": Output(5), "none": Output(0)}) == {"none"}
 
 
 def test_the_weights_that_may_be_are_no_more_than_a_share_leaves_room_for():
