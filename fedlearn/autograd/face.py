@@ -41,8 +41,11 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def method(op: Op) -> Callable[..., Any]:
-    """An op as a method, its parameters by position too: x.sum(0), x.sum(axis=0), x.sum(dim=0)."""
+def method(op: Op, cast: bool = False) -> Callable[..., Any]:
+    """An op as a method, its parameters by position too: x.sum(0), x.sum(axis=0), x.sum(dim=0).
+
+    cast: it takes `dtype` as well, in which it is computed.
+    """
     parameters = list(inspect.signature(op.forward).parameters)[1:] if inspect.isfunction(op.forward) else []
 
     def called(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -52,7 +55,8 @@ def method(op: Op) -> Callable[..., Any]:
             if len(args) > len(parameters):
                 raise BadInput(f"{op} takes {', '.join(parameters) or 'no arguments'}, given were {args}")
             kwargs.update(zip(parameters, args, strict=False))
-        return op(x, **_renamed(kwargs))
+        dtype = kwargs.pop("dtype", None) if cast else None
+        return op(x if dtype is None else x.astype(dtype), **_renamed(kwargs))
 
     called.__name__ = op.name
     called.__doc__ = f"ops.{op.name} of this tensor" + (f": {', '.join(parameters)}." if parameters else ".")

@@ -166,9 +166,15 @@ class Operators(Node):
 
     # Along an axis
 
-    sum, mean, prod, var, std = method(ops.sum_), method(ops.mean), method(ops.prod), _spread(ops.var), _spread(ops.std)
+    sum, mean, prod, var, std = (
+        method(ops.sum_, True),
+        method(ops.mean, True),
+        method(ops.prod, True),
+        _spread(ops.var),
+        _spread(ops.std),
+    )
     max, min, amax, amin = method(ops.max_), method(ops.min_), method(ops.amax), method(ops.amin)
-    cumsum, cumprod = method(ops.cumsum), method(ops.cumprod)
+    cumsum, cumprod = method(ops.cumsum, True), method(ops.cumprod, True)
     softmax, log_softmax, logsumexp = method(ops.softmax), method(ops.log_softmax), method(ops.logsumexp)
     any, all, argmax, argmin = ops.any_, ops.all_, ops.argmax, ops.argmin
 
@@ -260,17 +266,18 @@ class Operators(Node):
         return self.reshape(self._data.size)
 
     @typed
-    def expand(self, *shape: Any) -> Any:
+    def expand(self, *shape: Any, size: Any = None) -> Any:
         """Broadcast to `shape`, where -1 keeps an axis (PyTorch's name)."""
-        wanted = sizes(shape)
+        wanted = sizes(shape if size is None else (size,))
         old = (1,) * (len(wanted) - self._data.ndim) + self._data.shape
         return ops.broadcast_to(self, shape=tuple(o if n == -1 else n for o, n in zip(old, wanted, strict=True)))
 
     def broadcast_to(self, *shape: Any) -> Tensor:
         return ops.broadcast_to(self, shape=sizes(shape))  # type: ignore[no-any-return]
 
-    def repeat(self, *times: Any, axis: int | None = None) -> Any:
+    def repeat(self, *times: Any, repeats: Any = None, axis: int | None = None) -> Any:
         """The whole array several times along each axis (PyTorch's), or with `axis` each slice of it (NumPy's)."""
+        times = times if repeats is None else (repeats,)
         return ops.tile(self, sizes(times)) if axis is None else ops.repeat(self, *times, axis=axis)
 
     repeat_interleave = ops.repeat

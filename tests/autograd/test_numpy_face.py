@@ -18,7 +18,7 @@ SQUARE = A @ A.T
 CALLS = {
     np.sum: lambda x: np.sum(x, axis=0),
     np.prod: lambda x: np.prod(x, 1, keepdims=True),
-    np.mean: lambda x: np.mean(x, axis=(0, 1)),
+    np.mean: lambda x: np.mean(x, axis=(0, 1), dtype=np.float64),
     np.max: lambda x: np.max(x, axis=1),
     np.min: lambda x: np.min(x),
     np.amax: lambda x: np.amax(x, 0),
@@ -106,7 +106,7 @@ REFUSED = {
     "add.reduce": np.add.reduce,
     "cbrt": np.cbrt,
     "hypot": lambda x: np.hypot(x, 1),
-    "sum of a dtype": lambda x: np.sum(x, dtype=np.float32),
+    "sum into an array": lambda x: np.sum(x, out=np.zeros(())),
     "norm of a matrix order": lambda x: np.linalg.norm(x, "nuc"),
     "array": np.array,
     "asarray": np.asarray,

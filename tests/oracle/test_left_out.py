@@ -145,7 +145,11 @@ def test_arguments_that_are_left_out_are_refused_with_the_reason():
 
 
 X = np.arange(1.0, 13).reshape(3, 4)
+F32 = {Tensor: np.float32, torch.Tensor: torch.float32}
 METHODS = {
+    "sums in another precision": lambda x: x.sum(1, dtype=F32[type(x)]) + x.mean(dim=1, dtype=F32[type(x)]),
+    "products in another precision": lambda x: x.cumsum(1, dtype=F32[type(x)]) * x.prod(dtype=F32[type(x)]),
+    "sizes by name": lambda x: x[:, :1].expand(size=(-1, 4)) * x.repeat(repeats=(2, 1))[:3],
     "dim": lambda x: x.dim(),
     "numel": lambda x: x.numel() + x.nelement(),
     "contiguous": lambda x: x.t().contiguous(),
