@@ -71,12 +71,12 @@ class Kernel(NamedTuple):
     reads_only: bool = False
 
 
-def _floats(*arrays: Any) -> bool:
+def all_floats(*arrays: Any) -> bool:
     return all(isinstance(array, np.ndarray) and array.dtype.char == "f" for array in arrays)
 
 
-def _linear(build: Builder, seen: np.ndarray, x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any] | None:
-    if not _floats(x, weight) or weight.ndim != x.ndim or not (bias is None or _floats(bias)):
+def linear(build: Builder, seen: np.ndarray, x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any] | None:
+    if not all_floats(x, weight) or weight.ndim != x.ndim or not (bias is None or all_floats(bias)):
         return None
     out = build.array(seen.shape)
     build.call(np.matmul, x, weight.swapaxes(-1, -2), out)
@@ -85,7 +85,7 @@ def _linear(build: Builder, seen: np.ndarray, x: Any, weight: Any, bias: Any = N
     return out, out
 
 
-def _linear_back(
+def linear_back(
     build: Builder, position: int, g: np.ndarray, kept: Any, x: Any, weight: Any, bias: Any = None, *, room: Any
 ) -> Any:
     if weight.ndim != x.ndim:
@@ -105,15 +105,15 @@ def _linear_back(
     return out
 
 
-def _relu(build: Builder, seen: np.ndarray, x: Any) -> tuple[Any, Any] | None:
-    if not _floats(x):
+def relu(build: Builder, seen: np.ndarray, x: Any) -> tuple[Any, Any] | None:
+    if not all_floats(x):
         return None
     out = build.array(seen.shape)
     build.call(partial(np.maximum, x, ZERO, out=out))
     return out, out
 
 
-def _relu_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: Any, *, room: Any) -> Any:
+def relu_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: Any, *, room: Any) -> Any:
     if g.size < MANY:
         off = build.array(g.shape, bool)
         build.call(np.less_equal, y, ZERO, off)
@@ -127,17 +127,17 @@ def _relu_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: A
     return g
 
 
-def _tanh(build: Builder, seen: np.ndarray, x: Any) -> tuple[Any, Any] | None:
-    if not _floats(x):
+def tanh(build: Builder, seen: np.ndarray, x: Any) -> tuple[Any, Any] | None:
+    if not all_floats(x):
         return None
     out = build.array(seen.shape)
     build.call(np.tanh, x, out)
     return out, out
 
 
-def _tanh_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: Any, *, room: Any) -> Any:
+def tanh_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: Any, *, room: Any) -> Any:
     """As the tape has it: g (4 s), s the slope of a sigmoid at 2 x."""
-    if not _floats(g, x):
+    if not all_floats(g, x):
         return None
     z, total, out = build.array(x.shape), build.array(x.shape), build.array(x.shape)
     build.call(np.abs, x, z)
@@ -151,10 +151,10 @@ def _tanh_back(build: Builder, position: int, g: np.ndarray, y: np.ndarray, x: A
     return out
 
 
-def _cross_entropy(
+def cross_entropy(
     build: Builder, seen: np.ndarray, logits: Any, target: Any, smoothing: float = 0.0, average: bool = False
 ) -> tuple[Any, Any] | None:
-    if not _floats(logits) or smoothing or not average or target.dtype != np.int64 or not target.size:
+    if not all_floats(logits) or smoothing or not average or target.dtype != np.int64 or not target.size:
         return None
     classes, shape = logits.shape[-1], target.shape
     flat = logits.reshape(-1, classes)
@@ -162,7 +162,7 @@ def _cross_entropy(
         return None
     by_class, top, rows = build.array(flat.T.shape), build.array((len(flat),)), build.array(flat.shape)
     first, places = np.arange(0, flat.size, classes).reshape(shape), build.array(shape, np.int64)
-    taken, total, loss, mean = build.array(shape), build.array(shape), build.array(shape), build.array(seen.shape)
+    taken, total = build.array(shape), build.array(shape)
     build.call(_check_below, target.view(np.uint64), classes)
     build.call(np.copyto, by_class, flat.T)
     build.call(np.maximum.reduce, by_class, 0, None, top)
@@ -171,19 +171,25 @@ def _cross_entropy(
     build.call(rows.reshape(-1).take, places, None, taken, "clip")
     build.call(np.exp, rows, rows)
     build.call(np.add.reduce, rows, -1, None, total.reshape(-1))
+    return mean_loss(build, seen, total, taken), (rows.reshape(logits.shape), total, places, taken)
+
+
+def mean_loss(build: Builder, seen: np.ndarray, total: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """The mean of log(total) - taken (..., B) over B; on the tape -taken + log: the same number."""
+    loss, summed, mean = build.array(total.shape), build.array(seen.shape), build.array(seen.shape)
     build.call(np.log, total, loss)
-    build.call(np.subtract, loss, taken, loss)  # on the tape -x + log: the same number
-    build.call(np.add.reduce, loss, -1, None, mean)
-    build.call(np.divide, mean, np.array(shape[-1], np.float32), mean)
-    return mean, (rows.reshape(logits.shape), total, places, taken)
+    build.call(np.subtract, loss, taken, loss)
+    build.call(np.add.reduce, loss, -1, None, summed)
+    build.call(np.divide, summed, np.array(total.shape[-1], np.float32), mean)
+    return mean
 
 
-def _cross_entropy_back(
+def cross_entropy_back(
     build: Builder, position: int, g: np.ndarray, kept: Any, logits: Any, target: Any, *, room: Any, **params: Any
 ) -> Any:
     exps, total, places, taken = kept
     share = build.array(total.shape)
-    each = _share(build, g, target.shape[-1])
+    each = share_of(build, g, target.shape[-1])
     each = each[..., None] if each.ndim else each  # a number alone is quicker than an array of one
     build.call(np.divide, each, total, share)
     build.call(np.multiply, exps, share[..., None], exps)
@@ -200,12 +206,12 @@ def _check_below(numbers: np.ndarray, count: int) -> None:
         raise IndexError(f"whole numbers from 0 to {count - 1} are needed")
 
 
-def _bce(build: Builder, seen: np.ndarray, x: Any, target: Any, average: int = 0) -> tuple[Any, Any] | None:
-    if not _floats(x, target) or not average or x.shape != target.shape or not x.size:
+def bce(build: Builder, seen: np.ndarray, x: Any, target: Any, average: int = 0) -> tuple[Any, Any] | None:
+    if not all_floats(x, target) or not average or x.shape != target.shape or not x.size:
         return None
     shape = x.shape
     z, excess, sign, losses = build.array(shape), build.array(shape), build.array(shape, bool), build.array(shape)
-    mean, count = build.array(seen.shape), prod(shape[-average:])
+    summed, mean, count = build.array(seen.shape), build.array(seen.shape), prod(shape[-average:])
     build.call(np.abs, x, z)
     build.call(np.negative, z, z)
     build.call(np.exp, z, z)
@@ -215,19 +221,19 @@ def _bce(build: Builder, seen: np.ndarray, x: Any, target: Any, average: int = 0
     product = build.array(shape)
     build.call(np.multiply, x, excess, product)
     build.call(np.add, losses, product, losses)
-    build.call(np.add.reduce, losses.reshape(*shape[:-average], count), -1, None, mean)
-    build.call(np.divide, mean, np.array(count, np.float32), mean)
+    build.call(np.add.reduce, losses.reshape(*shape[:-average], count), -1, None, summed)
+    build.call(np.divide, summed, np.array(count, np.float32), mean)
     return mean, (z, excess, sign)
 
 
-def _bce_back(
+def bce_back(
     build: Builder, position: int, g: np.ndarray, kept: Any, x: Any, target: Any, average: int = 0, *, room: Any
 ) -> Any:
     if position:
         raise Unfit("targets that want a gradient")
     z, excess, sign = kept
     beyond, back = build.array(x.shape), build.array(x.shape)
-    each = _share(build, g, prod(x.shape[-average:]))
+    each = share_of(build, g, prod(x.shape[-average:]))
     build.call(np.add, ONE, z, beyond)
     build.call(np.divide, z, beyond, beyond)
     build.call(np.negative, beyond, back)
@@ -238,7 +244,7 @@ def _bce_back(
     return back
 
 
-def _share(build: Builder, g: np.ndarray, count: int) -> np.ndarray:
+def share_of(build: Builder, g: np.ndarray, count: int) -> np.ndarray:
     """g / count: divided now, where g is the same in every step."""
     each = build.array(g.shape)
     divided = partial(np.divide, g, np.array(count, np.float32), each)
@@ -260,11 +266,11 @@ def _rearranged_back(shape_of: Callable[..., Any]) -> Callable[..., Any]:
 
 
 KERNELS = {
-    "linear": Kernel(_linear, _linear_back),
-    "relu": Kernel(_relu, _relu_back),
-    "tanh": Kernel(_tanh, _tanh_back),
-    "cross_entropy": Kernel(_cross_entropy, _cross_entropy_back, reads_only=True),
-    "bce_with_logits": Kernel(_bce, _bce_back, reads_only=True),
+    "linear": Kernel(linear, linear_back),
+    "relu": Kernel(relu, relu_back),
+    "tanh": Kernel(tanh, tanh_back),
+    "cross_entropy": Kernel(cross_entropy, cross_entropy_back, reads_only=True),
+    "bce_with_logits": Kernel(bce, bce_back, reads_only=True),
     "embedding_bag": Kernel(kept_bags.forward, kept_bags.backward, ("indices",)),
     "reshape": Kernel(lambda *args, **params: None, _rearranged_back(lambda g, x, shape: g.reshape(x.shape))),
 }

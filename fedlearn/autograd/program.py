@@ -20,18 +20,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
 from fedlearn.autograd.arrays import unbroadcast
 from fedlearn.autograd.graph import Op, newest_first
-from fedlearn.autograd.kept import KERNELS, Builder, Unfit, Varying
+from fedlearn.autograd.kept import KERNELS, Builder, Kernel, Unfit, Varying
 from fedlearn.autograd.mode import all_quietly
 from fedlearn.autograd.node import Node
+from fedlearn.autograd.recurrent.plan import current as current_plan
 from fedlearn.autograd.replay import Plan
 
 PLAIN = (bool, int, float, str, slice, np.dtype, np.generic, type(None), type(...), type)
+
+
+class RecordedSteps(NamedTuple):
+    """How many programs there are, and how many bytes of arrays they keep."""
+
+    programs: int
+    bytes: int
+
+
+def recorded_steps() -> RecordedSteps:
+    """The programs of all models of this process: what recorded steps cost in memory, now."""
+    programs = list(_programs)
+    return RecordedSteps(len(programs), sum(program.bytes for program in programs))
 
 
 class Program:
@@ -49,7 +64,7 @@ class Program:
     def _write(
         self, loss: Node, batch: Sequence[np.ndarray], leaves: Sequence[Node], places: Sequence[np.ndarray]
     ) -> None:
-        self._build = Builder()
+        self._build, self._kernels = Builder(), kernels_of_plan()
         self._clients = loss._data.ndim
         order = newest_first(loss)
         varying = _of_any_length(order)
@@ -73,7 +88,8 @@ class Program:
         self._calls = tuple(self._build.calls)
         self.layout = tuple((kept.shape, kept.dtype) for kept in self.batch)
         self.bytes = self._build.bytes
-        del self._build, self._given, self._arrays, self._values, self._kept
+        del self._build, self._kernels, self._given, self._arrays, self._values, self._kept
+        _programs.add(self)
 
     def fits(self, batch: Sequence[np.ndarray]) -> bool:
         """Whether these arrays have the shapes and precisions of the program's batch, and its order in memory.
@@ -124,8 +140,8 @@ class Program:
         if op.view:
             seen = op.forward(*mine, **known)
             result = (seen, seen) if any(np.may_share_memory(seen, x) for x in mine) else None
-        elif op.name in KERNELS:
-            result = KERNELS[op.name].forward(self._build, y._data, *mine, **known)
+        elif op.name in self._kernels:
+            result = self._kernels[op.name].forward(self._build, y._data, *mine, **known)
         if result is None:
             if not op.fused and kept.dtype != y._data.dtype:
                 raise Unfit(f"{op} keeps its result in another precision")
@@ -188,7 +204,7 @@ class Program:
             values, params = self._values[y._id]
             g, kept = gradients.pop(step.place), self._kept[y._id]
             joint = None
-            if step.op.joint is not None and (step.op.name not in KERNELS or isinstance(kept, Cell)):
+            if step.op.joint is not None and (step.op.name not in self._kernels or isinstance(kept, Cell)):
                 joint = self._joint(step.op, g, kept, values, params)
             for pull in step.pulls:
                 x = order[pull.place]
@@ -212,7 +228,7 @@ class Program:
     def _seed(self, loss: Node) -> np.ndarray:
         """The gradient of the loss, 1: written anew in each step, unless the loss' kernel leaves it as it is."""
         seed = self._build.array(self.loss.shape, self.loss.dtype)
-        kernel = KERNELS.get(loss._made[0].name)
+        kernel = self._kernels.get(loss._made[0].name)
         if kernel is not None and kernel.reads_only:
             seed.fill(1)
             seed.flags.writeable = False
@@ -225,8 +241,8 @@ class Program:
     ) -> np.ndarray:
         """The array that will hold the gradient of one input."""
         shape, dtype = x._data.shape, x._data.dtype
-        if op.name in KERNELS and not isinstance(kept, Cell):
-            found = KERNELS[op.name].backward(self._build, pull.position, g, kept, *values, room=room, **params)
+        if op.name in self._kernels and not isinstance(kept, Cell):
+            found = self._kernels[op.name].backward(self._build, pull.position, g, kept, *values, room=room, **params)
             if found is not None:
                 if found.shape != shape or found.dtype != dtype:
                     raise Unfit(f"{op} broadcasts")
@@ -256,10 +272,22 @@ class Program:
         return cell
 
 
+_programs: WeakSet[Program] = WeakSet()
+
+
 class Cell:
     """Arrays that an op keeps between its two halves, or gives to several inputs."""
 
     value: Any = None
+
+
+def kernels_of_plan() -> dict[str, Kernel]:
+    """How ops are written: by the current plan, chains of elementwise calls are compiled."""
+    if not current_plan().compiled:
+        return KERNELS
+    from fedlearn.autograd import kept_compiled
+
+    return KERNELS | kept_compiled.KERNELS
 
 
 def _of_any_length(order: Sequence[Node]) -> set[int]:

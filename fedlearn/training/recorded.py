@@ -120,7 +120,7 @@ class Recorded:
             self._unfit = True
         else:
             self._programs = [program, *self._programs[: PROGRAMS - 1]]
-            while sum(kept.bytes for kept in self._programs) > LARGEST:
+            while self.bytes > LARGEST:
                 self._programs.pop()
             self._references = self._held()
         return loss.numpy(), gradient
@@ -136,6 +136,11 @@ class Recorded:
         self._gradient, self._memory = beside(self._vector)
         self._places = self._cut(self._gradient)
         self._references = self._held()
+
+    @property
+    def bytes(self) -> int:
+        """How much memory its programs keep."""
+        return sum(program.bytes for program in self._programs)
 
     def parts(self, gradient: np.ndarray) -> list[np.ndarray]:
         """A gradient that was given, as an array for each parameter: views."""

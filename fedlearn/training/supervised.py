@@ -30,6 +30,11 @@ class Supervised:
         self._arrays: list[np.ndarray] = []  # the parameters', as they are recorded
         self._recorded: Recorded | None = None
 
+    @property
+    def recorded_bytes(self) -> int:
+        """How much memory the recorded steps keep; 0 where the tape takes them all."""
+        return self._recorded.bytes if self._recorded is not None else 0
+
     def loss(self, batch: Examples) -> Tensor:
         found: Tensor = self._criterion(self._model(*batch.inputs), batch.targets)
         return found

@@ -30,10 +30,14 @@ class Epoch:
 
 @dataclass
 class Epochs:
-    """Losses and metrics per epoch, and the best epoch (the lowest held-out loss, else the lowest loss)."""
+    """Losses and metrics per epoch, and the best epoch (the lowest held-out loss, else the lowest loss).
+
+    recorded_bytes: memory that recorded steps kept at the end, 0 where the tape took them all (docs/engine.md).
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     stopped_early: bool = False
+    recorded_bytes: int = 0
 
     @property
     def best(self) -> Epoch:
@@ -93,6 +97,7 @@ class Trainer:
             elif waited >= patience:
                 history.stopped_early = True
                 break
+        history.recorded_bytes = steps.recorded_bytes
         if patience is not None:
             self.model.load_state_dict(best)
         return history

@@ -7,12 +7,14 @@ columns are empty.
 
 from __future__ import annotations
 
+import gc
 import json as jsonlib
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedlearn.autograd.memory import keep_freed
+from fedlearn.autograd.program import recorded_steps
 from scenarios.bench.claims import listed
 from scenarios.bench.engine_cases import Case, Step, cases
 from scenarios.bench.versions import machine
@@ -25,7 +27,7 @@ LIBRARIES = ("numpy", "torch", "numba")
 class Row:
     """Microseconds of one step: ours, PyTorch's, and the floor, which is bare NumPy's; `clients` how many it trains.
 
-    ratio and over_floor: ours over PyTorch's, and over the floor.
+    ratio and over_floor: ours over PyTorch's, and over the floor. kept: bytes that recorded steps keep, 0 on the tape.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Row:
     clients: int
     floor: float | None
     over_floor: float | None
+    kept: int = 0
 
 
 def run(json: bool) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def run(json: bool) -> dict[str, Any]:
 
 def measure(case: Case) -> Row:
     """Time all sides of a case in turns."""
+    gc.collect()  # what the case before recorded
+    before = recorded_steps().bytes
     steps = {"ours": case.ours(), "torch": _theirs(case), "floor": case.floor() if case.floor else None}
     least = {side: float("inf") for side, step in steps.items() if step}
     spent, began = 0.0, time.perf_counter()
@@ -67,7 +72,8 @@ def measure(case: Case) -> Row:
         spent = time.perf_counter() - began
     ours, torch, floor = (least.get(side) for side in steps)
     assert ours is not None
-    return Row(case.name, ours, torch, torch and ours / torch, case.clients, floor, floor and ours / floor)
+    kept = recorded_steps().bytes - before
+    return Row(case.name, ours, torch, torch and ours / torch, case.clients, floor, floor and ours / floor, kept)
 
 
 def _theirs(case: Case) -> Step | None:
@@ -102,9 +108,11 @@ def _claims(row: Row) -> dict[str, tuple[float, str]]:
 
 def _table(rows: list[Row]) -> str:
     width = max(len(row.name) for row in rows)
-    lines = [f"{'step':<{width}}  {'ours, us':>10}  {'torch, us':>10}  {'ratio':>6}  {'floor, us':>10}  {'ratio':>6}"]
+    heads = f"{'torch, us':>10}  {'ratio':>6}  {'floor, us':>10}  {'ratio':>6}  {'kept, kB':>8}"
+    lines = [f"{'step':<{width}}  {'ours, us':>10}  {heads}"]
     for row in rows:
         others = [(row.torch, row.ratio), (row.floor, row.over_floor)]
         cells = [f"{'-':>10}  {'-':>6}" if time is None else f"{time:>10.0f}  {ratio:>6.2f}" for time, ratio in others]
+        cells.append(f"{row.kept / 1000:>8.0f}" if row.kept else f"{'-':>8}")
         lines.append(f"{row.name:<{width}}  {row.ours:>10.0f}  {'  '.join(cells)}")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -44,17 +44,23 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """All of them; the recurrent ones also compiled, where numba is installed."""
+    """All of them; recorded steps and recurrent layers also compiled, where numba is installed."""
     yield Case("mlp", mlp, torch_mlp, floor=bare_mlp)
-    yield Case("mlp_in_trainer", trained_mlp, torch_mlp, floor=bare_mlp)
-    yield Case("mlp_in_local_training", flat_mlp, torch_mlp, floor=bare_mlp)
     yield Case("mlp_double_backward", mlp_twice, torch_mlp_twice)
-    yield Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100))
     for dim in (1, 16):
         yield Case(f"spam_dim_{dim}", partial(spam, dim), partial(torch_spam, dim))
     many = (35_000, 64)
     yield Case("spam_of_35000_words", partial(spam, 16, *many), partial(torch_spam, 16, *many))
-    yield Case("spam_of_35000_words_in_local_training", partial(narrow_spam, 16, *many), partial(torch_spam, 16, *many))
+    recorded = [
+        Case("mlp_in_trainer", trained_mlp, torch_mlp, floor=bare_mlp),
+        Case("mlp_in_local_training", flat_mlp, torch_mlp, floor=bare_mlp),
+        Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100)),
+        Case("spam_of_35000_words_in_local_training", partial(narrow_spam, 16, *many), partial(torch_spam, 16, *many)),
+    ]
+    yield from recorded
+    if find_spec("numba") is not None:
+        for case in recorded:
+            yield replace(case, name=f"{case.name}_compiled", ours=partial(_compiled, case.ours))
     for compiled in (False, True)[: 1 + (find_spec("numba") is not None)]:
         mark = "_compiled" if compiled else ""
         for hidden in (128, 256):
@@ -238,6 +244,10 @@ def _planned(step: Step, plan: recurrent.KernelPlan) -> Step:
         step()
 
     return planned
+
+
+def _compiled(ours: Callable[[], Step]) -> Step:
+    return _planned(ours(), recurrent.KernelPlan(compiled=True))
 
 
 def char_lm(hidden: int, compiled: bool) -> Step:

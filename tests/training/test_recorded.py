@@ -10,7 +10,7 @@ import pytest
 from aggregator import Aggregator
 from clients import Client, InlinePool
 from fedlearn import nn
-from fedlearn.autograd import no_grad, no_replay
+from fedlearn.autograd import no_grad, no_replay, recurrent
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
@@ -70,6 +70,20 @@ def test_every_model_trains_to_the_same_bits_with_and_without_replay(name: str, 
         with no_replay():
             expected = trained(model, examples, strategy, copies)
         assert trained(model, examples, strategy, copies) == expected
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("name", ["mlp", "spam"])
+def test_compiled_steps_end_at_the_bits_of_numpys(name: str, stacked: bool):
+    pytest.importorskip("numba")
+    model, clients = samples_for(MODELS.load(name))
+    given = (stack(clients), FedAvg(2, 4, 0.3), len(clients)) if stacked else (clients[0], FedAvg(2, 4, 0.3), None)
+    expected, before = trained(model, *given), recurrent.current()
+    recurrent.use(recurrent.KernelPlan(compiled=True))
+    try:
+        assert trained(model, *given) == expected
+    finally:
+        recurrent.use(before)
 
 
 @pytest.mark.parametrize("copies", [(), (5,)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
 from fedlearn import Trainer, nn, optim
-from fedlearn.autograd import no_replay
+from fedlearn.autograd import no_replay, recorded_steps
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.training.supervised import Supervised
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -47,6 +50,35 @@ class Watched(nn.Module):
     def forward(self, x):
         self.seen.append((self.training, x.ravel().tolist()))
         return self.inner(x)
+
+
+def test_what_recorded_steps_keep_is_told():
+    data, labels = clusters()
+
+    def kept() -> int:
+        model = nn.Sequential(nn.Linear(2, 8, rng=rng()), nn.Tanh(), nn.Linear(8, 3, rng=rng()))
+        optimizer, loss = optim.SGD(model.parameters(), lr=0.3), nn.CrossEntropyLoss()
+        return Trainer(model, rng(1)).fit(data, labels, 16, 2, optimizer, loss).recorded_bytes
+
+    gc.collect()
+    before = recorded_steps()
+    assert kept() > 16 * 8 * 4  # at least what one layer gives for a batch
+    with no_replay():
+        assert kept() == 0
+    gc.collect()
+    assert recorded_steps() == before  # programs go with what trained
+
+
+def test_the_programs_of_a_process_are_counted():
+    model = nn.Sequential(nn.Linear(2, 3, rng=rng()))
+    gc.collect()
+    steps, before = Supervised(model, nn.CrossEntropyLoss()), recorded_steps()
+    for _ in range(4):
+        model.zero_grad()
+        steps.backward(*clusters(6))
+    after = recorded_steps()
+    assert after.programs == before.programs + 1
+    assert after.bytes == before.bytes + steps.recorded_bytes
 
 
 def test_an_epoch_trains_on_every_example_once_in_an_order_of_its_own():

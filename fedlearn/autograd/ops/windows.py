@@ -15,8 +15,9 @@ Pair = tuple[int, int]
 def _windows(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, fill: float) -> np.ndarray:
     height, width = output_size(x.shape, kernel, stride, padding, dilation)
     if any(padding):
-        edges = [(0, 0)] * (x.ndim - 2) + [(p, p) for p in padding]
-        x = np.pad(x, edges, constant_values=fill)
+        (rows, columns), inner = x.shape[-2:], x
+        x = np.full((*x.shape[:-2], rows + 2 * padding[0], columns + 2 * padding[1]), fill, x.dtype)
+        x[..., padding[0] : padding[0] + rows, padding[1] : padding[1] + columns] = inner  # quicker than np.pad
     *outer, down, right = x.strides
     steps = (down * dilation[0], right * dilation[1], down * stride[0], right * stride[1])
     shape = (*x.shape[:-2], *kernel, height, width)

@@ -31,10 +31,10 @@ SMALL = 1024  # units times sequences up to which a compiled loop beats calling 
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """How recurrent layers are computed.
+    """How recurrent layers, and recorded steps, are computed.
 
     cut: compute large recurrent products in blocks. compiled: run LSTM steps with numba; for the smallest layers, the
-    whole sequence in one call.
+    whole sequence in one call. Chains of elementwise calls in recorded steps of any model are compiled then, too.
     """
 
     cut: bool = True
