@@ -19,6 +19,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.kinds import Characters
 from fedlearn.nn import functional as F
 from fedlearn.nn.functional.arguments import indices, real
+from fedlearn.nn.modes import in_use
 from fedlearn.nn.utils import clip_grad_norm_
 from fedlearn.optim import Optimizer
 
@@ -84,10 +85,9 @@ class CharModel(Model):
 
     def nats(self, ids: np.ndarray, length: int = 256, batch: int = 8) -> float:
         """Mean nats per character of a text (n,), the state carried along; perplexity is its exponential."""
-        self.eval()
         length, batch = whole_number("length", length, least=1), whole_number("batch", batch, least=1)
         state, total, seen = None, 0.0, 0
-        with no_grad():
+        with in_use(self), no_grad():
             for inputs, targets in consecutive_windows(ids, min(batch, max(1, (len(ids) - 1) // length)), length):
                 loss, state = self._loss(inputs, targets, state)
                 total += loss.item() * inputs.size
@@ -106,10 +106,9 @@ class CharModel(Model):
         length, prompt, rng = whole_number("length", length, least=0), np.asarray(prompt), generator(rng)
         if prompt.ndim != 1 or not len(prompt):
             raise BadInput(f"a prompt of shape {prompt.shape}: give the numbers of at least one character, in a row")
-        self.eval()
         drawn: list[int] = []
         inputs, state = prompt[None], None
-        with no_grad():
+        with in_use(self), no_grad():
             for _ in range(length):
                 logits, state = self(inputs, state)
                 scores = logits.numpy()[-1, 0].astype(np.float64) / temperature

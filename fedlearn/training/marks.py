@@ -8,6 +8,7 @@ from fedlearn.autograd import no_grad
 from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features, Sequences, Words
+from fedlearn.nn.modes import in_use
 
 
 def marks(model: Model, data: Examples) -> dict[str, float]:
@@ -15,17 +16,11 @@ def marks(model: Model, data: Examples) -> dict[str, float]:
 
     The model computes as in use: without dropout, and without changing.
     """
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            found = {"loss": float(np.asarray(model.loss(data).numpy()))}
-            if model.reads in (Words, Features, Sequences):
-                outputs, targets = model(*data.inputs).numpy(), np.asarray(data.targets)
-                one_logit = outputs.ndim == targets.ndim
-                right = (outputs > 0) == (targets > 0.5) if one_logit else outputs.argmax(axis=-1) == targets
-                found["accuracy"] = float(np.mean(right))
-            return found
-    finally:
-        for part, learning in modes:
-            part.training = learning
+    with in_use(model), no_grad():
+        found = {"loss": float(np.asarray(model.loss(data).numpy()))}
+        if model.reads in (Words, Features, Sequences):
+            outputs, targets = model(*data.inputs).numpy(), np.asarray(data.targets)
+            one_logit = outputs.ndim == targets.ndim
+            right = (outputs > 0) == (targets > 0.5) if one_logit else outputs.argmax(axis=-1) == targets
+            found["accuracy"] = float(np.mean(right))
+        return found

@@ -13,6 +13,7 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.checked import as_array, generator
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.nn.modes import in_use
 from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
 from fedlearn.training.supervised import Supervised
@@ -52,6 +53,8 @@ class Trainer:
     """Trains `model` by mini-batches, each epoch in an order drawn from `rng` (None: fresh entropy)."""
 
     def __init__(self, model: Module, rng: np.random.Generator | None = None):
+        if not isinstance(model, Module):
+            raise BadInput(f"model is a {type(model).__name__}: give a fedlearn.nn.Module, as nn.Sequential(...)")
         self.model = model
         self.rng = generator(rng)
 
@@ -105,12 +108,14 @@ class Trainer:
     def evaluate(
         self, data: np.ndarray, target: np.ndarray, loss: Module, batch_size: int = 1024
     ) -> tuple[float, float | None]:
-        """(mean loss per example, share of right classes), the latter for whole-number targets, else None."""
+        """(mean loss per example, share of right classes), the latter for whole-number targets, else None.
+
+        The model computes as in use, without dropout; its parts' modes stay.
+        """
         data, target = _pairs(data, target)
         batch_size = whole_number("batch_size", batch_size, least=1)
-        self.model.eval()
         total, right = 0.0, 0
-        with no_grad():
+        with in_use(self.model), no_grad():
             for start in range(0, len(data), batch_size):
                 chosen = slice(start, start + batch_size)
                 output = self.model(data[chosen])

@@ -97,3 +97,12 @@ def test_windows_of_lists_and_of_nothing():
     for odd in ({"batch": 0}, {"length": 0}):
         with pytest.raises(BadInput):
             CharGRU(5, 4).nats(np.arange(5), **odd)
+
+
+def test_writing_and_reading_leave_a_model_in_training():
+    """Training goes on with dropout after a sample was written."""
+    model = CharGRU(3, 4, layers=2, dropout=0.5).train()
+    model.generate(np.array([0]), 2)
+    model.perplexity(np.array([0, 1, 2, 1]))
+    assert model.training
+    assert model.recurrent.training

@@ -52,3 +52,28 @@ def test_a_number_in_the_place_of_a_generator_is_refused(rng):
     ):
         with pytest.raises(BadInput, match="default_rng"):
             drawing()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_measuring_leaves_every_part_in_its_own_mode(training):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5))
+    model.train(training)
+    model[1].train(not training)
+    trainer = Trainer(model)
+    assert trainer.evaluate(X, Y, nn.CrossEntropyLoss()) == trainer.evaluate(X, Y, nn.CrossEntropyLoss())
+    assert [part.training for part in model.modules()] == [training, training, not training]
+    with pytest.raises(BadInput):
+        trainer.evaluate(X.T, Y[:2], nn.CrossEntropyLoss())
+    assert model.training is training
+
+
+@pytest.mark.parametrize("model", [None, nn.Linear, lambda x: x])
+def test_what_is_no_model_is_refused_at_once(model):
+    with pytest.raises(BadInput, match=r"give a fedlearn\.nn\.Module"):
+        Trainer(model)
+
+
+def test_a_last_batch_of_one_is_named_where_it_has_no_variance():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    with pytest.raises(BadInput, match="also the last"):
+        Trainer(model).fit(X, Y, 2, 1, optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss())

@@ -41,7 +41,10 @@ def batch_norm(
     if training and x.size:
         count = x.size // x.shape[1]
         if count < 2:
-            raise ShapeError(f"batch_norm in training needs more than one value a channel, input is {x.shape}")
+            raise ShapeError(
+                f"batch_norm in training needs more than one value a channel, the input is {x.shape}: give batches of "
+                "two or more, also the last"
+            )
         mean = ops.mean(x, axis=axes, keepdims=True)
         var = ops.var(x, axis=axes, keepdims=True, correction=0)
         if running_mean is not None:
