@@ -119,12 +119,12 @@ class RunFolder:
             before = run["configuration"] | {"data_set": run["data_set"]}
             kernels: Mapping[str, Any] = dict(run.get("kernels", {}))
             self._machines = [machine for machine in run.get("numerics", []) if isinstance(machine, Mapping)]
-            rounds = float(before.get("rounds", math.inf))
+            rounds = float(before.get("rounds") or math.inf)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
-            if name == "rounds" and now.get(name, 0) > rounds:
+            if name == "rounds" and (now.get(name) or 0) > rounds:
                 continue  # a run may go on for longer than it was meant to
             if now.get(name) != before.get(name):
                 raise BadInput(

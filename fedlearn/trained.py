@@ -138,6 +138,8 @@ class Trained:
     def generate(self, prompt: str, length: int = 300, temperature: float = 0.7, seed: int = 0) -> str:
         """Write on after `prompt` with a character model; `BadInput` for other models and unknown characters."""
         alphabet, model = self._writer("generate")
+        if not prompt:
+            raise BadInput("the prompt is empty: give what the text begins with, a character at least")
         return alphabet.decode(
             model.generate(alphabet.encode(prompt), length, temperature, np.random.default_rng(seed))
         )
@@ -162,15 +164,21 @@ class Trained:
         return {"examples": len(labels), **metrics}
 
     def _scaled(self, rows: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Rows of numbers as they stand in a file, as the model was given them; float32 (n, d)."""
+        """Rows of numbers as they stand in a file, as the model was given them; float32 (n, d), finite."""
         try:
-            features = np.asarray(rows, np.float32)
+            with np.errstate(over="ignore"):
+                features = np.asarray(rows, np.float32)
         except (TypeError, ValueError):
             raise BadInput(f"a model of {self.scenario} judges rows of numbers: give an array (n, features)") from None
         if not features.size:
             return features
         features = features.reshape(len(features), -1) if features.ndim else features[None, None]
-        return features if self.about.scale is None else self.about.scale.applied(features)
+        if self.about.scale is not None:
+            features = self.about.scale.applied(features)
+        odd = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if odd.size:
+            raise BadInput(f"row {odd[0] + 1} holds a number that is missing, infinite or too large: give finite ones")
+        return features
 
     def _of_samples(self, samples: Samples) -> np.ndarray:
         return self._judged(samples.features if samples.scaled else self._scaled(samples.features))

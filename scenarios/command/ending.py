@@ -85,17 +85,22 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 def _no_number(error: Any) -> str:
-    """The message about a value that is no number: what was given, and what is needed; "" for another error."""
+    """The message about a number that is none, or beyond a limit: what was given, and what is needed; else ""."""
     details = getattr(error.__cause__, "errors", None)
-    found = details()[0] if details else {}
-    needed = NUMBERS.get(found.get("type", "").split("_")[0])
-    return f"{max(error.param.opts, key=len)} is {found['input']!r}, {needed} is needed" if needed else ""
+    if not details:
+        return ""
+    found = details()[0]
+    needed = NUMBERS.get(found["type"].split("_")[0])
+    why = f", {needed} is needed" if needed else f": {found['msg'].replace('Input', 'it')}"
+    return f"{max(error.param.opts, key=len)} is {found['input']!r}{why}"
 
 
 def _hint(error: Any, said: str) -> str:
     """Where to read on."""
     if error.ctx is None:  # the words were not told apart yet
         return ""
+    if re.match(r"No such option: -[\d.]", said):
+        return ": put -- before what begins with a - and is no option"
     return f": `{_typed_so_far(error)} --help` {'names all' if 'No such command' in said else 'shows what it takes'}"
 
 

@@ -150,6 +150,8 @@ def test_a_model_of_characters_writes(tmp_path, capsys):
     with pytest.raises(BadInput, match="does not judge texts"):
         fedlearn.load(tmp_path / "r").predict(["a"])
     assert command("generate", "--run", tmp_path / "r", "--prompt", "\u0416") == 2
+    with pytest.raises(BadInput, match="the prompt is empty"):
+        fedlearn.load(tmp_path / "r").generate("")
 
 
 def test_texts_are_asked_about_as_arguments_in_a_file_and_on_standard_input(folder, tmp_path, capsys, monkeypatch):

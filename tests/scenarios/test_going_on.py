@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fedlearn
+from fedlearn.errors import BadInput
 from fedlearn.modelfile import weights_in
 from tests.described import description
 from tests.scenarios.command import fedlearn as command
@@ -118,6 +120,17 @@ def test_numbers_are_scaled_as_before_and_classes_keep_their_names(capsys):
     Path("new.csv").write_text(numbers(1).replace(",c,", ",d,"))
     assert command(*run, "--data", "new.csv", "--from", "first", "--out", "third") == 2
     assert "class 'd' is none of a, b, c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [float("nan"), -math.inf, 1e300])
+def test_rows_that_hold_no_number_have_no_class(value):
+    Path("mine.csv").write_text(numbers(0))
+    run = ["run", "digits", *PLAIN, "--clients", "4", "--rounds", "1", "--data", "mine.csv", "--out", "first"]
+    assert command(*run) == 0
+    rows = np.ones((3, 2))
+    rows[1, 0] = value
+    with pytest.raises(BadInput, match="row 2 holds a number that is missing, infinite or too large"):
+        fedlearn.load("first").predict(rows)
 
 
 def test_a_writer_goes_on_in_its_own_alphabet(caplog):

@@ -52,6 +52,27 @@ def test_quantiles_of_the_length_of_messages_are_those_of_all_in_one_place(tmp_p
     assert found["answer"]["quantiles"] == exact
 
 
+def test_a_question_goes_on_with_the_rounds_that_are_missing(tmp_path, capsys):
+    asked = ("ask", "quantiles:low=-3,high=3,step=0.01", "--data", "iris", "--protection", "none", "--json")
+    assert command(*asked, "--out", str(tmp_path / "asked")) == 0
+    whole = last_json(capsys)
+    max((tmp_path / "asked" / "checkpoint").glob("round-*")).unlink()  # as if it had ended before its last round
+    assert command(*asked, "--resume", str(tmp_path / "asked")) == 0
+    again = last_json(capsys)
+    assert whole["rounds"] > 1
+    assert [again[name] for name in ("answer", "rounds")] == [whole[name] for name in ("answer", "rounds")]
+    assert command(*asked, "--resume", str(tmp_path / "asked"), "--seed", "1") == 2
+    assert "seed=1, the run was started with 0" in capsys.readouterr().err
+
+
+def test_quantiles_outside_of_the_range_say_so(tmp_path, capsys):
+    given = ("--protection", "none", "--data", "iris", "--out", str(tmp_path / "asked"))
+    assert command("ask", "quantiles:at=(0.1,1.0)", *given) == 0
+    shown = capsys.readouterr()
+    assert "0.1 not known, 1 " in shown.out or "0.1 not known, 1.0 " in shown.out
+    assert "not known lies below low=0, or not below high=65536: ask with other ones" in shown.err
+
+
 def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, capsys):
     given = ("--protection", "none", "--data", "iris", "--out", str(tmp_path / "asked"))
     assert command("ask", "histogram:low=-3,high=3,bins=2", *given) == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlearn.disk import write_atomic
 from tests.scenarios.command import fedlearn, last_json
 
 RUN = [sys.executable, "-m", "fedlearn"]
@@ -72,6 +73,8 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["sweep", "spam", "--seeds"], "Option '--seeds' requires an argument"),
         (["run", "spam", "digits"], "unexpected extra argument(s) (digits): `fedlearn run --help` shows"),
         (["sweep", "digits", "--jobs", "1.5"], "--jobs is '1.5', a whole number is needed"),
+        (["generate", "--run", "x", "--length", "0"], "--length is '0': it should be greater than or equal to 1"),
+        (["predict", "--run", "x", "-5.1,2"], "No such option: -5: put -- before what begins with a -"),
         (["privacy", "--noise", "much"], "--noise is 'much', a number is needed"),
         (["help"], "No such command 'help': `fedlearn --help` names all"),
         (["keys", "foo"], "No such command 'foo': `fedlearn keys --help` names all"),
@@ -107,9 +110,26 @@ def test_one_line_names_what_was_typed(arguments, says, capsys, tmp_path):
         error = json.loads(shown.out.splitlines()[-1])["error"]
         assert (error["message"], error["status"]) == (lines[0].removeprefix("fedlearn: "), 2)
     else:
-        assert arguments[0] in ("keys", "data", "list", "describe", "lst", "help", "sweep", "privacy")
+        assert arguments[0] in (
+            "keys",
+            "data",
+            "list",
+            "describe",
+            "lst",
+            "help",
+            "sweep",
+            "privacy",
+            "generate",
+            "predict",
+        )
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["file", "four.csv"]
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_place_is_named_as_it_was_typed_not_as_the_file_that_is_renamed_to_it():
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomic(Path("nodir/x.html"), b"")
+    assert str(caught.value) == "[Errno 2] No such file or directory: 'nodir/x.html'"
 
 
 def test_run_alone_asks_for_a_scenario(capsys):
