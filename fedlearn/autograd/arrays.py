@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.node import raw
-from fedlearn.errors import BadInput, ShapeError
+from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
 NUMBERS = "?bBhHiIlLqQefd"  # the dtypes, by their characters, whatever their byte order
 
@@ -21,6 +21,8 @@ def array_of(data: Any) -> np.ndarray:
     given = raw(data)
     try:
         array = np.array(given)
+    except FedlearnError:
+        raise
     except ValueError as error:
         raise ShapeError(f"nested lists of unequal length are no tensor: {error}") from None
     if array.dtype.kind in "fiu" and not hasattr(given, "__array__"):

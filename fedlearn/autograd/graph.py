@@ -25,7 +25,7 @@ from fedlearn.autograd.mode import mode, plainly
 from fedlearn.autograd.node import FREED, Node, next_id, raw
 from fedlearn.autograd.replay import Plans
 from fedlearn.autograd.rows import RowSparse
-from fedlearn.errors import BadInput, GraphError, ShapeError
+from fedlearn.errors import BadInput, FedlearnError, GraphError, ShapeError
 
 OPS: dict[str, Op] = {}  # the one table: a name, and how it is computed and differentiated
 new, ndarray = object.__new__, np.ndarray
@@ -104,7 +104,7 @@ class Op:
             else:  # named arguments take a tenth of a small op's time even where there are none
                 result = quietly(self.forward, *values, **params) if params else quietly(self.forward, *values)
         except Exception as error:
-            raise self._typed(error, values) from error
+            raise self._typed(error, values, params) from error
         result, kept = result if self.fused else (result, result)
         if not tensors:
             return result
@@ -126,8 +126,11 @@ class Op:
         """The result within a vjp: of arrays, which are checked already, by `forward` alone."""
         return self.forward(*inputs, **params) if type(inputs[0]) is ndarray else self(*inputs, **params)
 
-    def _typed(self, error: Exception, values: Sequence[Any]) -> Exception:
+    def _typed(self, error: Exception, values: Sequence[Any], params: dict[str, Any]) -> Exception:
         """NumPy's refusals as errors of ours; any other as it is."""
+        wrong = next((name for name, value in params.items() if isinstance(value, Node)), None)
+        if wrong is not None and not isinstance(error, FedlearnError):
+            return BadInput(f"{self.name} takes {wrong} as it is, not as a Tensor: give its numpy() or item()")
         if isinstance(error, ValueError | IndexError) and not isinstance(error, BadInput):
             return ShapeError(f"{self.name}{_shapes(values)} does not fit: {error}")
         if isinstance(error, TypeError | OverflowError):

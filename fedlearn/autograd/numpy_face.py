@@ -30,7 +30,7 @@ WITHOUT_GRADIENT: set[Any] = {
 }  # fmt: skip
 
 
-def recorded(tensor: type) -> dict[Any, Callable[..., Any]]:
+def recorded(tensor: Any) -> dict[Any, Callable[..., Any]]:
     """NumPy's functions that record, and what they are here: methods of `tensor`, or functions of ops."""
     methods = "sum prod mean max min amax amin round reshape ravel swapaxes moveaxis squeeze flip diff diagonal trace"
     functions = "concatenate stack hstack vstack where roll repeat tile tril triu diag dot outer tensordot einsum"
@@ -42,8 +42,8 @@ def recorded(tensor: type) -> dict[Any, Callable[..., Any]]:
         np.broadcast_to: lambda x, shape: ops.broadcast_to(x, shape=shape),
         np.var: lambda x, axis=None, ddof=0, keepdims=False: ops.var(x, axis=axis, correction=ddof, keepdims=keepdims),
         np.std: lambda x, axis=None, ddof=0, keepdims=False: ops.std(x, axis=axis, correction=ddof, keepdims=keepdims),
-        np.clip: lambda x, a_min=None, a_max=None, *, min=None, max=None: ops.clip(
-            x, low=raw(a_min if min is None else min), high=raw(a_max if max is None else max)
+        np.clip: lambda x, a_min=None, a_max=None, *, min=None, max=None: tensor.clip(
+            x, a_min if min is None else min, a_max if max is None else max
         ),
         np.cumsum: lambda x, axis=None: ops.cumsum(*_lined_up(x, axis)),
         np.cumprod: lambda x, axis=None: ops.cumprod(*_lined_up(x, axis)),

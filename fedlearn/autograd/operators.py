@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn.autograd import ops
 from fedlearn.autograd.face import method, renamed, typed
-from fedlearn.autograd.inplace import update, write
+from fedlearn.autograd.inplace import update, wants_gradient, write
 from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.ops.shape import axes_of
 from fedlearn.errors import BadInput, ShapeError
@@ -159,8 +159,17 @@ class Operators(Node):
 
     @typed
     def clip(self, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None) -> Any:
-        """Numbers below `low` as `low`, those above `high` as `high` (also as min and max)."""
-        return ops.clip(self, low=raw(low if min is None else min), high=raw(high if max is None else max))
+        """Numbers below `low` as `low`, those above `high` as `high` (also as min and max).
+
+        A bound that wants a gradient has that of the numbers which it replaces.
+        """
+        low, high = low if min is None else min, high if max is None else max
+        if not (wants_gradient(low) or wants_gradient(high)):
+            return ops.clip(self, low=raw(low), high=raw(high))
+        raised = ops.where(np.isnan(raw(self)), raw(self), self)
+        if low is not None:
+            raised = ops.where(raw(raised) < raw(low), low, raised)
+        return raised if high is None else ops.where(raw(raised) > raw(high), high, raised)
 
     clamp = clip
 

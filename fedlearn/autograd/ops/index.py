@@ -11,6 +11,7 @@ from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Fused, Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.select import masked
+from fedlearn.autograd.ops.shape import axes_of
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, ShapeError
 
@@ -87,7 +88,8 @@ setitem: Op = Op(
 @function
 def index_add(x: Any, axis: int, index: Any, source: Any) -> Any:
     """`x` with the slices of `source` added at the positions `index` (n,) of an axis; repeats add up."""
-    where = (slice(None),) * (axis % x.ndim) + (np.asarray(raw(index)),)
+    (axis,) = axes_of(axis, x.ndim)
+    where = (slice(None),) * axis + (np.asarray(raw(index)),)
     return x + scatter(source, index=where, shape=x.shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ def roll(x: Any, shifts: Any, axis: Axis = None) -> Any:
     """The numbers moved along an axis, those beyond the end to the beginning; without an axis in the flat array."""
     if axis is None and np.ndim(shifts):
         raise ShapeError(f"roll by several shifts {shifts} needs as many axes")
-    return roll_(x, shift=shifts, axis=axis)
+    whole = [index(n) for n in np.atleast_1d(shifts).tolist()]
+    return roll_(x, shift=tuple(whole) if np.ndim(shifts) else whole[0], axis=axis)
 
 
 @function
@@ -49,7 +51,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
 @function
 def tile(x: Any, times: Any) -> Any:
     """The whole array several times along each of its last axes, or along new ones before them."""
-    counts = tuple(int(n) for n in np.atleast_1d(times))
+    counts = tuple(index(n) for n in np.atleast_1d(times).tolist())
     counts = (1,) * (x.ndim - len(counts)) + counts
     shape = (1,) * (len(counts) - x.ndim) + tuple(x.shape)
     if min(counts, default=1) < 0:
@@ -108,13 +110,13 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 @function
 def tril(x: Any, diagonal: int = 0) -> Any:
     """The last two axes' lower triangle, the rest 0."""
-    return where(np.tri(*_matrix(x, "tril"), diagonal, dtype=bool), x, np.zeros((), x.dtype))
+    return where(np.tri(*_matrix(x, "tril"), index(diagonal), dtype=bool), x, np.zeros((), x.dtype))
 
 
 @function
 def triu(x: Any, diagonal: int = 0) -> Any:
     """The last two axes' upper triangle, the rest 0."""
-    return where(np.tri(*_matrix(x, "triu"), diagonal - 1, dtype=bool), np.zeros((), x.dtype), x)
+    return where(np.tri(*_matrix(x, "triu"), index(diagonal) - 1, dtype=bool), np.zeros((), x.dtype), x)
 
 
 def _matrix(x: Any, name: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import ops
+from fedlearn.autograd.mode import mode
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.checked import as_array
@@ -78,6 +79,8 @@ def whole(value: Any, name: str, least: int | None = None, most: int = MOST) -> 
 
 def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf, finite: bool = True) -> float:
     """A number from `low` to `high`, both allowed; finite, unless it need not be."""
+    if isinstance(value, Tensor) and value.requires_grad and mode.recording:
+        raise BadInput(f"{name} wants a gradient, which is not computed: give a number, or compute with ops")
     try:
         number = float(value) if not isinstance(value, str | complex | np.complexfloating) else math.nan
     except (TypeError, ValueError, OverflowError):
