@@ -1,0 +1,209 @@
+"""The bridge's small parts by hand: what is refused, what is told, and what a node's app finds."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+
+from clients.flower import internals
+from clients.flower.direct import _Line, _terms
+from clients.flower.grid import DirectGrid, Inline, about
+from clients.flower.nodes import FIRST_NODE, Nodes, Terms, partition
+from clients.flower.opening import Duties, is_opener
+from clients.flower.seeds import kept, one_thread, seed_all
+from fedlearn.errors import BadInput, ClientFailure
+
+
+def app(message: Message, context) -> Message:
+    """Fails on nodes that the message names; else says who it is, and counts its messages."""
+    asked = message.content["c"]
+    node = context.node_config["partition-id"]
+    if node in asked["failing"]:
+        raise KeyError("why")
+    seen = context.state.setdefault("seen", ConfigRecord({"n": 0}))
+    seen["n"] += 1
+    told = {"node": node, "of": context.node_config["num-partitions"], "n": seen["n"], "draw": random.random()}
+    return Message(RecordDict({"c": ConfigRecord(told | dict(context.run_config))}), reply_to=message)
+
+
+def made(nodes: int = 3, told=lambda *said: None, **more) -> DirectGrid:
+    terms = Terms(nodes, 5, 1, {"lr": 0.5}, **more)
+    return DirectGrid(Inline(Nodes(app, terms)), terms, told)
+
+
+def asked(grid: DirectGrid, *numbers: int, kind: str = "train", failing=()) -> list[Message]:
+    content = RecordDict({"c": ConfigRecord({"server-round": 2, "failing": list(failing)})})
+    with internals.identity(1):
+        return [grid.create_message(content, kind, FIRST_NODE + number, "2") for number in numbers]
+
+
+def answered(grid, messages, **more) -> list[Message]:
+    with internals.identity(1):
+        return list(grid.send_and_receive(messages, **more))
+
+
+def test_replies_stand_in_the_order_of_the_messages_and_are_told_one_by_one():
+    told = []
+    grid = made(told=lambda what, done, of: told.append((what, done, of)))
+    replies = answered(grid, asked(grid, 2, 0))
+    assert [dict(reply.content["c"])["node"] for reply in replies] == [2, 0]
+    assert [reply.content["c"]["n"] for reply in answered(grid, asked(grid, 2, 1))] == [2, 1]
+    assert replies[0].content["c"]["of"] == 3
+    assert replies[0].content["c"]["lr"] == 0.5
+    assert told == [("train, round 2", 1, 2), ("train, round 2", 2, 2)] * 2
+    assert (grid.messages, grid.failures) == (4, 0)
+    assert answered(grid, []) == []
+    assert grid.get_node_ids() == [FIRST_NODE, FIRST_NODE + 1, FIRST_NODE + 2]
+
+
+def test_a_node_draws_what_its_number_and_its_message_decide():
+    first, again = (answered(grid, asked(grid, 0, 1)) for grid in (made(), made()))
+    draws = [reply.content["c"]["draw"] for reply in first]
+    assert draws == [reply.content["c"]["draw"] for reply in again]
+    assert draws[0] != draws[1]
+    seed_all(5, 1, 0)
+    assert draws[0] == random.random()
+    numbers = np.random.random(), random.random()  # noqa: NPY002
+    seed_all(5, 1, 0)
+    random.random()
+    assert (np.random.random(), random.random()) == numbers  # noqa: NPY002
+    before = random.getstate()
+    with kept():
+        seed_all(6)
+    assert random.getstate() == before
+    with one_thread():
+        pass
+
+
+def test_who_comes_too_late_is_left_out(caplog):
+    grid = made()
+    assert answered(grid, asked(grid, 0, 1), timeout=0.0) == []
+    assert "train, round 2: 2 of 2 nodes were not reached in time" in caplog.text
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_a_message_to_nobody_is_refused(number):
+    grid = made()
+    with pytest.raises(BadInput, match=f"a message is for node {FIRST_NODE + number}, which is none of the 3 nodes"):
+        answered(grid, asked(grid, number))
+
+
+def test_failures_are_shown_once_and_end_a_round_of_training_where_all_fail(caplog):
+    grid = made(4)
+    replies = answered(grid, asked(grid, 0, 1, 2, failing=[1, 2]))
+    assert [reply.has_error() for reply in replies] == [False, True, True]
+    assert replies[1].error.reason == "KeyError: 'why'"
+    shown = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(shown) == 1
+    assert shown[0].startswith("train, round 2, node with partition-id 1 failed, and 1 more nodes alike:\nTraceback")
+    answered(grid, asked(grid, 0, 3, failing=[3]))
+    assert caplog.records[-1].getMessage() == ("train, round 2, node with partition-id 3 failed:\nKeyError: 'why'")
+    assert (grid.messages, grid.failures) == (5, 3)
+    answered(grid, asked(grid, 0, 1, kind="evaluate", failing=[0, 1]))
+    with pytest.raises(ClientFailure, match="train, round 2: each of the 2 nodes failed, the first at partition-id 0:"):
+        answered(grid, asked(grid, 0, 1, failing=[0, 1]))
+    again = answered(grid, asked(grid, 0))
+    assert again[0].content["c"]["n"] == 3  # what a message that failed did to the state is taken back
+
+
+def test_what_a_message_is_about():
+    grid = made()
+    assert about(asked(grid, 0)[0]) == "train, round 2"
+    with internals.identity(1):
+        assert about(grid.create_message(RecordDict(), "train", FIRST_NODE, "7")) == "train, round 7"
+        assert about(grid.create_message(RecordDict(), "query", FIRST_NODE, "")) == "query"
+
+
+def test_nodes_are_numbered_from_a_million():
+    assert [partition(message) for message in asked(made(), 0, 2)] == [0, 2]
+
+
+def test_an_app_that_waits_for_more_nodes_is_told(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    grid = made()
+    for _ in range(3):
+        grid.get_node_ids()
+        grid.get_node_ids()  # at once: one look
+        now[0] += 0.6
+    with pytest.raises(BadInput, match="the app waits for more nodes than the 3 there are"):
+        grid.get_node_ids()
+
+
+@pytest.mark.parametrize(("given", "text"), [
+    (dict(nodes=0), "nodes is 0"), (dict(seed=-1), "seed is -1"),
+    (dict(run_config={1: 2}), "run_config has 1: 2, a number, a truth value or a text is needed"),
+    (dict(run_config={"lr": None}), "run_config has 'lr': None, a number"),
+    (dict(run_config={"lr": [1]}), "run_config has"),
+])  # fmt: skip
+def test_terms_that_are_none(given, text):
+    with pytest.raises(BadInput, match=text):
+        _terms(**{"nodes": 2, "seed": 0, "run_config": {}, "node_config": None} | given)
+
+
+def test_terms_of_a_run():
+    terms = _terms(1, 0, {"a": True, "b": 1, "c": 0.5, "d": "x"}, None)
+    assert (terms.nodes, terms.seed, terms.run_id, terms.run_config["d"]) == (1, 0, 1, "x")
+
+
+def test_the_line_on_a_terminal(capsys, monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    line = _Line()
+    line("train", 1, 4)
+    line("train", 2, 4)  # too soon
+    now[0] += 0.1
+    line("train", 3, 4)
+    line("train", 4, 4)
+    assert capsys.readouterr().err == ("\r\x1b[2Ktrain: 1 of 4 nodes\r\x1b[2Ktrain: 3 of 4 nodes\r\x1b[2K")
+
+
+@pytest.mark.parametrize("values", [
+    np.arange(6.0).reshape(2, 3), np.array(2.5, np.float32), np.arange(3, dtype=">i2"), np.zeros((0, 2)),
+    np.arange(6.0).reshape(2, 3).T, np.array([1 + 2j]),
+])  # fmt: skip
+def test_quick_arrays_are_flowers_own_bytes(values):
+    theirs = Array(values)
+    with internals.quick_arrays():
+        ours = Array(values)
+        assert (ours.data, ours.dtype, tuple(ours.shape)) == (theirs.data, theirs.dtype, tuple(theirs.shape))
+        read = ours.numpy()
+        np.testing.assert_array_equal(read, values)
+        assert read.flags.writeable
+        assert read.dtype == values.dtype
+    assert internals._plain(theirs.data) is None or values.size
+
+
+def test_what_is_no_plain_array_is_left_to_numpy():
+    data = Array(np.arange(3.0)).data
+    assert internals._plain(data).tolist() == [0, 1, 2]
+    for bad in (data[:-1], data + b"\0", b"x" + data[1:], data[:9], data.replace(b"False", b"True ")):
+        assert internals._plain(bad) is None
+    assert isinstance(ArrayRecord({"w": Array(np.zeros(1))}), ArrayRecord)
+
+
+def test_the_duties_of_an_opener():
+    plain = Duties.of({"fedlearn-keys": "folder", "partition-id": 3})
+    assert (plain.least_cohort, plain.insecure_test_key, plain.keys.folder) == (2, False, Path("folder"))
+    assert plain.keys.passphrase_file is None
+    more = Duties.of({"fedlearn-keys": "f", "fedlearn-least-cohort": 7, "fedlearn-insecure-test-key": True,
+                      "fedlearn-passphrase-file": "p"})  # fmt: skip
+    assert (more.least_cohort, more.insecure_test_key, more.keys.passphrase_file) == (7, True, Path("p"))
+    with pytest.raises(BadInput, match="has fedlearn-cohort: choose "):
+        Duties.of({"fedlearn-cohort": 3})
+    with pytest.raises(BadInput, match="has no fedlearn-keys"):
+        Duties.of({})
+
+    class Context:
+        def __init__(self, **config):
+            self.node_config = config
+
+    assert is_opener(Context(**{"fedlearn-role": "opener"}))
+    assert not is_opener(Context())
+    with pytest.raises(BadInput, match='has fedlearn-role="boss"'):
+        is_opener(Context(**{"fedlearn-role": "boss"}))
