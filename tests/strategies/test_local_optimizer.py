@@ -52,3 +52,22 @@ def test_what_it_does_not_fit_is_refused():
         FedNova(optimizer="adam")
     with pytest.raises(BadInput, match="momentum"):
         FedAvg(optimizer="adam", momentum=0.9)
+
+
+@pytest.mark.parametrize("kind", [FedAvg, FedProx, FedNova])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"momentum": -1}, {"momentum": np.nan}, {"weight_decay": -1}, {"weight_decay": np.inf}, {"lr": np.nan},
+        {"lr": "0.1"}, {"lr": True}, {"epochs": 2.0}, {"epochs": True}, {"epochs": 0}, {"batch_size": None},
+        {"batch_size": np.float64(4)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_that_no_training_can_use_are_refused_where_they_are_given(kind, odd):
+    with pytest.raises(BadInput, match=next(iter(odd))):
+        kind(**odd)
+
+
+def test_numpys_numbers_are_options_like_pythons():
+    assert FedAvg(epochs=np.int64(2), lr=np.float32(0.5)).arguments() == FedAvg(epochs=2, lr=0.5).arguments()
