@@ -140,7 +140,7 @@ def _gradients(
     """Gradients of all variables, zeros where the output does not depend on one."""
     if not output.requires_grad:
         return tuple(Tensor(np.zeros_like(x._data)) for x in variables)
-    return grad(output, variables, v, create_graph, create_graph or retain, allow_unused=True)
+    return grad(output, variables, v, create_graph=create_graph, retain_graph=create_graph or retain, allow_unused=True)
 
 
 def _variables(inputs: Any, create_graph: bool) -> list[Tensor]:

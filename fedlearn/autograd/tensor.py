@@ -189,7 +189,7 @@ class Tensor(TorchNames):
             raise BadInput(f"a gradient is floating point, not {gradient.dtype}: give it as {self.dtype}")
         self._grad = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
 
-    def backward(self, gradient: Any = None, create_graph: bool = False, retain_graph: bool | None = None) -> None:
+    def backward(self, gradient: Any = None, *, create_graph: bool = False, retain_graph: bool | None = None) -> None:
         """Add d self / d leaf to the `.grad` of every leaf, weighted by `gradient` (of self's shape; 1 for one number).
 
         Frees the graph, unless `retain_graph` (default: as `create_graph`). Under `create_graph` the gradients
@@ -210,6 +210,7 @@ def grad(
     output: Tensor,
     inputs: Tensor | Sequence[Tensor],
     grad_output: Any = None,
+    *,
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,

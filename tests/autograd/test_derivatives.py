@@ -122,3 +122,11 @@ def test_what_a_newcomer_tries_is_answered_with_the_remedy(run, remedy):
     with pytest.raises(BadInput) as error:
         run()
     assert remedy in str(error.value)
+
+
+def test_switches_are_given_by_name():
+    """PyTorch has retain_graph before create_graph; a switch in the wrong place would not be noticed."""
+    x = Tensor(X, requires_grad=True)
+    for call in (lambda y: y.backward(None, True), lambda y: grad(y, x, None, True)):
+        with pytest.raises(TypeError, match="positional"):
+            call((x * x).sum())

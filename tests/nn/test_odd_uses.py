@@ -188,3 +188,11 @@ def test_an_infinite_limit_measures_gradients_and_scales_none():
     layer.weight.grad, layer.bias.grad = np.array([[3.0]]), np.array([4.0])
     assert nn.utils.clip_grad_norm_(layer.parameters(), np.inf) == 5
     assert layer.weight.grad.item() == 3
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_an_empty_batch_is_padded_with_its_own_numbers(mode):
+    layer = nn.Conv2d(3, 4, 3, padding=1, padding_mode=mode)
+    assert layer(np.zeros((0, 3, 5, 5), np.float32)).shape == (0, 4, 5, 5)
+    with pytest.raises(BadInput, match=f"{mode} padding"):
+        F.pad(np.zeros((2, 0)), (1, 1), mode)

@@ -45,12 +45,13 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 def _pad_with_its_own(x: Any, ends: Sequence[tuple[int, int]], mode: str) -> Any:
     """By taking positions twice: which, NumPy's padding of the positions says."""
     for axis, (before, after) in enumerate(ends):
+        if before == after == 0:
+            continue
         most = x.shape[axis] - (mode == "reflect") if mode != "replicate" else max(before, after) * x.shape[axis]
         if min(before, after) < 0 or max(before, after) > most:
             raise ShapeError(f"{mode} padding of {before} and {after} for axis {axis} of {x.shape}: give 0 to {most}")
-        if before or after:
-            places = np.pad(np.arange(x.shape[axis]), (before, after), mode=MODES[mode])  # type: ignore[call-overload]
-            x = x[(slice(None),) * axis + (places,)]
+        places = np.pad(np.arange(x.shape[axis]), (before, after), mode=MODES[mode])  # type: ignore[call-overload]
+        x = x[(slice(None),) * axis + (places,)]
     return x
 
 
