@@ -64,6 +64,25 @@ def members(name: str, values: Any, kind: type[R]) -> list[R]:
     return found
 
 
+def check_flags(kind: type, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Raise `BadInput` where a class is given text, or any other thing that is always true, for an argument of bool.
+
+    0, 1 and None do as False, True and False: people write them.
+    """
+    for place, name in _flags(kind):
+        value = options[name] if name in options else args[place] if place < len(args) else None
+        if value is not None and not (isinstance(value, bool | int | np.bool_ | np.integer) and value in (0, 1)):
+            raise BadInput(f"{kind.__name__}'s {name} is {value!r:.60}: give True or False")
+
+
+@cache
+def _flags(kind: type) -> list[tuple[int, str]]:
+    """Place and name of the arguments of a class that are annotated as bool."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
+    places = [sys.maxsize if p.kind is p.KEYWORD_ONLY else i for i, p in enumerate(parameters)]
+    return [(place, p.name) for place, p in zip(places, parameters, strict=True) if p.annotation in (bool, "bool")]
+
+
 def generator(rng: Any) -> np.random.Generator:
     """The generator to draw from; None is one of fresh entropy."""
     if rng is None:

@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn.autograd import watch
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import generator
+from fedlearn.checked import check_flags, generator
 from fedlearn.errors import BadInput
 from fedlearn.leftout import ARGUMENTS, MODULES, refuse_arguments, without
 from fedlearn.nn.loading import IncompatibleKeys, fitting
@@ -39,6 +39,7 @@ class Module:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         refuse_arguments(cls, kwargs)
+        check_flags(cls, args, kwargs)
         module = super().__new__(cls)
         module.training = True
         module._arguments = (args, kwargs)

@@ -20,6 +20,7 @@ from fedlearn.autograd.mode import enable_grad, mode
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
+from fedlearn.checked import check_flags
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.leftout import refuse_arguments
 from fedlearn.nn.functional.arguments import real, whole
@@ -91,6 +92,7 @@ class Optimizer(ABC):
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         refuse_arguments(cls, options)
+        check_flags(cls, args, options)
         return super().__new__(cls)
 
     def __init__(self, params: Iterable[Any], **options: Any):
