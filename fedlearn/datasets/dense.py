@@ -41,7 +41,9 @@ class Scale:
             mean, deviation = public.mean(axis=0), public.std(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise BadInput("public rows are too large to be scaled: give numbers under 1e150, or 1e18 of float32")
-        return cls(mean, np.where(deviation > 0, deviation, np.float32(1.0)))
+        constant = (public == public[0]).all(axis=0)  # rounding gives such a column a deviation, too
+        mean = np.where(constant, public[0], mean)
+        return cls(mean, np.where(constant | (deviation == 0), np.float32(1.0), deviation))
 
     def applied(self, features: np.ndarray) -> np.ndarray:
         """The rows (n, d), scaled; raises `BadInput` for rows of another length."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedlearn.datasets import load_samples
-from fedlearn.datasets.dense import Samples, spirals, split_samples
+from fedlearn.datasets.dense import Samples, Scale, spirals, split_samples
 from fedlearn.errors import BadInput, DataError, ShapeError
 
 
@@ -90,3 +90,15 @@ def test_masked_numbers_are_refused(part):
     given[part] = np.ma.masked_equal(given[part], 1)
     with pytest.raises(BadInput, match=f"{part} have . masked values"):
         Samples.of("mine", **given, source="here")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, -7.3, 1e8 + 1, 1e-30])
+@pytest.mark.parametrize("rows", [1, 3, 7, 1000])
+def test_a_constant_column_is_divided_by_1_however_its_mean_is_rounded(value, rows, dtype):
+    public = np.full((rows, 2), value, dtype)
+    public[:, 1] = np.arange(rows)
+    scale = Scale.of(public)
+    assert (scale.mean[0], scale.deviation[0]) == (dtype(value), 1)
+    assert scale.mean.dtype == scale.deviation.dtype == dtype
+    assert scale.applied(np.array([[2 * dtype(value), 0]], dtype))[0, 0] == dtype(value)
