@@ -348,6 +348,8 @@ def test_the_groups_means_become_one():
     whole, _, kept = Defence(as_rule("centred"), 3, 12).combine(noisy, 2, Beside())
     assert (whole.weight, whole.loss, whole.clipped, whole.capped, whole.below) == (None, None, None, None, 0.5)
     assert kept.keys() == {KEPT}
+    alone, choice, _ = Defence(as_rule("normclip:bound=9"), 3, 12).combine(opened(([3, 4], 10, 0.5)), 4, Beside())
+    assert (alone.mean["delta"].tolist(), alone.finer, choice.left_out) == ([3.0, 4.0], {"delta": 0.0}, [1, 2, 3])
     with pytest.raises(RoundVoid, match="does not stand f=2 of 2 vectors"):
         Defence(as_rule("trimmed:f=2"), 3, 15).combine(opened(([1, 2], 1, 0), ([1, 2], 1, 0)), 5, Beside())
 

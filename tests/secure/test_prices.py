@@ -1,0 +1,50 @@
+"""What hiding costs, in powers: each of `exponent` bits modulo a number of `bits` bits, counted and not measured."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import fedlearn.secure.encrypted as encrypted
+import fedlearn.secure.paillier as paillier
+import fedlearn.secure.threshold as threshold
+from fedlearn.crypto import FixedPoint
+from fedlearn.secure import Masks, Paillier, Plain, Threshold
+from fedlearn.secure.price import Price, cores
+
+CODEC = FixedPoint(24, 4.0, 100)  # lanes of 31 bits
+
+
+@pytest.fixture(autouse=True)
+def _counted(monkeypatch):
+    """A power's price is a number that says which one it was; the machine has four cores."""
+    for room in (encrypted, paillier, threshold):
+        monkeypatch.setattr(room, "power_seconds", lambda bits, exponent: bits + 1e-6 * exponent)
+    for room in (paillier, threshold):
+        monkeypatch.setattr(room, "cores", lambda: 4)
+
+
+@pytest.mark.parametrize("bits", [2048, 3072])
+@pytest.mark.parametrize("values", [0, 1, 66, 67, 10_000])
+def test_a_client_looks_up_and_openers_take_powers(bits, values):
+    lanes = (bits - 2) // 31
+    ciphertexts = -(-values // lanes)
+    looked_up = (2 * bits + 1e-6 * (bits // 2)) / 8
+    half = 2 * (bits + 1e-6 * (bits // 2)) / 4
+    assert Paillier(bits, CODEC).price(values) == Price(
+        pytest.approx(ciphertexts * looked_up), pytest.approx(ciphertexts * half)
+    )
+    for t, n in ((4, 5), (2, 3)):
+        shares = n * (bits + 1e-6 * bits) / min(4, n) + (2 * bits + 1e-6 * bits) / 4
+        assert Threshold(t, n, key_bits=bits, codec=CODEC).price(values) == Price(
+            pytest.approx(ciphertexts * looked_up), pytest.approx(ciphertexts * shares)
+        )
+
+
+def test_what_costs_next_to_nothing_has_no_price():
+    assert Plain(CODEC).price(10**6) == Masks(CODEC).price(10**6) == Price(0.0, 0.0)
+
+
+def test_cores_are_those_that_this_process_may_use():
+    assert cores() == len(os.sched_getaffinity(0))
