@@ -48,9 +48,9 @@ class Run:
         parts = [_dense(p._grad) for p in self.members]
         if len(parts) == 1:
             return parts[0].ravel()
-        if self.joined is not None and self.joined.are(parts):
-            return parts[0].base[self.joined.place]  # type: ignore[index]
         memory = parts[0].base
+        if memory is not None and self.joined is not None and self.joined.are(parts):
+            return memory[self.joined.place]
         whole = None if memory is None else consecutive(parts)
         if memory is None or whole is None:
             return np.concatenate([part.ravel() for part in parts])

@@ -103,7 +103,7 @@ def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Any:
 @function
 def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
-    return concatenate([unsqueeze(x, axis) for x in tensors], axis=axis)
+    return _join(*[_widened(x, axis) for x in tensors], axis=axis)
 
 
 @function
@@ -141,6 +141,10 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 @function
 def unsqueeze(x: Any, axis: int) -> Any:
     """With a new axis of length 1."""
+    return _widened(x, axis)
+
+
+def _widened(x: Any, axis: int) -> Any:
     shape = np.shape(raw(x))
     (place,) = axes_of(axis, len(shape) + 1)
     return reshape(x, shape=(*shape[:place], 1, *shape[place:]))

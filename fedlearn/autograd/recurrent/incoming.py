@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -40,6 +41,11 @@ class Incoming:
         if indices is not None:
             np.multiply(self._planes[self._order], self._factors, out=self._table)
             np.add(indices[:, None], self._starts, out=self._places)
+
+    def bound(self, step: int, room: np.ndarray) -> Callable[[], object]:
+        """A call that writes one step's rows of the table to `room` (G, B, H)."""
+        table = self._table.reshape(-1, self._table.shape[-1])
+        return partial(table.take, self._places[step], 0, room, "clip")
 
     def some_at_once(self, gates: np.ndarray) -> Iterator[slice]:
         """Fills gates (T, G, B, H), some steps at a time, and says which."""

@@ -39,6 +39,7 @@ class Sequence:
         self._states = aligned((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
         self._squashed = aligned((length, batch, hidden), dtype)  # tanh(c) of every step
         self._parts = aligned((4, batch, hidden), dtype)
+        self._known = None if vocabulary is None else aligned((4, batch, hidden), dtype)  # one step's rows of the table
         self._ahead = [self._step(t) for t in range(length)]
         self._back: list[Call] = []
         arrays = (self._planes, self._states, self._squashed)
@@ -49,7 +50,8 @@ class Sequence:
         gates, c, tanh_c = self._planes[t, :4], self._planes[t + 1, 4], self._squashed[t]
         return [
             self._product.bound(self._states[t], self._parts),
-            partial(np.add, gates, self._parts, gates),
+            *([] if self._known is None else [self._incoming.bound(t, self._known)]),
+            partial(np.add, gates if self._known is None else self._known, self._parts, gates),
             partial(np.tanh, gates, gates),
             *plan.pointwise().lstm_cell(self._planes[t], c, self._parts),
             partial(np.tanh, c, tanh_c),
@@ -62,7 +64,8 @@ class Sequence:
         self._incoming.read(projected, indices)
         self._product.load(matrices(weight)[WITHIN].swapaxes(1, 2) * HALVES.astype(weight.dtype))
         self._states[0], self._planes[0, 4] = h0, c0
-        for steps in self._incoming.some_at_once(self._planes[:-1, :4]):
+        whole = self._known is not None  # each step reads its own rows
+        for steps in [slice(None)] if whole else self._incoming.some_at_once(self._planes[:-1, :4]):
             for calls in self._ahead[steps]:
                 for call in calls:
                     call()
