@@ -37,6 +37,11 @@ class Bags:
                 f"bags with {len(self.labels)} labels, {len(self.offsets)} offsets and {len(self.indices)} indices do "
                 "not fit: offsets must be one more than labels, begin with 0 and end at the number of indices"
             )
+        for name, numbers in (("indices", self.indices), ("offsets", self.offsets)):
+            if numbers.dtype.kind not in "iu" and numbers.size:
+                raise BadInput(f"{name} of bags are {numbers.dtype}: give whole numbers, as int64")
+        if (self.offsets[1:] < self.offsets[:-1]).any():
+            raise ShapeError("offsets of bags fall: each bag begins where the one before it ends, or later")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,11 +62,17 @@ class Bags:
         offsets = _offsets(lengths)
         # Position p of new row r came from p - offsets[r] + (where row r began before).
         source = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][order] - offsets[:-1], lengths)
-        return Bags(self.indices[source], offsets, self.labels[order])
+        return self._of(self.indices[source], offsets, self.labels[order])
 
     def _range(self, start: int, stop: int) -> Bags:
         offsets = self.offsets[start : stop + 1]
-        return Bags(self.indices[offsets[0] : offsets[-1]], offsets - offsets[0], self.labels[start:stop])
+        return self._of(self.indices[offsets[0] : offsets[-1]], offsets - offsets[0], self.labels[start:stop])
+
+    def _of(self, indices: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> Bags:
+        """Some of these bags: what was checked once is not checked for every batch."""
+        found = object.__new__(Bags)
+        found.__dict__.update(indices=indices, offsets=offsets, labels=labels)
+        return found
 
     @property
     def inputs(self) -> tuple[np.ndarray, np.ndarray]:

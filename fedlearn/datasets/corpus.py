@@ -37,11 +37,17 @@ class Corpus:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(in_order(self.texts, "texts")))
+        object.__setattr__(self, "classes", tuple(in_order(self.classes, "classes")))
         object.__setattr__(self, "labels", as_array("labels", self.labels))
         if self.labels.ndim != 1 or self.labels.dtype.kind not in "biu":
             raise ShapeError(
                 f"corpus {self.name}: labels of shape {self.labels.shape} and type {self.labels.dtype}: "
                 "give a whole number for each text"
+            )
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise ShapeError(
+                f"corpus {self.name}: labels from {self.labels.min()} to {self.labels.max()} for the classes "
+                f"{', '.join(map(str, self.classes))}: give each class a name, and its texts its number, from 0"
             )
         if self.labels.dtype == bool:
             object.__setattr__(self, "labels", self.labels.astype(np.int8))

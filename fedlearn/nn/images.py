@@ -156,6 +156,12 @@ class AdaptiveAvgPool2d(Module):
     """Means of windows chosen so that the result is output_size; None keeps an axis as it is."""
 
     def __init__(self, output_size: Any):
+        given = output_size if isinstance(output_size, tuple | list) else (output_size,)
+        for size in given:
+            if size is not None:
+                whole(size, "output_size", 1)
+        if len(given) not in (1, 2):
+            raise BadInput(f"output_size is {output_size!r:.60}: give one whole number or None, or two")
         self.output_size = output_size
 
     def forward(self, input: Any) -> Any:

@@ -133,6 +133,9 @@ REFUSED = {
     "flat from the second of one": (lambda: nn.Flatten()(np.ones(2)), None),
     "a gradient of whole numbers": (lambda: setattr(nn.Parameter([1.0]), "grad", np.array([1])), None),
     "whole numbers to be differentiated": (lambda: Tensor(np.arange(2)).requires_grad_(), None),
+    "a window that is text": (lambda: nn.AdaptiveAvgPool2d("x"), None),
+    "three sizes of an image": (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), None),
+    "products over -1 axes": (lambda: np.tensordot(Tensor(EQUAL), Tensor(EQUAL.T), axes=-1), None),
     "a padding that is short": (lambda: F.pad(EQUAL, (1,)), None),
 }
 

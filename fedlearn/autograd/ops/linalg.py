@@ -206,6 +206,8 @@ def outer(a: Any, b: Any) -> Any:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Products summed over some axes of `a` and as many of `b`: a number of them, or two lists."""
     if np.ndim(axes) == 0:
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ShapeError(f"tensordot over {axes} axes of {a.shape} and {b.shape}: give 0 to {min(a.ndim, b.ndim)}")
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
         left, right = (axes_of(tuple(np.atleast_1d(side)), x.ndim) for side, x in zip(axes, (a, b), strict=True))
