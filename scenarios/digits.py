@@ -65,7 +65,7 @@ TAKES = for_federation(
     reads=(Features,), task=CLASSES,
     data="digits", model="mlp", dim=Varies("as wide as the model is by itself: 32 of mlp, 8 channels of conv"),
     clients=Varies(f"{CLIENTS[False]}, or {CLIENTS[True]} with --partition"), partition=None, rounds=20,
-    protection="none", epochs=1, batch_size=10, lr=0.1,
+    protection="none", epochs=1, batch_size=10, lr=0.1, kernels="numpy",
     examples_per_client=Varies(f"{EXAMPLES}, or all that --partition deals"),
     cohort=Varies(f"{COHORT}, or all clients where there are fewer"), **reading.NUMBERS,
 )  # fmt: skip

@@ -268,7 +268,7 @@ class Options:
     stack: Annotated[str, About("Train clients side by side; the bits are the same.", RUN, "auto|on|off")] = "auto"
     kernels: Annotated[
         str,
-        About("How recurrent layers compute; others give other last bits.", RUN, "numpy|numba|measure"),
+        About("How steps are computed; in recurrent layers others give other last bits.", RUN, "numpy|numba|measure"),
     ] = "numpy"
     transcript: Annotated[
         str,

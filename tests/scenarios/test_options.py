@@ -34,8 +34,8 @@ READING = {
 NUMBERS = READING - {"text_column", "spam_label"}
 TEXT = {"data", "dim"} | TRAINING
 TAKEN = {
-    "spam": FEDERATION | READING | {"dim", "vocabulary"},
-    "digits": FEDERATION | NUMBERS | {"dim", "examples_per_client"},
+    "spam": FEDERATION | READING | {"dim", "vocabulary", "kernels"},
+    "digits": FEDERATION | NUMBERS | {"dim", "examples_per_client", "kernels"},
     "shakespeare": FEDERATION | {"encoding", "test_fraction", "dim", "kernels"},
     "costs": TEXT | KEY | {
         "model", "vocabulary", "clients", "cohort", "partition", "rounds", "strategy", "protection", "min_cohort",
