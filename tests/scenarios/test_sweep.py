@@ -69,6 +69,8 @@ def test_the_grid_has_every_combination_once_and_folders_tell_them_apart():
         (["--seeds", "0..199", "--clients", "1..100"], "20,000 runs"),
         (["--lr", "0.1,x"], "--lr"),
         (["--vocabulary", "hashed"], "--vocabulary hashed has no effect"),
+        (["--seeds", "a"], "--seeds has 'a': whole numbers from 0 to"),
+        (["--seeds", "-1"], "--seeds has '-1': whole numbers from 0 to"),
         (["--jobs", "0"], "--jobs is 0"),
         (["--budget", "0"], "--budget is 0"),
         (["--format", "word"], "--format is word"),
