@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -78,15 +79,38 @@ def as_clients(given: Any) -> ClientSource:
     A pair in a list is a client named client-0, client-1... by its place. Raises `BadInput` for anything else.
     """
     if isinstance(given, Mapping) and given:
+        _check_columns({str(name): data for name, data in given.items()})
         return [Client(str(name), data) for name, data in given.items()]
     if isinstance(given, list | tuple):
+        _check_columns({f"client {number}": client for number, client in enumerate(given)})
         return [_as_client(number, client) for number, client in enumerate(given)]
-    if isinstance(given, Mapping | str | bytes | np.ndarray | type) or not (
-        hasattr(given, "__len__") and hasattr(given, "__getitem__")
-    ):
+    if not _makes_clients(given):
         wanted = "a list of Client(name, data) or of pairs (X, y), a dict of pairs by name, or a pool"
-        raise BadInput(f"clients are {given!r:.80}; give {wanted}")
+        what = f"{given!r:.80}" if isinstance(given, str | Mapping | type | NoneType) else f"a {type(given).__name__}"
+        raise BadInput(f"clients are {what}; give {wanted}")
     return cast(ClientSource, given)
+
+
+def _makes_clients(given: Any) -> bool:
+    """Whether it has clients by number; tables and data sets have rows or columns there."""
+    if isinstance(given, Mapping | str | bytes | np.ndarray | type):
+        return False
+    if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        return False
+    try:
+        return not len(given) or isinstance(given[0], Client)
+    except (LookupError, TypeError):
+        return False
+
+
+def _check_columns(given: Mapping[str, Any]) -> None:
+    """Raise `BadInput` where tables have other columns, or in another order: their arrays would not say so."""
+    pairs = {name: pair for name, pair in given.items() if isinstance(pair, list | tuple) and len(pair) == 2}
+    tables = {name: list(pair[0].columns) for name, pair in pairs.items() if hasattr(pair[0], "columns")}
+    for name, columns in tables.items():
+        first = next(iter(tables))
+        if columns != tables[first]:
+            raise BadInput(f"the columns of {name} are not those of {first} in their order: give all the same columns")
 
 
 def _as_client(number: ClientId, given: Any) -> Client:

@@ -109,7 +109,7 @@ def check_stack(model: Model, choice: str) -> None:
         raise BadInput(f"stack is {choice!r}: choose one of {', '.join(CHOICES)}")
     other = unstackable(model)
     if choice == "on" and other:
-        raise BadInput(f"a model made of {', '.join(other)} cannot be stacked: choose auto")
+        raise BadInput(f"stack is on, and a model made of {', '.join(other)} cannot be stacked: choose auto")
 
 
 def stack_size(model: Model, choice: str) -> int:

@@ -112,6 +112,8 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
         if not (toml.is_file() or toml.with_name("run.json").is_file()):
             raise BadInput(f"{resumed} holds no run to resume: give the folder of one")
         known = read_config(toml) if toml.is_file() else {}
+        if scenario not in (None, known.get(SCENARIO, scenario)):
+            raise BadInput(f"{resumed} is a run of {known[SCENARIO]}, not {scenario}: leave the scenario out")
         check_no_code(toml, known.keys() - texts.keys(), known)
     if config is not None:
         known |= read_config(config.expanduser())

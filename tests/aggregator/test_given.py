@@ -116,11 +116,30 @@ def test_what_is_no_model_is_refused(model):
         Aggregator(model)
 
 
+class Table:
+    """As pandas has it: columns with names, and by number no row."""
+
+    def __init__(self, *columns):
+        self.columns = columns
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, name):
+        raise KeyError(name)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.eye(2)
+
+
 @pytest.mark.parametrize(
     ("clients", "says"),
     [(None, "clients are None; give a list of Client(name, data)"), ({}, "clients are {}"),
      ({"a": 1}, "client a: its data are a int"),
-     ("bob", "clients are 'bob'"), (np.zeros((3, 2)), "clients are array"), (InlinePool, "clients are <class"),
+     ("bob", "clients are 'bob'"), (np.zeros((3, 2)), "clients are a ndarray"), (InlinePool, "clients are <class"),
+     (Table("a", "b"), "clients are a Table; give a list of Client(name, data) or of pairs"),
+     ([(Table("a", "b"), [0, 1]), (Table("b", "a"), [0, 1])], "the columns of client 1 are not those of client 0 in"),
+     ({"bob": (Table("a", "b"), [0, 1]), "sue": (Table("a", "c"), [0, 1])}, "the columns of sue are not those of bob"),
      ([], "there are 0 clients"), ([3], "client 0 is a int; give Client(name, data), or a pair (X, y)"),
      ([*pairs(1), (np.zeros((2, 5)), np.zeros(3))], "client-1: 2 examples but 3 targets"),
      ([(np.zeros((2, 5)), ["a", "b"])], "client-0: its targets are a list of type <U1 and shape (2,); give arrays"),

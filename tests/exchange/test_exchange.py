@@ -96,7 +96,7 @@ def test_a_model_of_ones_own_has_no_graph_of_ours():
         def forward(self, features):
             return super().forward(features) * 2
 
-    with pytest.raises(BadInput, match="no ONNX graph is known for a Mine: take --to torch or --to npz"):
+    with pytest.raises(BadInput, match="no ONNX graph is known for a Mine: choose torch or npz"):
         EXPORTS.load("onnx")(about(Mine()))
 
 

@@ -43,3 +43,9 @@ def test_a_folder_in_which_another_process_writes_is_refused(tmp_path, capsys):
         assert fedlearn("run", "--resume", "run", "--rounds", "2", "--quiet") == 2
     assert "another process writes in" in capsys.readouterr().err
     assert fedlearn("run", "--resume", "run", "--rounds", "2", "--quiet") == 0
+
+
+def test_a_run_of_another_scenario_is_named(capsys):
+    assert fedlearn("run", "digits", "--rounds", "1", "--clients", "4", "--quiet", "--out", "run") == 0
+    assert fedlearn("run", "spam", "--resume", "run") == 2
+    assert "run is a run of digits, not spam: leave the scenario out" in capsys.readouterr().err
