@@ -21,8 +21,7 @@ def answers(
     """The openers' answers to a request each, by party; who gives none, or a wrong one, is entered in `refusals`."""
     requests = {}
     for party, payload in payloads.items():
-        requests[party] = parties.message(step, party, OpenRequest(payload))
-        parties.transcript.saw(requests[party])
+        requests[party] = parties.say(step, party, OpenRequest(payload))
     replies: dict[int, bytes] = {}
 
     def take(party: int, data: bytes) -> bool:

@@ -138,13 +138,10 @@ class Attempt:
         letters = self._letters(step.phase, alive)
         broadcast = b""
         if step.phase == parties.protection.training_phase:
-            broadcast = parties.message(step, EVERYBODY, self._task.request)
-            parties.transcript.saw(broadcast, recipients=list(letters))
-        inboxes = {}
-        for client, payload in letters.items():
-            inboxes[client] = parties.message(step, client, Inbox(payload)) if payload else b""
-            if payload:
-                parties.transcript.saw(inboxes[client])
+            broadcast = parties.say(step, EVERYBODY, self._task.request, list(letters))
+        inboxes = {
+            client: parties.say(step, client, Inbox(payload)) if payload else b"" for client, payload in letters.items()
+        }
         died = None
         answered: set[ClientId] = set()
         self._say(step.phase, 0, len(inboxes))
@@ -200,6 +197,9 @@ class Attempt:
     def _answers(self, step: Step, broadcast: bytes, inboxes: dict[ClientId, bytes]) -> Iterator[Answer]:
         """Yield what comes back from the clients of `inboxes`; those that vanish by the fault model are not asked."""
         gone = self._task.fates.gone(step.phase, self._parties.protection)
+        if not gone:
+            yield from self._parties.pool.exchange(step, broadcast, inboxes)
+            return
         yield from (gone[client] for client in inboxes if client in gone)
         rest = {client: inbox for client, inbox in inboxes.items() if client not in gone}
         yield from self._parties.pool.exchange(step, broadcast, rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,6 +42,13 @@ class Parties:
     def message(self, step: Step, recipient: int, body: Body) -> bytes:
         """The bytes of a message from the aggregator."""
         return Message(self.plan.session, step, AGGREGATOR, recipient, body).to_bytes()
+
+    def say(self, step: Step, recipient: int, body: Body, recipients: Sequence[int] | None = None) -> bytes:
+        """The same, entered in the transcript. recipients: of a broadcast."""
+        message = Message(self.plan.session, step, AGGREGATOR, recipient, body)
+        data = message.to_bytes()
+        self.transcript.saw(data, recipients, read=message)
+        return data
 
     def read(self, data: bytes, kind: type[B], step: Step, sender: int) -> B:
         """Read a message to the aggregator; raises `ProtocolError` for one that is not what this party may say now.

@@ -162,8 +162,7 @@ class Session:
             plan, self._protection, self._layout, self._pool, openers, transcript, self._journal,
             ClientsLog(clients_log), self._watched, self._spending, self._defence.least if self._defence else 1,
         )  # fmt: skip
-        first = self._parties.message(Step(0), EVERYBODY, plan)
-        transcript.saw(first)
+        first = self._parties.say(Step(0), EVERYBODY, plan)
         openers.tell(first)
         self._pool.start(first, clients_log)
 
@@ -213,8 +212,7 @@ class Session:
         """Tell the clients in a round's sum that it counted, where they keep state; resumable: as in `Pool.settle`."""
         if self._work.keeps and not collected.earlier:
             step = Step(collected.context.round, collected.context.attempt, "settle")
-            notice = self._parties.message(step, EVERYBODY, Counted())
-            self._parties.transcript.saw(notice, recipients=collected.clients)
+            notice = self._parties.say(step, EVERYBODY, Counted(), collected.clients)
             self._pool.settle(notice, collected.clients, resumable)
 
     @property

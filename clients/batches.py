@@ -20,10 +20,12 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
     Of such a batch the variance is unknown: the layer refuses it. Only a list of clients is looked through; another
     source makes its clients when they are sampled. plan: a whole message.
     """
+    if not isinstance(clients, list):
+        return
     message = Message.from_bytes(plan)
     agreed = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
     size = agreed.strategy.get("arguments", {}).get("batch_size")
-    if not isinstance(clients, list) or not isinstance(size, int) or size < 1:
+    if not isinstance(size, int) or size < 1:
         return
     lone = [client.name for client in clients if _last_batch(client, size) == 1]
     with nn.init.left_blank():

@@ -69,7 +69,7 @@ class LocalTraining:
         with nn.init.left_blank():  # every request brings the weights
             most = compression.most_parameters(len(self.layout))
             model: Model = nn.build_of_others(plan.model, most).train()
-        self._model = FlatModel(model)
+        self._model = FlatModel(model, given_up=True)
         self._size = weights_in(model)
         self._draws = any(hasattr(module, "rng") for module in model.modules())
         self._strategy = rebuilt(plan.strategy, Strategy)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
@@ -18,11 +18,11 @@ import numpy as np
 
 from fedlearn.crypto.checks import array_of, real, whole
 from fedlearn.errors import CodecError, ShapeError
+from fedlearn.parts import in_parts
 
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
 MAX_SCALE = float(1 << 62)
-PART = 1 << 16  # values that are encoded at a time
 MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
 Overflow = Literal["refuse", "clip"]
 Rounding = Literal["nearest", "stochastic"]
@@ -129,7 +129,7 @@ class FixedPoint:
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float64 lies outside the bound
             if values.shape == out.shape and self.rounding == "nearest":
                 room = None
-                for part in _in_parts(values.shape):
+                for part in in_parts(values.shape):
                     room = self._scaled(values[part], scale, values, room)
                     np.copyto(out[part], np.rint(room, out=room), casting="unsafe")
                 return out
@@ -253,18 +253,6 @@ def _by_chance(scaled: np.ndarray, coins: np.ndarray | None) -> np.ndarray:
         raise CodecError(f"rounding=stochastic needs coins, uniform numbers of shape {scaled.shape}: give coins")
     found: np.ndarray = np.minimum(np.floor(scaled + coins), np.ceil(scaled))  # float64 may round 1 - 2^-53 up
     return found
-
-
-def _in_parts(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
-    """Indexes that cut an array of this shape into parts of at most `PART` values, which stay in the cache."""
-    if not shape or math.prod(shape) <= PART:
-        yield (...,)
-        return
-    inner = math.prod(shape[1:])
-    if inner > PART:
-        yield from ((row, *rest) for row in range(shape[0]) for rest in _in_parts(shape[1:]))
-    else:
-        yield from ((slice(start, start + PART // inner),) for start in range(0, shape[0], PART // inner))
 
 
 def _weights(total_weight: Any, max_weight: Any) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.optim.rules import mean_towards, square_towards
+from fedlearn.parts import in_parts
 from fedlearn.strategies.base import MOST_EPOCHS, MOST_EXAMPLES, LocalUpdate, Output, RoundContext, State, Strategy
 from fedlearn.training.loop import Shuffles, train_epochs
 
@@ -60,13 +61,15 @@ class FedAvg(Strategy):
 
     def local_update(self, model: Trainable, data: Examples, state: State, rng: Shuffles) -> LocalUpdate:
         weights = model.vector
-        start, rule = weights.copy(), RULES[self.optimizer](self)
+        start, rules = weights.copy(), [(part, RULES[self.optimizer](self)) for part in in_parts(weights.shape)]
 
         def step(gradient: np.ndarray) -> None:
             gradient = self.adjusted(gradient, weights, start)
             if self.weight_decay:
                 gradient = gradient + self.weight_decay * weights
-            np.subtract(weights, rule(gradient), out=weights)
+            for part, rule in rules:
+                some = weights[part]
+                np.subtract(some, rule(gradient[part]), out=some)
 
         loss = train_epochs(model, data, self.epochs, self.batch_size, rng, step)
         return LocalUpdate({"delta": np.subtract(weights, start, out=start)}, examples=len(data), loss=loss)

@@ -32,11 +32,12 @@ class FlatModel:
     Same as `Model`, but it looks its parameters up once instead of in every step. Frozen parameters, which want no
     gradient, have the gradient 0; whatever a step does to them is undone before the next one.
 
+    given_up: whether nobody else needs `model`, so that it is used itself in the place of a copy.
     frozen: which weights these are, bool (P,), or None if there are none.
     """
 
-    def __init__(self, model: Model, copies: int | None = None):
-        self.model = copy.deepcopy(model)
+    def __init__(self, model: Model, copies: int | None = None, given_up: bool = False):
+        self.model = model if given_up else copy.deepcopy(model)
         self._parameters = list(self.model.parameters())
         self._shapes = [parameter.shape for parameter in self._parameters]
         self._own_gradient = type(model).gradient is not Model.gradient
