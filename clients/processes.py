@@ -2,7 +2,7 @@
 
 Workers are spawned, never forked, so no thread or lock of the parent is copied. Which worker a client lives
 in changes nothing: its randomness is derived from the seed, the round and its own number. A step costs a message
-to each worker that has clients in it, and one mapping of the broadcast, which lies in memory once for all of them;
+to each worker that has clients in it; a long broadcast lies in memory once for all of them, which map it;
 answers come back some milliseconds of work at a time, as plain fields (`clients/wire.py`).
 """
 
@@ -32,6 +32,7 @@ from fedlearn.travel import packed
 log = logging.getLogger(__name__)
 Arguments = Callable[[int], tuple[Any, ...]]  # of a call, by the worker's number
 Calls = list[tuple[str, Arguments]]
+SHORT = 1 << 16  # bytes of a broadcast that is sent to each worker; a file takes longer to write and to map
 
 
 class ProcessPool(SharedOut):
@@ -85,9 +86,7 @@ class ProcessPool(SharedOut):
         self._have_done("join", lambda number: joining)
 
     def exchange(self, step: Step, broadcast: bytes, inboxes: Mapping[int, bytes]) -> Iterator[Answer]:
-        session = self._session
-        if broadcast:
-            self._pin(broadcast)
+        session, shown = self._session, self._shown(broadcast)
         waiting: dict[int, set[int]] = {}  # by worker, its clients that have not answered
         heard: dict[int, float] = {}  # by worker, when it last did anything, by the time that was spent waiting
         for number, share in self._shares.split(inboxes).items():
@@ -98,7 +97,7 @@ class ProcessPool(SharedOut):
                 yield from _lost(share, self._replace(number))
                 continue
             waiting[number], heard[number] = set(share), self._arrived.waited
-            self._workers[number].send("exchange", step, self._board if broadcast else None, share)
+            self._workers[number].send("exchange", step, shown, share)
         while waiting:
             limit = self._deadline.seconds
             arrived = self._next(min(heard[number] for number in waiting) + limit)
@@ -141,11 +140,17 @@ class ProcessPool(SharedOut):
                     return number, message
         return None
 
-    def _pin(self, broadcast: bytes) -> None:
-        """Put it where every worker can map it; who still reads an earlier one keeps that."""
+    def _shown(self, broadcast: bytes) -> bytes | Path:
+        """As workers are told of it: a short one as it is, a longer one by a file that every worker can map.
+
+        Who still reads an earlier one keeps that.
+        """
+        if len(broadcast) <= SHORT:
+            return broadcast
         beside = self._board.with_suffix(".new")
         beside.write_bytes(broadcast)
         beside.replace(self._board)
+        return self._board
 
     def _have_done(self, call: str, arguments: Arguments) -> None:
         """Have the sessions of all workers do what those that take a worker's place do too."""

@@ -99,8 +99,8 @@ def _work(
 def _done(session: LocalSession, call: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
     """Yield the results of a call: answers as they come, anything else at once."""
     if call == "exchange":
-        step, board, inboxes = arguments
-        broadcast = _mapped(board) if board else b""
+        step, shown, inboxes = arguments
+        broadcast = _mapped(shown) if isinstance(shown, Path) else shown
         return gathered(session.exchange(step, broadcast, inboxes), GATHER)
     if call == "join":
         plan, log = arguments

@@ -1,4 +1,4 @@
-"""Large arrays in parts that stay in the processor's cache, for work that passes over the same numbers several times."""
+"""Large arrays in parts that stay in the cache, for work that passes over the same numbers several times."""
 
 from __future__ import annotations
 

@@ -47,6 +47,8 @@ class Segment:
 
     def read(self, lanes: np.ndarray) -> int:
         """The number in its lanes, or in sums of them."""
+        if self.length == 1:
+            return int(lanes[0])
         return sum(int(digit) << (self.digit_bits * place) for place, digit in enumerate(lanes))
 
     def range(self, lanes: np.ndarray, otherwise: tuple[int, int]) -> tuple[int, int]:

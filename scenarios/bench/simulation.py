@@ -4,7 +4,8 @@ A thousand clients of twenty digits, a network of 2,410 weights, a hundred clien
 ten, twenty rounds, evaluated after each; sampling, records and transcript included. Beside it the same training as
 a bare NumPy loop, and those of Flower, pfl and FedJAX that are installed (extra `bench`), each in a process of its
 own. Each figure has its floor beside it, measured in turns with it: what bare NumPy takes for the same training
-(floors.py). The best of many runs counts: what disturbs a measurement only ever lengthens it.
+(floors.py). The best of many runs counts: what disturbs a measurement only ever lengthens it. At the end two worker
+processes stand beside one (simulation_workers.py).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from fedlearn.models.spam import SpamClassifier
 from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
-from scenarios.bench import floors
+from scenarios.bench import floors, simulation_workers
 from scenarios.bench.claims import listed
 from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
 
@@ -77,6 +78,7 @@ def run(json: bool) -> dict[str, Any]:
     )
     rows += [row for row in map(other, OTHERS) if row]
     rows += [whole_process(count) for count in POPULATIONS]
+    workers = simulation_workers.figures(data)
     result = {
         "benchmark": "simulation",
         "machine": {
@@ -84,9 +86,9 @@ def run(json: bool) -> dict[str, Any]:
             "load": os.getloadavg()[0],
         },
         "rows": [asdict(row) for row in rows],
-        "claims": claims({row.name: row for row in rows}),
+        "claims": claims({row.name: row for row in rows}) + listed(workers),
     }  # fmt: skip
-    print(jsonlib.dumps(result) if json else table(rows))
+    print(jsonlib.dumps(result) if json else "\n".join([table(rows), *simulation_workers.told(workers)]))
     return result
 
 
@@ -161,8 +163,9 @@ def other(name: str) -> Row | None:
 def whole_process(clients: int) -> Row:
     """`fedlearn run digits` from start to end."""
     with tempfile.TemporaryDirectory() as parent:
-        command = [sys.executable, "-m", "scenarios.digits", "--clients", str(clients), "--rounds", str(ROUNDS)]
-        runs = [_measured([*command, "--quiet", "--out", f"{parent}/{number}"]) for number in range(3)]
+        options = ["--clients", str(clients), "--rounds", str(ROUNDS), "--quiet"]
+        command = [sys.executable, "-m", "fedlearn", "run", "digits", *options]
+        runs = [_measured([*command, "--out", f"{parent}/{number}"]) for number in range(3)]
     good = [(seconds, megabytes) for _, seconds, megabytes in filter(None, runs)]
     seconds, megabytes = min(good)
     return Row(f"fedlearn run digits, {clients} clients", COHORT * ROUNDS / seconds, seconds, megabytes)

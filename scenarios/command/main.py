@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable
 from copy import copy
+from importlib import import_module
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,18 +19,8 @@ from typer.core import TyperCommand
 
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
-from scenarios.command.ask import ask
-from scenarios.command.asking import evaluate, generate, predict
-from scenarios.command.data import app as data_app
 from scenarios.command.ending import failure_of, flush_output, shown
-from scenarios.command.exchange import export, import_
-from scenarios.command.flower import app as flower_app
-from scenarios.command.keys import app as keys_app
 from scenarios.command.options import ABOUT, Options, read_options
-from scenarios.command.privacy import privacy
-from scenarios.command.report import inspect
-from scenarios.command.report import report as write_report
-from scenarios.command.sweep import sweep
 
 if TYPE_CHECKING:
     from scenarios.command.outcome import Outcome
@@ -41,19 +32,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_app, name="data")
-app.add_typer(keys_app, name="keys")
-app.add_typer(flower_app, name="flower")
-app.command()(ask)
-app.command()(sweep)
-app.command("report")(write_report)
-app.command()(inspect)
-app.command()(privacy)
-app.command()(predict)
-app.command()(evaluate)
-app.command()(generate)
-app.command()(export)
-app.command("import")(import_)
+GROUPS = ("data", "keys", "flower")  # modules of this folder, each with an app of its own
+ELSEWHERE = {  # commands by name: a module of this folder and the function in it
+    "ask": ("ask", "ask"), "sweep": ("sweep", "sweep"), "report": ("report", "report"),
+    "inspect": ("report", "inspect"), "privacy": ("privacy", "privacy"), "predict": ("asking", "predict"),
+    "evaluate": ("asking", "evaluate"), "generate": ("asking", "generate"), "export": ("exchange", "export"),
+    "import": ("exchange", "import_"),
+}  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")]
 
@@ -85,6 +70,7 @@ def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, *
     from scenarios import SCENARIOS
     from scenarios.command.console import log_to_terminal, standard_error
     from scenarios.command.interrupts import interruptible
+    from scenarios.command.loading import loading
     from scenarios.command.rounds import ConsoleTracker
 
     texts = {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
@@ -94,7 +80,9 @@ def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, *
     console = Console(file=standard_error())
     options = Options(**values, trackers=() if quiet else (ConsoleTracker(console),))
     with log_to_terminal(console, quiet), interruptible():
-        outcome = SCENARIOS.load(scenario)(options)
+        with loading():
+            story = SCENARIOS.load(scenario)
+        outcome = story(options)
     report(scenario, outcome, as_json)
 
 
@@ -248,22 +236,28 @@ def fedlearn(
     """Federated, privacy-preserving training you can run, measure and attack."""
 
 
-def _narrowed(words: list[str]) -> typer.Typer:
-    """The app with no other command than the one that is named first: to set up all of them takes as long as a run."""
-    named = {info.name or info.callback.__name__: info for info in app.registered_commands if info.callback}
-    found = [named[word] for word in words[:1] if word in named]
-    if not found:
-        return app
-    narrow = copy(app)
-    narrow.registered_commands, narrow.registered_groups = found, []
-    return narrow
+def _with(words: list[str]) -> typer.Typer:
+    """The app with the command that is named first; with all where none is, which takes as long as a run to set up."""
+    own = {info.name or info.callback.__name__: info for info in app.registered_commands if info.callback}
+    names = [word for word in words[:1] if word in (*own, *ELSEWHERE, *GROUPS)] or [*ELSEWHERE, *own, *GROUPS]
+    found = copy(app)
+    found.registered_commands, found.registered_groups = [], []
+    for name in names:
+        if name in own:
+            found.registered_commands.append(own[name])
+        elif name in ELSEWHERE:
+            module, function = ELSEWHERE[name]
+            found.command(name)(getattr(import_module(f"scenarios.command.{module}"), function))
+        else:
+            found.add_typer(import_module(f"scenarios.command.{name}").app, name=name)
+    return found
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command, and end the process as `scenarios.command.ending` says."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = _narrowed(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
+        status = _with(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
         flush_output()
     except Exception as error:
         failure = failure_of(error)

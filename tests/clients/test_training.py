@@ -32,7 +32,7 @@ from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedprox import FedProx
 from fedlearn.training.flat import FlatModel, stack_size
 from fedlearn.training.narrow import NarrowModel, Support
-from fedlearn.training.stacks import Stack, stack
+from fedlearn.training.stacks import Stack, StackedViews, stack
 from fedlearn.travel import description
 from tests.toys import FailingBags, toy_bags, toy_model, toy_plain
 
@@ -137,6 +137,49 @@ def test_a_view_and_its_copy_train_the_same():
     assert updates(model, views, strategy, "on") == updates(model, copies, strategy, "on")
     assert np.array_equal(views[0].data.targets, copies[0].data.targets)
     assert np.array_equal(views[0].data.inputs[0], copies[0].data.inputs[0])
+
+
+class InOnePiece(list):
+    """Clients with views of one array, and what they hold in one piece."""
+
+    asked = 0
+
+    def together(self, numbers: list[int]) -> StackedViews:
+        self.asked += 1
+        return StackedViews.of([self[number].data for number in numbers])
+
+
+def viewers(rows: list[np.ndarray], kind: type[list]) -> list[Client]:
+    images = dense(30, 6, 3, 1)
+    return kind(Client(f"v{number}", View(images, some)) for number, some in enumerate(rows))
+
+
+@pytest.mark.parametrize("clients", [1, 7, 300])
+def test_a_source_that_has_examples_in_one_piece_is_asked_for_them_and_changes_no_bit(clients):
+    model, strategy = MLP((6, 5, 3), rng=draw(0)), FedAvg(1, 4, 0.1, max_weight=64)
+    rows = [draw(i).integers(-30, 30, size=9) for i in range(clients)]
+    pieces = viewers(rows, InOnePiece)
+    assert updates(model, pieces, strategy, "on") == updates(model, viewers(rows, list), strategy, "on")
+    assert pieces.asked == -(-clients // 256)
+    assert updates(model, pieces, strategy, "off") == updates(model, viewers(rows, list), strategy, "off")
+    assert pieces.asked == -(-clients // 256)  # one by one, there is no use for it
+
+
+def test_a_fault_in_one_piece_costs_its_own_client_only():
+    model, strategy = MLP((6, 5, 3), rng=draw(0)), FedAvg(1, 4, 0.1, max_weight=64)
+    rows = [draw(i).integers(30, size=9) for i in range(5)]
+    good = updates(model, viewers(rows, list), strategy, "on")
+    rows[3][2] = 30
+    found = updates(model, viewers(rows, InOnePiece), strategy, "on")
+    assert isinstance(found[3], Lost)
+    assert "out of bounds" in found[3].reason or "cannot be taken" in found[3].reason
+    assert all(found[client] == good[client] for client in (0, 1, 2, 4))
+    rows[3][2] = 0
+    broken = viewers(rows, InOnePiece)
+    broken[1].data.whole.features[:] = np.nan
+    assert all(
+        isinstance(lost, Lost) and "NaN" in lost.reason for lost in updates(model, broken, strategy, "on").values()
+    )
 
 
 @pytest.mark.parametrize("choice", ["on", "off"])

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from scenarios.bench import floors, simulation
+from scenarios.bench import floors, simulation, simulation_workers
 from scenarios.bench.simulation_others import workload
 from tests.scenarios.command import fedlearn, last_json, refusal
 
@@ -80,17 +80,31 @@ def test_the_benchmark_measures_what_it_says(monkeypatch, capsys):
     monkeypatch.setattr(simulation, "BUDGET", 0.01)
     monkeypatch.setattr(simulation, "POPULATIONS", (300,))
     monkeypatch.setattr(simulation, "OTHERS", {"no_such_library": None})
+    monkeypatch.setattr(simulation_workers, "figures", lambda data: {"two_processes_floor": (1.9, "")})
     simulation.run(True)
     shown = capsys.readouterr()
     result = json.loads(shown.out.splitlines()[-1])
     assert result["benchmark"] == "simulation"
     assert len(result["rows"]) == 9
     assert all(row["updates_per_second"] > 0 for row in result["rows"])
-    assert {"stacked_full", "one_by_one_digest", "spam", "seconds_300", "megabytes_300"} <= {
+    assert {"stacked_full", "one_by_one_digest", "spam", "seconds_300", "megabytes_300", "two_processes_floor"} <= {
         claim["name"] for claim in result["claims"]
     }
     assert "no_such_library: not installed" in shown.err
     assert "one by one, full" in simulation.table([simulation.Row(**row) for row in result["rows"]])
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_workers_has_a_figure_for_each_way_and_network(monkeypatch):
+    monkeypatch.setattr(simulation_workers, "NETWORKS", {"tiny": ((64, 8, 10), 3)})
+    monkeypatch.setattr(simulation_workers, "TURNS", 1)
+    monkeypatch.setattr(simulation_workers, "FLOOR_SECONDS", 0.1)
+    found = simulation_workers.figures(workload(200))
+    rounds = {found[f"tiny_round_{way}"][0] for way in ("inline", "one", "two")}
+    assert len(rounds) == 3
+    assert all(0 < each < float("inf") for each in rounds)
+    assert found["tiny_two_of_one"][0] == pytest.approx(found["tiny_round_one"][0] / found["tiny_round_two"][0])
+    assert "tiny network: a round takes" in simulation_workers.told(found)[0]
 
 
 def test_the_floor_trains_as_the_rest_does():
