@@ -20,11 +20,15 @@ class _Row(Module):
     def _items(self) -> list[Any]:
         return [part for part in vars(self).values() if isinstance(part, self.holds)]
 
-    def _keep(self, name: str, part: Any) -> None:
+    def _taken(self, part: Any) -> Any:
+        """A part as it is held; `BadInput` for another kind."""
         if not isinstance(part, self.holds):
             wanted = self.holds.__name__
             raise BadInput(f"{type(self).__name__} holds {wanted}s, not a {type(part).__name__}: make it a {wanted}")
-        setattr(self, name, part)
+        return part
+
+    def _keep(self, name: str, part: Any) -> None:
+        setattr(self, name, self._taken(part))
 
     def _at(self, index: Any) -> str:
         names, number = (
@@ -40,14 +44,16 @@ class _Row(Module):
         return self
 
     def extend(self, parts: Iterable[Any]) -> Self:
-        for part in in_order(parts, f"{self.holds.__name__}s"):
+        """Append several parts; `BadInput`, and none is kept, where one is of another kind."""
+        for part in [self._taken(part) for part in in_order(parts, f"{self.holds.__name__}s")]:
             self.append(part)
         return self
 
     def insert(self, index: int, part: Any) -> Self:
         """Put a part before number `index`; those from there on move up, and all are numbered anew."""
+        place = whole(index, "index")
         *parts, last = self.append(part)
-        parts.insert(whole(index, "index"), last)
+        parts.insert(place, last)
         self._renew(parts)
         return self
 
@@ -132,8 +138,8 @@ class ParameterList(_Row):
     def __init__(self, values: Iterable[Any] = ()):
         self.extend(values)
 
-    def _keep(self, name: str, part: Any) -> None:
-        super()._keep(name, part if isinstance(part, Parameter) else Parameter(part))
+    def _taken(self, part: Any) -> Any:
+        return part if isinstance(part, Parameter) else Parameter(part)
 
 
 class ModuleDict(Module):
@@ -152,14 +158,20 @@ class ModuleDict(Module):
                 f"{modules!r:.60} are no modules by name: give a dict, or pairs of a name and a module"
             ) from None
         for name, module in named.items():
+            self._check(name, module)
+        for name, module in named.items():
             self[name] = module
 
     def __setitem__(self, name: str, module: Module) -> None:
+        self._check(name, module)
+        setattr(self, name, module)
+
+    def _check(self, name: str, module: Module) -> None:
+        """Raise `BadInput` for what is no module, or no name of one."""
         if not isinstance(module, Module):
             raise BadInput(f"ModuleDict holds Modules, not a {type(module).__name__}: wrap it in a Module")
         if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or name == "training":
             raise BadInput(f"ModuleDict cannot name a module {name!r:.60}: give text without dots, no method's name")
-        setattr(self, name, module)
 
     def __getitem__(self, name: str) -> Module:
         return dict(self.items())[name]

@@ -222,3 +222,21 @@ def test_flags_as_people_write_them():
     assert nn.Linear(1, 1, bias=None).bias is None
     assert nn.Linear(1, 1, np.True_).bias is not None
     assert nn.Linear(1, 1, bias=1).bias is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row, _: row.insert("first", nn.Tanh()),
+        lambda row, _: row.extend([nn.Tanh(), np.tanh]),
+        lambda row, _: row.__iadd__([nn.Tanh(), 3]),
+        lambda row, _: row.append(np.tanh),
+        lambda _, named: named.update({"b": nn.Tanh(), "c": 3}),
+        lambda _, named: named.update({"b": nn.Tanh(), "c.d": nn.Tanh()}),
+    ],
+)
+def test_a_change_of_parts_that_is_refused_changes_none(change):
+    row, named = nn.ModuleList([nn.ReLU()]), nn.ModuleDict({"a": nn.ReLU()})
+    with pytest.raises(BadInput):
+        change(row, named)
+    assert [len(row), list(named)] == [1, ["a"]]
