@@ -207,3 +207,27 @@ def test_the_duties_of_an_opener():
     assert not is_opener(Context())
     with pytest.raises(BadInput, match='has fedlearn-role="boss"'):
         is_opener(Context(**{"fedlearn-role": "boss"}))
+
+
+def test_the_strategy_within_says_what_it_is():
+    from flwr.serverapp.strategy import FedAvg
+
+    from scenarios.flower import SecureSums
+
+    said = []
+
+    class Told(FedAvg):
+        def summary(self) -> None:
+            said.append(self.fraction_train)
+
+    SecureSums(Told(fraction_train=0.5, fraction_evaluate=0.0)).summary()
+    assert said == [0.5]
+    with pytest.raises(BadInput, match=r"fraction_evaluate is 0.25, and SecureSums is not told"):
+        SecureSums(Told(fraction_evaluate=0.25))
+    for given, text in (
+        ({"protection": "none"}, "protection none hides nothing"), ({"max_weight": 0}, "max_weight is 0"),
+        ({"deadline": 0}, "deadline is 0"), ({"openers": "cloud"}, "openers is 'cloud': choose process or node"),
+        ({"openers": "node", "protection": "masks"}, "protection masks has no openers"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match=text):
+            SecureSums(Told(fraction_evaluate=0.0), **given)
