@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from hashlib import blake2b, sha256, shake_256
 
 import numpy as np
@@ -214,3 +215,18 @@ def test_a_vector_is_cut_between_its_ciphertexts():
         assert [len(part) for part in vector.slices(parts)] == sizes
         assert np.concatenate([PRIVATE.decrypt(part) for part in vector.slices(parts)]).tolist() == list(range(100))
     assert [len(part.ciphertexts) for part in vector.slices(9)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 3, 0.1, 5 / 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+@pytest.mark.parametrize("bits", [12, 24, 40, 52])
+def test_values_are_rounded_once_and_by_float64(bits, dtype, scale):
+    """By fractions: the nearest step of the product that float64 has."""
+    codec = FixedPoint(bits, 1.0, 1)
+    values = np.random.default_rng(bits).uniform(-1, 1, 300).astype(dtype)
+    found = codec.encode(values, scale=scale)
+    step = Fraction(1, 2**codec.fraction_bits)
+    for value, integer in zip(values.tolist(), found.tolist(), strict=True):
+        factor = float(np.ldexp(scale, codec.fraction_bits))
+        assert integer == round(Fraction(value * factor))
+        assert abs(integer * step - Fraction(value) * Fraction(scale)) <= step / 2 + Fraction(1, 2**50)
