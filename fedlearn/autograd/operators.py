@@ -238,7 +238,7 @@ class Operators(Node):
         axes = (*axes, *(axis for axis in (dim0, dim1) if axis is not None))
         if len(axes) == 2 and count > 1 and np.ndim(axes[0]) == 0:
             return ops.swapaxes(self, first=axes[0], second=axes[1])  # type: ignore[no-any-return]
-        return self.permute(*axes) if axes and axes != (None,) else self.permute(*range(count)[::-1])
+        return self.permute(*axes) if axes and axes[0] is not None else self.permute(*range(count)[::-1])
 
     def permute(self, *axes: Any, dims: Any = None) -> Tensor:
         """Axes in a new order (PyTorch's name)."""
@@ -291,18 +291,19 @@ class Operators(Node):
 
     repeat_interleave = ops.repeat
 
-    def astype(self, dtype: Any) -> Tensor:
+    @typed
+    def astype(self, dtype: Any) -> Any:
         """The same numbers in another precision, recorded."""
-        return ops.astype(self, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
+        return ops.astype(self, dtype=np.dtype(dtype))
 
     def float(self) -> Tensor:
-        return self.astype(np.float32)
+        return self.astype(np.float32)  # type: ignore[no-any-return]
 
     def double(self) -> Tensor:
-        return self.astype(np.float64)
+        return self.astype(np.float64)  # type: ignore[no-any-return]
 
     def long(self) -> Tensor:
-        return self.astype(np.int64)
+        return self.astype(np.int64)  # type: ignore[no-any-return]
 
 
 def plain_index(index: Any) -> Any:

@@ -36,8 +36,8 @@ class Tensor(TorchNames):
     def __init__(self, data: Any, requires_grad: bool = False):
         self._data = array_of(data)
         self._id = next_id()
-        if requires_grad:
-            self.requires_grad_()
+        if requires_grad is not False:
+            self.requires_grad_(requires_grad)
 
     @property
     def requires_grad(self) -> bool:
@@ -50,6 +50,8 @@ class Tensor(TorchNames):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for a gradient, or no longer; only of a leaf, and only of floating-point numbers."""
+        if not isinstance(requires_grad, bool | np.bool_ | int) or requires_grad not in (0, 1):
+            raise BadInput(f"requires_grad is {requires_grad!r:.60}: give True or False")
         if requires_grad and self.dtype.kind != "f":
             raise BadInput(f"a tensor of {self.dtype} can have no gradient: make it floating point, as float32")
         if self._made is not None and not requires_grad:

@@ -85,7 +85,7 @@ class TorchNames(Operators):
             return self.type_as(what)
         if isinstance(what, str) and what.startswith(("cuda", "mps", "xpu")):
             raise BadInput(f"there is no device {what!r}: all is computed by the processor, cpu")
-        return self if what == "cpu" else self.type(what)
+        return self if isinstance(what, str) and what == "cpu" else self.type(what)
 
     def cpu(self) -> Any:
         return self
@@ -95,6 +95,7 @@ class TorchNames(Operators):
         """The same numbers as `dtype`, recorded."""
         return self.astype(dtype)
 
+    @typed
     def type_as(self, other: Any) -> Any:
         return self.astype(other.dtype)
 
@@ -137,6 +138,7 @@ class TorchNames(Operators):
     def rsqrt(self) -> Any:
         return 1 / self.sqrt()  # nan of -inf, of which the power -0.5 is 0
 
+    @typed
     def lerp(self, end: Any, weight: Any) -> Any:
         """The way from these numbers to `end`, a share `weight` of it."""
         return self + weight * (end - self)
@@ -170,9 +172,11 @@ class TorchNames(Operators):
 
     # Pieces
 
+    @typed
     def expand_as(self, other: Any) -> Any:
         return self.expand(*other.shape)
 
+    @typed
     def view_as(self, other: Any) -> Any:
         return self.reshape(*other.shape)
 

@@ -240,3 +240,35 @@ def test_a_change_of_parts_that_is_refused_changes_none(change):
     with pytest.raises(BadInput):
         change(row, named)
     assert [len(row), list(named)] == [1, ["a"]]
+
+
+@pytest.mark.parametrize("wanted", ["no", None, 2, np.ones(2)])
+def test_a_gradient_is_wanted_or_not(wanted):
+    for ask in (lambda: Tensor([1.0], requires_grad=wanted), lambda: nn.Linear(1, 1).requires_grad_(wanted)):
+        with pytest.raises(BadInput, match="give True or False"):
+            ask()
+    assert not Tensor([1.0], requires_grad=0).requires_grad
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x: x.expand_as(None),
+        lambda x: x.view_as([1]),
+        lambda x: x.type_as("float"),
+        lambda x: x.astype("abc"),
+        lambda x: x.to(np.ones(2)),
+        lambda x: x.lerp(None, 0.5),
+        lambda x: x.diff(10**30, 5),
+        lambda x: F.mse_loss(x, x, np.ones(2)),
+        lambda x: F.gelu(x, np.ones(2)),
+    ],
+)
+def test_odd_arguments_are_refused_in_our_words(run):
+    with pytest.raises(BadInput):
+        run(Tensor(np.ones((2, 3))))
+
+
+def test_more_differences_than_numbers_leave_none():
+    assert Tensor(np.ones((2, 3))).diff(10**30).shape == (2, 0)
+    assert Tensor(np.ones((2, 3, 4))).transpose(np.array([2, 0, 1])).shape == (4, 2, 3)

@@ -36,6 +36,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 def gelu(input: Any, approximate: str = "none") -> Any:
     """x times the normal distribution function of x (Hendrycks and Gimpel 2016); "tanh": their approximation of it."""
     x = floats(input, "gelu's input")
+    if not isinstance(approximate, str):
+        raise BadInput(f"gelu's approximate is {approximate!r:.60}: choose none or tanh")
     if approximate == "none":
         return ops.gelu(x)
     if approximate != "tanh":

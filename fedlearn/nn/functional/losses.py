@@ -120,7 +120,7 @@ def undefined(losses: Any) -> Any:
 
 
 def check_reduction(reduction: Any) -> None:
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise BadInput(f"unknown reduction {reduction!r:.60}: choose {', '.join(REDUCTIONS)}")
 
 
