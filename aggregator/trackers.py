@@ -82,7 +82,7 @@ class CsvTracker:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
 
     def begin(self, rounds: int, first: int) -> None:
         if first == 1:
@@ -128,7 +128,7 @@ class TensorBoardTracker:
             from tensorboardX import SummaryWriter
         except ImportError:
             raise BadInput("TensorBoardTracker needs tensorboardX: pip install 'fedlearn[tensorboard]'") from None
-        self._make: Callable[[], Any] = lambda: SummaryWriter(str(folder))
+        self._make: Callable[[], Any] = lambda: SummaryWriter(str(Path(folder).expanduser()))
 
     def begin(self, rounds: int, first: int) -> None:
         self._writer = self._make()

@@ -139,7 +139,7 @@ def find(target: str) -> Any:
     if not _may_import.get() and not _is_loaded(place):
         raise _not_trusted(place)
     try:
-        found = _module_of_file(Path(place)) if place.endswith(".py") else import_module(place)
+        found = _module_of_file(Path(place).expanduser()) if place.endswith(".py") else import_module(place)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:

@@ -169,7 +169,7 @@ class PartyView:
 
         Raises `DataError` where no payloads were recorded, `ProtocolError` where what was recorded is damaged.
         """
-        folder, name = Path(folder), party_name(party)
+        folder, name = Path(folder).expanduser(), party_name(party)
         if not (folder / ROWS).is_file():
             raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
         if not (folder / PAYLOADS).is_file():

@@ -149,7 +149,7 @@ def given_passphrase(file: Path | None) -> str | None:
     """The passphrase in a file that only its owner can read, or in the environment; None where neither is given."""
     if file is None:
         return os.environ.get(PASSPHRASE) or None
-    lines = read_owned(file, LONGEST).decode(errors="surrogateescape").splitlines()
+    lines = read_owned(file.expanduser(), LONGEST).decode(errors="surrogateescape").splitlines()
     if not lines or not lines[0]:
         raise CryptoKeyError(f"{file} is empty: write the passphrase into its first line")
     return lines[0]

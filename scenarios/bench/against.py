@@ -12,7 +12,7 @@ from fedlearn.errors import BadInput
 def read(path: Path, benchmark: str) -> dict[str, float]:
     """Figures by name, of what `fedlearn bench NAME --json` printed; `BadInput` for anything else."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
+        result = json.loads(path.expanduser().read_text(encoding="utf-8").strip().splitlines()[-1])
         found = {str(claim["name"]): float(claim["value"]) for claim in result["claims"]}
         kind = str(result["benchmark"])
     except OSError as error:

@@ -51,6 +51,7 @@ def generate(
     from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
     from fedlearn.secure.threshold import Threshold, deal_into, parties_in
 
+    out = out.expanduser()
     check_bits(bits, insecure_test_key)
     parties = None if threshold is None else parties_in(threshold)
     if parties:

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from aggregator import CsvTracker
 from fedlearn.crypto.keyfiles import is_encrypted
-from fedlearn.errors import CryptoKeyError
+from fedlearn.errors import CryptoKeyError, DataError
 from fedlearn.protocol import OpenerKey, PartyView, RunPlan
 from fedlearn.secure import Paillier, Threshold
 from fedlearn.secure.kept import KeptKeys
+from fedlearn.strategies import STRATEGIES
 from tests.scenarios.command import fedlearn, last_json
 
 RUN = ["run", "spam", "--vocabulary", "hashed:32", "--rounds", "1", "--quiet", "--json", "--insecure-test-key"]
@@ -300,3 +302,22 @@ def test_ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was():
     assert command.echoes()
     assert command.status() == 130, command.said
     assert b"Traceback" not in command.said
+
+
+def test_home_is_home_for_every_place_that_is_given(tmp_path, monkeypatch, capsys):
+    """Shells leave ~ alone in `--out=~/keys`, and Python does everywhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    small = ("--bits", "256", "--insecure-test-key", "--encrypt")
+    (tmp_path / "secret").write_text("a long passphrase")
+    (tmp_path / "secret").chmod(0o600)
+    assert fedlearn("keys", "generate", "--out=~/keys", *small, "--passphrase-file=~/secret") == 0
+    assert fedlearn("keys", "show", "~/keys", "--passphrase-file=~/secret") == 0
+    assert CsvTracker("~/rounds.csv").path == tmp_path / "rounds.csv"
+    with pytest.raises(DataError, match=f"{tmp_path}/run holds no"):
+        PartyView.load("~/run")
+    (tmp_path / "mine.py").write_text("from fedlearn.strategies import FedAvg\n\n\nclass Mine(FedAvg): ...\n")
+    assert type(STRATEGIES.parse("~/mine.py:Mine")).__name__ == "Mine"
+    assert fedlearn("bench", "crypto", "--against=~/secret") == 2
+    assert "is no result of a benchmark" in capsys.readouterr().err
+    assert not (tmp_path / "~").exists()
