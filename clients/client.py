@@ -81,6 +81,8 @@ def as_clients(given: Any) -> ClientSource:
     if isinstance(given, Mapping) and given:
         _check_columns({str(name): data for name, data in given.items()})
         return [Client(str(name), data) for name, data in given.items()]
+    if isinstance(given, tuple) and len(given) == 2 and all(hasattr(each, "shape") for each in given):
+        raise BadInput("clients are one pair (X, y), which is one client: give a list of pairs, as [(X, y), ...]")
     if isinstance(given, list | tuple):
         _check_columns({f"client {number}": client for number, client in enumerate(given)})
         return [_as_client(number, client) for number, client in enumerate(given)]

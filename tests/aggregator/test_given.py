@@ -140,6 +140,7 @@ class Table:
      (Table("a", "b"), "clients are a Table; give a list of Client(name, data) or of pairs"),
      ([(Table("a", "b"), [0, 1]), (Table("b", "a"), [0, 1])], "the columns of client 1 are not those of client 0 in"),
      ({"bob": (Table("a", "b"), [0, 1]), "sue": (Table("a", "c"), [0, 1])}, "the columns of sue are not those of bob"),
+     ((np.zeros((2, 5)), np.zeros(2)), "clients are one pair (X, y), which is one client: give a list of pairs"),
      ([], "there are 0 clients"), ([3], "client 0 is a int; give Client(name, data), or a pair (X, y)"),
      ([*pairs(1), (np.zeros((2, 5)), np.zeros(3))], "client-1: 2 examples but 3 targets"),
      ([(np.zeros((2, 5)), ["a", "b"])], "client-0: its targets are a list of type <U1 and shape (2,); give arrays"),
