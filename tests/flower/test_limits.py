@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.test_defaults import no_longer_so
+from tests.defaulted import no_longer_so
 from tests.test_limits import OF_FLOWER, check
 
 
