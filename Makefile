@@ -11,7 +11,7 @@ demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted
 	$(BIN)/fedlearn run leak_embedding
 
 test: $(INSTALLED) lint  ## linters, architecture, all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 # on two processors: many tests wait
 
 test-all: export FEDLEARN_SLOW := 1
 test-all: test runs dist  ## and what takes long: tests marked slow, random runs with a party that misbehaves, archives

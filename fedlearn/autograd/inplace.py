@@ -106,7 +106,7 @@ def _overwrite(target: Any, index: Any, value: Any) -> None:
             f"nan, infinity or a number beyond 2^63 is written into a {target._data.dtype} tensor: it holds whole "
             "numbers"
         )
-    watch.announce(target, next_id())
+    watch.announce([target], next_id())
 
 
 def _twin(target: Any) -> Any:

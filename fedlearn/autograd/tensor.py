@@ -70,7 +70,7 @@ class Tensor(TorchNames):
     @data.setter
     def data(self, value: Any) -> None:
         if value is self._data:  # tensor.data += ... has changed it already
-            watch.announce(self, next_id())
+            watch.announce([self], next_id())
             return
         if mode.recording and wants_gradient(value):
             raise GraphError("a value that wants a gradient is put into .data, which records nothing: detach() it")

@@ -11,6 +11,7 @@ an array given out, a checksum is taken at that moment; if it differs later, the
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -22,15 +23,16 @@ from fedlearn.errors import GraphError
 latest = 0
 
 
-def announce(tensor: Node, now: int) -> None:
-    """The tensor's numbers have just been changed."""
+def announce(tensors: Iterable[Node], now: int) -> None:
+    """These tensors' numbers have just been changed."""
     global latest
     latest = now
-    memory = tensor._memory
-    if memory is None or memory.array is not tensor._data:
-        memory = memory_of(tensor)
-    memory.changed = now
-    memory.seen = None
+    for tensor in tensors:
+        memory = tensor._memory
+        if memory is None or memory.array is not tensor._data:
+            memory = memory_of(tensor)
+        memory.changed = now
+        memory.seen = None
 
 
 def look(tensor: Node, now: int) -> None:

@@ -33,7 +33,9 @@ class Linear(Module):
         self.bias = drawn(in_features, rng, out_features) if bias else None
 
     def forward(self, input: Any) -> Any:
-        return F.linear(input, self.weight, self.bias)
+        if self.bias is None:
+            return F.linear(input, self.weight)
+        return ops.linear(input, self.weight, self.bias)  # they fit: nothing to find out
 
 
 class Flatten(Module):

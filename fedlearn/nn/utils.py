@@ -84,7 +84,7 @@ def _announce(members: list[Tensor]) -> None:
     """Tell the tape that gradients were changed, which may have histories of their own."""
     for p in members:
         if isinstance(p._grad, Tensor):
-            watch.announce(p._grad, next_id())
+            watch.announce([p._grad], next_id())
 
 
 def _norm(numbers: np.ndarray, power: float) -> float:

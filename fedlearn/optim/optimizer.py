@@ -45,7 +45,7 @@ class Run:
 
     def gradient(self) -> np.ndarray:
         """The gradients of its members, end to end (n,): to be read, it may be their own memory."""
-        parts = [_dense(p._grad) for p in self.members]
+        parts = [g._data if type(g := p._grad) is Tensor else _dense(g) for p in self.members]
         if len(parts) == 1:
             return parts[0].ravel()
         memory = parts[0].base
@@ -201,9 +201,7 @@ class Optimizer(ABC):
                 self.update(run.weights, gradient, run.state, run.memories[0]["step"], group)
                 if run.apart:
                     run.bring()
-        now = next_id()
-        for p in changed:
-            watch.announce(p, now)
+        watch.announce(changed, next_id())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""

@@ -51,7 +51,7 @@ def cross_entropy(
     check_reduction(reduction)
     smoothing = 0.0 if label_smoothing == 0.0 else real(label_smoothing, "label_smoothing", 0, 1)
     logits = floats(input, "cross_entropy's input")
-    if np.asarray(raw(target)).dtype.kind == "f":
+    if (target if type(target) is np.ndarray else np.asarray(raw(target))).dtype.kind == "f":
         return _against_probabilities(logits, floats(target, "target"), weight, reduction, smoothing)
     logits, target = _classes_last(logits, indices(target, "target"), "cross_entropy")
     known, kept = _known(target, ignore_index, logits.shape[-1])
@@ -105,7 +105,8 @@ def _against_probabilities(logits: Any, target: Any, weight: Any, reduction: str
 
 def _known(target: np.ndarray, ignore_index: Any, classes: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Targets with 0 for the ignored ones, and where they are kept; None if all are."""
-    ignored = whole(ignore_index, "ignore_index")
+    usual = type(ignore_index) is int and ignore_index < 0
+    ignored = ignore_index if usual else whole(ignore_index, "ignore_index")
     if ignored < 0 and target.size and all_below(target, classes):
         return target, None
     kept = np.asarray(target != ignored)
