@@ -75,7 +75,7 @@ def resumed(arguments, folder: Path, capsys) -> str:
     return last_json(capsys)["model_sha256"]
 
 
-@pytest.mark.parametrize("pool", ["inline", "trustees"])
+@pytest.mark.parametrize("pool", ["inline", pytest.param("trustees", marks=pytest.mark.slow)])
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process_behind(pool, tmp_path, whole, capsys):
     folder, arguments = tmp_path / "run", [*SPAM, *POOLS[pool]]
     process = start(arguments, folder)

@@ -38,7 +38,7 @@ def central_accuracy(name: str, seed: int) -> float:
     return model.score(matrix(test), test.labels)
 
 
-@pytest.mark.parametrize("name", ["sms_spam", "enron"])
+@pytest.mark.parametrize("name", ["sms_spam", pytest.param("enron", marks=pytest.mark.slow)])
 def test_ten_rounds_come_within_half_a_percent_of_central_training(name, tmp_path):
     needs(name)
     runs = []

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -112,6 +112,7 @@ def test_divergences_are_their_integrals(rate, noise):
         assert found[place] == pytest.approx(math.log(moment) / (order - 1), rel=1e-7, abs=1e-11)
 
 
+@settings(max_examples=30)  # six curves of losses each
 @given(rates, noises, counts, deltas)
 def test_order_of_bounds(rate, noise, count, delta):
     """PLD <= RDP <= RDP without amplification; less noise and more rounds cost more; splitting changes nothing."""
