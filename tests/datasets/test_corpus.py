@@ -45,8 +45,9 @@ def test_split_is_a_stratified_cut_of_the_distinct_messages(ham, spam, fraction,
     doubled = whole.take([*range(len(whole)), *range(len(whole))])
     train, test = split(doubled, fraction, seed)
     assert sorted(train.texts + test.texts) == sorted(whole.texts)
-    assert abs(len(test) - fraction * len(whole)) <= 1
-    assert abs(test.labels.sum() - fraction * spam) <= 1
+    one = 1 + 1e-9  # the places of the cut are rounded
+    assert abs(len(test) - fraction * len(whole)) <= one
+    assert abs(test.labels.sum() - fraction * spam) <= one
     label = dict(zip(whole.texts, whole.labels, strict=True))
     assert [label[text] for text in train.texts] == train.labels.tolist()
 
