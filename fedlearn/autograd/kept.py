@@ -176,11 +176,17 @@ def cross_entropy(
 
 def mean_loss(build: Builder, seen: np.ndarray, total: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """The mean of log(total) - taken (..., B) over B; on the tape -taken + log: the same number."""
-    loss, summed, mean = build.array(total.shape), build.array(seen.shape), build.array(seen.shape)
+    loss = build.array(total.shape)
     build.call(np.log, total, loss)
     build.call(np.subtract, loss, taken, loss)
-    build.call(np.add.reduce, loss, -1, None, summed)
-    build.call(np.divide, summed, np.array(total.shape[-1], np.float32), mean)
+    return mean_of(build, seen, loss)
+
+
+def mean_of(build: Builder, seen: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    """The means of losses over their last axis, shaped as `seen`."""
+    summed, mean = build.array(seen.shape), build.array(seen.shape)
+    build.call(np.add.reduce, losses, -1, None, summed)
+    build.call(np.divide, summed, np.array(losses.shape[-1], np.float32), mean)
     return mean
 
 
@@ -210,20 +216,24 @@ def bce(build: Builder, seen: np.ndarray, x: Any, target: Any, average: int = 0)
     if not all_floats(x, target) or not average or x.shape != target.shape or not x.size:
         return None
     shape = x.shape
-    z, excess, sign, losses = build.array(shape), build.array(shape), build.array(shape, bool), build.array(shape)
-    summed, mean, count = build.array(seen.shape), build.array(seen.shape), prod(shape[-average:])
+    z, losses = tails(build, x)
+    excess, sign, product = build.array(shape), build.array(shape, bool), build.array(shape)
+    build.call(np.greater_equal, x, ZERO, sign)
+    build.call(np.subtract, sign, target, excess)
+    build.call(np.multiply, x, excess, product)
+    build.call(np.add, losses, product, losses)
+    each = losses.reshape(*shape[:-average], prod(shape[-average:]))
+    return mean_of(build, seen, each), (z, excess, sign)
+
+
+def tails(build: Builder, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """exp(-|x|), and the logarithm of 1 more."""
+    z, log = build.array(x.shape), build.array(x.shape)
     build.call(np.abs, x, z)
     build.call(np.negative, z, z)
     build.call(np.exp, z, z)
-    build.call(np.greater_equal, x, ZERO, sign)
-    build.call(np.subtract, sign, target, excess)
-    build.call(np.log1p, z, losses)
-    product = build.array(shape)
-    build.call(np.multiply, x, excess, product)
-    build.call(np.add, losses, product, losses)
-    build.call(np.add.reduce, losses.reshape(*shape[:-average], count), -1, None, summed)
-    build.call(np.divide, summed, np.array(count, np.float32), mean)
-    return mean, (z, excess, sign)
+    build.call(np.log1p, z, log)
+    return z, log
 
 
 def bce_back(

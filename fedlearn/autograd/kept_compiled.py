@@ -162,17 +162,11 @@ class Excess(NamedTuple):
 def _bce(build: Builder, seen: np.ndarray, x: Any, target: Any, average: int = 0) -> Any:
     if not kept.all_floats(x, target) or not average or x.shape != target.shape or not _in_order(x, target):
         return kept.bce(build, seen, x, target, average)
-    shape, count = x.shape, prod(x.shape[-average:])
-    summed, mean = build.array(seen.shape), build.array(seen.shape)
-    z, excess, losses = build.array(shape), build.array(shape), build.array(shape)
-    build.call(np.abs, x, z)
-    build.call(np.negative, z, z)
-    build.call(np.exp, z, z)
-    build.call(np.log1p, z, losses)
+    z, losses = kept.tails(build, x)
+    excess = build.array(x.shape)
     build.call(_bce_losses, x.reshape(-1), target.reshape(-1), losses.reshape(-1), excess.reshape(-1))
-    build.call(np.add.reduce, losses.reshape(*shape[:-average], count), -1, None, summed)
-    build.call(np.divide, summed, np.array(count, np.float32), mean)
-    return mean, Excess(z, excess)
+    each = losses.reshape(*x.shape[:-average], prod(x.shape[-average:]))
+    return kept.mean_of(build, seen, each), Excess(z, excess)
 
 
 def _bce_back(

@@ -30,6 +30,16 @@ def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
     return called
 
 
+def _cast(name: str, dtype: type) -> Callable[[Any], Any]:
+    """The method of this name: the same numbers in another precision, recorded."""
+
+    def called(self: Any) -> Any:
+        return self.astype(dtype)
+
+    called.__name__ = name
+    return called
+
+
 @leftout.without(leftout.TENSORS)
 class TorchNames(Operators):
     """Methods that people who know PyTorch write, beside those that NumPy has a name for."""
@@ -99,23 +109,8 @@ class TorchNames(Operators):
     def type_as(self, other: Any) -> Any:
         return self.astype(other.dtype)
 
-    def int(self) -> Any:
-        return self.astype(np.int32)
-
-    def bool(self) -> Any:
-        return self.astype(np.bool_)
-
-    def half(self) -> Any:
-        return self.astype(np.float16)
-
-    def short(self) -> Any:
-        return self.astype(np.int16)
-
-    def char(self) -> Any:
-        return self.astype(np.int8)
-
-    def byte(self) -> Any:
-        return self.astype(np.uint8)
+    int, short, char = _cast("int", np.int32), _cast("short", np.int16), _cast("char", np.int8)
+    bool, byte, half = _cast("bool", np.bool_), _cast("byte", np.uint8), _cast("half", np.float16)
 
     # Arithmetic
 

@@ -35,7 +35,7 @@ class Linear(Module):
     def forward(self, input: Any) -> Any:
         if self.bias is None:
             return F.linear(input, self.weight)
-        return ops.linear(input, self.weight, self.bias)  # they fit: nothing to find out
+        return ops.linear(input, self.weight, self.bias)  # F.linear would ask first what kind of bias this is
 
 
 class Flatten(Module):

@@ -20,6 +20,8 @@ from fedlearn.registry import find
 
 MOST_WEIGHTS = 2**28  # of a model that others describe: a gibibyte of float32
 
+ROWS = (list, tuple, deque)
+
 
 def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> Any:
     """Construct the module that a `spec()` describes, its initial numbers drawn from `rng`.
@@ -145,9 +147,7 @@ def _same(a: Any, b: Any, listed: bool = True, seen: frozenset[tuple[int, int]] 
         return True
     if isinstance(a, np.random.Generator) or isinstance(b, np.random.Generator):
         return True
-    if isinstance(a, list | tuple | deque) and isinstance(
-        b, list | tuple | deque
-    ):  # a description gives lists for both
+    if isinstance(a, ROWS) and isinstance(b, ROWS):  # a description gives lists for all of them
         return len(a) == len(b) and all(_same(x, y, listed, seen) for x, y in zip(a, b, strict=True))
     if type(a) is not type(b):
         return False

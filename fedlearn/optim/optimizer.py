@@ -264,7 +264,7 @@ class Optimizer(ABC):
         for i, memory in saved.items():
             p = members[int(i)]
             loaded[p] = {n: _loaded(n, value, p) for n, value in memory.items() if value is not None}
-            needed, known = rules[int(i)]
+            needed, known = rules[int(i)]  # the slots under these options, and those with all options on
             if not set(needed) <= set(loaded[p]) <= {*known, *self.counts}:
                 raise BadInput(
                     f"not the state of {type(self).__name__}: it remembers {', '.join(loaded[p])} of a parameter, "
