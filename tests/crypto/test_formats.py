@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gmpy2 import mpz
 
-from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey
+from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.agreement import AgreementKey, seal, unseal
 from fedlearn.crypto.codec import CODEC_BYTES
 from fedlearn.crypto.equality import EqualityProof, response_bits
@@ -24,9 +24,8 @@ from fedlearn.crypto.shamir import combine
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.crypto.threshold import KeyShare, PartialDecryption, ThresholdKey, deal
 from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError
+from tests.crypto.known import PRIVATE, PUBLIC
 
-PRIVATE = PrivateKey((3 << 254) + 0x77, (3 << 254) + (1 << 200) + 0x2A3, insecure_test_key=True)
-PUBLIC = PRIVATE.public
 CODEC = FixedPoint(12, 1.0, 20)
 
 

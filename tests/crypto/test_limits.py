@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from gmpy2 import mpz
 
-from fedlearn.crypto import FixedPoint, PrivateKey
+from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.packing import LanePacking
+from tests.crypto.known import PUBLIC, P, Q
 from tests.refusals import outcome, read
 
 FILES = (
     "agreement openings modexp lanes packing codec keys vector masks neighbours randomisers shamir signing threshold"
 )
 ROOM = {name: import_module(f"fedlearn.crypto.{name}") for name in FILES.split()}
-PUBLIC = PrivateKey((3 << 254) + 0x77, (3 << 254) + (1 << 200) + 0x2A3, insecure_test_key=True).public
 CODEC, CLIPS = FixedPoint(12, 1.0, 20), FixedPoint(12, 1.0, 20, "clip")
 PACKING = LanePacking(24, mpz(2) ** 90)
 
@@ -32,8 +32,8 @@ def key_of(size: int, version: int = 1, flags: int = 0) -> bytes:
 NAMES = ROOM | {name: value for module in ROOM.values() for name, value in vars(module).items()}
 NAMES |= {
     "PUBLIC": PUBLIC,
-    "P": (3 << 254) + 0x77,
-    "Q": (3 << 254) + (1 << 200) + 0x2A3,
+    "P": P,
+    "Q": Q,
     "BIG": int(gmpy2.next_prime(1 << 2040)),
     "CODEC": CODEC,
     "CLIPS": CLIPS,
