@@ -178,10 +178,9 @@ def test_the_disk_is_waited_for_a_twentieth_of_the_time(tmp_path, monkeypatch):
     folder = run(tmp_path / "run")
     with folder.opened():
         monkeypatch.setattr(folder._checkpoints, "force", lambda: now.__setitem__(0, now[0] + 1.0))
-        for seconds in (10.0, 5.0, 3.0, 2.0):
+        for number, seconds in enumerate((10.0, 5.0, 3.0, 2.0), 1):
             now[0] += seconds
             before = now[0]
-            number = len(folder.resumable) + len(written) + 1
             folder.keep(RoundRecord(number), np.zeros(3, np.float32), {}, lambda: {"w": np.zeros(1, np.float32)})
             written.append(now[0] > before)
     assert written == [True, False, False, True]

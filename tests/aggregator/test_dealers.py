@@ -1,4 +1,4 @@
-"""A dealer of shares that fails, and openers that are gone: what the run says."""
+"""A dealer of shares that fails: what the run says."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_who_has_more_than_may_be_or_misbehaves_is_lost():
     counting = Counting(plan_for(QUERY), [client([0] * 5), client([0], behaviour=SignFlip()), client([0] * 4)])
     many, malicious, taken = counted(counting)
     assert isinstance(many, Lost)
-    assert many.reason == ("it has 5 examples, query classes allows 4 of one client: ask with most=5 or more")
+    assert many.reason == "it has 5 examples, query classes allows 4 of one client: ask with most=5 or more"
     assert malicious.reason.startswith("a malicious client's behaviour acts in training")
     assert taken.lanes.tolist() == [[4, 0, 0]]
 

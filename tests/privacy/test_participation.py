@@ -44,14 +44,12 @@ def test_sampling_counts_where_nobody_else_knows_the_cohort(given, amplified, ra
 
 
 @pytest.mark.parametrize(("given", "sampled", "expected", "most"), [
-    ({}, 20, 20, 64), ({"groups": 2}, 20, 10, 64), ({"faults": Faults(over_select=0.1)}, 22, 20, 64),
-    ({"asked": EACH}, 20, 200, None), ({"asked": EACH, "groups": 4}, 20, 50, None),
+    ({}, 20, 20, 8), ({"groups": 2}, 20, 10, 8), ({"faults": Faults(over_select=0.1)}, 22, 20, 8),
+    ({"asked": EACH}, 20, 200, 20), ({"asked": EACH, "groups": 4}, 20, 50, 20),
 ])  # fmt: skip
-def test_how_many_stand_in_a_sum(given, sampled, expected, most):
+def test_how_many_stand_in_a_sum_and_how_many_examples_a_client_has_room_for(given, sampled, expected, most):
     found = cohorts(**given)
-    assert (found.sampled, found.expected) == (sampled, expected)
-    if most is None:
-        assert found.most_examples == max(found.most_examples, math.ceil(2 * 4000 * 0.25 / 100))
+    assert (found.sampled, found.expected, found.most_examples) == (sampled, expected, most)
 
 
 def test_a_client_has_room_for_twice_the_examples_that_it_draws():
