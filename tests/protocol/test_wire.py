@@ -10,21 +10,8 @@ import numpy as np
 import pytest
 
 from fedlearn.errors import BadInput, DataError, ProtocolError
-from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, PartialSum, RunPlan, Step, TrainRequest
-from fedlearn.protocol.bodies import (
-    BODIES,
-    Counted,
-    Enrolment,
-    Inbox,
-    LeftOut,
-    Loss,
-    Marks,
-    Opened,
-    OpenerKey,
-    OpenRequest,
-    Refusal,
-    Update,
-)  # fmt: skip
+from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, RunPlan, Step, bodies
+from fedlearn.protocol.bodies import BODIES
 from fedlearn.protocol.parties import FIRST_OPENER, FIRST_WORKER
 from fedlearn.protocol.transcript import LARGEST, LONGEST_ROW, PartyView, Transcript, extract
 
@@ -35,23 +22,23 @@ PLAN = {
     "layout": {}, "sampled": 1, "rounds": 1, "kernels": {}, "seed": 0,
 }  # fmt: skip
 BODY = [  # kind, body, its bytes
-    (1, TrainRequest(np.array([1.5, -2], np.float32)), U4(0) + F4(1.5) + F4(-2)),
-    (1, TrainRequest(np.ones(1, np.float32), {"c": np.array([3, 4], np.float32)}),
+    (1, bodies.TrainRequest(np.array([1.5, -2], np.float32)), U4(0) + F4(1.5) + F4(-2)),
+    (1, bodies.TrainRequest(np.ones(1, np.float32), {"c": np.array([3, 4], np.float32)}),
      U4(1) + b"c".ljust(16, b"\0") + U4(2) + F4(1) + F4(3) + F4(4)),
-    (2, Update(b"up"), b"up"),
-    (3, Inbox(b"in"), b"in"),
-    (4, OpenerKey(b"key"), b"key"),
-    (5, OpenRequest(b"sum"), b"sum"),
-    (6, Opened(b"open"), b"open"),
-    (7, Refusal("no \u20ac"), "no \u20ac".encode()),
-    (9, Enrolment(b"me"), b"me"),
-    (10, PartialSum((3, 7), np.array([-1, 2])), U4(2) + U4(3) + U4(7) + struct.pack("<2q", -1, 2)),
-    (11, Counted(), b""),
-    (12, Loss(Loss.REFUSED), b"\1"),
-    (12, Loss(Loss.FAILED), b"\2"),
-    (12, Loss(Loss.LATE), b"\3"),
-    (13, Marks(b"m"), b"m"),
-    (14, LeftOut(), b""),
+    (2, bodies.Update(b"up"), b"up"),
+    (3, bodies.Inbox(b"in"), b"in"),
+    (4, bodies.OpenerKey(b"key"), b"key"),
+    (5, bodies.OpenRequest(b"sum"), b"sum"),
+    (6, bodies.Opened(b"open"), b"open"),
+    (7, bodies.Refusal("no \u20ac"), "no \u20ac".encode()),
+    (9, bodies.Enrolment(b"me"), b"me"),
+    (10, bodies.PartialSum((3, 7), np.array([-1, 2])), U4(2) + U4(3) + U4(7) + struct.pack("<2q", -1, 2)),
+    (11, bodies.Counted(), b""),
+    (12, bodies.Loss(bodies.Loss.REFUSED), b"\1"),
+    (12, bodies.Loss(bodies.Loss.FAILED), b"\2"),
+    (12, bodies.Loss(bodies.Loss.LATE), b"\3"),
+    (13, bodies.Marks(b"m"), b"m"),
+    (14, bodies.LeftOut(), b""),
 ]  # fmt: skip
 
 
@@ -75,7 +62,7 @@ def test_parties_are_numbers():
     assert (Message.kind_of(b"FL\3"), Message.kind_of(b"FL\3\7")) == (0, 7)
 
 
-HEADER = Message(SESSION, Step(1), 0, -1, Counted()).to_bytes()
+HEADER = Message(SESSION, Step(1), 0, -1, bodies.Counted()).to_bytes()
 REFUSED = [
     (lambda: Message.from_bytes(HEADER[:55]), "message of 55 bytes is shorter than its 56-byte header: send it again"),
     (lambda: Message.from_bytes(b"XX" + HEADER[2:]), "message begins b'XX', not b'FL': this is not a fedlearn message"),
@@ -83,38 +70,39 @@ REFUSED = [
      "message version 4, this side speaks 3: run one release on all sides"),
     (lambda: Message.from_bytes(HEADER[:3] + b"\x0f" + HEADER[4:]), "message kind 15 is unknown, kinds are 1..14"),
     (lambda: Message.from_bytes(HEADER + b"\0"), "message body has 1 bytes, its header says 0: send it again"),
-    (lambda: Message(bytes(15), Step(1), 0, -1, Counted()).to_bytes(),
+    (lambda: Message(bytes(15), Step(1), 0, -1, bodies.Counted()).to_bytes(),
      "session of 15 bytes (16 needed) or phase '' over 12"),
-    (lambda: Message(SESSION, Step(1, 0, "thirteen-long"), 0, -1, Counted()).to_bytes(),
+    (lambda: Message(SESSION, Step(1, 0, "thirteen-long"), 0, -1, bodies.Counted()).to_bytes(),
      "session of 16 bytes (16 needed) or phase 'thirteen-long' over 12"),
-    (lambda: Message.from_bytes(Message(SESSION, Step(1), -3, -1, Counted()).to_bytes()),
+    (lambda: Message.from_bytes(Message(SESSION, Step(1), -3, -1, bodies.Counted()).to_bytes()),
      "message from or to party -3, which there is not"),
-    (lambda: Message.from_bytes(Message(SESSION, Step(1), 0, -15, Counted()).to_bytes()),
+    (lambda: Message.from_bytes(Message(SESSION, Step(1), 0, -15, bodies.Counted()).to_bytes()),
      "message from or to party -15, which there is not"),
-    (lambda: Counted.from_bytes(b"\0"), "a notice of 1 bytes, it has none: send it again"),
-    (lambda: Loss(0), "a loss of code 0, there are 1 to 3: send it again"),
-    (lambda: Loss(4), "a loss of code 4, there are 1 to 3: send it again"),
-    (lambda: Loss.from_bytes(b""), "a loss of 0 bytes, it has 1: send it again"),
-    (lambda: Loss.from_bytes(b"\1\1"), "a loss of 2 bytes, it has 1: send it again"),
-    (lambda: PartialSum.from_bytes(U4(2) + U4(3)), "a sum of 2 clients' vectors cannot have 8 bytes: send it again"),
-    (lambda: PartialSum.from_bytes(U4(0) + bytes(7)),
+    (lambda: bodies.Counted.from_bytes(b"\0"), "a notice of 1 bytes, it has none: send it again"),
+    (lambda: bodies.Loss(0), "a loss of code 0, there are 1 to 3: send it again"),
+    (lambda: bodies.Loss(4), "a loss of code 4, there are 1 to 3: send it again"),
+    (lambda: bodies.Loss.from_bytes(b""), "a loss of 0 bytes, it has 1: send it again"),
+    (lambda: bodies.Loss.from_bytes(b"\1\1"), "a loss of 2 bytes, it has 1: send it again"),
+    (lambda: bodies.PartialSum.from_bytes(U4(2) + U4(3)),
+     "a sum of 2 clients' vectors cannot have 8 bytes: send it again"),
+    (lambda: bodies.PartialSum.from_bytes(U4(0) + bytes(7)),
      "a sum of 0 clients' vectors cannot have 11 bytes: send it again"),
-    (lambda: TrainRequest.from_bytes(U4(1) + bytes(19)),
+    (lambda: bodies.TrainRequest.from_bytes(U4(1) + bytes(19)),
      "a model of 23 bytes with 1 vectors of state is not a whole number of float32 values: send it again"),
-    (lambda: TrainRequest.from_bytes(U4(0) + bytes(3)),
+    (lambda: bodies.TrainRequest.from_bytes(U4(0) + bytes(3)),
      "a model of 7 bytes with 0 vectors of state is not a whole number of float32 values: send it again"),
-    (lambda: TrainRequest.from_bytes(U4(1) + b"c".ljust(16, b"\0") + U4(2) + F4(1)),
+    (lambda: bodies.TrainRequest.from_bytes(U4(1) + b"c".ljust(16, b"\0") + U4(2) + F4(1)),
      "a model's state does not fit its 28 bytes, or names one vector twice"),
-    (lambda: TrainRequest.from_bytes(U4(2) + 2 * (b"c".ljust(16, b"\0") + U4(0))),
+    (lambda: bodies.TrainRequest.from_bytes(U4(2) + 2 * (b"c".ljust(16, b"\0") + U4(0))),
      "a model's state does not fit its 44 bytes, or names one vector twice"),
-    (lambda: TrainRequest(np.zeros(1, np.float32), {"x" * 17: np.zeros(1)}).to_bytes(),
+    (lambda: bodies.TrainRequest(np.zeros(1, np.float32), {"x" * 17: np.zeros(1)}).to_bytes(),
      "a strategy broadcasts 'xxxxxxxxxxxxxxxxx': name it with 1 to 16 ASCII characters"),
-    (lambda: TrainRequest(np.zeros(1, np.float32), {"": np.zeros(1)}).to_bytes(),
+    (lambda: bodies.TrainRequest(np.zeros(1, np.float32), {"": np.zeros(1)}).to_bytes(),
      "a strategy broadcasts '': name it with 1 to 16 ASCII characters"),
-    (lambda: TrainRequest(np.zeros(2, np.float32)).check(3, {}),
+    (lambda: bodies.TrainRequest(np.zeros(2, np.float32)).check(3, {}),
      "the request has 2 weights, the plan's model 3: "
      "the model must keep the parameters it had at the start of the run"),
-    (lambda: TrainRequest(np.zeros(2, np.float32)).check(2, {"c": 1}),
+    (lambda: bodies.TrainRequest(np.zeros(2, np.float32)).check(2, {"c": 1}),
      "the request comes with the state {}, the plan's strategy broadcasts {'c': 1}"),
     *[
         (lambda change=change: RunPlan(**PLAN | change), f"the run plan's {name} is {value}: it must be {span}")
@@ -158,19 +146,19 @@ def test_plans_at_their_limits_are_read_again(change):
 def test_messages_at_their_limits_are_read_again():
     for sender, recipient in ((0, AGGREGATOR), (AGGREGATOR, EVERYBODY), (FIRST_OPENER, AGGREGATOR)):
         step = Step(2**32 - 1, 2**16 - 1, "twelve-chars", 2**16 - 1)
-        data = Message(SESSION, step, sender, recipient, Loss(2)).to_bytes()
-        assert Message.from_bytes(data) == Message(SESSION, step, sender, recipient, Loss(2))
-    assert PartialSum.from_bytes(U4(1) + U4(9)).total.size == 0
-    request = TrainRequest(np.zeros(0, np.float32), {"x" * 16: np.zeros(0, np.float32)})
-    assert list(TrainRequest.from_bytes(request.to_bytes()).state) == ["x" * 16]
+        data = Message(SESSION, step, sender, recipient, bodies.Loss(2)).to_bytes()
+        assert Message.from_bytes(data) == Message(SESSION, step, sender, recipient, bodies.Loss(2))
+    assert bodies.PartialSum.from_bytes(U4(1) + U4(9)).total.size == 0
+    request = bodies.TrainRequest(np.zeros(0, np.float32), {"x" * 16: np.zeros(0, np.float32)})
+    assert list(bodies.TrainRequest.from_bytes(request.to_bytes()).state) == ["x" * 16]
 
 
 def test_what_another_message_is_expected_to_be_is_said():
-    message = Message(SESSION, Step(2, 1, "update", 1), 4, AGGREGATOR, Update(b""))
-    assert message.expect(Update, session=SESSION, step=message.step, sender=4, recipient=-1) is message.body
+    message = Message(SESSION, Step(2, 1, "update", 1), 4, AGGREGATOR, bodies.Update(b""))
+    assert message.expect(bodies.Update, session=SESSION, step=message.step, sender=4, recipient=-1) is message.body
     other = bytes(16)
     for change, text in (
-        ({"kind": Inbox}, "got Update, expected Inbox"),
+        ({"kind": bodies.Inbox}, "got Update, expected Inbox"),
         ({"session": other}, f"message of session {SESSION.hex()}, this is session {other.hex()}: a replay?"),
         ({"step": Step(2, 1, "update")},
          "message of round 2, attempt 1, phase update, group 1, expected round 2, attempt 1, phase update: a replay?"),
@@ -180,12 +168,12 @@ def test_what_another_message_is_expected_to_be_is_said():
         ({"recipient": 5}, "message to aggregator, expected client:5"),
     ):  # fmt: skip
         with pytest.raises(ProtocolError) as refused:
-            message.expect(**{"kind": Update, "session": SESSION} | change)
+            message.expect(**{"kind": bodies.Update, "session": SESSION} | change)
         assert str(refused.value) == text
 
 
 def send(transcript: Transcript, sender: int, recipient: int, size: int, to=None, **more) -> None:
-    transcript.saw(Message(SESSION, Step(1), sender, recipient, Update(bytes(size))).to_bytes(), to, **more)
+    transcript.saw(Message(SESSION, Step(1), sender, recipient, bodies.Update(bytes(size))).to_bytes(), to, **more)
 
 
 def test_a_transcript_counts_what_travels_by_direction():
@@ -212,7 +200,7 @@ def test_rows_of_a_transcript(tmp_path, mode, record, hashed):
     send(seen, AGGREGATOR, EVERYBODY, 4, [])
     seen.flush()
     rows = [json.loads(line) for line in (tmp_path / "transcript.jsonl").read_text().splitlines()]
-    data = Message(SESSION, Step(1), 3, AGGREGATOR, Update(bytes(10))).to_bytes()
+    data = Message(SESSION, Step(1), 3, AGGREGATOR, bodies.Update(bytes(10))).to_bytes()
     first = {"session": SESSION.hex(), "round": 1, "attempt": 0, "phase": "", "from": "client:3", "type": "Update",
              "bytes": 66, "to": "aggregator"}  # fmt: skip
     first |= {"sha256": sha256(data).hexdigest()} if hashed else {}
