@@ -26,14 +26,14 @@ BAD_INPUT, FAILED = 2, 1
 PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
 UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
-# Names of options as Python has them, in a message: not as part of a longer name or of a path.
 TYPED = {  # what messages say of things that are options on the command line
     "resume=True in ": "--resume ", "resume=True": "--resume", "record=True": "--record", "clients=N": "--clients N",
     "in the codec": "in --codec",
     "lower the learning rate": "lower --lr",
     "the strategy's max_weight": "max_weight in --strategy",
 }  # fmt: skip
-NUMBERS = {"int": "a whole number", "float": "a number"}  # by how the type of an error begins
+NUMBERS = {"int": "a whole number", "float": "a number"}  # by the first word of pydantic's error type
+# Names of options as Python has them, in a message: not as part of a longer name or of a path.
 BEGINNING = re.compile(rf"^({'|'.join(ABOUT)})(?= is )")
 PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
 

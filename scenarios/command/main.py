@@ -236,7 +236,7 @@ def fedlearn(
     """Federated, privacy-preserving training you can run, measure and attack."""
 
 
-def _with(words: list[str]) -> typer.Typer:
+def _app_for(words: list[str]) -> typer.Typer:
     """The app with the command that is named first; with all where none is, which takes as long as a run to set up."""
     own = {info.name or info.callback.__name__: info for info in app.registered_commands if info.callback}
     names = [word for word in words[:1] if word in (*own, *ELSEWHERE, *GROUPS)] or [*ELSEWHERE, *own, *GROUPS]
@@ -257,7 +257,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command, and end the process as `scenarios.command.ending` says."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = _with(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
+        status = _app_for(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
         flush_output()
     except Exception as error:
         failure = failure_of(error)

@@ -322,7 +322,7 @@ _HINTS = {
 }
 ABOUT: Mapping[str, About] = {name: about for name, (_, about) in _HINTS.items()}
 TYPES: Mapping[str, type] = {name: (get_args(kind) or (kind,))[0] for name, (kind, _) in _HINTS.items()}
-PLACES = ("out", "keys", "from_", "test_data")  # an empty one would be the folder that this is
+PLACES = {name for name, about in ABOUT.items() if about.form.startswith(("DIR", "FILE"))}
 DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Options) if f.name in ABOUT}
 
 
@@ -337,7 +337,7 @@ def read_options(texts: Mapping[str, str]) -> dict[str, Any]:
             raise BadInput(f"there is no option {flag(name)}{did_you_mean(name, ABOUT)}: `fedlearn run --help` has all")
         example = {int: "3", float: "0.1", bool: "true"}.get(TYPES[name], "text")
         value = read_value(text, Key(TYPES[name]), flag(name), f"{flag(name)} {example}")
-        if name in PLACES and not text.strip():
+        if name in PLACES and not text.strip():  # an empty path is the current folder's
             raise BadInput(f"{flag(name)} is empty: give a path, or leave it out")
         values[name] = os.path.expanduser(value) if isinstance(value, str) else value
     return values

@@ -14,15 +14,16 @@ from hashlib import sha256
 from itertools import product
 
 from fedlearn.errors import BadInput
+from fedlearn.spec import Key, read_value
 from scenarios.command.about import flag
 from scenarios.command.build import OWN
 from scenarios.command.help import scenario_module
-from scenarios.command.options import DEFAULTS, MOST_SEED, TYPES, Options, read_options
+from scenarios.command.options import ABOUT, DEFAULTS, TYPES, Options, read_options
 
 MOST_RUNS = 10_000
 WHOLE = ("labels",)  # options whose one value is a list
 LONGEST_NAME = 80  # characters of a folder's name
-RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
+RANGE = re.compile(r"\s*(\d{1,20})\s*\.\.\s*(\d{1,20})\s*")
 OUTER_COMMA = re.compile(r",(?![^(]*\))")
 
 
@@ -53,7 +54,7 @@ def grid(scenario: str, given: Mapping[str, Sequence[str]], seeds: Sequence[str]
     if count > MOST_RUNS:
         raise BadInput(f"the grid has {count:,} runs, at most {MOST_RUNS:,} are allowed: give fewer values or seeds")
     for seed in numbers:
-        _check_seed(seed)
+        ABOUT["seed"].check("--seeds", read_value(seed, Key(int), "--seeds", "--seeds 0..4"))
     takes = scenario_module(scenario).TAKES
     if "seed" not in takes.defaults and len(numbers) > 1:
         raise BadInput(f"--seeds has no effect in {scenario}: leave it out")
@@ -107,12 +108,6 @@ def _range(span: re.Match[str], shown: str) -> list[str]:
     if last < first or last - first >= MOST_RUNS:
         raise BadInput(f"{shown} {span[0].strip()}: a range goes up, over at most {MOST_RUNS:,} numbers, as 0..4")
     return [str(number) for number in range(first, last + 1)]
-
-
-def _check_seed(text: str) -> None:
-    """Raise `BadInput` for what is no seed, as the option of the sweep that it stands in."""
-    if not re.fullmatch(r"\s*\d+\s*", text) or int(text) > MOST_SEED:
-        raise BadInput(f"--seeds has {text!r}: whole numbers from 0 to {MOST_SEED} are needed, as in --seeds 0..4")
 
 
 def _check_names(options: Options) -> None:

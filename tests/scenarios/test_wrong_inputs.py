@@ -83,6 +83,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         (["run", "spam", "--data", "~/nofile.tsv"], "nofile.tsv"),
         (["run", "spam", "--out", "", *FAST], "--out is empty: give a path, or leave it out"),
         (["run", "spam", "--from", " ", *FAST], "--from is empty"),
+        (["run", "spam", "--pki", "", *FAST], "--pki is empty"),
         (["run", "spam", "--out", ".", *FAST], "run folder . is not empty: give another one"),
         (["run", "spam", "--out", "file", *FAST], "run folder file is a file: give another one"),
         (["run", "spam", "--out", "/proc/x", *FAST], "/proc/x: "),
