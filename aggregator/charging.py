@@ -34,7 +34,7 @@ class Charges(Protocol):
 
 
 def totals_of(aggregate: Aggregate, charges: Charges | None) -> Mapping[str, np.ndarray]:
-    """An opened sum's parts by name. With noise they are the mean, times the clients that are expected."""
+    """An opened sum by output. With noise only the mean over the expected clients is known: it times their number."""
     if charges is None:
         return aggregate.sums
     return {name: mean * charges.terms.expected for name, mean in aggregate.mean.items()}

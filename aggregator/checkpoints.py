@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
+from fedlearn.checked import REAL
 from fedlearn.disk import aside, force, line_added, set_aside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.untrusted import content, escaped
@@ -179,7 +180,7 @@ def _round_of(checkpoint: Path) -> int:
 def _storable(name: str, array: np.ndarray) -> np.ndarray:
     """The same numbers as a file holds them: in one piece, row after row, little-endian."""
     array = np.asarray(array)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+    if array.dtype.kind not in REAL or array.dtype.itemsize > 8:
         raise BadInput(
             f"the strategy's state {name!r} is an array of {array.dtype}, which a checkpoint cannot hold: "
             "keep numbers of up to 64 bits"

@@ -17,7 +17,7 @@ from aggregator.notices import replies
 from aggregator.parties import Parties
 from aggregator.session import Session
 from fedlearn.errors import BadInput, ProtocolError
-from fedlearn.protocol import EVERYBODY, ClientId, Marks, Step, TrainRequest, Transcript
+from fedlearn.protocol import ClientId, Marks, Step, TrainRequest, Transcript
 from fedlearn.secure.base import Protection
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,9 @@ class OneByOne:
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:
     """Examine the model with these weights (P,), by client; the traffic is entered in the record."""
     step = Step(record.round, max(0, record.attempts - 1), Marks.PHASE)
-    broadcast = parties.message(step, EVERYBODY, TrainRequest(weights))
     found: ByClient = {}
     with record.counting(parties.transcript):
-        for client, said in replies(parties, step, broadcast, clients, Marks):
+        for client, said in replies(parties, step, TrainRequest(weights), clients, Marks):
             try:
                 found[client] = _read(said.payload)
             except BadInput as error:

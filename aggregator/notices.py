@@ -15,13 +15,13 @@ B = TypeVar("B", bound=Body)
 
 
 def replies(
-    parties: Parties, step: Step, broadcast: bytes, clients: Sequence[ClientId], kind: type[B]
+    parties: Parties, step: Step, body: Body, clients: Sequence[ClientId], kind: type[B]
 ) -> Iterator[tuple[ClientId, B]]:
     """The clients' answers to a broadcast, as they come; both ways are entered in the transcript.
 
     Of whoever gives none, or another one, the log says so.
     """
-    parties.transcript.saw(broadcast, recipients=clients)
+    broadcast = parties.say(step, EVERYBODY, body, clients)
     waiting = set(clients)
     for answer in parties.pool.exchange(step, broadcast, dict.fromkeys(clients, b"")):
         try:
@@ -40,5 +40,5 @@ def replies(
 
 def tell_left_out(parties: Parties, step: Step, clients: Sequence[ClientId]) -> None:
     """Tell clients of the step's group that the round goes on without them: 56 bytes each way, under any protection."""
-    for _ in replies(parties, step, parties.message(step, EVERYBODY, LeftOut()), clients, LeftOut):
+    for _ in replies(parties, step, LeftOut(), clients, LeftOut):
         pass  # whoever did not hear it loses nothing: its update is in no sum, and what it keeps stays as it was

@@ -39,12 +39,11 @@ class Parties:
         """The fewest addends of a sum that is opened."""
         return max(self.protection.min_cohort, self.spending.terms.min_cohort if self.spending else 1)
 
-    def message(self, step: Step, recipient: int, body: Body) -> bytes:
-        """The bytes of a message from the aggregator."""
-        return Message(self.plan.session, step, AGGREGATOR, recipient, body).to_bytes()
-
     def say(self, step: Step, recipient: int, body: Body, recipients: Sequence[int] | None = None) -> bytes:
-        """The same, entered in the transcript. recipients: of a broadcast."""
+        """The bytes of a message from the aggregator, which the transcript has from here on.
+
+        recipient: a party, or `EVERYBODY`. recipients: who gets what is for everybody; None for all.
+        """
         message = Message(self.plan.session, step, AGGREGATOR, recipient, body)
         data = message.to_bytes()
         self.transcript.saw(data, recipients, read=message)

@@ -334,14 +334,11 @@ def resumable(folder: RunFolder | None) -> Iterator[None]:
     """Says how to go on with a run that was interrupted, or that the system ended (a full disk)."""
     try:
         yield
-    except KeyboardInterrupt as interrupt:
-        if folder is not None and folder.begun:
-            interrupt.add_note(f"go on with resume=True in {shlex.quote(str(folder.path))}")
-        raise
-    except OSError as error:
+    except (KeyboardInterrupt, OSError) as error:
         if folder is None or not folder.begun:
             raise
-        place = shlex.quote(str(folder.path))
-        raise FedlearnError(
-            f"the run cannot go on: {error}; mend that, then go on with resume=True in {place}"
-        ) from error
+        how = f"go on with resume=True in {shlex.quote(str(folder.path))}"
+        if isinstance(error, OSError):
+            raise FedlearnError(f"the run cannot go on: {error}; mend that, then {how}") from error
+        error.add_note(how)
+        raise

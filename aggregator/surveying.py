@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 MOST = 2**16 - 1  # labels of one client, where nobody says so
 WHAT, USUAL = "evaluation by clients", "20 suits clients with 20 examples"
 SAID = (
-    *("accuracy", "f1", "worst_tenth", "loss"),
+    "accuracy", "f1", "worst_tenth", "loss",
     *(f"accuracy_p{tenth}0" for tenth in range(1, 10)),
-    *("loss_p10", "loss_p50", "loss_p90"),
-)
+    "loss_p10", "loss_p50", "loss_p90",
+)  # fmt: skip
 
 
 class Survey:

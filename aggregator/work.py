@@ -22,7 +22,7 @@ from fedlearn.strategies.base import Strategy
 from fedlearn.training.flat import check_stack, weights_in
 from fedlearn.travel import description
 
-OURS = ("fedlearn", "abc", "builtins")  # packages whose classes have no parts of their own
+PARTLESS = ("fedlearn", "abc", "builtins")  # packages whose classes hold no parameters or modules
 
 
 class Work(ABC):
@@ -69,7 +69,7 @@ class Training(Work):
 
     def check(self, stack: str) -> None:
         _check_no_running_statistics(self._model)
-        _check_all_is_found(self._model)
+        _check_all_is_trained(self._model)
         _check_built_alike(self._model)
         check_stack(self._model, stack)
 
@@ -103,23 +103,26 @@ def _check_built_alike(model: Model) -> None:
         )
 
 
-def _check_all_is_found(model: Model) -> None:
-    """Refuse what wants a gradient, or has parts that do, where no client would train it."""
+def _check_all_is_trained(model: Model) -> None:
+    """Refuse a tensor that wants a gradient and is no parameter, and parameters or modules of a class, not an object.
+
+    `model.parameters()` has none of these, so no client would train them.
+    """
     for name, part in model.named_modules():
         own = vars(part)
         stray = [key for key, value in own.items() if type(value) is Tensor and value.requires_grad and value.is_leaf]
-        theirs = [kind for kind in type(part).__mro__ if kind.__module__.partition(".")[0] not in OURS]
-        shared = {key: value for kind in theirs for key, value in vars(kind).items() if key not in own}
-        stray += [
-            key
-            for key, value in shared.items()
-            if isinstance(value, Parameter) or (isinstance(value, Module) and any(True for _ in value.parameters()))
-        ]
+        theirs = [kind for kind in type(part).__mro__ if kind.__module__.partition(".")[0] not in PARTLESS]
+        stray += [key for kind in theirs for key, value in vars(kind).items() if key not in own and _learns(value)]
         if stray:
             raise BadInput(
                 f"{name or type(part).__name__}.{stray[0]} would not be trained: "
                 "set it in __init__, as an nn.Parameter or a Module"
             )
+
+
+def _learns(value: object) -> bool:
+    """Whether it is a parameter, or a module with some."""
+    return isinstance(value, Parameter) or (isinstance(value, Module) and any(True for _ in value.parameters()))
 
 
 def _check_no_running_statistics(model: Model) -> None:

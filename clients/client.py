@@ -106,11 +106,11 @@ def _makes_clients(given: Any) -> bool:
 
 
 def _check_columns(given: Mapping[str, Any]) -> None:
-    """Raise `BadInput` where tables have other columns, or in another order: their arrays would not say so."""
+    """Raise `BadInput` for tables whose columns are not the same in one order: arrays made of them have no names."""
     pairs = {name: pair for name, pair in given.items() if isinstance(pair, list | tuple) and len(pair) == 2}
     tables = {name: list(pair[0].columns) for name, pair in pairs.items() if hasattr(pair[0], "columns")}
+    first = next(iter(tables), "")
     for name, columns in tables.items():
-        first = next(iter(tables))
         if columns != tables[first]:
             raise BadInput(f"the columns of {name} are not those of {first} in their order: give all the same columns")
 

@@ -106,9 +106,9 @@ class LocalTraining:
         for part in _cut(numbers, MADE_AT_ONCE):
             examples = self._together(part)
             if examples is None:
-                yield from self._each(part, task)
+                yield from self._in_groups(part, task)
             else:
-                yield from self._side_by_side(part, examples.among, task, self._each)
+                yield from self._side_by_side(part, examples.among, task, self._in_groups)
 
     def _together(self, numbers: list[int]) -> StackedViews | None:
         """The examples of honest clients in one piece, from a source that has them so."""
@@ -119,8 +119,8 @@ class LocalTraining:
         except Exception:  # the fault of one: made one by one, it will be named
             return None
 
-    def _each(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
-        """Make these clients one by one, and train them in groups."""
+    def _in_groups(self, numbers: Iterable[int], task: Task) -> Iterator[Encoded | Lost]:
+        """Make these clients one by one, and train those together that can be trained alike."""
         groups: dict[tuple[Way, object], dict[int, Client]] = {}
         for number in numbers:
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from fedlearn import grad, nn, optim
 from fedlearn.autograd import recurrent
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Arrays
+from fedlearn.extras import numba_works
 from fedlearn.models.chars import CharLSTM
 from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
@@ -58,10 +58,10 @@ def cases() -> Iterator[Case]:
         Case("spam_of_35000_words_in_local_training", partial(narrow_spam, 16, *many), partial(torch_spam, 16, *many)),
     ]
     yield from recorded
-    if find_spec("numba") is not None:
+    if numba_works():
         for case in recorded:
             yield replace(case, name=f"{case.name}_compiled", ours=partial(_compiled, case.ours))
-    for compiled in (False, True)[: 1 + (find_spec("numba") is not None)]:
+    for compiled in (False, True) if numba_works() else (False,):
         mark = "_compiled" if compiled else ""
         for hidden in (128, 256):
             name = f"char_lm_{hidden}{mark}"
