@@ -163,10 +163,10 @@ def checked_clients(clients: int | None, examples: int, partition: str) -> int:
 def one_each(labels: np.ndarray) -> np.ndarray:
     """The class of each example (n,) as an array; raises `ShapeError` for another rank, `BadInput` for nan.
 
-    Names, which cost what they weigh, become their numbers in alphabetical order.
+    Names become their numbers in alphabetical order.
     """
     if isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels):
-        return numbered(labels)
+        return numbered(labels)  # in an array each would take as much memory as the longest
     array = as_array("labels", labels)
     if array.ndim != 1:
         raise ShapeError(f"labels of shape {array.shape}: give the class of each example, (n,)")
@@ -176,7 +176,7 @@ def one_each(labels: np.ndarray) -> np.ndarray:
 
 
 def numbered(users: Sequence[str]) -> np.ndarray:
-    """A number for each example's user, int64 (n,), in alphabetical order from 0; names cost what they weigh.
+    """A number for each example's user, int64 (n,), in alphabetical order from 0.
 
     Raises `BadInput` for one text in the place of names, and for names that have no order.
     """

@@ -51,7 +51,7 @@ class Evaluation(Confusion):
             return {"counts": counts}
         counts[: self.classes**2] = examples
         right = int(np.trace(examples.reshape(self.classes, self.classes)))
-        loss = marks(self._model, data)["loss"]  # whose weights were written to count examples
+        loss = marks(self._model, data)["loss"]  # `_confused` has loaded the asked weights
         counts[self.classes**2 + min(right * self.bins // int(examples.sum()), self.bins - 1)] = 1
         place = self.bins - 1 if not np.isfinite(loss) else min(int(max(loss, 0.0) / self.loss_step), self.bins - 1)
         counts[self.classes**2 + self.bins + place] = 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from string import ascii_letters
 
 from fedlearn.errors import BadInput, DataError
 
@@ -20,8 +21,9 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-LOOKED_AT = 2**16  # bytes, to see whether they are text at all
+LOOKED_AT = 2**16  # bytes or characters by which a text is judged
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+BEYOND_ASCII, LETTERS = bytes(range(128, 256)), ascii_letters.encode()
 OTHERS = ("koi8-r", "cp1251", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp1253", "cp1255", "cp1256", "cp874")
 WESTERN = 0.3  # most of the letters that are beyond ASCII in a Western text; French and Polish have a tenth
 FEW = 20  # bytes beyond ASCII that tell nothing
@@ -41,13 +43,13 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
     if marked:
         return _in(data, marked, name, "give its encoding with --encoding NAME"), marked.removesuffix("-sig")
     head = data[:LOOKED_AT]
-    controls = len(head) - len(head.translate(None, CONTROLS))
+    controls = _count(head, CONTROLS)
     if controls > BINARY * len(head) or b"\0" in head:
         raise DataError(f"{name} is not text ({controls} control characters at its beginning): give a file of texts")
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
-        _check_western(data, data.count(b"\n", 0, error.start) + 1, name)
+        _check_western(data, _line(data, error), name)
     try:
         return data.decode("cp1252"), "cp1252"
     except UnicodeDecodeError:
@@ -56,8 +58,7 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
 
 def _check_western(data: bytes, line: int, name: str) -> None:
     """Raise `DataError` for bytes that are not UTF-8, and hardly a text of Western letters."""
-    beyond = sum(map(len, re.findall(rb"[\x80-\xff]+", data)))
-    letters = sum(map(len, re.findall(rb"[A-Za-z]+", data)))
+    beyond, letters = _count(data, BEYOND_ASCII), _count(data, LETTERS)
     if beyond <= max(FEW, WESTERN * (letters + beyond)):
         return
     tried = "; ".join(f"{codec}: {text}" for codec, text in _as_others(data))
@@ -71,12 +72,14 @@ def _as_others(data: bytes) -> Iterator[tuple[str, str]]:
     """The encodings in which bytes are text, and how the first letters beyond ASCII read in them."""
     for codec in OTHERS:
         try:
-            found = re.findall(r"[^\x00-\x7f][^\x00-\x1f,;\t|]*", data.decode(codec))
+            first = re.search(r"[^\x00-\x7f][^\x00-\x1f,;|]*", text := data.decode(codec))
         except UnicodeDecodeError:
             continue
-        beyond = [letter for text in found for letter in text if letter > "\x7f"]
+        if first is None:
+            continue
+        beyond = [letter for letter in text[first.start() :][:LOOKED_AT] if letter > "\x7f"]
         if sum(map(str.isalpha, beyond)) > 0.9 * len(beyond):
-            yield codec, found[0][:SHOWN]
+            yield codec, first[0][:SHOWN]
 
 
 def known(encoding: str) -> str:
@@ -94,10 +97,18 @@ def _in(data: bytes, codec: str, name: str, remedy: str) -> str:
     try:
         return data.decode(codec).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not {codec.removesuffix('-sig')}: {remedy}"
-        ) from None
+        where = f"{name}, line {_line(data, error)}: byte 0x{data[error.start]:02x}"
+        raise DataError(f"{where} is not {codec.removesuffix('-sig')}: {remedy}") from None
+
+
+def _line(data: bytes, error: UnicodeDecodeError) -> int:
+    """The line, from 1, of the byte that could not be decoded."""
+    return data.count(b"\n", 0, error.start) + 1
+
+
+def _count(data: bytes, these: bytes) -> int:
+    """How many of the bytes are among these."""
+    return len(data) - len(data.translate(None, these))
 
 
 def _unmarked_16(data: bytes) -> str | None:

@@ -175,12 +175,12 @@ def _counted(files: list[T], name: str) -> list[T]:
     return files
 
 
-def _limited(file: IO[bytes], name: str, left: int, most: int | None = None, size: int | None = None) -> bytes:
+def _limited(file: IO[bytes], name: str, left: int, most: int | None = None, size: int = LARGEST) -> bytes:
     """All bytes of `file`; raises `DataError` if there are more than `left` of the `most` allowed.
 
-    size: how many there should be, since room is made for as many as are asked for.
+    size: how many there should be. Reading makes room for as many as are asked for.
     """
-    data = file.read(min(left, left if size is None else size) + 1)
+    data = file.read(min(left, size) + 1)
     if len(data) > left:
         raise DataError(
             f"{name} gives more than {(most or left) / 2**20:,.0f} MiB: the limit is {LARGEST // 2**20:,} MiB, and "
@@ -194,7 +194,7 @@ def _bytes_of(path: Path) -> bytes:
         before = os.fstat(file.fileno())
         if not (stat.S_ISREG(before.st_mode) or stat.S_ISFIFO(before.st_mode)):
             raise DataError(f"{path} is a device, not a file: give a file")
-        size = before.st_size if stat.S_ISREG(before.st_mode) else None
+        size = before.st_size if stat.S_ISREG(before.st_mode) else LARGEST
         data = _limited(file, str(path), LARGEST, size=size)
         after = os.fstat(file.fileno())
     changed = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
