@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def listed(found: Mapping[str, tuple[float, str]]) -> list[dict[str, Any]]:
+def claims_of(found: Mapping[str, tuple[float, str]]) -> list[dict[str, Any]]:
     """As a result has them. found: by name the value and its unit, "" for none."""
     return [{"name": name, "value": value, "unit": unit} for name, (value, unit) in found.items()]
 

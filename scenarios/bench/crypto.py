@@ -14,7 +14,7 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey, generate_keypair
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.parallel import CryptoWorkers, decrypt
-from scenarios.bench.claims import listed, table_of
+from scenarios.bench.claims import claims_of, table_of
 from scenarios.bench.crypto_rounds import masks_round, threshold_round
 from scenarios.bench.crypto_schemes import CODEC, Scheme, keyless_schemes, schemes
 from scenarios.bench.crypto_tables import SHARES, table_rates
@@ -50,7 +50,7 @@ def run(json: bool) -> dict[str, Any]:
         "benchmark": "crypto",
         "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": listed(_claims(rows, values[0])),
+        "claims": claims_of(_claims(rows, values[0])),
     }
     print(jsonlib.dumps(result) if json else _table(result))
     return result
@@ -107,10 +107,15 @@ def _claims(rows: list[Row], values: np.ndarray) -> dict[str, tuple[float, str]]
     found |= _single_claims(values)
     for before, bits, size in (("threshold_3_of_5", 2048, 10_000), ("threshold_3_of_5_3072", 3072, 16_385)):
         for name, number in threshold_round(bits, 3, 5, size=size, clients=3).items():
-            found[f"{before}_{name}"] = number, "ms" if "_ms_" in name else "s" if name.endswith("_s") else ""
+            found[f"{before}_{name}"] = number, _unit(name)
     for name, number in masks_round(100, 2_410, vanish=0.2).items():
-        found[f"masks_100_clients_{name}"] = number, "s" if name == "round_s" else ""
+        found[f"masks_100_clients_{name}"] = number, _unit(name)
     return found
+
+
+def _unit(name: str) -> str:
+    """The unit that the name of a step's figure says."""
+    return "ms" if "_ms_" in name else "s" if name.endswith("_s") else ""
 
 
 def _single_claims(values: np.ndarray) -> dict[str, tuple[float, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from fedlearn.autograd.memory import keep_freed
 from fedlearn.autograd.program import recorded_steps
-from scenarios.bench.claims import listed
+from scenarios.bench.claims import claims_of
 from scenarios.bench.engine_cases import Case, Step, cases
 from scenarios.bench.versions import machine
 
@@ -51,7 +51,7 @@ def run(json: bool) -> dict[str, Any]:
         "benchmark": "engine",
         "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": listed({name: claim for row in rows for name, claim in _claims(row).items()}),
+        "claims": claims_of({name: claim for row in rows for name, claim in _claims(row).items()}),
     }
     print(jsonlib.dumps(result) if json else _table(rows))
     return result

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.privacy import ACCOUNTANTS, Accountant, DiscreteGaussian, GaussianMechanism, Release
-from scenarios.bench.claims import listed, table_of
+from scenarios.bench.claims import claims_of, table_of
 from scenarios.bench.crypto import best_of
 from scenarios.bench.versions import machine
 
@@ -38,7 +38,7 @@ def run(json: bool) -> dict[str, Any]:
         "benchmark": "privacy",
         "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": listed(_claims(rows)),
+        "claims": claims_of(_claims(rows)),
     }
     print(jsonlib.dumps(result) if json else _table(result))
     return result

@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator.robust import Beside, as_rule
-from scenarios.bench.claims import listed
+from scenarios.bench.claims import claims_of
 from scenarios.bench.crypto import best_of
 from scenarios.bench.versions import machine
 
@@ -72,7 +72,7 @@ def run(json: bool) -> dict[str, Any]:
         "machine": machine(LIBRARIES),
         "vectors": VECTORS, "weights": WEIGHTS, "malicious": MALICIOUS,
         "rows": [asdict(row) for row in rows],
-        "claims": listed(_claims(rows)),
+        "claims": claims_of(_claims(rows)),
     }  # fmt: skip
     print(jsonlib.dumps(result) if json else _table(result))
     return result

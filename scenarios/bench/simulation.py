@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,6 @@ import numpy as np
 from aggregator import Aggregator, RunFolder
 from clients import Client, InlinePool
 from fedlearn.autograd import no_grad
-from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
 from fedlearn.metrics import class_metrics
 from fedlearn.models.mlp import MLP
@@ -37,11 +35,11 @@ from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios.bench import floors, simulation_workers
-from scenarios.bench.claims import listed
-from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
+from scenarios.bench.claims import claims_of
+from scenarios.bench.simulation_others import BATCH, CODEC, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
+from scenarios.bench.versions import machine
 
 BUDGET = 6.0  # seconds for each figure
-CODEC = FixedPoint(bits=24, bound=4.0, addends=COHORT)
 VOCABULARY, DIM, MAILS, WORDS = 35_000, 16, 64, 50  # words drawn for each mail by Zipf's law, before repeats go
 SPAM_ROUNDS, SPAM_BATCH = 3, 32
 LOOP, BATCHED, MAILBOXES = "bare NumPy loop", "bare NumPy, a cohort batched", "bare NumPy loop over mailboxes"
@@ -81,13 +79,10 @@ def run(json: bool) -> dict[str, Any]:
     workers = simulation_workers.figures(data)
     result = {
         "benchmark": "simulation",
-        "machine": {
-            "processor": platform.processor(), "python": platform.python_version(), "numpy": np.__version__,
-            "load": os.getloadavg()[0],
-        },
+        "machine": {**machine(["numpy"]), "load": os.getloadavg()[0]},
         "rows": [asdict(row) for row in rows],
-        "claims": claims({row.name: row for row in rows}) + listed(workers),
-    }  # fmt: skip
+        "claims": claims({row.name: row for row in rows}) + claims_of(workers),
+    }
     print(jsonlib.dumps(result) if json else "\n".join([table(rows), *simulation_workers.told(workers)]))
     return result
 
@@ -211,7 +206,7 @@ def claims(rows: dict[str, Row]) -> list[dict[str, Any]]:
         row = rows[f"fedlearn run digits, {count} clients"]
         found += [(f"seconds_{count}", row.seconds, "s"), (f"megabytes_{count}", row.megabytes or 0.0, "MB")]
     found += [(f"times_{name}", stacked / rows[name].updates_per_second, "") for name in OTHERS if name in rows]
-    return listed({name: (value, unit) for name, value, unit in found})
+    return claims_of({name: (value, unit) for name, value, unit in found})
 
 
 def table(rows: list[Row]) -> str:

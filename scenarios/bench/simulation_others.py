@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.crypto import FixedPoint
 from fedlearn.datasets import load_samples
 from fedlearn.datasets.dense import split_samples
 from fedlearn.datasets.examples import Arrays
@@ -22,6 +23,7 @@ from fedlearn.seeding import stream
 from scenarios.digits import Readers
 
 COHORT, ROUNDS, EXAMPLES, BATCH, LR = 100, 20, 20, 10, 0.1
+CODEC = FixedPoint(bits=24, bound=4.0, addends=COHORT)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from multiprocessing.connection import Connection
 from aggregator import Aggregator
 from aggregator.history import RoundRecord
 from clients import InlinePool, ProcessPool
-from fedlearn.crypto import FixedPoint
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import Pool
 from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios.bench import floors
-from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, Workload
+from scenarios.bench.simulation_others import BATCH, CODEC, COHORT, EXAMPLES, LR, Workload
 
 NETWORKS = {"small": ((64, 32, 10), 60), "large": ((64, 256, 128, 10), 12)}  # layers and rounds, by name
 TURNS = 3
@@ -80,9 +79,9 @@ def told(found: Figures) -> list[str]:
 def a_round(layers: Sequence[int], pool: Pool, rounds: int) -> float:
     """The least seconds of a round, nothing evaluated or kept."""
     watch = Watch()
-    strategy, codec = FedAvg(1, BATCH, LR, max_weight=EXAMPLES), FixedPoint(bits=24, bound=4.0, addends=COHORT)
+    strategy = FedAvg(1, BATCH, LR, max_weight=EXAMPLES)
     model = MLP(tuple(layers), rng=stream(0, "model"))
-    Aggregator(model, strategy, Plain(codec), cohort=COHORT, trackers=[watch], stack="on").fit(
+    Aggregator(model, strategy, Plain(CODEC), cohort=COHORT, trackers=[watch], stack="on").fit(
         pool, rounds, progress=False
     )
     return watch.least

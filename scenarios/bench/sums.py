@@ -21,7 +21,7 @@ from fedlearn.crypto.keyfiles import write_private, write_public
 from fedlearn.secure.kept import PRIVATE, PUBLIC
 from fedlearn.untrusted import content, from_json
 from scenarios import digits
-from scenarios.bench.claims import listed, table_of
+from scenarios.bench.claims import claims_of, table_of
 from scenarios.bench.versions import machine
 from scenarios.command.options import Options
 
@@ -56,7 +56,7 @@ def run(json: bool) -> dict[str, Any]:
         "benchmark": "sums",
         "machine": machine(LIBRARIES),
         "rows": [asdict(row) for row in rows],
-        "claims": listed(_claims(rows)),
+        "claims": claims_of(_claims(rows)),
     }
     print(jsonlib.dumps(result) if json else _table(result))
     return result
