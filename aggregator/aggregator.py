@@ -238,7 +238,7 @@ class Aggregator:
         return spending
 
     def _kernel_plan(self) -> KernelPlan:
-        """How recurrent layers compute: in a resumed run as in its first session."""
+        """How steps are computed: in a resumed run as in its first session."""
         if self.folder is not None and self.folder.kernels:
             return KernelPlan.from_dict(self.folder.kernels)
         recurrent = recurrent_shapes(self.model)
