@@ -2,7 +2,8 @@
 
 A default that changes is a change for all who leave it out, and the aggregator goes by what a protection or a rule says
 of itself. So neither changes by the way: change the line too, and say it in the CHANGELOG. `python -m
-tests.defaulted` writes the table anew, with what is new.
+tests.defaulted` writes the table anew, with what is new: in Flower's environment the lines of the bridge, in others
+the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,11 +74,16 @@ def _shown(value: Any) -> str:
 
 def no_longer_so(flower: bool) -> list[str]:
     """The lines of the table that the code does not keep to."""
-    written = [line for line in TABLE.read_text().splitlines() if (".flower." in line.split("(")[0]) == flower]
     found = {line for module in modules(flower) for line in described(module)}
-    return [line for line in written if line not in found]
+    return [line for line in _written(flower) if line not in found]
+
+
+def _written(flower: bool) -> list[str]:
+    """The lines of the table that are of the rooms that need Flower, or of the others."""
+    return [line for line in TABLE.read_text().splitlines() if (".flower." in line.split("(")[0]) == flower]
 
 
 if __name__ == "__main__":
-    lines = [line for flower in (False, True) for module in modules(flower) for line in described(module)]
+    flower = find_spec("flwr") is not None  # its environment lacks what other rooms need, and the other way about
+    lines = {*_written(not flower), *(line for module in modules(flower) for line in described(module))}
     TABLE.write_text("\n".join(sorted(lines)) + "\n")
