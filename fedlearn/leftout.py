@@ -97,7 +97,7 @@ TENSORS = (
         "`multiply`, `divide`, `subtract`, `greater`, `bitwise_and` and their kin",
         "multiply|divide|true_divide|subtract|negative|greater|greater_equal|less|less_equal|not_equal|bitwise_and|bitwise_or"
         "|bitwise_xor|bitwise_not",
-        "the operators *, /, -, >, >=, <, <=, !=, &, |, ^ and ~ say the same",
+        "the operators say the same: *, /, -, >, >=, <, <=, != and those of bits",
     ),
     Group(
         "`where`, `masked_select`, `take` as methods",
