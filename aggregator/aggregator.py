@@ -75,7 +75,7 @@ class Aggregator:
     trackers    watch the run, round by round; one that fails is left out from then on
     faults      who vanishes, crashes or comes too late, or the same as text, `dropout=0.1` (default: nobody)
     stack       whether pools train clients side by side, to the same bits: "auto" (where it is quicker), "on" or "off"
-    kernels     how steps are computed: "numpy", "numba" or "measure"; can change bits of recurrent layers; once a run
+    kernels     how steps are computed: "numpy", "numba" or "measure"; may change recurrent layers' bits; chosen once
     deadline    seconds that an opener is waited for, and a worker where its pool has no deadline of its own (default:
                 twenty times the longest answer so far, a minute at least)
     pki         clients' keys that were agreed outside of the aggregator, or their folder: key holder and trustees open

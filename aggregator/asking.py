@@ -80,7 +80,7 @@ def ask(
     """
     query, pool = given.as_query(query), given.as_pool(clients)
     inquiry = _Inquiry(query, pool, protection, cohort, given.as_sampler(sampler), seed, privacy)
-    return inquiry.run(vocabulary or {}, inquiry.kept(folder, resume), given.as_trackers(trackers), deadline, pki)
+    return inquiry.run(vocabulary or {}, folder, resume, given.as_trackers(trackers), deadline, pki)
 
 
 class _Inquiry:
@@ -120,14 +120,11 @@ class _Inquiry:
         self._protection = spending.protection
         return spending
 
-    def kept(self, folder: Any, resume: bool) -> RunFolder | None:
-        """The folder that the question is kept in."""
-        return given.as_folder(folder, self._configuration(), resume)
-
     def run(
-        self, vocabulary: dict[str, Any], kept: RunFolder | None, trackers: Sequence[Tracker], deadline: float | None,
-        pki: Any,
+        self, vocabulary: dict[str, Any], folder: Any, resume: bool, trackers: Sequence[Tracker],
+        deadline: float | None, pki: Any,
     ) -> Answer:  # fmt: skip
+        kept = given.as_folder(folder, self._configuration(), resume)
         watched, spending = Watched(trackers), self._spending
         session = Session(
             self._pool, Asking(self._query), self._protection,

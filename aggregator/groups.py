@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 
 
 class RunSizes(NamedTuple):
-    """How many clients there are, a cohort has and are asked, and how many rounds there will be."""
+    """The numbers that stand fast for a whole run.
+
+    population: all clients. cohort: those whose updates a round wants. sampled: those that are asked, more than that
+    where the faults over-select.
+    """
 
     population: int
     cohort: int

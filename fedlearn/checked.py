@@ -100,7 +100,7 @@ def listed(values: Any, what: str) -> Iterable[Any]:
     """
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) != 1:
         shown = f"{values!r:.40}" if isinstance(values, str | bytes | Number) else f"a {type(values).__name__}"
-        raise BadInput(f"{shown} where a list of {what} is meant: give a list, of one too, or one column of a table")
+        raise BadInput(f"{shown} where a list of {what} is meant: give a list, even of one, or one column of a table")
     return values
 
 

@@ -61,13 +61,14 @@ class RoundLayout:
 
         left: what they kept before. Raises `CodecError` as `Layout.encode` does.
         """
+        coins = self._coins(np.shape(update.loss), clients)
         if not (self.shared or self.compression.feedback):
-            return self.layout.encode(update, self._coins(np.shape(update.loss), clients)), {}
+            return self.layout.encode(update, coins), {}
         vectors = update.vectors
         if self.compression.feedback:
             vectors = {name: values + left[kept(name)] for name, values in vectors.items()}
         sent = {name: self._cut(name, values) for name, values in vectors.items()}
-        lanes = self.layout.encode(replace(update, vectors=sent), self._coins(np.shape(update.loss), clients))
+        lanes = self.layout.encode(replace(update, vectors=sent), coins)
         if not self.compression.feedback:
             return lanes, {}
         entered = self.layout.entered(lanes, update.examples)

@@ -22,8 +22,8 @@ from scenarios.bench.crypto_schemes import CODEC
 def threshold_round(key_bits: int, threshold: int, trustees: int, size: int, clients: int) -> dict[str, float]:
     """Processor seconds of each step of a sum that `threshold` trustees open, and milliseconds per ciphertext.
 
-    opening_floor_s: the powers alone that opening takes, of each ciphertext one modulo n by each trustee and one modulo
-    n^2 by whoever combines: their number times the time of one.
+    opening_floor_s: the time of the powers alone that opening takes. Of each ciphertext each trustee takes one modulo
+    n, and whoever combines takes one modulo n^2.
     """
     values = np.random.default_rng(0).integers(-CODEC.limit, CODEC.limit, (clients, size))
     start = time.process_time()
@@ -40,7 +40,7 @@ def threshold_round(key_bits: int, threshold: int, trustees: int, size: int, cli
     if not np.array_equal(opened, values.sum(axis=0)):
         raise FedlearnError("the trustees opened another sum")
     each, n = 1e3 / len(total.ciphertexts), key.public.modulus
-    floor = len(total.ciphertexts) * (threshold * _power(n, n) + _power(n, n * n))
+    floor = len(total.ciphertexts) * (threshold * _seconds_of_power(n, n) + _seconds_of_power(n, n * n))
     return {
         "deal_s": dealt - start,
         "encrypt_and_add_s": summed - dealt,
@@ -53,7 +53,7 @@ def threshold_round(key_bits: int, threshold: int, trustees: int, size: int, cli
     }
 
 
-def _power(exponent: mpz, modulus: mpz) -> float:
+def _seconds_of_power(exponent: mpz, modulus: mpz) -> float:
     """The least processor seconds of one power."""
     least, bases = float("inf"), [modulus // number for number in (3, 5, 7, 11)]
     for _ in range(5):

@@ -73,10 +73,10 @@ def lines(found: Asked) -> list[str]:
 def _beyond(plain: dict[str, Any]) -> str:
     """What to do about values that are outside of the range that was asked about; "" where all are inside."""
     low, high = (plain["arguments"].get(end) for end in ("low", "high"))
-    each = [value for values in plain["answer"].values() if isinstance(values, dict) for value in values.values()]
-    if low is None or None not in each:
+    numbers = [value for values in plain["answer"].values() if isinstance(values, dict) for value in values.values()]
+    if low is None or None not in numbers:
         return ""
-    return f"note: what is not known lies below low={low:g}, or not below high={high:g}: ask with other ones"
+    return f"note: what is not known lies below low={low:g}, or from high={high:g} on: ask with other ones"
 
 
 def _words(value: Any) -> str:

@@ -70,7 +70,7 @@ def test_quantiles_outside_of_the_range_say_so(tmp_path, capsys):
     assert command("ask", "quantiles:at=(0.1,1.0)", *given) == 0
     shown = capsys.readouterr()
     assert "0.1 not known, 1.0 " in shown.out
-    assert "not known lies below low=0, or not below high=65536: ask with other ones" in shown.err
+    assert "not known lies below low=0, or from high=65536 on: ask with other ones" in shown.err
 
 
 def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, capsys):

@@ -66,7 +66,10 @@ def _text(source: Source, how: Reading) -> Script | None:
 
 
 def _is_table(script: Script) -> bool:
-    """Rows below names of columns, or of one width, with fields that do not begin with a blank as after a comma."""
+    """Whether there are rows below known names of columns; or rows of one width, as a text with commas has none.
+
+    Few fields of a table begin with a blank, and most of what follows a comma in a text does.
+    """
     try:
         rows = tables.table_in(script.text, script.name).rows
     except DataError:
