@@ -172,7 +172,7 @@ def one_each(labels: np.ndarray) -> np.ndarray:
         raise ShapeError(f"labels of shape {array.shape}: give the class of each example, (n,)")
     if array.dtype.kind not in REAL + "US" or (array.dtype.kind == "f" and np.isnan(array).any()):
         raise BadInput(f"labels of type {array.dtype}: give each example a number or a name that says its class")
-    return array if array.dtype.kind in REAL else np.unique(array, return_inverse=True)[1]
+    return array if array.dtype.kind in REAL else numbered(array.tolist())
 
 
 def numbered(users: Sequence[str]) -> np.ndarray:
