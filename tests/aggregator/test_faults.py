@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aggregator import Aggregator, Faults, RoundRecord, RunFolder
-from aggregator.clock import Distribution, close
+from aggregator.clock import Distribution
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.errors import BadInput
 from fedlearn.protocol import PartyView, Update
@@ -235,25 +235,6 @@ def test_distributions_have_the_quantiles_of_their_names(spec, quantile):
     values = np.sort(Distribution.parse(spec).at(np.random.default_rng(0).random((100_000, 2))))
     for p in (0.05, 0.5, 0.95):
         assert values[int(p * 100_000)] == pytest.approx(quantile(p), rel=0.03)
-
-
-@pytest.mark.parametrize(
-    ("arrivals", "wanted", "deadline", "seconds", "counted"),
-    [
-        ([3, 1, 2], 3, math.inf, 3, {0, 1, 2}),  # complete with the last
-        ([3, 1, 2], 2, math.inf, 2, {1, 2}),  # complete before it
-        ([3, 1, 2], 3, 2.5, 2.5, {1, 2}),  # waited for one who came too late
-        ([3, 1, 2], 3, 3, 3, {0, 1, 2}),  # just in time
-        ([math.inf, 1, 2], 3, 9, 9, {1, 2}),  # waited for one who never came
-        ([math.inf, 1, 2], 3, math.inf, 2, {1, 2}),  # noticed that one is gone
-        ([math.inf, math.inf], 2, math.inf, 0, set()),
-        ([1, 1, 1], 2, 5, 1, {0, 1}),  # as quick: the lower number
-    ],
-)
-def test_when_a_round_closes(arrivals, wanted, deadline, seconds, counted):
-    closing = close(np.array(arrivals, float), wanted, deadline)
-    assert closing.seconds == seconds
-    assert set(np.flatnonzero(closing.counted)) == counted
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ def test_the_largest_that_may_be_drawn_is_taken():
     ([3, 1, math.inf], 3, math.inf, 3, "TTF"),
     ([3, 1, math.inf], 3, 5, 5, "TTF"),
     ([3, 1, 2], 3, 2, 2, "FTT"),
+    ([3, 1, 2], 3, 2.5, 2.5, "FTT"),
+    ([3, 1, 2], 3, 3, 3, "TTT"),
+    ([math.inf, 1, 2], 3, 9, 9, "FTT"),
+    ([math.inf, 1, 2], 3, math.inf, 2, "FTT"),
+    ([math.inf, math.inf], 2, math.inf, 0, "FF"),
     ([3, 1, 2], 2, 2, 2, "FTT"),
     ([3, 1, 2], 1, 9, 1, "FTF"),
     ([2, 2, 2], 2, 9, 2, "TTF"),
@@ -153,8 +158,8 @@ def test_a_network_without_units_is_none(bad):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0.0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (10, "10 s"), (59.4, "59 s"), (59.6, "1 min 0 s"),
-    (200, "3 min 20 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min"),
+    (0, "0.0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.99, "10.0 s"), (10, "10 s"), (59.4, "59 s"),
+    (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min"),
 ])  # fmt: skip
 def test_a_time_for_people(seconds, text):
     assert span(seconds) == text

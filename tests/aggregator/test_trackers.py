@@ -8,13 +8,11 @@ import io
 import numpy as np
 import pytest
 
-from aggregator import Aggregator, CsvTracker, ProgressTracker, RoundRecord, TensorBoardTracker
-from aggregator.watching import Outlook, Pace, Phase, span
+from aggregator import Aggregator, CsvTracker, ProgressTracker, TensorBoardTracker
 from clients import Client, InlinePool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays
 from fedlearn.secure import Paillier
-from fedlearn.secure.price import Price
 from fedlearn.testing.toys import dense_examples, dense_model
 
 
@@ -152,31 +150,6 @@ def test_where_nothing_is_hidden_nothing_is_told_to_be_opened():
     aggregator, pool = federation(follower)
     aggregator.fit(pool, 1)
     assert {phase.name for phase in follower.phases} == {"training"}
-
-
-def test_time_left_is_as_forecast_then_as_the_clients_of_the_first_round_then_as_the_rounds(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("aggregator.watching.time.monotonic", lambda: now[0])
-    assert Pace(4, 1).left() is None
-    price = Price(client=1, opening=5)
-    pace = Pace(4, 1, Outlook(4, 10, 10, "train 100 weights", "fedavg", "paillier", "encrypting", price))
-    assert pace.left() == 4 * 15
-    now[0] = 20
-    pace.phase(Phase(1, "training", 5, 10))
-    assert pace.left() == 40 + 5 - 20 + 3 * 45
-    now[0] = 50
-    pace.round(RoundRecord(1))
-    assert pace.left() == 3 * 50
-    now[0] = 60
-    assert pace.left() == 2 * 50 + 40
-    pace.round(RoundRecord(4))
-    assert pace.left() is None
-
-
-def test_times_are_read_at_a_glance():
-    assert [span(seconds) for seconds in (0.42, 9.99, 10, 59.4, 59.6, 125, 7380)] == [
-        "0.4 s", "10.0 s", "10 s", "59 s", "1 min 0 s", "2 min 5 s", "2 h 3 min",
-    ]  # fmt: skip
 
 
 def test_what_is_printed_of_the_parties_holds_no_data():

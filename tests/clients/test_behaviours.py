@@ -111,7 +111,9 @@ def test_model_replacement_survives_the_mean_whole(cohort, corrupted):
     assert corrupted * sent / cohort == pytest.approx([0.5, -1.0])
 
 
-@pytest.mark.parametrize(("cohort", "corrupted", "supporters"), [(50, 24, 2), (100, 20, 31), (51, 10, 16)])
+@pytest.mark.parametrize(
+    ("cohort", "corrupted", "supporters"), [(50, 24, 2), (100, 20, 31), (51, 10, 16), (11, 3, 3), (10, 3, 3)]
+)
 def test_alie_takes_its_z_from_the_cohort(cohort, corrupted, supporters):
     share = (cohort - corrupted - supporters) / (cohort - corrupted)
     z = largest_z(cohort, corrupted)

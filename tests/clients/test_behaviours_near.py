@@ -1,4 +1,4 @@
-"""Colluders that stay near: each distance is as the paper has it, and groups change what one of them sends."""
+"""Groups change what one malicious client sends: the mean of its group is what it wants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from clients.behaviours.base import Crew
 from clients.behaviours.collusion import ALIE, IPM
 from clients.behaviours.flips import SignFlip
-from clients.behaviours.nearness import Mimic, MinMax, MinSum
+from clients.behaviours.nearness import MinMax, MinSum
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
 
@@ -22,28 +22,6 @@ def honest(number, data):
 
 def sent(behaviour):
     return behaviour.update(honest(0, None), honest).vectors["delta"]
-
-
-def distances(vector):
-    return np.linalg.norm(DELTAS - vector, axis=1)
-
-
-@pytest.mark.parametrize("direction", ["std", "mean", "sign"])
-def test_min_max_is_as_far_as_two_honest_ones(direction):
-    largest = max(np.linalg.norm(a - b) for a in DELTAS for b in DELTAS)
-    vector = sent(MinMax.of(CREW, direction))
-    assert distances(vector).max() == pytest.approx(largest, rel=1e-5)
-    assert np.linalg.norm(vector - DELTAS.mean(axis=0)) > 0.3
-
-
-@pytest.mark.parametrize("direction", ["std", "mean", "sign"])
-def test_min_sum_is_as_far_from_all_as_the_loneliest_honest_one(direction):
-    largest = max(np.square(distances(a)).sum() for a in DELTAS)
-    assert np.square(distances(sent(MinSum.of(CREW, direction)))).sum() == pytest.approx(largest, rel=1e-5)
-
-
-def test_mimics_send_one_honest_update():
-    assert any(np.array_equal(sent(Mimic.of(CREW)), delta) for delta in DELTAS)
 
 
 @pytest.mark.parametrize("kind", [ALIE, IPM, MinMax, MinSum])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from statistics import NormalDist
 from zlib import crc32
 
 import numpy as np
@@ -102,15 +101,9 @@ def test_labels_are_counted_from_the_other_end():
     assert LabelFlip(5).examples(data).targets.tolist() == [4, 2, 0]
 
 
-@pytest.mark.parametrize(
-    ("cohort", "corrupted", "share"), [(50, 24, 24 / 26), (10, 2, 4 / 8), (11, 3, 5 / 8), (10, 3, 4 / 7)]
-)
-def test_the_usual_z(cohort, corrupted, share):
-    if share <= 0.5:
-        with pytest.raises(BadInput, match=f"alie with {corrupted} of {cohort} clients a round has no z"):
-            largest_z(cohort, corrupted)
-        return
-    assert largest_z(cohort, corrupted) == pytest.approx(NormalDist().inv_cdf(share))
+def test_where_half_of_the_honest_clients_are_needed_there_is_no_z():
+    with pytest.raises(BadInput, match="alie with 2 of 10 clients a round has no z"):
+        largest_z(10, 2)
 
 
 @pytest.mark.parametrize(("share", "count"), [(1, 1), (10, 10), (0.1, 1), (0.25, 2), (0.96, 10), (1.0, 10)])

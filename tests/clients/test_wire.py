@@ -61,11 +61,11 @@ def test_a_log_record_keeps_its_fields():
 @pytest.mark.parametrize(
     "said",
     [
-        [Reply(7, b"")], [Partial((1, 9), b"")], [Lost(8, "")], [b"a message"], None,
+        [Reply(7, b"")], [Partial((1, 9), b"")], [Lost(8, "")], [b"a message"], [], None,
     ],
 )  # fmt: skip
 def test_a_worker_answers_for_its_own_clients_only(said):
-    with pytest.raises(ProtocolError, match="clients that it does not have"):
+    with pytest.raises(ProtocolError, match="it answered for clients that it does not have"):
         read_answers(write_said(said), range(7))
 
 

@@ -1,4 +1,4 @@
-"""Key files at their limits, tables that are made once, powers of any width."""
+"""Key files at their limits, and tables that are made once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gmpy2 import mpz
 
-from fedlearn.crypto import PublicKey, generate_keypair
-from fedlearn.crypto import modexp as powers_room
+from fedlearn.crypto import generate_keypair
 from fedlearn.crypto import randomisers as room
 from fedlearn.crypto.checks import array_of, real, whole
 from fedlearn.crypto.fixedbase import NO_TABLE, choose_shape
@@ -27,8 +25,8 @@ from fedlearn.crypto.keyfiles import (
     write_public,
     write_secret,
 )  # fmt: skip
-from fedlearn.crypto.modexp import in_threads, libcrypto, powers
-from fedlearn.crypto.randomisers import DjnRandomiser, OrdinaryRandomiser, default_randomiser
+from fedlearn.crypto.modexp import in_threads, libcrypto
+from fedlearn.crypto.randomisers import DjnRandomiser, default_randomiser
 from fedlearn.errors import CodecError, CryptoKeyError
 from tests.crypto.known import PRIVATE, PUBLIC
 
@@ -113,17 +111,6 @@ def test_secrets_in_files_begin_as_they_like(tmp_path):
         assert read_secret(tmp_path / str(number)) == content
 
 
-@pytest.mark.parametrize("modulus", [3, 255, 257, 65_535, 65_537, 2**63 + 1, 2**64 + 1, 2**512 + 1])
-@pytest.mark.parametrize("exponent", [0, 1, 255, 256, 2**64])
-@pytest.mark.parametrize("library", [True, False])
-def test_powers_of_any_width(modulus, exponent, library, monkeypatch):
-    if not library:
-        monkeypatch.setattr(powers_room, "libcrypto", lambda: None)
-    bases = [mpz(b % modulus) for b in (0, 1, 2, modulus - 1, 12345)]
-    assert powers(bases, mpz(exponent), mpz(modulus)) == [pow(b, exponent, mpz(modulus)) for b in bases]
-    assert powers([], mpz(exponent), mpz(modulus)) == []
-
-
 def test_another_system_takes_no_library_of_openssl(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
     assert libcrypto.__wrapped__() is None
@@ -174,8 +161,6 @@ def test_two_keys_keep_their_tables_and_the_one_not_used_for_longest_goes(tables
     default_randomiser(keys[2], 10)
     assert default_randomiser(keys[0], 0) is found[0]
     assert default_randomiser(keys[1], 10) is not found[1]
-    plain = PublicKey(PUBLIC.n, insecure_test_key=True)
-    assert isinstance(default_randomiser(plain, 10), OrdinaryRandomiser)
 
 
 def test_the_least_bits_of_a_secret_exponent():

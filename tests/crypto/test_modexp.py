@@ -32,11 +32,11 @@ def test_powers_agree_with_pythons_own(data, modulus, exponent):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("bits", [8, 63, 64, 65, 2048])
-def test_both_libraries_take_powers_at_the_edges_of_a_word(bits):
-    modulus = mpz(1 << bits) - 1
-    bases = [mpz(0), mpz(1), mpz(2), modulus // 3, modulus - 1]
-    for exponent in (0, 1, 2, (1 << bits) + 1):
+@pytest.mark.parametrize("modulus", [3, *(2**bits + one for bits in (8, 16, 63, 64, 65, 512, 2048) for one in (-1, 1))])
+def test_both_libraries_take_powers_at_the_edges_of_a_word(modulus):
+    modulus = mpz(modulus)
+    bases = [mpz(0), mpz(1), mpz(2) % modulus, modulus // 3, modulus - 1, mpz(12345) % modulus]
+    for exponent in (0, 1, 2, 255, 256, 2**64, modulus + 2):
         assert modexp.powers(bases, mpz(exponent), modulus) == [pow(base, exponent, modulus) for base in bases]
     assert modexp.powers([], mpz(3), modulus) == []
 

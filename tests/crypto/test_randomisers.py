@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gmpy2 import gcd, jacobi, mpz, powmod
 
-from fedlearn.crypto import FixedPoint, PrivateKey, PublicKey, generate_keypair
+from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair
 from fedlearn.crypto.fixedbase import NO_TABLE, FixedBase, TableShape, choose_shape
 from fedlearn.crypto.randomisers import (
     MEMORY_LIMIT,
@@ -146,15 +146,3 @@ def test_after_its_first_call_a_large_vector_has_a_table_nearly_as_good_as_the_b
     assert isinstance(second, DjnRandomiser)
     assert second.shape.multiplications <= 1.25 * best.multiplications
     assert default_randomiser(public, 1) is second  # the largest is kept
-
-
-def test_the_shared_tables_of_the_keys_used_last_are_kept():
-    first, second, third = (
-        PrivateKey(p, q, insecure_test_key=True).public for p, q in ((1019, 1259), (1031, 1307), (1051, 1367))
-    )
-    kept = default_randomiser(first, 5)
-    forgotten = default_randomiser(second, 5)
-    assert default_randomiser(first, 5) is kept
-    default_randomiser(third, 5)
-    assert default_randomiser(first, 5) is kept
-    assert default_randomiser(second, 5) is not forgotten

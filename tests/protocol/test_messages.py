@@ -99,14 +99,10 @@ def test_a_request_of_another_model_or_strategy_is_refused(request_, says):
 
 @pytest.mark.parametrize("name", ["", "naïve", "c\0d", "a" * 17])
 def test_a_name_of_state_that_cannot_be_sent_is_refused(name):
-    with pytest.raises(ProtocolError, match="1 to 16 ASCII"):
+    with pytest.raises(
+        ProtocolError, match=re.escape(f"a strategy broadcasts {name!r}: name it with 1 to 16 ASCII characters")
+    ):
         TrainRequest(np.zeros(1, np.float32), {name: np.zeros(1, np.float32)}).to_bytes()
-
-
-def test_state_named_twice_is_refused():
-    data = TrainRequest(np.zeros(1, np.float32), dict.fromkeys("cd", np.zeros(1, np.float32))).to_bytes()
-    with pytest.raises(ProtocolError, match="twice"):
-        TrainRequest.from_bytes(data.replace(b"d\0", b"c\0"))
 
 
 def test_who_signs_a_model_signs_the_state_beside_it():
@@ -160,7 +156,7 @@ def test_a_plan_of_other_kinds_of_values_is_refused_by_name(change):
 
 @pytest.mark.parametrize("length", [0, 15, 17])
 def test_a_plan_whose_session_has_another_length_is_refused(length):
-    with pytest.raises(ProtocolError, match=f"session has {length} bytes, 16 are needed"):
+    with pytest.raises(ProtocolError, match=f"^the run plan's session has {length} bytes, 16 are needed$"):
         plan(session=bytes(length))
 
 
@@ -172,7 +168,9 @@ def test_the_numbers_of_a_plan_have_limits(name, least, most):
     for inside in (least, most):
         assert getattr(plan(**{name: inside}), name) == inside
     for outside in (least - 1, most + 1):
-        with pytest.raises(ProtocolError, match=f"{name} is ({outside}: it must be {least} to {most}|no plain)"):
+        with pytest.raises(
+            ProtocolError, match=f"^the run plan's {name} is ({outside}: it must be {least} to {most}$|no plain)"
+        ):
             plan(**{name: outside})
 
 
@@ -221,14 +219,8 @@ def test_a_plan_of_another_make_is_refused():
 @pytest.mark.parametrize("notice", [Counted, LeftOut])
 def test_a_notice_has_no_more_to_say(notice):
     assert notice.from_bytes(notice().to_bytes()) == notice()
-    with pytest.raises(ProtocolError, match="1 bytes, it has none"):
+    with pytest.raises(ProtocolError, match=r"^a notice of 1 bytes, it has none: send it again$"):
         notice.from_bytes(b"x")
-
-
-@pytest.mark.parametrize("code", [Loss.REFUSED, Loss.FAILED])
-def test_a_loss_is_one_byte(code):
-    assert Loss.from_bytes(Loss(code).to_bytes()) == Loss(code)
-    assert len(Loss(code).to_bytes()) == 1
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\x04", b"\xff", b"\1\1", b"\1why"])
@@ -257,13 +249,6 @@ def test_only_the_awaited_message_is_accepted(expected, says):
         message.expect(Opened, session=SESSION)
 
 
-def test_sessions_and_phases_must_fit_the_header():
-    with pytest.raises(ProtocolError, match="15 bytes"):
-        Message(bytes(15), STEP, 0, AGGREGATOR, Update(b"")).to_bytes()
-    with pytest.raises(ProtocolError, match="over 12"):
-        Message(SESSION, Step(1, 0, "thirteen char"), 0, AGGREGATOR, Update(b"")).to_bytes()
-
-
 def test_party_names():
     openers, workers = (FIRST_OPENER, FIRST_OPENER - 2, FIRST_WORKER + 1), (FIRST_WORKER, FIRST_WORKER - 1)
     parties = (0, 41, AGGREGATOR, EVERYBODY, *openers, *workers)
@@ -283,5 +268,5 @@ def test_openers_stand_between_those_before_them_and_the_workers():
 def test_a_message_from_or_to_nobody_is_refused(party, field):
     parties = {"sender": 0, "recipient": AGGREGATOR, field: party}
     data = Message(SESSION, Step(1), body=Update(b"x"), **parties).to_bytes()
-    with pytest.raises(ProtocolError, match=f"party {party}, which there is not"):
+    with pytest.raises(ProtocolError, match=f"^message from or to party {party}, which there is not$"):
         Message.from_bytes(data)
