@@ -96,11 +96,6 @@ def test_a_flipped_sign_outweighs_the_rest_of_its_group(scale, group, factor):
     assert sent(SignFlip(scale, group)).tolist() == [factor] * 4
 
 
-def test_labels_are_counted_from_the_other_end():
-    data = Arrays(np.zeros((3, 2), np.float32), np.array([0, 2, 4]))
-    assert LabelFlip(5).examples(data).targets.tolist() == [4, 2, 0]
-
-
 def test_where_half_of_the_honest_clients_are_needed_there_is_no_z():
     with pytest.raises(BadInput, match="alie with 2 of 10 clients a round has no z"):
         largest_z(10, 2)

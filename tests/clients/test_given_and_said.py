@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgpack
 import numpy as np
@@ -74,12 +75,8 @@ def test_a_tenth_half_and_nine_tenths_of_the_clients():
 def test_totals_are_sums_or_with_noise_the_mean_times_who_is_expected():
     aggregate = Aggregate({"a": np.array([0.5])}, 3, sums={"a": np.array([7])})
     assert totals_of(aggregate, None)["a"].tolist() == [7]
-
-    class Charges:
-        class terms:  # noqa: N801
-            expected = 8
-
-    assert totals_of(aggregate, Charges())["a"].tolist() == [4.0]
+    charges = SimpleNamespace(terms=SimpleNamespace(expected=8))
+    assert totals_of(aggregate, charges)["a"].tolist() == [4.0]
 
 
 def test_answers_and_errors_of_a_worker_are_read_as_they_were():

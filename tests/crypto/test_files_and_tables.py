@@ -23,7 +23,6 @@ from fedlearn.crypto.keyfiles import (
     read_seed,
     write_private,
     write_public,
-    write_secret,
 )  # fmt: skip
 from fedlearn.crypto.modexp import in_threads, libcrypto
 from fedlearn.crypto.randomisers import DjnRandomiser, default_randomiser
@@ -103,12 +102,6 @@ def test_a_private_key_that_lacks_a_part_is_named(tmp_path):
     mixed = stored | {"pub": json.loads((tmp_path / "other").read_text())["pub"]}
     with pytest.raises(CryptoKeyError, match="the primes do not belong to its public key"):
         read_private(kept(tmp_path / "a", json.dumps(mixed).encode()), insecure_test_key=True)
-
-
-def test_secrets_in_files_begin_as_they_like(tmp_path):
-    for number, content in enumerate((b"{", b"{}", b'{"a": 1}', b"[1]", b"")):
-        write_secret(tmp_path / str(number), content)
-        assert read_secret(tmp_path / str(number)) == content
 
 
 def test_another_system_takes_no_library_of_openssl(monkeypatch):

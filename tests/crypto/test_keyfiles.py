@@ -199,10 +199,13 @@ def test_a_key_of_the_largest_size_fits_its_file(tmp_path):
         keyfiles.read_public(path)
 
 
-@pytest.mark.parametrize("first", [b"{", b'{"', b"{}", b"[1]", b" ", b"\n{", b'"a"', b"\x80", b"PK", b"\xff"])
-def test_a_secret_may_begin_as_any_file_does(tmp_path, first):
+BEGINNINGS = (b"{", b'{"', b"{}", b"[1]", b" ", b"\n{", b'"a"', b"\x80", b"PK", b"\xff")
+WHOLE = (b"{", b"{}", b'{"a": 1}', b"[1]", b"")
+
+
+@pytest.mark.parametrize("secret", [*(first.ljust(32, b"\0") for first in BEGINNINGS), *WHOLE])
+def test_a_secret_may_begin_as_any_file_does(tmp_path, secret):
     path = tmp_path / "secret"
-    secret = first + bytes(32 - len(first))
     keyfiles.write_secret(path, secret)
     assert not keyfiles.is_encrypted(path)
     assert keyfiles.read_secret(path) == secret
