@@ -192,7 +192,10 @@ def test_the_time_that_is_left(monkeypatch):
     assert pace.left() == 6 + 3 * 10
     pace.phase(Phase(2, "update", 1, 3))
     assert pace.left() == (3 * 4 + 4 - 4) + 3 * (3 * 4 + 4)  # as the first client did, and the opening
-    now[0] += 4
+    now[0] += 2
+    pace.phase(Phase(2, "update", 2, 3))
+    assert pace.left() == (3 * 3 + 4 - 6) + 3 * (3 * 3 + 4)  # as two did
+    now[0] += 2
     pace.round(RoundRecord(2))
     assert pace.left() == 8 + 2 * 8
     now[0] += 2
