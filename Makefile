@@ -10,6 +10,7 @@ demo: $(INSTALLED)  ## the main job: three people train a spam filter, encrypted
 	$(BIN)/fedlearn run spam
 	$(BIN)/fedlearn run leak_embedding
 
+test flower: export OPENBLAS_NUM_THREADS := 1# several tests run at a time
 test: $(INSTALLED) lint  ## linters, architecture, all tests
 	$(BIN)/python -m pytest -n 3 # on two processors: many tests wait
 
