@@ -58,15 +58,21 @@ _hiding = threading.Lock()  # two threads may start children
 
 @contextmanager
 def _interrupt_later() -> Iterator[None]:
-    """Ctrl-C waits for the end of it: another thread may have taken the signal, and half a child would be left."""
+    """Signals that end a run wait for the end of it: another thread may take one, and half a child would be left."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) not in (None, signal.SIG_IGN)}
+    for each in before:
+        signal.signal(each, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if came and callable(before):
-        before(came[0], None)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for number in came:
+        signal.raise_signal(number)
+
+
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

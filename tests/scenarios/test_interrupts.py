@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 HEAD = """
-import os, signal
+import os, signal, time
 from scenarios.command.interrupts import interruptible
 
 def struck():
@@ -29,8 +29,25 @@ class Finalized:
 with interruptible():
     Finalized()
     print("went on")
-    struck()
+    Finalized()  # again, and so does whoever sends it once more
+    time.sleep(60)
     print("was not stopped")
+"""
+STARTING = """
+import multiprocessing
+from fedlearn.children import start_shielded
+
+class Child(multiprocessing.get_context("fork").Process):
+    def start(self):
+        struck()
+        super().start()
+
+with interruptible():
+    child = Child(target=print, args=("the child is whole",))
+    try:
+        start_shielded(child)
+    finally:
+        child.join()
 """
 
 
@@ -38,8 +55,12 @@ def test_a_signal_unwinds_the_run_and_others_do_not_disturb_that():
     assert _printed(TWICE) == "ended in good order"
 
 
-def test_a_signal_within_a_finalizer_is_followed_by_the_next():
+def test_a_signal_that_a_finalizer_swallowed_comes_again():
     assert _printed(FINALIZED) == "went on"
+
+
+def test_a_signal_while_a_child_starts_waits_until_it_is_whole():
+    assert _printed(STARTING) == "the child is whole"
 
 
 def _printed(program: str) -> str:
