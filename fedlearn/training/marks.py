@@ -14,13 +14,22 @@ from fedlearn.nn.modes import in_use
 def marks(model: Model, data: Examples) -> dict[str, float]:
     """`loss`, the mean of an example in nats; of a model that tells classes apart the share judged rightly, `accuracy`.
 
-    The model computes as in use: without dropout, and without changing.
+    Targets below 0 name no class, as -100 that losses ignore: they are not judged, and where all are so there is no
+    accuracy. The model computes as in use: without dropout, and without changing.
     """
     with in_use(model), no_grad():
         found = {"loss": float(np.asarray(model.loss(data).numpy()))}
         if model.reads in (Words, Features, Sequences):
             outputs, targets = model(*data.inputs).numpy(), np.asarray(data.targets)
-            one_logit = outputs.ndim == targets.ndim
-            right = (outputs > 0) == (targets > 0.5) if one_logit else outputs.argmax(axis=-1) == targets
-            found["accuracy"] = float(np.mean(right))
+            found |= _accuracy(outputs, targets)
         return found
+
+
+def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """The share judged rightly, by a logit each or a score for each class; an output of nan names no class."""
+    if outputs.ndim == targets.ndim:
+        right = ((outputs > 0) == (targets > 0.5)) & ~np.isnan(outputs)
+    else:
+        right = (outputs.argmax(axis=-1) == targets) & ~np.isnan(outputs).any(axis=-1)
+    right = right[targets >= 0]
+    return {"accuracy": float(np.mean(right))} if right.size else {}

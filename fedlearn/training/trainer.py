@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,16 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.modes import in_use
 from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
+from fedlearn.training.counted import Counted
 from fedlearn.training.supervised import Supervised
 
 
 @dataclass
 class Epoch:
-    """Mean loss per example over one epoch (before each step), and after it on held-out data where there are some."""
+    """Mean loss over one epoch (before each step), and after it on held-out data where there are some.
+
+    A mean is per example, over the targets that count, as `Trainer.evaluate` has it.
+    """
 
     number: int
     loss: float
@@ -72,8 +77,8 @@ class Trainer:
     ) -> Epochs:
         """Train on data (N, ...) and target (N, ...) for at most `epochs`; returns what happened.
 
-        `loss` gives a mean per example. With `patience`, training ends after that many epochs without a new best
-        and the model goes back to its best numbers. `progress` shows a bar on standard error.
+        `loss` gives one number a batch, the mean or the sum. With `patience`, training ends after that many epochs
+        without a new best and the model goes back to its best numbers. `progress` shows a bar on standard error.
         """
         batch_size, epochs = whole_number("batch_size", batch_size, least=1), whole_number("epochs", epochs, least=1)
         patience = None if patience is None else whole_number("patience", patience, least=1)
@@ -82,12 +87,13 @@ class Trainer:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
                 raise BadInput(f"validation is a {type(validation).__name__}: give held-out data and targets, a pair")
             validation = _pairs(*validation)
-        self._check(optimizer, loss)
+        self._check(optimizer)
+        counted = Counted(loss, target)
         keep_freed()
         steps = Supervised(self.model, loss)
         history, best, waited = Epochs(), self.model.state_dict(), 0
         for number in _shown(range(1, epochs + 1), progress):
-            epoch = Epoch(number, self._epoch(data, target, batch_size, optimizer, steps))
+            epoch = Epoch(number, counted.mean(self._epoch(data, target, batch_size, optimizer, steps)))
             if validation is not None:
                 epoch.validation_loss, epoch.validation_accuracy = self.evaluate(*validation, loss)
             history.epochs.append(epoch)
@@ -108,46 +114,47 @@ class Trainer:
     def evaluate(
         self, data: np.ndarray, target: np.ndarray, loss: Module, batch_size: int = 1024
     ) -> tuple[float, float | None]:
-        """(mean loss per example, share of right classes), the latter for whole-number targets, else None.
+        """(mean loss, share of right classes), the latter of whole targets and outputs (N, classes, ...), else None.
 
-        The model computes as in use, without dropout; its parts' modes stay.
+        Both are over the targets that count: those that the loss ignores (`ignore_index`) are in neither. The loss is
+        the mean per example; where `loss` has weights of classes it is weighted, as if all were one batch. The model
+        computes as in use, without dropout; its parts' modes stay. Raises `BadInput` if no target counts.
         """
         data, target = _pairs(data, target)
         batch_size = whole_number("batch_size", batch_size, least=1)
-        total, right = 0.0, 0
+        counted = Counted(loss, target)
+        losses: list[tuple[slice, float]] = []
+        hits: list[np.ndarray] = []
         with in_use(self.model), no_grad():
             for start in range(0, len(data), batch_size):
                 chosen = slice(start, start + batch_size)
                 output = self.model(data[chosen])
-                total += loss(output, target[chosen]).item() * len(target[chosen])
-                if target.dtype.kind in "iu":
+                losses.append((chosen, loss(output, target[chosen]).item()))
+                if target.dtype.kind in "iu" and output.ndim == target.ndim + 1:
                     known = ~np.isnan(output.numpy()).any(axis=1)  # nan names no class
-                    right += int((known & (output.argmax(1) == target[chosen])).sum())
-        accuracy = right / target.size if target.dtype.kind in "iu" else None
-        return total / len(data), accuracy
+                    hits.append(known & (output.numpy().argmax(axis=1) == target[chosen]))
+        return counted.mean(losses), counted.right(np.concatenate(hits)) if hits else None
 
-    def _check(self, optimizer: Any, loss: Any) -> None:
-        """Raise `BadInput` for what is no optimizer of this model, or no loss."""
+    def _check(self, optimizer: Any) -> None:
+        """Raise `BadInput` for what is no optimizer of this model."""
         if not isinstance(optimizer, Optimizer):
             raise BadInput(f"optimizer is a {type(optimizer).__name__}: give one, as optim.SGD(model.parameters())")
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if not any(id(p) in held for p in self.model.parameters()):
             raise BadInput("the optimizer holds none of this model's parameters: make it of model.parameters()")
-        if not isinstance(loss, Module):
-            raise BadInput(f"loss is a {type(loss).__name__}: give a module, as nn.CrossEntropyLoss()")
 
     def _epoch(
         self, data: np.ndarray, target: np.ndarray, batch_size: int, optimizer: Optimizer, steps: Supervised
-    ) -> float:
+    ) -> Iterator[tuple[np.ndarray, float]]:
+        """Step through all examples once; gives which were in each batch, and its loss before the step."""
         self.model.train()
-        order, total = self.rng.permutation(len(data)), 0.0
+        order = self.rng.permutation(len(data))
         for start in range(0, len(data), batch_size):
             chosen = order[start : start + batch_size]
             optimizer.zero_grad()
             value = steps.backward(data[chosen], target[chosen])
             optimizer.step()
-            total += value * len(chosen)
-        return total / len(data)
+            yield chosen, value
 
 
 def _pairs(data: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:

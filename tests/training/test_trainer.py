@@ -148,6 +148,74 @@ def test_what_does_not_fit_is_refused():
         Trainer(model).fit(np.zeros((3, 2)), np.zeros((3, 1)), 0, 1, optimizer, loss)
 
 
+class Scores(nn.Module):
+    """Gives its input times one number: scores (N, classes, ...)."""
+
+    def __init__(self):
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+
+    def forward(self, x):
+        return x * self.scale
+
+
+WEIGHTS = np.array([1, 2, 5], np.float32)
+
+
+@pytest.mark.parametrize("kind", [nn.CrossEntropyLoss, nn.NLLLoss])
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["plain", "weighted"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("ignored", [-100, 1])
+@pytest.mark.parametrize("places", [(), (4,)], ids=["one", "sequences"])
+def test_means_over_batches_are_over_the_targets_that_count(kind, weight, reduction, ignored, places):
+    scores = rng().normal(size=(30, 3, *places)).astype(np.float32)
+    target = rng(1).integers(0, 3, (30, *places))
+    target[np.arange(30) % 3 > 0] = ignored
+    target[:7] = ignored  # a batch of these alone
+    counts = target != ignored
+    model, loss = Scores(), kind(weight, ignore_index=ignored, reduction=reduction)
+    found, accuracy = Trainer(model).evaluate(scores, target, loss, batch_size=7)
+    together = kind(weight, ignore_index=ignored)(scores, target).item()
+    assert found == pytest.approx(together, abs=1e-6)
+    assert accuracy == np.mean((scores.argmax(1) == target)[counts])
+    history = Trainer(model, rng()).fit(scores, target, 7, 1, optim.SGD(model.parameters(), lr=0.0), loss)
+    assert history.losses == pytest.approx([together], abs=1e-6)
+
+
+def test_a_loss_of_ones_own_ignores_what_it_says():
+    class Own(nn.Module):
+        ignore_index = 0
+
+        def forward(self, output, target):
+            return nn.functional.cross_entropy(output, target, ignore_index=0)
+
+    scores, target = rng().normal(size=(6, 2)).astype(np.float32), np.array([0, 0, 0, 0, 1, 1])
+    found, accuracy = Trainer(Scores()).evaluate(scores, target, Own(), batch_size=4)
+    assert found == pytest.approx(Own()(scores, target).item())
+    assert accuracy == np.mean(scores[4:].argmax(1) == 1)
+
+
+def test_where_no_target_counts_there_is_no_mean():
+    model, nothing = Scores(), np.full(3, -100)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    for ask in (
+        lambda loss: Trainer(model).evaluate(np.ones((3, 2)), nothing, loss),
+        lambda loss: Trainer(model).fit(np.ones((3, 2)), nothing, 2, 1, optimizer, loss),
+    ):
+        with pytest.raises(BadInput, match="all 3 targets are -100, which the loss ignores"):
+            ask(nn.CrossEntropyLoss())
+        with pytest.raises(BadInput, match='reduction="none"'):
+            ask(nn.CrossEntropyLoss(reduction="none"))
+        with pytest.raises(BadInput, match="loss is a str"):
+            ask("mse")
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_whole_numbers_that_are_no_classes_have_no_accuracy(shape):
+    numbers = np.arange(4).reshape(shape)
+    loss, accuracy = Trainer(Scores()).evaluate(numbers.astype(np.float32) + 1, numbers, nn.MSELoss())
+    assert (loss, accuracy) == (1, None)
+
+
 class Scripted(nn.Module):
     """A loss that is what the script says, epoch by epoch, whatever the model does."""
 
