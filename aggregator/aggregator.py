@@ -31,6 +31,7 @@ from aggregator.trackers import everybody
 from aggregator.watching import Watched
 from aggregator.work import Training
 from fedlearn import sampling
+from fedlearn.autograd.program import recorded_steps
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.configured import arguments_of, real_number, whole_number
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -283,6 +284,7 @@ class Aggregator:
             watched.end()
         history.best, history.stopped = self._exam.best, self._exam.verdict
         history.model_sha256 = model_sha256(self.model, self.folder)
+        history.recorded_bytes = recorded_steps().bytes
         before = sum(sum(record.seconds.values()) for record in history.rounds[: first - 1])
         history.seconds = before + time.perf_counter() - began
         return history

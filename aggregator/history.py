@@ -206,7 +206,8 @@ class History:
 
     model_sha256: of the bytes of model.safetensors. seconds: of this session, and of the rounds of earlier ones. best:
     None where no metric was watched. stopped: why the run ended before its last round, or "". privacy: what the run
-    cost so far, and by which terms, as in run.json; empty without noise.
+    cost so far, and by which terms, as in run.json; empty without noise. recorded_bytes: memory that recorded steps of
+    this process kept at the end (docs/engine.md); 0 where workers trained, who keep their own.
     """
 
     rounds: list[RoundRecord] = field(default_factory=list)
@@ -215,6 +216,7 @@ class History:
     best: Best | None = None
     stopped: str = ""
     privacy: dict[str, Any] = field(default_factory=dict)
+    recorded_bytes: int = 0
 
     @property
     def bytes_up(self) -> int:
@@ -284,6 +286,7 @@ class History:
             "bytes_up": self.bytes_up,
             "bytes_down": self.bytes_down,
             "seconds": self.seconds,
+            "recorded_bytes": self.recorded_bytes,
             **({} if self.best is None else {"best": asdict(self.best)}),
             **({"stopped": self.stopped} if self.stopped else {}),
             **({"privacy": self.privacy} if self.privacy else {}),

@@ -27,6 +27,7 @@ class Claim:
 class Outcome:
     """The report of a scenario. claims: the figures it states; story: its last words to the user.
 
+    recorded_bytes: as of a `History`.
     listed: whether people are shown the claims; not where the story has all of them, in tables.
     """
 
@@ -42,6 +43,7 @@ class Outcome:
     story: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict)
     listed: bool = True
+    recorded_bytes: int = 0
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
@@ -69,6 +71,7 @@ class Outcome:
         return cls(
             folder.path, options.seed, len(history.rounds), history.metrics, history.model_sha256,
             history.seconds, history.bytes_up, history.bytes_down, claims, story, folder.configuration,
+            recorded_bytes=history.recorded_bytes,
         )  # fmt: skip
 
     def to_dict(self, scenario: str) -> dict[str, Any]:

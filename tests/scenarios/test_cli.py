@@ -26,13 +26,14 @@ def test_spam_in_one_json_line(tmp_path, capsys):
     result = last_json(capsys)
     assert set(result) >= {
         "scenario", "run_dir", "seed", "rounds", "metrics", "model_sha256", "seconds",
-        "bytes_up", "bytes_down", "claims",
+        "bytes_up", "bytes_down", "claims", "recorded_bytes",
     }  # fmt: skip
     assert (result["scenario"], result["run_dir"], result["seed"], result["rounds"]) == ("spam", "run", 0, 2)
     assert set(result["metrics"]) == {"loss", "accuracy", "f1"}
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["data_set"]["synthetic"] is True
     assert run["outcome"]["model_sha256"] == result["model_sha256"]
+    assert run["outcome"]["recorded_bytes"] == result["recorded_bytes"] > 0
 
 
 def test_protection_and_pool_change_no_bit_of_the_model(capsys):
