@@ -117,8 +117,8 @@ LYING = one(X).replace(b"(40, 3)", b"(9000000000, 3)".ljust(7))
         (one(X[:, 0]), None, r"an array \(40,\) of one file must be"),
         (saved(a=X, b=Y), None, "has the arrays a, b: name them X and y"),
         (saved(X=X, y=Y), Reading(label_column="z"), "no array 'z'"),
-        (saved(X=X, y=Y[:-1]), None, "give rows with a class each"),
-        (saved(X=X, y=X), None, "give rows with a class each"),
+        (saved(X=X, y=Y[:-1]), None, "give rows of numbers with a class each"),
+        (saved(X=X, y=X), None, "give one value for each row"),
         (saved(X=np.array([{}] * 40, object), y=Y), None, "holds an array that cannot be read"),
         (LYING, None, "holds an array that cannot be read"),
         (one(X)[:-8], None, "holds an array that cannot be read"),
@@ -181,3 +181,41 @@ def test_settings_of_another_kind_are_refused_and_a_list_of_labels_will_do():
 def test_a_path_is_a_file_as_its_name_is(tmp_path):
     (tmp_path / "mine").write_text(table())
     assert np.array_equal(load_samples(tmp_path / "mine").features, load_samples(str(tmp_path / "mine")).features)
+
+
+def test_classes_and_users_in_arrays_are_called_as_a_person_would(tmp_path):
+    for classes in (np.array(["no", "yes"])[Y % 2], np.array([b"no", b"yes"])[Y % 2]):
+        assert read(tmp_path, saved(X=X, y=classes)).class_names == ("no", "yes")
+    floats = read(tmp_path, saved(X=X, y=Y % 2 + 1.0, whose=Y + 0.0), Reading(user_column="whose"))
+    assert (floats.class_names, floats.users) == (("1", "2"), tuple(map(str, Y)))
+    assert read(tmp_path, saved(X=X, y=np.where(Y == 1, 1e30, 0.5))).class_names == ("0.5", "1e+30")
+    table = read(tmp_path, one(np.c_[X, Y % 2, Y]), Reading(label_column="4", user_column="5"))
+    assert (table.features.shape, table.users) == ((40, 3), tuple(map(str, Y)))
+
+
+@pytest.mark.parametrize(
+    ("data", "how", "message"),
+    [
+        (saved(X=X, y=np.where(Y == 1, np.inf, Y)), None, "class number 1 is inf: leave out rows without a class"),
+        (saved(X=X, y=Y + 1j), None, r"class is an array \(40,\) of complex128"),
+        (saved(X=X, y=Y), Reading(user_column="u"), "no array 'u'"),
+        (saved(X=X, y=Y), Reading(text_column="X"), "leave out the column of texts"),
+        (table(), Reading(spam_label="1"), "leave out the column of texts and the spam label"),
+        ("a,class,class\n1,0,1\n2,1,0\n", None, "2 columns named class: keep one"),
+        ("a,user,class\n1,u,0\n2,,1\n3,u,1\n", None, "line 3: empty user"),
+        ("user,class\n1,x\n2,y\n", None, "give a column of numbers beside them"),
+        (table(), Reading(label_column="a", user_column="a"), "column 1 is said to be class and user"),
+        (table(), Reading(label_column="9" * 5000), "no column"),
+        (one(X).replace(b"(40, 3)", b"(40, 3 "), None, "holds an array that cannot be read"),
+    ],
+)
+def test_what_is_said_and_cannot_be_followed_is_refused(tmp_path, data, how, message):
+    with pytest.raises(BadInput, match=message):
+        read(tmp_path, data, how)
+
+
+def test_bad_lines_of_json_are_counted_among_numbers_too(tmp_path):
+    lines = '{"a": 1, "class": "x"}\nnonsense\n{"a": 3, "class": "y"}\n{"a": 4, "class": "y"}\n'
+    with pytest.raises(DataError, match=r"1 of 4 rows cannot be read \(line 2: no JSON object"):
+        read(tmp_path, lines)
+    assert len(read(tmp_path, lines, Reading(skip_bad=True))) == 3

@@ -202,6 +202,19 @@ def test_more_classes_than_two(tmp_path):
     assert corpus.classes == ("news", "sport", "music")
     with pytest.raises(DataError, match=r"label 'Music' is none of news, sport"):
         read(tmp_path, data, Reading(labels=("news", "sport")))
+    names = tuple(f"kind {i}" for i in range(200))
+    many = read(
+        tmp_path, "label\ttext\n" + "".join(f"{name}\ttext of {name}\n" for name in names), Reading(labels=names)
+    )
+    assert (many.labels.tolist(), many.classes) == ([*range(200)], names)
+    with pytest.raises(DataError, match="labels News, news, sport: some differ by case or blanks alone"):
+        read(tmp_path, data, Reading(labels=("News", "news", "sport")))
+
+
+def test_a_subject_that_is_the_label_is_no_part_of_the_text(tmp_path):
+    rows = "".join(f"{('ham', 'spam')[i % 2]},hello number {i}\n" for i in range(4))
+    corpus = read(tmp_path, "subject,text\n" + rows, Reading(label_column="subject"))
+    assert corpus.texts == tuple(f"hello number {i}" for i in range(4))
 
 
 def test_bad_rows_are_counted_and_left_out_if_that_is_wanted(tmp_path):

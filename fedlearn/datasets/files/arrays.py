@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
+from tokenize import TokenError  # by which NumPy reads headers that Python 2 wrote
 
 import numpy as np
 
@@ -27,13 +29,18 @@ def read_samples(path: str, how: Reading | None = None) -> Samples:
     """The numbers in classes at `path`, unscaled; - is standard input.
 
     Of `how`, `label_column` names the column or the array of the classes (else a known name, else the last column),
-    `labels` their order, `user_column` whose each row is. Raises `DataError` in one line for what cannot be read.
+    `labels` their order, `user_column` whose each row is. Raises `DataError` in one line for what cannot be read, and
+    for what `how` says of texts.
     """
     return samples_of(opened(path), how or Reading())
 
 
 def samples_of(source: Source, how: Reading) -> Samples:
     """Same as `read_samples`, for a source that is open already."""
+    if how.text_column is not None or how.spam_label is not None:
+        raise DataError(
+            f"{source.name} is read as numbers in classes: leave out the column of texts and the spam label"
+        )
     if is_arrays(source):
         return _of_arrays(source, how)
     if source.members is not None:
@@ -53,26 +60,32 @@ def _of_arrays(source: Source, how: Reading) -> Samples:
     if len(arrays) < len(members):
         raise DataError(f"{source.name} holds other files than arrays: give one table, .npz or .npy")
     if len(arrays) == 1:
-        (table,) = arrays.values()
-        if table.ndim != 2 or table.shape[1] < 2 or not table.size:
-            raise DataError(f"{source.name}: an array {table.shape} of one file must be (n, d), a column of it classes")
-        label = _column(how.label_column, [], table.shape[1], source.name)
-        label = table.shape[1] - 1 if label is None else label
-        notes = [] if how.label_column else ["the last column taken for the classes"]
-        return _samples(source, np.delete(table, label, axis=1), table[:, label], how, notes)
+        return _of_one_array(source, next(iter(arrays.values())), how)
     lower = {name.lower(): name for name in arrays}
     x = next((lower[name] for name in FEATURES if name in lower), None)
-    asked = how.label_column
-    if asked is not None and asked not in arrays:
-        raise DataError(
-            f"{source.name}: no array {asked!r}{did_you_mean(asked, arrays)}: "
-            f"it has {', '.join(map(printable, arrays))}"
-        )
-    y = asked or next((lower[name] for name in CLASSES if name in lower), None)
+    for asked in filter(None, (how.label_column, how.user_column)):
+        if asked not in arrays:
+            listed = ", ".join(map(printable, arrays))
+            raise DataError(f"{source.name}: no array {asked!r}{did_you_mean(asked, arrays)}: it has {listed}")
+    y = how.label_column or next((lower[name] for name in CLASSES if name in lower), None)
     if x is None or y is None:
         raise DataError(f"{source.name} has the arrays {', '.join(map(printable, arrays))}: name them X and y")
-    left = sorted(set(arrays) - {x, y})
-    return _samples(source, arrays[x], arrays[y], how, [f"left out: {', '.join(map(printable, left))}"] if left else [])
+    left = sorted(set(arrays) - {x, y, how.user_column})
+    notes = [f"left out: {', '.join(map(printable, left))}"] if left else []
+    users = arrays[how.user_column] if how.user_column else None
+    return _samples(source, arrays[x], arrays[y], how, notes, users)
+
+
+def _of_one_array(source: Source, table: np.ndarray, how: Reading) -> Samples:
+    """A table of numbers, of which one column is the classes, and another one may be the users."""
+    if table.ndim != 2 or table.shape[1] < 2 or not table.size:
+        raise DataError(f"{source.name}: an array {table.shape} of one file must be (n, d), a column of it classes")
+    label = _column(how.label_column, [], table.shape[1], source.name)
+    user = _column(how.user_column, [], table.shape[1], source.name)
+    notes = [] if how.label_column else ["the last column taken for the classes"]
+    label = table.shape[1] - 1 if label is None else label
+    features = np.delete(table, _apart(label, user, table.shape[1], source.name), axis=1)
+    return _samples(source, features, table[:, label], how, notes, None if user is None else table[:, user])
 
 
 def _array(data: bytes, name: str) -> np.ndarray:
@@ -85,48 +98,56 @@ def _array(data: bytes, name: str) -> np.ndarray:
             raise ValueError("objects, or another size than it says")
         found: np.ndarray = np.load(BytesIO(data), allow_pickle=False)
         return found
-    except (ValueError, KeyError, EOFError, OSError) as error:
+    except (ValueError, KeyError, EOFError, OSError, TokenError) as error:
         raise DataError(f"{name} holds an array that cannot be read ({str(error)[:60]}): save it once more") from None
 
 
 def _of_table(source: Source, how: Reading) -> Samples:
-    name = source.name
-    if source.data.startswith(records.PARQUET):
-        table, notes = records.parquet_in(source.data, name), []
-    else:
-        text, encoding = decoded(source.data, how.encoding, name)
-        notes = [] if encoding == "utf-8" else [f"read as {encoding}"]
-        is_json = records.is_json(text)
-        table = records.table_of(records.json_in(text, name), name, Found()) if is_json else tables.table_in(text, name)
+    name, found = source.name, Found()
+    table = _table_in(source, how, found)
     widest = max(map(len, table.rows), default=0)
     if not table.rows:
+        found.settle(name, replace(how, skip_bad=False))
         raise DataError(f"{name} is empty: give rows of numbers, and a class in each")
     if not 2 <= widest <= MOST_COLUMNS:
         raise DataError(f"{name} has {widest:,} columns: from 2 to {MOST_COLUMNS:,} are read, numbers and a class")
     header = table.header
     if header is None and not any(number(value) is not None for value in table.rows[0][:-1]):
-        header, table = table.rows[0], tables.Table(table.rows[1:], table.lines[1:], unit=table.unit)
-    return _of_rows(source, table, [labels.plain(name) for name in header or ()], how, notes)
+        header, table = table.rows[0], replace(table, rows=table.rows[1:], lines=table.lines[1:])
+    return _of_rows(source, table, [labels.plain(name) for name in header or ()], how, found)
 
 
-def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading, notes: list[str]) -> Samples:
+def _table_in(source: Source, how: Reading, found: Found) -> tables.Table:
+    """The rows of a file of any form; what is wrong with some of them, and what was guessed, goes into `found`."""
+    if source.data.startswith(records.PARQUET):
+        return records.parquet_in(source.data, source.name)
+    text, encoding = decoded(source.data, how.encoding, source.name)
+    found.notes += [] if encoding == "utf-8" else [f"read as {encoding}"]
+    if records.is_json(text):
+        return records.table_of(records.json_in(text, source.name), source.name, found)
+    return tables.table_in(text, source.name)
+
+
+def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading, found: Found) -> Samples:
     name, width = source.name, len(names) or max(map(len, table.rows))
-    known = [names.index(label) for label in (*columns.LABELS, *MORE_LABELS) if label in names]
     label = _column(how.label_column, names, width, name)
     if label is None:
-        label = known[0] if known else width - 1
-        notes = notes if known else [*notes, "the last column taken for the classes"]
-    users = [names.index(user) for user in columns.USERS if user in names]
-    user = _column(how.user_column, names, width, name) if how.user_column else (users[0] if users else None)
-    apart = {label, user} - {None}
+        label = _known((*columns.LABELS, *MORE_LABELS), names, name)
+    if label is None:
+        label = width - 1
+        found.notes.append("the last column taken for the classes")
+    user = _column(how.user_column, names, width, name) if how.user_column else _known(columns.USERS, names, name)
+    apart = _apart(label, user, width, name)
     numbers = [i for i in range(width) if i not in apart]
-    found, features, kept = Found(unit=table.unit), [], []
+    features, kept = [], []
     for row, line in zip(table.rows, table.lines, strict=True):
         values = [number(row[i]) for i in numbers] if len(row) == width else []
         if len(row) != width:
             found.bad[line] = f"{len(row)} fields where most have {width}"
         elif not row[label].strip():
             found.bad[line] = "empty class"
+        elif user is not None and not row[user].strip():
+            found.bad[line] = "empty user"
         elif None in values:
             wrong = numbers[values.index(None)]
             found.bad[line] = (
@@ -135,10 +156,26 @@ def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading
         else:
             features.append(values)
             kept.append(row)
-    found.texts = [row[label] for row in kept]
+    found.unit, found.texts = table.unit, [row[label] for row in kept]
     found.settle(name, how)
-    whose = None if user is None else [row[user].strip() for row in kept]
-    return _samples(source, np.array(features), np.array(found.texts, object), how, [*notes, *found.notes], whose)
+    users = None if user is None else np.array([row[user] for row in kept], object)
+    return _samples(source, np.array(features), np.array(found.texts, object), how, found.notes, users)
+
+
+def _apart(label: int, user: int | None, width: int, name: str) -> list[int]:
+    """The columns that are no features; raises `DataError` where they are one, or all."""
+    if label == user:
+        raise DataError(f"{name}: column {label + 1} is said to be class and user: give one of them another column")
+    apart = [label] if user is None else [label, user]
+    if len(apart) == width:
+        raise DataError(f"{name}: its columns are class and user: give a column of numbers beside them")
+    return apart
+
+
+def _known(known: Sequence[str], names: Sequence[str], name: str) -> int | None:
+    """The column that has the first of the known names that is there."""
+    found = next((one for one in known if one in names), None)
+    return None if found is None else columns.place_of(found, names, name)
 
 
 def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> int | None:
@@ -147,9 +184,10 @@ def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> i
         return None
     plain = labels.plain(asked)
     if plain in names:
-        return names.index(plain)
-    if asked.isdecimal() and 1 <= int(asked) <= width:
-        return int(asked) - 1
+        return columns.place_of(plain, names, name)
+    number = columns.number_of(asked, width)
+    if number is not None:
+        return number
     listed = ", ".join(map(printable, names[-8:])) if names else f"1 to {width}"
     raise DataError(f"{name}: no column {asked!r}{did_you_mean(plain, names)}: the last ones are {listed}")
 
@@ -169,23 +207,18 @@ def number(text: str) -> float | None:
 
 
 def _samples(
-    source: Source, features: np.ndarray, values: np.ndarray, how: Reading, notes: list[str], users: object = None
+    source: Source, features: np.ndarray, values: np.ndarray, how: Reading, notes: list[str], users: np.ndarray | None
 ) -> Samples:
-    """Classes are numbered in the order of --labels, else of their values."""
-    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if values.dtype.kind == "f" and np.array_equal(values, np.floor(values)):
-        values = values.astype(np.int64)  # so that a class is called 1, and not 1.0
-    if features.ndim < 1 or len(features) != len(values) or values.ndim != 1 or features.dtype.kind not in REAL:
+    """Classes are numbered in the order of the user's `labels`, else of their values."""
+    if features.ndim < 1 or len(features) != len(values) or features.dtype.kind not in REAL:
         raise DataError(
-            f"{source.name}: features {features.shape} and classes {values.shape}: give rows with a class each"
+            f"{source.name}: features {features.shape} of {features.dtype} and classes {values.shape}: give rows of "
+            "numbers with a class each"
         )
     if not len(values):
         raise DataError(f"{source.name} holds no row of numbers: give one")
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise DataError(
-            f"{source.name}: class number {np.isnan(values).argmax()} is nan: leave out rows without a class"
-        )
-    found = sorted({str(value).strip() for value in values.tolist()}, key=_in_order)
+    each = _words(values, "class", source.name)
+    found = sorted(set(each), key=_in_order)
     names = list(how.labels) if how.labels else found
     shown = ", ".join(map(printable, names[:6])) + ("..." if len(names) > 6 else "")
     if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
@@ -196,11 +229,31 @@ def _samples(
         raise DataError(f"{source.name}: class {odd!r} is none of {shown}: name all classes, or leave its rows out")
     if len(found) < 2:
         raise DataError(f"{source.name}: class {found[0]!r} is the only one: give rows of two classes or more")
-    classes = np.array([numbers[str(value).strip()] for value in values.tolist()], np.int64)
+    classes = np.array([numbers[value] for value in each], np.int64)
     if names != [str(i) for i in range(len(names))]:
         notes = [*notes, f"classes {shown}"]
-    samples = Samples.of(source.name, features, classes, source=f"file {source.name}", users=users)  # type: ignore[arg-type]
+    whose = None if users is None else _words(users, "user", source.name)
+    samples = Samples.of(source.name, features, classes, source=f"file {source.name}", users=whose)
     return samples.read_from(source.sha256, names, tuple(notes))
+
+
+def _words(values: np.ndarray, what: str, name: str) -> list[str]:
+    """Classes or users, (n,) or (n, 1), as texts; raises `DataError` for what is neither text, number nor date."""
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim != 1 or values.dtype.kind not in "biufSUMO":
+        raise DataError(f"{name}: {what} is an array {values.shape} of {values.dtype}: give one value for each row")
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            where = int((~np.isfinite(values)).argmax())
+            raise DataError(f"{name}: {what} number {where} is {values[where]}: leave out rows without a {what}")
+        if (np.abs(values) < 2**63).all() and np.array_equal(values, np.floor(values)):
+            values = values.astype(np.int64)  # so that a class is called 1, and not 1.0
+    if values.dtype.kind == "S":
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{name}: {what} is text that is not UTF-8: save it as str") from None
+    return [str(value).strip() for value in values.tolist()]
 
 
 def _in_order(value: str) -> tuple[float, str]:

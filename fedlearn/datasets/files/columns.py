@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlearn.datasets.files import labels
@@ -55,7 +56,7 @@ def _is_header(table: Table, how: Reading) -> bool:
     asked = {labels.plain(name) for name in (how.text_column, how.label_column, how.user_column) if name is not None}
     if asked & set(first):
         return True
-    number = _number(how.label_column, len(first))
+    number = number_of(how.label_column, len(first))
     if number is not None:
         return all(labels.plain(row[number]) != first[number] for row in table.rows[1:] if len(row) > number)
     named = {kind for kind in (TEXTS, LABELS, USERS, SUBJECTS) if set(kind) & set(first)}
@@ -73,9 +74,17 @@ def _is_header(table: Table, how: Reading) -> bool:
     )
 
 
-def _number(column: str | None, width: int) -> int | None:
+def number_of(column: str | None, width: int) -> int | None:
     """The number from 0 of a column that the user gave by its number from 1."""
-    return int(column) - 1 if column and column.isdecimal() and 1 <= int(column) <= width else None
+    is_number = column is not None and column.isdecimal() and len(column) < 10  # Python reads no number of any length
+    return int(column) - 1 if column and is_number and 1 <= int(column) <= width else None
+
+
+def place_of(name: str, names: Sequence[str], file: str) -> int:
+    """The number of the column of this name; raises `DataError` where several have it."""
+    if names.count(name) > 1:
+        raise DataError(f"{file}: {names.count(name)} columns named {name}: keep one")
+    return names.index(name)
 
 
 def _label_and_rest(row: list[str]) -> list[str]:
@@ -84,7 +93,7 @@ def _label_and_rest(row: list[str]) -> list[str]:
 
 
 def _of_one_width(table: Table) -> tuple[Table, Found]:
-    """The rows as wide as the header, or as most are; others are bad, unless they lack or add nothing but blanks."""
+    """The rows as wide as the header, or as most are; others are bad, unless they add nothing but blanks."""
     widths = Counter(map(len, table.rows))
     width = len(table.header) if table.header else widths.most_common(1)[0][0]
     found = Found(unit=table.unit)
@@ -117,7 +126,7 @@ class _Columns:
         text = self._said("text", self.how.text_column)
         user = self._said("user", self.how.user_column)
         if user is None:
-            user = self._named(USERS, "user")
+            user = self._named(USERS)
         label = self._label(text, user) if label is None else label
         text, subject = self._text(label, user) if text is None else (text, None)
         if len({label, text, user} - {None}) < 2 + (user is not None):
@@ -149,11 +158,9 @@ class _Columns:
         whole = [labels.plain(name) for name in self.table.header or ()]
         if whole.count(name) == 1:
             return whole.index(name)
-        if self.names.count(name) == 1:
-            return self.names.index(name)
-        if self.names.count(name) > 1:
-            raise DataError(f"{self.name}: {self.names.count(name)} columns named {column}: keep one")
-        number = _number(column, self.width)
+        if name in self.names:
+            return place_of(name, self.names, self.name)
+        number = number_of(column, self.width)
         if number is not None:
             return number
         near = did_you_mean(name, self.names)
@@ -164,17 +171,13 @@ class _Columns:
         listed = ", ".join(shown[:12]) + (f" and {self.width - 12} more" if self.width > 12 else "")
         return f"the columns are {listed}: give --{kind}-column NAME"
 
-    def _named(self, known: tuple[str, ...], kind: str) -> int | None:
+    def _named(self, known: tuple[str, ...]) -> int | None:
         """The first of the known names that is a column's; raises `DataError` if it is more than one's."""
         name = next((name for name in known if name in self.names), None)
-        if name is None:
-            return None
-        if self.names.count(name) > 1:
-            raise DataError(f"{self.name}, line 1: {self.names.count(name)} columns named {name}: keep one")
-        return self.names.index(name)
+        return None if name is None else place_of(name, self.names, self.name)
 
     def _label(self, *taken: int | None) -> int:
-        named = self._named(LABELS, "label")
+        named = self._named(LABELS)
         if named is not None and named not in taken:
             self._check_others_agree(named)
             return named
@@ -208,11 +211,12 @@ class _Columns:
 
     def _text(self, label: int, user: int | None) -> tuple[int, int | None]:
         """The column of the text, and that of a subject beside it."""
-        subject = self._named(SUBJECTS, "text")
+        subject = self._named(SUBJECTS)
+        subject = None if subject in (label, user) else subject
         named = [self.names.index(name) for name in TEXTS if name in self.names]
         fit = [i for i in named if i not in (label, user) and not self._is_address(i)]
         if fit:
-            self._named((self.names[fit[0]],), "text")
+            self._named((self.names[fit[0]],))
             return fit[0], subject
         lengths = {i: sum(map(len, self._column(i))) for i in range(self.width) if i not in (label, user)}
         ranked = sorted(lengths, key=lambda i: -lengths[i])

@@ -30,28 +30,36 @@ def known(value: str) -> bool:
 
 
 def numbered(found: Found, name: str, how: Reading) -> tuple[Found, np.ndarray]:
-    """The messages and the class of each, int8 (n,); those with a bad label are left out and go among the bad rows.
+    """The messages and the class of each, int8 (n,), of over 128 classes int16; bad labels go among the bad rows.
 
     Raises `DataError` where the labels are words of a user's own, and asks for --spam-label.
     """
     counts = Counter(map(plain, found.labels))
     numbers = _meanings(counts, found, name, how)
-    bad = {w: f"label {v[:40]!r} is none of {_allowed(how)}" for w, v in _pairs(found) if plain(v) not in numbers}
+    bad = {w: _problem(v, how) for w, v in _pairs(found) if plain(v) not in numbers}
     found = found.without(bad) if bad else found
-    return found, np.array([numbers[plain(value)] for value in found.labels], dtype=np.int8)
+    kind = np.min_scalar_type(-1 - max(numbers.values()))  # the smallest with a sign that holds them all
+    return found, np.array([numbers[plain(value)] for value in found.labels], dtype=kind)
 
 
 def _pairs(found: Found) -> zip[tuple[int | str, str]]:
     return zip(found.where, found.labels, strict=True)
 
 
-def _allowed(how: Reading) -> str:
-    return ", ".join(how.labels) if how.labels else "ham, spam, 0, 1"
+def _problem(label: str, how: Reading) -> str:
+    if not label.strip():
+        return "empty label"
+    return f"label {label[:40]!r} is none of {', '.join(how.labels) if how.labels else 'ham, spam, 0, 1'}"
 
 
 def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Mapping[str, int]:
     if how.labels is not None:
-        return {plain(value): number for number, value in enumerate(how.labels)}
+        numbers = {plain(value): number for number, value in enumerate(how.labels)}
+        if len(numbers) < len(how.labels):
+            raise DataError(
+                f"{name}: labels {', '.join(how.labels)}: some differ by case or blanks alone: give one of them"
+            )
+        return numbers
     if how.spam_label is not None:
         spam = plain(how.spam_label)
         if spam not in counts:
