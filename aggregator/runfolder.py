@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +34,7 @@ from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.disk import alone_in, beside, strict_json, write_atomic
 from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.installed import installed_version
 from fedlearn.logs import FORMAT, is_public, mark_records
 from fedlearn.modelfile import WEIGHTS, model_bytes
 from fedlearn.nn import Module
@@ -320,7 +320,8 @@ class RunFolder:
 @cache
 def _versions() -> dict[str, str]:
     packages = ("fedlearn", "numpy", "phe", "gmpy2")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    found = {name: installed_version(name) for name in packages}
+    return {"python": platform.python_version()} | {name: number for name, number in found.items() if number}
 
 
 def model_sha256(model: Module, folder: RunFolder | None = None) -> str:

@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
     if name in ("nn", "optim"):
         return import_module(f"fedlearn.{name}")
     if name == "__version__":
-        return import_module("importlib.metadata").version(__name__)
+        return import_module("fedlearn.installed").installed_version(__name__) or "unknown"
     if name not in _homes:
         from fedlearn.leftout import TOP, missing
 

@@ -13,11 +13,12 @@ import os
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from fedlearn.errors import BadInput
+from fedlearn.installed import installed_version
 
 # To be set before NumPy is loaded. Names that a release of NumPy does not know do nothing.
 PORTABLE = {
@@ -41,7 +42,7 @@ def environment() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "bits": {
-            "packages": {name: _version(name) for name in _PACKAGES},
+            "packages": {name: installed_version(name) for name in _PACKAGES},
             "blas": _blas(),
             "cpu_features": _cpu_features(),
             "libc": " ".join(platform.libc_ver()).strip() or "unknown",
@@ -121,13 +122,6 @@ def _processor() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "") or platform.processor() or "unknown"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _blas() -> list[dict[str, str]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -29,3 +33,21 @@ def test_every_extra_that_the_docs_name_is_there():
     }
     assert named
     assert named <= set(PROJECT["optional-dependencies"])
+
+
+def test_it_runs_where_it_is_not_installed(tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    installed = Path(sysconfig.get_path("purelib")).iterdir()
+    ours = [ROOT / room for room in ("fedlearn", "aggregator", "clients", "scenarios")]
+    for each in [*ours, *(one for one in installed if "fedlearn" not in one.name)]:
+        (site / each.name).symlink_to(each)
+    command = [sys.executable, "-S", "-m", "fedlearn", "run", "spam", "--protection", "none", "--rounds", "1"]
+    environment = {"PYTHONPATH": str(site), "PATH": ""}
+    ended = subprocess.run(
+        [*command, "--quiet", "--out", "run"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    versions = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["versions"]
+    assert "numpy" in versions
+    assert "fedlearn" not in versions

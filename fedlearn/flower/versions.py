@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageNotFoundError, version
 
 from fedlearn.errors import BadInput
+from fedlearn.installed import installed_version
 
 OLDEST, TOO_NEW = (1, 22), (2,)
 INSTALL = "pip install 'flwr>=1.22,<2'"
@@ -13,10 +13,9 @@ INSTALL = "pip install 'flwr>=1.22,<2'"
 
 def check_version() -> None:
     """Raise `BadInput` where Flower is not installed, or is a release that the bridge was not made for."""
-    try:
-        found = version("flwr")
-    except PackageNotFoundError:
-        raise BadInput("the bridge to Flower needs it: pip install 'fedlearn[flower]'") from None
+    found = installed_version("flwr")
+    if found is None:
+        raise BadInput("the bridge to Flower needs it: pip install 'fedlearn[flower]'")
     check_known(found)
 
 

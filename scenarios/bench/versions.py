@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+
+from fedlearn.installed import installed_version
 
 
 def machine(libraries: Iterable[str]) -> dict[str, str]:
@@ -14,10 +15,5 @@ def machine(libraries: Iterable[str]) -> dict[str, str]:
 
 def installed(libraries: Iterable[str]) -> dict[str, str]:
     """The versions of those that are installed, by distribution name."""
-    found = {}
-    for library in libraries:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {library: installed_version(library) for library in libraries}
+    return {library: number for library, number in found.items() if number}

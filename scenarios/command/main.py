@@ -221,9 +221,9 @@ def bench(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from fedlearn import __version__
 
-        typer.echo(f"fedlearn {version('fedlearn')}")
+        typer.echo(f"fedlearn {__version__}")
         raise typer.Exit
 
 
