@@ -104,10 +104,9 @@ class Attempt:
             if reached:
                 tell_left_out(parties, self._step(LeftOut.PHASE, group.number), sorted(reached))
         lost = groups.lost() | self._task.fates.crashed | self.lost
-        if self._hidden:
-            why = {client: loss.reason for client, loss in lost.items()}
-            parties.transcript.flush()
-            parties.journal.opened([each for each, _ in opened], why, seconds)
+        why = {client: loss.reason for client, loss in lost.items()}
+        parties.transcript.flush()
+        parties.journal.opened([each for each, _ in opened], why, seconds)
         addends = sum(each.addends for each, _ in opened)
         context = RoundContext(self._task.round, parties.plan.rounds, self._number, len(parties.pool), addends)
         return Collected(opened, context, seconds, lost)

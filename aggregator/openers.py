@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fedlearn.channel import Arrivals, Channel, Deadline
-from fedlearn.children import start_shielded
+from fedlearn.children import end_of, start_shielded
 from fedlearn.errors import CryptoKeyError, FedlearnError, ProtocolError
 from fedlearn.protocol import AGGREGATOR, Message, Refusal, Step, party_name
 from fedlearn.registry import find, importing_nothing
@@ -246,9 +246,7 @@ class _OpenerProcess:
 
     def close(self) -> None:
         self.channel.close()
-        self._process.join(PATIENCE)
-        if self._process.is_alive():
-            self.kill()
+        end_of(self._process, PATIENCE)
 
 
 def _serve(connection: Connection, data: bytes, session: bytes, memory: Path | None) -> None:

@@ -267,7 +267,7 @@ class RunFolder:
             "kernels": self.kernels,
             "outcome": outcome,
         }
-        write_atomic(self._run_json, strict_json(run, indent=2).encode() + b"\n")
+        write_atomic(self._run_json, _laid_out(run))
 
     def write_model(self, state: dict[str, np.ndarray]) -> None:
         write_atomic(self.path / WEIGHTS, self.model_bytes(state))
@@ -278,7 +278,7 @@ class RunFolder:
 
     def write_answer(self, answer: Mapping[str, Any]) -> None:
         """Write what a query found, in the place of a model."""
-        write_atomic(self.path / "answer.json", strict_json(answer, indent=1).encode() + b"\n")
+        write_atomic(self.path / "answer.json", _laid_out(answer))
 
     @property
     def best_model(self) -> Path:
@@ -315,6 +315,10 @@ class RunFolder:
             fault = f"the run in {self.path} trains {found.weights.size:,} weights, and this model has {weights:,}"
             raise BadInput(f"{fault}: give a model like that of the first start")
         return found
+
+
+def _laid_out(value: Mapping[str, Any]) -> bytes:
+    return strict_json(value, indent=2).encode() + b"\n"
 
 
 @cache

@@ -21,7 +21,7 @@ from clients.session import LocalSession, gathered
 from clients.vault import FileVault
 from clients.wire import write_said
 from fedlearn.channel import Arrivals, Channel
-from fedlearn.children import start_shielded
+from fedlearn.children import end_of, start_shielded
 from fedlearn.errors import FedlearnError
 from fedlearn.travel import unpacked
 
@@ -52,15 +52,10 @@ class Worker:
 
     def bury(self, patience: float = PATIENCE) -> str:
         """End the process if it has not ended by then, deliver its last log records, and say how it ended."""
-        self.process.join(patience)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        how = end_of(self.process, patience)
         self.channel.close()
         self._logs.close()
-        code = self.process.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return f"{self.process.name} (pid {self.process.pid}) ended by {how}"
+        return how
 
 
 def value_of(returned: Any) -> Any:

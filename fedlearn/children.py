@@ -41,6 +41,17 @@ def start_shielded(process: BaseProcess) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_of(process: BaseProcess, patience: float) -> str:
+    """How a process ended, which is killed if it has not done so after `patience` seconds."""
+    process.join(patience)
+    process.kill()  # which changes nothing where it has ended
+    process.join()
+    assert process.exitcode is not None
+    code = process.exitcode
+    how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    return f"{process.name} (pid {process.pid}) ended by {how}"
+
+
 @contextmanager
 def _main_hidden() -> Iterator[None]:
     """Meanwhile multiprocessing finds no script that a child should run to have its names."""

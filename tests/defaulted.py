@@ -1,13 +1,14 @@
-"""What callers leave out, and what a class says of itself, as one table: tests/defaults.txt.
+"""What callers leave out, what a class says of itself and each module's constants, as one table: tests/defaults.txt.
 
 A default that changes is a change for all who leave it out, and the aggregator goes by what a protection or a rule says
-of itself. So neither changes by the way: change the line too, and say it in the CHANGELOG. `python -m
-tests.defaulted` writes the table anew, with what is new: in Flower's environment the lines of the bridge, in others
-the rest.
+of itself. Constants are limits, lengths of texts, seconds of patience. So none of them changes by the way: change the
+line too, and say it in the CHANGELOG. `python -m tests.defaulted` writes the table anew, with what is new: in Flower's
+environment the lines of the bridge, in others the rest.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -33,7 +34,10 @@ def modules(flower: bool = False) -> Iterator[ModuleType]:
 
 
 def described(module: ModuleType) -> Iterator[str]:
-    """A line for each public function, method or constructor that has defaults, and for what a class says of itself."""
+    """A line for each public default of a call, for what a class says of itself, and for each constant."""
+    for name in sorted(_constants(module)):
+        if _is_plain(value := getattr(module, name)):
+            yield f"{module.__name__}.{name} = {_shown(value)}"
     for name, value in vars(module).items():
         if getattr(value, "__module__", "") != module.__name__ or name.startswith("_"):
             continue
@@ -41,6 +45,15 @@ def described(module: ModuleType) -> Iterator[str]:
             yield from _of_class(f"{module.__name__}.{name}", value)
         elif inspect.isroutine(value):
             yield from _defaults(f"{module.__name__}.{name}", value)
+
+
+def _constants(module: ModuleType) -> Iterator[str]:
+    """The names in capitals that are given a value in this module, not imported. Numbers of errors are the system's."""
+    for statement in ast.parse(inspect.getsource(module)).body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and "errno." not in ast.unparse(statement):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names = (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
+            yield from (name for name in names if name.isupper())
 
 
 def _of_class(name: str, kind: type) -> Iterator[str]:

@@ -99,9 +99,9 @@ Change = tuple[int, str, Callable[[], None]]
 
 def _changes(tree: ast.Module) -> Iterator[Change]:
     """(line, description, how to make it) of each fault that fits this tree."""
-    typing = {id(part) for node in ast.walk(tree) for note in _annotations(node) for part in ast.walk(note)}
+    unseen = {id(part) for node in ast.walk(tree) for note in _unseen(node) for part in ast.walk(note)}
     for node in ast.walk(tree):
-        if id(node) in typing:
+        if id(node) in unseen:
             continue
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If | ast.For | ast.With | ast.Try | ast.While):
             yield from _dropped_statements(node)
@@ -124,9 +124,10 @@ def _changes(tree: ast.Module) -> Iterator[Change]:
             yield _change(node, "attr", NAMES[node.attr])
 
 
-def _annotations(node: ast.AST) -> Iterator[ast.expr]:
-    """The types that are written at a node: no fault in them can show."""
+def _unseen(node: ast.AST) -> Iterator[ast.AST]:
+    """What is written at a node and shows in no result: types, and how many results a cache keeps."""
     yield from (note for note in (getattr(node, "annotation", None), getattr(node, "returns", None)) if note)
+    yield from (note for note in getattr(node, "decorator_list", []) if ast.unparse(note).startswith("lru_cache("))
 
 
 def _dropped_statements(node: ast.AST) -> Iterator[Change]:

@@ -93,11 +93,10 @@ class Sums:
         self._kind, self._reported, self._codec = kind, reported, protection.codec
         self._nodes = {node: number for number, node in enumerate(sorted(grid.get_node_ids()))}
         self._pool = GridPool(grid, {number: node for node, number in self._nodes.items()}, kind, deadline)
-        most = min(len(self._nodes), protection.codec.addends)
         self._session = Session(
             self._pool, _Replies(reported), protection, vocabulary={}, seed=0,
-            cohort=len(messages), sampled=max(most, len(messages)), rounds=rounds, deadline=deadline,
-            openers=openers,
+            cohort=len(messages), sampled=min(len(self._nodes), protection.codec.addends), rounds=rounds,
+            deadline=deadline, openers=openers,
         )  # fmt: skip
         self._transcript = Transcript()
         try:

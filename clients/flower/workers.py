@@ -19,7 +19,7 @@ from flwr.app import Message
 from clients.flower import internals
 from clients.flower.nodes import Answer, Nodes, Terms, partition
 from clients.flower.seeds import one_thread, seed_all
-from fedlearn.children import start_shielded
+from fedlearn.children import end_of, start_shielded
 from fedlearn.errors import BadInput, PoolFailure
 from fedlearn.travel import packed, unpacked
 
@@ -77,10 +77,7 @@ class Workers:
             worker.connection.close()
         end = time.monotonic() + PATIENCE
         for worker in self._workers:
-            worker.process.join(max(0.0, end - time.monotonic()))
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            end_of(worker.process, max(0.0, end - time.monotonic()))
 
 
 class _Worker:
@@ -98,7 +95,7 @@ class _Worker:
         try:
             error = self.connection.recv_bytes().decode()
         except (EOFError, OSError):
-            raise PoolFailure(f"{self._end()} before it was ready: its error stands above") from None
+            raise PoolFailure(f"{end_of(self.process, PATIENCE)} before it was ready: its error stands above") from None
         if error:
             raise BadInput(f"the ClientApp cannot be built in a worker process ({error}): take workers=1")
 
@@ -112,16 +109,10 @@ class _Worker:
         except (EOFError, OSError):
             nodes = ", ".join(str(partition(message)) for message in messages)
             raise PoolFailure(
-                f"{self._end()} while it ran nodes with partition-id {nodes}, and what its nodes remember is gone with "
-                "it: if memory was short, take fewer workers"
+                f"{end_of(self.process, PATIENCE)} while it ran nodes with partition-id {nodes}, and what its nodes "
+                "remember is gone with it: if memory was short, take fewer workers"
             ) from None
         return [Answer(internals.from_bytes(reply), trace) for reply, trace in msgpack.unpackb(data)]
-
-    def _end(self) -> str:
-        self.process.join(PATIENCE)
-        code = self.process.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return f"{self.process.name} (pid {self.process.pid}) ended by {how}"
 
 
 def _work(pipe: Connection, parts: bytes, seed: int) -> None:

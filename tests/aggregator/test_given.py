@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ from scipy.sparse import csr_array
 from aggregator import Aggregator, CsvTracker, RunFolder, given
 from clients import Client, InlinePool, ProcessPool
 from fedlearn import nn
+from fedlearn.configured import arguments_of
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
+from fedlearn.privacy.asked import Privacy
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
+from fedlearn.secure.compression import Compression
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.fedprox import FedProx
 from tests.toys import FailingBags, toy_clients, toy_model, toy_plain, toy_strategy
@@ -59,11 +63,31 @@ def test_a_run_by_names_a_path_and_pairs_is_that_of_the_objects(tmp_path):
     history = by_name.fit(pairs(), np.int16(2))
     assert history.counted == 2
     assert named.vector.tobytes() == plain.vector.tobytes()
-    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    text = (tmp_path / "run" / "run.json").read_text()
+    run = json.loads(text)
+    assert text == json.dumps(run, indent=2) + "\n"
     assert run["seed"] == 7
-    assert run["configuration"]["strategy"]["lr"] == 0.5
+    assert run["configuration"] == {
+        "model": "MLP of 39 weights",
+        "strategy": {"name": "fedavg", **FedAvg(lr=0.5).arguments()},
+        "protection": {"name": "none", **Plain().arguments()},
+        "cohort": 3,
+        "seed": 7,
+    }
     with pytest.raises(BadInput, match="not empty"):
         Aggregator(mlp(), folder=tmp_path / "run")
+
+
+@pytest.mark.parametrize(("option", "said"), [
+    ({"privacy": "noise=1,clip=0.3"}, {"privacy": arguments_of(Privacy(noise=1.0, clip=0.3))}),
+    ({"robust": "median", "group_size": 2}, {"robust": "median", "group_size": 2}),
+    ({"server_lr_schedule": "step:2"}, {"server_lr_schedule": "step:2"}),
+    ({"compression": "share=0.5"}, {"compression": asdict(Compression(share=0.5))}),
+])  # fmt: skip
+def test_each_option_that_decides_a_run_stands_in_its_configuration(option, said, tmp_path):
+    without, given = (Aggregator(mlp(), folder=tmp_path / "run", **o).folder.configuration for o in ({}, option))
+    assert given == without | said
+    assert len(given) == len(without) + len(said)
 
 
 def test_pairs_run_in_worker_processes_too():

@@ -16,6 +16,7 @@ from clients import Client
 from clients.client import as_clients
 from clients.guarded import guarded, lost, trace_again
 from clients.ownlog import keep_records, private_records_in
+from clients.session import plan_errors
 from clients.wire import enrols, read_answers, write_said
 from fedlearn.errors import BadInput, CodecError, PoolFailure, ProtocolError
 from fedlearn.logs import mark_records
@@ -124,6 +125,18 @@ def test_a_fault_costs_its_client_and_its_traceback_is_logged_once(caplog):
     assert caplog.records[-1].exc_info
     with pytest.raises(PoolFailure):
         guarded(1, "ann", 4, fails(PoolFailure))
+
+
+def test_faults_of_a_plan_are_told_as_the_plans_in_letters_that_can_be_shown():
+    for error, text in (
+        (ValueError("no such key"), "the plan cannot be followed, ValueError: no such key; all"),
+        (CodecError("\x1b[2J"), "the plan cannot be followed, CodecError: \\x1b[2J; all"),
+        (CodecError("of 1 bit"), "of 1 bit"),
+    ):
+        with pytest.raises(BadInput) as told, plan_errors():
+            raise error
+        assert str(told.value).startswith(text)
+        assert type(told.value) is (type(error) if text == str(error) else ProtocolError)
 
 
 @pytest.fixture

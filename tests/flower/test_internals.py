@@ -111,5 +111,8 @@ def test_an_array_cut_short_gives_numpys_own_error(cut):
 
 def test_an_array_of_objects_is_refused_as_by_flower():
     held = Array("object", (1,), "numpy.ndarray", NPY_OF_OBJECTS)
-    with internals.quick_arrays(), pytest.raises(ValueError, match="allow_pickle=False"):
-        held.numpy()
+    with internals.quick_arrays():
+        with pytest.raises(ValueError, match="allow_pickle=False"):
+            held.numpy()
+        with pytest.raises(ValueError, match="allow_pickle=False"):
+            Array(np.array([None]))

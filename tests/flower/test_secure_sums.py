@@ -12,6 +12,8 @@ from flwr.clientapp.mod import fixedclipping_mod
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAvg
 
+from aggregator.flower import sums
+from aggregator.session import Session
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, CodecError, FedlearnError, ShapeError
 from fedlearn.secure import Masks, Paillier, Threshold
@@ -296,6 +298,15 @@ def test_fewer_nodes_than_a_sum_needs_are_refused():
 def test_more_nodes_than_the_codec_is_made_for_are_refused():
     with pytest.raises(CodecError, match="4 nodes are asked, and the codec is made for 3: set addends=4"):
         run(secure(protection=paillier(codec=FixedPoint(24, 4.0, 3))), client())
+
+
+def test_a_plan_is_for_all_nodes_that_are_there_or_for_as_many_as_the_codec_adds_up(monkeypatch):
+    said = []
+    monkeypatch.setattr(sums, "Session", lambda *given, **to: said.append(to["sampled"]) or Session(*given, **to))
+    for addends in (8, 3):
+        three = FedAvg(fraction_train=0.75, **NO_EVALUATION)
+        run(secure(three, Masks(codec=FixedPoint(24, 4.0, addends), min_cohort=3, corrupt=0.0)), client())
+    assert said == [NODES, 3]
 
 
 def test_masks_need_no_opener_and_give_the_very_same_sum():

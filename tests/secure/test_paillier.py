@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey, generate_keypair
 from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
+from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import Step
 from fedlearn.secure import Paillier, Plain
 from fedlearn.secure.base import Settings
@@ -199,6 +202,22 @@ def test_what_earlier_sessions_opened_is_not_gone_back_behind(tmp_path):
         now.check_number((round, 0), 7)
     with pytest.raises(OpeningRefused, match="round 2 is asked for after round 3"):
         now.check_number((2, 0), 7)
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+def test_only_a_sum_with_fresh_noise_is_opened_once_more_after_a_restart(bands, tmp_path):
+    terms = Terms("opener", 1.0, 0.3, 1 << 12, 3.0, bands=bands, length=5)
+    plan = replace(plan_of(toy_paillier(), 5, rounds=9), privacy=terms.to_dict())
+    for restarted in (False, True):
+        holder = key_holder()
+        holder.recall(tmp_path / "memory")
+        holder.join(plan)
+        played = Round(holder, Step(1), range(3))
+        if restarted and bands > 1:
+            with pytest.raises(OpeningRefused, match="round 1 was opened before: its noise must not be seen with anot"):
+                played.open()
+        else:
+            assert len(played.open()) == 5
 
 
 def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holder):

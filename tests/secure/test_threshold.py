@@ -14,6 +14,7 @@ from clients import InlinePool
 from fedlearn.crypto.keyfiles import read_secret
 from fedlearn.errors import BadInput, CryptoKeyError, FedlearnError, OpeningRefused, RoundVoid
 from fedlearn.protocol import Step
+from fedlearn.sampling import Sampler
 from fedlearn.secure import Threshold
 from fedlearn.secure.base import Settings
 from fedlearn.secure.echoes import RECORD, what_is_echoed
@@ -34,9 +35,17 @@ def threshold(t: int = 2, n: int = 3, **changes) -> Threshold:
     return Threshold(t, n, **{"key_bits": BITS, "codec": toy_codec(), "insecure_test_key": True} | changes)
 
 
-def train(protection, rounds: int = 2, **more):
+class Turns(Sampler):
+    """Any two cohorts share a client at most; the fourth shares two with the first."""
+
+    def sample(self, seed, round, population, size):
+        return [(0, 1, 2), (2, 3, 4), (4, 5, 6), (0, 1, 3)][round - 1]
+
+
+def train(protection, rounds: int = 2, clients: int = 3, **more):
     model = toy_model()
-    history = Aggregator(model, toy_strategy(), protection, seed=5, **more).fit(InlinePool(toy_clients()), rounds)
+    aggregator = Aggregator(model, toy_strategy(), protection, seed=5, **more)
+    history = aggregator.fit(InlinePool(toy_clients(clients)), rounds)
     return model.vector.tobytes(), history
 
 
@@ -58,9 +67,11 @@ def test_the_round_survives_absent_trustees_down_to_the_threshold():
             trustees()["opener:1"].kill()
         return {}
 
-    weights, history = train(threshold(), rounds=3, evaluate=kill_one)
-    assert [record.void for record in history.rounds] == [None] * 3
-    assert weights == train(toy_plain(), rounds=3)[0]
+    turns = {"clients": 7, "cohort": 3, "sampler": Turns()}
+    weights, history = train(threshold(max_overlap=1), rounds=4, evaluate=kill_one, **turns)
+    assert [record.void for record in history.rounds][:3] == [None] * 3
+    assert "shares 2 clients with that of round 1" in history.rounds[3].void  # refused, and no reason to end the run
+    assert weights == train(toy_plain(), rounds=3, **turns)[0]
 
 
 def test_fewer_than_the_threshold_end_the_run_with_what_to_do():
