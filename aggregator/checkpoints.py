@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
 from fedlearn.checked import REAL
-from fedlearn.disk import aside, force, line_added, set_aside, strict_json, write_atomic
+from fedlearn.disk import added, aside, force, set_aside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.untrusted import content, escaped
 
@@ -106,7 +106,7 @@ class Checkpoints:
         arrays = {WEIGHTS: _storable(WEIGHTS, weights)}
         arrays |= {STATE + name: _storable(name, array) for name, array in state.items()}
         data = save(arrays, {"crc32": _checksum(arrays)})
-        with line_added(self._metrics, strict_json(record.to_dict())):
+        with added(self._metrics, strict_json(record.to_dict()).encode() + b"\n"):
             write_atomic(path, data, sync=False)
         self._paths.pop(record.round, None)
         self._paths[record.round] = path

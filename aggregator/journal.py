@@ -21,7 +21,7 @@ from zlib import crc32
 import msgpack
 import numpy as np
 
-from fedlearn.disk import aside, force, write_atomic
+from fedlearn.disk import append, aside, force, write_atomic
 from fedlearn.protocol import ClientId, Step
 from fedlearn.untrusted import content
 
@@ -166,8 +166,6 @@ class Journal:
         assert self._path is not None
         self._entries[entry.round] = entry
         new = not self._path.exists()
-        with open(self._path, "ab", buffering=0) as file:
-            file.write(entry.to_bytes())
-            os.fsync(file.fileno())
+        append(self._path, entry.to_bytes())
         if new:
             force(self._path.parent)

@@ -110,7 +110,8 @@ class RunFolder:
 
     def _is_unused(self) -> bool:
         """Whether nothing is in it but what a run left that died before it began, or that its clients refused."""
-        return all(file in (beside(self._run_json), self.clients_log) for file in self.path.iterdir())
+        left = {self.clients_log, beside(self._run_json), *(self.path / name for name in self._files)}
+        return left.issuperset(self.path.iterdir())
 
     def _check_same_configuration(self) -> Mapping[str, Any]:
         """Raise `BadInput` unless the run was started as it is resumed; returns its kernels."""
@@ -193,9 +194,9 @@ class RunFolder:
         if not self._resume:
             self.clients_log.unlink(missing_ok=True)  # of another run
         changes = self._enter_machine()
-        self.write_outcome({"state": "running"})  # first: from here on the run can be resumed
         for name, data in self._files.items():
             write_atomic(self.path / name, data)
+        self.write_outcome({"state": "running"})  # from here on the run can be resumed, of all that stands by now
         self._waited = time.perf_counter() - self._began  # for the disk, so far
         self._checkpoints.open()
         mark_records()

@@ -12,13 +12,17 @@ import logging.handlers
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
+from pathlib import Path
 from queue import Empty
 
 from multiprocessing_logging import MultiProcessingHandler
 
 from clients.wire import read_record, write_record
+from fedlearn.disk import naming
 from fedlearn.errors import ProtocolError
 from fedlearn.logs import mark_records
+
+SEMAPHORES = Path("/dev/shm")  # where Linux keeps them, without a word of it in its errors
 
 
 class _ParentHandlers(logging.Handler):
@@ -59,7 +63,8 @@ class WorkerLogs:
     """The parent's end of one worker's log records. `pipe` goes to the worker, and is closed here once it has it."""
 
     def __init__(self, context: SpawnContext, name: str):
-        self._handler = MultiProcessingHandler(name, sub_handler=_ParentHandlers())
+        with naming(SEMAPHORES):
+            self._handler = MultiProcessingHandler(name, sub_handler=_ParentHandlers())
         receiving, self.pipe = context.Pipe(duplex=False)
         # Its thread reads the attribute anew for every record, so this is the one it waits on from here.
         self._handler.queue = _Records(receiving)

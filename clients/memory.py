@@ -19,6 +19,7 @@ from zlib import crc32
 
 import numpy as np
 
+from fedlearn.disk import append
 from fedlearn.errors import PoolFailure
 from fedlearn.protocol import ClientId, Message
 from fedlearn.strategies.base import State
@@ -71,12 +72,7 @@ class ClientMemory:
         """
         if not self.folder.exists():
             return
-        descriptor = os.open(self._revealed, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, b"".join(PAIR.pack(client, round) for client in clients))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        append(self._revealed, b"".join(PAIR.pack(client, round) for client in clients), 0o600)
 
     def settle(self, notice: bytes, clients: Sequence[ClientId], rounds: Sequence[int]) -> None:
         """The round of `notice`, a message, counted with these clients; see `fedlearn.protocol.Pool.settle`."""

@@ -24,6 +24,7 @@ from clients.vault import FileVault
 from clients.wire import read_answers, read_said
 from clients.worker import PATIENCE, Worker, value_of
 from fedlearn.channel import Arrivals, Deadline
+from fedlearn.disk import naming
 from fedlearn.errors import ProtocolError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import Answer, Lost, Step
@@ -148,8 +149,9 @@ class ProcessPool(SharedOut):
         if len(broadcast) <= SHORT:
             return broadcast
         beside = self._board.with_suffix(".new")
-        beside.write_bytes(broadcast)
-        beside.replace(self._board)
+        with naming(self._board):
+            beside.write_bytes(broadcast)
+            beside.replace(self._board)
         return self._board
 
     def _have_done(self, call: str, arguments: Arguments) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
     """
     new = beside(path)
     try:
-        with open(new, "wb") as file:
+        with naming(path), open(new, "wb") as file:
             file.write(data)
             file.flush()
             if sync:
@@ -74,18 +75,38 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def line_added(path: Path, line: str) -> Iterator[None]:
-    """Append a line to a file; where it cannot be written, or the body cannot write what belongs to it, nothing."""
-    with open(path, "ab", buffering=0) as file:
+def added(path: Path, data: bytes, mode: int = 0o666) -> Iterator[int]:
+    """Add to the end of a file; where there is no room for all of it, or the body fails for want of room, add nothing.
+
+    mode: of a file that is new. Yields the file's descriptor.
+    """
+    opener = partial(os.open, mode=mode)
+    with naming(path), open(path, "ab", buffering=0, opener=opener) as file:
         before = file.tell()
-        data = line.encode() + b"\n"
         try:
-            while data:
+            while data:  # a disk that is nearly full takes a part, and says so in the number only
                 data = data[file.write(data) :]
-            yield
+            yield file.fileno()
         except OSError:
             file.truncate(before)
             raise
+
+
+def append(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Same as `added`; returns when all of it is on the disk."""
+    with added(path, data, mode) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Meanwhile an error of the system names this file, unless it names another one: of an open file it names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from fedlearn.checked import members, takes_plain
-from fedlearn.disk import force, line_added
+from fedlearn.disk import append, force
 from fedlearn.errors import LedgerError
 from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
 from fedlearn.privacy.limits import SMALLEST_NOISE
@@ -142,8 +142,7 @@ class Ledger:
             size = path.stat().st_size
             if size != self._size:
                 raise LedgerError(f"{path} has {size} bytes, {self._size} were written here: {_REMEDY}")
-            with line_added(path, line):
-                force(path)
+            append(path, f"{line}\n".encode())
             self._size = path.stat().st_size
         except OSError as error:
             raise LedgerError(f"{path} cannot be written ({error.strerror}): the sum stays closed") from None

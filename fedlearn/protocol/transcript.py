@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+from fedlearn.disk import naming
 from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol.bodies import Body
 from fedlearn.protocol.messages import Message
@@ -86,7 +87,11 @@ class Transcript:
             self.bytes_down += len(data) * (len(to) - len(others))
         self.bytes_openers += len(data) * (len(to) if is_opener(message.sender) else sum(map(is_opener, others)))
         if self._rows is not None:
-            self._write(message, data, to)
+            try:  # without naming(), which costs a share of a round with many clients
+                self._write(message, data, to)
+            except OSError as error:
+                error.filename = error.filename or self._rows.name
+                raise
         return message
 
     def _write(self, message: Message, data: bytes, recipients: list[int]) -> None:
@@ -113,12 +118,14 @@ class Transcript:
         """Make everything entered so far readable by others; called after every round."""
         for file in (self._payloads, self._rows):
             if file is not None:
-                file.flush()
+                with naming(Path(file.name)):
+                    file.flush()
 
     def close(self) -> None:
         for file in (self._payloads, self._rows):
             if file is not None:
-                file.close()
+                with naming(Path(file.name)):
+                    file.close()
 
 
 def _check_goes_on(folder: Path, record: bool) -> None:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from fedlearn.disk import append
 from fedlearn.errors import CryptoKeyError, OpeningRefused
 from fedlearn.secure.audit import CohortAudit
 from fedlearn.untrusted import content, from_json
@@ -114,9 +115,7 @@ class OpenedRounds:
         if self._memory is not None:
             round, group = number
             line = {"round": round, "group": group, "model": model.hex(), "clients": sorted(clients)}
-            with open(self._memory, "ab", buffering=0) as file:
-                file.write(json.dumps(line).encode() + b"\n")
-                os.fsync(file.fileno())
+            append(self._memory, json.dumps(line).encode() + b"\n")
 
     def _note(self, number: Number, model: bytes, clients: frozenset[int]) -> None:
         lineage = model if self._max_overlap is None else b"all"

@@ -24,6 +24,7 @@ from scenarios.command.options import ABOUT
 
 BAD_INPUT, FAILED = 2, 1
 PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 TYPED = {  # what messages say of things that are options on the command line
@@ -80,7 +81,8 @@ def failure_of(error: BaseException) -> Failure | None:
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in PLACE:
             return Failure(kind, f"{where}{error.strerror}: choose another place", BAD_INPUT)
-        return Failure(kind, f"{where}{error.strerror}", FAILED)
+        remedy = ": make room there, or choose another place" if error.errno in FULL else ""
+        return Failure(kind, f"{where}{error.strerror}{remedy}", FAILED)
     return None
 
 

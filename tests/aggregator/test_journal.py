@@ -10,6 +10,7 @@ import pytest
 
 from aggregator.journal import HEAD, Journal, OpenedSum
 from fedlearn.protocol import Step
+from tests.aggregator.test_runfolder import files_of_at_most
 
 MODEL = b"the digest of a model"
 
@@ -42,6 +43,14 @@ def test_what_was_opened_is_found_again_until_a_checkpoint_holds_it(path):
     assert opened(path).earlier(2) is not None
     opened(path).forget(2)
     assert path.read_bytes() == b""
+
+
+def test_no_sum_is_asked_for_that_the_disk_has_no_room_to_remember(path):
+    """A disk that is nearly full takes a part of an entry without an error."""
+    whole = path.read_bytes()
+    with files_of_at_most(len(whole) + 20), pytest.raises(OSError, match=r"File too large: .*opened.journal"):
+        opened(path).asked(Step(3), MODEL, [0, 1, 2])
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,15 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_model(tmp_path):
         assert model(folder, "--resume") == whole
 
 
+def test_no_share_is_given_away_that_the_disk_has_no_room_to_remember(tmp_path):
+    """A disk that is nearly full takes a part of an entry without an error."""
+    memory = ClientMemory(tmp_path)
+    memory.reveal([1, 2], 1)
+    with files_of_at_most(20), pytest.raises(OSError, match=r"File too large: .*revealed"):
+        memory.reveal([3, 4], 2)
+    assert memory.revealed() == {(1, 1), (2, 1)}
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("pool", [InlinePool, ProcessPool])
 def test_a_state_that_cannot_be_written_ends_the_run_and_room_lets_it_go_on(pool, tmp_path):

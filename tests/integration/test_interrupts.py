@@ -146,7 +146,7 @@ def stopped_by_the_disk(folder: Path, said: str, status: int, reason: str) -> li
     """What is checked of every run that could not write on; its checkpoints."""
     assert status == 1
     assert said.count("\n") == 1, said
-    assert reason in said
+    assert f"{reason}: '{folder}" in said
     assert f"--resume {folder}" in said
     assert not list(folder.rglob("*.tmp"))
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -12,6 +12,7 @@ import pytest
 from fedlearn.errors import CryptoKeyError, OpeningRefused
 from fedlearn.secure.audit import CohortAudit
 from fedlearn.secure.opened import OpenedRounds
+from tests.aggregator.test_runfolder import files_of_at_most
 
 
 def recalled(memory) -> OpenedRounds:
@@ -46,6 +47,17 @@ def test_what_is_opened_is_a_line_of_the_file_that_is_on_the_disk_when_it_is_ent
     again.enter((2, 3), b"\2", [3, 4, 5])
     with pytest.raises(OpeningRefused, match="a sum of round 2, group 3 was opened before"):
         again.check_number((2, 3), 9)
+
+
+def test_nothing_is_opened_that_the_disk_has_no_room_to_remember(tmp_path):
+    """A disk that is nearly full takes a part of a line without an error."""
+    memory = tmp_path / "memory"
+    recalled(memory).enter((1, 0), b"\1", [0, 1, 2])
+    whole = memory.read_bytes()
+    with files_of_at_most(len(whole) + 10), pytest.raises(OSError, match=r"File too large: .*memory"):
+        recalled(memory).enter((2, 0), b"\2", [3, 4, 5])
+    assert memory.read_bytes() == whole
+    assert not recalled(memory).was_opened((2, 0))
 
 
 def test_a_line_without_an_end_is_cut_off(tmp_path):
