@@ -191,7 +191,7 @@ def _storable(name: str, array: np.ndarray) -> np.ndarray:
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
     check = 0
     for name, array in sorted(arrays.items()):
-        check = crc32(array.reshape(-1).view(np.uint8).data, crc32(name.encode(), check))
+        check = crc32(array.ravel().view(np.uint8).data, crc32(name.encode(), check))
     return f"{check:08x}"
 
 

@@ -125,9 +125,14 @@ def _changes(tree: ast.Module) -> Iterator[Change]:
 
 
 def _unseen(node: ast.AST) -> Iterator[ast.AST]:
-    """What is written at a node and shows in no result: types, and how many results a cache keeps."""
+    """What is written at a node and shows in no result: types, how many results a cache keeps, and a zip's strictness.
+
+    The last is a question to the code around: only with a second fault does the answer change.
+    """
     yield from (note for note in (getattr(node, "annotation", None), getattr(node, "returns", None)) if note)
     yield from (note for note in getattr(node, "decorator_list", []) if ast.unparse(note).startswith("lru_cache("))
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "zip":
+        yield from (option for option in node.keywords if option.arg == "strict")
 
 
 def _dropped_statements(node: ast.AST) -> Iterator[Change]:

@@ -124,7 +124,6 @@ class Points:
         """Between every two vectors, float64 (n, n), 0 on the diagonal."""
         squares = np.diagonal(self.gram)
         apart: np.ndarray = squares[:, None] + squares[None, :] - 2 * self.gram
-        np.fill_diagonal(apart, 0)
         np.maximum(apart, 0, out=apart)
         return apart
 
@@ -151,7 +150,7 @@ class Points:
 
 def _check_finite(vectors: np.ndarray) -> None:
     """Raise `ShapeError` where vectors (n, d), one after the other in memory, hold NaN or infinity."""
-    flat = vectors.reshape(-1)
+    flat = vectors.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.dot(flat, flat)):  # quicker than to look at each; squares of large numbers overflow too
             return

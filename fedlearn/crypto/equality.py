@@ -18,7 +18,7 @@ from gmpy2 import mpz
 
 from fedlearn.checked import members, takes_plain
 from fedlearn.configured import make_plain
-from fedlearn.crypto.integers import integers_to_bytes
+from fedlearn.crypto.integers import integers_to_bytes, width_of
 from fedlearn.crypto.modexp import powers
 
 COEFFICIENT_BITS = 128
@@ -113,7 +113,7 @@ def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mp
 
 
 def _width(modulus: mpz) -> int:
-    return int(modulus.bit_length() + 7) // 8
+    return width_of(modulus.bit_length())
 
 
 def multi_power(bases: list[mpz], exponents: list[int], modulus: mpz) -> mpz:

@@ -15,6 +15,8 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from fedlearn.crypto.integers import width_of
+
 _MAX_WINDOW, _MAX_STEPS = 16, 64
 _OBJECT_BYTES = 176  # of a pair of big integers, besides their digits
 Pair = tuple[mpz, mpz]
@@ -99,7 +101,7 @@ class FixedBase:
     @property
     def table_bytes(self) -> int:
         """Memory of the table, as estimated from its entries."""
-        digits = 2 * ((int(self.n.bit_length()) + 7) // 8)
+        digits = 2 * width_of(self.n.bit_length())
         return self.shape.entries * (digits + _OBJECT_BYTES)
 
     def random_powers(self, count: int) -> list[mpz]:

@@ -6,6 +6,11 @@ import gmpy2
 from gmpy2 import mpz
 
 
+def width_of(bits: int) -> int:
+    """Bytes that hold so many bits."""
+    return (bits + 7) // 8
+
+
 def integers_to_bytes(integers: list[mpz], width: int) -> bytes:
     """`width` bytes each, lowest byte first; every integer must lie in [0, 256^width)."""
     if not integers:

@@ -18,6 +18,7 @@ from typing import Any
 
 from fedlearn.checked import takes_plain
 from fedlearn.configured import whole_number
+from fedlearn.crypto.integers import width_of
 from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
 from fedlearn.crypto.sealed import seal, unseal
 from fedlearn.errors import CryptoKeyError, FedlearnError
@@ -220,7 +221,7 @@ def _shown(value: Any) -> str:
 
 def _encode(number: int) -> str:
     """JSON Web Key's form of an integer: base64url of its big-endian bytes, unpadded."""
-    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    raw = number.to_bytes(width_of(number.bit_length()), "big")
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 

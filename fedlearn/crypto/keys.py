@@ -22,6 +22,7 @@ import numpy as np
 from gmpy2 import mpz
 
 from fedlearn.crypto.checks import BYTES, given
+from fedlearn.crypto.integers import width_of
 from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import blum_prime, is_prime
 from fedlearn.defaults import KEY_BITS as KEY_BITS
@@ -121,7 +122,7 @@ class PublicKey:
     @property
     def ciphertext_bytes(self) -> int:
         """Bytes that hold any residue modulo n^2."""
-        return (2 * self.bits + 7) // 8
+        return width_of(2 * self.bits)
 
     def encrypt(self, values: np.ndarray, codec: FixedPoint, randomiser: Randomiser | None = None) -> EncryptedVector:
         """Encrypt an int64 array of any shape whose values `codec` made; see `EncryptedVector.encrypt`."""
@@ -153,7 +154,7 @@ class PublicKey:
         return cls(int.from_bytes(body, "big"), blum=bool(flags & _BLUM), insecure_test_key=insecure_test_key)
 
     def _n_bytes(self) -> bytes:
-        return self.n.to_bytes((self.bits + 7) // 8, "big")
+        return self.n.to_bytes(width_of(self.bits), "big")
 
 
 class Randomiser(Protocol):

@@ -43,7 +43,7 @@ def split_lanes(words: np.ndarray, bits: int, lanes: int) -> np.ndarray:
 def residues_to_bytes(residues: np.ndarray, bits: int) -> bytes:
     """One-dimensional unsigned integers below 2^bits in ceil(size * bits / 8) bytes, lowest bits first."""
     rows = np.zeros((-(-residues.size // _WORD), _WORD), dtype=np.uint64)
-    rows.reshape(-1)[: residues.size] = residues
+    rows.ravel()[: residues.size] = residues
     return join_lanes(rows, bits).tobytes()[: residue_bytes(residues.size, bits)]
 
 
@@ -53,7 +53,7 @@ def residues_from_bytes(data: bytes, bits: int, count: int) -> np.ndarray:
         raise CiphertextError(f"{len(data)} bytes do not hold {count} integers of {bits} bits: wrong length")
     rows = -(-count // _WORD)
     words = np.frombuffer(data + bytes(rows * bits * 8 - len(data)), dtype="<u8").reshape(rows, bits)
-    return split_lanes(words, bits, _WORD).reshape(-1)[:count]
+    return split_lanes(words, bits, _WORD).ravel()[:count]
 
 
 def residue_bytes(count: int, bits: int) -> int:

@@ -18,7 +18,7 @@ from functools import cache
 import gmpy2
 from gmpy2 import mpz
 
-from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes, width_of
 from fedlearn.errors import CryptoKeyError
 
 LIBRARIES = ("libcrypto.so.3", "libcrypto.so.1.1")
@@ -79,7 +79,7 @@ def libcrypto() -> ctypes.CDLL | None:
 
 
 def _openssl_powers(library: ctypes.CDLL, bases: list[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
-    width = (modulus.bit_length() + 7) // 8
+    width = width_of(modulus.bit_length())
     data, results = integers_to_bytes(bases, width), ctypes.create_string_buffer(width * len(bases))
     with _workspace(library, exponent, modulus) as (context, montgomery, power, below, number):
         for at in range(0, len(data), width):
@@ -107,7 +107,7 @@ def _workspace(library: ctypes.CDLL, exponent: mpz, modulus: mpz) -> Iterator[tu
 
 
 def _number(library: ctypes.CDLL, value: mpz) -> int:
-    width = (value.bit_length() + 7) // 8
+    width = width_of(value.bit_length())
     number: int = library.BN_lebin2bn(integers_to_bytes([value], width) if width else b"", width, None)
     return number
 

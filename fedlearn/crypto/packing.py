@@ -76,7 +76,7 @@ class LanePacking:
             raise CodecError(f"values from {values.min()} to {values.max()} do not fit {self.lane_bits}-bit lanes")
         rows = self.plaintexts(values.size)
         lanes = np.zeros((rows, self.lanes), dtype=np.uint64)
-        lanes.reshape(-1)[: values.size] = values.view(_U64)
+        lanes.ravel()[: values.size] = values.view(_U64)
         lanes += _U64(1 << (self.lane_bits - 1))  # wraps modulo 2^64, as two's complement does
         half, n = self._half, self.modulus
         unsigned = integers_from_bytes(join_lanes(lanes, self.lane_bits).tobytes(), 8 * self._words)
@@ -102,4 +102,4 @@ class LanePacking:
         words = np.frombuffer(integers_to_bytes(unsigned, 8 * self._words), dtype="<u8")
         lanes = split_lanes(words.reshape(-1, self._words), self.lane_bits, self.lanes)
         lanes -= _U64(1 << (self.lane_bits - 1))
-        return lanes.reshape(-1)[:count].view(np.int64)
+        return lanes.ravel()[:count].view(np.int64)

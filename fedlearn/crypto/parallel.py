@@ -47,7 +47,7 @@ class CryptoWorkers:
     def encrypt(self, public: PublicKey, values: np.ndarray, codec: FixedPoint) -> EncryptedVector:
         """`public.encrypt(values, codec)`."""
         packing = LanePacking(codec.lane_bits, public.modulus)
-        flat = values.reshape(-1)
+        flat = values.ravel()
         step = -(-packing.plaintexts(flat.size) // self.workers) * packing.lanes
         parts = [flat[at : at + step] for at in range(0, flat.size, step or 1)]
         jobs = [self._pool.submit(_encrypt, public, part, codec) for part in parts]

@@ -31,7 +31,7 @@ from fedlearn.checked import members, takes_plain
 from fedlearn.configured import make_plain, whole_number
 from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_bits, verify
 from fedlearn.crypto.framing import add_digest, strip_digest
-from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes, width_of
 from fedlearn.crypto.keys import FINGERPRINT_BYTES, KEY_BITS, PublicKey, check_bits
 from fedlearn.crypto.modexp import in_threads, powers
 from fedlearn.crypto.primes import safe_prime
@@ -182,7 +182,7 @@ class ThresholdKey:
         _, threshold, trustees, size = _KEY.unpack_from(body)
         end = _KEY.size + size
         public = PublicKey.from_bytes(body[_KEY.size : end], insecure_test_key=insecure_test_key)
-        width = (public.bits + 7) // 8
+        width = width_of(public.bits)
         if len(body) != end + (trustees + 1) * width:
             raise CryptoKeyError(
                 f"a threshold key of {len(data)} bytes is no key for {trustees} trustees: wrong length"
@@ -343,8 +343,8 @@ def _check_residues(numbers: list[mpz], public: PublicKey) -> None:
 
 def _width(key: ThresholdKey) -> int:
     """Bytes of a number below n."""
-    return (key.public.bits + 7) // 8
+    return width_of(key.public.bits)
 
 
 def _proof_bytes(key: ThresholdKey) -> int:
-    return (response_bits(key.share_bits) + 7) // 8
+    return width_of(response_bits(key.share_bits))

@@ -66,7 +66,7 @@ class EncryptedVector:
         if max(-low, high) > codec.limit:
             worst = low if -low > high else high
             raise CodecError(f"{worst} does not fit {codec.bits} signed bits, at most {codec.limit}: use more bits")
-        plaintexts = LanePacking(codec.lane_bits, public.modulus).pack(values.reshape(-1))
+        plaintexts = LanePacking(codec.lane_bits, public.modulus).pack(values.ravel())
         factors = _factors(public, len(plaintexts), randomiser)
         n = public.modulus
         # with r^n = low + n high: (1 + n m) r^n = low + n (high + low m) modulo n^2, no product of full width

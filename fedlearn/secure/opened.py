@@ -53,7 +53,7 @@ class OpenedRounds:
         try:
             for line in whole.splitlines():
                 known = from_json(line)
-                number = int(known["round"]), int(known.get("group", 0))
+                number = int(known["round"]), int(known["group"])
                 model = bytes.fromhex(known["model"])
                 self._note(number, model, frozenset(map(int, known["clients"])))
                 self._earlier[number] = model

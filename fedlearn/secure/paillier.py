@@ -19,7 +19,7 @@ from gmpy2 import mpz
 from fedlearn.checked import takes_plain
 from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, openings, parallel
-from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes, width_of
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import CiphertextError, CodecError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.privacy.sumnoise import SumNoise
@@ -205,4 +205,4 @@ def _noise_of(plan: RunPlan) -> Terms | None:
 
 def _width(public: PublicKey) -> int:
     """Bytes of a number below n."""
-    return (public.bits + 7) // 8
+    return width_of(public.bits)

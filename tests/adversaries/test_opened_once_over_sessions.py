@@ -121,6 +121,7 @@ def test_masks_that_were_asked_for_are_not_taken_off_a_second_time(tmp_path):
     _, history = run(tmp_path / "run", "masks", "fedavg", clients(None), resume=True)
     assert [record.void is None for record in history.rounds] == [True, False, True, True]
     assert "not opened a second time" in (history.rounds[KILLED - 1].void or "")
+    assert history.rounds[KILLED - 1].attempts == 1
 
 
 def test_no_round_stands_twice_in_what_the_aggregator_saw(tmp_path):

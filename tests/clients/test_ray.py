@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -333,13 +334,15 @@ def test_a_stopped_worker_costs_its_clients_one_round():
     def stop(model):
         if not seen:
             os.kill(pool.process_ids[0], signal.SIGSTOP)
-        seen.append(model)
+        seen.append(pool.process_ids[0])
         return {}
 
     history = train(pool, toy_plain(), evaluate=stop)
     assert [record.clients_ok for record in history.rounds] == [6, 3, 6]
     assert set(history.rounds[1].lost) == {0, 2, 4}
     assert set(history.rounds[1].lost.values()) == {"came too late"}
+    with suppress(FileNotFoundError):  # it hears nothing of Ray's, and is ended all the same
+        assert Path(f"/proc/{seen[0]}/stat").read_text().rpartition(") ")[2].startswith("Z")
 
 
 class StopsBefore(StruckBefore, RayPool):

@@ -14,6 +14,7 @@ from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
 from fedlearn.crypto.agreement import AgreementKey, seal, unseal
 from fedlearn.crypto.codec import CODEC_BYTES
 from fedlearn.crypto.equality import EqualityProof, response_bits
+from fedlearn.crypto.integers import width_of
 from fedlearn.crypto.lanes import residues_from_bytes, residues_to_bytes
 from fedlearn.crypto.masks import add_masks, to_signed
 from fedlearn.crypto.neighbours import neighbours
@@ -170,6 +171,10 @@ def test_the_circle_of_neighbours_follows_from_the_context():
     for place, client in enumerate(circle):
         assert found[client] == tuple(circle[(place + step) % 9] for step in (-1, 1, -2, 2))
     assert found != neighbours(range(9), 4, b"round 2")
+
+
+def test_bits_are_held_by_whole_bytes():
+    assert [width_of(bits) for bits in (0, 1, 8, 9, 16, 17, 3072)] == [0, 1, 1, 2, 2, 3, 384]
 
 
 def test_plaintexts_of_another_kind_are_taken_like_pythons():

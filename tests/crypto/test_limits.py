@@ -30,6 +30,7 @@ def key_of(size: int, version: int = 1, flags: int = 0) -> bytes:
 
 
 NAMES = ROOM | {name: value for module in ROOM.values() for name, value in vars(module).items()}
+DEALT = NAMES["deal"](2, 3, 128, insecure_test_key=True)[0]
 NAMES |= {
     "PUBLIC": PUBLIC,
     "P": P,
@@ -42,6 +43,8 @@ NAMES |= {
     "VECTOR": PUBLIC.encrypt(np.arange(-3, 4), CODEC),
     "ONES": np.ones(3, np.int64),
     "key_of": key_of,
+    "DEALT": DEALT,
+    "NOTHING": NAMES["PartialDecryption"](1, DEALT.public.fingerprint, [], NAMES["EqualityProof"](mpz(1), mpz(1))),
 }
 
 
