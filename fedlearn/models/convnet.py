@@ -21,6 +21,7 @@ from fedlearn.nn.functional.arguments import numbers
 class ConvNet(Model):
     """Two convolutions of 3 x 3, each followed by ReLU and halving, and a linear head, for images side x side."""
 
+    replayable = True
     reads = Features
     width = 8
 

@@ -21,6 +21,7 @@ class _Conv(Module):
     """Convolution over the last axes; weight is (out_channels, in_channels / groups, *kernel)."""
 
     axes: int
+    replayable = True
 
     def __init__(
         self,
@@ -108,6 +109,8 @@ class ConvTranspose2d(Module):
 
 class MaxPool2d(Module):
     """The largest number in each window; windows do not overlap unless `stride` says so."""
+
+    replayable = True
 
     def __init__(
         self,

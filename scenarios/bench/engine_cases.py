@@ -12,9 +12,10 @@ import numpy as np
 from fedlearn import grad, nn, optim
 from fedlearn.autograd import recurrent
 from fedlearn.datasets.bags import Bags
-from fedlearn.datasets.examples import Arrays
+from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.extras import numba_works
 from fedlearn.models.chars import CharLSTM
+from fedlearn.models.convnet import ConvNet
 from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.nn import functional as F
@@ -55,6 +56,7 @@ def cases() -> Iterator[Case]:
         Case("mlp_in_trainer", trained_mlp, torch_mlp, floor=bare_mlp),
         Case("mlp_in_local_training", flat_mlp, torch_mlp, floor=bare_mlp),
         Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100)),
+        Case("conv_in_local_training", conv, torch_conv),
         Case("spam_of_35000_words_in_local_training", partial(narrow_spam, 16, *many), partial(torch_spam, 16, *many)),
     ]
     yield from recorded
@@ -170,13 +172,32 @@ def flat_mlp(clients: int = 1) -> Step:
     """A client, or a hundred side by side, as a pool trains them; with ReLU."""
     alone, (x, y) = clients == 1, _digits(clients)
     model = FlatModel(MLP((64, 32, 10), rng=_draw()), None if alone else clients)
-    batch = Arrays(x, y) if alone else Stack(x, y)
+    return _local(model, Arrays(x, y) if alone else Stack(x, y))
+
+
+def _local(model: FlatModel, batch: Examples) -> Step:
+    """A step of local training, as a pool takes it."""
 
     def step() -> None:
         _, gradient = model.gradient(batch)
         np.subtract(model.vector, np.multiply(gradient, LR, out=gradient), out=model.vector)
 
     return step
+
+
+def conv() -> Step:
+    """Two convolutions of 3 x 3, halving, and a linear head, on ten pictures of 8 x 8."""
+    return _local(FlatModel(ConvNet(rng=_draw())), Arrays(*_digits()))
+
+
+def torch_conv() -> Step:
+    torch, (x, y) = _torch(), map(_torch().as_tensor, _digits())
+    nn, x = torch.nn, x.reshape(10, 1, 8, 8)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+    return _step(torch.optim.SGD(model.parameters(), lr=LR), lambda: nn.functional.cross_entropy(model(x), y))
 
 
 def bare_mlp(clients: int = 1) -> Step:
@@ -211,13 +232,7 @@ def narrow_spam(dim: int, vocabulary: int, mails: int) -> Step:
     bags = Bags(indices.astype(np.int32), np.append(offsets, len(indices)), y.ravel())
     model = SpamClassifier(vocabulary, dim, rng=_draw())
     narrow = NarrowModel(model)
-    examples, _ = narrow.narrow(model.vector, [narrow.own_words(bags)])
-
-    def step() -> None:
-        _, gradient = narrow.gradient(examples)
-        np.subtract(narrow.vector, np.multiply(gradient, LR, out=gradient), out=narrow.vector)
-
-    return step
+    return _local(narrow, narrow.narrow(model.vector, [narrow.own_words(bags)])[0])
 
 
 def torch_spam(dim: int, vocabulary: int = 10_000, mails: int = 32) -> Step:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fedlearn.autograd import fused, ops, recurrent
+from fedlearn.autograd import fused, images, ops, recurrent
 from fedlearn.autograd.graph import OPS
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], list[np.ndarray]]
@@ -182,18 +182,31 @@ def two_matrices(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.nd
     return [normal(rng, (2, max(shape), 2))]
 
 
-def images(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+def pictures(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
     return [apart(rng, (1, 2, 4 + shape[0], 3 + shape[-1]))]
 
 
 WINDOW = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0), "dilation": (1, 2)}
 
 
+WINDOW_STEPS = {name: size for name, size in WINDOW.items() if name != "kernel"}
+APART = {"kernel": (2, 1), "stride": (2, 1), "padding": (0, 0), "dilation": (1, 1), "beyond": (0, 0)}
+
+
+def convolved(groups: int) -> Draw:
+    """Images of two channels, a kernel of 3 x 2 for four, and a bias."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
+        x = normal(rng, (2, 2, 4 + shape[0], 3 + shape[-1]))
+        return [x, normal(rng, (4, 2 // groups, 3, 2)), normal(rng, (4,))]
+
+    return draw
+
+
 def seen_twice(x: Any) -> Any:
     """Windows taken, weighed, and summed back."""
     seen = ops.windows(x, **WINDOW, fill=0.0)
-    back = {name: WINDOW[name] for name in ("stride", "padding", "dilation")}
-    return ops.overlap_add(seen * seen, shape=x.shape, **back)
+    return ops.overlap_add(seen * seen, shape=x.shape, **WINDOW_STEPS)
 
 
 def sequence(gates: int, states: int, bias: bool, table: bool) -> Draw:
@@ -329,8 +342,12 @@ CASES = [
     Case("norm", lambda x: x.norm() * x.norm(dim=-1, keepdim=True), unary(positive)),
     Case("roll", lambda x: x.roll(1) * x.roll((1, -2), (0, -1)), unary(normal)),
     Case("setitem", written, lambda rng, shape: [normal(rng, shape), normal(rng, shape[1:])]),
-    Case("windows", lambda x: ops.windows(x, **WINDOW, fill=0.0) ** 2, images),
-    Case("overlap_add", seen_twice, images),
+    Case("windows", lambda x: ops.windows(x, **WINDOW, fill=0.0) ** 2, pictures),
+    Case("overlap_add", seen_twice, pictures),
+    Case("conv2d", lambda *xs: images.conv2d(*xs, **WINDOW_STEPS, groups=1), convolved(1)),
+    Case("conv2d", lambda *xs: images.conv2d(*xs, **WINDOW_STEPS, groups=2), convolved(2)),
+    Case("max_pool", lambda x: images.max_pool(x, **WINDOW, beyond=(1, 0)), pictures),
+    Case("max_pool", lambda x: images.max_pool(x, **APART), pictures),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), average=True), logits),

@@ -92,6 +92,12 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("sign", "nan"): "the sign of nan is nan, as in NumPy",
     ("sign", "all nan"): "the sign of nan is nan, as in NumPy",
     ("cumprod", "-huge"): "PyTorch multiplies before it divides, and overflows",
+    **{("max_pool", kind): "of several nan in a window the first has the gradient" for kind in ("nan", "all nan")},
+    **{
+        (name, dtype): "images are made floats first"
+        for name in ("conv2d", "max_pool")
+        for dtype in ("i8", "i4", "i1", "u1")
+    },
     **{("trace", dtype): "a sum: whole numbers are added in int64" for dtype in ("i4", "i1", "u1")},
     ("bce_with_logits", "-inf"): "with a target of -inf, infinite terms of both signs meet in one of the two ways",
 }

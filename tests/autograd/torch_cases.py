@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.autograd.cases import CASES, RECURRENT, SLOPES, WINDOW, Case, classes, picks
+from tests.autograd.cases import APART, CASES, RECURRENT, SLOPES, WINDOW, Case, classes, picks
 from tests.autograd.composed import COMPOSED
 
 torch = pytest.importorskip("torch")
@@ -44,6 +44,12 @@ def _windows(x):
 def _seen_twice(x):
     seen = T.unfold(x, WINDOW["kernel"], **SHAPE)
     return T.fold(seen * seen, x.shape[2:], WINDOW["kernel"], **SHAPE)
+
+
+def _max_pool(x):
+    """Padding of one more below than above, which PyTorch's own has not."""
+    frame = T.pad(x, (0, 0, 1, 2), value=-torch.inf)
+    return T.max_pool2d(frame, WINDOW["kernel"], WINDOW["stride"], dilation=WINDOW["dilation"])
 
 
 SAME_NAME = (
@@ -174,6 +180,8 @@ TORCH = {
     "place": [lambda x: torch.stack([torch.zeros_like(x), x, torch.zeros_like(x)], -1) ** 2],
     "windows": [lambda x: _windows(x) ** 2],
     "overlap_add": [_seen_twice],
+    "conv2d": [lambda *xs: T.conv2d(*xs, **SHAPE), lambda *xs: T.conv2d(*xs, **SHAPE, groups=2)],
+    "max_pool": [_max_pool, lambda x: T.max_pool2d(x, APART["kernel"], APART["stride"])],
     "cross_entropy": [lambda x: _losses(x, 0.0), lambda x: _losses(x, 0.2), lambda x: _losses(x, 0.0).mean(-1)],
     "bce_with_logits": [
         lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none"),

@@ -102,6 +102,15 @@ def test_the_third_step_of_a_shape_is_a_programs(copies):
     assert programs(flat) == PROGRAMS  # no more, whatever shapes come
 
 
+@pytest.mark.parametrize("name", ["mlp", "conv", "spam"])
+def test_these_models_run_programs(name: str):
+    model, clients = samples_for(MODELS.load(name))
+    flat = FlatModel(model)
+    for _ in range(3):
+        both(flat, clients[0])
+    assert programs(flat) == 1
+
+
 @pytest.mark.parametrize("copies", [(), (5,)])
 def test_the_slices_that_training_takes_of_shuffled_examples_run_a_program(copies):
     flat, examples = FlatModel(MLP((6, 5, 3), rng=np.random.default_rng(0)), *copies), batch(0, 12, copies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,26 +15,37 @@ Pair = tuple[int, int]
 
 def _windows(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, fill: float) -> np.ndarray:
     height, width = output_size(x.shape, kernel, stride, padding, dilation)
-    if any(padding):
-        (rows, columns), inner = x.shape[-2:], x
-        x = np.full((*x.shape[:-2], rows + 2 * padding[0], columns + 2 * padding[1]), fill, x.dtype)
-        x[..., padding[0] : padding[0] + rows, padding[1] : padding[1] + columns] = inner  # quicker than np.pad
+    x = framed(x, padding, (0, 0), fill)
     *outer, down, right = x.strides
     steps = (down * dilation[0], right * dilation[1], down * stride[0], right * stride[1])
     shape = (*x.shape[:-2], *kernel, height, width)
     return np.lib.stride_tricks.as_strided(x, shape, (*outer, *steps), writeable=False)
 
 
-def _overlap_add(g: np.ndarray, shape: Any, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+def framed(x: np.ndarray, padding: Pair, beyond: Pair, fill: float) -> np.ndarray:
+    """Images (..., H, W) with padding all around, and `beyond` more at the bottom and on the right."""
+    if not any(padding) and not any(beyond):
+        return x
+    (rows, columns), (top, left) = x.shape[-2:], padding
+    whole = np.full((*x.shape[:-2], rows + 2 * top + beyond[0], columns + 2 * left + beyond[1]), fill, x.dtype)
+    whole[..., top : top + rows, left : left + columns] = x  # quicker than np.pad
+    return whole
+
+
+def summed_back(g: np.ndarray, shape: Any, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+    """Windows (..., h, w, H', W') added up, each number at the place (..., H, W) that it was seen at."""
     *outer, kernel_height, kernel_width, height, width = g.shape
-    padded = np.zeros((*outer, shape[-2] + 2 * padding[0], shape[-1] + 2 * padding[1]), g.dtype)
+    images, (top, left), (rows, columns) = prod(outer), padding, shape[-2:]
+    # The images last: of small ones the rows are short, and NumPy adds long stretches quicker.
+    seen = np.ascontiguousarray(np.moveaxis(g.reshape(images, *g.shape[-4:]), 0, -1))
+    padded = np.zeros((rows + 2 * top, columns + 2 * left, images), g.dtype)
     for i in range(kernel_height):
-        rows = slice(i * dilation[0], i * dilation[0] + (height - 1) * stride[0] + 1, stride[0])
+        down = slice(i * dilation[0], i * dilation[0] + (height - 1) * stride[0] + 1, stride[0])
         for j in range(kernel_width):
-            columns = slice(j * dilation[1], j * dilation[1] + (width - 1) * stride[1] + 1, stride[1])
-            padded[..., rows, columns] += g[..., i, j, :, :]
-    bottom, right = padded.shape[-2] - padding[0], padded.shape[-1] - padding[1]
-    return padded[..., padding[0] : bottom, padding[1] : right]
+            across = slice(j * dilation[1], j * dilation[1] + (width - 1) * stride[1] + 1, stride[1])
+            padded[down, across] += seen[i, j]
+    inner = padded[top : top + rows, left : left + columns]
+    return np.ascontiguousarray(np.moveaxis(inner, -1, 0)).reshape(*outer, rows, columns)
 
 
 windows: Op = Op(
@@ -49,7 +61,7 @@ windows: Op = Op(
 
 overlap_add: Op = Op(
     "overlap_add",
-    _overlap_add,
+    summed_back,
     lambda g, y, x, shape, stride, padding, dilation: windows(
         g, kernel=x.shape[-4:-2], stride=stride, padding=padding, dilation=dilation, fill=0.0
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd import images as fused_images
 from fedlearn.autograd import ops
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import Size, floats, has_shape, numbers, real, shaped, sizes, whole
@@ -72,18 +73,9 @@ def conv2d(
     x, weight = _batched(input, weight, 2, "conv2d")
     groups = _fitting(x, weight, bias, groups, "conv2d")
     steps, spread = sizes(stride, "stride", least=1), sizes(dilation, "dilation", least=1)
-    kernel = weight.shape[-2:]
-    x, edge = _padded(x, padding, kernel, steps, spread)
-    seen = ops.windows(x, kernel=kernel, stride=steps, padding=edge, dilation=spread, fill=0.0)
-    places = seen.shape[-2:]
-    columns = ops.reshape(seen, shape=(len(x), *_groups(groups), prod(weight.shape[1:]), prod(places)))
-    rows = ops.reshape(weight, shape=(*_groups(groups), len(weight) // groups, prod(weight.shape[1:])))
-    out = rows @ columns
-    if groups > 1:
-        out = ops.reshape(out, shape=(len(x), len(weight), prod(places)))
-    if bias is not None:
-        out = out + ops.unsqueeze(numbers(bias, "conv2d's bias"), -1)
-    out = ops.reshape(out, shape=(len(x), len(weight), *places))
+    x, edge = _padded(x, padding, weight.shape[-2:], steps, spread)
+    given = (x, weight) if bias is None else (x, weight, numbers(bias, "conv2d's bias"))
+    out = fused_images.conv2d(*given, stride=steps, padding=edge, dilation=spread, groups=groups)
     return out if np.ndim(input) == 4 else out[0]
 
 
@@ -183,7 +175,3 @@ def _padded(x: Any, padding: Any, kernel: Any, stride: Any, dilation: Any) -> tu
     if any(after for _, after in odd):
         x = ops.pad(x, widths=((0, 0), (0, 0), *odd), value=0.0)
     return x, tuple(width // 2 for width in whole_width)
-
-
-def _groups(groups: int) -> tuple[int, ...]:
-    return (groups,) if groups > 1 else ()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import ops
-from fedlearn.autograd.node import raw
+from fedlearn.autograd.images import max_pool
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import Size, floats, sizes, whole
 
@@ -30,17 +30,8 @@ def max_pool2d(
     x = _image(input, "max_pool2d")
     kernel, steps, edge = _geometry(kernel_size, stride, padding)
     spread = sizes(dilation, "dilation", least=1)
-    options = {"kernel": kernel, "stride": steps, "padding": edge, "dilation": spread}
-    inside = np.ones(x.shape[-2:])
-    if ceil_mode:
-        beyond = _beyond(x, kernel, steps, edge, spread)
-        x, inside = ops.pad(x, widths=beyond, value=-np.inf), np.pad(inside, beyond[-2:])
-    rows = _windows_last(ops.windows(x, **options, fill=-np.inf))
-    index = raw(rows).argmax(axis=-1)
-    nothing = np.isneginf(np.take_along_axis(raw(rows), index[..., None], axis=-1)[..., 0])
-    if nothing.any():  # not the padding, which is -inf, too
-        index = np.where(nothing, _windows_last(ops.windows(inside, **options, fill=0.0)).argmax(axis=-1), index)
-    return ops.pick(rows, index=index)
+    beyond = _beyond(x, kernel, steps, edge, spread) if ceil_mode else (0, 0)
+    return max_pool(x, kernel=kernel, stride=steps, padding=edge, dilation=spread, beyond=beyond)
 
 
 def avg_pool2d(
@@ -61,16 +52,17 @@ def avg_pool2d(
     kernel, steps, edge = _geometry(kernel_size, stride, padding)
     options = {"kernel": kernel, "stride": steps, "dilation": (1, 1), "fill": 0.0}
     shape = x.shape[-2:]
-    beyond = _beyond(x, kernel, steps, edge, (1, 1)) if ceil_mode else ((0, 0),) * x.ndim
+    beyond = _beyond(x, kernel, steps, edge, (1, 1)) if ceil_mode else (0, 0)
+    ends = tuple((0, more) for more in beyond)
     if ceil_mode:
-        x = ops.pad(x, widths=beyond, value=0.0)
+        x = ops.pad(x, widths=((0, 0),) * (x.ndim - 2) + ends, value=0.0)
     seen = ops.windows(x, padding=edge, **options)
     if divisor_override is not None:
         return ops.sum_(seen, axis=(-4, -3)) / whole(divisor_override, "divisor_override", 1)
     if count_include_pad and not ceil_mode:
         return ops.mean(seen, axis=(-4, -3))
     inside = np.pad(np.ones(shape, x.dtype), [(p, p) for p in edge], constant_values=float(count_include_pad))
-    counts = ops.windows(np.pad(inside, beyond[-2:]), padding=(0, 0), **options).sum(axis=(-4, -3))
+    counts = ops.windows(np.pad(inside, ends), padding=(0, 0), **options).sum(axis=(-4, -3))
     return ops.sum_(seen, axis=(-4, -3)) / counts
 
 
@@ -107,19 +99,12 @@ def _geometry(kernel_size: Any, stride: Any, padding: Any) -> tuple[Pair, Pair, 
     return kernel, steps, edge
 
 
-def _beyond(x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> tuple[tuple[int, int], ...]:
-    """How far the last windows reach beyond the padding, as widths for `ops.pad`."""
+def _beyond(x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    """How far the last windows reach beyond the padding, down and across."""
     extra = []
     for n, k, s, p, d in zip(x.shape[-2:], kernel, stride, padding, dilation, strict=True):
         span = d * (k - 1) + 1
         last = math.ceil((n + 2 * p - span) / s)
         last -= last * s >= n + p
-        extra.append((0, max(0, last * s + span - n - 2 * p)))
-    return (*((0, 0),) * (x.ndim - 2), *extra)
-
-
-def _windows_last(seen: Any) -> Any:
-    """(..., h, w, H', W') -> (..., H', W', h w)."""
-    outer = tuple(range(seen.ndim - 4))
-    moved = ops.transpose(seen, axes=(*outer, -2, -1, -4, -3))
-    return ops.reshape(moved, shape=(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1]))
+        extra.append(max(0, last * s + span - n - 2 * p))
+    return tuple(extra)
