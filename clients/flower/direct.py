@@ -105,7 +105,7 @@ def _runner(workers: int, client_app: Callable[..., Any], terms: Terms) -> Itera
 
 @contextmanager
 def _telling(progress: Told | None) -> Iterator[Told]:
-    if progress is not None or not sys.stderr.isatty():
+    if progress is not None or not (sys.stderr and sys.stderr.isatty()):
         yield progress or (lambda what, done, of: None)
         return
     line = _Line()

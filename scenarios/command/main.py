@@ -21,6 +21,7 @@ from fedlearn.errors import BadInput
 from scenarios.command.about import flag
 from scenarios.command.ending import failure_of, flush_output, shown
 from scenarios.command.options import ABOUT, Options, read_options
+from scenarios.command.streams import prepare_streams
 
 if TYPE_CHECKING:
     from scenarios.command.outcome import Outcome
@@ -256,6 +257,7 @@ def _app_for(words: list[str]) -> typer.Typer:
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command, and end the process as `scenarios.command.ending` says."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    prepare_streams()
     try:
         status = _app_for(words)(words, prog_name="fedlearn", standalone_mode=False) or 0
         flush_output()

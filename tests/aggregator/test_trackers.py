@@ -126,6 +126,12 @@ def test_progress_is_shown_where_somebody_watches(terminal, progress, watched, s
     assert ("round 1 of 1" in stream.getvalue()) is shown
 
 
+def test_a_process_without_standard_error_trains(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    aggregator, pool = federation()
+    assert aggregator.fit(pool, 1).counted == 1
+
+
 def test_whoever_follows_is_told_the_outlook_and_each_phase():
     follower = Follows()
     people = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]

@@ -138,6 +138,10 @@ def test_packed_files(tmp_path, pack: Callable[[bytes], bytes]):
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(table().encode())))
     check(load_corpus("-"))
+    for none in (None, io.StringIO("ham\tsee you")):  # of a service, and of a notebook
+        monkeypatch.setattr(sys, "stdin", none)
+        with pytest.raises(DataError, match="no standard input here"):
+            load_corpus("-")
 
 
 def test_a_pipe(tmp_path):

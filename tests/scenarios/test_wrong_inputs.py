@@ -197,6 +197,17 @@ def test_a_reader_that_closes_early_costs_no_traceback():
     assert "Traceback" not in done.stderr
 
 
+def test_it_runs_without_standard_streams(tmp_path):
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *RUN, "run", "spam", *FAST, "--pool", "processes"]
+    done = subprocess.run([*command, "--out", "run"], cwd=tmp_path, env=_environment())
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["state"] == "done"
+    told = [*RUN, "predict", "--run", "run", "größe"]
+    ascii_only = _environment() | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(told, cwd=tmp_path, env=ascii_only, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split("\t")[-1]) == (0, "gr\\xf6\\xdfe\n"), done.stderr
+
+
 def test_a_closed_terminal_ends_a_run_in_good_order(tmp_path):
     master, slave = pty.openpty()
     run = subprocess.Popen(

@@ -72,7 +72,10 @@ class Source:
 def opened(path: str) -> Source:
     """Read and unpack what stands at `path`; raises `DataError` naming what is wrong with it."""
     if path == STANDARD_INPUT:
-        return unpacked("standard input", _limited(sys.stdin.buffer, "standard input", LARGEST))
+        stream = getattr(sys.stdin, "buffer", None)
+        if stream is None:  # in a notebook, or a service
+            raise DataError("there is no standard input here: give a file")
+        return unpacked("standard input", _limited(stream, "standard input", LARGEST))
     where = Path(path).expanduser()
     try:
         return _tree(where) if where.is_dir() else unpacked(str(where), _bytes_of(where))
