@@ -69,6 +69,10 @@ def test_parts_are_read_alternatives_once_and_attachments_counted():
     assert text_in(html.as_bytes()) == "x\nonly\nhtml"
 
 
+def test_a_message_in_parts_that_names_no_boundary_keeps_its_text():
+    assert text_in(b"From: a@b.example\nSubject: hi\nContent-Type: multipart/mixed\n\nwords\n") == "hi\nwords"
+
+
 def test_a_wrong_or_unknown_charset_falls_back_and_is_counted():
     losses = Losses()
     head = b"From: a@b.example\nSubject: x\nContent-Type: text/plain; charset=%s\n\n"
@@ -133,6 +137,24 @@ def test_mbox_files_are_people(tmp_path, people):
             box.add(message(text, X_Spam_Flag="YES" if spam else "NO"))
         box.close()
     assert found(load_corpus(str(tmp_path))) == fingerprints(people)
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n\r\n", b"\xef\xbb\xbf\r\n"])
+def test_what_an_editor_leaves_before_an_mbox_or_a_message_is_none_of_it(tmp_path, before):
+    mails = [message(f"number {i}", X_Spam_Flag="YES" if i % 2 else "NO").as_bytes() for i in range(4)]
+    box = b"".join(b"From a@b.example Mon Jan  5 10:00:00 2026\n" + mail + b"\n" for mail in mails)
+    (tmp_path / "box").write_bytes(before + box)
+    assert list(load_corpus(str(tmp_path / "box")).texts) == [f"hi\nnumber {i}" for i in range(4)]
+    assert text_in(before + mails[0]) == "hi\nnumber 0"
+
+
+def test_a_message_with_a_zero_byte_is_a_message(tmp_path):
+    box = mailbox.mbox(tmp_path / "box")
+    for spam in (True, False):
+        mail = message("", X_Spam_Flag="YES" if spam else "NO").as_bytes().rstrip(b"\n")
+        box.add(mail.replace(b"7bit", b"8bit") + b"\n\nfr\0ee\n")
+    box.close()
+    assert [text.replace("\0", "") for text in load_corpus(str(tmp_path / "box")).texts] == ["hi\nfree"] * 2
 
 
 def test_two_mbox_files_named_ham_and_spam_with_people_by_header(tmp_path, people):

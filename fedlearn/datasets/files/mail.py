@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -38,12 +39,18 @@ class Losses(Counter[str]):
     """Counts of what could not be read in messages: attachments, unknown charsets, damaged parts."""
 
 
+def begun(data: bytes) -> bytes:
+    """Without a byte order mark and blank lines at the beginning, which editors and programs leave there."""
+    return data.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+
+
 def is_mail(data: bytes) -> bool:
     """Whether bytes begin with the headers of a message, two of which are well known."""
-    start = STARTS.match(data[:2000].replace(b"\r\n", b"\n"))
+    head, names = begun(data[:20_000]).replace(b"\r\n", b"\n"), set()
+    start = STARTS.match(head[:2000])
     if not start:
         return False
-    head, names, at = data[:20_000].replace(b"\r\n", b"\n"), set(), start.end()
+    at = start.end()
     while found := HEADER.match(head, at):
         names.add(found[1].lower())
         at = found.end()
@@ -58,7 +65,7 @@ def read_mail(data: bytes, losses: Losses, receiver_header: str | None = None) -
     if not is_mail(data):
         return Mail(_decoded(data, None, losses).removeprefix("Subject:").strip(), None, "")
     try:
-        message = message_from_bytes(data)
+        message = message_from_bytes(begun(data))
     except RecursionError:
         losses["parts nested too deep"] += 1
         message = BytesHeaderParser().parsebytes(data)
@@ -95,7 +102,8 @@ def _text(part: Message, losses: Losses, depth: int) -> str:
         if part.get_content_type() == "multipart/alternative":
             parts = _best(parts)
         return "\n".join(filter(None, (_text(piece, losses, depth + 1) for piece in parts)))
-    if part.get_content_maintype() != "text" or part.get_content_disposition() == "attachment":
+    # What calls itself multipart and names no boundary is not in parts: its text stands there as it is.
+    if part.get_content_maintype() not in ("text", "multipart") or part.get_content_disposition() == "attachment":
         losses["attachments skipped"] += 1
         return ""
     payload = part.get_payload(decode=True)

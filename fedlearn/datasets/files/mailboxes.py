@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedlearn.datasets.files.mail import Losses, Mail, is_mail, read_mail
+from fedlearn.datasets.files.mail import Losses, Mail, begun, is_mail, read_mail
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.errors import DataError
 
@@ -33,12 +33,14 @@ class _Placed:
 
 def is_mbox(data: bytes) -> bool:
     """Whether bytes begin like an mbox: a "From " line, then a message with headers."""
-    start = FROM.match(data[:2000])
-    return start is not None and is_mail(data[start.end() : start.end() + 20_000])
+    head = begun(data[:22_000])
+    start = FROM.match(head[:2000])
+    return start is not None and is_mail(head[start.end() :])
 
 
 def mbox_messages(data: bytes) -> list[bytes]:
     """The messages of an mbox, `>From` in their texts unquoted."""
+    data = begun(data)
     starts = [(match.start(), match.end()) for match in FROM.finditer(data)]
     ends = [start for start, _ in starts[1:]] + [len(data)]
     return [QUOTED_FROM.sub(rb"\1", data[begin:end]) for (_, begin), end in zip(starts, ends, strict=True)]
@@ -74,7 +76,7 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
 
 def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:
     folders = path.split("/")
-    if data.count(b"\0", 0, 1000):
+    if data.count(b"\0", 0, 1000) and not (is_mbox(data) or is_mail(data)):  # in a message it is a stray sign
         losses["files that are no text"] += 1
         return []
     if is_mbox(data) and len(boxed := mbox_messages(data)) > 1:
