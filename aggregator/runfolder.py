@@ -32,7 +32,7 @@ import numpy as np
 from aggregator.checkpoints import Checkpoint, Checkpoints, Shelf
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
-from fedlearn.disk import alone_in, beside, strict_json, write_atomic
+from fedlearn.disk import alone_in, at_home, beside, strict_json, write_atomic
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.installed import installed_version
 from fedlearn.logs import FORMAT, is_public, mark_records
@@ -82,7 +82,7 @@ class RunFolder:
         strict_bits: bool = False,
     ):
         check_mode(transcript)
-        self.path = path = Path(path).expanduser()
+        self.path = path = at_home(path)
         self.configuration = configuration
         self.data_set = data_set
         self.kernels: Mapping[str, Any] = {}

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from aggregator.history import RoundRecord, Tracker
 from aggregator.showing import flat_row
 from aggregator.watching import Follower, Outlook, Pace, Phase, somebody_watches, span
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 
 
@@ -82,7 +83,7 @@ class CsvTracker:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path).expanduser()
+        self.path = at_home(path)
 
     def begin(self, rounds: int, first: int) -> None:
         if first == 1:
@@ -128,7 +129,7 @@ class TensorBoardTracker:
             from tensorboardX import SummaryWriter
         except ImportError:
             raise BadInput("TensorBoardTracker needs tensorboardX: pip install 'fedlearn[tensorboard]'") from None
-        self._make: Callable[[], Any] = lambda: SummaryWriter(str(Path(folder).expanduser()))
+        self._make: Callable[[], Any] = lambda: SummaryWriter(str(at_home(folder)))
 
     def begin(self, rounds: int, first: int) -> None:
         self._writer = self._make()

@@ -16,6 +16,11 @@ from typing import Any
 from fedlearn.errors import BadInput
 
 
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """The path, in which ~ at its beginning is the user's home; ~name of a user whom nobody knows is a plain name."""
+    return Path(os.path.expanduser(path))  # pathlib raises RuntimeError for such a user
+
+
 def beside(path: Path) -> Path:
     """The path of a file's new content until it is whole."""
     return path.with_name(path.name + ".tmp")

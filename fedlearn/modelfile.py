@@ -22,7 +22,7 @@ from fedlearn.checked import takes_plain
 from fedlearn.datasets import tokens
 from fedlearn.datasets.dense import Scale
 from fedlearn.datasets.vocabulary import Vocabulary, vocabulary_from_dict
-from fedlearn.disk import write_atomic
+from fedlearn.disk import at_home, write_atomic
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Characters, Features, Sequences, Words
@@ -86,7 +86,7 @@ def description_of(about: Described) -> bytes:
 @takes_plain
 def write_model(about: Described, folder: str | Path) -> None:
     """Write a model's file into a new folder; raises `BadInput` where there is one, or it cannot be written."""
-    path = Path(folder).expanduser()
+    path = at_home(folder)
     try:
         path.mkdir(parents=True)
         write_atomic(path / WEIGHTS, in_one_file(about))
@@ -118,7 +118,7 @@ def read_model(run: str | Path) -> Described:
     Raises `BadInput` for files that are missing, damaged, of another version, or do not fit one another.
     """
     weights = weights_file(run)
-    if not Path(run).expanduser().exists():
+    if not at_home(run).exists():
         raise BadInput(f"{run} does not exist: give the folder of a finished run, or its {WEIGHTS}")
     state, within = _safetensors_in(weights)
     if within is None:
@@ -149,7 +149,7 @@ def read_model(run: str | Path) -> Described:
 @takes_plain
 def weights_file(run: str | Path) -> Path:
     """The path of the weights: in a run folder, or the named file."""
-    path = Path(run).expanduser()
+    path = at_home(run)
     return path / WEIGHTS if path.is_dir() else path
 
 

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.spec import construct, did_you_mean
 
@@ -139,7 +140,7 @@ def find(target: str) -> Any:
     if not _may_import.get() and not _is_loaded(place):
         raise _not_trusted(place)
     try:
-        found = _module_of_file(Path(place).expanduser()) if place.endswith(".py") else import_module(place)
+        found = _module_of_file(at_home(place)) if place.endswith(".py") else import_module(place)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
@@ -184,7 +185,7 @@ def trust(place: str) -> None:
     Raises `BadInput` where it cannot be imported.
     """
     try:
-        _module_of_file(Path(place).expanduser()) if place.endswith(".py") else import_module(place)
+        _module_of_file(at_home(place)) if place.endswith(".py") else import_module(place)
     except (ImportError, ValueError) as error:
         raise BadInput(f"{place} cannot be imported: {error}; give package.module or file.py") from None
 

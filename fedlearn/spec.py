@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from fedlearn.configured import check_complete
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 
 MISSING: Any = inspect.Parameter.empty
@@ -258,7 +259,7 @@ SIMPLE: dict[Any, Callable[[str], Any]] = {
     int: _int,
     float: _float,
     str: str,
-    Path: lambda text: Path(text).expanduser(),
+    Path: lambda text: at_home(text),
 }
 EXAMPLES: dict[Any, Any] = {bool: True, int: 2, float: 0.5, str: "text", Path: "file.txt"}
 

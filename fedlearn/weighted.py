@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fedlearn.checked import takes_plain
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.sampling import Sampler, check_draw
 from fedlearn.seeding import stream
@@ -83,7 +83,7 @@ class Weighted(Sampler):
 def lines_of(path: str) -> Iterator[tuple[int, str]]:
     """The lines of a text file that are not blank, with their numbers; raises `BadInput` where it cannot be read."""
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        text = at_home(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}; give a text file") from None
     return ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.flower.seeds import kept, seed_all
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput, DataError
 
 OURS = ("fedlearn", "clients", "aggregator", "scenarios")
@@ -79,7 +80,7 @@ def read_run_config(given: Sequence[str], known: Mapping[str, Value]) -> dict[st
     """
     found: dict[str, Value] = {}
     if len(given) == 1 and given[0].endswith(".toml"):
-        found = _flat(_toml(Path(given[0]).expanduser()), given[0])
+        found = _flat(_toml(at_home(given[0])), given[0])
     else:
         for text in given:
             found |= _pairs(text)

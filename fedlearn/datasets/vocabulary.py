@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 from fedlearn.checked import in_order, listed, takes_plain
 from fedlearn.configured import whole_number
 from fedlearn.datasets.tokens import tokenize
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 
 MAX_SIZE = 2**24
@@ -144,7 +144,7 @@ class ExplicitVocabulary(Vocabulary):
         if not argument:
             raise BadInput("vocabulary explicit needs a file of public words, one a line: give explicit:FILE")
         try:
-            return cls(Path(argument).expanduser().read_text(encoding="utf-8-sig").split())
+            return cls(at_home(argument).read_text(encoding="utf-8-sig").split())
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise BadInput(f"cannot read the word list {argument} ({reason}): give a UTF-8 file") from None

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from fedlearn.disk import naming
+from fedlearn.disk import at_home, naming
 from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol.bodies import Body
 from fedlearn.protocol.messages import Message
@@ -176,7 +176,7 @@ class PartyView:
 
         Raises `DataError` where no payloads were recorded, `ProtocolError` where what was recorded is damaged.
         """
-        folder, name = Path(folder).expanduser(), party_name(party)
+        folder, name = at_home(folder), party_name(party)
         if not (folder / ROWS).is_file():
             raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
         if not (folder / PAYLOADS).is_file():

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from fedlearn.configured import make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import MAX_SIZE, bucket
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.models.kinds import Kind, Words
 from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most
@@ -26,7 +26,7 @@ from fedlearn.queries.words import messages_of
 def read_words(file: str) -> tuple[str, ...]:
     """The words of a public list in UTF-8, with blanks or lines between them; raises `BadInput` for no such file."""
     try:
-        return tuple(Path(file).expanduser().read_text(encoding="utf-8-sig").split())
+        return tuple(at_home(file).read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadInput(f"cannot read the word list {file} ({reason}): give a UTF-8 file") from None

@@ -20,6 +20,7 @@ from fedlearn.checked import takes_plain
 from fedlearn.crypto import PrivateKey, PublicKey
 from fedlearn.crypto.keyfiles import is_encrypted, public_half, read_owned, read_private, read_public, read_secret
 from fedlearn.crypto.keys import KEY_BITS
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput, CryptoKeyError
 from fedlearn.untrusted import content
 
@@ -49,7 +50,7 @@ class KeptKeys:
                 continue
             if not isinstance(given, str | Path):
                 raise BadInput(f"{name} of keys is {given!r:.60}, a path is needed")
-            object.__setattr__(self, name, Path(given).expanduser())
+            object.__setattr__(self, name, at_home(given))
 
     @takes_plain
     def check_bits(self, asked: int, bits: int) -> None:
@@ -149,7 +150,7 @@ def given_passphrase(file: Path | None) -> str | None:
     """The passphrase in a file that only its owner can read, or in the environment; None where neither is given."""
     if file is None:
         return os.environ.get(PASSPHRASE) or None
-    lines = read_owned(file.expanduser(), LONGEST).decode(errors="surrogateescape").splitlines()
+    lines = read_owned(at_home(file), LONGEST).decode(errors="surrogateescape").splitlines()
     if not lines or not lines[0]:
         raise CryptoKeyError(f"{file} is empty: write the passphrase into its first line")
     return lines[0]

@@ -15,6 +15,7 @@ from fedlearn.checked import takes_plain
 from fedlearn.configured import whole_number
 from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.signing import PUBLIC_BYTES, SigningKey
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput, CryptoKeyError, ProtocolError
 from fedlearn.protocol import party_name
 from fedlearn.untrusted import content
@@ -41,7 +42,7 @@ class Pki:
     def __post_init__(self) -> None:
         if not isinstance(self.folder, str | Path):
             raise BadInput(f"the folder of clients' keys is {self.folder!r:.60}, a path is needed")
-        object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+        object.__setattr__(self, "folder", at_home(self.folder).absolute())
 
     def check_folder(self) -> None:
         """Raise `CryptoKeyError` where there is no such folder."""

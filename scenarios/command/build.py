@@ -25,6 +25,7 @@ from clients.rounding import NAME as ROUNDING
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import weights_file
 from fedlearn.models import MODELS
@@ -78,7 +79,7 @@ def configuration(options: Options, scenario: str) -> dict[str, Any]:
             digest = _digest_of_files(name, value) if isinstance(value, str) else ""
             values |= {f"{key}_sha256": digest} if digest else {}
     if options.pki is not None:
-        values["pki_sha256"] = _digest_of(sorted(Path(options.pki).expanduser().glob("*.public")))
+        values["pki_sha256"] = _digest_of(sorted(at_home(options.pki).glob("*.public")))
     return values
 
 
@@ -90,7 +91,7 @@ def _digest_of_files(name: str, value: str) -> str:
         thing, argument = OWN[name].split(value)
         if ":" in thing:
             files.append(Path(inspect.getfile(OWN[name].load(thing))))
-    if argument and (file := Path(argument).expanduser()).is_file():
+    if argument and (file := at_home(argument)).is_file():
         files.append(file)
     return _digest_of(files) if files else ""
 

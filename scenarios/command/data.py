@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from scenarios.command.files import reads_a_file
 
@@ -61,7 +62,7 @@ def convert(
     from fedlearn.datasets.files.writing import write
 
     data = load_anything(source, how)
-    typer.echo("; ".join([f"{target}: {write(data, target.expanduser())}", *getattr(data, "notes", ())]))
+    typer.echo("; ".join([f"{target}: {write(data, at_home(target))}", *getattr(data, "notes", ())]))
 
 
 def _one_line(text: str) -> str:
@@ -81,7 +82,7 @@ def fetch(
     from fedlearn.datasets.fetch import fetch
 
     known = os.environ.get(FOLDER_VARIABLE)
-    where = folder.expanduser() if folder else Path(known) if known else None
+    where = at_home(folder) if folder else Path(known) if known else None
     if where is None and isinstance(DATASETS.load(name), FileSet):
         raise BadInput(f"no folder to download into: set {FOLDER_VARIABLE}, or give --folder DIR")
     typer.echo(fetch(name, where or Path()))

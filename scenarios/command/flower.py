@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
 
@@ -43,7 +44,7 @@ def run(
     from scenarios.command.interrupts import interruptible
     from scenarios.flower import read_folder, read_run_config, run_direct
 
-    folder = read_folder(path.expanduser())
+    folder = read_folder(at_home(path))
     many = folder.nodes if nodes is None else nodes
     if many is None:
         raise BadInput(

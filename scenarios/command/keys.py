@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedlearn.disk import at_home
 from fedlearn.errors import CryptoKeyError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def generate(
     from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
     from fedlearn.secure.threshold import Threshold, deal_into, parties_in
 
-    out = out.expanduser()
+    out = at_home(out)
     check_bits(bits, insecure_test_key)
     parties = None if threshold is None else parties_in(threshold)
     if parties:
@@ -77,7 +78,7 @@ def pki(
     """Make signing keys for clients, to be agreed on outside of the aggregator: `fedlearn run --pki DIR` uses them."""
     from fedlearn.secure.pki import Pki, private_name, public_name
 
-    folder = out.expanduser()
+    folder = at_home(out)
     names = [name(client) for client in range(clients) for name in (public_name, private_name)]
     with _written_whole(folder, names):
         Pki(folder).make(clients)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
 from scenarios.command.ending import failure_of, flush_output, shown
@@ -97,7 +98,7 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
         if not resumed:
             raise BadInput("--resume needs the folder of the run to go on with: give --resume DIR")
         texts = texts | {"resume": "true", "out": resumed}
-        toml = Path(resumed).expanduser() / RUN_TOML
+        toml = at_home(resumed) / RUN_TOML
         if not (toml.is_file() or toml.with_name("run.json").is_file()):
             raise BadInput(f"{resumed} holds no run to resume: give the folder of one")
         known = read_config(toml) if toml.is_file() else {}
@@ -105,7 +106,7 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
             raise BadInput(f"{resumed} is a run of {known[SCENARIO]}, not {scenario}: leave the scenario out")
         check_no_code(toml, known.keys() - texts.keys(), known)
     if config is not None:
-        known |= read_config(config.expanduser())
+        known |= read_config(at_home(config))
     scenario = scenario or known.get(SCENARIO)
     if scenario is None:
         raise BadInput("no scenario: give its name, as in fedlearn run spam; `fedlearn list scenario` names all")
@@ -189,9 +190,9 @@ def attack(
 
     for place in trusted or ():
         trust(place)
-    findings = ATTACKS.parse(name).run(PartyView.load(run_folder.expanduser()))
+    findings = ATTACKS.parse(name).run(PartyView.load(at_home(run_folder)))
     try:
-        keep(run_folder.expanduser(), name, findings)
+        keep(at_home(run_folder), name, findings)
     except OSError as error:
         typer.echo(f"note: not kept for the report: {error.strerror}", err=True)
     if as_json:

@@ -337,6 +337,8 @@ def read_options(texts: Mapping[str, str]) -> dict[str, Any]:
             raise BadInput(f"there is no option {flag(name)}{did_you_mean(name, ABOUT)}: `fedlearn run --help` has all")
         example = {int: "3", float: "0.1", bool: "true"}.get(TYPES[name], "text")
         value = read_value(text, Key(TYPES[name]), flag(name), f"{flag(name)} {example}")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # bytes of a name; a run's own files hold texts
+            raise BadInput(f"{flag(name)} {text!a} is not UTF-8, as a run's files are: give that place another name")
         if name in PLACES and not text.strip():  # an empty path is the current folder's
             raise BadInput(f"{flag(name)} is empty: give a path, or leave it out")
         values[name] = os.path.expanduser(value) if isinstance(value, str) else value

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 
 
@@ -26,8 +27,8 @@ def report(
     """
     from scenarios.report.page import NAME, write_page
 
-    places = [folder.expanduser() for folder in folders]
-    target = out.expanduser() if out else places[0] / NAME
+    places = [at_home(folder) for folder in folders]
+    target = at_home(out) if out else places[0] / NAME
     if target.is_dir():
         raise BadInput(f"--out {target} is a folder: give a file, as {target / NAME}")
     write_page(places, target)
@@ -44,5 +45,5 @@ def inspect(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder o
     from scenarios.command.ending import shown
     from scenarios.report.inspecting import told
 
-    for line in told(folder.expanduser()):
+    for line in told(at_home(folder)):
         typer.echo(shown(line))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
 from scenarios.command.options import ABOUT
@@ -59,7 +60,7 @@ def sweep(
         raise BadInput(f"--budget is {budget}, a number of seconds above 0 is needed")
     texts, seeds = _texts(given, seeds, config, scenario)
     runs = grid(scenario, texts, seeds)
-    folder = SweepFolder(out.expanduser() if out else _unused(scenario), scenario, runs)
+    folder = SweepFolder(at_home(out) if out else _unused(scenario), scenario, runs)
     workers = min(jobs or len(os.sched_getaffinity(0)), max(1, len(folder.waiting)))
 
     def tell(line: str) -> None:
@@ -93,7 +94,7 @@ def _texts(
     """The texts of each option, and of the seeds: those that were typed, else those of --config."""
     from scenarios.command.config import SCENARIO, read_config
 
-    known = read_config(config.expanduser()) if config is not None else {}
+    known = read_config(at_home(config)) if config is not None else {}
     if known.pop(SCENARIO, scenario) != scenario:
         raise BadInput(f"{config} is of another scenario than {scenario}: take that scenario, or its line out")
     base = known.pop("seed", "0")

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from fedlearn.datasets import load_corpus
+from fedlearn.datasets import files, load_corpus
 from fedlearn.datasets.files import opening
 from fedlearn.errors import DataError
 
@@ -117,12 +117,19 @@ def test_folders_without_files_devices_and_files_that_may_not_be_read(tmp_path):
         load_corpus(str(tmp_path))
     with pytest.raises(DataError, match="/dev/zero is a device"):
         load_corpus("/dev/zero")
-    path = tmp_path / "mine"
+    with pytest.raises(DataError, match="cannot read ~of-nobody/mine"):
+        files.read_messages("~of-nobody/mine")
+    with pytest.raises(DataError, match=r"'a\\x00b' is no path"):
+        files.read_messages("a\0b")
+    path = tmp_path / "folder" / "mine"
+    path.parent.mkdir()
     path.write_bytes(CSV)
-    path.chmod(0)
-    if os.geteuid():
-        with pytest.raises(DataError, match="cannot read"):
-            load_corpus(str(path))
+    for unreadable, place in ((path, path), (path.parent, path), (path.parent, tmp_path)):
+        unreadable.chmod(0)
+        if os.geteuid():
+            with pytest.raises(DataError, match=f"cannot read {unreadable}"):
+                load_corpus(str(place))
+        unreadable.chmod(0o700)
 
 
 def test_a_home_folder_is_found(tmp_path, monkeypatch):
@@ -138,7 +145,9 @@ def test_the_hash_is_that_of_the_bytes_on_the_disk_and_of_a_folder_that_of_its_f
             (tmp_path / folder / kind / "1.eml").write_text(f"From: a\nSubject: {kind}\n\ntext")
     one, two = (load_corpus(str(tmp_path / folder)).sha256 for folder in ("a", "b"))
     assert one == two
-    (tmp_path / "b" / "ham" / "2.eml").write_text("From: a\nSubject: x\n\ntext")
+    name = os.fsencode(tmp_path / "b" / "ham") + b"/\xff.eml"  # a file of any bytes for a name
+    with open(name, "wb") as file:
+        file.write(b"From: a\nSubject: x\n\ntext")
     assert load_corpus(str(tmp_path / "b")).sha256 != one
 
 

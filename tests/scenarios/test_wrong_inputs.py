@@ -82,6 +82,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         # files and folders
         (["run", "spam", "--data", "~/nofile.tsv"], "nofile.tsv"),
         (["run", "spam", "--out", "", *FAST], "--out is empty: give a path, or leave it out"),
+        (["run", "spam", "--data", "\udcff.csv", *FAST], r"--data '\udcff.csv' is not UTF-8, as a run's files are"),
         (["run", "spam", "--from", " ", *FAST], "--from is empty"),
         (["run", "spam", "--pki", "", *FAST], "--pki is empty"),
         (["run", "spam", "--out", ".", *FAST], "run folder . is not empty: give another one"),

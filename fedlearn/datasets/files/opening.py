@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from fedlearn.datasets.files.reading import STANDARD_INPUT
+from fedlearn.disk import at_home
 from fedlearn.errors import DataError
 
 LARGEST = 2**30  # bytes that are read, unpacked
@@ -76,11 +77,13 @@ def opened(path: str) -> Source:
         if stream is None:  # in a notebook, or a service
             raise DataError("there is no standard input here: give a file")
         return unpacked("standard input", _limited(stream, "standard input", LARGEST))
-    where = Path(path).expanduser()
+    if "\0" in path:
+        raise DataError(f"{path!r} is no path: give a file that can be read")
+    where = at_home(path)
     try:
         return _tree(where) if where.is_dir() else unpacked(str(where), _bytes_of(where))
     except OSError as error:
-        raise DataError(f"cannot read {where} ({error.strerror}): give a file that can be read") from None
+        raise DataError(f"cannot read {error.filename or where} ({error.strerror}): give what can be read") from None
 
 
 def unpacked(name: str, data: bytes) -> Source:
@@ -207,8 +210,12 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _tree(folder: Path) -> Source:
-    """The files of a folder. Links to other folders are not followed."""
-    paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    """The files of a folder. Links to other folders are not followed; a folder that cannot be read is an error."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
     files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
     members, left = [], LARGEST
     for inside in _counted(sorted(name for name in files if not _is_litter(name)), str(folder)):
@@ -220,7 +227,8 @@ def _tree(folder: Path) -> Source:
     if not members:
         raise DataError(f"folder {folder} holds no file: give one with messages")
     listed = "".join(f"{sha256(data).hexdigest()}  {inside}\n" for inside, data in members)
-    return Source(str(folder), sha256(listed.encode()).hexdigest(), members=tuple(members))
+    listing = listed.encode("utf-8", "surrogateescape")  # a name may be any bytes
+    return Source(str(folder), sha256(listing).hexdigest(), members=tuple(members))
 
 
 def _is_litter(path: str) -> bool:
