@@ -100,7 +100,7 @@ class Registry:
         if not isinstance(spec, str):
             raise BadInput(f"{self.kind} is {spec!r:.60}: give a name, as text")
         name, colon, rest = spec.partition(":")
-        if name in self.entries or not colon or not is_place(name):
+        if name in self._ours or not colon or name in self.entries or not is_place(name):
             return name, rest if colon else None
         qualified, colon, argument = rest.partition(":")
         return f"{name}:{qualified}", argument if colon else None

@@ -8,7 +8,11 @@ of it depends on what else is summed in the same call.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from typing import Any
 
 import numpy as np
@@ -67,10 +71,16 @@ def _check(numbers: np.ndarray, count: int) -> None:
 
 @lru_cache(maxsize=1)
 def _loops() -> Any:
-    """SciPy's module, imported when it is first needed; the statement alone takes as long as a small sum."""
-    from scipy.sparse import _sparsetools
+    """SciPy's module, by itself: its package takes each process that sums bags a tenth of a second to import."""
+    import scipy
 
-    return _sparsetools
+    name = "scipy.sparse._sparsetools"
+    spec = PathFinder.find_spec(name, [f"{path}/sparse" for path in scipy.__path__])
+    if name not in sys.modules and spec is not None and spec.loader is not None:
+        alone = module_from_spec(spec)
+        spec.loader.exec_module(alone)
+        sys.modules.setdefault(name, alone)
+    return import_module(name)
 
 
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:

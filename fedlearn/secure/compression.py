@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,7 +30,9 @@ from fedlearn.crypto.codec import MAX_FRACTION_BITS
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.protocol import RunPlan
 from fedlearn.seeding import stream
-from fedlearn.strategies.base import Output
+
+if TYPE_CHECKING:
+    from fedlearn.strategies.base import Output
 
 FINER = "finer "  # the name of the number beside an output, with that of the output
 BROADCAST = "fraction_bits"  # what a request says of the round's bounds: of each output, float32

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from fedlearn.protocol import RunPlan
 from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.compression import BROADCAST, FINER, MOST_FINER, finer, fraction_bits
 from fedlearn.secure.segments import LEAST_BITS, Segment
-from fedlearn.strategies.base import LocalUpdate
+
+if TYPE_CHECKING:
+    from fedlearn.strategies.base import LocalUpdate
 
 LOSS_BOUND = 64.0  # nats: a loss above it is reported as 64
 MOST_EXCESS = (1 << (LEAST_BITS - 1)) - 1  # in steps of the excess, where the updates have few bits
