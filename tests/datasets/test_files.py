@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.datasets import Corpus, Reading, load_corpus
+from fedlearn.datasets.files import read_anything
 from fedlearn.errors import BadInput, DataError
 
 FORMATS = Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "formats"
@@ -104,13 +105,44 @@ def test_json_in_its_forms(tmp_path, form):
 
 def test_parquet(tmp_path):
     arrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra parquet)")
-    from pyarrow import parquet
+    from pyarrow import feather, parquet
 
-    columns = {"sms": TEXTS, "label": [int(spam) for spam in SPAM], "user": USERS}
-    parquet.write_table(arrow.table(columns), tmp_path / "mine.parquet")
-    check(load_corpus(str(tmp_path / "mine.parquet")))
-    with pytest.raises(DataError, match="damaged or cut off"):
-        read(tmp_path, (tmp_path / "mine.parquet").read_bytes()[:-40], name="cut")
+    plain = {"sms": TEXTS, "label": [int(spam) for spam in SPAM], "user": USERS}
+    within = {
+        "mail": [{"text": text.encode()} for text in TEXTS],
+        "label": SPAM,
+        "user": arrow.array(USERS).dictionary_encode(),
+    }
+    for columns in (plain, within):
+        table = arrow.table(columns)
+        parquet.write_table(table, tmp_path / "parquet")
+        feather.write_feather(table, tmp_path / "feather")
+        with arrow.ipc.new_stream(tmp_path / "stream", table.schema) as stream:
+            stream.write_table(table, max_chunksize=4)
+        for name in ("parquet", "feather", "stream"):
+            check(load_corpus(str(tmp_path / name)))
+    for name in ("parquet", "feather"):
+        with pytest.raises(DataError, match="damaged or cut off"):
+            read(tmp_path, (tmp_path / name).read_bytes()[:-40], name="cut")
+    twice = arrow.Table.from_arrays([arrow.array(TEXTS), *[arrow.array(SPAM)] * 2], names=["text", "label", "label"])
+    parquet.write_table(twice, tmp_path / "parquet")
+    with pytest.raises(DataError, match="2 columns named label: keep one"):
+        load_corpus(str(tmp_path / "parquet"))
+
+
+@pytest.mark.parametrize("nested", [[1, 2], [["a"]], ["a", None], [{"a": 1}]])
+def test_a_structure_is_no_text(tmp_path, nested):
+    lines = [*OBJECTS, {"label": "spam", "text": nested, "user": "bob"}]
+    data = "".join(json.dumps(one) + "\n" for one in lines)
+    with pytest.raises(DataError, match=r"1 of 7 rows cannot be read \(line 7: column text.* is .*, no text\)"):
+        read(tmp_path, data)
+    check(read(tmp_path, data, Reading(skip_bad=True)))
+
+
+def test_numbers_of_which_one_is_missing_are_no_messages(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,label\n" + "".join(f"{n if n != 3 else ''},{n % 2}\n" for n in range(8)))
+    with pytest.raises(DataError, match="line 5: column a is '', no number"):
+        read_anything(str(tmp_path / "rows.csv"))
 
 
 def zipped(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dense import Samples
-from fedlearn.datasets.files import arrays, columns, labels, mail, mailboxes, messages_of, plays, tables
+from fedlearn.datasets.files import arrays, columnar, columns, labels, mail, mailboxes, messages_of, plays, tables
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.text import Script
@@ -34,15 +34,19 @@ def read_anything(path: str, how: Reading | None = None) -> Corpus | Samples | S
             wrong.append(error)
     text = _text(source, how)
     if text is None:
-        raise wrong[_looks_numeric(source)]
+        raise wrong[isinstance(wrong[0], _Numbers) or _looks_numeric(source)]
     return text
 
 
 def _messages(source: Source, how: Reading) -> Corpus:
     corpus = messages_of(source, f"file {source.name}", how)
-    if all(arrays.number(text) is not None for text in corpus.texts[:LOOKED_AT]):
-        raise DataError(f"{source.name}: its texts are numbers: give messages")
+    if all(arrays.number(text) is not None for text in corpus.texts[:LOOKED_AT] if text.strip()):
+        raise _Numbers(f"{source.name}: its texts are numbers: give messages")
     return corpus
+
+
+class _Numbers(DataError):
+    """What would be texts are numbers."""
 
 
 def _looks_numeric(source: Source) -> bool:
@@ -56,7 +60,7 @@ def _text(source: Source, how: Reading) -> Script | None:
     """The file as a text: a play, or what is neither mail nor a table."""
     if how != Reading(encoding=how.encoding) or source.members is not None:
         return None
-    if mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
+    if columnar.is_columnar(source.data) or mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
         return None
     try:
         script = plays.script_of(source, how)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fedlearn.checked import REAL
 from fedlearn.datasets.dense import Samples
-from fedlearn.datasets.files import columns, labels, records, tables
+from fedlearn.datasets.files import columnar, columns, labels, records, tables
 from fedlearn.datasets.files.encoding import decoded
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading, printable
@@ -119,8 +119,8 @@ def _of_table(source: Source, how: Reading) -> Samples:
 
 def _table_in(source: Source, how: Reading, found: Found) -> tables.Table:
     """The rows of a file of any form; what is wrong with some of them, and what was guessed, goes into `found`."""
-    if source.data.startswith(records.PARQUET):
-        return records.parquet_in(source.data, source.name)
+    if columnar.is_columnar(source.data):
+        return columnar.table_in(source.data, source.name)
     text, encoding = decoded(source.data, how.encoding, source.name)
     found.notes += [] if encoding == "utf-8" else [f"read as {encoding}"]
     if records.is_json(text):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fedlearn.datasets.files import labels
 from fedlearn.datasets.files.reading import Found, Reading, printable
-from fedlearn.datasets.files.tables import MOST_COLUMNS, Table
+from fedlearn.datasets.files.tables import MOST_COLUMNS, Nested, Table
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
 
@@ -138,10 +138,21 @@ class _Columns:
         if user is not None:
             found.users = [value.strip() for value in self._column(user)]
             found = found.without_userless("empty user")
+        if nested := self._nested(text):
+            found = found.without(nested)
         if self.names and not {self.names[label], self.names[text]} <= {*LABELS, *TEXTS}:
             found.notes.append(f"label in column {self._shown(label)}, text in {self._shown(text)}")
         found.column = self._shown(label) if self.names else ""
         return found
+
+    def _nested(self, text: int) -> dict[int | str, str]:
+        """The rows that have no text in this column, but a list or an object."""
+        what = f"column {self._shown(text)} is"
+        return {
+            line: f"{what} {printable(row[text][:40])}, no text"
+            for row, line in zip(self.table.rows, self.table.lines, strict=True)
+            if isinstance(row[text], Nested)
+        }
 
     def _column(self, number: int) -> list[str]:
         return [row[number] for row in self.table.rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
-from fedlearn.datasets.files import columns, labels, mail, mailboxes, records, tables
+from fedlearn.datasets.files import columnar, columns, labels, mail, mailboxes, records, tables
 from fedlearn.datasets.files.encoding import decoded
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
@@ -15,7 +15,7 @@ from fedlearn.errors import DataError
 def read_messages(path: str, how: Reading | None = None) -> Corpus:
     """The labelled messages at `path`, whatever form they have; - is standard input.
 
-    CSV and its relatives, JSON, Parquet, mbox, Maildir, folders of mail, each packed or in an archive. Raises
+    CSV and its relatives, JSON, Parquet, Arrow, mbox, Maildir, folders of mail, each packed or in an archive. Raises
     `DataError` in one line for what cannot be read, is not clear, or is not labelled.
     """
     source = opened(path)
@@ -60,8 +60,8 @@ def _found(source: Source, how: Reading) -> Found:
     name = source.name
     if source.members is not None:
         return mailboxes.messages_in(source.members, name, how)
-    if source.data.startswith(records.PARQUET):
-        return columns.messages_in(records.parquet_in(source.data, name), name, how)
+    if columnar.is_columnar(source.data):
+        return columns.messages_in(columnar.table_in(source.data, name), name, how)
     if mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
         return mailboxes.messages_in([(name.rpartition("/")[2], source.data)], name, how)
     text, encoding = decoded(source.data, how.encoding, name)

@@ -1,18 +1,15 @@
-"""From JSON, JSON lines, LEAF's JSON and Parquet to rows of fields."""
+"""From JSON, JSON lines and LEAF's JSON to rows of fields."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from io import BytesIO
+from collections.abc import Mapping
 from typing import Any
 
-from fedlearn.datasets.files.opening import LARGEST
 from fedlearn.datasets.files.reading import Found
-from fedlearn.datasets.files.tables import Table
+from fedlearn.datasets.files.tables import Nested, Table
 from fedlearn.errors import DataError
 
-PARQUET = b"PAR1"
 TWEET = {6: 4}  # of sent140's columns id, date, query, user, text, split, the text
 
 
@@ -157,31 +154,18 @@ def _problem(value: Any) -> str:
 
 
 def as_field(value: Any) -> str:
-    """A JSON value as a field of a table; a list of texts, as dialogues have, is their lines."""
+    """A value as a field of a table; a list of texts, as dialogues have, is their lines, and bytes are UTF-8."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return Nested(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return "\n".join(value)
-    return str(value)
-
-
-def parquet_in(data: bytes, name: str) -> Table:
-    """The columns of a Parquet file that hold texts, numbers or truth values."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise DataError(f"{name} is a Parquet file, which needs pyarrow: pip install 'fedlearn[parquet]'") from None
-    try:
-        file = parquet.ParquetFile(BytesIO(data))
-        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-        if size > LARGEST:
-            raise DataError(f"{name} gives {size / 2**20:,.0f} MiB: the limit is {LARGEST // 2**20:,} MiB, give a part")
-        columns: dict[str, Sequence[Any]] = file.read().to_pydict()
-    except (ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{name} is damaged or cut off ({str(error)[:80]}): get it once more") from None
-    rows = [list(map(as_field, row)) for row in zip(*columns.values(), strict=True)]
-    return Table(rows, range(1, len(rows) + 1), list(columns), "row")
+    return Nested(value) if isinstance(value, list | dict | tuple) else str(value)

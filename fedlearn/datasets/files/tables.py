@@ -22,6 +22,10 @@ MOSTLY = 0.9  # the fraction of rows of one width, if it is a table at all
 LABELLED = re.compile(r"[ \t]*(?:__label__(\S+)|(ham|spam)(?=[\s:,;|]))[ \t]*[:,;|]?[ \t]*(.*)", re.IGNORECASE)
 
 
+class Nested(str):
+    """What stood in the place of a field and is no text: a list, an object, bytes; as a person may read it."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of fields, and the line on which each begins. header: names of the columns where they are known by now.
