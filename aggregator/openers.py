@@ -237,8 +237,7 @@ class _OpenerProcess:
         self.channel = Channel(ours, arrived)
 
     def ended(self) -> str:
-        self._process.join(PATIENCE)
-        return f"{self.name} ended (exit status {self._process.exitcode})"
+        return f"{self.name} ended ({end_of(self._process, PATIENCE)})"
 
     def kill(self) -> None:
         self._process.kill()

@@ -21,7 +21,7 @@ from clients.session import LocalSession, gathered
 from clients.vault import FileVault
 from clients.wire import write_said
 from fedlearn.channel import Arrivals, Channel
-from fedlearn.children import end_of, start_shielded
+from fedlearn.children import said_of, start_shielded
 from fedlearn.errors import FedlearnError
 from fedlearn.travel import unpacked
 
@@ -52,7 +52,7 @@ class Worker:
 
     def bury(self, patience: float = PATIENCE) -> str:
         """End the process if it has not ended by then, deliver its last log records, and say how it ended."""
-        how = end_of(self.process, patience)
+        how = said_of(self.process, patience)
         self.channel.close()
         self._logs.close()
         return how

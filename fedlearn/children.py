@@ -42,13 +42,18 @@ def start_shielded(process: BaseProcess) -> None:
 
 
 def end_of(process: BaseProcess, patience: float) -> str:
-    """How a process ended, which is killed if it has not done so after `patience` seconds."""
+    """The signal or the exit status that a process ended by; it is killed if it lives after `patience` seconds."""
     process.join(patience)
     process.kill()  # which changes nothing where it has ended
     process.join()
     assert process.exitcode is not None
     code = process.exitcode
-    how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def said_of(process: BaseProcess, patience: float) -> str:
+    """The same in a sentence that names the process."""
+    how = end_of(process, patience)
     return f"{process.name} (pid {process.pid}) ended by {how}"
 
 

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from fedlearn.children import end_of
+from fedlearn.children import end_of, said_of
 
 
 @pytest.mark.parametrize(("target", "argument", "how"), [
@@ -18,5 +18,6 @@ def test_a_process_is_waited_for_then_killed_and_how_it_ended_is_said(target, ar
     process = get_context("fork").Process(target=target, args=(argument,), name="child")
     process.start()
     patience = 0.01 if target is time.sleep else 100
-    assert end_of(process, patience) == f"child (pid {process.pid}) ended by {how}"
+    assert end_of(process, patience) == how
+    assert said_of(process, 0.0) == f"child (pid {process.pid}) ended by {how}"
     assert not process.is_alive()

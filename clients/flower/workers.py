@@ -19,7 +19,7 @@ from flwr.app import Message
 from clients.flower import internals
 from clients.flower.nodes import Answer, Nodes, Terms, partition
 from clients.flower.seeds import one_thread, seed_all
-from fedlearn.children import end_of, start_shielded
+from fedlearn.children import end_of, said_of, start_shielded
 from fedlearn.errors import BadInput, PoolFailure
 from fedlearn.travel import packed, unpacked
 
@@ -95,7 +95,9 @@ class _Worker:
         try:
             error = self.connection.recv_bytes().decode()
         except (EOFError, OSError):
-            raise PoolFailure(f"{end_of(self.process, PATIENCE)} before it was ready: its error stands above") from None
+            raise PoolFailure(
+                f"{said_of(self.process, PATIENCE)} before it was ready: its error stands above"
+            ) from None
         if error:
             raise BadInput(f"the ClientApp cannot be built in a worker process ({error}): take workers=1")
 
@@ -109,7 +111,7 @@ class _Worker:
         except (EOFError, OSError):
             nodes = ", ".join(str(partition(message)) for message in messages)
             raise PoolFailure(
-                f"{end_of(self.process, PATIENCE)} while it ran nodes with partition-id {nodes}, and what its nodes "
+                f"{said_of(self.process, PATIENCE)} while it ran nodes with partition-id {nodes}, and what its nodes "
                 "remember is gone with it: if memory was short, take fewer workers"
             ) from None
         return [Answer(internals.from_bytes(reply), trace) for reply, trace in msgpack.unpackb(data)]

@@ -82,7 +82,7 @@ class OpenedRounds:
                 f"a sum of {_said(number)} was opened before: one opening a {'group' if group else 'round'}, "
                 "in a resumed run too"
             )
-        if round < last[0] or number <= self._last or round > rounds:
+        if not 0 < round <= rounds or round < last[0] or number <= self._last:
             raise OpeningRefused(
                 f"{_said(number)} is asked for after {_said(last)}: the plan has rounds 1 to {rounds}, in order"
             )

@@ -88,6 +88,7 @@ def test_messages_of_a_run(tmp_path, protection, strategy, messages):
         assert (record.bytes_up, record.bytes_down, record.bytes_openers) == (up, down, openers)
         assert (record.clients_ok, record.clients_failed, record.attempts, record.lost) == (3, 0, 1, {})
         assert list(record.seconds) == [*protection.phases, "open"]
+        assert all(0 <= seconds < 1000 for seconds in record.seconds.values())
 
 
 def test_groups_are_opened_one_by_one_and_who_is_left_out_is_told(tmp_path):

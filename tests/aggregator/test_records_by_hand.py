@@ -15,10 +15,10 @@ import pytest
 from aggregator import History, RoundRecord
 from aggregator.compressing import Compressing
 from aggregator.exam import Exam
-from aggregator.groups import Group, Groups
+from aggregator.groups import Group, Groups, RoundTask
 from aggregator.history import Best, checked_metrics
 from aggregator.journal import Journal, OpenedSum
-from aggregator.losses import ClientsLog, loss_of, reasons
+from aggregator.losses import ClientsLog, loss_of, reasons, too_few
 from aggregator.robust import as_rule
 from aggregator.robust.base import Beside
 from aggregator.robust.defence import KEPT, Defence, groups_in
@@ -125,6 +125,13 @@ def test_why_clients_were_lost_in_one_line():
     lost = {3: Lost(3, "late"), 1: Lost(1, "late"), 2: Lost(2, "a"), 7: Lost(7, "b"), 9: Lost(9, "c")}
     assert reasons(lost) == "; lost 5: client:1: late (1 more alike); client:2: a; client:7: b"
     assert reasons({1: Lost(1, "late")}) == "; lost 1: client:1: late"
+
+
+def test_a_round_that_nobody_answers_ends_the_run_only_where_all_refuse():
+    refused, late = Lost(0, "no", refused=True), Lost(1, "late")
+    for lost, kind in (({0: refused}, BadInput), ({0: refused, 1: late}, RoundVoid), ({1: late}, RoundVoid)):
+        assert type(too_few(0, 2, lost, RoundTask(1, (0, 1), None), None)) is kind
+    assert type(too_few(1, 2, {0: refused}, RoundTask(1, (0, 1), None), None)) is RoundVoid
 
 
 def test_what_a_code_tells_of_a_loss():

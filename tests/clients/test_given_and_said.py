@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +16,10 @@ from aggregator.examining import MOST_BYTES, _read, spread
 from clients import Client
 from clients.client import as_clients
 from clients.guarded import guarded, lost, trace_again
+from clients.logs import _ParentHandlers, send_records
 from clients.ownlog import keep_records, private_records_in
 from clients.session import plan_errors
-from clients.wire import enrols, read_answers, write_said
+from clients.wire import enrols, read_answers, read_record, write_said
 from fedlearn.errors import BadInput, CodecError, PoolFailure, ProtocolError
 from fedlearn.logs import mark_records
 from fedlearn.protocol import AGGREGATOR, Enrolment, Lost, Message, Partial, Reply, Step
@@ -38,6 +40,7 @@ def test_clients_are_taken_as(given):
     ([(X, Y), "ab"], "client 1 is a str; give Client"), ({}, "clients are {}; give a list"), ("ab", "clients are 'ab'"),
     (5, "clients are "), (X, "clients are "), (Client, "clients are "),
     ([(X, Y[:2])], "client-0: "), ([(X, 5)], "client-0: its targets"), ([("ab", Y)], "client-0: its features"),
+    ([(np.ma.masked_equal(X, 0), Y)], "client-0: its features"),
 ])  # fmt: skip
 def test_what_are_no_clients(given, text):
     with pytest.raises(BadInput) as refused:
@@ -85,6 +88,9 @@ def test_answers_and_errors_of_a_worker_are_read_as_they_were():
     assert read_answers(write_said(mine), (3, 5)) == mine
     for error in (PoolFailure("disk"), OSError(28, "full")):
         assert type(read_answers(write_said(error), (3, 5))) is type(error)
+    for foreign in (Reply(9, b"a"), Partial((3, 9), b"b"), None):
+        with pytest.raises(ProtocolError):
+            read_answers(write_said([*mine, foreign] if foreign else None), (3, 5))
     with pytest.raises(ProtocolError, match="it raised CodecError, of which its own log has the text"):
         read_answers(write_said(CodecError("quotes a client")), (3, 5))
 
@@ -139,6 +145,14 @@ def test_faults_of_a_plan_are_told_as_the_plans_in_letters_that_can_be_shown():
         assert type(told.value) is (type(error) if text == str(error) else ProtocolError)
 
 
+def test_a_workers_record_reaches_the_loggers_handlers_if_its_level_is_asked_for(caplog):
+    record = logging.makeLogRecord({"name": "fedlearn.some", "levelno": logging.INFO, "msg": "told"})
+    for level, messages in ((logging.WARNING, []), (logging.INFO, ["told"])):
+        caplog.set_level(level, "fedlearn.some")
+        _ParentHandlers().emit(record)
+        assert caplog.messages == messages
+
+
 @pytest.fixture
 def handlers():
     """The root logger's, put back afterwards."""
@@ -146,6 +160,19 @@ def handlers():
     before = list(root.handlers)
     yield root
     root.handlers = before
+
+
+def test_a_worker_sends_records_of_the_level_that_is_asked_for(handlers):
+    here, there = Pipe()
+    level = handlers.level
+    try:
+        send_records(there, logging.WARNING)
+        handlers.info("one")
+        handlers.warning("two")
+    finally:
+        handlers.setLevel(level)
+    assert read_record(here.recv_bytes()).getMessage() == "two"
+    assert not here.poll()
 
 
 def test_records_of_a_hidden_worker_go_to_its_own_file(tmp_path, handlers, capsys):

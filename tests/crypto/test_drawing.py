@@ -14,6 +14,10 @@ from fedlearn.crypto.fixedbase import NO_TABLE, FixedBase, TableShape
 from fedlearn.crypto.keys import generate_keypair
 from fedlearn.crypto.randomisers import CrtRandomiser, OrdinaryRandomiser
 from fedlearn.crypto.threshold import deal
+from fedlearn.errors import CiphertextError
+from tests.crypto.known import PUBLIC
+
+VECTOR = PUBLIC.encrypt(np.arange(3), FixedPoint(12, 1.0, 20))
 
 
 def blum_from(start: int) -> mpz:
@@ -57,6 +61,22 @@ def test_safe_primes_that_do_not_fit_each_other_are_drawn_again(monkeypatch):
     in_turn(monkeypatch, threshold, "safe_prime", [p, p, q])
     key, _ = deal(2, 3, 160, insecure_test_key=True)
     assert key.public.n == p * q
+
+
+@pytest.mark.parametrize("bits", [128, 129])
+def test_keys_of_trustees_have_their_length(bits):
+    key, _ = deal(2, 3, bits, insecure_test_key=True)
+    assert key.public.bits == bits
+    with pytest.raises(CiphertextError, match="vector encrypted to key"):
+        key.combine(VECTOR, [], b"")
+
+
+def test_every_bit_of_a_prime_is_drawn_but_for_two_at_either_end():
+    drawn = [int(primes.blum_prime(40)) for _ in range(60)]
+    ones, zeros = 0, 0
+    for prime in drawn:
+        ones, zeros = ones | prime, zeros | ~prime
+    assert (ones & zeros) & ((1 << 38) - 4) == (1 << 38) - 4
 
 
 @pytest.mark.parametrize("bits", [40, 41, 47, 64, 65, 96, 97])

@@ -120,6 +120,10 @@ def test_arrays_counts_and_metrics_are_the_means_of_fedavg_within_the_codecs_bou
         assert (opened.kind, opened.addends, opened.lost, opened.weight) == ("train", NODES, 0, 106)
         assert opened.error_bound < 1e-4
         assert opened.bytes_up > 0
+        first = strategy.opened[0]
+        assert opened.bytes_up == pytest.approx(first.bytes_up, rel=0.1)
+        assert opened.bytes_down == pytest.approx(first.bytes_down, rel=0.1)
+        assert opened.bytes_openers == pytest.approx(first.bytes_openers, rel=0.1)
     got = {name: array.numpy() for name, array in result.arrays.items()}
     fine = CODEC.error_bound(NODES, 106, 100)  # of arrays that have the codec's own bound
     np.testing.assert_allclose(got["w"], expected["w"], atol=2 * fine + 1e-7, rtol=0)

@@ -270,3 +270,8 @@ def test_a_message_from_or_to_nobody_is_refused(party, field):
     data = Message(SESSION, Step(1), body=Update(b"x"), **parties).to_bytes()
     with pytest.raises(ProtocolError, match=f"^message from or to party {party}, which there is not$"):
         Message.from_bytes(data)
+
+
+def test_a_plan_holds_plain_data():
+    with pytest.raises(ProtocolError, match="the run plan's model is no plain data: set cannot be sent; give"):
+        plan(model={"classes": {1, 2}})
