@@ -106,7 +106,7 @@ def check_strategy(strategy: Strategy, parameters: int, unit: str) -> None:
     if unit == "example" and epochs != 1:
         raise PrivacyError(
             f"privacy unit=example takes one step on each example, and strategy {strategy.name} has epochs={epochs}: "
-            "give epochs=1, as --epochs 1"
+            "give epochs=1"
         )
     beside = [*(strategy.outputs(parameters).keys() - {"delta"}), *strategy.keeps(parameters)]
     if beside:

@@ -64,7 +64,7 @@ class RayWorker:
         if not folder.is_dir():
             raise BadInput(
                 f"a Ray node does not see {folder}, where clients keep state from round to round: "
-                "give --out on a file system that all nodes share"
+                "give a run folder on a file system that all nodes share"
             )
         self._session.remember(folder)
         return self._with_records(None)

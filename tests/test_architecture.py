@@ -49,6 +49,38 @@ def test_data_with_a_name_need_no_reader_of_files():
     assert not loaded_by("from fedlearn.datasets import load_samples; load_samples('digits')") & {"tarfile", "html"}
 
 
+SAY_BOTH = (  # what Python needs and what is typed, a whole command, or rows of `fedlearn list`
+    "aggregator/checkpoints.py", "aggregator/examining.py", "aggregator/named.py", "fedlearn/queries/__init__.py",
+    "fedlearn/queries/confusion.py", "fedlearn/registry.py", "fedlearn/secure/kept.py", "fedlearn/secure/pki.py",
+)  # fmt: skip
+
+
+def test_errors_name_arguments_as_python_has_them_and_the_command_types_them():
+    from scenarios.command.ending import as_typed
+    from scenarios.command.options import ABOUT
+
+    options = {name.rstrip("_").replace("_", "-") for name in ABOUT}
+    typed = set()
+    for package in ("fedlearn", "clients", "aggregator"):
+        for path in (ROOT / package).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+            texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in bare)
+            said = {word for text in texts for word in re.findall(r"--([a-z-]+)", str(text.value))}
+            typed |= {str(path.relative_to(ROOT))} if said & options else set()
+    assert typed == set(SAY_BOTH)
+    for python, command in {
+        "leave them out with Reading(skip_bad=True)": "leave them out with --skip-bad",
+        "or all with Reading(labels=[A,B,C])": "or all with --labels A,B,C",
+        "no column 'x' for text_column: give Reading(text_column=NAME)": "no column 'x' for --text-column: give "
+        "--text-column NAME",
+        "run it again with record=True": "run it again with --record",
+        "group_size=3 has no effect": "--group-size 3 has no effect",
+        "give robust=FLTrust(data=Arrays(X, y))": "give robust=FLTrust(data=Arrays(X, y))",
+    }.items():
+        assert as_typed(python) == command
+
+
 def test_the_public_face():
     names = "Tensor, grad, no_grad, nn, optim"
     parties = "from clients import Client, InlinePool, ProcessPool; from aggregator import Aggregator"

@@ -82,4 +82,4 @@ def check_positive(behaviour: str, setting: str, value: float, usual: str) -> No
 def check_group(group: int) -> None:
     """Raise `BadInput` for a group of nobody."""
     if group < 1:
-        raise BadInput(f"group is {group}, it must be 1 or more: as many as --group-size says")
+        raise BadInput(f"group is {group}, it must be 1 or more: as many as group_size says")

@@ -92,7 +92,7 @@ class Observed:
             if kind in vocabulary:
                 return list(vocabulary[kind])
         raise NotReadable(
-            "the run's vocabulary is hashed, and a row is no word: run again with --vocabulary explicit:FILE, "
+            "the run's vocabulary is hashed, and a row is no word: run again with vocabulary=explicit:FILE, "
             "a public list with a word on each line"
         )
 

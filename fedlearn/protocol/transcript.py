@@ -180,7 +180,7 @@ class PartyView:
         if not (folder / ROWS).is_file():
             raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
         if not (folder / PAYLOADS).is_file():
-            raise DataError(f"{folder} holds no {PAYLOADS}: the run kept no payloads, run it again with --record")
+            raise DataError(f"{folder} holds no {PAYLOADS}: the run kept no payloads, run it again with record=True")
         with open(folder / ROWS, "rb") as rows, open(folder / PAYLOADS, "rb") as payloads:
             return cls(name, tuple(_messages(rows, payloads, name)))
 

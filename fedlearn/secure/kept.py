@@ -101,7 +101,7 @@ class KeptKeys:
             return
         if not self.folder.is_dir():
             raise CryptoKeyError(f"{self.folder} is no folder: make keys with fedlearn keys generate --out DIR")
-        has = f"keys for {other}: take --protection {other}" if other else "no keys: give the folder of some"
+        has = f"keys for {other}: take protection={other}" if other else "no keys: give the folder of some"
         raise CryptoKeyError(f"{self.folder} holds {has}, or make keys with fedlearn keys generate")
 
 

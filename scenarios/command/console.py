@@ -14,14 +14,14 @@ from rich.console import Console
 
 from fedlearn.logs import TOLD, alike, is_public, mark_records
 from scenarios.command.clientslog import first_error
-from scenarios.command.ending import shown
+from scenarios.command.ending import as_typed, shown
 
 
 class _ClientFormatter(logging.Formatter):
     """Names the client and the round where a record is about one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = "\n".join(map(shown, super().format(record).split("\n")))
+        text = "\n".join(shown(as_typed(line)) for line in super().format(record).split("\n"))
         client, round = getattr(record, "client", "-"), getattr(record, "round", "-")
         return text if client == "-" else f"[{client}, round {round}] {text.replace(f'{client}: ', '', 1)}"
 

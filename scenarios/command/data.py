@@ -10,6 +10,7 @@ import typer
 
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
+from scenarios.command.ending import as_typed
 from scenarios.command.files import reads_a_file
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def convert(
     from fedlearn.datasets.files.writing import write
 
     data = load_anything(source, how)
-    typer.echo("; ".join([f"{target}: {write(data, at_home(target))}", *getattr(data, "notes", ())]))
+    typer.echo("; ".join([f"{target}: {write(data, at_home(target))}", *map(as_typed, getattr(data, "notes", ()))]))
 
 
 def _one_line(text: str) -> str:

@@ -28,13 +28,14 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and bytes that are no text
 TYPED = {  # what messages say of things that are options on the command line
-    "resume=True in ": "--resume ", "resume=True": "--resume", "record=True": "--record", "clients=N": "--clients N",
-    "in the codec": "in --codec",
+    "resume=True in ": "--resume ", "in the codec": "in --codec",
     "lower the learning rate": "lower --lr",
     "the strategy's max_weight": "max_weight in --strategy",
 }  # fmt: skip
 NUMBERS = {"int": "a whole number", "float": "a number"}  # by the first word of pydantic's error type
-# Names of options as Python has them, in a message: not as part of a longer name or of a path.
+# Names of options as Python has them, in a message: with a value, or not as part of a longer name or of a path.
+READING = re.compile(rf"\bReading\(({'|'.join(ABOUT)})=\[?([^()\[\]]*)\]?\)")
+WITH_VALUE = re.compile(rf"(?<!\S)(?<!, )({'|'.join(ABOUT)})=([^\s,;:()]+)(?=[\s,;:]|$)")
 BEGINNING = re.compile(rf"^({'|'.join(ABOUT)})(?= is )")
 PYTHON_NAMES = re.compile(rf"(?<![\w./'-])({'|'.join(name for name in ABOUT if '_' in name)})(?![\w/'.-])")
 
@@ -126,8 +127,15 @@ def as_typed(message: str) -> str:
     """The message with options named as they are typed: --min-cohort, not min_cohort."""
     for said, typed in TYPED.items():
         message = message.replace(said, typed)
+    for pattern in (READING, WITH_VALUE):
+        message = pattern.sub(_with_value, message)
     message = BEGINNING.sub(lambda found: flag(found[1]), message)
     return PYTHON_NAMES.sub(lambda found: flag(found[1]), message)
+
+
+def _with_value(found: re.Match[str]) -> str:
+    """`--skip-bad` of `skip_bad=True`, `--encoding NAME` of `encoding=NAME`."""
+    return flag(found[1]) if found[2] == "True" else f"{flag(found[1])} {found[2]}"
 
 
 def flush_output() -> None:

@@ -13,7 +13,7 @@ from fedlearn.disk import at_home
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
 from fedlearn.untrusted import content, from_json
-from scenarios.command.ending import shown
+from scenarios.command.ending import as_typed, shown
 from scenarios.command.reading import as_trained
 
 USERS = 20  # users shown, each with a line
@@ -29,7 +29,7 @@ def data_for(trained: Trained, data: str, how: Reading) -> Corpus | Samples | Sc
 
 def notes(run: Path, data: Corpus | Samples | Script) -> Iterator[str]:
     """Say what was guessed or left out as the data were read, and whether the model was trained on a part of them."""
-    yield from (f"{data.name}: {note}" for note in data.notes)
+    yield from (f"{data.name}: {as_typed(note)}" for note in data.notes)
     try:
         trained_on = from_json(content(at_home(run) / "run.json"))["data_set"]["sha256"]
     except (OSError, ValueError, LookupError, TypeError):

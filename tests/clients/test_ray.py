@@ -175,7 +175,9 @@ def test_of_an_error_that_is_none_of_ours_its_kind_is_told_and_its_text_stays_wi
 @pytest.mark.usefixtures("_own_ray")
 def test_a_node_that_does_not_see_the_folder_of_what_clients_keep_says_so(tmp_path):
     worker = ray.remote(RayWorker).remote(0, packed((toy_clients(1), None)), logging.INFO)
-    with pytest.raises(BadInput, match=r"a Ray node does not see .*give --out on a file system that all nodes share"):
+    with pytest.raises(
+        BadInput, match=r"a Ray node does not see .*give a run folder on a file system that all nodes share"
+    ):
         ray.get(worker.remember.remote(tmp_path / "of another machine"))
 
 

@@ -125,7 +125,11 @@ LYING = one(X).replace(b"(40, 3)", b"(9000000000, 3)".ljust(7))
         (table(), Reading(label_column="kind"), "no column 'kind'"),
         (table(), Reading(labels=("0", "1")), "class '2' is none of 0, 1"),
         (table(names=("1", "1", "1")), None, "class '1' is the only one: give rows of two"),
-        ("a,b\n" + "".join(f"{i}.5,{i}.25\n" for i in range(60)), None, "has 60 values: give --label-column NAME"),
+        (
+            "a,b\n" + "".join(f"{i}.5,{i}.25\n" for i in range(60)),
+            None,
+            "has 60 values: give Reading.label_column=NAME.",
+        ),
         ("just words\nand more\n", None, "has 1 columns"),
         ("", None, "mine is empty: give rows of numbers"),
         (b"\x89PNG", None, "is a PNG image"),

@@ -257,7 +257,13 @@ def test_bad_rows_are_counted_and_left_out_if_that_is_wanted(tmp_path):
     data = "label,text,user\nham,a,u\neggs,b,u\nspam,c\n\nspam,d,\nham,e,u,v\nspam,f,u\nham,g,u,,\n"
     with pytest.raises(DataError) as caught:
         read(tmp_path, data)
-    for part in ("4 of 7 rows", "line 4: 2 fields where line 1 names 3", "line 7", "and 1 more", "--skip-bad"):
+    for part in (
+        "4 of 7 rows",
+        "line 4: 2 fields where line 1 names 3",
+        "line 7",
+        "and 1 more",
+        "Reading(skip_bad=True)",
+    ):
         assert part in str(caught.value)
     corpus = read(tmp_path, data, Reading(skip_bad=True))
     assert corpus.texts == ("a", "f", "g")
@@ -269,7 +275,7 @@ def test_guesses_are_said_aloud(tmp_path):
     notes = read(tmp_path, data.encode("cp1252")).notes
     assert "label in column sortiert, text in Inhalt" in notes
     assert "label 'gut' taken for ham" in notes
-    assert "read as cp1252, a guess: give --encoding if letters are wrong" in notes
+    assert "read as cp1252, a guess: give Reading(encoding=NAME) if letters are wrong" in notes
     assert not read(tmp_path, table()).notes
 
 
@@ -285,20 +291,28 @@ TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
         (
             table(),
             Reading(text_column="texts"),
-            r"no column 'texts' \(did you mean 'text'\?\) for --text-column: the col",
+            r"no column 'texts' \(did you mean 'text'\?\) for text_column: the col",
         ),
-        (table(), Reading(text_column="texts"), "the columns are label, text, user: give --text-column NAME"),
-        (table(), Reading(user_column="7"), "no column '7' for --user-column"),
+        (table(), Reading(text_column="texts"), "the columns are label, text, user: give Reading.text_column=NAME."),
+        (table(), Reading(user_column="7"), "no column '7' for user_column"),
         (table(), Reading(text_column="label", label_column="label"), "one column is taken for two things"),
-        (table(), Reading(spam_label="junk"), "no message is labelled 'junk': --spam-label is one of 'spam', 'ham'"),
-        (table(), Reading(encoding="utf8x"), "--encoding utf8x is unknown"),
-        (table(), Reading(encoding="hex"), "--encoding hex is none of texts"),
+        (table(), Reading(spam_label="junk"), "no message is labelled 'junk': spam_label is one of 'spam', 'ham'"),
+        (table(), Reading(encoding="utf8x"), "Reading.encoding=utf8x. is unknown"),
+        (table(), Reading(encoding="hex"), "Reading.encoding=hex. is none of texts"),
         (table(), Reading(encoding="ascii"), "line 6: byte 0xc3 is not ascii: give another one, or leave it out to"),
-        (UNCLEAR, None, "which column is the label is not clear: the columns are a, b, c: give --label-column NAME"),
-        (TWO_TEXTS, None, "which column is the text is not clear: .* give --text-column NAME"),
+        (
+            UNCLEAR,
+            None,
+            "which column is the label is not clear: the columns are a, b, c: give Reading.label_column=NAME.",
+        ),
+        (TWO_TEXTS, None, "which column is the text is not clear: .* give Reading.text_column=NAME."),
         ("text,label,label\na,ham,1\n", None, "2 columns named label: keep one"),
-        (KINDS, None, "labels 'promo', 'social', 'mail' are not ham and spam: .*--spam-label VALUE"),
-        ("text,is_ham\na,0\nb,1\n", Reading(label_column="is_ham"), "may say what is ham: give its value of spam"),
+        (
+            KINDS,
+            None,
+            "labels 'promo', 'social', 'mail' are not ham and spam: .*spam_label=VALUE.*labels=.A,B,C",
+        ),
+        ("text,is_ham\na,0\nb,1\n", Reading(label_column="is_ham"), "may say what is ham: give Reading"),
         ('label,text\nham,"never closed\nspam,b\n', None, "line 2: a quote is opened and not closed"),
         ('label,text\nspam,b\nham,"a"b "\nspam,"c\n', None, "line 3: a quote is opened and not closed"),
         (MILLION, None, "1,000,000 columns, the limit is 16,384"),
@@ -359,7 +373,9 @@ def test_two_columns_of_labels_that_disagree_are_asked_about(tmp_path):
     path.write_text("label,label_num,text\n" + "ham,0,hello you\nspam,1,win it now\n" * 3)
     assert load_corpus(str(path)).labels.tolist() == [0, 1] * 3
     path.write_text("label,class,text\n" + "ham,1,hello you\nspam,0,win it now\n" * 3)
-    with pytest.raises(DataError, match=r"columns label and class say different labels: .* give --label-column NAME"):
+    with pytest.raises(
+        DataError, match=r"columns label and class say different labels: .* give Reading.label_column=NAME."
+    ):
         load_corpus(str(path))
     assert load_corpus(str(path), Reading(label_column="class")).labels.tolist() == [1, 0] * 3
 
@@ -379,7 +395,7 @@ RUSSIAN = "Привет, как дела? Встретимся завтра"
 )
 def test_what_is_neither_utf_8_nor_western_is_shown_as_it_may_be(text, encoding, reads, tmp_path):
     data = "".join(f'{label},"{text} {i}"\n' for i in range(5) for label in ("ham", "spam")).encode(encoding)
-    with pytest.raises(DataError, match=r"line 1 is not UTF-8, .* --encoding NAME, .*" + reads):
+    with pytest.raises(DataError, match=r"line 1 is not UTF-8, .* Reading.encoding=NAME., .*" + reads):
         read(tmp_path, data)
     assert read(tmp_path, data, Reading(encoding=encoding)).texts[0] == f"{text} 0"
 

@@ -69,7 +69,7 @@ def test_windows_line_ends_a_byte_order_mark_blank_lines_and_a_missing_last_line
         ),
         (
             b"ham\ta\n" * 9 + b"x\ta\n" * 5,
-            "labels 'ham', 'x' are not ham and spam: name the one of spam with --spam-lab",
+            "labels 'ham', 'x' are not ham and spam: name the one of spam with Reading(spam_lab",
         ),
         (b"class\ttext\nham\ta\n", "all 1 messages have one label: add messages labelled spam"),
         (b"ham\ta\nham\tb\n", "all 2 messages have one label: add messages labelled spam"),

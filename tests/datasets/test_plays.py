@@ -52,11 +52,13 @@ def test_line_ends_of_every_system_and_packed(tmp_path):
 def test_a_text_in_another_encoding(tmp_path):
     path = tmp_path / "play.txt"
     path.write_bytes("Привет".encode("koi8-r"))
-    assert load_script(str(path)).notes == ("read as cp1252",)
+    assert load_script(str(path)).notes == (
+        "read as cp1252, a guess: give Reading(encoding=NAME) if letters are wrong",
+    )
     assert load_script(str(path), Reading(encoding="koi8-r")).text == "Привет"
     with pytest.raises(DataError, match="line 1: byte 0xf0 is not utf-8: give another one, or leave it out to have it"):
         load_script(str(path), Reading(encoding="utf8"))
-    with pytest.raises(BadInput, match="--encoding klingon is unknown"):
+    with pytest.raises(BadInput, match=r"Reading.encoding=klingon. is unknown"):
         load_script(str(path), Reading(encoding="klingon"))
     with pytest.raises(BadInput, match="read as one text"):
         load_script(str(path), Reading(text_column="text"))

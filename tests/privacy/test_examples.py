@@ -163,7 +163,7 @@ def test_what_protects_no_example_is_refused_by_name(privacy, named):
 
 
 def test_what_is_no_single_step_on_an_example_is_refused():
-    with pytest.raises(PrivacyError, match="--epochs 1"):
+    with pytest.raises(PrivacyError, match="give epochs=1"):
         run(strategy=FedAvg(epochs=2))
     with pytest.raises(PrivacyError, match="unit=example is for training"):
         ask("classes:2", InlinePool(people()), protection(), privacy=ASKED)

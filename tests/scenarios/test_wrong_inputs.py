@@ -167,6 +167,7 @@ def test_a_disk_that_is_full_is_one_line(arguments, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDLEARN_PASSPHRASE", "a long enough passphrase")
     assert fedlearn("run", "spam", *FAST, "--out", "run") == 0
     full = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "  # bytes of one file
+    full += "sys.dont_write_bytecode = True; "  # which would be cut, and read by whoever comes next
     code = full + "from scenarios.command.main import main; main(sys.argv[1:])"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=_environment())
     told = [line for line in done.stderr.splitlines() if not line.startswith("WARNING: ")]

@@ -12,7 +12,7 @@ import numpy as np
 from fedlearn.checked import REAL
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.files import columnar, columns, labels, records, tables
-from fedlearn.datasets.files.encoding import decoded
+from fedlearn.datasets.files.encoding import decoded, encoding_notes
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading, printable
 from fedlearn.errors import DataError
@@ -122,7 +122,7 @@ def _table_in(source: Source, how: Reading, found: Found) -> tables.Table:
     if columnar.is_columnar(source.data):
         return columnar.table_in(source.data, source.name)
     text, encoding = decoded(source.data, how.encoding, source.name)
-    found.notes += [] if encoding == "utf-8" else [f"read as {encoding}"]
+    found.notes += encoding_notes(encoding, how.encoding)
     if records.is_json(text):
         return records.table_of(records.json_in(text, source.name), source.name, found)
     return tables.table_in(text, source.name)
@@ -222,7 +222,9 @@ def _samples(
     names = list(how.labels) if how.labels else found
     shown = ", ".join(map(printable, names[:6])) + ("..." if len(names) > 6 else "")
     if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
-        raise DataError(f"{source.name}: the column of the classes has {len(found):,} values: give --label-column NAME")
+        raise DataError(
+            f"{source.name}: the column of the classes has {len(found):,} values: give Reading(label_column=NAME)"
+        )
     numbers = {name: i for i, name in enumerate(names)}
     odd = next((value for value in found if value not in numbers), None)
     if odd is not None:

@@ -175,12 +175,12 @@ class _Columns:
         if number is not None:
             return number
         near = did_you_mean(name, self.names)
-        raise DataError(f"{self.name}: no column {column!r}{near} for --{kind}-column: {self._choose(kind)}")
+        raise DataError(f"{self.name}: no column {column!r}{near} for {kind}_column: {self._choose(kind)}")
 
     def _choose(self, kind: str) -> str:
         shown = [self._shown(i) or "''" for i in range(self.width)]
         listed = ", ".join(shown[:12]) + (f" and {self.width - 12} more" if self.width > 12 else "")
-        return f"the columns are {listed}: give --{kind}-column NAME"
+        return f"the columns are {listed}: give Reading({kind}_column=NAME)"
 
     def _named(self, known: tuple[str, ...]) -> int | None:
         """The first of the known names that is a column's; raises `DataError` if it is more than one's."""

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from string import ascii_letters
 
+from fedlearn.datasets.files.reading import ENCODING
 from fedlearn.errors import BadInput, DataError
 
 MARKS = {
@@ -41,7 +42,7 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
         return _in(data, known(encoding), name, "give another one, or leave it out to have it found"), encoding
     marked = next((codec for mark, codec in MARKS.items() if data.startswith(mark)), None) or _unmarked_16(data)
     if marked:
-        return _in(data, marked, name, "give its encoding with --encoding NAME"), marked.removesuffix("-sig")
+        return _in(data, marked, name, f"give {ENCODING}"), marked.removesuffix("-sig")
     head = data[:LOOKED_AT]
     controls = _count(head, CONTROLS)
     if controls > BINARY * len(head) or b"\0" in head:
@@ -56,6 +57,12 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
         return data.decode("latin-1"), "latin-1"
 
 
+def encoding_notes(encoding: str, named: str | None) -> list[str]:
+    """A note on the encoding that a text was in, and whether that is a guess; none of UTF-8."""
+    guessed = "" if encoding.startswith("utf") or named else f", a guess: give {ENCODING} if letters are wrong"
+    return [] if encoding == "utf-8" else [f"read as {encoding}{guessed}"]
+
+
 def _check_western(data: bytes, line: int, name: str) -> None:
     """Raise `DataError` for bytes that are not UTF-8, and hardly a text of Western letters."""
     beyond, letters = _count(data, BEYOND_ASCII), _count(data, LETTERS)
@@ -63,7 +70,7 @@ def _check_western(data: bytes, line: int, name: str) -> None:
         return
     tried = "; ".join(f"{codec}: {text}" for codec, text in _as_others(data))
     raise DataError(
-        f"{name}, line {line} is not UTF-8, and what it is cannot be told: give its encoding with --encoding NAME"
+        f"{name}, line {line} is not UTF-8, and what it is cannot be told: give {ENCODING}"
         + (f", the one in which this reads well: {tried}" if tried else "")
     )
 
@@ -87,9 +94,13 @@ def known(encoding: str) -> str:
     try:
         found = codecs.lookup(encoding)
     except (LookupError, ValueError):
-        raise BadInput(f"--encoding {encoding} is unknown: give for example utf-8, cp1252, utf-16 or koi8-r") from None
+        raise BadInput(
+            f"Reading(encoding={encoding}) is unknown: give for example utf-8, cp1252, utf-16 or koi8-r"
+        ) from None
     if not found._is_text_encoding:
-        raise BadInput(f"--encoding {encoding} is none of texts: give for example utf-8, cp1252, utf-16 or koi8-r")
+        raise BadInput(
+            f"Reading(encoding={encoding}) is none of texts: give for example utf-8, cp1252, utf-16 or koi8-r"
+        )
     return "utf-8-sig" if found.name == "utf-8" else found.name
 
 

@@ -32,7 +32,7 @@ def known(value: str) -> bool:
 def numbered(found: Found, name: str, how: Reading) -> tuple[Found, np.ndarray]:
     """The messages and the class of each, int8 (n,), of over 128 classes int16; bad labels go among the bad rows.
 
-    Raises `DataError` where the labels are words of a user's own, and asks for --spam-label.
+    Raises `DataError` where the labels are words of a user's own, and asks for `spam_label`.
     """
     counts = Counter(map(plain, found.labels))
     numbers = _meanings(counts, found, name, how)
@@ -63,14 +63,10 @@ def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Ma
     if how.spam_label is not None:
         spam = plain(how.spam_label)
         if spam not in counts:
-            raise DataError(
-                f"{name}: no message is labelled {how.spam_label!r}: --spam-label is one of {_some(counts)}"
-            )
+            raise DataError(f"{name}: no message is labelled {how.spam_label!r}: spam_label is one of {_some(counts)}")
         return {value: SPAM if value == spam else HAM for value in counts if value}
     if "ham" in plain(found.column) and "spam" not in plain(found.column):
-        raise DataError(
-            f"{name}: column {found.column!r} may say what is ham: give its value of spam with --spam-label VALUE"
-        )
+        raise DataError(f"{name}: column {found.column!r} may say what is ham: give Reading(spam_label=VALUE)")
     unknown = [value for value, number in counts.items() if value and value not in MEANINGS and number >= ENOUGH]
     meant = {value: MEANINGS[value] for value in counts if value in MEANINGS}
     if unknown and set(meant.values()) == {SPAM} and len(unknown) == 1:
@@ -78,8 +74,8 @@ def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Ma
         return meant | {unknown[0]: HAM}
     if unknown and sum(counts[value] for value in unknown) > 0.2 * counts.total():
         raise DataError(
-            f"{name}: labels {_some(counts)} are not ham and spam: name the one of spam with --spam-label VALUE, or "
-            "all of more classes with --labels A,B,C"
+            f"{name}: labels {_some(counts)} are not ham and spam: name the one of spam with "
+            "Reading(spam_label=VALUE), or all of more classes with Reading(labels=[A,B,C])"
         )
     return MEANINGS
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.files import columnar, columns, labels, mail, mailboxes, records, tables
-from fedlearn.datasets.files.encoding import decoded
+from fedlearn.datasets.files.encoding import decoded, encoding_notes
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.errors import DataError
@@ -68,9 +68,7 @@ def _found(source: Source, how: Reading) -> Found:
     if not text.strip():
         raise DataError(f"{name} is empty: give one message a line, as label TAB text, or a table with a header")
     found = _in_text(text, name, how)
-    if encoding != "utf-8":
-        doubt = "" if encoding.startswith("utf") or how.encoding else ", a guess: give --encoding if letters are wrong"
-        found.notes.append(f"read as {encoding}{doubt}")
+    found.notes += encoding_notes(encoding, how.encoding)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fedlearn.datasets.files import records
-from fedlearn.datasets.files.encoding import decoded
+from fedlearn.datasets.files.encoding import decoded, encoding_notes
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.text import Script
@@ -40,7 +40,7 @@ def script_of(source: Source, how: Reading) -> Script:
     if source.members is not None:
         raise DataError(f"{name} holds {len(source.members):,} files: give one text, for example all of them joined")
     text, encoding = decoded(source.data, how.encoding, name)
-    notes = [] if encoding == "utf-8" else [f"read as {encoding}"]
+    notes = encoding_notes(encoding, how.encoding)
     if records.is_json(text):
         text = _leaf_text(text, name)
         notes.append("LEAF's users as speakers")

@@ -10,6 +10,7 @@ from fedlearn.configured import make_plain
 from fedlearn.errors import BadInput, DataError
 
 STANDARD_INPUT = "-"
+ENCODING = "Reading(encoding=NAME)"  # as messages say it; the command says --encoding NAME
 SHOWN = 3  # bad rows that an error quotes
 
 
@@ -40,9 +41,11 @@ class Reading:
             object.__setattr__(self, "labels", tuple(in_order(self.labels, "values of classes")))
         make_plain(self)
         if self.spam_label is not None and self.labels is not None:
-            raise BadInput("--spam-label is for ham and spam, --labels for other classes: give one of the two")
+            raise BadInput(
+                "spam_label is for ham and spam, Reading(labels=[A,B,C]) for other classes: give one of the two"
+            )
         if self.labels is not None and len(set(self.labels)) < max(2, len(self.labels)):
-            raise BadInput(f"--labels {','.join(self.labels)}: give at least two values, each once, as in news,sport")
+            raise BadInput(f"Reading(labels=[{','.join(self.labels)}]): give at least two values, each once")
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Found:
         more = f"; and {len(self.bad) - SHOWN} more" if len(self.bad) > SHOWN else ""
         if not how.skip_bad:
             total = len(self.bad) + len(self.texts)
-            remedy = ", or leave them out with --skip-bad" if self.texts else ""
+            remedy = ", or leave them out with Reading(skip_bad=True)" if self.texts else ""
             raise DataError(
                 f"{name}: {len(self.bad):,} of {total:,} rows cannot be read ({shown}{more}): mend them{remedy}"
             )
