@@ -54,7 +54,7 @@ class TrainRequest:
     def from_bytes(cls, data: bytes) -> Self:
         count = int.from_bytes(data[:4], "little")
         start = 4 + count * STATE_ENTRY.size
-        if start > len(data) or (len(data) - start) % 4:
+        if start > len(data) or len(data) % 4:  # an entry has a multiple of 4 bytes
             raise ProtocolError(
                 f"a model of {len(data)} bytes with {count} vectors of state is not a whole number of float32 values: "
                 "send it again"

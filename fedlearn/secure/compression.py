@@ -136,9 +136,7 @@ def finer(values: np.ndarray, codec: FixedPoint) -> np.ndarray:
     """
     rows = np.atleast_2d(np.asarray(values, np.float64))
     largest = np.abs(rows).max(axis=1, initial=0.0)
-    with np.errstate(divide="ignore"):
-        clipping_none = np.floor(np.log2(codec.limit / np.where(largest > 0, largest, np.inf)))
-    clipping_none = np.where(largest > 0, clipping_none, codec.fraction_bits)
+    clipping_none = np.floor(np.log2(codec.limit / np.where(largest > 0, largest, 1.0)))
     errors = np.stack([_squared_error(rows, clipping_none + more, codec) for more in range(TRIED)])
     best = clipping_none + errors.argmin(axis=0)
     found = np.where(largest > 0, np.clip(best - codec.fraction_bits, -MOST_FINER, MOST_FINER), 0).astype(np.int64)

@@ -131,6 +131,11 @@ class Threshold(EncryptedSums):
         """How many trustees may help the aggregator without there being two openings of one round."""
         return 2 * self.threshold - self.trustees - 1
 
+    @property
+    def _numbers(self) -> range:
+        """The trustees, by number."""
+        return range(1, self.trustees + 1)
+
     def client(self, plan: RunPlan, client: int) -> EncryptingClient:
         return EncryptingClient(self.encryption_key(plan), self.codec, plan.sampled * plan.rounds)
 
@@ -153,7 +158,7 @@ class Threshold(EncryptedSums):
                 f"the plan says threshold:{self.threshold}/{self.trustees}, and its key is "
                 f"{key.threshold}/{key.trustees}: whose is it?"
             )
-        if not named <= {_party(i) for i in range(1, self.trustees + 1)} or len(named) < self.threshold:
+        if not named <= {_party(i) for i in self._numbers} or len(named) < self.threshold:
             raise ProtocolError(f"the plan has keys of {len(named)} trustees, which are not those of the protection")
 
     def _key(self, plan: RunPlan) -> ThresholdKey:
@@ -186,8 +191,8 @@ class Threshold(EncryptedSums):
             "insecure_test_key": self.insecure_test_key,
             "kept": kept,
         }
-        present = range(1, self.trustees + 1) if kept is None else kept.shares(self.trustees)
-        for lost in sorted(set(range(1, self.trustees + 1)) - set(present)):
+        present = self._numbers if kept is None else kept.shares(self.trustees)
+        for lost in sorted(set(self._numbers) - set(present)):
             log.warning("%s is lost: the other trustees open sums without it", folder / share_name(lost))
         return tuple(
             OpenerSpec(

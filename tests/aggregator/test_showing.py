@@ -78,6 +78,7 @@ def test_a_round_shows_its_figures_and_why_clients_were_lost():
     assert closed(html)
     assert "Round 1: loss 1.0000" in html
     assert "1 dropped out" in html
+    assert "lost" not in RoundRecord(1, 3)._repr_html_()
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
 

@@ -139,6 +139,15 @@ def test_each_opened_sum_is_charged_once_to_whom_it_has():
         again.charge(b"s", Step(1, 1), [3])
 
 
+def test_coins_are_new_in_each_run_but_where_a_seed_is_given():
+    def coins(seed: int | None) -> bytes | None:
+        demand = replace(ASKED, seed=seed)
+        return Spending(demand, terms_of(demand, toy_plain(), cohorts(), 0), cohorts(), toy_plain()).coins
+
+    assert coins(5) == coins(5) != coins(6)
+    assert coins(None) != coins(None)
+
+
 def test_cohorts_follow_from_secret_coins_where_these_are_claimed():
     spending = spent()
     assert spending.secret
