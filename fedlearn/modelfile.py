@@ -176,7 +176,10 @@ def _safetensors_in(path: Path) -> tuple[dict[str, np.ndarray], bytes | None]:
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}): give the folder of a finished run") from None
     except (SafetensorError, FedlearnError, ValueError, KeyError) as error:
-        raise BadInput(f"{path} is no whole safetensors file ({str(error)[:60]}): copy it once more") from None
+        raise BadInput(
+            f"{path} is no whole safetensors file ({str(error)[:60]}): give the folder of a finished run, or copy its "
+            f"{WEIGHTS} once more"
+        ) from None
 
 
 def _described_in(path: Path, within: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import no_grad
-from fedlearn.checked import in_order
+from fedlearn.checked import REAL, as_array, in_order
 from fedlearn.datasets import tokens
 from fedlearn.datasets.bags import bags_of, encode_texts
 from fedlearn.datasets.corpus import Corpus
@@ -54,9 +54,11 @@ class Trained:
 
     def logits(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         """float64 (n, classes): what `predict_proba` makes probabilities of. Of ham and spam the first is 0."""
+        if self.model.reads is Features:
+            return self._judged(self._scaled(inputs))
         if isinstance(inputs, str):
             raise BadInput(f"{inputs[:40]!r} where a list of texts is meant: give [text]")
-        return self._judged(self._scaled(inputs) if self.model.reads is Features else in_order(inputs, "texts"))
+        return self._judged(in_order(inputs, "texts"))
 
     def explain(self, text: str, of: str | None = None) -> list[tuple[str, float]]:
         """Explain a prediction: how much each word of `text` adds to a class's lead, most first, by leaving it out.
@@ -165,11 +167,13 @@ class Trained:
 
     def _scaled(self, rows: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Rows of numbers as they stand in a file, as the model was given them; float32 (n, d), finite."""
-        try:
-            with np.errstate(over="ignore"):
-                features = np.asarray(rows, np.float32)
-        except (TypeError, ValueError):
-            raise BadInput(f"a model of {self.scenario} judges rows of numbers: give an array (n, features)") from None
+        array = as_array("rows", rows)
+        if array.dtype.kind not in REAL and array.size:
+            remedy = ": cast it with astype(float)" if array.dtype == object else ""
+            given = f"a {type(rows).__name__} of {array.dtype} is none{remedy}"
+            raise BadInput(f"a model of {self.scenario} judges rows of numbers: give an array (n, features); {given}")
+        with np.errstate(over="ignore"):
+            features = array.astype(np.float32)
         if not features.size:
             return features
         features = features.reshape(len(features), -1) if features.ndim else features[None, None]

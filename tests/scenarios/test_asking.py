@@ -18,7 +18,7 @@ from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import ExplicitVocabulary, HashedVocabulary, Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import WEIGHTS, Described, model_bytes
-from fedlearn.models import SequenceClassifier, SpamClassifier
+from fedlearn.models import MLP, SequenceClassifier, SpamClassifier
 from fedlearn.trained import Trained
 from scenarios.command.main import main
 from tests.described import change, describe, description
@@ -137,6 +137,31 @@ def test_a_vocabulary_of_ones_own_is_explained_too():
             return {}
 
     assert Lengths().without_each(["a", "b", "c"]) == [[2], [2], [2]]
+
+
+ROWS = np.ones((3, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (ROWS + 1j, "of complex64 is none"),
+        (ROWS.astype("M8[s]"), r"of datetime64\[s\] is none"),
+        (ROWS.astype(str).tolist(), "a list of <U3 is none"),
+        (ROWS.astype(object), r"of object is none: cast it with astype\(float\)"),
+        (np.ma.masked_equal(ROWS, 1), "12 masked values"),
+        ("abc", "judges rows of numbers"),
+        ([[1, 2], [3]], "unequal length"),
+        (np.full((1, 4), 1e300), "row 1 holds a number that is missing, infinite or too large"),
+        (ROWS[:, :3], "takes 4 columns, the input has 3"),
+    ],
+)
+def test_a_model_of_numbers_judges_nothing_else(rows, said):
+    trained = Trained(Described("digits", MLP((4, 2)), ("0", "1"), None, "", None))
+    assert trained.predict(ROWS) == trained.predict(ROWS.astype(int).tolist())
+    assert trained.predict([]) == []
+    with pytest.raises(BadInput, match=said):
+        trained.predict(rows)
 
 
 def test_a_model_of_characters_writes(tmp_path, capsys):
