@@ -3,6 +3,11 @@ PYTHON ?= python3
 EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large downloads
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
+INSTALL := -m pip install --quiet --disable-pip-version-check
+# A path to this tree, which Python reads at once, in the place of a finder that each start of Python imports; and nothing
+# is compiled before it is used, then once.
+DEVELOP := $(INSTALL) --no-compile --config-settings editable_mode=compat
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all lint flower fuzz runs docs dist clean
 
@@ -26,7 +31,7 @@ lint: $(INSTALLED)
 FLOWER := .venv-flower# Flower's pins are not ours
 flower:  ## the bridge to Flower, in an environment of its own
 	test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
-	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-flower.txt \
+	$(FLOWER)/bin/python $(DEVELOP) -c constraints-flower.txt \
 	  -e '.[flower]' pytest pytest-timeout pytest-xdist hypothesis
 	$(FLOWER)/bin/python -m pytest -n 2 tests/flower
 
@@ -54,7 +59,7 @@ dist:  ## source distribution and wheel; then each is installed in an empty envi
 	sed -n '/^```python/,/^```$$/p' README.md | sed '/^```/d' > $(README)
 	set -e; for kind in whl tar.gz; do \
 		$(PYTHON) -m venv $(CLEAN)-$$kind; \
-		$(CLEAN)-$$kind/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.$$kind; \
+		$(CLEAN)-$$kind/bin/python $(INSTALL) -c constraints.txt dist/*.$$kind; \
 		( cd $(CLEAN)-$$kind; bin/fedlearn --version; bin/python ../readme.py; \
 		  bin/fedlearn run spam --json --quiet --out first; bin/fedlearn predict --run first "win a free prize now" ); \
 	done
@@ -62,7 +67,7 @@ dist:  ## source distribution and wheel; then each is installed in an empty envi
 # A second call reuses the environment; other extras, a changed project file or constraint renew it.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python $(DEVELOP) -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(INSTALLED)
 
 clean:
