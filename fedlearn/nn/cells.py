@@ -36,6 +36,9 @@ class _Cell(Recurrent):
             state = [part[0] for part in state]
         return state[0] if self.states == 1 else tuple(state)
 
+    def _state(self, y: Any, step: int) -> Any:
+        return y[step]
+
 
 def _one(hx: Any, states: int) -> Any:
     """A state without a batch axis, with one."""

@@ -56,7 +56,15 @@ class Recurrent(Module):
         w_ih, w_hh, b_ih, b_hh = self._weights(suffix)
         bias = None if b_ih is None else b_ih + b_hh
         y = recurrent.rnn(F.linear(x, w_ih, bias), w_hh, state[0], nonlinearity=self.nonlinearity, indices=indices)
-        return y, [at_end(y, lengths)]
+        return y, [self._at_end(y, len(y), lengths)]
+
+    def _at_end(self, y: Any, steps: int, lengths: np.ndarray | None) -> Any:
+        """The state after the last of so many steps in y (T, B, H), or after each sequence's own last."""
+        return self._state(y, steps - 1) if lengths is None else y[(lengths - 1)[None], np.arange(len(lengths))]
+
+    def _state(self, y: Any, step: int) -> Any:
+        """What y (T, B, H) has at one step, as a layer's state (1, B, H)."""
+        return ops.nth(y, place=step)
 
     def _checked(self, input: Any, *axes: str) -> Any:
         """The input, with so many axes before its features."""
@@ -107,8 +115,8 @@ class LSTMGates(Recurrent):
         if lengths is not None:
             projected, indices = self._held(projected, indices, lengths)
         y = recurrent.lstm(projected, w_hh, *state, indices=indices)
-        outputs = y[:-1]
-        return outputs, [at_end(outputs, lengths), y[-1]]
+        steps = len(y) - 1
+        return y[:steps], [self._at_end(y, steps, lengths), self._state(y, steps)]
 
     def _held(self, projected: Any, indices: np.ndarray | None, lengths: np.ndarray) -> tuple[Any, Any]:
         """The same, but that steps from `lengths` (B,) on shut the gate i and open f: they leave c as it is."""
@@ -135,17 +143,12 @@ class GRUGates(Recurrent):
         w_ih, w_hh, b_ih, b_hh = self._weights(suffix)
         recalled = np.zeros(len(w_hh), w_hh.dtype) if b_hh is None else b_hh
         y = recurrent.gru(F.linear(x, w_ih, b_ih), w_hh, recalled, *state, indices=indices)
-        return y, [at_end(y, lengths)]
+        return y, [self._at_end(y, len(y), lengths)]
 
 
 def within(steps: int, lengths: np.ndarray) -> np.ndarray:
     """Which steps (T, B) belong to sequences of these lengths (B,)."""
     return np.arange(steps)[:, None] < lengths
-
-
-def at_end(y: Any, lengths: np.ndarray | None) -> Any:
-    """Outputs (T, B, H) after the last step of each sequence (B, H)."""
-    return y[-1] if lengths is None else y[lengths - 1, np.arange(len(lengths))]
 
 
 def backwards(x: Any, lengths: np.ndarray | None) -> Any:

@@ -105,7 +105,7 @@ class _Layers(Recurrent):
             x = outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=-1)
         if lengths is not None:
             x = ops.where(within(steps, lengths)[..., None], x, 0.0)
-        ends = [ops.stack(list(parts)) for parts in zip(*last, strict=True)]
+        ends = last[0] if len(last) == 1 else [ops.concatenate(parts) for parts in zip(*last, strict=True)]
         return x.swapaxes(0, 1) if self.batch_first else x, ends[0] if self.states == 1 else tuple(ends)
 
     def _one_way(

@@ -297,6 +297,7 @@ CASES = [
     Case("scatter", lambda x, s: add_rows(x, s) ** 2, rows_to_add),
     Case("take", lambda w: ops.take(w, indices=picks(w, 6).reshape(2, 3)) ** 2, matrix),
     Case("pick", lambda x: ops.pick(x, index=classes(x)) ** 2, logits),
+    Case("nth", lambda x: ops.nth(x, place=0) * x, unary(normal)),
     Case("place", lambda x: ops.place(x, index=np.ones(x.shape, int), length=3) ** 2, unary(normal)),
     Case("clone", lambda x: +x * x, unary(normal)),
     Case("square", lambda x: x.square(), unary(normal)),

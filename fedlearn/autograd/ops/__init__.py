@@ -26,7 +26,7 @@ from fedlearn.autograd.ops.elementwise import (
     square,
     sub,
 )  # fmt: skip
-from fedlearn.autograd.ops.index import gather, getitem, index_add, pick, place, scatter, setitem, take
+from fedlearn.autograd.ops.index import gather, getitem, index_add, nth, pick, place, scatter, setitem, take
 from fedlearn.autograd.ops.linalg import dot, einsum, linear, matmul, outer, tensordot
 from fedlearn.autograd.ops.order import amax, amin, argmax, argmin, argsort, max_, min_, sort, topk
 from fedlearn.autograd.ops.pieces import diag, diagonal, diff, hstack, repeat, roll, tile, trace, tril, triu, vstack
@@ -155,6 +155,7 @@ __all__ = [
     "neg",
     "norm",
     "normal_cdf",
+    "nth",
     "outer",
     "overlap_add",
     "pad",

@@ -41,6 +41,14 @@ getitem: Op = Op(
 )
 scatter: Op = Op("scatter", _scatter, lambda g, y, x, index, shape: g[index], linear=True)
 
+nth = Op(
+    "nth",
+    lambda x, place: x[place : place + 1].copy(),
+    lambda g, y, x, place: scatter(g, index=slice(place, place + 1), shape=x.shape),
+    linear=True,
+)
+"""One slice of the first axis, x (n, ...) -> (1, ...), in memory of its own."""
+
 
 @function
 def gather(x: Any, axis: int, index: Any) -> Any:

@@ -36,6 +36,13 @@ def _tanh(x: Any) -> Any:
 
 
 @_compile
+def _flat(steps: np.ndarray) -> np.ndarray:
+    """All rows of a step (..., B, H) one after another, (..., B H): long loops, and few slices, which cost a row's."""
+    rows = (steps.shape[-2] * steps.shape[-1],)
+    return steps.reshape(steps.shape[:-2] + rows)  # numba unpacks no tuples
+
+
+@_compile
 def forward(
     table: np.ndarray,
     rows: np.ndarray,
@@ -49,25 +56,29 @@ def forward(
     length, _, batch, hidden = gates.shape
     half = np.float32(0.5)
     sums = np.empty((batch, 4 * hidden), np.float32)
+    planes, h_of, c_of, tanh_c_of = _flat(gates), _flat(states), _flat(cells), _flat(squashed)
     for t in range(length):
         np.dot(states[t], weight, sums)
+        i, f, g, o = planes[t, 0], planes[t, 1], planes[t, 2], planes[t, 3]
+        before, after, tanh_c, h = c_of[t], c_of[t + 1], tanh_c_of[t], h_of[t + 1]
         for b in range(batch):
-            sums[b] += table[rows[t, b]]
-            for n in range(4):
-                gate, total = gates[t, n, b], sums[b, n * hidden : (n + 1) * hidden]
-                if n == 2:
-                    for j in range(hidden):
-                        gate[j] = _tanh(total[j])
-                else:
-                    for j in range(hidden):
-                        gate[j] = _tanh(total[j] * half) * half + half
-            i, f, g, o = gates[t, 0, b], gates[t, 1, b], gates[t, 2, b], gates[t, 3, b]
-            before, after, tanh_c, h = cells[t, b], cells[t + 1, b], squashed[t, b], states[t + 1, b]
+            total, known, k = sums[b], table[rows[t, b]], b * hidden
+            for j in range(4 * hidden):
+                total[j] += known[j]
             for j in range(hidden):
-                after[j] = f[j] * before[j] + i[j] * g[j]
+                i[k + j] = _tanh(total[j] * half) * half + half
             for j in range(hidden):
-                tanh_c[j] = _tanh(after[j])
-                h[j] = o[j] * tanh_c[j]
+                f[k + j] = _tanh(total[hidden + j] * half) * half + half
+            for j in range(hidden):
+                g[k + j] = _tanh(total[2 * hidden + j])
+            for j in range(hidden):
+                o[k + j] = _tanh(total[3 * hidden + j] * half) * half + half
+        for j in range(batch * hidden):
+            after[j] = f[j] * before[j] + i[j] * g[j]
+        for j in range(batch * hidden):
+            tanh_c[j] = _tanh(after[j])
+        for j in range(batch * hidden):
+            h[j] = o[j] * tanh_c[j]
 
 
 @_compile
@@ -88,23 +99,25 @@ def backward(
     """
     length, _, batch, hidden = gates.shape
     one = np.float32(1)
+    planes, h_of, c_of, tanh_c_of, g_of = _flat(gates), _flat(states), _flat(cells), _flat(squashed), _flat(outputs)
+    share, cell = dh.reshape(batch * hidden), dc.reshape(batch * hidden)
     for t in range(length - 1, -1, -1):
+        i, f, g, o = planes[t, 0], planes[t, 1], planes[t, 2], planes[t, 3]
+        h, before, tanh_c, output = h_of[t + 1], c_of[t], tanh_c_of[t], g_of[t]
+        for j in range(batch * hidden):
+            share[j] += output[j]
+        for j in range(batch * hidden):
+            cell[j] += o[j] * share[j] - h[j] * (share[j] * tanh_c[j])
         for b in range(batch):
-            i, f, g, o = gates[t, 0, b], gates[t, 1, b], gates[t, 2, b], gates[t, 3, b]
-            all_four = dgates[t, b]
-            di, df = all_four[:hidden], all_four[hidden : 2 * hidden]
-            dg, do = all_four[2 * hidden : 3 * hidden], all_four[3 * hidden :]
-            share, cell, tanh_c, h, before = dh[b], dc[b], squashed[t, b], states[t + 1, b], cells[t, b]
+            all_four, k = dgates[t, b], b * hidden
             for j in range(hidden):
-                share[j] += outputs[t, b, j]
+                all_four[j] = cell[k + j] * g[k + j] * (i[k + j] - i[k + j] * i[k + j])
             for j in range(hidden):
-                cell[j] += o[j] * share[j] - h[j] * (share[j] * tanh_c[j])
+                all_four[hidden + j] = cell[k + j] * before[k + j] * (f[k + j] - f[k + j] * f[k + j])
             for j in range(hidden):
-                do[j] = share[j] * tanh_c[j] * (o[j] - o[j] * o[j])
+                all_four[2 * hidden + j] = cell[k + j] * i[k + j] * (one - g[k + j] * g[k + j])
             for j in range(hidden):
-                di[j] = cell[j] * g[j] * (i[j] - i[j] * i[j])
-                dg[j] = cell[j] * i[j] * (one - g[j] * g[j])
-            for j in range(hidden):
-                df[j] = cell[j] * before[j] * (f[j] - f[j] * f[j])
-                cell[j] *= f[j]
+                all_four[3 * hidden + j] = share[k + j] * tanh_c[k + j] * (o[k + j] - o[k + j] * o[k + j])
+        for j in range(batch * hidden):
+            cell[j] *= f[j]
         np.dot(dgates[t], weight, dh)
