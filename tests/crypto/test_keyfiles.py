@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from fedlearn.crypto import PublicKey, keyfiles
+from fedlearn.crypto import PublicKey, keyfiles, sealed
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import CryptoKeyError
 
@@ -17,6 +17,12 @@ def wide_umask():
     old = os.umask(0)
     yield
     os.umask(old)
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """A thousandth of the work to try a passphrase, for tests that are not about it."""
+    monkeypatch.setitem(sealed._SCRYPT, "n", 1 << 7)
 
 
 def test_public_keys_round_trip_and_phe_reads_them(keys, tmp_path):
@@ -127,6 +133,7 @@ def test_damaged_private_key_files_are_refused(keys, tmp_path, damage, said):
         keyfiles.read_private(path)
 
 
+@pytest.mark.usefixtures("light")
 def test_damaged_encrypted_files_are_refused(keys, tmp_path):
     path = tmp_path / "private.json"
     keyfiles.write_private(path, keys[1], passphrase="x")
@@ -183,6 +190,7 @@ def test_a_large_file_is_not_read_whole(tmp_path):
             read(path)
 
 
+@pytest.mark.usefixtures("light")
 def test_passphrases_may_be_any_bytes_that_an_environment_holds(keys, tmp_path):
     path = tmp_path / "private.json"
     keyfiles.write_private(path, keys[1], passphrase="caf\udce9")
@@ -203,6 +211,7 @@ BEGINNINGS = (b"{", b'{"', b"{}", b"[1]", b" ", b"\n{", b'"a"', b"\x80", b"PK", 
 WHOLE = (b"{", b"{}", b'{"a": 1}', b"[1]", b"")
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize("secret", [*(first.ljust(32, b"\0") for first in BEGINNINGS), *WHOLE])
 def test_a_secret_may_begin_as_any_file_does(tmp_path, secret):
     path = tmp_path / "secret"
@@ -222,6 +231,7 @@ def test_every_signing_key_is_read_again(tmp_path):
     assert SigningKey(keyfiles.read_secret(tmp_path / "client-0.private")).public == key.public
 
 
+@pytest.mark.usefixtures("light")
 def test_an_encrypted_file_whose_entries_were_moved_is_encrypted(keys, tmp_path):
     """As an editor or another program may write it."""
     path, moved = tmp_path / "private.json", tmp_path / "moved.json"
@@ -232,6 +242,7 @@ def test_an_encrypted_file_whose_entries_were_moved_is_encrypted(keys, tmp_path)
     assert keyfiles.read_private(moved, "passphrase") == keys[1]
 
 
+@pytest.mark.usefixtures("light")
 def test_an_encrypted_secret_that_is_cut_is_no_secret(tmp_path):
     path, cut = tmp_path / "secret", tmp_path / "cut"
     keyfiles.write_secret(path, bytes(32), "passphrase")

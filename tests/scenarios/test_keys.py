@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from aggregator import CsvTracker
+from fedlearn.crypto import sealed
 from fedlearn.crypto.keyfiles import is_encrypted
 from fedlearn.errors import CryptoKeyError, DataError
 from fedlearn.protocol import OpenerKey, PartyView, RunPlan
@@ -30,18 +31,44 @@ RUN = ["run", "spam", "--vocabulary", "hashed:32", "--rounds", "1", "--quiet", "
 PASSPHRASE = "correct horse"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """Folders pair, locked (a pair under a passphrase), shared (2 of 3), shut (2 of 3, locked), and other keys."""
-    where = tmp_path_factory.mktemp("keys")
+def generate(where: Path, **kinds: list[str]) -> Path:
     (where / "pass").write_text(f"{PASSPHRASE}\n")
     (where / "pass").chmod(0o600)
-    lock, share = ["--passphrase-file", str(where / "pass")], ["--threshold", "2/3"]
-    kinds = {"pair": [], "locked": lock, "shared": share, "shut": [*share, *lock], "pair2": [], "shared2": share}
     for name, options in kinds.items():
-        generate = ["keys", "generate", "--bits", "256", "--insecure-test-key", "--out", str(where / name)]
-        assert fedlearn(*generate, *options) == 0
+        made = ["keys", "generate", "--bits", "256", "--insecure-test-key", "--out", str(where / name)]
+        assert fedlearn(*made, *(str(where / "pass") if word == "pass" else word for word in options)) == 0
     return where
+
+
+SHARE, LOCK = ["--threshold", "2/3"], ["--passphrase-file", "pass"]
+LOCKED = {"locked": LOCK, "shut": [*SHARE, *LOCK]}  # a pair and shares under a passphrase
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """A thousandth of the work to try a passphrase: files that this process alone can read."""
+    monkeypatch.setitem(sealed._SCRYPT, "n", 1 << 7)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Folders pair, shared (2 of 3) and other keys; locked and shut, made with little work: see `light`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sealed._SCRYPT, "n", 1 << 7)
+        return generate(tmp_path_factory.mktemp("keys"), pair=[], shared=SHARE, pair2=[], shared2=SHARE, **LOCKED)
+
+
+@pytest.fixture(scope="module")
+def made_in_full(tmp_path_factory) -> Path:
+    return generate(tmp_path_factory.mktemp("full"), **LOCKED)
+
+
+@pytest.fixture
+def full(made_in_full, keys):
+    """The folders locked and shut as users have them, in the place of the others: openers try a passphrase on them."""
+    for name in LOCKED:
+        shutil.rmtree(keys / name)
+    shutil.copytree(made_in_full, keys, dirs_exist_ok=True)
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +101,13 @@ def test_runs_share_a_key_and_give_the_model_of_an_unprotected_run(folder, capsy
     assert {p.name for p in Path(folder).iterdir()} >= {"private.json"} or (Path(folder) / "trustee-1.share").exists()
 
 
-@pytest.mark.parametrize("folder", ["locked", "shut"])
-def test_a_passphrase_comes_from_a_file_or_the_environment(folder, capsys, monkeypatch):
-    assert run(folder, "--passphrase-file", "pass", out="one") == 0
+def test_a_passphrase_comes_from_a_file_or_the_environment(full, capsys, monkeypatch):
+    assert run("locked", *LOCK, out="one") == 0
     monkeypatch.setenv("FEDLEARN_PASSPHRASE", PASSPHRASE)
-    assert run(folder, out="two") == 0
+    assert run("shut", out="two") == 0
     monkeypatch.setenv("FEDLEARN_PASSPHRASE", "another horse")
     capsys.readouterr()
-    assert run(folder, out="three") == 2
+    assert run("locked", out="three") == 2
     assert "wrong passphrase" in capsys.readouterr().err
     assert not Path("three").exists()
 
@@ -143,18 +169,26 @@ def cut(name: str) -> Callable[[], object]:
         ("locked", None, ["--passphrase-file", "nowhere"], "cannot read key file nowhere"),
         ("locked", lambda: Path("pass").write_text("\n"), ["--passphrase-file", "pass"], "pass is empty"),
         ("locked", lambda: Path("pass").chmod(0o644), ["--passphrase-file", "pass"], "chmod 600 pass"),
-        ("shut", lambda: Path("pass").write_text("wrong"), ["--passphrase-file", "pass"], "wrong passphrase"),
     ],
 )
 def test_keys_that_cannot_be_used_are_one_line_and_leave_nothing(folder, damage, options, says, capsys):
     if damage:
         damage()
+    refuses(folder, options, says, capsys)
+
+
+def refuses(folder: str, options: list[str], says: str, capsys) -> None:
     assert run(folder, *options) == 2
     said = capsys.readouterr().err
     assert says in said
     assert said.count("\n") == 1
     assert not Path("run").exists()
     assert not [p for p in multiprocessing.active_children() if p.name.startswith("opener:")]
+
+
+def test_a_wrong_passphrase_is_one_line_too(full, capsys):
+    Path("pass").write_text("wrong")
+    refuses("shut", LOCK, "wrong passphrase", capsys)
 
 
 def test_a_passphrase_without_keys_is_refused(capsys):
@@ -203,7 +237,7 @@ def test_a_folder_of_keys_is_shown_without_any_secret(capsys, made):
         ("shut", swap("pass", "pair/public.json"), ["--passphrase-file", "pass"], "wrong passphrase"),
     ],
 )
-def test_what_is_no_file_of_the_key_is_told(folder, damage, options, says, capsys):
+def test_what_is_no_file_of_the_key_is_told(folder, damage, options, says, light, capsys):
     if damage:
         damage()
     assert fedlearn("keys", "show", folder, *options) == 0
@@ -268,7 +302,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def test_a_passphrase_is_asked_for_by_each_trustee_in_its_turn():
+def test_a_passphrase_is_asked_for_by_each_trustee_in_its_turn(full):
     command = Terminal(*RUN, "--protection", "threshold", "--keys", "shut", "--out", "run")
     for trustee in (1, 2, 3):
         command.wait_for(f"Passphrase of shut/trustee-{trustee}.share: ".encode())
@@ -304,7 +338,7 @@ def test_ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was():
     assert b"Traceback" not in command.said
 
 
-def test_home_is_home_for_every_place_that_is_given(tmp_path, monkeypatch, capsys):
+def test_home_is_home_for_every_place_that_is_given(tmp_path, monkeypatch, light, capsys):
     """Shells leave ~ alone in `--out=~/keys`, and Python does everywhere."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
