@@ -16,6 +16,7 @@ from aggregator.openers import Openers
 from clients import InlinePool
 from clients.session import LocalSession
 from fedlearn import nn
+from fedlearn.channel import Deadline
 from fedlearn.crypto import EncryptedVector, FixedPoint
 from fedlearn.crypto.signing import SigningKey
 from fedlearn.errors import BadInput, OpeningRefused, ProtocolError
@@ -54,6 +55,8 @@ def test_an_opener_whose_key_the_plan_does_not_name_opens_nothing():
             answer = Message.from_bytes(answers[-1]).body
             assert isinstance(answer, Refusal)
             assert "names another key" in answer.reason
+            for deadline in (openers._deadline, openers._deadlines["open"]):
+                assert deadline.seconds == Deadline.LEAST  # it has answered, and at once
             break  # an opener learns one plan
     finally:
         openers.close()

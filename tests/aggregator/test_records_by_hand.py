@@ -231,9 +231,9 @@ def test_shares_of_a_step():
     for bad in (lambda round: -1, lambda round: math.nan):
         with pytest.raises(BadInput, match="the server's learning rate in round 1"):
             factor_of(bad, 4)(1)
-    before, after = np.zeros(2, np.float32), np.array([2.0, 4.0], np.float32)
+    before, after = np.full(2, 4.0, np.float32), np.array([2.0, 8.0], np.float32)
     assert applied(before, after, 1) is after
-    assert applied(before, after, 0.25).tolist() == [0.5, 1.0]
+    assert applied(before, after, 0.25).tolist() == [3.5, 5.0]
 
 
 CODEC = FixedPoint(12, 4.0, 20, "clip")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -168,6 +170,12 @@ def test_what_a_rule_says_of_itself(flags):
     rule = as_rule(spec)
     found = (rule.by_coordinate, rule.data is None, rule.trusts, rule.remembers)
     assert "".join("FT"[flag] for flag in found) == said
+
+
+def test_medians_of_few_numbers_ask_for_no_compiler(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aggregator.robust.selection", None)  # as where numba is not installed
+    x = np.random.default_rng(0).normal(size=(7, 11)).astype(np.float32)
+    np.testing.assert_allclose(as_rule("median")(x, Beside(np.zeros(11, np.float32))).vector, np.median(x, axis=0))
 
 
 def test_points_are_what_they_are_made_of(monkeypatch):

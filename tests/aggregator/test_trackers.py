@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aggregator import Aggregator, CsvTracker, ProgressTracker, TensorBoardTracker
+from aggregator.watching import Watched
 from clients import Client, InlinePool
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays
@@ -149,6 +150,16 @@ def test_whoever_follows_is_told_the_outlook_and_each_phase():
     assert (first[0], first[-2], first[-1]) == (
         "training and encrypting 0 of 3", "training and encrypting 3 of 3", "opening",
     )  # fmt: skip
+
+
+def test_of_many_answers_at_once_only_the_first_and_the_last_are_told(monkeypatch):
+    monkeypatch.setattr("aggregator.watching.OFTEN", 1e9)
+    follower = Follows()
+    watched = Watched([follower])
+    for name in ("training", "opening"):
+        for done in range(5):
+            watched.phase(1, name, done, 4)
+    assert [(phase.name[0], phase.done) for phase in follower.phases] == [("t", 0), ("t", 4), ("o", 0), ("o", 4)]
 
 
 def test_where_nothing_is_hidden_nothing_is_told_to_be_opened():

@@ -106,7 +106,9 @@ def test_backdoor_adds_copies_of_spam_that_hold_the_trigger_and_are_called_ham()
 @pytest.mark.parametrize(("cohort", "corrupted"), [(5, 1), (5, 2), (12, 3)])
 def test_model_replacement_survives_the_mean_whole(cohort, corrupted):
     """Where the others stand still, as near convergence, the mean of the cohort is the attacker's own delta."""
-    backdoor = Backdoor.of(Crew(cohort, corrupted, {}, classes=2, vocabulary=HashedVocabulary(WORDS)))
+    crew = Crew(cohort, corrupted, {}, classes=2, vocabulary=HashedVocabulary(WORDS))
+    assert Backdoor.of(crew, scale=1.5).scale == 1.5
+    backdoor = Backdoor.of(crew)
     sent = backdoor.update(delta(0.5, -1.0), nobody).vectors["delta"]
     assert corrupted * sent / cohort == pytest.approx([0.5, -1.0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from multiprocessing import Pipe
 from pathlib import Path
+from queue import Empty
 from types import SimpleNamespace
 
 import msgpack
@@ -16,7 +17,7 @@ from aggregator.examining import MOST_BYTES, _read, spread
 from clients import Client
 from clients.client import as_clients
 from clients.guarded import guarded, lost, trace_again
-from clients.logs import _ParentHandlers, send_records
+from clients.logs import _ParentHandlers, _Records, send_records
 from clients.ownlog import keep_records, private_records_in
 from clients.session import plan_errors
 from clients.wire import enrols, read_answers, read_record, write_said
@@ -160,6 +161,18 @@ def handlers():
     before = list(root.handlers)
     yield root
     root.handlers = before
+
+
+def test_a_pipe_of_records_says_how_many_wait():
+    here, there = Pipe()
+    records = _Records(here)
+    assert records.qsize() == 0
+    there.send_bytes(b"x")
+    assert records.qsize() == 1
+    with pytest.raises(Empty):  # it is no record
+        records.get(1.0)
+    records.close()
+    assert records.qsize() == 0
 
 
 def test_a_worker_sends_records_of_the_level_that_is_asked_for(handlers):

@@ -9,6 +9,7 @@ import signal
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.autograd.recurrent import KernelPlan
@@ -323,3 +324,15 @@ def test_a_client_signs_with_the_same_key_after_its_worker_was_killed():
     with pytest.raises(ProtocolError, match="altered"):
         check_signed(read, later, 1, damaged)
     pool.close()
+
+
+def test_clients_of_this_process_take_one_thread_for_as_long_as_their_pool_is_open():
+    def threads() -> set[int]:
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with threadpool_limits(2):
+        pool = InlinePool(toy_clients())
+        pool.open()
+        assert threads() == {1}
+        pool.close()
+        assert threads() == {2}

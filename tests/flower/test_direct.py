@@ -17,6 +17,7 @@ from flwr.server.strategy import FedAvg as OlderFedAvg
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 
+from clients.flower.workers import Workers
 from fedlearn.errors import BadInput, ClientFailure, PoolFailure
 from scenarios.flower import run_direct
 from tests.flower import w1
@@ -92,12 +93,17 @@ def count(message, context):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_node_remembers_in_its_own_context(workers):
+def test_a_node_remembers_in_its_own_context(workers, monkeypatch):
     seen: list[RecordDict] = []
+    ended, close = [], Workers.close
+    monkeypatch.setattr(
+        Workers, "close", lambda some: close(some) or ended.extend(each.process.exitcode for each in some._workers)
+    )
     run_direct(asking([2, 0, 3], 2, seen), counting, 5, workers=workers)
     found = [(m["m"]["node"], m["m"]["n"], m["m"]["of"], m["m"]["clean"]) for m in seen]
     assert found == [(2, 1, 5, 1), (0, 1, 5, 1), (3, 1, 5, 1), (2, 2, 5, 1), (0, 2, 5, 1), (3, 2, 5, 1)]
     assert len({m["m"]["pid"] for m in seen}) == workers
+    assert ended == [0] * (workers if workers > 1 else 0)  # by themselves, when there was no more to do
     assert (os.getpid() in {m["m"]["pid"] for m in seen}) == (workers == 1)
 
 

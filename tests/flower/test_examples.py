@@ -44,6 +44,7 @@ def test_the_example_runs_as_it_stands(config, nodes, rounds, capsys):
 
 def test_a_model_of_pytorchs_with_batch_norm_under_secure_sums():
     torch = pytest.importorskip("torch")
+    threads = set()
 
     def net():
         torch.manual_seed(0)
@@ -55,6 +56,7 @@ def test_a_model_of_pytorchs_with_batch_norm_under_secure_sums():
 
         @app.train(mods=list(mods))
         def train(message, context):
+            threads.add(torch.get_num_threads())
             model = net()
             model.load_state_dict(message.content["arrays"].to_torch_state_dict())
             node = context.node_config["partition-id"]
@@ -82,6 +84,7 @@ def test_a_model_of_pytorchs_with_batch_norm_under_secure_sums():
         return {name: array.numpy() for name, array in found[0].items()}
 
     plain = trained(FedAvg(fraction_evaluate=0.0), client())
+    assert threads == {1}
     secure = SecureSums(
         FedAvg(fraction_evaluate=0.0), Masks(min_cohort=3, corrupt=0.0), metrics={"loss": 16.0}, max_weight=64,
         bounds={"*.num_batches_tracked": 1000.0, "*.running_*": 20.0},
