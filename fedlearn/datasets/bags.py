@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlearn.checked import listed, real_array, taken, takes_plain
+from fedlearn.checked import REAL, as_array, listed, real_array, taken, takes_plain
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -28,9 +28,10 @@ class Bags:
 
     def __post_init__(self) -> None:
         for name in ("indices", "offsets", "labels"):
-            if not isinstance(getattr(self, name), np.ndarray) or getattr(self, name).ndim != 1:
-                real_array(name, getattr(self, name), 1)  # says what is wrong
-                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+            numbers = as_array(name, getattr(self, name))
+            if numbers.ndim != 1 or numbers.dtype.kind not in REAL:
+                real_array(name, numbers, 1)  # says what is wrong
+            object.__setattr__(self, name, numbers)
         ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == len(self.labels) + 1 else None
         if ends != (0, len(self.indices)):
             raise ShapeError(
@@ -40,6 +41,8 @@ class Bags:
         for name, numbers in (("indices", self.indices), ("offsets", self.offsets)):
             if numbers.dtype.kind not in "iu" and numbers.size:
                 raise BadInput(f"{name} of bags are {numbers.dtype}: give whole numbers, as int64")
+        if self.indices.min(initial=0) < 0:
+            raise BadInput(f"indices of bags begin at {self.indices.min()}: words are numbered from 0")
         if (self.offsets[1:] < self.offsets[:-1]).any():
             raise ShapeError("offsets of bags fall: each bag begins where the one before it ends, or later")
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedlearn.checked import as_array, in_order, taken, takes_plain
+from fedlearn.checked import in_order, taken, takes_plain
 from fedlearn.configured import real_number
+from fedlearn.datasets.belonging import classes_of, users_of
 from fedlearn.datasets.partitions import numbered
-from fedlearn.errors import DataError, ShapeError
+from fedlearn.errors import DataError
 from fedlearn.seeding import stream
 
 HAM, SPAM = 0, 1
@@ -38,25 +39,9 @@ class Corpus:
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(in_order(self.texts, "texts")))
         object.__setattr__(self, "classes", tuple(in_order(self.classes, "classes")))
-        object.__setattr__(self, "labels", as_array("labels", self.labels))
-        if self.labels.ndim != 1 or self.labels.dtype.kind not in "biu":
-            raise ShapeError(
-                f"corpus {self.name}: labels of shape {self.labels.shape} and type {self.labels.dtype}: "
-                "give a whole number for each text"
-            )
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise ShapeError(
-                f"corpus {self.name}: labels from {self.labels.min()} to {self.labels.max()} for the classes "
-                f"{', '.join(map(str, self.classes))}: give each class a name, and its texts its number, from 0"
-            )
-        if self.labels.dtype == bool:
-            object.__setattr__(self, "labels", self.labels.astype(np.int8))
-        if self.users is not None:
-            object.__setattr__(self, "users", tuple(in_order(self.users, "users")))
-        if len(self.labels) != len(self.texts):
-            raise ShapeError(f"corpus {self.name}: {len(self.texts)} texts but {len(self.labels)} labels")
-        if self.users is not None and len(self.users) != len(self.texts):
-            raise ShapeError(f"corpus {self.name}: {len(self.texts)} texts but {len(self.users)} users")
+        owner, count = f"corpus {self.name}", len(self.texts)
+        object.__setattr__(self, "labels", classes_of(owner, self.labels, "texts", count, self.classes))
+        object.__setattr__(self, "users", users_of(owner, self.users, "texts", count))
 
     def __len__(self) -> int:
         return len(self.texts)

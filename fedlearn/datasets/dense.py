@@ -17,6 +17,7 @@ import numpy as np
 
 from fedlearn.checked import REAL, as_array, in_order, refuse_masked, rows_of_numbers, taken, takes_plain
 from fedlearn.configured import real_number, whole_number
+from fedlearn.datasets.belonging import classes_of, users_of
 from fedlearn.datasets.corpus import cut_stratified
 from fedlearn.datasets.dataset import CLASSES, GeneratedSet
 from fedlearn.datasets.examples import Arrays
@@ -81,17 +82,21 @@ class Samples:
     """Notes on what was guessed or left out in reading."""
 
     def __post_init__(self) -> None:
-        for name in ("features", "labels"):
-            array = as_array(name, getattr(self, name))
-            if not array.ndim or array.dtype.kind not in REAL:
-                raise ShapeError(
-                    f"{self.name}: {name} of shape {array.shape} and type {array.dtype}: give a row for each"
-                )
-            if name == "labels" and array.dtype == bool:
-                array = array.astype(np.int64)
-            object.__setattr__(self, name, array)
-        if len(self.features) != len(self.labels):
-            raise ShapeError(f"{self.name}: {len(self.features)} rows of features but {len(self.labels)} labels")
+        whole_number("classes", self.classes, least=1, most=MOST)
+        features = as_array("features", self.features)
+        if features.ndim != 2 or features.dtype.kind not in REAL:
+            raise ShapeError(
+                f"{self.name}: features of shape {features.shape} and type {features.dtype}: give rows (n, d)"
+            )
+        count = len(features)
+        named = tuple(in_order(self.named, "names of classes"))
+        if named and len(named) != self.classes:
+            raise ShapeError(f"{self.name}: {len(named)} names for {self.classes} classes: give each class its name")
+        labels = classes_of(self.name, self.labels, "rows", count, named or range(self.classes))
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "named", named)
+        object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
+        object.__setattr__(self, "users", users_of(self.name, self.users, "rows", count))
 
     def __repr__(self) -> str:
         """How much there is, never what."""
@@ -132,7 +137,7 @@ class Samples:
             raise DataError(f"{name}: a feature is not finite: take such rows out")
         classes = classes.astype(np.int64)
         digest = sha256(rows.tobytes() + classes.tobytes()).hexdigest()
-        whose = None if users is None else tuple(in_order(users, "users"))
+        whose = users_of(name, users, "rows", len(rows))
         return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
 
     def read_from(self, digest: str, named: Sequence[str], notes: tuple[str, ...]) -> Samples:

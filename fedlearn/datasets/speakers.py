@@ -16,7 +16,9 @@ BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 DASHES = r"\u2013\u2014-"
 # What may stand between a name and its sign: how it is said, in brackets.
 DIRECTION = r"(?:[ \t]*(?:\([^()\n]{0,200}\)|\[[^\[\]\n]{0,200}\]))?"
-COLON = re.compile(rf"[ \t]{{0,8}}([^\n:\uff1a]{{1,80}}?){DIRECTION}(?::(?:[ \t]+|\n|$)|\uff1a[ \t]*\n?)")
+COLON = re.compile(
+    rf"[ \t]{{0,8}}([^\n:\uff1a]{{1,80}}?){DIRECTION}[ \u00a0\u202f]{{0,2}}(?::(?:[ \t]+|\n|$)|\uff1a[ \t]*\n?)"
+)
 EMPHASISED = re.compile(
     rf"[ \t]{{0,4}}([*_]{{1,3}})(?=[^\s*_])([^\n:*_(\[]{{1,40}}?){DIRECTION}(?:[.:]\1|\1[.:])[ \t{DASHES}]*\n?"
 )
@@ -24,6 +26,8 @@ DOT = re.compile(
     rf"[ \t]{{0,8}}([^\n.:\[(]{{2,40}}?){DIRECTION}(?:\.(?=[\s{DASHES}]|$)|[ \t](?=[\u2013\u2014][ \t]))"
     rf"[ \t{DASHES}]*\n?"
 )
+WORDS, LONGEST = 5, 40  # words, and characters, of a name within a block
+ALONE = re.compile(rf"(.{{1,{LONGEST}}}?){DIRECTION}")
 BRACKET = re.compile(r"[ \t]{0,8}([^\n.:\[(]{2,40}?)[ \t]+(?=[\[(])")
 # Heads, stage directions and lists of who plays, which are nobody's speech.
 HEAD = (
@@ -40,7 +44,6 @@ TITLES = {"Mr", "Mrs", "Ms", "Dr", "St", "Mme", "Messrs"}
 PARTICLES = {*"a an and de del der di du et in la le of the to und van von y".split()}  # noqa: SIM905
 SPOKEN = 0.5  # a text has speakers if at least this share of its blocks, or lines, begins with a name
 TIMES, SOME, AT_LEAST = 3, 0.1, 6  # or this share, and so many, where each name is there three times on average
-WORDS, LONGEST = 5, 40  # words, and characters, of a name within a block
 LINES_COUNT = 2 / 3  # within blocks there must be half as many speeches more: verse has colons too
 
 Head = tuple[str, str]  # a name, and what follows it
@@ -74,8 +77,14 @@ class _Layout:
         return dict(sorted(joined.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
+def _heads(units: Sequence[str], named: Callable[[str], Head | None]) -> list[Head | None]:
+    """The head of each unit; the blanks that French puts before a colon are no part of a name."""
+    found = (named(unit) for unit in units)
+    return [(head[0].strip(), head[1]) if head and head[0].strip() else None for head in found]
+
+
 def _of_blocks(blocks: Sequence[str], named: Callable[[str], Head | None]) -> _Layout:
-    heads = [named(block) for block in blocks]
+    heads = _heads(blocks, named)
     found = [(block, head) for block, head in zip(blocks, heads, strict=True) if head or not BESIDE_BLOCKS.match(block)]
     names = [head[0] for _, head in found if head]
     fits = len(names) >= max(1.0, SPOKEN * len(found)) or _recur(names, len(found))
@@ -83,8 +92,7 @@ def _of_blocks(blocks: Sequence[str], named: Callable[[str], Head | None]) -> _L
 
 
 def _of_lines(lines: Sequence[str], named: Callable[[str], Head | None]) -> _Layout:
-    heads = [named(line) for line in lines]
-    heads = [head if head and _is_name(head[0]) else None for head in heads]
+    heads = [head if head and _is_name(head[0]) else None for head in _heads(lines, named)]
     found = [(line, head) for line, head in zip(lines, heads, strict=True) if head or not BESIDE_LINES.match(line)]
     names = [head[0] for _, head in found if head]
     mostly = len(names) >= max(2.0, SPOKEN * len(found)) and (len(names) <= 4 or 2 * len(set(names)) <= len(names))
@@ -127,8 +135,8 @@ def _before_dot(unit: str) -> Head | None:
 def _alone(unit: str) -> Head | None:
     """`NAME` in capitals on a line of its own."""
     line, _, speech = unit.partition("\n")
-    name = re.sub(DIRECTION + r"\s*$", "", line).strip()
-    return (name, speech) if len(name) <= LONGEST and name[-1:].isalpha() and _is_capital(name) else None
+    name = ALONE.fullmatch(line.strip())
+    return (name[1], speech) if name and name[1][-1].isalpha() and _is_capital(name[1]) else None
 
 
 NAMED = (_emphasised, _before_colon, _before_dot, _alone)

@@ -74,7 +74,7 @@ def test_bad_input_is_refused():
         spirals(10, 1, 1.0, 0.0, np.random.default_rng(0))
     with pytest.raises(BadInput, match="test fraction"):
         split_samples(load_samples("spirals"), 1.5)
-    with pytest.raises(ShapeError, match="2 rows of features but 3 labels"):
+    with pytest.raises(ShapeError, match="2 rows but 3 labels"):
         Samples("x", np.zeros((2, 1)), np.zeros(3, dtype=np.int64), 1, False, "", "")
 
 

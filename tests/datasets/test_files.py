@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.datasets import Corpus, Reading, load_corpus
-from fedlearn.datasets.files import read_anything
+from fedlearn.datasets.files import read_anything, read_texts
 from fedlearn.errors import BadInput, DataError
 
 FORMATS = Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "formats"
@@ -176,6 +176,12 @@ def test_standard_input(monkeypatch):
             load_corpus("-")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_texts_without_labels_are_lines_of_any_system(tmp_path, end):
+    (tmp_path / "mine").write_bytes(end.join(["one", "", "two", ""]).encode())
+    assert read_texts(str(tmp_path / "mine")) == ["one", "", "two"]
+
+
 def test_a_pipe(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -299,6 +305,7 @@ TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
         (table(), Reading(spam_label="junk"), "no message is labelled 'junk': spam_label is one of 'spam', 'ham'"),
         (table(), Reading(encoding="utf8x"), "Reading.encoding=utf8x. is unknown"),
         (table(), Reading(encoding="hex"), "Reading.encoding=hex. is none of texts"),
+        (table(), Reading(encoding="undefined"), "Reading.encoding=undefined. is none of texts"),
         (table(), Reading(encoding="ascii"), "line 6: byte 0xc3 is not ascii: give another one, or leave it out to"),
         (
             UNCLEAR,

@@ -21,6 +21,7 @@ HEAD = "label,text\n"
         "".join(f"{label.upper()},{text}\n\n" for label, text in LINES),
         "".join(f"__label__{label} {text}\n" for label, text in LINES),
         HEAD + "".join(f'{label},"{text}"\n,\n\n' for label, text in LINES),
+        "sep=\t\n" + HEAD.replace(",", "\t") + "".join(f"{label}\t{text}\n" for label, text in LINES),
         "sep=;\r\n" + HEAD.replace(",", ";") + "".join(f'{label};"{text}"\r\n' for label, text in LINES),
         f"# written\n# by me, and you\n#, too\n{HEAD}" + "".join(f'{label},"{text}"\n' for label, text in LINES),
         json.dumps([{"n": 1, "mail": {"body": text, "id": 7}, "label": label} for label, text in LINES]),

@@ -64,7 +64,7 @@ def test_parts_are_read_alternatives_once_and_attachments_counted():
     losses = Losses()
     assert text_in(mail.as_bytes(), losses) == "parts\nplain words\nand a footer"
     assert losses == {"attachments skipped": 2}
-    html = MIMEMultipart("alternative", _subparts=[MIMEText("", "plain"), MIMEText("<p>only<p>html", "html")])
+    html = MIMEMultipart("alternative", _subparts=[MIMEText(" \n", "plain"), MIMEText("<p>only<p>html", "html")])
     html["From"], html["Subject"] = "a@b.example", "x"
     assert text_in(html.as_bytes()) == "x\nonly\nhtml"
 
@@ -79,7 +79,8 @@ def test_a_wrong_or_unknown_charset_falls_back_and_is_counted():
     assert text_in(head % b"utf-8" + "Grüße".encode("cp1252"), losses) == "x\nGrüße"
     assert text_in(head % b"x-unknown" + "Grüße".encode(), losses) == "x\nGrüße"
     assert text_in(head % b"us-ascii" + "Grüße".encode(), losses) == "x\nGrüße"
-    assert losses == {"unknown charsets": 1, "texts in another charset than declared": 1}
+    assert text_in(head % b"unicode_escape" + rb"C:\quick", losses) == "x\nC:\\quick"  # no charset of mail
+    assert losses == {"unknown charsets": 2, "texts in another charset than declared": 1}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,20 @@ def test_a_message_with_a_zero_byte_is_a_message(tmp_path):
         box.add(mail.replace(b"7bit", b"8bit") + b"\n\nfr\0ee\n")
     box.close()
     assert [text.replace("\0", "") for text in load_corpus(str(tmp_path / "box")).texts] == ["hi\nfree"] * 2
+
+
+def test_a_mailbox_of_one_message_is_somebodys_too_and_a_text_may_begin_as_an_envelope(tmp_path):
+    def boxed(*texts: str) -> bytes:
+        start = b"From a@b Mon Jan  1 10:00:00 2024\n"
+        return b"".join(start + message(text).as_bytes() + b"\n\n" for text in texts)
+
+    (tmp_path / "alice.mbox").write_bytes(boxed("one\n>From me\n\nFrom 10:30 on we meet"))
+    (tmp_path / "bob.mbox").write_bytes(boxed("two", "three"))
+    (tmp_path / "spam").mkdir()
+    (tmp_path / "spam" / "bob.mbox").write_bytes(boxed("buy"))
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.users == ("alice", "bob", "bob", "bob")
+    assert corpus.texts[0] == "hi\none\nFrom me\n\nFrom 10:30 on we meet"
 
 
 def test_two_mbox_files_named_ham_and_spam_with_people_by_header(tmp_path, people):

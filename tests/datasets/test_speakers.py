@@ -44,6 +44,13 @@ def test_what_begins_without_a_name_goes_on():
     assert speeches(blocks)["OTTO"] == "\n".join(["Is it late?\nHe said so: it is."] * 3)
 
 
+def test_blanks_are_no_part_of_a_name_and_cost_no_more_than_they_are():
+    french = "Alice : salut\n\nBob\u00a0: oui\n\nAlice: bien\n\nBob (à part) : non"
+    assert speeches(french) == {"Alice": "salut\nbien", "Bob": "oui\nnon"}
+    assert speeches("A" + " " * 10**6 + "B\n" + "\u00a0" * 10**6) == {}  # took hours
+    assert speeches("OTTO" + " " * 10**5 + "\nhi\n\n" + "EVA (aside)\nyes") == {"EVA": "yes", "OTTO": "hi"}
+
+
 def test_names_of_other_scripts_and_cases():
     for names in ("ओटो इडा", "Борис Фёдор", "奥托 伊达", "otto ida"):
         one, other = names.split()

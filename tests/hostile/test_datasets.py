@@ -96,6 +96,7 @@ NAMED: dict[tuple[str, str], Any] = {  # where a name means something else
     ("Bags", "indices"): BAGS.indices,
     ("ExplicitVocabulary.from_dict", "values"): {"words": ["see"]},
     ("Corpus", "notes"): (),
+    ("Samples", "classes"): 2,
     ("Arrays", "features"): ROWS,
 }
 ODD = [*ODD_ARGUMENTS, [None], [[1], [2, 3]], ["word"], [b"bytes"], np.zeros(3), np.zeros((2, 0)), np.zeros(2, object)]

@@ -30,6 +30,7 @@ WESTERN = 0.3  # most of the letters that are beyond ASCII in a Western text; Fr
 FEW = 20  # bytes beyond ASCII that tell nothing
 SHOWN = 12  # characters of the text as an encoding would have it
 BINARY = 0.02  # share of control characters that no text has
+NO_FILES = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}  # of names and programs' sources
 
 
 def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
@@ -61,6 +62,11 @@ def encoding_notes(encoding: str, named: str | None) -> list[str]:
     """A note on the encoding that a text was in, and whether that is a guess; none of UTF-8."""
     guessed = "" if encoding.startswith("utf") or named else f", a guess: give {ENCODING} if letters are wrong"
     return [] if encoding == "utf-8" else [f"read as {encoding}{guessed}"]
+
+
+def unix_lines(text: str) -> str:
+    """The text with line feeds in the place of CR LF, and of the CR of old Macs."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check_western(data: bytes, line: int, name: str) -> None:
@@ -97,7 +103,7 @@ def known(encoding: str) -> str:
         raise BadInput(
             f"Reading(encoding={encoding}) is unknown: give for example utf-8, cp1252, utf-16 or koi8-r"
         ) from None
-    if not found._is_text_encoding:
+    if not found._is_text_encoding or found.name in NO_FILES:
         raise BadInput(
             f"Reading(encoding={encoding}) is none of texts: give for example utf-8, cp1252, utf-16 or koi8-r"
         )

@@ -13,7 +13,9 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import getaddresses
 
+from fedlearn.datasets.files.encoding import known
 from fedlearn.datasets.files.markup import text_of
+from fedlearn.errors import BadInput
 
 # Headers that a message has; one of them alone may begin a plain text as well.
 HEADERS = {
@@ -63,7 +65,7 @@ def read_mail(data: bytes, losses: Losses, receiver_header: str | None = None) -
     A text without headers is a message too. receiver_header: the header with the user; None for Delivered-To, else To.
     """
     if not is_mail(data):
-        return Mail(_decoded(data, None, losses).removeprefix("Subject:").strip(), None, "")
+        return Mail(_plain(_decoded(data, None, losses).removeprefix("Subject:")), None, "")
     try:
         message = message_from_bytes(begun(data))
     except RecursionError:
@@ -106,14 +108,22 @@ def _text(part: Message, losses: Losses, depth: int) -> str:
     if part.get_content_maintype() not in ("text", "multipart") or part.get_content_disposition() == "attachment":
         losses["attachments skipped"] += 1
         return ""
+    text = _decoded(_content(part), _charset(part), losses)
+    return text_of(text) if part.get_content_subtype() == "html" else _plain(text)
+
+
+def _content(part: Message) -> bytes:
     payload = part.get_payload(decode=True)
-    text = _decoded(payload if isinstance(payload, bytes) else b"", _charset(part), losses)
-    return text_of(text) if part.get_content_subtype() == "html" else text.replace("\r\n", "\n").strip()
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
 
 
 def _best(parts: list[Message]) -> list[Message]:
     """Of parts that say the same, the plain text, unless it is empty, else the last."""
-    plain = [part for part in parts if part.get_content_type() == "text/plain" and part.get_payload(decode=True)]
+    plain = [part for part in parts if part.get_content_type() == "text/plain" and _content(part).strip()]
     return plain[:1] or [part for part in parts if part.get_content_maintype() in ("text", "multipart")][-1:]
 
 
@@ -130,10 +140,10 @@ def _decoded(data: bytes, charset: str | None, losses: Losses) -> str:
         charset = None
     if charset is not None:
         try:
-            return data.decode(charset, "strict")
+            return data.decode(known(charset))
         except UnicodeDecodeError:
             losses["texts in another charset than declared"] += 1
-        except (LookupError, ValueError):
+        except BadInput:
             losses["unknown charsets"] += 1
     try:
         return data.decode("utf-8")

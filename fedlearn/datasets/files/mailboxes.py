@@ -11,8 +11,8 @@ from fedlearn.datasets.files.mail import Losses, Mail, begun, is_mail, read_mail
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.errors import DataError
 
-# The line before each message of an mbox; in a text, a line that begins so has a > before it.
-FROM = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n")
+# The line before each message of an mbox, and before its headers; in a text, most programs put a > before such a line.
+FROM = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n(?=>From |[!-9;-~]+:)")
 QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 SPAM_FOLDER = re.compile(r"\.?(?:spam|junk)(?:[-_ ]?(?:e-?mails?|mails?|messages?|folder|\d+))*")
 HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|legit)(?:[-_ ]?(?:e-?mails?|mails?|\d+))*")
@@ -79,8 +79,8 @@ def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Place
     if data.count(b"\0", 0, 1000) and not (is_mbox(data) or is_mail(data)):  # in a message it is a stray sign
         losses["files that are no text"] += 1
         return []
-    if is_mbox(data) and len(boxed := mbox_messages(data)) > 1:
-        stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")
+    stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")
+    if is_mbox(data) and (len(boxed := mbox_messages(data)) > 1 or stem != folders[-1]):
         spam = _sorted_as([*folders[:-1], stem])
         box = stem if _sorted_as([stem]) is None and not INNER.fullmatch(stem.lower()) else _owner(folders)
         mails = [read_mail(one, losses, how.user_column) for one in boxed]

@@ -6,7 +6,7 @@ import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.files import columnar, columns, labels, mail, mailboxes, records, tables
-from fedlearn.datasets.files.encoding import decoded, encoding_notes
+from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.errors import DataError
@@ -25,7 +25,7 @@ def read_messages(path: str, how: Reading | None = None) -> Corpus:
 def read_texts(path: str) -> list[str]:
     """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
 
-    - is standard input. Raises `DataError` for what holds no text.
+    - is standard input. Lines end at line feeds or carriage returns. Raises `DataError` for what holds no text.
     """
     source = opened(path)
     members = (("", source.data),) if source.members is None else source.members
@@ -38,7 +38,7 @@ def read_texts(path: str) -> list[str]:
         return [mail.read_mail(message, losses).text for message in messages]
     if source.members is not None:
         raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")
-    lines = decoded(source.data, None, source.name)[0].replace("\r\n", "\n").split("\n")
+    lines = unix_lines(decoded(source.data, None, source.name)[0]).split("\n")
     return lines if lines[-1] else lines[:-1]
 
 

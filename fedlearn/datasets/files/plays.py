@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fedlearn.datasets.files import records
-from fedlearn.datasets.files.encoding import decoded, encoding_notes
+from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.text import Script
@@ -44,8 +44,7 @@ def script_of(source: Source, how: Reading) -> Script:
     if records.is_json(text):
         text = _leaf_text(text, name)
         notes.append("LEAF's users as speakers")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text, cut = without_gutenberg(text)
+    text, cut = without_gutenberg(unix_lines(text))
     notes += ["Project Gutenberg's head and tail left out"] if cut else []
     if not text.strip():
         raise DataError(f"{name} is empty: give a text of some thousand characters")

@@ -16,7 +16,7 @@ SAMPLE, SAMPLE_ROWS = 2**16, 60  # characters and rows that a delimiter is guess
 LAST = "\x1a"  # a line that shows whether all quotes before it are closed
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 MOST_COLUMNS = 16_384  # as many as a spreadsheet has
-EXCELS = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # a first line by which Excel is told the delimiter
+EXCELS = re.compile(r"sep=([^\r\n])\r?\n", re.IGNORECASE)  # a first line by which Excel is told the delimiter
 MOSTLY = 0.9  # the fraction of rows of one width, if it is a table at all
 # A line that begins with its label: `ham see you`, `spam: buy`, and fastText's `__label__sport the match`.
 LABELLED = re.compile(r"[ \t]*(?:__label__(\S+)|(ham|spam)(?=[\s:,;|]))[ \t]*[:,;|]?[ \t]*(.*)", re.IGNORECASE)
@@ -44,8 +44,11 @@ def table_in(text: str, name: str) -> Table:
     """Rows of `text` without blank ones; raises `DataError` for a quote that is never closed or too many columns."""
     if "\n" not in text:
         text = text.replace("\r", "\n")  # as on a Mac of old
+    told = EXCELS.match(text)
+    text = f"\n{text[told.end() :]}" if told else text  # the number of each line stays
+    tabbed = told[1] == "\t" if told else _has_tabs(text)
     with _fields_of_any_length():
-        return _without_comments(_tabbed(text) if _has_tabs(text) else _separated(text, name))
+        return _without_comments(_tabbed(text) if tabbed else _separated(text, name, told[1] if told else None))
 
 
 def _without_comments(table: Table) -> Table:
@@ -80,10 +83,8 @@ def _swallowed(rows: list[list[str]]) -> bool:
     return any("\n" in field and "\t" in field for row in rows for field in row)
 
 
-def _separated(text: str, name: str) -> Table:
-    told = EXCELS.match(text)
-    text = f"\n{text[told.end() :]}" if told else text  # the number of each line stays
-    fits = {told[1]: 1.0} if told else {sign: _fits(text, sign) for sign in DELIMITERS}
+def _separated(text: str, name: str, told: str | None) -> Table:
+    fits = {told: 1.0} if told else {sign: _fits(text, sign) for sign in DELIMITERS}
     delimiter = max(fits, key=lambda sign: fits[sign])
     labelled = _labelled(text) if fits[delimiter] < MOSTLY else None
     if labelled:

@@ -30,42 +30,40 @@ def write(data: Any, target: Path) -> str:
         raise BadInput(f"{target} exists: choose another name, or take it away")
     if isinstance(data, Script) and target.suffix.lower() in TABLES:
         raise BadInput(f"{data.name} is a text, and {target} the name of a table: choose one that ends in .txt")
-    content = _content(data)
+    content, kind = _content(data)
     try:
         write_atomic(target, content.encode("utf-8", "replace"))
     except OSError as error:
         raise BadInput(f"cannot write {target} ({error.strerror}): choose another place") from None
-    return f"{len(data):,} {KINDS[type(data)]}"
-
-
-KINDS = {Corpus: "messages", Samples: "rows", Script: "characters"}
+    return f"{len(data):,} {kind}"
 
 
 @singledispatch
-def _content(data: Any) -> str:
+def _content(data: Any) -> tuple[str, str]:
+    """The text of the file, and the things that it holds so many of."""
     raise BadInput(f"a {type(data).__name__} is neither messages, numbers nor a text: these can be written")
 
 
 @_content.register
-def _(corpus: Corpus) -> str:
+def _(corpus: Corpus) -> tuple[str, str]:
     labels = (corpus.classes[label] for label in corpus.labels.tolist())
     texts = (" ".join(text.split()) for text in corpus.texts)
-    return _table(["label", "text"], zip(labels, texts, strict=True), corpus.users)
+    return _table(["label", "text"], zip(labels, texts, strict=True), corpus.users), "messages"
 
 
 @_content.register
-def _(samples: Samples) -> str:
+def _(samples: Samples) -> tuple[str, str]:
     names, width = samples.class_names, samples.features.shape[1]
     rows = (
         (*map(str, row), names[label])  # of float32 the shortest digits that mean it
         for row, label in zip(samples.features, samples.labels.tolist(), strict=True)
     )
-    return _table([*(f"x{i}" for i in range(1, width + 1)), "class"], rows, samples.users)
+    return _table([*(f"x{i}" for i in range(1, width + 1)), "class"], rows, samples.users), "rows"
 
 
 @_content.register
-def _(script: Script) -> str:
-    return script.text
+def _(script: Script) -> tuple[str, str]:
+    return script.text, "characters"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], users: Sequence[str] | None) -> str:
