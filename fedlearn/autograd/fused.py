@@ -5,6 +5,7 @@ The composition serves derivatives beyond the first and is what the tests compar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused
-from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softmax, softplus, take
+from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softmax, softplus, take, where
+from fedlearn.autograd.ops.select import unmasked
 from fedlearn.autograd.rows import RowSparse, renumbered
 from fedlearn.autograd.sparse import add_to_known_rows, add_to_rows, sum_rows
 from fedlearn.errors import ShapeError
@@ -243,3 +245,31 @@ embedding_bag = Fused("embedding_bag", _embedding_bag, _embedding_bag_joint, _em
 
 Of K stacked clients, weight (K, V, D) and offsets (K, B), client by client, in all of their indices -> (K, B, D).
 """
+
+
+# Dropout. draw(shape) gives evenly drawn numbers below 1; where one is below p, the number of x is dropped.
+
+
+def _dropout(x: np.ndarray, p: float, draw: Callable[[tuple[int, ...]], Any]) -> tuple[Any, Any]:
+    dropped = draw(x.shape) < p
+    return np.where(dropped, 0.0, x * _scale(x, p)), dropped
+
+
+def _scale(x: np.ndarray, p: float) -> Any:
+    return x.dtype.type(1 / (1 - p) if p < 1 else 0)
+
+
+def _dropout_composed(x: Any, p: float, draw: Callable[[tuple[int, ...]], Any]) -> Any:
+    return where(draw(x.shape) < p, 0.0, x * _scale(x, p))
+
+
+dropout = Fused(
+    "dropout",
+    _dropout,
+    None,
+    _dropout_composed,
+    lambda g, dropped, x, p, draw: unmasked(dropped, g) * _scale(x, p),
+    slope=lambda g, dropped, x, p, draw: [where(dropped, 0.0, g) * _scale(x, p)],
+    as_is=True,
+)
+"""x with a share p of its numbers made 0, and the others divided by 1 - p."""

@@ -199,8 +199,9 @@ class Fused(Op):
         *vjps: Callable[..., Any] | None,
         slope: Callable[..., Sequence[Any]] | None = None,
         floats: bool = True,
+        as_is: bool = False,
     ):
-        super().__init__(name, forward, *vjps, joint=joint, floats=floats)
+        super().__init__(name, forward, *vjps, joint=joint, floats=floats, as_is=as_is)
         self.composed = composed
         self.slope = slope
 

@@ -7,7 +7,7 @@ made. Views of such arrays stay right by themselves, and cost no call.
 
 A tape does not show what Python did beside the ops. So a program is written only where every array that went into an
 op is known: a parameter, a result of an op, or an array of the batch. An array of unknown origin, as a mask made by a
-comparison or a number drawn by dropout, or whole numbers of the batch in an op that does not check them, raise
+comparison or whole numbers of the batch in an op that does not check them, raise
 `Unfit`, and the tape goes on. So does any array whose numbers do not lie in memory in the order of its axes: sums and
 products may run in another order over it than over the array that is kept. Words in bags, more or fewer from batch to
 batch, are taken as they come. What a tape cannot show at all, as `if` in Python code, is promised by whoever declares
@@ -170,6 +170,8 @@ class Program:
         raise Unfit(f"an array {value.shape} of unknown origin")
 
     def _parameter(self, value: Any) -> Any:
+        if callable(value):  # it draws, and does so anew in each step
+            return value
         if isinstance(value, tuple) and all(isinstance(part, PLAIN) for part in value):
             return value
         return self._known(value)

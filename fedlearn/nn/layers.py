@@ -16,6 +16,7 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
 from fedlearn.nn.functional.arguments import axis_of, numbers, real, shaped, whole
+from fedlearn.nn.functional.products import dropout_by
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 
@@ -59,12 +60,18 @@ class Flatten(Module):
 class Dropout(Module):
     """In training, each number is 0 with probability p, and else divided by 1 - p."""
 
+    replayable = True
+
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
         self.p = real(p, "dropout's p", 0, 1)
         self.rng = None if rng is None else generator(rng)
 
     def forward(self, input: Any) -> Any:
-        return F.dropout(input, self.p, self.training, rng=self.rng)
+        return dropout_by(self._draw, input, self.p, self.training)
+
+    def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        """From whatever is its generator then: a step that was recorded draws as its first run did."""
+        return generator(self.rng).random(shape, np.float32)
 
 
 _room: ContextVar[list[int] | None] = ContextVar("room", default=None)  # for how many numbers there still is

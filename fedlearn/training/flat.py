@@ -79,7 +79,7 @@ class FlatModel:
             start = stop
         self.frozen = _mask(self._parameters, self._shapes)
         self._note_frozen()
-        self._recorded = Recorded(self.model, self._parameters, vector) if self._replays else None
+        self._recorded = Recorded(self.model, self._parameters, vector, self.model.modules()) if self._replays else None
 
     def _note_frozen(self) -> None:
         if self.frozen is not None:

@@ -8,9 +8,10 @@ fit any more because a parameter was replaced, frozen or unfrozen, the tape goes
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from fedlearn.autograd.mode import mode
 from fedlearn.autograd.program import Program
 from fedlearn.datasets.examples import Examples, View
 from fedlearn.models.base import Stepped, taped_gradient
+from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 from fedlearn.training.stacks import StackedViews
 
@@ -47,10 +49,14 @@ class Batch:
 
 
 class Recorded:
-    """The recorded steps of a model whose parameters are views of `vector`, (P,) or (K, P)."""
+    """The recorded steps of a model whose parameters are views of `vector`, (P,) or (K, P).
 
-    def __init__(self, model: Stepped, parameters: Sequence[Parameter], vector: np.ndarray):
+    parts: the modules that take part in its loss.
+    """
+
+    def __init__(self, model: Stepped, parameters: Sequence[Parameter], vector: np.ndarray, parts: Iterable[Module]):
         self._model = model
+        self._drawing = [(part, part.training) for part in parts if hasattr(part, "rng")]
         self._words = model.vocabulary is not None
         self._vector = vector
         self._parameters = [(parameter, parameter._data, parameter._wanted) for parameter in parameters]
@@ -68,6 +74,9 @@ class Recorded:
         for parameter, array, wanted in self._parameters:
             if parameter._data is not array or parameter._wanted is not wanted:
                 return None
+        for part, training in self._drawing:
+            if part.training is not training:
+                return None
         if isinstance(batch, GATHERED):
             layout = batch.layout
             for program in self._programs:
@@ -83,9 +92,11 @@ class Recorded:
         if self._held() > self._references:
             self._leave_to_keeper()
             return None
+        begin = self._drawn()
         try:
             run()
         except Exception:  # the tape says what is wrong, or copes with it
+            _rewind(begin)
             return None
         return program.loss.copy(), self._gradient if self._lent else self._gradient.copy()
 
@@ -103,16 +114,20 @@ class Recorded:
         if self._held() > self._references:
             self._leave_to_keeper()
         parameters = [parameter for parameter, _, _ in self._parameters]
-        batch = Batch(arrays[:-1], arrays[-1], length)
+        batch, begin = Batch(arrays[:-1], arrays[-1], length), self._drawn()
         try:
             loss, gradient = taped_gradient(self._model, parameters, batch, retain_graph=True)
         except Exception:  # as of a model that wants more of its examples than `Batch` has
             self._unfit = True
+            _rewind(begin)  # the tape that follows draws what this one drew
             return None
+        end = self._drawn()
         try:
+            _rewind(begin)
             program = Program(loss, arrays, parameters, self._places)
             if program.bytes > LARGEST:
                 raise Unfit("it keeps too much")
+            _rewind(begin)
             program.run(arrays)
             if not _same(program.loss, loss.numpy()) or not _same(self._gradient, gradient):
                 raise Unfit("it gives other bits than the tape")
@@ -123,7 +138,13 @@ class Recorded:
             while self.bytes > LARGEST:
                 self._programs.pop()
             self._references = self._held()
+        finally:
+            _rewind(end)
         return loss.numpy(), gradient
+
+    def _drawn(self) -> list[tuple[np.random.Generator, Any]]:
+        """The generators that its parts draw from, and how far these are."""
+        return [(part.rng, part.rng.bit_generator.state) for part, _ in self._drawing if part.rng is not None]
 
     def _leave_to_keeper(self) -> None:
         """The last gradient stays with whoever kept it."""
@@ -163,6 +184,11 @@ class Recorded:
         """Of a word model's batch the words may be more or fewer each time."""
         any_length = self._words and array.ndim == 1 and array.dtype.kind in "iu"
         return None if any_length else array.shape
+
+
+def _rewind(drawn: Sequence[tuple[np.random.Generator, Any]]) -> None:
+    for rng, state in drawn:
+        rng.bit_generator.state = state
 
 
 def beside(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -209,6 +209,11 @@ def seen_twice(x: Any) -> Any:
     return ops.overlap_add(seen * seen, shape=x.shape, **WINDOW_STEPS)
 
 
+def drawn_again(shape: tuple[int, ...]) -> np.ndarray:
+    """The same numbers each time."""
+    return np.random.default_rng(4).random(shape, np.float32)
+
+
 def sequence(gates: int, states: int, bias: bool, table: bool) -> Draw:
     """Projections of 1 to 4 steps of 1 to 4 sequences (or a table of 3), weights and states for 2 units."""
 
@@ -359,6 +364,7 @@ CASES = [
     Case("embedding_bag", bags("mean"), matrix),
     Case("embedding_bag", stacked_bags("sum"), two_matrices),
     Case("embedding_bag", stacked_bags("mean"), two_matrices),
+    Case("dropout", lambda x: fused.dropout(x, p=0.4, draw=drawn_again), unary(normal)),
     *SLOPES,
     *RECURRENT,
 ]

@@ -18,7 +18,7 @@ from tests.autograd.cases import CASES, Case
 # order in which what they give lies in memory.
 RUN = {
     "add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "tanh", "sigmoid", "softplus", "relu", "leaky_relu",
-    "gelu", "conv2d", "max_pool", "linear", "matmul", "softmax", "log_softmax", "reshape", "square", "erf",
+    "gelu", "conv2d", "dropout", "max_pool", "linear", "matmul", "softmax", "log_softmax", "reshape", "square", "erf",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.autograd.cases import APART, CASES, RECURRENT, SLOPES, WINDOW, Case, classes, picks
+from tests.autograd.cases import APART, CASES, RECURRENT, SLOPES, WINDOW, Case, classes, drawn_again, picks
 from tests.autograd.composed import COMPOSED
 
 torch = pytest.importorskip("torch")
@@ -189,6 +189,7 @@ TORCH = {
         lambda x, t: T.binary_cross_entropy_with_logits(x, t, reduction="none").mean(-1),
         lambda x, t: T.binary_cross_entropy_with_logits(x, t),
     ],
+    "dropout": [lambda x: torch.where(torch.as_tensor(drawn_again(tuple(x.shape)) < 0.4), 0, x * (1 / (1 - 0.4)))],
     "embedding_bag": [
         lambda w: _bag(w, "sum"),
         lambda w: _bag(w, "mean"),

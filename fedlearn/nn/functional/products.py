@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -124,12 +125,14 @@ def embedding_bag(
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, *, rng: np.random.Generator | None = None) -> Any:
     """In training, each number is 0 with probability p, and else divided by 1 - p; `rng` None is fresh entropy."""
-    real(p, "dropout's p", 0, 1)
+    return dropout_by(lambda shape: generator(rng).random(shape, np.float32), input, p, training)
+
+
+def dropout_by(draw: Callable[[tuple[int, ...]], Any], input: Any, p: float, training: bool) -> Any:
+    """Same as `dropout`, by numbers from 0 to 1 that `draw` gives of a shape."""
+    p = real(p, "dropout's p", 0, 1)
     input = floats(input, "dropout's input")
-    if not training or p == 0:
-        return input
-    dropped = generator(rng).random(input.shape, np.float32) < p
-    return ops.where(dropped, 0.0, input * input.dtype.type(1 / (1 - p) if p < 1 else 0))
+    return fused.dropout(input, p=p, draw=draw) if training and p else input
 
 
 def scaled_dot_product_attention(
