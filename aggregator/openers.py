@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fedlearn.channel import Arrivals, Channel, Deadline
-from fedlearn.children import end_of, start_shielded
+from fedlearn.children import end_of, signals_later, start_shielded
 from fedlearn.errors import CryptoKeyError, FedlearnError, ProtocolError
 from fedlearn.protocol import AGGREGATOR, Message, Refusal, Step, party_name
 from fedlearn.registry import find, importing_nothing
@@ -71,7 +71,8 @@ class Openers:
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
                 told = replace(spec, pki=pki, coins=coins if spec.trusted else None)
-                self._processes[spec.party] = _OpenerProcess(told, session, memory, self._arrived, named)
+                with signals_later():
+                    self._processes[spec.party] = _OpenerProcess(told, session, memory, self._arrived, named)
         except BaseException:
             self.close()
             raise
@@ -197,10 +198,12 @@ def _deal(dealer: DealerSpec) -> None:
         target=_run_dealer, args=(packed(dealer, [dealer.factory]),), name="dealer", daemon=True
     )
     start_shielded(process)
-    process.join(Deadline.FIRST)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    try:
+        process.join(Deadline.FIRST)
+        late = process.is_alive()
+    finally:
+        end_of(process, 0.0)
+    if late:
         raise FedlearnError(f"the dealer had no key after {Deadline.FIRST:.0f} s: start the run again")
     if process.exitcode:
         raise FedlearnError(f"the dealer ended with exit status {process.exitcode}: its error stands above")

@@ -21,7 +21,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -32,10 +32,11 @@ import numpy as np
 from aggregator.checkpoints import Checkpoint, Checkpoints, Shelf
 from aggregator.history import RoundRecord
 from aggregator.journal import Journal
+from aggregator.runlog import logged
+from fedlearn.children import signals_later
 from fedlearn.disk import alone_in, at_home, beside, strict_json, write_atomic
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.installed import installed_version
-from fedlearn.logs import FORMAT, is_public, mark_records
 from fedlearn.modelfile import WEIGHTS, model_bytes
 from fedlearn.nn import Module
 from fedlearn.numerics import differences, environment
@@ -48,12 +49,6 @@ SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
 
 
 _log = logging.getLogger(__name__)
-
-
-class _RunLog(logging.FileHandler):
-    """Silent where it cannot be written: a checkpoint cannot be either then, which ends the run with the reason."""
-
-    def handleError(self, record: logging.LogRecord) -> None: ...  # noqa: N802
 
 
 class RunFolder:
@@ -196,35 +191,25 @@ class RunFolder:
         changes = self._enter_machine()
         for name, data in self._files.items():
             write_atomic(self.path / name, data)
-        self.write_outcome({"state": "running"})  # from here on the run can be resumed, of all that stands by now
-        self._waited = time.perf_counter() - self._began  # for the disk, so far
-        self._checkpoints.open()
-        mark_records()
-        run_log = _RunLog(self.path / "run.log", encoding="utf-8")
-        run_log.setFormatter(logging.Formatter(FORMAT))
-        run_log.addFilter(is_public)
-        logging.getLogger().addHandler(run_log)
-        if changes:
-            _log.warning("bits may change with this session, which computes otherwise: %s", "; ".join(changes))
         error: BaseException | None = None
         try:
-            transcript = Transcript(self.path, self._record, self._transcript)
-            try:
-                yield transcript
-            finally:
-                transcript.close()
+            self.write_outcome({"state": "running"})  # from here on the run can be resumed, of all that stands by now
+            self._waited = time.perf_counter() - self._began  # for the disk, so far
+            self._checkpoints.open()
+            with logged(self.path / "run.log"):
+                if changes:
+                    _log.warning("bits may change with this session, which computes otherwise: %s", "; ".join(changes))
+                with closing(Transcript(self.path, self._record, self._transcript)) as transcript:
+                    yield transcript
         except BaseException as raised:
             error = raised
             raise
         finally:
-            # On a full disk this fails too; the error to report is the one that ended the run.
-            with nullcontext() if error is None else suppress(OSError):
-                try:
+            if self.begun:
+                # On a full disk this fails too; the error to report is the one that ended the run.
+                with signals_later(), nullcontext() if error is None else suppress(OSError):
                     self._checkpoints.force()
-                finally:
-                    logging.getLogger().removeHandler(run_log)
-                    run_log.close()
-                self._say_how_it_ended(error)
+                    self._say_how_it_ended(error)
 
     def _enter_machine(self) -> list[str]:
         """Record what decides the bits of this session; returns what differs from the session before."""

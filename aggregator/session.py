@@ -26,6 +26,7 @@ from aggregator.watching import Outlook, Watched
 from aggregator.work import Work
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.children import signals_later
 from fedlearn.errors import BadInput, CodecError, RoundVoid
 from fedlearn.groups import cut
 from fedlearn.protocol import (
@@ -222,7 +223,8 @@ class Session:
 
     def close(self) -> None:
         """End pool and openers, so far as they were started."""
-        self._cleanup.close()
+        with signals_later():
+            self._cleanup.close()
 
     def collect(self, task: RoundTask) -> Collected:
         """Train a round's cohort and open the sum of its updates, in up to `ATTEMPTS` attempts with the same cohort.

@@ -24,6 +24,7 @@ from clients.vault import FileVault
 from clients.wire import read_answers, read_said
 from clients.worker import PATIENCE, Worker, value_of
 from fedlearn.channel import Arrivals, Deadline
+from fedlearn.children import signals_later
 from fedlearn.disk import naming
 from fedlearn.errors import ProtocolError
 from fedlearn.logs import mark_records
@@ -72,7 +73,8 @@ class ProcessPool(SharedOut):
         self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
         self._board = Path(self._vault.name) / "broadcast"
         for number in range(self._shares.workers):
-            self._workers.append(self._spawn(number))
+            with signals_later():
+                self._workers.append(self._spawn(number))
 
     def _spawn(self, number: int) -> Worker:
         vault = FileVault(Path(self._vault.name) / f"signing-keys-{number}")
@@ -202,7 +204,8 @@ class ProcessPool(SharedOut):
                 values.pop(number, None)
                 continue
             renewed.add(number)
-            self._workers[number] = self._spawn(number)
+            with signals_later():
+                self._workers[number] = self._spawn(number)
             for call, arguments in calls:
                 self._workers[number].send(call, *arguments(number))
             owed[number], until[number] = len(calls), self._arrived.waited + limit
@@ -219,7 +222,8 @@ class ProcessPool(SharedOut):
     def _replace(self, number: int, fault: str = "") -> str:
         """Put a new worker in the place of one that died, or is ended for a fault; says how it ended."""
         reason = self._bury(number, fault)
-        self._workers[number] = self._spawn(number)
+        with signals_later():
+            self._workers[number] = self._spawn(number)
         for call, arguments in self._calls:
             self._workers[number].send(call, *arguments(number))
         self._returned({number: len(self._calls)}, self._calls)

@@ -30,7 +30,7 @@ def start_shielded(process: BaseProcess) -> None:
             "start yours with daemon=False, or take protection none or masks in an InlinePool, which need no other"
         )
     resource_tracker.ensure_running()  # starting it by and by would unblock the signal
-    with _interrupt_later(), _main_hidden():
+    with signals_later(), _main_hidden():
         if not hasattr(signal, "pthread_sigmask"):
             process.start()
             return
@@ -73,8 +73,12 @@ _hiding = threading.Lock()  # two threads may start children
 
 
 @contextmanager
-def _interrupt_later() -> Iterator[None]:
-    """Signals that end a run wait for the end of it: another thread may take one, and half a child would be left."""
+def signals_later() -> Iterator[None]:
+    """Signals that end a run (Ctrl-C, SIGTERM, a closed terminal) wait for the end of this.
+
+    For starting a process until somebody has it who ends it, and for ending what was started. In threads other than
+    the main one, where no signal comes in, it does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -19,7 +19,7 @@ from flwr.app import Message
 from clients.flower import internals
 from clients.flower.nodes import Answer, Nodes, Terms, partition
 from clients.flower.seeds import one_thread, seed_all
-from fedlearn.children import end_of, said_of, start_shielded
+from fedlearn.children import end_of, said_of, signals_later, start_shielded
 from fedlearn.errors import BadInput, PoolFailure
 from fedlearn.travel import packed, unpacked
 
@@ -39,8 +39,10 @@ class Workers:
                 f"the ClientApp cannot be sent to worker processes ({error}): make what it uses in its functions, "
                 "or take workers=1"
             ) from error
-        self._workers = [_Worker(number, parts, terms.seed) for number in range(min(workers, terms.nodes))]
+        self._workers: list[_Worker] = []
         try:
+            with signals_later():
+                self._workers += [_Worker(number, parts, terms.seed) for number in range(min(workers, terms.nodes))]
             for worker in self._workers:
                 worker.wait_until_ready()
         except BaseException:

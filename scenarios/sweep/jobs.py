@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from fedlearn.children import start_shielded
+from fedlearn.children import signals_later, start_shielded
 
 PATIENCE = 10.0  # seconds that a run is given to end in good order
 
@@ -58,8 +58,9 @@ def run_all(jobs: Iterable[Job], workers: int, budget: float | None = None) -> I
             if left is not None and left <= 0:
                 return
             while waiting and len(team) < workers:
-                worker = _Worker()
-                team[worker.connection] = worker
+                with signals_later():
+                    worker = _Worker()
+                    team[worker.connection] = worker
                 worker.give(waiting.pop())
             for connection in wait(list(team), left):
                 assert isinstance(connection, Connection)
