@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -79,28 +81,43 @@ def killed_run(path: Path, protection: str, strategy: str, journalled: bool) -> 
     run(path, protection, strategy, clients(absent_in=KILLED))
 
 
-def kill(path: Path, *arguments) -> None:
-    process = get_context("spawn").Process(target=killed_run, args=(path, *arguments))
-    process.start()
-    process.join(120)
-    assert process.exitcode == -signal.SIGKILL
+@pytest.fixture(scope="module")
+def kill(tmp_path_factory):
+    """Leaves the folder of a killed run: of each kind one is killed, and whoever wants it is given a copy."""
+
+    @cache
+    def killed(*arguments) -> Path:
+        path = tmp_path_factory.mktemp("killed") / "run"
+        process = get_context("spawn").Process(target=killed_run, args=(path, *arguments))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+        return path
+
+    return lambda path, *arguments: shutil.copytree(killed(*arguments), path)
+
+
+@cache
+def uninterrupted(strategy: str):
+    """Under masks, which give the same bits as any protection."""
+    return run(None, "masks", strategy, clients(absent_in=KILLED))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("protection", PROTECTIONS)
-def test_an_opened_sum_is_applied_and_not_opened_again(tmp_path, protection, strategy):
-    whole, uninterrupted = run(None, protection, strategy, clients(absent_in=KILLED))
+def test_an_opened_sum_is_applied_and_not_opened_again(tmp_path, kill, protection, strategy):
+    whole, expected = uninterrupted(strategy)
     kill(tmp_path / "run", protection, strategy, True)
     weights, history = run(tmp_path / "run", protection, strategy, clients(None), resume=True)
     assert weights == whole
     assert [record.clients_ok for record in history.rounds] == [COUNT, COUNT - 1, COUNT, COUNT]
     assert list(history.rounds[KILLED - 1].lost) == [3]
-    assert [record.train_loss for record in history.rounds] == [record.train_loss for record in uninterrupted.rounds]
+    assert [record.train_loss for record in history.rounds] == [record.train_loss for record in expected.rounds]
 
 
 @pytest.mark.parametrize("protection", ["paillier", pytest.param("threshold", marks=pytest.mark.slow)])
-def test_a_sum_that_was_asked_for_and_not_kept_is_asked_for_again_with_the_same_clients(tmp_path, protection):
-    whole, _ = run(None, protection, "fedavg", clients(absent_in=KILLED))
+def test_a_sum_that_was_asked_for_and_not_kept_is_asked_for_again_with_the_same_clients(tmp_path, kill, protection):
+    whole, _ = uninterrupted("fedavg")
     kill(tmp_path / "run", protection, "fedavg", False)
     weights, history = run(tmp_path / "run", protection, "fedavg", clients(None), resume=True)
     assert [record.clients_ok for record in history.rounds] == [COUNT, COUNT - 1, COUNT, COUNT]
@@ -108,7 +125,7 @@ def test_a_sum_that_was_asked_for_and_not_kept_is_asked_for_again_with_the_same_
 
 
 @pytest.mark.parametrize("protection", ["paillier", pytest.param("threshold", marks=pytest.mark.slow)])
-def test_where_one_of_these_clients_is_gone_the_round_is_void(tmp_path, protection):
+def test_where_one_of_these_clients_is_gone_the_round_is_void(tmp_path, kill, protection):
     kill(tmp_path / "run", protection, "fedavg", False)
     own = clients(None)
     own[1] = Client("client-1", FailingBags(OSError("gone")))
@@ -116,7 +133,7 @@ def test_where_one_of_these_clients_is_gone_the_round_is_void(tmp_path, protecti
     assert "only for the same clients" in (history.rounds[KILLED - 1].void or "")
 
 
-def test_masks_that_were_asked_for_are_not_taken_off_a_second_time(tmp_path):
+def test_masks_that_were_asked_for_are_not_taken_off_a_second_time(tmp_path, kill):
     kill(tmp_path / "run", "masks", "fedavg", False)
     _, history = run(tmp_path / "run", "masks", "fedavg", clients(None), resume=True)
     assert [record.void is None for record in history.rounds] == [True, False, True, True]
@@ -124,7 +141,7 @@ def test_masks_that_were_asked_for_are_not_taken_off_a_second_time(tmp_path):
     assert history.rounds[KILLED - 1].attempts == 1
 
 
-def test_no_round_stands_twice_in_what_the_aggregator_saw(tmp_path):
+def test_no_round_stands_twice_in_what_the_aggregator_saw(tmp_path, kill):
     kill(tmp_path / "run", "paillier", "fedavg", True)
     run(tmp_path / "run", "paillier", "fedavg", clients(None), resume=True)
     seen = PartyView.load(tmp_path / "run").bodies(Opened)
@@ -139,7 +156,7 @@ def forgetful(path: Path) -> None:
 
 
 @pytest.mark.parametrize("protection", ["paillier", pytest.param("threshold", marks=pytest.mark.slow)])
-def test_an_aggregator_that_forgets_what_was_opened_is_refused_by_openers(tmp_path, protection):
+def test_an_aggregator_that_forgets_what_was_opened_is_refused_by_openers(tmp_path, kill, protection):
     kill(tmp_path / "run", protection, "fedavg", True)
     forgetful(tmp_path / "run")
     _, history = run(tmp_path / "run", protection, "fedavg", clients(None), resume=True)
@@ -148,7 +165,7 @@ def test_an_aggregator_that_forgets_what_was_opened_is_refused_by_openers(tmp_pa
     assert "opened before" in history.rounds[0].void
 
 
-def test_an_aggregator_that_forgets_whose_masks_came_off_is_refused_by_clients(tmp_path):
+def test_an_aggregator_that_forgets_whose_masks_came_off_is_refused_by_clients(tmp_path, kill):
     kill(tmp_path / "run", "masks", "fedavg", True)
     forgetful(tmp_path / "run")
     with pytest.raises(BadInput, match="client:0: refused its task"):
@@ -156,7 +173,7 @@ def test_an_aggregator_that_forgets_whose_masks_came_off_is_refused_by_clients(t
     assert "takes no part in it again" in (tmp_path / "run" / "clients.log").read_text()
 
 
-def test_a_sum_of_another_model_is_not_applied(tmp_path):
+def test_a_sum_of_another_model_is_not_applied(tmp_path, kill):
     path = tmp_path / "run"
     kill(path, "paillier", "fedavg", True)
     for checkpoint in (path / "checkpoint").glob("round-*"):
@@ -169,8 +186,8 @@ def test_a_sum_of_another_model_is_not_applied(tmp_path):
     assert "another model" in (history.rounds[KILLED - 1].void or "")
 
 
-def test_a_last_entry_that_is_not_whole_was_never_acted_on(tmp_path):
-    whole, _ = run(None, "paillier", "fedavg", clients(absent_in=KILLED))
+def test_a_last_entry_that_is_not_whole_was_never_acted_on(tmp_path, kill):
+    whole, _ = uninterrupted("fedavg")
     kill(tmp_path / "run", "paillier", "fedavg", True)
     journal = tmp_path / "run" / "checkpoint" / "opened.journal"
     journal.write_bytes(journal.read_bytes() + b"\x40\0\0\0half")
@@ -178,7 +195,7 @@ def test_a_last_entry_that_is_not_whole_was_never_acted_on(tmp_path):
     assert weights == whole
 
 
-def test_a_damaged_memory_of_an_opener_is_said(tmp_path):
+def test_a_damaged_memory_of_an_opener_is_said(tmp_path, kill):
     kill(tmp_path / "run", "paillier", "fedavg", True)
     (memory,) = (tmp_path / "run" / "checkpoint" / "openers").iterdir()
     assert memory.stat().st_mode & 0o777 == 0o600

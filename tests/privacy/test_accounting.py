@@ -155,6 +155,9 @@ def test_every_accountant_answers_alike(name):
             accountant.epsilon([Release(0.1, 1.0)], delta)
 
 
+KNOWN_NOISE = {1: 2.328, 3: 1.144, 8: 0.706}  # by bisection with dp-accounting 0.6.0
+
+
 @pytest.mark.parametrize("name", ACCOUNTANTS.entries)
 @pytest.mark.parametrize("epsilon", [0.05, 1, 3, 8, 60])
 def test_noise_is_found_and_never_too_little(name, epsilon):
@@ -162,11 +165,8 @@ def test_noise_is_found_and_never_too_little(name, epsilon):
     noise = accountant.noise(epsilon, 6.177e-4, lambda z: [Release(0.1, z, 60)])
     assert accountant.epsilon([Release(0.1, noise, 60)], 6.177e-4) <= epsilon
     assert accountant.epsilon([Release(0.1, noise * 0.9999, 60)], 6.177e-4) > epsilon
-
-
-def test_noise_of_known_epsilons():
-    found = [Pld().noise(epsilon, 6.177e-4, lambda z: [Release(0.1, z, 60)]) for epsilon in (1, 3, 8)]
-    assert found == pytest.approx([2.328, 1.144, 0.706], abs=5e-4)  # by bisection with dp-accounting 0.6.0
+    if name == "pld" and epsilon in KNOWN_NOISE:
+        assert noise == pytest.approx(KNOWN_NOISE[epsilon], abs=5e-4)
 
 
 @pytest.mark.parametrize("epsilon", [0, -1, float("inf"), float("nan")])

@@ -41,7 +41,7 @@ def chi_square_p(sample, sigma, cells=200):
     return float(chi2.sf(statistic, large.sum() - 1 + (rest > 0)))
 
 
-@pytest.mark.parametrize("sigma", [1, 2, 3, 20, 1000, 2**20])
+@pytest.mark.parametrize("sigma", [1, 2, 3, 20, 1000, 2**17])
 def test_draws_have_the_stated_distribution(sigma):
     assert chi_square_p(DiscreteGaussian(sigma, key(sigma)).sample(1_000_000), sigma) > 0.001
 
@@ -110,7 +110,7 @@ def test_enclosures_hold_the_number(numerator, denominator, bits):
     from decimal import Decimal, localcontext
 
     low, high = exp_minus(numerator, denominator)(bits)
-    with localcontext(prec=5000):
+    with localcontext(prec=500):  # the number takes 150 digits
         exact = (-Decimal(numerator) / denominator).exp() * 2**bits
         assert low <= exact <= high
     assert high - low <= 1

@@ -38,7 +38,7 @@ def on_a_terminal(arguments: list[str], columns: int, folder: Path) -> str:
     return shown.decode()
 
 
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow)])
 def test_one_line_says_where_it_is_and_the_table_fits(columns, tmp_path):
     shown = MOVES.sub("\n", on_a_terminal([*RUN, *LONGER], columns, tmp_path)).replace("\r", "\n").splitlines()
     table = [each for each in shown if re.match(r" +(round|\d+) ", each)]
