@@ -7,12 +7,12 @@ made. Views of such arrays stay right by themselves, and cost no call.
 
 A tape does not show what Python did beside the ops. So a program is written only where every array that went into an
 op is known: a parameter, a result of an op, or an array of the batch. An array of unknown origin, as a mask made by a
-comparison or whole numbers of the batch in an op that does not check them, raise
-`Unfit`, and the tape goes on. So does any array whose numbers do not lie in memory in the order of its axes: sums and
-products may run in another order over it than over the array that is kept. Words in bags, more or fewer from batch to
-batch, are taken as they come. What a tape cannot show at all, as `if` in Python code, is promised by whoever declares
-a class `replayable` (`fedlearn.nn.stackable`). And the first thing that a program does is the step it was written
-from: where it does not give the same bits, it is not used.
+comparison, or whole numbers of the batch in an op that does not check them, raise `Unfit`, and the tape goes on. So
+does any array, but for views, whose numbers do not lie in memory in the order of its axes: sums and products may run in
+another order over it than over the array that is kept. Words in bags, more or fewer from batch to batch, are taken as
+they come. What a tape cannot show at all, as `if` in Python code, is promised by whoever declares a class `replayable`
+(`fedlearn.nn.stackable`). And the first thing that a program does is the step it was written from: where it does not
+give the same bits, it is not used.
 """
 
 from __future__ import annotations
@@ -132,21 +132,29 @@ class Program:
 
     def _forward(self, y: Node) -> None:
         op, inputs, values, params, kept = y._made
-        _in_order(y._data, op)
         mine = [self._input(x, value) for x, value in zip(inputs, values, strict=True)]
         known = {name: self._parameter(value) for name, value in params.items()}
         self._values[y._id] = (mine, known)
-        result = None
-        if op.view:
-            seen = op.forward(*mine, **known)
-            result = (seen, seen) if any(np.may_share_memory(seen, x) for x in mine) else None
-        elif op.name in self._kernels:
-            result = self._kernels[op.name].forward(self._build, y._data, *mine, **known)
+        result = self._view(op, y._data, mine, known) if op.view else None
+        if result is None:
+            _in_order(y._data, op)
+            if op.name in self._kernels:
+                result = self._kernels[op.name].forward(self._build, y._data, *mine, **known)
         if result is None:
             if not op.fused and kept.dtype != y._data.dtype:
                 raise Unfit(f"{op} keeps its result in another precision")
             result = self._plain_forward(op, y._data, mine, known)
         self._arrays[y._id], self._kept[y._id] = result
+
+    def _view(self, op: Op, seen: np.ndarray, values: list[Any], params: dict[str, Any]) -> tuple[Any, Any] | None:
+        """A view of an array that is kept, as the tape's is of its own; None where it is a copy."""
+        view = op.forward(*values, **params)
+        if not any(np.may_share_memory(view, x) for x in values):
+            return None
+        if view.strides != seen.strides:
+            _in_order(seen, op)
+            _in_order(view, op)
+        return view, view
 
     def _input(self, x: Any, value: Any) -> Any:
         if isinstance(x, Node):

@@ -134,6 +134,8 @@ class MaxPool2d(Module):
 class AvgPool2d(Module):
     """The mean of each window; windows do not overlap unless `stride` says so. Options as in `F.avg_pool2d`."""
 
+    replayable = True
+
     def __init__(
         self,
         kernel_size: Size,

@@ -290,6 +290,34 @@ def test_recorded_steps_train_to_the_tapes_bits(name, kind):
     assert len(expected) == 5
 
 
+PICTURES = {
+    "halved": lambda: (nn.Conv2d(2, 3, 3, padding=1, rng=rng()), nn.ReLU(), nn.MaxPool2d(2)),
+    "averaged": lambda: (nn.Conv2d(2, 3, 3, padding=1, rng=rng()), nn.Tanh(), nn.AvgPool2d(2)),
+    "meeting": lambda: (nn.Conv2d(2, 3, (2, 3), (1, 2), 1, dilation=2, rng=rng()), nn.MaxPool2d(3, 1, 1)),
+    "grouped": lambda: (nn.Conv2d(2, 4, 2, groups=2, bias=False, rng=rng()), nn.MaxPool2d(2, ceil_mode=True)),
+    "dropped": lambda: (nn.Conv2d(2, 3, 1, rng=rng()), nn.Dropout(0.3, rng=rng(5)), nn.MaxPool2d((1, 3))),
+}
+
+
+@pytest.mark.parametrize("name", list(PICTURES))
+def test_networks_of_pictures_are_recorded_and_train_to_the_tapes_bits(name):
+    data = rng(2).standard_normal((20, 2, 6, 6), np.float32)
+    labels = rng(3).integers(0, 3, 20)
+
+    def trained() -> tuple[bytes, int]:
+        body = nn.Sequential(*PICTURES[name](), nn.Flatten())
+        model = nn.Sequential(body, nn.Linear(body(data[:1]).shape[1], 3, rng=rng()))
+        optimizer = optim.SGD(model.parameters(), lr=0.3)
+        history = Trainer(model, rng(1)).fit(data, labels, 5, 2, optimizer, nn.CrossEntropyLoss())
+        return model.vector.tobytes(), history.recorded_bytes
+
+    with no_replay():
+        expected = trained()
+    found = trained()
+    assert found[0] == expected[0]
+    assert found[1] > expected[1] == 0
+
+
 class Partly(nn.Module):
     """Has a layer that no output depends on."""
 
