@@ -130,6 +130,11 @@ def test_parquet(tmp_path):
         load_corpus(str(tmp_path / "parquet"))
 
 
+def test_a_text_that_is_missing_is_empty_whoever_wrote_it(tmp_path):
+    lines = "".join(f'{{"label": "{label}", "text": {text}}}\n' for label, text in (("ham", "NaN"), ("spam", "null")))
+    assert read(tmp_path, lines).texts == ("", "")
+
+
 @pytest.mark.parametrize("nested", [[1, 2], [["a"]], ["a", None], [{"a": 1}]])
 def test_a_structure_is_no_text(tmp_path, nested):
     lines = [*OBJECTS, {"label": "spam", "text": nested, "user": "bob"}]

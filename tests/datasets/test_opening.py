@@ -36,6 +36,15 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.parametrize("paper", ["README", "docs/readme.txt", "LICENSE.md", "x/CITATION.cff"])
+def test_what_people_write_about_data_is_none_of_them(tmp_path, paper):
+    """As in the archive of the SMS Spam Collection: a table and a readme."""
+    (tmp_path / "a.zip").write_bytes(zip_of({"a/SMSSpamCollection": CSV, paper: b"Hello. These are data."}))
+    assert len(load_corpus(str(tmp_path / "a.zip"))) == 100
+    (tmp_path / "b.zip").write_bytes(zip_of({paper: CSV}))  # alone it is what it is
+    assert len(load_corpus(str(tmp_path / "b.zip"))) == 100
+
+
 BOMB = gzip.compress(bytes(opening.SMALL + 1), 1, mtime=0)
 
 
@@ -57,6 +66,10 @@ BOMB = gzip.compress(bytes(opening.SMALL + 1), 1, mtime=0)
         (gzip.compress(tar_of({}), mtime=0), "is an archive without a file in it"),
         (b"ab\0" * 400, "is not text"),
         (gzip.compress(b"", mtime=0), "is empty"),
+        (
+            zip_of({"train.csv": CSV, "test.csv": CSV}),
+            "holds 2 files, and a table is read by itself: give one, as test.csv",
+        ),
         (zip_of({"xl/workbook.xml": b"", "b": b""}), "is an Excel workbook: save it as CSV UTF-8"),
         (b"\x89PNG\r\n\x1a\n\0\0", "is a PNG image: give a file of texts or numbers"),
         (b"\xff\xd8\xff\xe0", "is a JPEG image"),

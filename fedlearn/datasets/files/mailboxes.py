@@ -18,6 +18,7 @@ SPAM_FOLDER = re.compile(r"\.?(?:spam|junk)(?:[-_ ]?(?:e-?mails?|mails?|messages
 HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|legit)(?:[-_ ]?(?:e-?mails?|mails?|\d+))*")
 ENDING = re.compile(r"\.(?:mbox|mbx|eml|emlx|msg|txt)$")
 INNER = re.compile(r"cur|new|tmp|maildir|mail|mbox|inbox|\..*")  # files and folders inside of one person's mail
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".feather", ".csv.gz", ".tsv.gz", ".npz", ".xlsx")
 PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
 
 
@@ -59,6 +60,11 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
     found = Found(unit="message", column="")
     known = [one.mail.spam if one.spam is None else one.spam for one in placed]
     if True not in known:
+        tables = [path for path, _ in members if path.lower().endswith(TABLES)]
+        if tables:
+            raise DataError(
+                f"{name} holds {len(members):,} files, and a table is read by itself: give one, as {tables[0]}"
+            )
         raise DataError(
             f"{name}: nothing says which of its {len(placed):,} messages are spam: sort them into folders or "
             "mbox files named spam and ham"

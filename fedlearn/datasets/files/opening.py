@@ -6,13 +6,14 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import stat
 import struct
 import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
@@ -42,6 +43,7 @@ DAMAGED = (
     LookupError,
     struct.error,
 )
+PAPER = re.compile(r"(read[-_ ]?me|licen[cs]e|copying|notice|citation)(\.\w{1,4})?", re.IGNORECASE)  # beside data
 # What files of other programs begin with, and what to do about them.
 FOREIGN = {
     b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"%PDF": "a PDF document",
@@ -140,7 +142,8 @@ def _is_tar(data: bytes) -> bool:
 
 def _of_members(source: Source, members: list[tuple[str, bytes]]) -> Source:
     """The files of an archive; a single one stands for itself."""
-    members = [(path, data) for path, data in members if not _is_litter(path)]
+    kept = _worth_reading(path for path, _ in members)
+    members = [(path, data) for path, data in members if path in kept]
     if not members:
         raise DataError(f"{source.name} is an archive without a file in it: give one with messages or texts")
     if len(members) == 1:
@@ -218,7 +221,7 @@ def _tree(folder: Path) -> Source:
     paths = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
     files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
     members, left = [], LARGEST
-    for inside in _counted(sorted(name for name in files if not _is_litter(name)), str(folder)):
+    for inside in _counted(sorted(_worth_reading(files)), str(folder)):
         data = _bytes_of(files[inside])
         left -= len(data)
         if left < 0:
@@ -229,6 +232,12 @@ def _tree(folder: Path) -> Source:
     listed = "".join(f"{sha256(data).hexdigest()}  {inside}\n" for inside, data in members)
     listing = listed.encode("utf-8", "surrogateescape")  # a name may be any bytes
     return Source(str(folder), sha256(listing).hexdigest(), members=tuple(members))
+
+
+def _worth_reading(paths: Iterable[str]) -> set[str]:
+    """Those of these files that may hold data: of several, not what people write about them."""
+    kept = {path for path in paths if not _is_litter(path)}
+    return {path for path in kept if not PAPER.fullmatch(path.rpartition("/")[2])} or kept
 
 
 def _is_litter(path: str) -> bool:

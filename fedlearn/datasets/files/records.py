@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,7 +158,7 @@ def as_field(value: Any) -> str:
     """A value as a field of a table; a list of texts, as dialogues have, is their lines, and bytes are UTF-8."""
     if isinstance(value, str):
         return value
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # as pandas has what is missing
         return ""
     if isinstance(value, bytes):
         try:
