@@ -58,6 +58,8 @@ def _constants(module: ModuleType) -> Iterator[str]:
 
 def _of_class(name: str, kind: type) -> Iterator[str]:
     fields = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    if fields and kind.__eq__ is object.__eq__:
+        yield f"{name} equals itself only"
     for part, value in vars(kind).items():
         function = getattr(value, "__func__", value)
         if inspect.isfunction(function) and (part == "__init__" or not part.startswith("_")):

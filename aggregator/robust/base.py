@@ -78,7 +78,7 @@ class Malicious(Named, ABC):
         """f, or the most it stands; raises `BadInput` where it does not stand that many of n vectors."""
         most = self.most(n)
         if most < 0 or (self.f is not None and self.f > most):
-            least = self.takes(self.f or 0, n + 1)
+            least = self.takes(self.f or 0, n)
             lower = f", or lower f to {most}" if most >= 0 else ""
             raise BadInput(f"{self} does not stand f={self.f or 0} of {n} vectors: it takes {least} or more{lower}")
         return most if self.f is None else self.f

@@ -237,7 +237,8 @@ def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holde
 def test_clients_encrypt_to_a_key_that_makes_no_claim_about_its_primes():
     _, private = generate_keypair(TOY_BITS, insecure_test_key=True)
     plain = PublicKey(private.public.n, blum=False, insecure_test_key=True)
-    client = toy_paillier().client(plan_of(toy_paillier(), 5, {KEY_HOLDER: plain.to_bytes()}), 0)
+    client = toy_paillier().client(plan_of(toy_paillier(), 5, {KEY_HOLDER: plain.to_bytes()}, cohort=4, rounds=7), 0)
+    assert client._updates == 4 * 7  # which decides how large a table pays
     payload = client.step("update", b"", np.arange(5))
     assert private.decrypt(EncryptedVector.from_bytes(payload, plain)).tolist() == [0, 1, 2, 3, 4]
 

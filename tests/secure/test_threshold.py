@@ -92,8 +92,10 @@ def dealt(tmp_path_factory):
     shares = sorted(vault.glob("*.share"))
     assert {stat.S_IMODE(path.stat().st_mode) for path in shares} == {0o600}
     assert len({read_secret(path) for path in shares}) == 3
-    specs = threshold().openers(vault)
-    return vault, [Trustee(**spec.arguments) for spec in specs]
+    openers = [Trustee(**spec.arguments) for spec in threshold().openers(vault)]
+    plan = plan_of(threshold(), 4, {-16 - i: opener.public_key() for i, opener in enumerate(openers)}, rounds=7)
+    assert threshold().client(plan, 0)._updates == 3 * 7  # which decides how large a table pays
+    return vault, openers
 
 
 def played(dealt, step: Step):
