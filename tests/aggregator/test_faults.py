@@ -289,7 +289,7 @@ def test_the_command_records_losses_and_resumes_with_the_same_faults_only(tmp_pa
     for stale in sorted((tmp_path / "whole" / "checkpoint").iterdir())[1:]:
         stale.unlink()  # as if it had ended a round earlier
     assert fedlearn(*options[:-1], "none", "--rounds", "4", "--out", "whole", "--resume") == 2
-    assert "cannot resume with faults='none'" in capsys.readouterr().err
+    assert "cannot resume with --faults 'none'" in capsys.readouterr().err
     assert fedlearn(*options, "--rounds", "4", "--out", "whole", "--resume") == 0
     assert last_json(capsys)["model_sha256"] == whole["model_sha256"]
 

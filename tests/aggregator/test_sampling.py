@@ -225,7 +225,7 @@ def test_the_command_takes_samplers_and_holds_a_resumed_run_to_its_own(tmp_path,
         assert fedlearn(*common, "--sampler", spec, "--out", str(out)) == 0
         assert last_json(capsys)["rounds"] == 3
     assert fedlearn(*common, "--sampler", "uniform", "--out", str(tmp_path / "poisson"), "--resume") == 2
-    assert "cannot resume with sampler='uniform'" in capsys.readouterr().err
+    assert "cannot resume with --sampler 'uniform'" in capsys.readouterr().err
     assert fedlearn("list") == 0
     listed = capsys.readouterr().out
     assert all(entry.summary in listed for entry in SAMPLERS.entries.values())

@@ -61,7 +61,7 @@ def test_malice_is_part_of_the_configuration(capsys, tmp_path):
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     assert kept["configuration"]["malicious"] == "sign-flip:0.3,scale=2"
     assert fedlearn(*SPAM, *QUIET, "--malicious", "sign-flip:0.2", "--out", "run", "--resume") == 2
-    assert "cannot resume with malicious='sign-flip:0.2'" in capsys.readouterr().err
+    assert "cannot resume with --malicious 'sign-flip:0.2'" in capsys.readouterr().err
     assert fedlearn(*spoilt, "--rounds", "1", "--resume") == 2  # a run may go on for longer, not for shorter
     capsys.readouterr()
     assert fedlearn(*spoilt, "--resume") == 0
