@@ -16,7 +16,7 @@ from aggregator import Aggregator
 from clients import Client
 from fedlearn.datasets import load_corpus
 from fedlearn.testing.toys import dense_examples, dense_model
-from tests.scenarios.command import fedlearn
+from tests.scenarios.command import fedlearn, last_of_each
 from tests.typed import ROOT, SMALL, STORY, blocks, commands, small
 
 MINE = """
@@ -90,7 +90,7 @@ def line_of(line: str) -> list[str]:
         words = [word for word in words if word not in ("--key-bits", "512")] + ["--clients", "5", "--rounds", "1"]
     if line == "fedlearn run spam":
         words += ["--out", "first"]
-    return words[1:]
+    return words[1:] if "sweep" in words else last_of_each(*words[1:])
 
 
 def takes_seconds(line: str) -> bool:

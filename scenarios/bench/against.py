@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 
 
 def read(path: Path, benchmark: str) -> dict[str, float]:
     """Figures by name, of what `fedlearn bench NAME --json` printed; `BadInput` for anything else."""
     try:
-        result = json.loads(at_home(path).read_text(encoding="utf-8").strip().splitlines()[-1])
+        result = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
         found = {str(claim["name"]): float(claim["value"]) for claim in result["claims"]}
         kind = str(result["benchmark"])
     except OSError as error:

@@ -54,6 +54,8 @@ def read_config(path: Path) -> dict[str, str]:
             raise BadInput(f"{path}: {key} is {value!r:.80}, one text, number, true or false is needed")
         if isinstance(value, int) and value.bit_length() > 64:
             raise BadInput(f"{path}: {key} is a number of {value.bit_length()} bits: no option takes one over 64")
+        if known[typed] in texts:  # TOML itself refuses the same spelling
+            raise BadInput(f"{path} has two spellings of {flag(known[typed])}: keep one")
         texts[known[typed]] = _text(value)
     return texts
 

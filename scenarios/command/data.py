@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
+from scenarios.command.commands import App
 from scenarios.command.ending import as_typed
 from scenarios.command.files import reads_a_file
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN = 300  # characters of a text
 
-app = typer.Typer(help="Data sets: what there is, what is in them, how to get them.", no_args_is_help=True)
+app = App(help="Data sets: what there is, what is in them, how to get them.")
 
 
 @app.command("list")
@@ -63,7 +63,7 @@ def convert(
     from fedlearn.datasets.files.writing import write
 
     data = load_anything(source, how)
-    typer.echo("; ".join([f"{target}: {write(data, at_home(target))}", *map(as_typed, getattr(data, "notes", ()))]))
+    typer.echo("; ".join([f"{target}: {write(data, target)}", *map(as_typed, getattr(data, "notes", ()))]))
 
 
 def _one_line(text: str) -> str:
@@ -83,7 +83,7 @@ def fetch(
     from fedlearn.datasets.fetch import fetch
 
     known = os.environ.get(FOLDER_VARIABLE)
-    where = at_home(folder) if folder else Path(known) if known else None
+    where = folder or (Path(known) if known else None)
     if where is None and isinstance(DATASETS.load(name), FileSet):
         raise BadInput(f"no folder to download into: set {FOLDER_VARIABLE}, or give --folder DIR")
     typer.echo(fetch(name, where or Path()))

@@ -9,7 +9,6 @@ from typing import Any
 from fedlearn.datasets import Corpus, Reading, load_corpus, load_samples, load_script
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Script
-from fedlearn.disk import at_home
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
 from fedlearn.untrusted import content, from_json
@@ -31,7 +30,7 @@ def notes(run: Path, data: Corpus | Samples | Script) -> Iterator[str]:
     """Say what was guessed or left out as the data were read, and whether the model was trained on a part of them."""
     yield from (f"{data.name}: {as_typed(note)}" for note in data.notes)
     try:
-        trained_on = from_json(content(at_home(run) / "run.json"))["data_set"]["sha256"]
+        trained_on = from_json(content(run / "run.json"))["data_set"]["sha256"]
     except (OSError, ValueError, LookupError, TypeError):
         return
     if trained_on == data.sha256:

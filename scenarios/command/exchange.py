@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from fedlearn.disk import at_home
 from scenarios.command.asking import Run, Trust, loaded
 
 
@@ -24,7 +23,7 @@ def export(
     EXPORTS.load(to)  # refused before anything is read
     trained = loaded(run, trusted)
     target = out or weights_file(run).with_name(f"model.{ending(to)}")
-    export(trained.about, to, at_home(target))
+    export(trained.about, to, target)
     typer.echo(f"{target}: {type(trained.model).__name__} of {trained.model.vector.size:,} weights")
 
 
@@ -39,6 +38,6 @@ def import_(
     from fedlearn.modelfile import write_model
 
     trained = loaded(like, trusted)
-    take_state(trained.model, read_state(at_home(state)), state)
+    take_state(trained.model, read_state(state), state)
     write_model(trained.about, out)
     typer.echo(f"{out}: {type(trained.model).__name__} of {trained.model.vector.size:,} weights")

@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
+from scenarios.command.commands import App
 
-app = typer.Typer(help="Flower apps, run here without Ray or a daemon.", no_args_is_help=True)
+app = App(help="Flower apps, run here without Ray or a daemon.")
 
 Texts = list[str] | None
 
@@ -44,7 +44,7 @@ def run(
     from scenarios.command.interrupts import interruptible
     from scenarios.flower import read_folder, read_run_config, run_direct
 
-    folder = read_folder(at_home(path))
+    folder = read_folder(path)
     many = folder.nodes if nodes is None else nodes
     if many is None:
         raise BadInput(

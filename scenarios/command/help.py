@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -19,10 +17,9 @@ from scenarios import SCENARIOS
 from scenarios.command.about import PANELS, flag
 from scenarios.command.options import ABOUT, DEFAULTS
 from scenarios.command.takes import Takes
+from scenarios.command.wrapping import entry, wrapped
 
-NARROWEST, WIDEST = 30, 100
 EXAMPLES = 2
-BREAK = "\0"  # before a blank that is there to break a line at, and nowhere else
 COMMON = {  # what every run takes beside the options of `Options`
     "config": ("FILE.toml", "Options from a file; those that are typed count more."),
     "json": ("", "One JSON object as the last line of output."),
@@ -35,13 +32,13 @@ def run_help() -> str:
     lines = [
         "fedlearn run SCENARIO [OPTIONS]",
         "",
-        *_wrapped(
+        *wrapped(
             "Run a scenario: simulated clients train, and what each party saw is kept in a run folder. What is left "
             "out is as the scenario has it; an option that has no effect in it is refused."
         ),
         "",
-        *_wrapped("fedlearn run SCENARIO --help shows the options of one scenario, with its defaults."),
-        *_wrapped("fedlearn list scenario names all of them."),
+        *wrapped("fedlearn run SCENARIO --help shows the options of one scenario, with its defaults."),
+        *wrapped("fedlearn list scenario names all of them."),
         *_options(DEFAULTS),
     ]
     return "\n".join(lines)
@@ -52,11 +49,11 @@ def scenario_help(name: str) -> str:
     module = scenario_module(name)
     takes: Takes = module.TAKES
     about, examples = _story(module)
-    lines = [*_wrapped(f"fedlearn run {name} [OPTIONS]", "", "  "), "", *about, *_options(takes.defaults)]
+    lines = [*wrapped(f"fedlearn run {name} [OPTIONS]", "", "  "), "", *about, *_options(takes.defaults)]
     if "model" in takes.defaults:
-        lines += ["", "Models", *_wrapped(", ".join(_models(takes)), "  ")]
+        lines += ["", "Models", *wrapped(", ".join(_models(takes)), "  ")]
     if takes.task:
-        lines += ["", "Data sets", *_wrapped(", ".join(_data_sets(takes.task)), "  ")]
+        lines += ["", "Data sets", *wrapped(", ".join(_data_sets(takes.task)), "  ")]
     examples += [f"fedlearn run {name} --seed 1 --json", f"fedlearn run {name} --out my-run"]
     lines += ["", "Examples", *(f"  {line}" for line in examples[: max(EXAMPLES, len(examples) - EXAMPLES)])]
     return "\n".join(lines)
@@ -91,7 +88,7 @@ def _story(module: ModuleType) -> tuple[list[str], list[str]]:
         if paragraph.lstrip().startswith("fedlearn "):
             examples += [re.sub(r"  +", "  # ", line.strip()) for line in paragraph.splitlines()]
         else:
-            about += [*_wrapped(" ".join(paragraph.split())), ""]
+            about += [*wrapped(" ".join(paragraph.split())), ""]
     return about[:-1], examples
 
 
@@ -108,17 +105,4 @@ def _options(defaults: Mapping[str, Any]) -> Iterator[str]:
 
 def _option(name: str, form: str, help: str, default: Any) -> Iterator[str]:
     shown = "" if default is None or default is False or default == "" else f" [{default}]"
-    # A grammar may be broken after | and a comma.
-    grammar = re.sub(r"(?<=[|,])(?=[^\s,|])", f"{BREAK} ", f"{name} {form}".rstrip() + shown)
-    yield from (line.replace(f"{BREAK} ", "").replace(BREAK, "") for line in _wrapped(grammar, "  ", "      "))
-    yield from _wrapped(help, "      ")
-
-
-def _wrapped(text: str, first: str = "", later: str | None = None) -> list[str]:
-    """Lines no wider than the terminal, as long as words are not."""
-    width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns))
-    wrapper = textwrap.TextWrapper(
-        width, initial_indent=first, subsequent_indent=first if later is None else later,
-        break_on_hyphens=False, break_long_words=False,
-    )  # fmt: skip
-    return wrapper.wrap(text)
+    yield from entry(f"{name} {form}".rstrip() + shown, help)

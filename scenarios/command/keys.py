@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlearn.disk import at_home
 from fedlearn.errors import CryptoKeyError
+from scenarios.command.commands import App
 
 if TYPE_CHECKING:
     from fedlearn.secure.kept import KeptKeys
 
 SHORTEST = 8  # characters of a passphrase
 
-app = typer.Typer(
-    help="Keys on disk: of Paillier, alone or shared among trustees, and of clients that sign.", no_args_is_help=True
-)
+app = App(help="Keys on disk: of Paillier, alone or shared among trustees, and of clients that sign.")
 
 
 @app.callback()
@@ -52,7 +50,6 @@ def generate(
     from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
     from fedlearn.secure.threshold import Threshold, deal_into, parties_in
 
-    out = at_home(out)
     check_bits(bits, insecure_test_key)
     parties = None if threshold is None else parties_in(threshold)
     if parties:
@@ -78,11 +75,10 @@ def pki(
     """Make signing keys for clients, to be agreed on outside of the aggregator: `fedlearn run --pki DIR` uses them."""
     from fedlearn.secure.pki import Pki, private_name, public_name
 
-    folder = at_home(out)
     names = [name(client) for client in range(clients) for name in (public_name, private_name)]
-    with _written_whole(folder, names):
-        Pki(folder).make(clients)
-    typer.echo(f"signing keys of {clients} clients in {folder}")
+    with _written_whole(out, names):
+        Pki(out).make(clients)
+    typer.echo(f"signing keys of {clients} clients in {out}")
 
 
 @app.command()

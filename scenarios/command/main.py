@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
+from scenarios.command.commands import App, Command
 from scenarios.command.ending import failure_of, flush_output, shown
 from scenarios.command.options import ABOUT, Options, read_options
 from scenarios.command.streams import prepare_streams
@@ -27,11 +27,9 @@ from scenarios.command.streams import prepare_streams
 if TYPE_CHECKING:
     from scenarios.command.outcome import Outcome
 
-app = typer.Typer(
+app = App(
     help="Federated, privacy-preserving training you can run, measure and attack.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 GROUPS = ("data", "keys", "flower")  # modules of this folder, each with an app of its own
@@ -45,7 +43,7 @@ ELSEWHERE = {  # commands by name: a module of this folder and the function in i
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of output.")]
 
 
-class RunCommand(TyperCommand):
+class RunCommand(Command):
     """`fedlearn run`: its help is that of the scenario, where one is named, and --resume may stand without a folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -97,6 +95,9 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
         resumed = texts["resume"] or texts.get("out")
         if not resumed:
             raise BadInput("--resume needs the folder of the run to go on with: give --resume DIR")
+        out = texts.get("out", resumed)
+        if at_home(out).absolute() != at_home(resumed).absolute():
+            raise BadInput(f"--resume {resumed} goes on in its own folder, and --out is {out}: leave --out out")
         texts = texts | {"resume": "true", "out": resumed}
         toml = at_home(resumed) / RUN_TOML
         if not (toml.is_file() or toml.with_name("run.json").is_file()):
@@ -106,7 +107,7 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
             raise BadInput(f"{resumed} is a run of {known[SCENARIO]}, not {scenario}: leave the scenario out")
         check_no_code(toml, known.keys() - texts.keys(), known)
     if config is not None:
-        known |= read_config(at_home(config))
+        known |= read_config(config)
     scenario = scenario or known.get(SCENARIO)
     if scenario is None:
         raise BadInput("no scenario: give its name, as in fedlearn run spam; `fedlearn list scenario` names all")
@@ -190,9 +191,9 @@ def attack(
 
     for place in trusted or ():
         trust(place)
-    findings = ATTACKS.parse(name).run(PartyView.load(at_home(run_folder)))
+    findings = ATTACKS.parse(name).run(PartyView.load(run_folder))
     try:
-        keep(at_home(run_folder), name, findings)
+        keep(run_folder, name, findings)
     except OSError as error:
         typer.echo(f"note: not kept for the report: {error.strerror}", err=True)
     if as_json:

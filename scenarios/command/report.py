@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 
 
@@ -27,11 +26,10 @@ def report(
     """
     from scenarios.report.page import NAME, write_page
 
-    places = [at_home(folder) for folder in folders]
-    target = at_home(out) if out else places[0] / NAME
+    target = out or folders[0] / NAME
     if target.is_dir():
         raise BadInput(f"--out {target} is a folder: give a file, as {target / NAME}")
-    write_page(places, target)
+    write_page(folders, target)
     typer.echo(str(target))
     if opened:
         typer.launch(target.resolve().as_uri())
@@ -45,5 +43,5 @@ def inspect(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder o
     from scenarios.command.ending import shown
     from scenarios.report.inspecting import told
 
-    for line in told(at_home(folder)):
+    for line in told(folder):
         typer.echo(shown(line))

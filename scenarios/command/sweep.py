@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
 from scenarios.command.options import ABOUT
@@ -60,7 +59,7 @@ def sweep(
         raise BadInput(f"--budget is {budget}, a number of seconds above 0 is needed")
     texts, seeds = _texts(given, seeds, config, scenario)
     runs = grid(scenario, texts, seeds)
-    folder = SweepFolder(at_home(out) if out else _unused(scenario), scenario, runs)
+    folder = SweepFolder(out or _unused(scenario), scenario, runs)
     workers = min(jobs or len(os.sched_getaffinity(0)), max(1, len(folder.waiting)))
 
     def tell(line: str) -> None:
@@ -94,7 +93,7 @@ def _texts(
     """The texts of each option, and of the seeds: those that were typed, else those of --config."""
     from scenarios.command.config import SCENARIO, read_config
 
-    known = read_config(at_home(config)) if config is not None else {}
+    known = read_config(config) if config is not None else {}
     if known.pop(SCENARIO, scenario) != scenario:
         raise BadInput(f"{config} is of another scenario than {scenario}: take that scenario, or its line out")
     base = known.pop("seed", "0")

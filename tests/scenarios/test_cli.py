@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.scenarios.command import fedlearn, last_json
+from tests.scenarios.command import fedlearn, last_json, last_of_each
 
 KEY = ["--key-bits", "512", "--insecure-test-key"]
 QUICK = ["--rounds", "2", "--vocabulary", "hashed:256", "--quiet"]
@@ -120,7 +120,7 @@ def test_your_own_file(tmp_path, capsys):
 
 
 def test_resume_goes_on_to_the_same_model(capsys):
-    whole = ["run", "spam", *FAST, "--json", "--rounds", "3"]
+    whole = last_of_each("run", "spam", *FAST, "--json", "--rounds", "3")
     assert fedlearn(*whole) == 0
     expected = last_json(capsys)["model_sha256"]
     assert fedlearn(*whole, "--out", "run") == 0

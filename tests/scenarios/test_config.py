@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+import typer
 
 from scenarios import SCENARIOS
 from scenarios.command.about import flag
+from scenarios.command.commands import Command, Group
 from scenarios.command.help import run_help, scenario_help, scenario_module
+from scenarios.command.main import _app_for
 from scenarios.command.options import ABOUT
 from tests.scenarios.command import fedlearn, last_json
 
@@ -72,6 +78,26 @@ def test_help_fits_and_shows_what_the_scenario_takes_and_nothing_else(scenario, 
     for name, default in taken.items():
         if isinstance(default, int | float) and not isinstance(default, bool):
             assert f"{flag(name)} {ABOUT[name].form} [{default}]" in " ".join(options.split())
+
+
+def commands(group: Any, name: str = "fedlearn") -> Iterator[tuple[str, Any]]:
+    yield name, group
+    for word, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{name} {word}")
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_help_of_every_command_fits(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    every = dict(commands(typer.main.get_command(_app_for([]))))
+    assert len(every) > 20
+    for name, command in every.items():
+        assert isinstance(command, Command | Group), name  # so that no option of it is given twice
+        assert fedlearn(*name.split()[1:], "--help") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert not [line for line in lines if len(line) > int(columns) and len(line.split()) > 1], name
+        for word in getattr(command, "commands", ()):
+            assert any(line.startswith(f"  {word} ") for line in lines)
 
 
 def test_the_manual_shows_grammars_in_full(monkeypatch):

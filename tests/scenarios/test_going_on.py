@@ -14,7 +14,7 @@ from fedlearn.errors import BadInput
 from fedlearn.modelfile import weights_in
 from tests.described import description
 from tests.scenarios.command import fedlearn as command
-from tests.scenarios.command import last_json
+from tests.scenarios.command import last_json, last_of_each
 from tests.scenarios.test_evaluating import numbers
 
 PLAIN = ["--protection", "none", "--quiet", "--json"]
@@ -26,7 +26,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def spam(*options: str, out: str = "first") -> int:
-    return command("run", "spam", *PLAIN, "--rounds", "2", "--out", out, *options)
+    return command("run", "spam", *last_of_each(*PLAIN, "--rounds", "2", "--out", out, *options))
 
 
 def weights(run: str) -> np.ndarray:

@@ -25,7 +25,7 @@ from fedlearn.protocol import OpenerKey, PartyView, RunPlan
 from fedlearn.secure import Paillier, Threshold
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.strategies import STRATEGIES
-from tests.scenarios.command import fedlearn, last_json
+from tests.scenarios.command import fedlearn, last_json, last_of_each
 
 RUN = ["run", "spam", "--vocabulary", "hashed:32", "--rounds", "1", "--quiet", "--json", "--insecure-test-key"]
 PASSPHRASE = "correct horse"
@@ -82,7 +82,7 @@ def keys(made, tmp_path, monkeypatch) -> Path:
 
 def run(folder: str, *options: str, out: str = "run") -> int:
     protection = "threshold" if folder.startswith("sh") else "paillier"
-    return fedlearn(*RUN, "--protection", protection, "--keys", folder, "--out", out, *options)
+    return fedlearn(*last_of_each(*RUN, "--protection", protection, "--keys", folder, "--out", out, *options))
 
 
 @pytest.mark.parametrize("folder", ["pair", "shared"])

@@ -62,7 +62,7 @@ def test_a_question_goes_on_with_the_rounds_that_are_missing(tmp_path, capsys):
     assert whole["rounds"] > 1
     assert [again[name] for name in ("answer", "rounds")] == [whole[name] for name in ("answer", "rounds")]
     assert command(*asked, "--resume", str(tmp_path / "asked"), "--seed", "1") == 2
-    assert "seed=1, the run was started with 0" in capsys.readouterr().err
+    assert "--seed 1, the run was started with 0" in capsys.readouterr().err
 
 
 def test_quantiles_outside_of_the_range_say_so(tmp_path, capsys):

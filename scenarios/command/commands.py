@@ -1,0 +1,95 @@
+"""What all commands have in common: help that fits the terminal, no option twice, and ~ for the user's home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from fedlearn.disk import at_home
+from fedlearn.errors import BadInput
+from scenarios.command.wrapping import entry, wrapped
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(TyperCommand):
+    """A command whose options are given once each, but for those that take several values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            self._refuse_repeated(ctx, args)
+        rest: list[str] = super().parse_args(ctx, args)
+        ctx.params.update({name: _at_home(value) for name, value in ctx.params.items()})
+        return rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write("\n".join(_manual(self, ctx)))
+
+    def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
+        """Raise `BadInput` for an option of one value that is given twice, of which the last would count."""
+        single = {p.name: p for p in self.params if isinstance(p, TyperOption) and not (p.multiple or p.is_flag)}
+        gathering = copy(self)
+        gathering.params = [_of_several(p) if p.name in single else p for p in self.params]
+        found, _, _ = gathering.make_parser(ctx).parse_args(list(args))
+        for name, option in single.items():
+            values = found.get(name, [])
+            if len(values) > 1:
+                raise BadInput(f"{max(option.opts, key=len)} is given twice, {values[0]} and {values[1]}: give it once")
+
+
+class Group(TyperGroup):
+    """Commands under one name; its help has a line on each."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write("\n".join(_manual(self, ctx)))
+
+
+class App(typer.Typer):
+    """A group of such commands."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(cls=Group, no_args_is_help=True, rich_markup_mode=None, **settings)
+
+    def command(
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = Command, **settings: Any
+    ) -> Callable[[F], F]:
+        return super().command(name, cls=cls, **settings)
+
+
+def _of_several(option: Any) -> Any:
+    found = copy(option)
+    found.multiple = True
+    return found
+
+
+def _at_home(value: Any) -> Any:
+    """A path, or each of several, in which ~ at the beginning is the user's home; anything else as it is."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_at_home, value))
+    return at_home(value) if isinstance(value, Path) else value
+
+
+def _manual(command: Any, ctx: Any) -> Iterator[str]:
+    """The lines of a command's help: how it is typed, what it does, its arguments, options and commands."""
+    yield from wrapped(command.get_usage(ctx).replace("\n", " "), "", "  ")
+    for paragraph in (command.help or "").split("\n\n"):
+        yield ""
+        yield from wrapped(paragraph)
+    records = [(p.param_type_name, p.get_help_record(ctx)) for p in command.get_params(ctx)]
+    for kind, heading in (("argument", "Arguments"), ("option", "Options")):
+        lines = [line for its, record in records if its == kind and record for line in entry(*record)]
+        yield from ("", heading, *lines) if lines else ()
+    if isinstance(command, Group):
+        yield from ("", "Commands", *_commands(command, ctx))
+
+
+def _commands(group: Group, ctx: Any) -> Iterator[str]:
+    width = max(map(len, group.commands)) + 4
+    for name in group.list_commands(ctx):
+        about = group.commands[name].get_short_help_str(200)
+        yield from wrapped(f"{name:<{width - 4}}  {about}", "  ", " " * width)
