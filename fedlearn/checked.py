@@ -64,21 +64,29 @@ def members(name: str, values: Any, kind: type[R]) -> list[R]:
     return found
 
 
-def check_flags(kind: type, args: Sequence[Any], options: Mapping[str, Any]) -> None:
-    """Raise `BadInput` where a class is given text, or any other thing that is always true, for an argument of bool.
+def flag(name: str, value: Any) -> bool:
+    """True or False; raises `BadInput` for text, or any other thing that is always true.
 
     0, 1 and None do as False, True and False: people write them.
     """
-    for place, name in _flags(kind):
-        value = options[name] if name in options else args[place] if place < len(args) else None
-        if value is not None and not (isinstance(value, bool | int | np.bool_ | np.integer) and value in (0, 1)):
-            raise BadInput(f"{kind.__name__}'s {name} is {value!r:.60}: give True or False")
+    if value is True or value is False or value is None:
+        return bool(value)
+    if isinstance(value, int | np.bool_ | np.integer) and value in (0, 1):
+        return bool(value)
+    raise BadInput(f"{name} is {value!r:.60}: give True or False")
+
+
+def check_flags(called: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Raise `BadInput` where a function, or a class, is given no `flag` for an argument that is annotated as bool."""
+    for place, name in flags_of(called):
+        if name in options or place < len(args):
+            flag(f"{called.__name__}'s {name}", options[name] if name in options else args[place])
 
 
 @cache
-def _flags(kind: type) -> list[tuple[int, str]]:
-    """Place and name of the arguments of a class that are annotated as bool."""
-    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
+def flags_of(called: Callable[..., Any]) -> list[tuple[int, str]]:
+    """Place and name of the arguments that are annotated as bool; of a class, its constructor's."""
+    parameters = list(inspect.signature(called).parameters.values())
     places = [sys.maxsize if p.kind is p.KEYWORD_ONLY else i for i, p in enumerate(parameters)]
     return [(place, p.name) for place, p in zip(places, parameters, strict=True) if p.annotation in (bool, "bool")]
 

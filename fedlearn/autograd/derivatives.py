@@ -16,6 +16,7 @@ from fedlearn.autograd.mode import enable_grad
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops import clone, reshape, stack
 from fedlearn.autograd.tensor import Tensor, grad
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 
 Function = Callable[..., Tensor]
@@ -144,6 +145,7 @@ def _gradients(
 
 
 def _variables(inputs: Any, create_graph: bool) -> list[Tensor]:
+    create_graph = flag("create_graph", create_graph)
     return [_variable(x, create_graph) for x in (inputs if isinstance(inputs, tuple | list) else [inputs])]
 
 

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from fedlearn.autograd.graph import Op
+from fedlearn.checked import check_flags, flag, flags_of
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
 TORCH_NAMES = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
@@ -24,13 +25,19 @@ def function(composed: Callable[..., Any]) -> Callable[..., Any]:
 def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
     """A function, or a method, that takes PyTorch's names for axis and keepdims too, and lists of axes.
 
-    Errors of Python and NumPy become `ShapeError` and `BadInput`.
+    What is annotated as bool is checked. Errors of Python and NumPy become `ShapeError` and `BadInput`.
     """
+
+    flags = bool(flags_of(composed))
 
     @wraps(composed)
     def called(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = _renamed(kwargs)
+        if flags:
+            check_flags(composed, args, kwargs)
         try:
-            return composed(*args, **(_renamed(kwargs) if kwargs else kwargs))
+            return composed(*args, **kwargs)
         except FedlearnError:
             raise
         except (ValueError, IndexError) as error:
@@ -76,8 +83,10 @@ def renamed(called: Callable[..., Any], **names: str) -> Callable[..., Any]:
 def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
     """NumPy's names of arguments in the place of PyTorch's; axes as one number or a tuple."""
     named = {TORCH_NAMES.get(name, name): value for name, value in kwargs.items()}
+    if "keepdims" in named:
+        flag("keepdims", named["keepdims"])
     if "unbiased" in named:
-        named["correction"] = int(bool(named.pop("unbiased")))
+        named["correction"] = int(flag("unbiased", named.pop("unbiased")))
     axis = named.get("axis")
     if isinstance(axis, list):
         named["axis"] = tuple(axis)

@@ -32,10 +32,14 @@ WITHOUT_GRADIENT: set[Any] = {
 
 def recorded(tensor: Any) -> dict[Any, Callable[..., Any]]:
     """NumPy's functions that record, and what they are here: methods of `tensor`, or functions of ops."""
-    methods = "sum prod mean max min amax amin round reshape ravel swapaxes moveaxis squeeze flip diff diagonal trace"
+    reductions, methods = (
+        "sum prod mean max min amax amin",
+        "round reshape ravel swapaxes moveaxis squeeze flip diff diagonal trace",
+    )
     functions = "concatenate stack hstack vstack where roll repeat tile tril triu diag dot outer tensordot einsum"
     table: dict[Any, Callable[..., Any]] = {getattr(np, name): getattr(tensor, name) for name in methods.split()}
     table |= {getattr(np, name): getattr(ops, name) for name in functions.split()}
+    table |= {getattr(np, name): _reduction(getattr(tensor, name)) for name in reductions.split()}
     return table | {
         np.transpose: lambda x, axes=None: x.permute(axes) if axes is not None else x.T,
         np.expand_dims: lambda x, axis: ops.reshape(x, shape=np.expand_dims(raw(x), axis).shape),
@@ -51,6 +55,11 @@ def recorded(tensor: Any) -> dict[Any, Callable[..., Any]]:
         np.copy: ops.clone,
         np.linalg.norm: _norm,
     }
+
+
+def _reduction(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method as NumPy has it, which takes no more than the axis by position: then come dtype and out."""
+    return lambda x, axis=None, **named: method(x, axis=axis, **named)
 
 
 def _lined_up(x: Any, axis: int | None) -> tuple[Any, int]:

@@ -18,6 +18,7 @@ from fedlearn.autograd.operators import plain_index
 from fedlearn.autograd.ops import clone
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.torch_names import TorchNames
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 
@@ -198,8 +199,8 @@ class Tensor(TorchNames):
         have a graph of their own. Raises `GraphError` for a freed graph, for several numbers without
         `gradient`, and where numbers that the pass needs were changed in place.
         """
+        create_graph, retain = _modes(create_graph, retain_graph)
         seed = _seed(self, gradient, create_graph)
-        retain = create_graph if retain_graph is None else retain_graph
         for leaf, g in pullback(self, seed, None, create_graph, retain):
             leaf._grad = _as_gradient(g) if leaf._grad is None else _sum(leaf._grad, g)
 
@@ -222,6 +223,8 @@ def grad(
     No tensor's `.grad` is touched. Under `create_graph` the results can be differentiated again. An input that
     the output does not depend on raises `GraphError`, or with `allow_unused` has zeros for its gradient.
     """
+    create_graph, retain = _modes(create_graph, retain_graph)
+    allow_unused = flag("allow_unused", allow_unused)
     if not isinstance(output, Tensor):
         raise BadInput(f"grad takes a result, not a {type(output).__name__}: value_and_grad(f) is of a function")
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs) if isinstance(inputs, Iterable) else []
@@ -234,7 +237,6 @@ def grad(
         if not x.requires_grad:
             raise GraphError(f"an input of shape {x.shape} wants no gradient: make it with requires_grad=True")
     seed = _seed(output, grad_output, create_graph)
-    retain = create_graph if retain_graph is None else retain_graph
     found = {x._id: g for x, g in pullback(output, seed, wanted, create_graph, retain)}
     for x in wanted:
         if x._id not in found:
@@ -252,6 +254,12 @@ def wrap(array: np.ndarray) -> Tensor:
     tensor._data = np.asarray(array)
     tensor._id = next_id()
     return tensor
+
+
+def _modes(create_graph: Any, retain_graph: Any) -> tuple[bool, bool]:
+    """Both as truths, the second by default as the first."""
+    create = flag("create_graph", create_graph)
+    return create, create if retain_graph is None else flag("retain_graph", retain_graph)
 
 
 def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:

@@ -13,6 +13,7 @@ from fedlearn.autograd.face import typed
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
 from fedlearn.autograd.torch_arithmetic import by_name, compared, divided, in_place, powered, scaled
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 
 
@@ -153,7 +154,7 @@ class TorchNames(Operators):
 
     def nonzero(self, *, as_tuple: Any = False) -> Any:
         """The places of what is not 0, (count, axes), or as a tuple of the places along each axis."""
-        return np.nonzero(self._data) if as_tuple else self.argwhere()
+        return np.nonzero(self._data) if flag("as_tuple", as_tuple) else self.argwhere()
 
     def clamp_min(self, min: Any) -> Any:
         return self.clip(min, None)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
 from fedlearn.nn import init
@@ -35,7 +36,7 @@ class _Table(Module):
             raise ShapeError(f"embeddings are (num_embeddings, embedding_dim), these have shape {rows.shape}")
         layer = cls(*rows.shape, **options).to(rows.dtype)
         layer.weight[...] = rows
-        layer.weight.requires_grad_(not freeze)
+        layer.weight.requires_grad_(not flag("from_pretrained's freeze", freeze))
         return layer
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fedlearn.autograd import watch
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import check_flags, generator
+from fedlearn.checked import check_flags, flag, generator
 from fedlearn.errors import BadInput
 from fedlearn.leftout import ARGUMENTS, MODULES, refuse_arguments, without
 from fedlearn.nn.loading import IncompatibleKeys, fitting
@@ -179,7 +179,7 @@ class Module:
         Returns which names are missing and which are unknown. Raises `ShapeError`, having written nothing, where a
         shape differs or, if `strict`, where a name is missing or unknown.
         """
-        own = dict(self._named_state())
+        own, strict = dict(self._named_state()), flag("load_state_dict's strict", strict)
         arrays, keys = fitting(state, own, strict, type(self).__name__)
         for name, array in arrays.items():
             own[name][...] = array
@@ -190,6 +190,7 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""
+        set_to_none = flag("zero_grad's set_to_none", set_to_none)
         for parameter in self.parameters():
             forget = set_to_none or parameter._grad is None
             parameter._grad = None if forget else Tensor(np.zeros_like(parameter.numpy()))

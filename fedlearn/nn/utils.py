@@ -12,7 +12,7 @@ from fedlearn.autograd import ops, watch
 from fedlearn.autograd.node import next_id, raw
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import listed
+from fedlearn.checked import flag, listed
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import floats, real
 
@@ -30,6 +30,7 @@ def clip_grad_norm_(
     they are scaled by it, as PyTorch does.
     """
     real(max_norm, "max_norm", 0, finite=False)
+    error_if_nonfinite = flag("error_if_nonfinite", error_if_nonfinite)
     infinite = isinstance(norm_type, str) and norm_type == "inf"
     power = math.inf if infinite else real(norm_type, "norm_type", 1, finite=False)
     members = _tensors(parameters)

@@ -20,7 +20,7 @@ from fedlearn.autograd.mode import enable_grad, mode
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.tensor import Tensor, wrap
-from fedlearn.checked import check_flags
+from fedlearn.checked import check_flags, flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.leftout import refuse_arguments
 from fedlearn.nn.functional.arguments import real, whole
@@ -133,6 +133,9 @@ class Optimizer(ABC):
         if len({id(p) for p in members} | known) < len(members) + len(known):
             raise BadInput(f"{kind} was given one parameter twice: each belongs to one group")
         group = {**self.defaults, **param_group, "params": members}
+        for name, value in group.items():
+            if isinstance(self.defaults.get(name), bool):
+                group[name] = flag(f"{kind}'s {name}", value)
         self.check(group)
         self.param_groups.append(group)
         self._runs.append([])
@@ -205,6 +208,7 @@ class Optimizer(ABC):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set those that there are to zero."""
+        set_to_none = flag("zero_grad's set_to_none", set_to_none)
         for p in self._members():
             p._grad = None if set_to_none or p._grad is None else wrap(np.zeros_like(p._data))
 

@@ -9,7 +9,7 @@ import pytest
 
 from aggregator import Aggregator
 from clients import Client, InlinePool
-from fedlearn import Tensor, nn, optim
+from fedlearn import Tensor, nn
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models import Model
@@ -196,32 +196,6 @@ def test_an_empty_batch_is_padded_with_its_own_numbers(mode):
     assert layer(np.zeros((0, 3, 5, 5), np.float32)).shape == (0, 4, 5, 5)
     with pytest.raises(BadInput, match=f"{mode} padding"):
         F.pad(np.zeros((2, 0)), (1, 1), mode)
-
-
-@pytest.mark.parametrize("flag", ["no", "False", 2, 0.5, [], np.zeros(2), {}])
-def test_what_is_always_true_is_no_flag(flag):
-    parameters = [nn.Parameter(1.0)]
-    for make in (
-        lambda: nn.Linear(1, 1, flag),
-        lambda: nn.Conv2d(1, 1, 1, bias=flag),
-        lambda: nn.LSTM(1, 1, bidirectional=flag),
-        lambda: nn.RNN(1, 1, batch_first=flag),
-        lambda: nn.BatchNorm1d(1, affine=flag),
-        lambda: nn.LayerNorm(1, bias=flag),
-        lambda: nn.MaxPool2d(1, ceil_mode=flag),
-        lambda: nn.KLDivLoss(log_target=flag),
-        lambda: optim.SGD(parameters, nesterov=flag),
-        lambda: optim.Adam(parameters, maximize=flag),
-    ):
-        with pytest.raises(BadInput, match="give True or False"):
-            make()
-
-
-def test_flags_as_people_write_them():
-    assert nn.Linear(1, 1, 0).bias is None
-    assert nn.Linear(1, 1, bias=None).bias is None
-    assert nn.Linear(1, 1, np.True_).bias is not None
-    assert nn.Linear(1, 1, bias=1).bias is not None
 
 
 @pytest.mark.parametrize(

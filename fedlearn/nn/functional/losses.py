@@ -8,6 +8,7 @@ import numpy as np
 
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import finite, fits_into, floats, has_shape, real, same_shape
 
@@ -55,7 +56,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     """
     x, target = floats(input, "kl_div's input"), floats(target, "kl_div's target")
     same_shape(x, target, "kl_div")
-    if log_target:
+    if flag("log_target", log_target):
         losses = ops.exp(target) * (target - x)
     else:
         some = raw(target) != 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import axis_of, floats, has_shape, numbers, real, sizes, whole
 
@@ -27,7 +28,7 @@ def batch_norm(
 
     In training by the batch's own statistics, which are mixed into the running ones (C,); else by those.
     """
-    x = floats(input, "batch_norm's input")
+    training, x = flag("batch_norm's training", training), floats(input, "batch_norm's input")
     if x.ndim < 2:
         raise ShapeError(f"batch_norm takes (N, C, ...), the input has shape {x.shape}")
     for name, given in (("mean", running_mean), ("var", running_var), ("weight", weight), ("bias", bias)):

@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlearn.autograd import ops
 from fedlearn.autograd.images import max_pool
+from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import Size, floats, sizes, whole
 
@@ -30,7 +31,7 @@ def max_pool2d(
     x = _image(input, "max_pool2d")
     kernel, steps, edge = _geometry(kernel_size, stride, padding)
     spread = sizes(dilation, "dilation", least=1)
-    beyond = _beyond(x, kernel, steps, edge, spread) if ceil_mode else (0, 0)
+    beyond = _beyond(x, kernel, steps, edge, spread) if flag("ceil_mode", ceil_mode) else (0, 0)
     return max_pool(x, kernel=kernel, stride=steps, padding=edge, dilation=spread, beyond=beyond)
 
 
@@ -48,6 +49,7 @@ def avg_pool2d(
     Zeros of the padding count in the mean unless `count_include_pad` is False; `divisor_override` divides the sums in
     place of the count; ceil_mode as in `max_pool2d`, what lies beyond the padding not counting.
     """
+    ceil_mode, count_include_pad = flag("ceil_mode", ceil_mode), flag("count_include_pad", count_include_pad)
     x = _image(input, "avg_pool2d")
     kernel, steps, edge = _geometry(kernel_size, stride, padding)
     options = {"kernel": kernel, "stride": steps, "dilation": (1, 1), "fill": 0.0}

@@ -12,7 +12,7 @@ import numpy as np
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import generator
+from fedlearn.checked import flag, generator
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.activations import softmax
 from fedlearn.nn.functional.arguments import (
@@ -108,7 +108,7 @@ def embedding_bag(
     )
     if shares is not None and (mode != "sum" or weight.ndim > 2):
         raise BadInput(f"per_sample_weights go with mode sum and one weight (V, D), not {mode} and {weight.shape}")
-    if include_last_offset:
+    if flag("include_last_offset", include_last_offset):
         if not offsets.size or offsets.ndim > 1:
             raise BadInput(f"include_last_offset takes offsets (B + 1,), these have shape {offsets.shape}")
         counted, offsets = np.s_[: offsets[-1]], offsets[:-1]
@@ -132,7 +132,7 @@ def dropout_by(draw: Callable[[tuple[int, ...]], Any], input: Any, p: float, tra
     """Same as `dropout`, by numbers from 0 to 1 that `draw` gives of a shape."""
     p = real(p, "dropout's p", 0, 1)
     input = floats(input, "dropout's input")
-    return fused.dropout(input, p=p, draw=draw) if training and p else input
+    return fused.dropout(input, p=p, draw=draw) if flag("dropout's training", training) and p else input
 
 
 def scaled_dot_product_attention(
@@ -160,6 +160,7 @@ def scaled_dot_product_attention(
         or key.shape[-2] != value.shape[-2]
     ):
         raise ShapeError(f"attention of query {query.shape}, key {key.shape} and value {value.shape}: they do not fit")
+    is_causal = flag("is_causal", is_causal)
     if is_causal and attn_mask is not None:
         raise BadInput("attention takes attn_mask or is_causal, not both: leave one out")
     width = max(1, query.shape[-1])

@@ -8,8 +8,9 @@ order, and a rate set by hand is the rate from which it goes on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
+from fedlearn.checked import check_flags
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import whole
 from fedlearn.optim.optimizer import Optimizer
@@ -21,6 +22,10 @@ class LRScheduler(ABC):
 
     last_epoch: the step after which training goes on, of an optimizer whose state was loaded; -1 begins anew.
     """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        check_flags(cls, args, options)
+        return super().__new__(cls)
 
     floor = 0.0  # the part of a rate that no factor applies to
 
