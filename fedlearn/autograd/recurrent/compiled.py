@@ -14,6 +14,12 @@ from numba import njit  # type: ignore[import-not-found, unused-ignore]
 from fedlearn.autograd.recurrent.rooms import Call
 
 
+def sums_of_rows(
+    table: np.ndarray, places: np.ndarray, known: np.ndarray, parts: np.ndarray, gates: np.ndarray
+) -> list[Call]:
+    return [partial(_sums_of_rows, table, places, parts, gates)]
+
+
 def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[Call]:
     return [partial(_cell, planes, after)]
 
@@ -34,6 +40,16 @@ def lstm_cell_back(
 
 def _compile(function: Any) -> Any:
     return njit(cache=True, error_model="numpy")(function)
+
+
+@_compile
+def _sums_of_rows(table: np.ndarray, places: np.ndarray, parts: np.ndarray, gates: np.ndarray) -> None:
+    count, batch, hidden = gates.shape
+    for n in range(count):
+        for b in range(batch):
+            row = places[n, b]
+            for k in range(hidden):
+                gates[n, b, k] = table[row, k] + parts[n, b, k]
 
 
 @_compile

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +16,7 @@ class Incoming:
 
     order: which gate comes first, in the arrays that are filled. factors (G, 1, 1): by what each is multiplied.
     steps: those that are filled at once, `at_once` of them or, at the end, fewer.
+    table, places: where there are indices, all gates' rows one after another, and which of them a step reads (T, G, B).
     """
 
     def __init__(
@@ -30,9 +30,10 @@ class Incoming:
         self.bytes = 0
         if vocabulary is not None:
             self._table = np.empty((gates, vocabulary, hidden), dtype)
+            self.table = self._table.reshape(-1, hidden)
             self._starts = np.arange(gates)[:, None] * vocabulary  # of each gate's rows, in the table taken as one
-            self._places = np.empty((length, gates, batch), np.int64)
-            self.bytes = self._table.nbytes + self._places.nbytes
+            self.places = np.empty((length, gates, batch), np.int64)
+            self.bytes = self._table.nbytes + self.places.nbytes
 
     def read(self, projected: np.ndarray, indices: np.ndarray | None) -> None:
         """Take these from now on; there are indices where there is a vocabulary."""
@@ -40,20 +41,14 @@ class Incoming:
         self._by_number = indices is not None
         if indices is not None:
             np.multiply(self._planes[self._order], self._factors, out=self._table)
-            np.add(indices[:, None], self._starts, out=self._places)
-
-    def bound(self, step: int, room: np.ndarray) -> Callable[[], object]:
-        """A call that writes one step's rows of the table to `room` (G, B, H)."""
-        table = self._table.reshape(-1, self._table.shape[-1])
-        return partial(table.take, self._places[step], 0, room, "clip")
+            np.add(indices[:, None], self._starts, out=self.places)
 
     def some_at_once(self, gates: np.ndarray) -> Iterator[slice]:
         """Fills gates (T, G, B, H), some steps at a time, and says which."""
         for steps in self.steps:
             if self._by_number:
-                table = self._table.reshape(-1, self._table.shape[-1])
                 for step in range(steps.start, min(steps.stop, len(gates))):
-                    table.take(self._places[step], axis=0, out=gates[step], mode="clip")
+                    self.table.take(self.places[step], axis=0, out=gates[step], mode="clip")
             else:
                 for place, gate in enumerate(self._order):
                     np.multiply(self._planes[steps, gate], self._factors[place], out=gates[steps, place])

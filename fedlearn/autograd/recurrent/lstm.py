@@ -48,12 +48,18 @@ class Sequence:
 
     def _step(self, t: int) -> list[Call]:
         gates, c, tanh_c = self._planes[t, :4], self._planes[t + 1, 4], self._squashed[t]
+        pointwise = plan.pointwise()
+        if self._known is None:
+            sums = [partial(np.add, gates, self._parts, gates)]
+        else:
+            sums = pointwise.sums_of_rows(
+                self._incoming.table, self._incoming.places[t], self._known, self._parts, gates
+            )
         return [
             self._product.bound(self._states[t], self._parts),
-            *([] if self._known is None else [self._incoming.bound(t, self._known)]),
-            partial(np.add, gates if self._known is None else self._known, self._parts, gates),
+            *sums,
             partial(np.tanh, gates, gates),
-            *plan.pointwise().lstm_cell(self._planes[t], c, self._parts),
+            *pointwise.lstm_cell(self._planes[t], c, self._parts),
             partial(np.tanh, c, tanh_c),
             partial(np.multiply, gates[2], tanh_c, self._states[t + 1]),
         ]

@@ -13,6 +13,13 @@ import numpy as np
 from fedlearn.autograd.recurrent.rooms import Call
 
 
+def sums_of_rows(
+    table: np.ndarray, places: np.ndarray, known: np.ndarray, parts: np.ndarray, gates: np.ndarray
+) -> list[Call]:
+    """Writes the rows of `table` (V, H) at places (4, B), plus parts (4, B, H), to `gates`; overwrites `known`."""
+    return [partial(table.take, places, 0, known, "clip"), partial(np.add, known, parts, gates)]
+
+
 def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[Call]:
     """From tanh of the sums, halved for i, f and o: makes sigmoids of these, and writes f c + i g to `after` (B, H).
 
