@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def generate(
     ] = None,
     bits: Annotated[int, typer.Option(help="Size of the modulus, 2048 to 16384.")] = 3072,
     encrypt: Annotated[
-        bool, typer.Option("--encrypt", help="Ask for a passphrase (or take FEDLEARN_PASSPHRASE) to encrypt with.")
+        bool, typer.Option("--encrypt", help="Ask for a passphrase to encrypt with; FEDLEARN_PASSPHRASE is one.")
     ] = False,
     passphrase_file: Annotated[
         Path | None, typer.Option("--passphrase-file", help="Encrypt with the passphrase in the first line of a file.")
@@ -47,7 +48,7 @@ def generate(
     from fedlearn.crypto import generate_keypair
     from fedlearn.crypto.keyfiles import write_private, write_public
     from fedlearn.crypto.keys import check_bits
-    from fedlearn.secure.kept import PRIVATE, PUBLIC, SHARED, share_name
+    from fedlearn.secure.kept import PASSPHRASE, PRIVATE, PUBLIC, SHARED, share_name
     from fedlearn.secure.threshold import Threshold, deal_into, parties_in
 
     check_bits(bits, insecure_test_key)
@@ -56,7 +57,8 @@ def generate(
         Threshold(*parties)  # refuses numbers that would not protect
     names = [PUBLIC, PRIVATE] if parties is None else [SHARED, *(share_name(i + 1) for i in range(parties[1]))]
     with _written_whole(out, names):
-        passphrase = _new_passphrase(passphrase_file) if encrypt or passphrase_file else None
+        given = encrypt or passphrase_file or os.environ.get(PASSPHRASE)
+        passphrase = _new_passphrase(passphrase_file) if given else None
         if parties is None:
             public, private = generate_keypair(bits, insecure_test_key=insecure_test_key)
             write_private(out / PRIVATE, private, passphrase)
@@ -64,7 +66,8 @@ def generate(
         else:
             public = deal_into(*parties, bits, insecure_test_key, out, passphrase).public
     of = f" in {parties[1]} shares, {parties[0]} of which open a sum," if parties else ""
-    typer.echo(f"{bits}-bit key {public.fingerprint.hex()}{of} in {out}")
+    locked = "encrypted" if passphrase else "not encrypted, as it is with --encrypt"
+    typer.echo(f"{bits}-bit key {public.fingerprint.hex()}{of} in {out}; {locked}")
 
 
 @app.command()

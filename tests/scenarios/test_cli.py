@@ -151,14 +151,17 @@ def test_data_commands(capsys, tmp_path, monkeypatch):
 def test_keys_that_phe_reads_and_others_cannot(tmp_path, capsys, monkeypatch):
     generate = ["keys", "generate", "--bits", "512", "--insecure-test-key", "--out"]
     assert fedlearn(*generate, "keys") == 0
+    assert capsys.readouterr().out.endswith("in keys; not encrypted, as it is with --encrypt\n")
     private = tmp_path / "keys" / "private.json"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert set(json.loads(private.read_text())) >= {"p", "q", "pub", "kty"}
     assert fedlearn(*generate, "keys") == 2  # never overwritten
     assert "not overwritten" in capsys.readouterr().err
     monkeypatch.setenv("FEDLEARN_PASSPHRASE", "correct horse")
-    assert fedlearn(*generate, "sealed", "--encrypt") == 0
-    assert "p" not in json.loads((tmp_path / "sealed" / "private.json").read_text())
+    for sealed in (["sealed", "--encrypt"], ["shut"]):  # a passphrase that is set is meant
+        assert fedlearn(*generate, *sealed) == 0
+        assert capsys.readouterr().out.endswith("; encrypted\n")
+        assert "p" not in json.loads((tmp_path / sealed[0] / "private.json").read_text())
     assert fedlearn("keys", "generate", "--bits", "1024", "--out", "small") == 2
     assert fedlearn("keys", "generate", "--bits", "16385", "--out", "small") == 2
     assert not (tmp_path / "small").exists()
