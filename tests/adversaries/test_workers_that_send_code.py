@@ -17,7 +17,7 @@ from clients.wire import write_said
 from fedlearn.datasets.bags import Bags
 from fedlearn.errors import CodecError, FedlearnError
 from fedlearn.protocol import Lost, Partial, Reply
-from tests.toys import toy_bags, toy_clients, toy_model, toy_paillier, toy_strategy
+from tests.toys import toy_bags, toy_clients, toy_codec, toy_model, toy_paillier, toy_strategy
 
 
 @dataclass
@@ -46,55 +46,93 @@ class Writes:
         return self.bags.take(order)
 
 
-def history_with(write: Callable[[Connection], None]):
-    """Of a run whose client 1 writes so; it shares worker 1 with client 3."""
-    clients = toy_clients(6)
-    clients[1] = Client("writer", Writes(toy_bags(6, 9), write))
-    return Aggregator(toy_model(), toy_strategy(), toy_paillier(), seed=5).fit(ProcessPool(clients, workers=2), 1)
+def answers(said) -> Callable[[Connection], None]:
+    return lambda pipe: pipe.send_bytes(write_said(said))
 
 
-def test_what_a_client_pickles_is_not_unpickled(tmp_path):
-    place = tmp_path / "made by the client"
-    history = history_with(lambda pipe: pipe.send(Code(place)))
-    assert not place.exists()
-    record = history.rounds[0]
-    assert record.clients_ok == 3
-    assert set(record.lost) == {1, 3, 5}
-    assert "since it sent what is no answer" in record.lost[1]
+def bytes_of(data: bytes) -> Callable[[Connection], None]:
+    return lambda pipe: pipe.send_bytes(data)
 
 
-def test_a_worker_cannot_answer_for_clients_of_another(tmp_path):
-    history = history_with(lambda pipe: pipe.send_bytes(write_said([Reply(0, b"in another's name")])))
-    record = history.rounds[0]
-    assert set(record.lost) == {1, 3, 5}
-    assert "since it answered for clients that it does not have" in record.lost[1]
+NONSENSE = (b"", b"\x00" * 9, b"\xdd\xff\xff\xff\xff", bytes(range(256)))
+MADE_UP = (CodecError, FedlearnError)
+WORKERS = 11  # the first is honest, each other has one client that writes, and two more: client i is of i % WORKERS
 
 
-@pytest.mark.parametrize("clients", [(1, 3), ()])
-def test_a_worker_does_not_add_up_what_the_plan_has_sent_one_by_one(clients):
-    record = history_with(lambda pipe: pipe.send_bytes(write_said([Partial(clients, b"a sum")]))).rounds[0]
-    assert {1, 3} <= record.lost.keys()
-    assert record.clients_ok == 6 - len(record.lost) >= 3
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("code") / "made by a client"
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00" * 9, b"\xdd\xff\xff\xff\xff", bytes(range(256))])
-def test_nonsense_costs_the_clients_of_that_worker_and_no_second_attempt(data):
+@pytest.fixture(scope="module")
+def writers(place) -> dict[str, Callable[[Connection], None]]:
+    """By what they write to the pipe, in the order of their workers from 1."""
+    return {
+        "code": lambda pipe: pipe.send(Code(place)),
+        "for another": answers([Reply(0, b"in another's name")]),
+        "a sum": answers([Partial((3, 3 + WORKERS), b"a sum")]),
+        "a sum of nobody": answers([Partial((), b"a sum")]),
+        **{f"nonsense {data!r}": bytes_of(data) for data in NONSENSE},
+        **{kind.__name__: answers(kind("secret words")) for kind in MADE_UP},
+    }
+
+
+@pytest.fixture(scope="module")
+def record(writers):
+    """Of a round in which each worker but the first has a client that writes to its pipe."""
+    clients = toy_clients(3 * WORKERS)
+    for number, (name, write) in enumerate(writers.items(), start=1):
+        clients[number] = Client(name, Writes(toy_bags(6, 9), write))
+    aggregator = Aggregator(toy_model(), toy_strategy(), toy_paillier(codec=toy_codec(3 * WORKERS)), seed=5)
+    return aggregator.fit(ProcessPool(clients, workers=WORKERS), 1).rounds[0]
+
+
+def of_worker(number: int) -> set[int]:
+    return {number, number + WORKERS, number + 2 * WORKERS}
+
+
+def test_each_costs_the_clients_of_its_worker_and_no_second_attempt(record):
     """Who talks nonsense would do so again: a worker that dies costs an attempt, since that may be chance."""
-    record = history_with(lambda pipe: pipe.send_bytes(data)).rounds[0]
-    assert set(record.lost) == {1, 3, 5}
+    assert set(record.lost) == set(range(3 * WORKERS)) - of_worker(0)
+    assert record.clients_ok == 3
     assert record.attempts == 1
 
 
-def error_of(kind: type[Exception]) -> Callable[[Connection], None]:
-    return lambda pipe: pipe.send_bytes(write_said(kind("secret words")))
+def lost(record, writers, name: str) -> str:
+    """What is said of whoever writes this."""
+    return record.lost[[*writers].index(name) + 1]
 
 
-@pytest.mark.parametrize("kind", [CodecError, pytest.param(FedlearnError, marks=pytest.mark.slow)])
-def test_an_error_that_a_client_makes_up_costs_its_worker_and_its_text_stays_there(kind):
-    history = history_with(error_of(kind))
-    assert set(history.rounds[0].lost) == {1, 3, 5}
-    assert "since it raised" in history.rounds[0].lost[1]
-    assert "secret" not in str(history.rounds)
+def test_what_a_client_pickles_is_not_unpickled(record, writers, place):
+    assert not place.exists()
+    assert "since it sent what is no answer" in lost(record, writers, "code")
+
+
+def test_nonsense_is_no_answer(record, writers):
+    for data in NONSENSE:
+        assert "since it sent what is no answer" in lost(record, writers, f"nonsense {data!r}")
+
+
+def test_a_worker_cannot_answer_for_clients_of_another(record, writers):
+    assert "since it answered for clients that it does not have" in lost(record, writers, "for another")
+
+
+def test_a_worker_does_not_add_up_what_the_plan_has_sent_one_by_one(record, writers):
+    assert "added up what the plan has clients send one by one" in lost(record, writers, "a sum")
+    assert "since it sent what is no answer" in lost(record, writers, "a sum of nobody")
+
+
+@pytest.mark.parametrize("kind", MADE_UP)
+def test_an_error_that_a_client_makes_up_costs_its_worker_and_its_text_stays_there(record, writers, kind):
+    assert "since it raised" in lost(record, writers, kind.__name__)
+    assert "secret" not in str(record)
+
+
+def history_with(writer: Client):
+    """Of a run of two workers in which client 1 is this one; it shares worker 1 with clients 3 and 5."""
+    clients = toy_clients(6)
+    clients[1] = writer
+    return Aggregator(toy_model(), toy_strategy(), toy_paillier(), seed=5).fit(ProcessPool(clients, workers=2), 1)
 
 
 def for_ever(data: bytes) -> Callable[[Connection], None]:
@@ -111,7 +149,7 @@ TWICE = [[Reply(1, b"one"), Reply(5, b"two")], pytest.param([Lost(1, "a"), Lost(
 @pytest.mark.parametrize("said", TWICE)
 def test_a_client_that_never_stops_talking_costs_its_worker(said):
     """Clients 1, 3 and 5 are one worker's: it answers for two of them again and again, for the third never."""
-    history = history_with(for_ever(write_said(said)))
+    history = history_with(Client("writer", Writes(toy_bags(6, 9), for_ever(write_said(said)))))
     assert set(history.rounds[0].lost) == {1, 3, 5}
     assert "or twice" in history.rounds[0].lost[3]
 
@@ -129,8 +167,6 @@ def nonsense(pipe: Connection) -> None:
 
 
 def test_nonsense_before_the_first_round_costs_that_worker():
-    clients = toy_clients(6)
-    clients[1] = Client("writer", WritesAtOnce(toy_bags(6, 9), nonsense))
-    history = Aggregator(toy_model(), toy_strategy(), toy_paillier(), seed=5).fit(ProcessPool(clients, workers=2), 1)
+    history = history_with(Client("writer", WritesAtOnce(toy_bags(6, 9), nonsense)))
     assert set(history.rounds[0].lost) == {1, 3, 5}
     assert "since it sent what is no answer before it was ready" in history.rounds[0].lost[1]

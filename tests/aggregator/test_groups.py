@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,19 +45,30 @@ from tests.toys import (
 )  # fmt: skip
 
 COUNT, SIZE = 12, 3
+
+
+class Three(Plain):
+    """No protection, and no group of fewer than three."""
+
+    min_cohort = 3
+
+
 PROTECTIONS = {
     "none": toy_plain,
     "paillier": toy_paillier,
     "masks": lambda: Masks(toy_codec()),
     "threshold": lambda: Threshold(2, 3, TOY_BITS, toy_codec(), insecure_test_key=True),
 }
+PROTECTED = [name for name in PROTECTIONS if name != "none"]
 GROUPS = cut(5, 1, range(COUNT), SIZE)
+VICTIM = min(GROUPS[1])
 
 
 def run(protection="none", pool=None, strategy=None, rounds=2, robust="nnm+trimmed", group_size=SIZE, **settings):
     model = toy_model()
+    hidden = Three(toy_codec()) if protection == "three" else PROTECTIONS[protection]()
     aggregator = Aggregator(
-        model, strategy or toy_strategy(), PROTECTIONS[protection](), seed=5,
+        model, strategy or toy_strategy(), hidden, seed=5,
         robust=robust, group_size=group_size, **settings,
     )  # fmt: skip
     return fitted(aggregator, pool or InlinePool(toy_clients(COUNT)), rounds), model.vector.tobytes()
@@ -68,6 +80,19 @@ def absent(*numbers: int) -> list[Client]:
     for number in numbers:
         own[number] = Client(f"client-{number}", FailingBags(OSError("the disk is gone")))
     return own
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A run of each kind, its history, model and folder: of one round in which these are absent, or of two."""
+
+    @cache
+    def kept_run(protection: str, pool: type, *lost: int):
+        path = tmp_path_factory.mktemp("runs") / "run"
+        folder = RunFolder(path, {}, {}, record=True)
+        return *run(protection, pool(absent(*lost)), rounds=1 if lost else 2, folder=folder), path
+
+    return kept_run
 
 
 class Hidden(Sampler):
@@ -106,14 +131,18 @@ def test_groups_follow_from_seed_and_round_and_from_nothing_else():
 # What comes out
 
 
-@pytest.mark.parametrize("protection", [name for name in PROTECTIONS if name != "none"])
-def test_the_same_groups_give_the_same_model_under_every_protection(protection):
-    history, model = run(protection)
-    plain, expected = run("none")
+@pytest.mark.parametrize("protection", PROTECTED)
+def test_the_same_groups_give_the_same_model_under_every_protection(protection, kept):
+    history, model, path = kept(protection, InlinePool)
+    plain, expected, _ = kept("none", InlinePool)
     assert model == expected
     assert [record.robust for record in history.rounds] == [record.robust for record in plain.rounds]
     assert [set(group) for group in history.rounds[0].robust["groups"]] == [set(group) for group in GROUPS]
     assert {row["groups"] for row in history.rows()} == {len(GROUPS)}
+    sums = Observed(PartyView.load(path)).readable()  # the aggregator reads sums of groups, and no others
+    assert [(vector.round, vector.addends) for vector in sums] == [(r, SIZE) for r in (1, 2) for _ in GROUPS]
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert [len(row["robust"]["groups"]) for row in rows] == [4, 4]
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS)
@@ -213,9 +242,8 @@ def test_what_a_rule_remembers_survives_a_resume(tmp_path):
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS)
-def test_a_group_that_loses_too_many_is_left_out_and_named(protection):
-    victim = min(GROUPS[1])
-    history, model = run(protection, InlinePool(absent(victim)), rounds=1)
+def test_a_group_that_loses_too_many_is_left_out_and_named(protection, kept):
+    history, model, _ = kept(protection, InlinePool, VICTIM)
     record = history.rounds[0]
     if protection == "none":  # where a group of two is opened too
         assert record.clients_ok == COUNT - 1
@@ -223,32 +251,22 @@ def test_a_group_that_loses_too_many_is_left_out_and_named(protection):
     assert [set(group) for group in record.robust["groups"]] == [set(GROUPS[i]) for i in (0, 2, 3)]
     assert record.clients_ok == COUNT - SIZE
     assert set(record.lost) == set(GROUPS[1])
-    other = next(iter(GROUPS[1] - {victim}))
+    other = next(iter(GROUPS[1] - {VICTIM}))
     assert "group 1 was left out" in record.lost[other]
     assert (record.robust["numbers"], record.robust["left_out"]) == ([0, 2, 3], [1])
-    assert model == run("paillier", InlinePool(absent(victim)), rounds=1)[1]
-
-
-class Three(Plain):
-    """No protection, and no group of fewer than three."""
-
-    min_cohort = 3
-
-
-PROTECTIONS_OF_THREE = PROTECTIONS | {"none": lambda: Three(toy_codec())}
+    assert model == kept("three", InlinePool, VICTIM)[1]
 
 
 @pytest.mark.parametrize(
-    ("protection", "pool"), [*((protection, InlinePool) for protection in PROTECTIONS), ("masks", ProcessPool)]
+    ("protection", "pool"),
+    [*((protection, InlinePool) for protection in ("three", *PROTECTED)), ("masks", ProcessPool)],
 )
-def test_clients_of_a_group_that_was_left_out_are_told(protection, pool, tmp_path, monkeypatch):
+def test_clients_of_a_group_that_was_left_out_are_told(protection, pool, kept):
     """By a message of fixed size, to which each answers; whoever was lost before is not asked."""
-    monkeypatch.setitem(PROTECTIONS, "none", PROTECTIONS_OF_THREE["none"])
-    victim = min(GROUPS[1])
-    history, _ = run(protection, pool(absent(victim)), folder=RunFolder(tmp_path / "run", {}, {}), rounds=1)
-    rows = [json.loads(line) for line in (tmp_path / "run" / "transcript.jsonl").read_text().splitlines()]
+    history, _, path = kept(protection, pool, VICTIM)
+    rows = [json.loads(line) for line in (path / "transcript.jsonl").read_text().splitlines()]
     told = [(row["from"], row["to"], row["bytes"]) for row in rows if row["type"] == "LeftOut"]
-    others = [f"client:{client}" for client in sorted(GROUPS[1] - {victim})]
+    others = [f"client:{client}" for client in sorted(GROUPS[1] - {VICTIM})]
     assert told[:2] == [("aggregator", other, 56) for other in others]
     assert {*told[2:]} == {(other, "aggregator", 56) for other in others}
     assert len(told) == 4
@@ -289,24 +307,13 @@ def test_faults_count_by_group():
 
 def test_clients_of_a_group_that_was_left_out_keep_the_state_they_had():
     """SCAFFOLD: who is not in a sum goes on as if it had not trained, under every protection alike."""
-    victim = min(GROUPS[1])
     strategy = Scaffold(epochs=1, batch_size=4, lr=0.1)
-    pools = {p: InlinePool(absent(victim)) for p in ("paillier", "masks")}
+    pools = {p: InlinePool(absent(VICTIM)) for p in ("paillier", "masks")}
     models = {run(p, pool, strategy, rounds=3, robust="bucketing:size=1+trimmed")[1] for p, pool in pools.items()}
     assert len(models) == 1
 
 
 # What is opened, and what is seen
-
-
-@pytest.mark.parametrize("protection", ["paillier", "threshold", "masks"])
-def test_the_aggregator_reads_groups_sums_and_no_others(tmp_path, protection):
-    folder = RunFolder(tmp_path / "run", {}, {}, record=True)
-    run(protection, rounds=2, folder=folder)
-    sums = Observed(PartyView.load(tmp_path / "run")).readable()
-    assert [(vector.round, vector.addends) for vector in sums] == [(r, SIZE) for r in (1, 2) for _ in GROUPS]
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [len(row["robust"]["groups"]) for row in rows] == [4, 4]
 
 
 def killed_run(path: Path, protection: str) -> None:
