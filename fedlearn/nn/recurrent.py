@@ -38,6 +38,11 @@ class _Layers(Recurrent):
         self.num_layers = whole(num_layers, "num_layers", 1, 1000)
         self.batch_first = batch_first
         self.dropout = real(dropout, "dropout", 0, 1)
+        if self.dropout and self.num_layers == 1:
+            raise BadInput(
+                f"dropout is {dropout}, and stands between layers, of which there is one: give num_layers=2 or "
+                "more, or put a Dropout behind"
+            )
         self.bidirectional = bidirectional
         self.rng = rng
         for layer in range(self.num_layers):

@@ -13,8 +13,15 @@ from fedlearn import Tensor, nn
 from fedlearn.autograd import gradcheck, gradgradcheck
 from fedlearn.autograd.memory import keep_freed
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.models import CharGRU
 from fedlearn.nn import functional as F
 from tests.autograd.cases import apart, normal, seeds
+
+
+def read_only(size: int) -> np.ndarray:
+    array = np.zeros(size)
+    array.flags.writeable = False
+    return array
 
 
 class Listed(nn.Module):
@@ -187,11 +194,42 @@ def test_dropout_draws_from_the_generator_it_is_given():
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
 def test_dropout_stands_between_layers_and_only_in_training(name):
     x = np.ones((4, 2, 3), np.float32)
-    one, two = (getattr(nn, name)(3, 8, num_layers=n, dropout=0.5, rng=np.random.default_rng(0)) for n in (1, 2))
-    np.testing.assert_array_equal(one(x)[0].numpy(), one.eval()(x)[0].numpy())
+    two = getattr(nn, name)(3, 8, num_layers=2, dropout=0.5, rng=np.random.default_rng(0))
     dropped = two(x)[0].numpy()
     assert (dropped != two.eval()(x)[0].numpy()).any()
     np.testing.assert_array_equal(two(x)[0].numpy(), two(x)[0].numpy())
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN, CharGRU])
+def test_dropout_without_layers_to_stand_between_is_refused(kind):
+    with pytest.raises(BadInput, match=r"dropout is 0.5, and stands between layers, of which there is one"):
+        kind(3, 8, dropout=0.5)
+
+
+@pytest.mark.parametrize("odd", [[0.0, 0.0], (0.0, 0.0), np.zeros(2, int), Tensor(np.zeros(2, int)), read_only(2)])
+def test_running_statistics_that_cannot_be_written_into_are_refused(odd):
+    kept = np.ones(2)
+    for mean, var in ((odd, kept), (kept, odd)):
+        with pytest.raises(BadInput, match="give an array of floats or a Tensor"):
+            F.batch_norm(np.ones((3, 2)), mean, var, training=True)
+    assert (kept == 1).all()
+    assert F.batch_norm(np.ones((3, 2)), odd, kept).shape == (3, 2)
+
+
+def test_nested_lists_of_unequal_length_are_told_as_such():
+    x, uneven = np.ones((2, 2), np.float32), [[1], [1, 2]]
+    for call in (
+        lambda: F.batch_norm(x, None, None, weight=uneven, training=True),
+        lambda: F.layer_norm(x, 2, bias=uneven),
+        lambda: F.cross_entropy(x, uneven),
+        lambda: F.cross_entropy(x, [0, 1], weight=uneven),
+        lambda: F.binary_cross_entropy_with_logits(x, x, pos_weight=uneven),
+        lambda: F.mse_loss(x, x, weight=uneven),
+        lambda: F.embedding_bag([0], x, uneven),
+        lambda: F.conv2d(np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), uneven),
+    ):
+        with pytest.raises(ShapeError, match="unequal length"):
+            call()
 
 
 def test_a_carried_state_is_detached_and_ends_the_graph():

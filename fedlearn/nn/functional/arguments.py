@@ -112,8 +112,8 @@ def axis_of(x: Any, dim: Any, name: str) -> int:
 
 def has_shape(x: Any, shape: tuple[int, ...], name: str) -> None:
     """Raise `ShapeError` unless x, where there is one, has this shape."""
-    if x is not None and np.shape(raw(x)) != shape:
-        raise ShapeError(f"{name} has shape {np.shape(raw(x))} where {shape} belongs")
+    if x is not None and (found := _shape(x, name)) != shape:
+        raise ShapeError(f"{name} has shape {found} where {shape} belongs")
 
 
 def fits_into(x: Any, shape: tuple[int, ...], name: str) -> None:
@@ -121,11 +121,17 @@ def fits_into(x: Any, shape: tuple[int, ...], name: str) -> None:
     if x is None:
         return
     try:
-        fits = np.broadcast_shapes(np.shape(raw(x)), shape) == shape
+        fits = np.broadcast_shapes(_shape(x, name), shape) == shape
+    except ShapeError:
+        raise
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"{name} of shape {np.shape(raw(x))} does not go into {shape}")
+        raise ShapeError(f"{name} of shape {_shape(x, name)} does not go into {shape}")
+
+
+def _shape(x: Any, name: str) -> tuple[int, ...]:
+    return as_array(name, raw(x)).shape
 
 
 def same_shape(input: Any, target: Any, name: str) -> None:

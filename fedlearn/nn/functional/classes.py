@@ -8,6 +8,7 @@ import numpy as np
 
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
+from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import (
     all_below,
@@ -51,7 +52,7 @@ def cross_entropy(
     check_reduction(reduction)
     smoothing = 0.0 if label_smoothing == 0.0 else real(label_smoothing, "label_smoothing", 0, 1)
     logits = floats(input, "cross_entropy's input")
-    if (target if type(target) is np.ndarray else np.asarray(raw(target))).dtype.kind == "f":
+    if (target if type(target) is np.ndarray else as_array("target", raw(target))).dtype.kind == "f":
         return _against_probabilities(logits, floats(target, "target"), weight, reduction, smoothing)
     logits, target = _classes_last(logits, indices(target, "target"), "cross_entropy")
     known, kept = _known(target, ignore_index, logits.shape[-1])

@@ -26,7 +26,8 @@ def batch_norm(
 ) -> Any:
     """Each channel of (N, C, ...) to mean 0 and variance 1, times weight (C,), plus bias (C,).
 
-    In training by the batch's own statistics, which are mixed into the running ones (C,); else by those.
+    In training by the batch's own statistics, which are mixed into the running ones (C,); else by those. So in training
+    the running ones are arrays or Tensors, which are written into: raises `BadInput` for lists.
     """
     training, x = flag("batch_norm's training", training), floats(input, "batch_norm's input")
     if x.ndim < 2:
@@ -49,6 +50,8 @@ def batch_norm(
         mean = ops.mean(x, axis=axes, keepdims=True)
         var = ops.var(x, axis=axes, keepdims=True, correction=0)
         if running_mean is not None:
+            _check_written("mean", running_mean)
+            _check_written("var", running_var)
             _mix_in(running_mean, raw(mean).ravel(), momentum)
             _mix_in(running_var, raw(var).ravel() * (count / (count - 1)), momentum)
     elif running_mean is None:
@@ -147,6 +150,15 @@ def _positive(value: Any, name: str) -> float:
     if not number:
         raise BadInput(f"{name} is 0: give a number above 0")
     return number
+
+
+def _check_written(name: str, running: Any) -> None:
+    """Raise `BadInput` for running statistics that cannot be changed in place: a list, whole or read-only numbers."""
+    array = raw(running)
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
+        raise BadInput(
+            f"batch_norm's running_{name} is {running!r:.60}: give an array of floats or a Tensor to write into"
+        )
 
 
 def _mix_in(running: Any, batch: np.ndarray, momentum: float) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import flag, generator
+from fedlearn.checked import as_array, flag, generator
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.activations import softmax
 from fedlearn.nn.functional.arguments import (
@@ -89,7 +89,7 @@ def embedding_bag(
     include_last_offset  the last offset is no bag but the end of the one before
     padding_idx          an index that counts for nothing: neither in sums nor in means
     """
-    if mode not in ("sum", "mean"):
+    if not isinstance(mode, str) or mode not in ("sum", "mean"):
         raise BadInput(f"unknown embedding bag mode {mode!r}: choose sum or mean")
     weight = _table(weight, "embedding_bag", stacked=True)
     named = checked_indices(input, weight.shape[-2], "embedding_bag index")
@@ -193,7 +193,7 @@ def _padding(padding_idx: Any, count: int) -> int:
 
 
 def _offsets(given: Any, length: int, copies: tuple[int, ...]) -> np.ndarray:
-    offsets = np.asarray(raw(given))
+    offsets = as_array("offsets", raw(given))
     if offsets.shape[:-1] != copies or not offsets.ndim or offsets.dtype.kind not in "iu":
         rows = "one row" if not copies else f"{' x '.join(map(str, copies))} rows"
         raise BadInput(f"offsets are {rows} of whole numbers, not {offsets.dtype} of shape {offsets.shape}")
