@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aggregator import Aggregator, RunFolder
+from aggregator.checkpoints import Checkpoints
 from aggregator.journal import Journal
 from clients import Client, InlinePool
 from fedlearn.errors import BadInput, CryptoKeyError, NothingLearned
@@ -58,7 +59,15 @@ def clients(absent_in: int | None, first: int = 1) -> list[Client]:
 def run(path: Path | None, protection: str, strategy: str, own: list[Client], resume: bool = False):
     folder = None if path is None else RunFolder(path, {"seed": 5}, {"name": "toy"}, record=True, resume=resume)
     model = toy_model()
-    aggregator = Aggregator(model, STRATEGIES[strategy](), PROTECTIONS[protection](), seed=5, folder=folder)
+    privacy = "noise=1,clip=20" if protection == "private masks" else None
+    aggregator = Aggregator(
+        model,
+        STRATEGIES[strategy](),
+        PROTECTIONS[protection.removeprefix("private ")](),
+        seed=5,
+        folder=folder,
+        privacy=privacy,
+    )
     try:
         history = aggregator.fit(InlinePool(own), ROUNDS)
     except NothingLearned as nothing:
@@ -134,11 +143,14 @@ def test_where_one_of_these_clients_is_gone_the_round_is_void(tmp_path, kill, pr
 
 
 def test_masks_that_were_asked_for_are_not_taken_off_a_second_time(tmp_path, kill):
-    kill(tmp_path / "run", "masks", "fedavg", False)
-    _, history = run(tmp_path / "run", "masks", "fedavg", clients(None), resume=True)
+    kill(tmp_path / "run", "private masks", "fedavg", False)
+    _, history = run(tmp_path / "run", "private masks", "fedavg", clients(None), resume=True)
     assert [record.void is None for record in history.rounds] == [True, False, True, True]
     assert "not opened a second time" in (history.rounds[KILLED - 1].void or "")
     assert history.rounds[KILLED - 1].attempts == 1
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoint", tmp_path / "run" / "metrics.jsonl")
+    checkpoints.open()
+    assert checkpoints.newest().state["privacy.opened"].tolist() == [4, 4, 4, 3, 4, 4]  # paid for, and as a sum
 
 
 def test_no_round_stands_twice_in_what_the_aggregator_saw(tmp_path, kill):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,8 @@ def test_messages_of_a_run(tmp_path, protection, strategy, messages):
     history = run(tmp_path / "run", protection, strategy, rounds)
     assert told(tmp_path / "run") == messages
     seen = rows(tmp_path / "run")
+    assert sum(sum(record.seconds.values()) for record in history.rounds) <= history.seconds < 1000
+    assert "run.log" not in [Path(getattr(each, "baseFilename", "")).name for each in logging.getLogger().handlers]
     for record in history.rounds:
         own = [row for row in seen if row["round"] == record.round]
         up = sum(row["bytes"] for row in own if row["from"].startswith("client") and row["to"] == "aggregator")

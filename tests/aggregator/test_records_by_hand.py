@@ -219,8 +219,9 @@ def test_an_exam_that_cannot_be():
     assert exam().metric == ""
     exam("f1").check(toy_model())
     exam("loss", evaluate=None, of_clients=True).check(toy_model())
-    with pytest.raises(BadInput, match="'recall', is not measured: choose loss, f1"):
-        exam("recall").check(toy_model())
+    for name in ("recall", "client_accuracy"):
+        with pytest.raises(BadInput, match=f"'{name}', is not measured: choose loss, f1$"):
+            exam(name).check(toy_model())
 
 
 def test_shares_of_a_step():

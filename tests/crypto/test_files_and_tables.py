@@ -163,6 +163,8 @@ def test_the_least_bits_of_a_secret_exponent():
     with pytest.raises(CryptoKeyError, match="exponents of 63 bits are too short for a 128-bit key: at least 64"):
         DjnRandomiser(full, 1, exponent_bits=63)
     assert choose_shape(64, 32, 0, 1 << 20) == choose_shape(64, 32, 100, 0) == NO_TABLE
+    made = choose_shape(256, 512, 100, 1 << 25)
+    assert choose_shape(256, 512, 256, 1 << 25, made) == made != choose_shape(256, 512, 256, 1 << 25)
 
 
 def test_numbers_that_arguments_may_be():

@@ -119,7 +119,7 @@ def test_arrays_counts_and_metrics_are_the_means_of_fedavg_within_the_codecs_bou
         arrays = {name: expected[name].astype(value.dtype) for name, value in arrays.items()}
         assert (opened.kind, opened.addends, opened.lost, opened.weight) == ("train", NODES, 0, 106)
         assert opened.error_bound < 1e-4
-        assert opened.bytes_up > 0
+        assert opened.bytes_openers > opened.bytes_up > 4 * opened.bytes_down > 0
         first = strategy.opened[0]
         assert opened.bytes_up == pytest.approx(first.bytes_up, rel=0.1)
         assert opened.bytes_down == pytest.approx(first.bytes_down, rel=0.1)

@@ -139,3 +139,13 @@ def test_cohorts_of_which_three_nearly_cancel_but_not_enough_are_all_opened(leas
     audit = CohortAudit(least)
     for cohort in cohorts:
         audit.enter(cohort)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+def test_the_rank_of_rows_is_how_many_of_them_make_the_others(rank):
+    audit, rng = CohortAudit(3), np.random.default_rng(rank)
+    for _ in range(5):
+        basis = np.concatenate([np.eye(rank), rng.integers(0, 99, (rank, 3))], axis=1).astype(np.int64)
+        rows = rng.integers(1, audit._prime, (4, rank)).astype(object) @ basis % audit._prime
+        assert audit._rank(rows[:, rng.permutation(rank + 3)].astype(np.int64)) == rank
+    assert audit._rank(np.zeros((4, 3), np.int64)) == 0
