@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from aggregator import RoundRecord, RunFolder
+from aggregator.runfolder import resumable
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Step
 from tests.aggregator.folders import begun, checkpoints, gone_on, keep, rows, run_folder, state, weights
@@ -296,3 +297,11 @@ def test_a_run_goes_on_for_longer_and_never_for_shorter(rounds, begun_with, goes
         nullcontext() if goes_on else pytest.raises(BadInput, match=f"cannot resume with rounds={rounds}, the run was")
     ):
         RunFolder(tmp_path / "run", {"rounds": rounds}, {"name": "toy"}, resume=True)
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, OSError])
+def test_where_there_is_nothing_to_go_on_with_nobody_is_told_to(stopped, tmp_path):
+    for folder in (None, RunFolder(tmp_path / "run", {}, {})):
+        with pytest.raises(stopped) as raised, resumable(folder):
+            raise stopped
+        assert not getattr(raised.value, "__notes__", [])

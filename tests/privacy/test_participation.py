@@ -123,6 +123,8 @@ def test_each_opened_sum_is_charged_once_to_whom_it_has():
     spending.charge(b"s", Step(1), [3, 5])  # another group of the same attempt
     spending.charge(b"s", Step(1, 1), [3])
     spending.charge(b"s", Step(2), [5])
+    assert list(spending.state()) == ["privacy.opened"]
+    assert list(spent(adaptive=0.5).state()) == ["privacy.opened", "privacy.clip"]
     state = spending.state()["privacy.opened"]
     assert (state[3], state[5], state[4], state[-1]) == (2, 2, 0, 3)
     rows = spending._ledger.rows
