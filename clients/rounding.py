@@ -7,12 +7,12 @@ so it is written down by the simulation, beside the run, and no party reads it.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from clients.encoded import Encoded
+from fedlearn.disk import added
 from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import LocalUpdate
 
@@ -60,6 +60,6 @@ class Rounding:
         """Write down the round at hand, if there is one."""
         if self._clients:
             row = {"round": self._round, "error": float(np.abs(self._errors).max(initial=0) / self._weight)}
-            with open(self._file, "a", opener=lambda path, flags: os.open(path, flags, 0o600)) as rows:
-                rows.write(json.dumps(row) + "\n")
+            with added(self._file, json.dumps(row).encode() + b"\n", 0o600):
+                pass
         self._clients = set()

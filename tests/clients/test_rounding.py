@@ -14,6 +14,7 @@ from fedlearn.datasets import HashedVocabulary, encode, load_corpus
 from fedlearn.models import SpamClassifier
 from fedlearn.secure import Plain
 from fedlearn.testing.toys import dense_examples, dense_model
+from tests.aggregator.test_runfolder import files_of_at_most
 from tests.scenarios.command import fedlearn
 
 DENSE = [Client(f"client-{number}", dense_examples(4 + number, seed=number)) for number in range(4)]
@@ -53,6 +54,9 @@ def test_measuring_changes_no_bit_and_has_a_row_a_round(tmp_path):
     assert np.array_equal(with_it, without)
     rows = (tmp_path / "rounding.jsonl").read_text().splitlines()
     assert [json.loads(row)["round"] for row in rows] == [1, 2, 3]
+    with files_of_at_most(10), pytest.raises(OSError, match=r"File too large: .*other.jsonl"):
+        after(dense_model(), DENSE, codec, 1, tmp_path / "other.jsonl")
+    assert (tmp_path / "other.jsonl").read_text() == ""  # no half row
 
 
 def test_a_recorded_run_measures_it_and_the_report_says_so(tmp_path, capsys):
