@@ -177,7 +177,7 @@ class Aggregator:
         cannot work, and where every client of a round refuses it; `FedlearnError` where every client of a round
         fails alike, with the exception's traceback as its cause; `NothingLearned` where no round counts.
         """
-        rounds = whole_number("rounds", rounds, 1, given.MOST_ROUNDS)
+        rounds = given.as_rounds(rounds, self.folder)
         pool = given.as_pool(clients)
         size = check_cohort(self.cohort, len(pool))
         sampled = self.faults.sampled(size, len(pool)) if self.faults else size

@@ -17,7 +17,7 @@ from aggregator.notices import replies
 from aggregator.parties import Parties
 from aggregator.session import Session
 from fedlearn.errors import BadInput, ProtocolError
-from fedlearn.protocol import ClientId, Marks, Step, TrainRequest, Transcript
+from fedlearn.protocol import ClientId, Marks, Step, TrainRequest, Transcript, party_name
 from fedlearn.secure.base import Protection
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], 
             try:
                 found[client] = _read(said.payload)
             except BadInput as error:
-                log.warning("client %d did not say how the model does: %s", client, error)
+                log.warning("%s did not say how the model does: %s", party_name(client), error)
     return dict(sorted(found.items()))
 
 

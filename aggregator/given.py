@@ -15,7 +15,7 @@ from aggregator.robust.base import Rule
 from aggregator.robust.chain import as_rule
 from aggregator.runfolder import RunFolder
 from aggregator.sampling import SAMPLERS
-from fedlearn.configured import plain_value
+from fedlearn.configured import plain_value, whole_number
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.codec import Overflow
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -174,6 +174,14 @@ def as_robust(given: Any, group_size: Any) -> Rule | None:
             raise BadInput(f"group_size={group_size!r:.80} has no effect without a rule: give robust='nnm+trimmed'")
         return None
     return as_rule(given)
+
+
+def as_rounds(rounds: Any, folder: RunFolder | None) -> int:
+    """How many rounds a run has; raises `BadInput` for fewer than the folder's run has done already."""
+    count = whole_number("rounds", rounds, 1, MOST_ROUNDS)
+    if folder is not None and folder.resumed and (done := max(folder.resumable, default=0)) > count:
+        raise BadInput(f"rounds={count}, and the run in {folder.path} has done {done}: give {done} or more")
+    return count
 
 
 def as_folder(given: Any, configuration: dict[str, Any], resume: bool = False) -> RunFolder | None:

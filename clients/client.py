@@ -37,7 +37,7 @@ class Client:
             self.data = _of_pair(self.name, self.data)
         if isinstance(self.data, np.ndarray) or not (hasattr(self.data, "take") and hasattr(self.data, "__len__")):
             kind = type(self.data).__name__
-            raise BadInput(f"client {self.name}: its data are a {kind}; give examples, or a pair (X, y) of arrays")
+            raise BadInput(f"{self.name}: its data are a {kind}; give examples, or a pair (X, y) of arrays")
 
     def __repr__(self) -> str:
         """Its name and how many examples it has, never what they are: this ends up in logs and notebooks."""
@@ -84,7 +84,7 @@ def as_clients(given: Any) -> ClientSource:
     if isinstance(given, tuple) and len(given) == 2 and all(hasattr(each, "shape") for each in given):
         raise BadInput("clients are one pair (X, y), which is one client: give a list of pairs, as [(X, y), ...]")
     if isinstance(given, list | tuple):
-        _check_columns({f"client {number}": client for number, client in enumerate(given)})
+        _check_columns({_nth(number): client for number, client in enumerate(given)})
         return [_as_client(number, client) for number, client in enumerate(given)]
     if not _makes_clients(given):
         wanted = "a list of Client(name, data) or of pairs (X, y), a dict of pairs by name, or a pool"
@@ -115,14 +115,19 @@ def _check_columns(given: Mapping[str, Any]) -> None:
             raise BadInput(f"the columns of {name} are not those of {first} in their order: give all the same columns")
 
 
+def _nth(number: ClientId) -> str:
+    """The name of a client that was given none."""
+    return f"client-{number}"
+
+
 def _as_client(number: ClientId, given: Any) -> Client:
     if isinstance(given, Client):
         return given
     if not (isinstance(given, list | tuple) and len(given) == 2):
         raise BadInput(
-            f"client {number} is a {type(given).__name__}; give Client(name, data), or a pair (X, y) of arrays"
+            f"{_nth(number)} is a {type(given).__name__}; give Client(name, data), or a pair (X, y) of arrays"
         )
-    name = f"client-{number}"
+    name = _nth(number)
     return Client(name, _of_pair(name, given))
 
 

@@ -60,6 +60,15 @@ def test_a_session_on_a_machine_that_computes_otherwise_says_so(tmp_path):
         train(folder=run_folder(tmp_path / "run", resume=True), rounds=1)
 
 
+def test_a_run_that_has_done_more_rounds_is_not_resumed_to_fewer(tmp_path):
+    train(rounds=3, folder=run_folder(tmp_path / "run"))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(BadInput, match=r"rounds=2, and the run in .*run has done 3: give 3 or more"):
+        train(rounds=2, folder=run_folder(tmp_path / "run", resume=True))
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(train(rounds=3, folder=run_folder(tmp_path / "run", resume=True))[1].rounds) == 3
+
+
 def test_a_folder_that_is_not_empty_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(BadInput, match="not empty"):

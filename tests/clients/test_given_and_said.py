@@ -37,8 +37,8 @@ def test_clients_are_taken_as(given):
 
 
 @pytest.mark.parametrize(("given", "text"), [
-    ([(X, Y, Y)], "client 0 is a tuple; give Client"), ([X], "client 0 is a ndarray; give Client"),
-    ([(X, Y), "ab"], "client 1 is a str; give Client"), ({}, "clients are {}; give a list"), ("ab", "clients are 'ab'"),
+    ([(X, Y, Y)], "client-0 is a tuple; give Client"), ([X], "client-0 is a ndarray; give Client"),
+    ([(X, Y), "ab"], "client-1 is a str; give Client"), ({}, "clients are {}; give a list"), ("ab", "clients are 'ab'"),
     (5, "clients are "), (X, "clients are "), (Client, "clients are "),
     ([(X, Y[:2])], "client-0: "), ([(X, 5)], "client-0: its targets"), ([("ab", Y)], "client-0: its features"),
     ([(np.ma.masked_equal(X, 0), Y)], "client-0: its features"),
