@@ -32,7 +32,7 @@ from aggregator.watching import Watched
 from aggregator.work import Training
 from fedlearn import sampling
 from fedlearn.autograd.program import recorded_steps
-from fedlearn.autograd.recurrent import KernelPlan
+from fedlearn.autograd.recurrent import KernelPlan, choose
 from fedlearn.configured import arguments_of, real_number, whole_number
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import NothingLearned, RoundVoid
@@ -242,8 +242,8 @@ class Aggregator:
         """How steps are computed: in a resumed run as in its first session."""
         if self.folder is not None and self.folder.kernels:
             return KernelPlan.from_dict(self.folder.kernels)
-        recurrent = recurrent_shapes(self.model)
-        return KernelPlan.choose(self.kernels, recurrent, self.strategy.arguments().get("batch_size", 1))
+        shapes = recurrent_shapes(self.model)
+        return choose(self.kernels, shapes, self.strategy.arguments().get("batch_size", 1))
 
     def _rounds(
         self, session: Session, transcript: Transcript, watched: Watched, sizes: RunSizes, spending: Spending | None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVarTuple
 
 import numpy as np
 
@@ -11,6 +12,29 @@ from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
 NUMBERS = "?bBhHiIlLqQefd"  # the dtypes, by their characters, whatever their byte order
+REMEMBERED, SMALL = 64, 1 << 19  # arrays that a function remembers, and their bytes: larger ones are made anew
+Arguments = TypeVarTuple("Arguments")
+
+
+def remembered(make: Callable[[*Arguments], np.ndarray]) -> Callable[[*Arguments], np.ndarray]:
+    """A function that makes an array of its arguments alone, and is asked for the same ones in every step.
+
+    Small arrays are kept, and given again: nobody may write to them.
+    """
+    known: dict[tuple[*Arguments], np.ndarray] = {}
+
+    @wraps(make)
+    def found(*args: *Arguments) -> np.ndarray:
+        array = known.get(args)
+        if array is None:
+            array = make(*args)
+            if array.nbytes <= SMALL:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[args] = array
+        return array
+
+    return found
 
 
 def array_of(data: Any) -> np.ndarray:

@@ -6,23 +6,23 @@ The composition serves derivatives beyond the first and is what the tests compar
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.arrays import remembered
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import log_softmax, mean, pick, reshape, softmax, softplus, take, where
 from fedlearn.autograd.ops.select import unmasked
 from fedlearn.autograd.rows import RowSparse, renumbered
-from fedlearn.autograd.sparse import add_to_known_rows, add_to_rows, sum_rows
+from fedlearn.autograd.sparse import add_to_known_rows, add_to_rows, single, sum_rows
 from fedlearn.errors import ShapeError
 
 # Cross-entropy. Logits (..., C) and whole-number targets (...) give losses (...), or their means over the last axis.
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _first_places(shape: tuple[int, ...], classes: int) -> np.ndarray:
     return np.arange(0, prod(shape) * classes, classes).reshape(shape)
 
@@ -208,7 +208,8 @@ def _flat(indices: np.ndarray, offsets: np.ndarray, weight: Any) -> tuple[np.nda
 
 def _embedding_bag(weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str) -> tuple[Any, Any]:
     numbers, bounds, sizes = _flat(indices, offsets, weight)
-    bags = sum_rows(weight if weight.ndim == 2 else weight.reshape(-1, weight.shape[-1]), numbers, bounds)
+    table = weight if weight.ndim == 2 else weight.reshape(-1, weight.shape[-1])
+    bags = sum_rows(single(table), numbers, bounds).astype(weight.dtype, copy=False)
     divisors = np.maximum(sizes, 1).astype(weight.dtype)[:, None] if mode == "mean" else None
     if divisors is not None:
         bags /= divisors
@@ -219,7 +220,7 @@ def _embedding_bag_joint(
     g: np.ndarray, kept: Any, weight: np.ndarray, indices: np.ndarray, offsets: np.ndarray, mode: str
 ) -> list[Any]:
     numbers, bounds, divisors = kept
-    g = g.reshape(offsets.size, weight.shape[-1])
+    g = single(g.reshape(offsets.size, weight.shape[-1]))
     if divisors is not None:
         g = g / divisors
     if weight.ndim > 2:

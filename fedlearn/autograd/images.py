@@ -6,13 +6,12 @@ where a largest number was found, is kept for the way back.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd.arrays import unbroadcast
+from fedlearn.autograd.arrays import remembered, unbroadcast
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops import pad, pick, reshape, transpose, unsqueeze, windows
@@ -94,7 +93,7 @@ conv2d = Fused("conv2d", _conv2d, None, _conv2d_composed, _conv2d_vjp_x, _conv2d
 # Padding is -inf, on all sides, and `beyond` more at the bottom and on the right.
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _corners(images: int, shape: Pair, places: Pair, stride: Pair) -> np.ndarray:
     """Where windows begin, in framed images (H, W) taken as one row: (images, H', W')."""
     height, width = shape

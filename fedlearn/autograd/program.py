@@ -28,9 +28,9 @@ import numpy as np
 from fedlearn.autograd.arrays import unbroadcast
 from fedlearn.autograd.graph import Op, newest_first
 from fedlearn.autograd.kept import KERNELS, Builder, Kernel, Unfit, Varying
+from fedlearn.autograd.kernel_plan import current as current_plan
 from fedlearn.autograd.mode import all_quietly
 from fedlearn.autograd.node import Node
-from fedlearn.autograd.recurrent.plan import current as current_plan
 from fedlearn.autograd.replay import Plan
 
 PLAIN = (bool, int, float, str, slice, np.dtype, np.generic, type(None), type(...), type)

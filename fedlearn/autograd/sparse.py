@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 UNSIGNED: dict[np.dtype, Any] = {np.dtype(np.int32): np.dtype(np.uint32), np.dtype(np.int64): np.dtype(np.uint64)}
+MANY = 1 << 20  # numbers of an array that is not kept
 
 
 def sum_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray) -> np.ndarray:
@@ -29,6 +30,11 @@ def sum_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray) -> np.n
     out = np.zeros((len(bounds) - 1, table.shape[1]), table.dtype)
     add_sums(table, numbers, bounds, out)
     return out
+
+
+def single(table: np.ndarray) -> np.ndarray:
+    """The table, in single precision where it is in half: SciPy's loops know no less."""
+    return table.astype(np.float32) if table.dtype == np.float16 else table
 
 
 def add_to_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray, values: np.ndarray) -> None:
@@ -59,6 +65,8 @@ def add_to_known_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray
 
 def singles(count: int) -> np.ndarray:
     """The bounds of `count` bags of one row each: int64 (count + 1,)."""
+    if count >= MANY:
+        return np.arange(count + 1)
     return _places((count + 1).bit_length())[: count + 1]
 
 
@@ -84,7 +92,9 @@ def _loops() -> Any:
 
 
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:
-    """The matrix's entries: a stretch of an array that is made once."""
+    """The matrix's entries: a stretch of an array that is made once, where it is not large."""
+    if count > MANY:
+        return np.ones(count, dtype)
     return _power_of_two_ones((count - 1).bit_length() if count else 0, dtype)[:count]
 
 

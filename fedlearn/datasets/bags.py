@@ -19,7 +19,8 @@ from fedlearn.errors import BadInput, ShapeError
 class Bags:
     """Sets of words in compressed sparse rows: message i holds `indices[offsets[i]:offsets[i + 1]]`.
 
-    indices: int32 (total words,); offsets: int64 (n + 1,), from 0 to total words; labels: float32 (n,).
+    indices: int32 (total words,); offsets: int64 (n + 1,), from 0 to total words; labels: float32 (n,), which others
+    are made, so that they are alike whoever's stand side by side.
     """
 
     indices: np.ndarray
@@ -32,6 +33,7 @@ class Bags:
             if numbers.ndim != 1 or numbers.dtype.kind not in REAL:
                 real_array(name, numbers, 1)  # says what is wrong
             object.__setattr__(self, name, numbers)
+        object.__setattr__(self, "labels", _single(self.labels))
         ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == len(self.labels) + 1 else None
         if ends != (0, len(self.indices)):
             raise ShapeError(
@@ -106,11 +108,16 @@ def bags_of(rows: Iterable[list[int]], labels: np.ndarray) -> Bags:
     for row in rows:
         indices.extend(row)
         lengths.append(len(row))
-    with np.errstate(over="ignore"):  # what float32 does not hold is refused below
-        known = real_array("labels", labels, 1).astype(np.float32)
+    known = _single(real_array("labels", labels, 1))
     if not np.isfinite(known).all():
         raise BadInput("labels hold a number that is not finite: give the class of each text")
     return Bags(np.array(indices, np.int32), _offsets(np.array(lengths, np.int64)), known)
+
+
+def _single(labels: np.ndarray) -> np.ndarray:
+    """The labels in float32, infinite where that does not hold them."""
+    with np.errstate(over="ignore"):
+        return labels.astype(np.float32, copy=False)
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

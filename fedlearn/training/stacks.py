@@ -142,7 +142,7 @@ class StackedBags:
 def singles(data: Examples, rows: np.ndarray) -> Stack | StackedViews | StackedBags | None:
     """The examples number `rows`, int64 (K,), as those of K clients of one each; None where they cannot be stacked."""
     if isinstance(data, View):
-        return StackedViews(data.whole, data.rows[rows][:, None])
+        return StackedViews.at(data.whole, data.rows[rows][:, None])
     if isinstance(data, Arrays):
         return Stack(data.features[rows][:, None], data.targets[rows][:, None])
     if isinstance(data, Bags):

@@ -12,7 +12,7 @@ import pytest
 
 from fedlearn import Tensor, nn
 from fedlearn.autograd import recurrent
-from fedlearn.autograd.recurrent import plan
+from fedlearn.autograd.recurrent.products import times
 from fedlearn.errors import BadInput
 
 needs_numba = pytest.mark.skipif(
@@ -30,7 +30,7 @@ def default_plan():
 
 
 def test_a_plan_travels_as_plain_data():
-    measured = recurrent.KernelPlan.measure(32, 256)
+    measured = recurrent.measure(32, 256)
     assert recurrent.KernelPlan.from_dict(measured.to_dict()) == measured
     recurrent.use(measured)
     assert recurrent.current() is measured
@@ -43,10 +43,10 @@ def test_an_unknown_plan_is_refused(given):
 
 
 def test_a_choice_is_made_by_name():
-    assert recurrent.KernelPlan.choose("numpy", [(32, 8)], 4) == recurrent.KernelPlan()
-    assert recurrent.KernelPlan.choose("measure", [], 4) == recurrent.KernelPlan()  # nothing to measure
+    assert recurrent.choose("numpy", [(32, 8)], 4) == recurrent.KernelPlan()
+    assert recurrent.choose("measure", [], 4) == recurrent.KernelPlan()  # nothing to measure
     with pytest.raises(BadInput, match="choose one of numpy, numba, measure"):
-        recurrent.KernelPlan.choose("fastest", [(32, 8)], 4)
+        recurrent.choose("fastest", [(32, 8)], 4)
 
 
 def test_a_compiled_plan_needs_a_numba_that_can_be_imported(tmp_path):
@@ -66,7 +66,7 @@ def test_a_product_in_blocks_is_the_product(batch, inner, width, stacked, cut):
     matrices = rng.standard_normal((3, inner, width))
     a = rng.standard_normal((3, batch, inner) if stacked else (batch, inner))
     out = np.empty((3, batch, width))
-    plan.times(matrices, batch, cut)(a, out)
+    times(matrices, batch, cut)(a, out)
     np.testing.assert_allclose(out, a @ matrices, rtol=1e-9, atol=1e-11)
 
 
@@ -114,3 +114,9 @@ def test_a_compiled_step_gives_the_bits_of_numpys(table):
     recurrent.use(recurrent.KernelPlan(compiled=True))
     for got, want in zip(run("LSTM", 68, np.float32, table), expected, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("make", [lambda: recurrent.KernelPlan(cut="no"), lambda: recurrent.measure(0, 4)])
+def test_a_plan_of_nonsense_is_refused(make):
+    with pytest.raises(BadInput, match=r"'no', a bool is needed|sequences is 0, it must be at least 1"):
+        make()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from fedlearn import Tensor
 from fedlearn.autograd.sparse import add_to_rows, sum_rows
+from fedlearn.nn import functional as F
 
 KINDS = st.sampled_from([np.int32, np.int64])
 
@@ -67,3 +71,28 @@ def test_a_table_that_would_be_copied_or_converted_is_refused():
         add_to_rows(np.ones((2, 3), np.float32).T, numbers, bounds, np.ones((1, 2), np.float32))
     with pytest.raises(ValueError, match="contiguous table of float64"):
         add_to_rows(np.ones((3, 2), np.float32), numbers, bounds, np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_bags_of_half_precision_are_added_up_in_single(mode):
+    table, words, offsets = np.linspace(-3, 3, 18).reshape(6, 3), np.array([0, 5, 2, 2, 1]), np.array([0, 2, 2])
+    half, single = (Tensor(table.astype(kind), requires_grad=True) for kind in (np.float16, np.float32))
+    for weight in (half, single):
+        bags = F.embedding_bag(words, weight, offsets, mode=mode)
+        assert bags.dtype == weight.dtype
+        (bags * bags).sum().backward()
+    assert half.grad.dtype == np.float16
+    np.testing.assert_allclose(half.grad.numpy(), single.grad.numpy(), rtol=1e-2)
+
+
+def test_what_many_large_batches_had_in_common_is_not_kept():
+    weight = Tensor(np.zeros((4, 2), np.float32))
+    tracemalloc.start()
+    try:
+        for count in range(70_000, 70_064):
+            F.cross_entropy(np.zeros((count, 1), np.float32), np.zeros(count, np.int64))
+        F.embedding_bag(np.zeros(2**20 + 1, np.int64), weight, np.array([0]))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 4 << 20  # 36 MB, and 8 MB

@@ -246,7 +246,8 @@ def test_weight_decay_moves_every_word_and_is_not_narrowed():
 
 def test_a_word_out_of_the_vocabulary_is_refused_and_no_words_at_all_are_fine():
     far = Bags(np.array([40], np.int32), np.array([0, 1]), np.ones(1, np.float32))
-    below = Bags(np.array([-1], np.int32), np.array([0, 1]), np.ones(1, np.float32))
+    below = Bags(np.array([0], np.int32), np.array([0, 1]), np.ones(1, np.float32))
+    below.indices[0] = -1  # its owner's to change
     empty = Bags(np.zeros(0, np.int32), np.array([0, 0]), np.ones(1, np.float32))
     clients = [Client("far", far), Client("below", below), Client("empty", empty)]
     found = updates(toy_model(3), clients, FedAvg(1, 4, 0.5, max_weight=64), "auto")

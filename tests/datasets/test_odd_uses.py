@@ -74,6 +74,10 @@ def test_data_of_a_class_of_ones_own_are_written(tmp_path):
     assert write(mine, tmp_path / "mine.tsv") == "2 messages"
 
 
+def test_labels_of_bags_are_of_one_precision_whoever_stands_beside():
+    assert Bags(np.arange(3), np.array([0, 1, 3]), np.array([0, 1])).labels.dtype == np.float32
+
+
 def test_some_of_the_bags_are_bags():
     bags = Bags(np.arange(4, dtype=np.int32), np.array([0, 1, 1, 4]), np.arange(3, dtype=np.float32))
     for part in (bags.take([2, 0]), bags.take(np.array([2, 0])), bags.take(slice(2, None, -2))):

@@ -11,7 +11,7 @@ from fedlearn.errors import BadInput
 from fedlearn.models import MLP
 from fedlearn.strategies import FedAvg
 from fedlearn.training.flat import FlatModel
-from fedlearn.training.stacks import stack
+from fedlearn.training.stacks import singles, stack
 from tests.training.test_recorded import _Stacked
 
 EXAMPLES = 9
@@ -54,6 +54,15 @@ def test_a_row_that_there_is_not_is_refused_stacked_and_alone():
         stack(views)
     with pytest.raises(BadInput, match="40"):
         FedAvg(1, 2, 0.1).local_update(FlatModel(MLP((6, 5, 3))), views[0], {}, np.random.default_rng(0))
+
+
+def test_examples_one_by_one_are_those_of_a_view_counted_from_the_end_too():
+    view = View(whole(), np.array([-1, 3, -40]))
+    alone = singles(view, np.array([2, 0]))
+    places = [np.empty((2, 1, 6), np.float32), np.empty((2, 1), np.int64)]
+    alone.gather(places)
+    assert places[1].ravel().tolist() == view.targets[[2, 0]].tolist()
+    assert np.array_equal(places[0][:, 0], view.inputs[0][[2, 0]])
 
 
 def test_a_programs_batch_refuses_such_a_row_too():

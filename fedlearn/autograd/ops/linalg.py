@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import string
-from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.arrays import remembered
 from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
@@ -109,7 +109,7 @@ row_sum = Op(
 """(..., n, p) summed over its rows: (..., p)."""
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _ones(count: int, dtype: Any) -> np.ndarray:
     return np.ones(count, dtype)
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused
+from fedlearn.autograd.kernel_plan import current
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
-from fedlearn.autograd.recurrent import plan
 from fedlearn.autograd.recurrent.incoming import Incoming
 from fedlearn.autograd.recurrent.layout import aligned, matrices, projections_gradient, unrolled, weight_gradient
+from fedlearn.autograd.recurrent.products import Product
 from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
 
 ORDER = [0, 1, 2]
@@ -26,7 +27,7 @@ class Sequence:
 
     def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
         self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, ORDER, WHOLE)
-        self._product = plan.Product((3, hidden, hidden), dtype, batch)
+        self._product = Product((3, hidden, hidden), dtype, batch)
         self._gates = aligned((length, 3, batch, hidden), dtype)
         self._recalled = aligned((length, 3, batch, hidden), dtype)  # W h + b of every step
         self._states = aligned((length + 1, batch, hidden), dtype)  # h0, h of every step
@@ -98,7 +99,7 @@ class Sequence:
     def _bind_back(self) -> None:
         length, _, batch, hidden = self._gates.shape
         dtype, at_once = self._gates.dtype, self._incoming.at_once
-        self._product_back = plan.Product((3, hidden, hidden), dtype, batch)
+        self._product_back = Product((3, hidden, hidden), dtype, batch)
         self._dgates = aligned((3, length, batch, hidden), dtype)
         self._drecalled = aligned((3, length, batch, hidden), dtype)  # differs in n, which r stands before
         self._outputs = aligned((length, batch, hidden), dtype)
@@ -136,7 +137,7 @@ def _forward(
 ) -> tuple[np.ndarray, Any]:
     length, batch = (projected if indices is None else indices).shape[:2]
     hidden, vocabulary = weight.shape[1], None if indices is None else len(projected)
-    key = ("gru", plan.current(), length, batch, hidden, weight.dtype, vocabulary)
+    key = ("gru", current(), length, batch, hidden, weight.dtype, vocabulary)
     lent = rooms.lend(key, lambda: Sequence(length, batch, hidden, weight.dtype, vocabulary))
     return lent.room.forward(projected, weight, bias, h0, indices), lent
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.graph import Fused
+from fedlearn.autograd.kernel_plan import current
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
-from fedlearn.autograd.recurrent import plan
+from fedlearn.autograd.recurrent import kernels
 from fedlearn.autograd.recurrent.incoming import Incoming
 from fedlearn.autograd.recurrent.layout import (
     Projections,
@@ -22,6 +23,7 @@ from fedlearn.autograd.recurrent.layout import (
     unrolled,
     weight_gradient,
 )
+from fedlearn.autograd.recurrent.products import Product
 from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
 
 WITHIN = [0, 1, 3, 2]  # the gates' order within the loop over steps: i, f, o, g
@@ -34,7 +36,7 @@ class Sequence:
 
     def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
         self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, WITHIN, HALVES)
-        self._product = plan.Product((4, hidden, hidden), dtype, batch)
+        self._product = Product((4, hidden, hidden), dtype, batch)
         self._planes = aligned((length + 1, 5, batch, hidden), dtype)  # of every step: its gates, and c before it
         self._states = aligned((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
         self._squashed = aligned((length, batch, hidden), dtype)  # tanh(c) of every step
@@ -48,7 +50,7 @@ class Sequence:
 
     def _step(self, t: int) -> list[Call]:
         gates, c, tanh_c = self._planes[t, :4], self._planes[t + 1, 4], self._squashed[t]
-        pointwise = plan.pointwise()
+        pointwise = kernels.pointwise()
         if self._known is None:
             sums = [partial(np.add, gates, self._parts, gates)]
         else:
@@ -94,14 +96,14 @@ class Sequence:
     def _bind_back(self) -> None:
         length, batch, hidden = self._squashed.shape
         dtype = self._planes.dtype
-        self._product_back = plan.Product((4, hidden, hidden), dtype, batch)
+        self._product_back = Product((4, hidden, hidden), dtype, batch)
         self._dgates = aligned((4, length, batch, hidden), dtype)
         self._outputs = aligned((length, batch, hidden), dtype)
         self._shares = aligned((4, batch, hidden), dtype)  # of the gradient of h, from each gate of the next step
         self._parts_back = aligned((2, 5, batch, hidden), dtype)  # by turns: a step reads the one before
         for t in reversed(range(length)):
             mine, later = self._parts_back[t % 2], self._parts_back[(t + 1) % 2]
-            self._back += plan.pointwise().lstm_cell_back(
+            self._back += kernels.pointwise().lstm_cell_back(
                 self._planes[t], self._squashed[t], self._outputs[t], self._shares, later[4], mine, self._dgates, t,
                 self._parts,
             )  # fmt: skip
@@ -112,10 +114,10 @@ def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
     length, batch = (projected if indices is None else indices).shape[:2]
-    if plan.whole_sequences(weight, batch):
+    if kernels.whole_sequences(weight, batch):
         return _whole(projected, weight, h0, c0, indices)
     hidden, vocabulary = weight.shape[1], None if indices is None else len(projected)
-    key = ("lstm", plan.current(), length, batch, hidden, weight.dtype, vocabulary)
+    key = ("lstm", current(), length, batch, hidden, weight.dtype, vocabulary)
     lent = rooms.lend(key, lambda: Sequence(length, batch, hidden, weight.dtype, vocabulary))
     return lent.room.forward(projected, weight, h0, c0, indices), lent
 
@@ -132,7 +134,7 @@ def _whole(
     squashed = aligned((source.length, source.batch, hidden), dtype)
     states[0], cells[0] = h0, c0
     columns = np.ascontiguousarray(weight.T)
-    plan.kernels("small").forward(source.table, source.rows, columns, gates, states, cells, squashed)
+    kernels.named("small").forward(source.table, source.rows, columns, gates, states, cells, squashed)
     states[-1] = cells[-1]
     return states[1:], (gates, states, cells, squashed)
 
@@ -155,7 +157,7 @@ def _joint(
     dgates = aligned((1, length, batch, 4 * hidden), gates.dtype)  # one block of all gates, in their own order
     dh = np.zeros_like(dc)
     outputs, rows = np.ascontiguousarray(g[:length]), np.ascontiguousarray(weight)
-    plan.kernels("small").backward(gates, rows, states, cells, squashed, outputs, dgates[0], dh, dc)
+    kernels.named("small").backward(gates, rows, states, cells, squashed, outputs, dgates[0], dh, dc)
     dweight = weight_gradient(dgates, states[:length], [0])
     return [projections_gradient(dgates, projected, indices, [0]), dweight, dh, dc]
 

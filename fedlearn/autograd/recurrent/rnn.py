@@ -8,7 +8,6 @@ import numpy as np
 
 from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.ops import relu, stack, tanh
-from fedlearn.autograd.recurrent import plan
 from fedlearn.autograd.recurrent.layout import (
     Projections,
     aligned,
@@ -17,13 +16,14 @@ from fedlearn.autograd.recurrent.layout import (
     unrolled,
     weight_gradient,
 )
+from fedlearn.autograd.recurrent.products import times
 
 
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, nonlinearity: str, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
     source = Projections(projected, indices)
-    multiply = plan.times(matrices(weight).swapaxes(1, 2), source.batch)
+    multiply = times(matrices(weight).swapaxes(1, 2), source.batch)
     states = aligned((source.length + 1, source.batch, len(weight)), weight.dtype)
     recalled = aligned((1, *states.shape[1:]), weight.dtype)
     states[0] = h0
@@ -46,7 +46,7 @@ def _joint(
     nonlinearity: str,
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    multiply = plan.times(matrices(weight), len(h0))
+    multiply = times(matrices(weight), len(h0))
     dgates = aligned((1, *g.shape), weight.dtype)
     dh = np.zeros((1, *h0.shape), weight.dtype)
     for t in range(len(g) - 1, -1, -1):
