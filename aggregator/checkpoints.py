@@ -72,9 +72,17 @@ class Checkpoints:
     def open(self) -> None:
         """Make the folder, or find what is in it."""
         self._folder.mkdir(exist_ok=True)
-        self._found = sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
+        self._found = self._on_disk()
         self.journal.open()
         self._survey.open()
+
+    @property
+    def last(self) -> int:
+        """The last round of which a checkpoint is on the disk; 0 where there is none."""
+        return max(map(_round_of, self._on_disk()), default=0)
+
+    def _on_disk(self) -> list[Path]:
+        return sorted(self._folder.glob("round-*.safetensors"), key=_round_of)
 
     def make_survey(self, clients_log: Path) -> Shelf:
         """The files of the session that surveys clients, in a folder of their own that is made here."""

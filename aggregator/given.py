@@ -179,7 +179,7 @@ def as_robust(given: Any, group_size: Any) -> Rule | None:
 def as_rounds(rounds: Any, folder: RunFolder | None) -> int:
     """How many rounds a run has; raises `BadInput` for fewer than the folder's run has done already."""
     count = whole_number("rounds", rounds, 1, MOST_ROUNDS)
-    if folder is not None and folder.resumed and (done := max(folder.resumable, default=0)) > count:
+    if folder is not None and (done := folder.rounds_done) > count:
         raise BadInput(f"rounds={count}, and the run in {folder.path} has done {done}: give {done} or more")
     return count
 

@@ -164,6 +164,11 @@ class RunFolder:
         return self._checkpoints.make_survey(self.clients_log)
 
     @property
+    def rounds_done(self) -> int:
+        """The last round of an earlier session, 0 of a new run."""
+        return self._checkpoints.last if self._resume else 0
+
+    @property
     def resumable(self) -> list[int]:
         """The rounds whose checkpoints are kept."""
         return self._checkpoints.rounds
