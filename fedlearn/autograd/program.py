@@ -194,7 +194,6 @@ class Program:
         out, forward, cell = self._build.array(seen.shape, seen.dtype), partial(op.forward, *values, **params), Cell()
 
         def call() -> None:
-            cell.value = None  # the room that a recurrent op kept serves it again
             result = forward()
             if op.fused:
                 result, cell.value = result
@@ -230,6 +229,9 @@ class Program:
                     gradients[pull.place] = own
                 else:
                     gradients[pull.place] = gx
+            for cell in (kept, joint):
+                if isinstance(cell, Cell):
+                    self._build.call(cell.clear)
         reached = {order[place]._id for place in plan.leaves}
         for number, place in places.items():
             if number not in reached:
@@ -286,9 +288,12 @@ _programs: WeakSet[Program] = WeakSet()
 
 
 class Cell:
-    """Arrays that an op keeps between its two halves, or gives to several inputs."""
+    """Arrays that an op keeps between its two halves, or gives to several inputs, until they are used."""
 
     value: Any = None
+
+    def clear(self) -> None:
+        self.value = None
 
 
 def kernels_of_plan() -> dict[str, Kernel]:

@@ -250,8 +250,8 @@ def grad(
 
 def wrap(array: np.ndarray) -> Tensor:
     """A leaf on `array` itself, not on a copy."""
-    tensor = Tensor.__new__(Tensor)
-    tensor._data = np.asarray(array)
+    tensor = object.__new__(Tensor)
+    tensor._data = array if type(array) is np.ndarray else np.asarray(array)
     tensor._id = next_id()
     return tensor
 

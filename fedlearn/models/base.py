@@ -51,7 +51,8 @@ class Model(nn.Module, ABC):
     stackable  `forward` and `loss` work on trailing axes: with a leading axis of clients before all inputs,
                targets and parameters they give every client what it would have got alone, its loss included
     replayable what `loss` computes depends on nothing but the parameters and the batch's `inputs` and `targets`, and
-               which ops it calls on their shapes alone: no `if` asks for a value, nothing is drawn or counted
+               which ops it calls on their shapes alone: no `if` asks for a value, nothing is counted, and nothing
+               is drawn but by layers that have a generator `rng`
     vocabulary the name of the parameter (V, ...) whose rows the indices of `Bags` name, if there is one: a
                client then trains with the rows that its own examples name
     reads      the kind of samples it reads (`fedlearn.models.kinds`): scenarios that have such samples take it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput
 from fedlearn.models import MLP, MODELS
 from fedlearn.models.base import Model, mean_cross_entropy
+from fedlearn.models.convnet import ConvNet
 from fedlearn.nn.stackable import unreplayable, unstackable
 from fedlearn.secure import Plain
 from fedlearn.strategies import STRATEGIES, FedAvg
@@ -134,6 +136,19 @@ def test_the_memory_of_programs_is_bounded(monkeypatch):
     for seed in range(4):
         both(small, batch(seed))
     assert programs(small) == 0
+
+
+def test_between_steps_no_more_memory_is_kept_than_is_told():
+    images = np.random.default_rng(0).random((40, 256), np.float32)
+    flat, examples = FlatModel(ConvNet(16, 3)), Arrays(images, np.arange(40) % 3)
+    flat.gradient(examples)
+    tracemalloc.start()
+    for _ in range(3):
+        flat.gradient(examples)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert flat._recorded is not None
+    assert kept < 1.1 * flat._recorded.bytes + 100_000  # and Python's objects
 
 
 @pytest.mark.parametrize("kind", ["on", "off"])
