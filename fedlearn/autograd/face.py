@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeVar
 
 from fedlearn.autograd.graph import Op
 from fedlearn.checked import check_flags, flag, flags_of
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
+T = TypeVar("T")
 TORCH_NAMES = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what is composed of ops, by name; the ops themselves: graph.OPS
 
@@ -46,6 +48,15 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
             raise BadInput(f"{composed.__name__}: {error}") from error
 
     return called
+
+
+def named(methods: type[T]) -> type[T]:
+    """The class, whose methods Python's errors call as the user does: `add()`, not by the function that made it."""
+    for name, called in vars(methods).items():
+        while isinstance(called, FunctionType) and "." in called.__qualname__:
+            called.__name__ = called.__qualname__ = name
+            called = getattr(called, "__wrapped__", None)
+    return methods
 
 
 def method(op: Op, cast: bool = False) -> Callable[..., Any]:

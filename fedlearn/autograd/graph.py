@@ -63,6 +63,8 @@ class Op:
     ):
         self.name = name
         self.forward = forward
+        if "<" in getattr(forward, "__qualname__", ""):  # a lambda, or made by another function
+            forward.__name__ = forward.__qualname__ = name  # by which Python's errors call it
         self.vjps = vjps
         self.joint = joint
         self.linear = linear

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn import leftout
 from fedlearn.autograd import ops
-from fedlearn.autograd.face import typed
+from fedlearn.autograd.face import named, typed
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
 from fedlearn.autograd.torch_arithmetic import by_name, compared, divided, in_place, powered, scaled
@@ -41,6 +41,7 @@ def _cast(name: str, dtype: type) -> Callable[[Any], Any]:
     return called
 
 
+@named
 @leftout.without(leftout.TENSORS)
 class TorchNames(Operators):
     """Methods that people who know PyTorch write, beside those that NumPy has a name for."""

@@ -204,3 +204,16 @@ def test_what_does_not_fit_is_refused_in_one_line(run):
 def test_an_inverse_root_of_minus_infinity_is_no_number():
     with_sign = Tensor(np.array([-np.inf, -0.0, 4.0]))
     np.testing.assert_array_equal(with_sign.rsqrt().numpy(), [np.nan, -np.inf, 0.5])
+
+
+def test_errors_call_a_method_as_the_user_does():
+    x = Tensor(np.ones((2, 3)))
+    said = {}
+    for name in (name for name in dir(x) if not name.startswith("_") and callable(getattr(x, name, None))):
+        try:
+            getattr(x, name)(nonsense=1)
+        except (TypeError, BadInput) as error:
+            said[name] = str(error)
+    assert len(said) > 150
+    assert not [text for text in said.values() if "<" in text or "Operators" in text or "TorchNames" in text]
+    assert said["add"] == "add() got an unexpected keyword argument 'nonsense'"
