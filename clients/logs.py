@@ -20,7 +20,7 @@ from multiprocessing_logging import MultiProcessingHandler
 from clients.wire import read_record, write_record
 from fedlearn.disk import naming
 from fedlearn.errors import ProtocolError
-from fedlearn.logs import mark_records
+from fedlearn.logs import deliver, mark_records
 
 SEMAPHORES = Path("/dev/shm")  # where Linux keeps them, without a word of it in its errors
 
@@ -29,9 +29,7 @@ class _ParentHandlers(logging.Handler):
     """Hands a record to whatever handlers its logger has in this process."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = logging.getLogger(record.name)
-        if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
+        deliver(record)
 
 
 class _Records:

@@ -34,7 +34,7 @@ from clients.shared import SharedOut
 from clients.turns import made_by
 from fedlearn.channel import SLICE, Deadline
 from fedlearn.errors import BadInput, FedlearnError, PoolFailure
-from fedlearn.logs import mark_records
+from fedlearn.logs import deliver, mark_records
 from fedlearn.protocol import Answer, Lost, Step
 from fedlearn.travel import packed
 
@@ -138,9 +138,7 @@ class RayPool(SharedOut):
             kind = type(error.cause).__name__  # its text may be of the clients' own
             raise FedlearnError(f"a worker failed ({kind}): its traceback is in Ray's own logs") from None
         for record in records:
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
+            deliver(record)
         return value
 
     def _in_time(self, reference: Any) -> Any:

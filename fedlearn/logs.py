@@ -34,6 +34,13 @@ def mark_records() -> None:
     logging.setLogRecordFactory(factory)
 
 
+def deliver(record: logging.LogRecord) -> None:
+    """Hand a record that another process made to the handlers that its logger has here, if its level is asked for."""
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
+
+
 @contextmanager
 def about(client: str, round: int) -> Iterator[None]:
     """Within it, log records speak of this client and round."""

@@ -159,7 +159,7 @@ def cut(name: str) -> Callable[[], object]:
         ("pair", None, ["--protection", "masks"], "--keys pair has no effect with --protection masks"),
         ("pair", None, ["--key-bits", "2048"], "--key-bits is 2048, the key in pair has 256"),
         ("shared", None, ["--protection", "paillier"], "shared holds keys for threshold: take --protection threshold"),
-        ("shared", None, ["--protection", "threshold:3/4"], "the key in shared is 2/3, leave T/N out"),
+        ("shared", None, ["--protection", "threshold:3/4"], "threshold 3/4: the key in shared is 2/3, leave T/N out"),
         ("shared", None, ["--key-bits", "2048"], "the key in shared has 256"),
         ("shared", cut("shared/threshold.key"), [], "does not match its digest"),
         ("shared", cut("shared/trustee-1.share"), [], "shared/trustee-1.share: a key share of"),

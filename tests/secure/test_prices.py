@@ -16,11 +16,15 @@ from fedlearn.secure.price import Price, cores
 CODEC = FixedPoint(24, 4.0, 100)  # lanes of 31 bits
 
 
+def power(bits: int, exponent: int) -> float:
+    return 1000.0 * bits + exponent
+
+
 @pytest.fixture(autouse=True)
 def _counted(monkeypatch):
     """A power's price is a number that says which one it was; the machine has four cores."""
     for room in (encrypted, paillier, threshold):
-        monkeypatch.setattr(room, "power_seconds", lambda bits, exponent: bits + 1e-6 * exponent)
+        monkeypatch.setattr(room, "power_seconds", power)
     for room in (paillier, threshold):
         monkeypatch.setattr(room, "cores", lambda: 4)
 
@@ -30,13 +34,13 @@ def _counted(monkeypatch):
 def test_a_client_looks_up_and_openers_take_powers(bits, values):
     lanes = (bits - 2) // 31
     ciphertexts = -(-values // lanes)
-    looked_up = (2 * bits + 1e-6 * (bits // 2)) / 8
-    half = 2 * (bits + 1e-6 * (bits // 2)) / 4
+    looked_up = power(2 * bits, bits // 2) / 8
+    half = 2 * power(bits, bits // 2) / 4
     assert Paillier(bits, CODEC).price(values) == Price(
         pytest.approx(ciphertexts * looked_up), pytest.approx(ciphertexts * half)
     )
     for t, n in ((4, 5), (2, 3)):
-        shares = n * (bits + 1e-6 * bits) / min(4, n) + (2 * bits + 1e-6 * bits) / 4
+        shares = n * power(bits, bits) / min(4, n) + power(2 * bits, bits) / 4
         assert Threshold(t, n, key_bits=bits, codec=CODEC).price(values) == Price(
             pytest.approx(ciphertexts * looked_up), pytest.approx(ciphertexts * shares)
         )
