@@ -3,8 +3,8 @@
 Where nothing is to be recorded, the tensor's own memory is changed, and the change is announced (watch.py). Where the
 tensor or the value wants a gradient, the change is an op like any other: the same Tensor object goes on as its result,
 in new memory, so that what others have recorded of the old numbers stays right. What is written into a view, as in
-`t[0][1] = v`, reaches the tensor that it shows. A tensor that the user made with requires_grad=True is changed within
-`no_grad()` only, as in PyTorch.
+`t[0][1] = v`, reaches the tensor that it shows, or is refused where a backward pass has freed what the view was made
+from. A tensor that the user made with requires_grad=True is changed within `no_grad()` only, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -121,6 +121,12 @@ def _go_on_as(target: Any, before: Any, result: Any) -> None:
         raise GraphError(f"a recorded value is written into a {type(target).__name__}: it holds plain numbers only")
     if result._data.dtype != target._data.dtype:
         result = astype(result, dtype=target._data.dtype)
+    memory = before._memory
+    if before._made is FREED and memory is not None and memory.array is not before._data:
+        raise GraphError(
+            f"a {target._data.shape} view is changed in place after a backward pass freed its graph, so that what it "
+            "shows is not known: write into that tensor itself, or into clone() of the view"
+        )
     source = _shown(before)
     if source is not None:
         result = _write_through(before, source, result)

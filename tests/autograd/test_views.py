@@ -114,3 +114,34 @@ def test_changes_through_views_leave_no_circles_in_memory():
         assert known() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda v: v.__setitem__(..., 5.0),
+        lambda v: v.__setitem__(0, 5.0),
+        lambda v: v.__iadd__(5.0),
+        lambda v: v.__setitem__(..., Tensor([1.0, 2.0], requires_grad=True) * 2),
+        lambda v: v.fill_(5.0),
+    ],
+)
+@pytest.mark.parametrize(
+    "show",
+    [lambda y: y[0:2], lambda y: y[0:3][:2], lambda y: y.reshape(2, 2)[0], lambda y: y.reshape(2, 2).T[:, 0]],
+)
+def test_a_write_into_a_view_whose_graph_was_freed_is_refused(show, write):
+    y = Tensor(np.arange(4.0), requires_grad=True) * 2
+    view = show(y)
+    copied = view.clone()
+    (view.sum() + copied.sum()).backward()
+    with pytest.raises(GraphError, match="write into that tensor itself"):
+        write(view)
+    np.testing.assert_array_equal(y.numpy(), [0, 2, 4, 6])
+    np.testing.assert_array_equal(view.numpy(), show(y).numpy())
+    write(copied)
+    fresh = show(y)  # made of it after the pass, it is written through as ever
+    write(fresh)
+    np.testing.assert_array_equal(show(y).numpy(), fresh.numpy())
+    y[0:2] = 7.0
+    np.testing.assert_array_equal(y.numpy()[:2], [7, 7])
