@@ -92,7 +92,7 @@ class Recorded:
         if self._held() > self._references:
             self._leave_to_keeper()
             return None
-        begin = self._drawn()
+        begin = self._drawn() if self._drawing else ()
         try:
             run()
         except Exception:  # the tape says what is wrong, or copes with it
