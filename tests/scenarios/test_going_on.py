@@ -17,6 +17,7 @@ from tests.scenarios.command import fedlearn as command
 from tests.scenarios.command import last_json, last_of_each
 from tests.scenarios.test_evaluating import numbers
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 PLAIN = ["--protection", "none", "--quiet", "--json"]
 
 

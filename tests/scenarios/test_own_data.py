@@ -18,6 +18,7 @@ from scenarios.command.about import flag
 from scenarios.command.main import main
 from scenarios.command.options import ABOUT
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 FORMATS = Path(os.environ.get("FEDLEARN_DATA", "/nowhere")) / "formats"
 HAM = ("see you at nine", "mum says hello", "the bakery is shut", "thanks for the lift")
 SPAM = ("win a free prize", "claim your cash now", "cheap pills today", "urgent: you have won")

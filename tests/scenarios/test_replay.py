@@ -9,6 +9,7 @@ import pytest
 from fedlearn.autograd import no_replay
 from tests.scenarios.command import fedlearn, last_json
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = ["--rounds", "3", "--protection", "none", "--json", "--seed", "3"]
 RUNS = {
     "words": ["spam", "--dim", "16", "--batch-size", "4"],

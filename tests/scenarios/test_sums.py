@@ -18,6 +18,7 @@ from fedlearn.models.bayes import naive_bayes
 from tests.scenarios.command import fedlearn as command
 from tests.scenarios.command import last_json
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 ROOT = Path(__file__).parents[2]
 TEST_KEY = ("--key-bits", "512", "--insecure-test-key")
 PROTECTIONS = {"none": (), "masks": (), "paillier": TEST_KEY, "threshold:2/3": TEST_KEY}
