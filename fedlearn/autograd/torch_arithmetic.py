@@ -60,7 +60,7 @@ def compared(operator: Callable[..., Any], name: str) -> Callable[..., Any]:
     return called
 
 
-def divided(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+def div(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """The quotient; with the rounding mode "floor" or "trunc" a whole number, down or towards 0, with gradient 0."""
     if rounding_mode is None:
         return ops.div(self, other)
@@ -72,6 +72,6 @@ def divided(self: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     return ops.where(raw(quotient) < 0, ops.ceil(quotient), ops.floor(quotient))
 
 
-def powered(self: Any, exponent: Any) -> Any:
+def pow(self: Any, exponent: Any) -> Any:
     """These numbers to the power of `exponent`."""
     return ops.power(self, exponent)

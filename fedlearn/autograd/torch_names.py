@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fedlearn import leftout
-from fedlearn.autograd import ops
+from fedlearn.autograd import ops, torch_arithmetic
 from fedlearn.autograd.face import named, typed
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
-from fedlearn.autograd.torch_arithmetic import by_name, compared, divided, in_place, powered, scaled
+from fedlearn.autograd.torch_arithmetic import by_name, compared, in_place, scaled
 from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 
@@ -119,7 +119,7 @@ class TorchNames(Operators):
     absolute, positive, swapdims = Operators.abs, Operators.__pos__, Operators.swapaxes
 
     add, sub = scaled(by_name(ops.add)), scaled(by_name(ops.sub))
-    mul, div, pow, remainder = by_name(ops.mul), divided, powered, by_name(ops.remainder)
+    mul, div, pow, remainder = by_name(ops.mul), torch_arithmetic.div, torch_arithmetic.pow, by_name(ops.remainder)
     matmul, floor_divide, logaddexp = by_name(ops.matmul), by_name(ops.floor_divide), by_name(ops.logaddexp)
     atan2, maximum, minimum = by_name(ops.atan2), by_name(ops.maximum), by_name(ops.minimum)
     arctan2 = atan2
