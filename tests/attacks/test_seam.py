@@ -175,14 +175,19 @@ def test_the_command_reads_what_an_attack_is_for_and_politely_refuses_the_rest(r
     assert "encrypted" in said.err  # of the last, which holds nothing else
 
 
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory):
+    return recorded(tmp_path_factory.mktemp("encrypted") / "run", toy_paillier())
+
+
 @pytest.mark.parametrize("name", list(ATTACKS.entries))
-def test_every_attack_refuses_politely_what_it_cannot_read(tmp_path, name):
+def test_every_attack_refuses_politely_what_it_cannot_read(encrypted, tmp_path, name):
     attack = ATTACKS.load(name)()
     assert attack.name == name
     with pytest.raises(NotReadable):
-        attack.run(PartyView.load(recorded(tmp_path / "run", toy_paillier()), 1))
+        attack.run(PartyView.load(encrypted, 1))
     with suppress(NotReadable):  # on the sum of a model that most attacks are not for: findings, or a refusal
-        assert all(str(finding) for finding in attack.run(PartyView.load(tmp_path / "run")))
+        assert all(str(finding) for finding in attack.run(PartyView.load(encrypted)))
     Transcript(tmp_path, record=True).close()
     with pytest.raises(NotReadable, match="plan"):
         attack.run(PartyView.load(tmp_path))
