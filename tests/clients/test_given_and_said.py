@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import UserList
 from multiprocessing import Pipe
 from pathlib import Path
 from queue import Empty
@@ -34,6 +35,12 @@ def test_clients_are_taken_as(given):
     (client,) = as_clients(given)
     assert len(client.data) == 3
     assert client.name in ("client-0", "ann")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_whatever_makes_clients_by_number_is_taken_as_it_is(count):
+    made = UserList(Client("ann", (X, Y)) for _ in range(count))
+    assert as_clients(made) is made
 
 
 @pytest.mark.parametrize(("given", "text"), [

@@ -46,6 +46,15 @@ def test_modes_of_key_files_whatever_the_umask(tmp_path):
         write_private(tmp_path / "private", PRIVATE)
 
 
+def test_a_key_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr(os, "fsync", lambda file: forced.append((os.fstat(file).st_size, os.listdir(tmp_path))))
+    write_private(tmp_path / "private", PRIVATE)
+    ((size, there),) = forced
+    assert size == (tmp_path / "private").stat().st_size
+    assert "private" not in there
+
+
 def kept(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     path.chmod(0o600)
