@@ -79,7 +79,7 @@ def test_a_second_answer_is_not_heard(name):
     pool = LyingPool(toy_clients(COUNT), LIAR, lambda client, step, data: [data, data])
     weights, history = trained(pool, protection)
     assert [(record.void, record.lost) for record in history.rounds] == [(None, {})]
-    assert weights == trained(LyingPool(toy_clients(COUNT), LIAR, lambda client, step, data: data), protection)[0]
+    assert weights == trained(LyingPool(toy_clients(COUNT), LIAR, lambda client, step, data: data), toy_plain())[0]
 
 
 class Insider(LyingPool):
