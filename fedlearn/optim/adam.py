@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class NAdam(_Moments):
     b1 from step to step.
     """
 
-    counts = ("step", "mu_product")
+    counts: ClassVar = {**_Moments.counts, "mu_product": lambda value: real(float(value), "mu_product", 0, 1)}
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from weakref import ref
 
 import numpy as np
@@ -82,6 +82,12 @@ class Joined(NamedTuple):
         return all([known() is part for known, part in zip(self.parts, parts, strict=True)])
 
 
+def _whole_steps(value: Any) -> int:
+    """Steps taken, out of a saved state: a whole number, in a float or an array of one too, as PyTorch's is."""
+    number = float(value)
+    return whole(int(number) if number.is_integer() else number, "step", 0)
+
+
 class Optimizer(ABC):
     """Base of the optimizers. A subclass names what it remembers (`slots`) and defines `update`.
 
@@ -149,7 +155,8 @@ class Optimizer(ABC):
         """The names of the arrays that the rule keeps for each parameter, and what they begin with."""
         return {}
 
-    counts: tuple[str, ...] = ("step",)  # the single numbers that are remembered of each parameter
+    counts: ClassVar[Mapping[str, Callable[[Any], float]]] = {"step": _whole_steps}
+    """The single numbers that are remembered of each parameter, and how one is read from a saved state."""
 
     def count(self, memory: dict[str, Any], group: Group) -> None:
         """Note one more step of a parameter, of which `memory` is what is remembered."""
@@ -267,15 +274,26 @@ class Optimizer(ABC):
         loaded: dict[Tensor, dict[str, Any]] = {}
         for i, memory in saved.items():
             p = members[int(i)]
-            loaded[p] = {n: _loaded(n, value, p) for n, value in memory.items() if value is not None}
+            given = {name: value for name, value in memory.items() if value is not None}
             needed, known = rules[int(i)]  # the slots under these options, and those with all options on
-            if not set(needed) <= set(loaded[p]) <= {*known, *self.counts}:
+            if not needed.keys() <= given.keys() <= known.keys() | self.counts.keys():
                 raise BadInput(
-                    f"not the state of {type(self).__name__}: it remembers {', '.join(loaded[p])} of a parameter, "
+                    f"not the state of {type(self).__name__}: it remembers {', '.join(given)} of a parameter, "
                     f"where {', '.join(needed) or 'nothing'} belongs: make the optimizer of the class that saved it"
                 )
+            loaded[p] = {name: self._loaded(name, value, p) for name, value in given.items()}
             loaded[p].setdefault("step", 1)
         return loaded
+
+    def _loaded(self, name: str, value: Any, p: Tensor) -> Any:
+        if name in self.counts:
+            return self.counts[name](value)
+        array = np.asarray(value).astype(p.dtype)
+        if array.shape != p.shape:
+            raise ShapeError(
+                f"{name} of shape {array.shape} is remembered for a parameter of shape {p.shape}: another model's"
+            )
+        return array
 
     def _members(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -326,16 +344,3 @@ def _dense(gradient: Any) -> np.ndarray:
 
 def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _loaded(name: str, value: Any, p: Tensor) -> Any:
-    if name == "step":
-        return whole(int(value), "step", 0)
-    if name == "mu_product":
-        return real(float(value), "mu_product", 0, 1)
-    array = np.asarray(value).astype(p.dtype)
-    if array.shape != p.shape:
-        raise ShapeError(
-            f"{name} of shape {array.shape} is remembered for a parameter of shape {p.shape}: another model's"
-        )
-    return array

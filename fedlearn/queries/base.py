@@ -84,6 +84,10 @@ class Query(Named, ABC):
         asked: what `refine` made of the last request. totals: of the last round, int64; float64 with noise in them.
         """
 
+    def note(self, values: Mapping[str, Any]) -> str:
+        """What to say beside an answer, as what to ask next; by default nothing, ""."""
+        return ""
+
 
 def check_most(query: Query) -> None:
     """Put `most` in its place as an int, in a frozen dataclass too; raises `BadInput` for what is no bound."""

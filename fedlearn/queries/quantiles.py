@@ -103,6 +103,12 @@ class Quantiles(ColumnQuery):
         values = [self.low + place * self.step if 0 <= place < self._top else None for place in places]
         return {"quantiles": dict(zip(map(str, self.at), values, strict=True))}
 
+    def note(self, values: Mapping[str, Any]) -> str:
+        """Where the quantiles are that are not known."""
+        if None not in values["quantiles"].values():
+            return ""
+        return f"what is not known lies below low={self.low:g}, or from high={self.high:g} on: ask with other ones"
+
 
 def _brackets(asked: np.ndarray) -> list[tuple[int, int]]:
     return [(int(begin), int(end)) for begin, end in asked.reshape(-1, 2)]

@@ -1,9 +1,20 @@
-"""The figures that a benchmark is judged by, as its result and its table have them."""
+"""The result of a benchmark, and the figures that it is judged by, as its result and its table have them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
+
+from scenarios.bench.versions import machine
+
+
+def result_of(
+    benchmark: str, libraries: Iterable[str], rows: Iterable[Any], found: Mapping[str, tuple[float, str]], **beside: Any
+) -> dict[str, Any]:
+    """What a benchmark gives: the machine and its libraries, what it measured, and what it claims of that."""
+    about = {"benchmark": benchmark, "machine": machine(libraries), **beside}
+    return {**about, "rows": [asdict(row) for row in rows], "claims": claims_of(found)}
 
 
 def claims_of(found: Mapping[str, tuple[float, str]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,10 @@ from fedlearn.autograd.memory import keep_freed
 from fedlearn.crypto import EncryptedVector, FixedPoint, PrivateKey, PublicKey, generate_keypair
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.parallel import CryptoWorkers, decrypt
-from scenarios.bench.claims import claims_of, table_of
+from scenarios.bench.claims import result_of, table_of
 from scenarios.bench.crypto_rounds import masks_round, threshold_round
 from scenarios.bench.crypto_schemes import CODEC, Scheme, keyless_schemes, schemes
 from scenarios.bench.crypto_tables import SHARES, table_rates
-from scenarios.bench.versions import machine
 
 BUDGET = 2.0  # seconds for each figure
 SIZE = 100_000
@@ -46,12 +45,7 @@ def run(json: bool) -> dict[str, Any]:
     values = np.random.default_rng(0).uniform(-1, 1, (2, SIZE)).astype(np.float32).astype(np.float64)
     rows = [measure(scheme, values) for bits in KEY_BITS for scheme in schemes(bits)]
     rows += [measure(scheme, values) for scheme in keyless_schemes()]
-    result = {
-        "benchmark": "crypto",
-        "machine": machine(LIBRARIES),
-        "rows": [asdict(row) for row in rows],
-        "claims": claims_of(_claims(rows, values[0])),
-    }
+    result = result_of("crypto", LIBRARIES, rows, _claims(rows, values[0]))
     print(jsonlib.dumps(result) if json else _table(result))
     return result
 

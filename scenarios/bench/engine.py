@@ -10,14 +10,13 @@ from __future__ import annotations
 import gc
 import json as jsonlib
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fedlearn.autograd.memory import keep_freed
 from fedlearn.autograd.program import recorded_steps
-from scenarios.bench.claims import claims_of
+from scenarios.bench.claims import result_of
 from scenarios.bench.engine_cases import Case, Step, cases
-from scenarios.bench.versions import machine
 
 SECONDS = 4.0  # for each case
 LIBRARIES = ("numpy", "torch", "numba")
@@ -47,12 +46,7 @@ def run(json: bool) -> dict[str, Any]:
     keep_freed()
     with threadpool_limits(1):
         rows = [measure(case) for case in cases()]
-    result = {
-        "benchmark": "engine",
-        "machine": machine(LIBRARIES),
-        "rows": [asdict(row) for row in rows],
-        "claims": claims_of({name: claim for row in rows for name, claim in _claims(row).items()}),
-    }
+    result = result_of("engine", LIBRARIES, rows, {name: claim for row in rows for name, claim in _claims(row).items()})
     print(jsonlib.dumps(result) if json else _table(rows))
     return result
 

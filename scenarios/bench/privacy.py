@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from fedlearn.privacy import ACCOUNTANTS, Accountant, DiscreteGaussian, GaussianMechanism, Release
-from scenarios.bench.claims import claims_of, table_of
+from scenarios.bench.claims import result_of, table_of
 from scenarios.bench.crypto import best_of
-from scenarios.bench.versions import machine
 
 SIGMAS = (1, 20, 1000, 1 << 20)
 SIZE, THEIR_SIZE = 1_000_000, 20_000
@@ -34,12 +33,7 @@ class Row:
 def run(json: bool) -> dict[str, Any]:
     """Measure everything; print a table, or with `json` one JSON object as the last line. Takes half a minute."""
     rows = [measure(sigma) for sigma in SIGMAS]
-    result = {
-        "benchmark": "privacy",
-        "machine": machine(LIBRARIES),
-        "rows": [asdict(row) for row in rows],
-        "claims": claims_of(_claims(rows)),
-    }
+    result = result_of("privacy", LIBRARIES, rows, _claims(rows))
     print(jsonlib.dumps(result) if json else _table(result))
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -15,9 +15,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator.robust import Beside, as_rule
-from scenarios.bench.claims import claims_of
+from scenarios.bench.claims import result_of
 from scenarios.bench.crypto import best_of
-from scenarios.bench.versions import machine
 
 VECTORS, WEIGHTS, MALICIOUS = 100, 100_000, 20
 LIBRARIES = ("numpy", "scipy", "byzfl", "torch")
@@ -67,13 +66,8 @@ def run(json: bool) -> dict[str, Any]:
         library.torch.set_num_threads(1)
     with threadpool_limits(1):
         rows = [measure(spec.format(f=MALICIOUS), theirs, library, vectors) for spec, theirs in RULES.items()]
-    result = {
-        "benchmark": "robust",
-        "machine": machine(LIBRARIES),
-        "vectors": VECTORS, "weights": WEIGHTS, "malicious": MALICIOUS,
-        "rows": [asdict(row) for row in rows],
-        "claims": claims_of(_claims(rows)),
-    }  # fmt: skip
+    beside = {"vectors": VECTORS, "weights": WEIGHTS, "malicious": MALICIOUS}
+    result = result_of("robust", LIBRARIES, rows, _claims(rows), **beside)
     print(jsonlib.dumps(result) if json else _table(result))
     return result
 

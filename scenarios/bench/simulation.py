@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,8 @@ from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios.bench import floors, simulation_workers
-from scenarios.bench.claims import claims_of
+from scenarios.bench.claims import claims_of, result_of
 from scenarios.bench.simulation_others import BATCH, CODEC, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
-from scenarios.bench.versions import machine
 
 BUDGET = 6.0  # seconds for each figure
 VOCABULARY, DIM, MAILS, WORDS = 35_000, 16, 64, 50  # words drawn for each mail by Zipf's law, before repeats go
@@ -77,12 +76,9 @@ def run(json: bool) -> dict[str, Any]:
     rows += [row for row in map(other, OTHERS) if row]
     rows += [whole_process(count) for count in POPULATIONS]
     workers = simulation_workers.figures(data)
-    result = {
-        "benchmark": "simulation",
-        "machine": {**machine(["numpy"]), "load": os.getloadavg()[0]},
-        "rows": [asdict(row) for row in rows],
-        "claims": claims({row.name: row for row in rows}) + claims_of(workers),
-    }
+    result = result_of("simulation", ["numpy"], rows, workers)
+    result["machine"]["load"] = os.getloadavg()[0]
+    result["claims"] = claims({row.name: row for row in rows}) + result["claims"]
     print(jsonlib.dumps(result) if json else "\n".join([table(rows), *simulation_workers.told(workers)]))
     return result
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -20,8 +20,7 @@ from fedlearn.crypto.keyfiles import write_private, write_public
 from fedlearn.secure.kept import PRIVATE, PUBLIC
 from fedlearn.untrusted import content, from_json
 from scenarios import digits
-from scenarios.bench.claims import claims_of, table_of
-from scenarios.bench.versions import machine
+from scenarios.bench.claims import result_of, table_of
 from scenarios.command.options import Options
 
 KEY_BITS, ROUNDS = 3072, 10
@@ -51,12 +50,7 @@ def run(json: bool) -> dict[str, Any]:
     with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         _make_keys(Path(folder))
         rows = [measure(name, codec, Path(folder)) for name, codec in CODECS.items()]
-    result = {
-        "benchmark": "sums",
-        "machine": machine(LIBRARIES),
-        "rows": [asdict(row) for row in rows],
-        "claims": claims_of(_claims(rows)),
-    }
+    result = result_of("sums", LIBRARIES, rows, _claims(rows))
     print(jsonlib.dumps(result) if json else _table(result))
     return result
 

@@ -54,8 +54,8 @@ def ask(query: str, resume: str | None, as_json: bool, quiet: bool, **given: Any
         return
     for line in lines(found):
         typer.echo(shown(line))
-    if beyond := _beyond(found.to_dict()):
-        typer.echo(beyond, err=True)
+    if note := found.answer.query.note(found.answer.values):
+        typer.echo(f"note: {note}", err=True)
 
 
 def lines(found: Asked) -> list[str]:
@@ -68,15 +68,6 @@ def lines(found: Asked) -> list[str]:
     rows += [("run folder", plain["run_dir"])]
     width = max(24, *(len(name) for name, _ in rows))
     return [f"{name:>{width}}  {text}" for name, text in rows]
-
-
-def _beyond(plain: dict[str, Any]) -> str:
-    """What to do about values that are outside of the range that was asked about; "" where all are inside."""
-    low, high = (plain["arguments"].get(end) for end in ("low", "high"))
-    numbers = [value for values in plain["answer"].values() if isinstance(values, dict) for value in values.values()]
-    if low is None or None not in numbers:
-        return ""
-    return f"note: what is not known lies below low={low:g}, or from high={high:g} on: ask with other ones"
 
 
 def _words(value: Any) -> str:

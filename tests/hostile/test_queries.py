@@ -46,7 +46,7 @@ CONSTRUCTORS = Table(
     left_out={
         f"{kind.__name__}.{method}": "what the run gives it is tried below"
         for kind in OBJECTS
-        for method in ("values", "count", "refine", "answer", "messages", "words")
+        for method in ("values", "count", "refine", "answer", "note", "messages", "words")
         if hasattr(kind, method)
     },
 )

@@ -139,6 +139,7 @@ def test_a_recorded_run_can_be_read_after_it_was_killed_and_resumed(tmp_path, ca
 
 
 LIMITED = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); "
+LIMITED += "sys.dont_write_bytecode = True; "  # which would be cut, and read by whoever comes next
 LIMITED += "from scenarios.command.main import main; main(sys.argv[1:])"
 
 

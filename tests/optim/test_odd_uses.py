@@ -75,6 +75,21 @@ def test_the_state_of_another_rule_is_refused(saved, loading):
     assert str(new.state_dict()) == str(before)
 
 
+def test_steps_out_of_a_saved_state_are_whole():
+    p = nn.Parameter([1.0, 2.0])
+    p.grad = np.ones(2)
+    optimizer = optim.Adam([p])
+    optimizer.step()
+    state = optimizer.state_dict()
+    for steps in (2.5, math.nan, math.inf):
+        state["state"][0]["step"] = steps
+        with pytest.raises(BadInput, match="step is"):
+            optimizer.load_state_dict(state)
+    state["state"][0]["step"] = np.float32(3)
+    optimizer.load_state_dict(state)
+    assert optimizer.state_dict()["state"][0]["step"] == 3
+
+
 @pytest.mark.parametrize("rate", [math.nan, math.inf, -1.0, None, "0.1", 1j])
 def test_a_rate_set_by_hand_is_checked_when_it_is_used(rate):
     p = nn.Parameter([1.0])
