@@ -167,7 +167,7 @@ def test_of_an_error_that_is_none_of_ours_its_kind_is_told_and_its_text_stays_wi
         with pytest.raises(
             FedlearnError, match=r"^a worker failed \(AttributeError\): its traceback is in Ray's own logs$"
         ):
-            pool.remember(tmp_path, 0)  # before there is a plan
+            pool._received(pool._workers[0].handle.remember.remote(tmp_path))  # before there is a plan
     finally:
         pool.close()
 
