@@ -84,7 +84,7 @@ def test_without_record_there_are_digests_and_no_payloads(tmp_path):
     transcript.saw(message(0, AGGREGATOR, Update(b"x")))
     transcript.close()
     assert "offset" not in json.loads((tmp_path / "transcript.jsonl").read_text())
-    with pytest.raises(DataError, match="--record"):
+    with pytest.raises(DataError, match="record=True"):
         PartyView.load(tmp_path)
 
 
