@@ -14,7 +14,7 @@ import typer
 from fedlearn.disk import strict_json
 from fedlearn.errors import BadInput
 from scenarios.command.ending import shown
-from scenarios.command.files import reads_a_file
+from scenarios.command.files import reads_a_file, reads_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +30,18 @@ Trust = Annotated[
 SHOWN = 3  # words of an explanation
 
 
+@reads_texts
 def predict(
     run: Run,
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts; without any, standard input has one a line.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A text a line, or mail: a message, mbox, folder.")
+        Path | None,
+        typer.Option("--file", help="A text a line, a table, or mail: a message, mbox, folder."),
     ] = None,
+    *,
+    how: Reading,
     explain: Annotated[bool, typer.Option("--explain", help="Which words spoke most for it.")] = False,
     trusted: Trust = None,
     as_json: Json = False,
@@ -49,10 +53,14 @@ def predict(
     from fedlearn.models.kinds import Features
 
     trained = loaded(run, trusted)
+    numbers = trained.model.reads is Features
+    if how.text_column is not None and (texts or numbers):
+        raise BadInput(f"--text-column {how.text_column} has no effect on {'numbers' if numbers else 'typed texts'}")
     if any(not text.strip() for text in texts or ()):
         raise BadInput("a text is empty: give one with words in it")
-    asked = [_text(text) for text in texts] if texts else read_texts("-" if file is None else str(file))
-    odds = trained.predict_proba(_rows(asked) if trained.model.reads is Features else asked)
+    place = "-" if file is None else str(file)
+    asked = [_text(text) for text in texts] if texts else read_texts(place, None if numbers else how)
+    odds = trained.predict_proba(_rows(asked) if numbers else asked)
     labels = [trained.classes[number] for number in odds.argmax(axis=1).tolist()]
     words = trained.explain_all(asked, labels) if explain else repeat(None)
     lines = []

@@ -6,7 +6,7 @@ Nothing heavy is imported here, since `fedlearn --help` reads this file.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 SAID = ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "skip_bad")
 
 
-def reads_a_file(command: Callable[..., None]) -> Callable[..., None]:
+def reads_texts(command: Callable[..., None]) -> Callable[..., None]:
+    """The same, for texts without labels."""
+    return reads_a_file(command, ("text_column", "encoding", "skip_bad"))
+
+
+def reads_a_file(command: Callable[..., None], said: Sequence[str] = SAID) -> Callable[..., None]:
     """A command whose parameter `how`, a `Reading`, is made of these options; the others stay as they are."""
 
     @wraps(command)
     def with_options(**given: Any) -> None:
-        values = {name: given.pop(name) for name in SAID}
+        values = {name: given.pop(name) for name in said}
         command(**given, how=_reading(values))
 
     hints = get_type_hints(command, include_extras=True, localns={"Reading": Any})
@@ -36,7 +41,7 @@ def reads_a_file(command: Callable[..., None]) -> Callable[..., None]:
         for name, parameter in inspect.signature(command).parameters.items()
         if name != "how"
     ]
-    parameters = [*own, *map(_parameter, SAID)]
+    parameters = [*own, *map(_parameter, said)]
     with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options

@@ -273,6 +273,35 @@ def test_no_text_is_no_answer_and_a_folder_is_no_text(folder, tmp_path, capsys):
     assert "holds files that are no mail" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "options"),
+    [
+        ("new.csv", "text,label\n{0},spam\n{1},ham\n", []),
+        ("new.csv", "text\n{0}\n{1}\n", []),
+        ("new.CSV", "kind;said\n1;{0}\n2;{1}\n", ["--text-column", "said"]),
+        ("new.tsv", "note\tsaid\n{0}\twhat\n{1}\tis\n", ["--text-column", "note"]),
+        ("new", "kind,said\n1,{0}\n2,{1}\n", ["--text-column", "said"]),
+        ("new.jsonl", '{{"body": "{0}", "n": 1}}\n{{"body": "{1}", "n": 2}}\n', []),
+    ],
+)
+def test_the_texts_of_a_table_are_asked_about_as_training_reads_them(name, table, options, folder, tmp_path, capsys):
+    texts = ["win a prize now", "see you at nine"]
+    (tmp_path / name).write_text(table.format(*texts))
+    assert command("predict", "--run", folder, "--file", tmp_path / name, *options) == 0
+    assert [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()] == texts
+
+
+def test_a_table_without_a_column_of_texts_names_its_columns(folder, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("one,two\nsome words here,more words here\nand here too,and here too\n")
+    assert command("predict", "--run", folder, "--file", tmp_path / "new.csv") == 2
+    assert "which column is the text is not clear: the columns are" in (said := capsys.readouterr().err)
+    assert "give --text-column NAME" in said
+    assert command("predict", "--run", folder, "--file", tmp_path / "new.csv", "--text-column", "tow") == 2
+    assert "for --text-column" in capsys.readouterr().err
+    assert command("predict", "--run", folder, "a text", "--text-column", "two") == 2
+    assert "--text-column two has no effect on typed texts" in capsys.readouterr().err
+
+
 def test_mail_is_asked_about_as_mail(folder, tmp_path, capsys):
     mail = "From: a@b.example\nTo: c@d.example\nSubject: =?utf-8?q?win_a_prize?=\n\nclaim your cash now\n"
     letter = mail.replace("=?utf-8?q?win_a_prize?=", "tomorrow").replace("claim your cash now", "see you at nine")

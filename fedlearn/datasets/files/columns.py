@@ -43,6 +43,22 @@ def messages_in(table: Table, name: str, how: Reading) -> Found:
     return _Columns(table, name, how).messages(found)
 
 
+def texts_in(table: Table, name: str, how: Reading) -> Found:
+    """The texts of a table without labels, in a column that is said, named as one of texts, or clearly the longest."""
+    first = {labels.plain(value) for value in table.rows[0]}
+    if table.header is None and first & {*TEXTS}:
+        how = replace(how, text_column=how.text_column or next(name for name in TEXTS if name in first))
+    table, found = _of_one_width(_with_header(table, how))
+    if not table.rows:
+        return found
+    columns = _Columns(table, name, how)
+    text = columns._said("text", how.text_column)
+    text, subject = columns._text(-1, None) if text is None else (text, None)
+    found.texts, found.where = columns._beside(text, subject), table.lines
+    found.labels = [""] * len(found.texts)
+    return found.without(nested) if (nested := columns._nested(text)) else found
+
+
 def _with_header(table: Table, how: Reading) -> Table:
     """The table with its first row as header, if that is one."""
     if table.header is not None or not _is_header(table, how):
@@ -131,10 +147,7 @@ class _Columns:
         text, subject = self._text(label, user) if text is None else (text, None)
         if len({label, text, user} - {None}) < 2 + (user is not None):
             raise DataError(f"{self.name}: one column is taken for two things: {self._choose('text')}")
-        texts = self._column(text)
-        if subject is not None:
-            texts = [f"{s}\n{t}" if s else t for s, t in zip(self._column(subject), texts, strict=True)]
-        found.labels, found.texts, found.where = self._column(label), texts, self.table.lines
+        found.labels, found.texts, found.where = self._column(label), self._beside(text, subject), self.table.lines
         if user is not None:
             found.users = [value.strip() for value in self._column(user)]
             found = found.without_userless("empty user")
@@ -144,6 +157,13 @@ class _Columns:
             found.notes.append(f"label in column {self._shown(label)}, text in {self._shown(text)}")
         found.column = self._shown(label) if self.names else ""
         return found
+
+    def _beside(self, text: int, subject: int | None) -> list[str]:
+        """The texts, each with its subject before it where there is such a column."""
+        texts = self._column(text)
+        if subject is None:
+            return texts
+        return [f"{s}\n{t}" if s else t for s, t in zip(self._column(subject), texts, strict=True)]
 
     def _nested(self, text: int) -> dict[int | str, str]:
         """The rows that have no text in this column, but a list or an object."""

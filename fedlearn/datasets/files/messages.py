@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
@@ -10,6 +12,8 @@ from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.errors import DataError
+
+TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}  # ends of names of tables
 
 
 def read_messages(path: str, how: Reading | None = None) -> Corpus:
@@ -22,10 +26,12 @@ def read_messages(path: str, how: Reading | None = None) -> Corpus:
     return messages_of(source, f"file {source.name}", how)
 
 
-def read_texts(path: str) -> list[str]:
+def read_texts(path: str, how: Reading | None = None) -> list[str]:
     """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
 
-    - is standard input. Lines end at line feeds or carriage returns. Raises `DataError` for what holds no text.
+    how: where it is given, tables (`TABLES`, Parquet, or whatever `text_column` is said of) have their column of texts
+    read, as training does. - is standard input. Lines end at line feeds or carriage returns. Raises `DataError` for
+    what holds no text.
     """
     source = opened(path)
     members = (("", source.data),) if source.members is None else source.members
@@ -38,8 +44,33 @@ def read_texts(path: str) -> list[str]:
         return [mail.read_mail(message, losses).text for message in messages]
     if source.members is not None:
         raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")
-    lines = unix_lines(decoded(source.data, None, source.name)[0]).split("\n")
+    if how is not None and _is_table(source, how):
+        return _texts_in(source, how)
+    text, _ = decoded(source.data, how.encoding if how else None, source.name)
+    lines = unix_lines(text).split("\n")
     return lines if lines[-1] else lines[:-1]
+
+
+def _is_table(source: Source, how: Reading) -> bool:
+    named = {suffix.lower() for suffix in PurePath(source.name).suffixes}
+    return how.text_column is not None or columnar.is_columnar(source.data) or bool(named & TABLES)
+
+
+def _texts_in(source: Source, how: Reading) -> list[str]:
+    """The texts of a table; raises `DataError` with the columns to choose from where their column is not clear."""
+    name, begun = source.name, Found()
+    if columnar.is_columnar(source.data):
+        table = columnar.table_in(source.data, name)
+    else:
+        text, _ = decoded(source.data, how.encoding, name)
+        is_json = records.is_json(text)
+        table = records.table_of(records.json_in(text, name), name, begun) if is_json else tables.table_in(text, name)
+    if not table.rows:
+        return []
+    found = columns.texts_in(table, name, how)
+    found.bad |= begun.bad
+    found.settle(name, how)
+    return list(found.texts)
 
 
 def messages_of(source: Source, origin: str, how: Reading | None = None) -> Corpus:
