@@ -123,8 +123,9 @@ def read_model(run: str | Path) -> Described:
     state, within = _safetensors_in(weights)
     if within is None:
         raise BadInput(
-            f"{weights} holds weights alone, and does not say what they are of: give a file that `fedlearn run` "
-            "wrote, or bring the weights into such a model with `fedlearn import`"
+            f"{weights} holds weights alone, as a run from Python keeps them, and not their model, vocabulary and "
+            f"classes: build the same model and give it fedlearn.modelfile.weights_in({str(weights)!r}) by "
+            "load_state_dict, or bring the weights into a model of `fedlearn run` with `fedlearn import`"
         )
     about = _described_in(weights, within)
     if not all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f"):
@@ -154,9 +155,9 @@ def weights_file(run: str | Path) -> Path:
 
 
 @takes_plain
-def weights_in(path: Path) -> dict[str, np.ndarray]:
+def weights_in(path: Path | str) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file by name; `BadInput` for one that is missing or damaged."""
-    return _safetensors_in(path)[0]
+    return _safetensors_in(at_home(path))[0]
 
 
 def _safetensors_in(path: Path) -> tuple[dict[str, np.ndarray], bytes | None]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
 
+import fedlearn
 from aggregator import Aggregator, RoundRecord, RunFolder
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput
+from fedlearn.modelfile import weights_in
 from fedlearn.models import MLP
 from fedlearn.numerics import environment
 from fedlearn.secure import Plain
@@ -147,6 +150,17 @@ def test_a_path_with_resume_goes_on_with_the_run_in_it(tmp_path, monkeypatch):
         by_path("~/parts")
     history = by_path("~/parts", resume=True).fit(toy_clients(), 3)
     assert (history.model_sha256, len(history.rounds)) == (whole.model_sha256, 3)
+
+
+def test_the_weights_in_a_folder_of_python_go_into_the_same_model(tmp_path):
+    aggregator = by_path(tmp_path / "run")
+    aggregator.fit(toy_clients(), 1)
+    with pytest.raises(BadInput, match=r"model, vocabulary and classes: build the same model and give it") as refused:
+        fedlearn.load(tmp_path / "run")
+    (said,) = re.findall(r"fedlearn\.modelfile\.(weights_in\(.*?\)) by", str(refused.value))
+    model = by_path(None).model
+    model.load_state_dict(eval(said, {"weights_in": weights_in}))
+    np.testing.assert_array_equal(model.vector, aggregator.model.vector)
 
 
 @pytest.mark.parametrize("folder", [None, RunFolder("nowhere", {}, {})])

@@ -240,7 +240,7 @@ def test_one_file_holds_a_model_and_what_it_is(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        (None, "holds weights alone, and does not say what they are of: give a file that"),
+        (None, "holds weights alone, as a run from Python keeps them"),
         ({"format": "pt"}, "holds weights alone"),
         ({"fedlearn": "{"}, "alone: what it says of itself cannot be read"),
         ({"fedlearn": "[]"}, "something is missing in it"),

@@ -207,7 +207,10 @@ def spec(*arguments: int) -> dict:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: describe(f, ""), "holds weights alone, and does not say what they are of"),
+        (
+            lambda f: describe(f, ""),
+            "holds weights alone, as a run from Python keeps them, and not their model, vocabulary and classes",
+        ),
         (lambda f: (f / WEIGHTS).unlink(), "cannot read .*model.safetensors .No such file"),
         (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]), "no whole safetensors file"),
         (lambda f: (f / WEIGHTS).write_bytes(b"\x80\x04\x95cos\nsystem\n"), "no whole safetensors file"),
