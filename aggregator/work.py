@@ -91,7 +91,10 @@ class Asking(Work):
 
 def _check_built_alike(model: Model) -> None:
     """Clients build the model of its description: refuse one that has become another since it was constructed."""
-    if all(not parameter.requires_grad for parameter in model.parameters()):
+    parameters = list(model.parameters())
+    if not parameters:
+        raise BadInput(f"the {type(model).__name__} has no parameters: give a model with weights to train")
+    if all(not parameter.requires_grad for parameter in parameters):
         raise BadInput(f"all parameters of the {type(model).__name__} are frozen: at least one must want a gradient")
     with init.left_blank():
         differences = module_differences(model, build(model.spec()))

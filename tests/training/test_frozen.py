@@ -10,6 +10,7 @@ import pytest
 from aggregator import Aggregator
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.errors import BadInput
+from fedlearn.models.base import Model
 from fedlearn.seeding import LocalRandom
 from fedlearn.strategies import STRATEGIES, FedAvg
 from fedlearn.strategies.base import LocalUpdate
@@ -130,3 +131,18 @@ def test_a_model_that_is_frozen_all_over_is_refused():
     model = dense_model().requires_grad_(False)
     with pytest.raises(BadInput, match="all parameters of the MLP are frozen"):
         Aggregator(model, FedAvg(), toy_plain()).fit(InlinePool([Client("c", dense_examples(4, 0))]), 1)
+
+
+class Weightless(Model):
+    """A model that passes on what it is given."""
+
+    def forward(self, x):
+        return x
+
+    def loss(self, batch):
+        return self(batch.inputs[0]).mean()
+
+
+def test_a_model_without_weights_is_not_called_frozen():
+    with pytest.raises(BadInput, match="the Weightless has no parameters: give a model with weights"):
+        Aggregator(Weightless(), FedAvg(), toy_plain()).fit(InlinePool([Client("c", dense_examples(4, 0))]), 1)
