@@ -46,6 +46,7 @@ from fedlearn.secure.compression import Compression
 from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
 from fedlearn.training.flat import frozen_weights, weights_in
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class Aggregator:
     def __repr__(self) -> str:
         model = f"{type(self.model).__name__} of {weights_in(self.model):,} weights"
         how = f"{self.strategy.name}, {self.protection.name}"
-        return f"<Aggregator of {model}: {how}, {len(self.history.rounds)} rounds run>"
+        return f"<Aggregator of {model}: {how}, {many(len(self.history.rounds), 'round')} run>"
 
     def _configuration(self) -> dict[str, Any]:
         """The facts that decide a run's numbers, for a folder that is given as a path."""

@@ -16,6 +16,7 @@ from fedlearn.errors import BadInput
 from fedlearn.protocol import Transcript
 from fedlearn.secure.aggregate import Aggregate
 from fedlearn.untrusted import are_numbers
+from fedlearn.wording import many
 
 
 @dataclass
@@ -263,7 +264,7 @@ class History:
     def __repr__(self) -> str:
         figures = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
         void = len(self.rounds) - self.counted
-        return f"<History of {len(self.rounds)} rounds{f' ({void} void)' if void else ''}{figures}>"
+        return f"<History of {many(len(self.rounds), 'round')}{f' ({void} void)' if void else ''}{figures}>"
 
     def _repr_html_(self) -> str:
         return showing.html(self.rounds, repr(self).strip("<>"))
@@ -272,7 +273,7 @@ class History:
         """One line for a run of which every round is void."""
         reasons = Counter(record.void for record in self.rounds).most_common(3)
         first = "; ".join(f"{count} because {reason}" for reason, count in reasons)
-        return f"none of {len(self.rounds)} rounds counted, so nothing was learned: {first}"
+        return f"none of {many(len(self.rounds), 'round')} counted, so nothing was learned: {first}"
 
     def summary(self) -> dict[str, Any]:
         """How the run ended, as in run.json."""

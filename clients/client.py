@@ -15,6 +15,7 @@ from fedlearn.errors import BadInput
 from fedlearn.protocol import ClientId, party_name
 from fedlearn.showing import facts
 from fedlearn.training.stacks import StackedViews
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from clients.behaviours.base import Behaviour
@@ -42,7 +43,7 @@ class Client:
     def __repr__(self) -> str:
         """Its name and how many examples it has, never what they are: this ends up in logs and notebooks."""
         malicious = "" if self.behaviour is None else f", malicious: {type(self.behaviour).__name__}"
-        return f"<Client {self.name}: {len(self.data)} examples{malicious}>"
+        return f"<Client {self.name}: {many(len(self.data), 'example')}{malicious}>"
 
     def _repr_html_(self) -> str:
         """The same as a small table."""

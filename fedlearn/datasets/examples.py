@@ -14,6 +14,7 @@ import numpy as np
 
 from fedlearn.checked import as_array, taken
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 Layout = tuple[tuple[tuple[int, ...], np.dtype], ...]  # the shapes and precisions of some arrays
 
@@ -55,7 +56,7 @@ class Arrays:
 
     def __repr__(self) -> str:
         """How much there is, never what."""
-        return f"<Arrays: {len(self):,} examples of shape {self.features.shape[1:]}>"
+        return f"<Arrays: {many(len(self), 'example')} of shape {self.features.shape[1:]}>"
 
     def take(self, order: np.ndarray | slice) -> Arrays:
         """The examples at `order`, in that order."""

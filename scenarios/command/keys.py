@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedlearn.errors import CryptoKeyError
+from fedlearn.wording import many
 from scenarios.command.commands import App
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def pki(
     names = [name(client) for client in range(clients) for name in (public_name, private_name)]
     with _written_whole(out, names):
         Pki(out).make(clients)
-    typer.echo(f"signing keys of {clients} clients in {out}")
+    typer.echo(f"signing keys of {many(clients, 'client')} in {out}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from fedlearn.datasets import Corpus, Reading, is_path, load_corpus, load_sample
 from fedlearn.datasets.dense import Samples, Scale, split_samples
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.takes import Varies
 
@@ -86,7 +87,7 @@ def samples(
         scale = scale or Scale.of(test.features)
         train, test = train.scaled_as(scale), test.scaled_as(scale)
     sizes = f"{len(train):,} to train, {len(test):,} to test"
-    of = f"{len(whole):,} rows of {whole.features.shape[1]} features in {whole.classes} classes"
+    of = f"{many(len(whole), 'row')} of {many(whole.features.shape[1], 'feature')} in {whole.classes} classes"
     log.log(TOLD, "%s: %s", whole.name, "; ".join([of, sizes, *notes]))
     return whole, train, test, scale
 
@@ -111,7 +112,7 @@ def text(options: Options) -> tuple[Script, Script, Script]:
     script = load_script(options.data, how(options))
     private, public = script.cut(options.test_fraction)
     sizes = f"{len(private):,} to train, {len(public):,} to test"
-    log.log(TOLD, "%s: %s", script.name, "; ".join([f"{len(script):,} characters", sizes, *script.notes]))
+    log.log(TOLD, "%s: %s", script.name, "; ".join([many(len(script), "character"), sizes, *script.notes]))
     return script, private, public
 
 
@@ -131,9 +132,9 @@ def _check_held_out_once(options: Options) -> None:
 
 
 def _told(corpus: Corpus, distinct: int) -> str:
-    repeats = f", {len(corpus) - distinct:,} repeats dropped" if distinct < len(corpus) else ""
-    users = f", {len(set(corpus.users)):,} users" if corpus.users else ""
-    return f"{corpus.name}: {len(corpus):,} messages, {_shares(corpus)}{users}{repeats}"
+    repeats = f", {many(len(corpus) - distinct, 'repeat')} dropped" if distinct < len(corpus) else ""
+    users = f", {many(len(set(corpus.users)), 'user')}" if corpus.users else ""
+    return f"{corpus.name}: {many(len(corpus), 'message')}, {_shares(corpus)}{users}{repeats}"
 
 
 def _shares(corpus: Corpus) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 from scenarios.command.about import flag
 from scenarios.command.options import ABOUT
 
@@ -67,7 +68,7 @@ def sweep(
             print(line, file=sys.stderr, flush=True)
 
     done = len(runs) - len(folder.waiting)
-    tell(f"{len(runs)} runs of {scenario}, {done} done before, {workers} at a time, in {folder.path}")
+    tell(f"{many(len(runs), 'run')} of {scenario}, {done} done before, {workers} at a time, in {folder.path}")
     ended: list[Ended] = []
     with interruptible(), folder.kept():
         began = time.monotonic()
@@ -135,7 +136,7 @@ def _tell_result(folder: SweepFolder, ended: list[Ended], form: str, as_json: bo
         print(f"failed: {run.label()} seed={run.seed}: {each.failure} ({folder.path / run.folder})", file=sys.stderr)
     if rest:
         print(
-            f"{rest} runs are left: give the same command with --out {shlex.quote(str(folder.path))} to go on",
+            f"{many(rest, 'run')} left: give the same command with --out {shlex.quote(str(folder.path))} to go on",
             file=sys.stderr,
         )
     if failed:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlearn.errors import DataError
+from fedlearn.wording import many
 from scenarios.report.runs import Run, places_in, shown
 from scenarios.report.seen import Flow, flows
 
@@ -26,7 +27,7 @@ def told(folder: Path) -> Iterator[str]:
     width = max(len(str(place)) for place in places)
     for place, size in zip(places, sizes, strict=True):
         yield f"{place!s:<{width}}  {_in_a_line(place)}; {size / 1e6:.1f} MB"
-    yield f"{len(places)} runs, {sum(sizes) / 1e6:.1f} MB: a run that nobody needs is a folder to delete"
+    yield f"{many(len(places), 'run')}, {sum(sizes) / 1e6:.1f} MB: a run that nobody needs is a folder to delete"
 
 
 def _in_a_line(place: Path) -> str:

@@ -51,7 +51,7 @@ def test_figures_of_a_history():
     assert (history.bytes_up, history.bytes_down, history.counted) == (111, 57, 2)
     assert history.metrics == {}  # of the void round, the last that was evaluated
     assert History([ROWS[0], ROWS[2]]).metrics == {"f1": 0.5, "loss": 0.7}
-    assert repr(History(ROWS[:1])) == "<History of 1 rounds, loss 0.7, f1 0.5>"
+    assert repr(History(ROWS[:1])) == "<History of 1 round, loss 0.7, f1 0.5>"
     assert repr(History([ROWS[0], replace(ROWS[1], evaluated=False)])) == (
         "<History of 2 rounds (1 void), loss 0.7, f1 0.5>"
     )

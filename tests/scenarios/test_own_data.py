@@ -120,7 +120,7 @@ def test_bad_rows_and_wrong_columns_are_one_line(run, mine):
     assert said.startswith(f"fedlearn: {mine}: 1 of 61 rows cannot be read (line 62: ")
     assert said.count("\n") == 1
     outcome, said = run(mine, "--skip-bad")
-    assert "1 bad rows left out" in said
+    assert "1 bad row left out" in said
     assert outcome["rounds"] == 3
     assert "no column 'textt' (did you mean 'text'?)" in run(mine, "--text-column", "textt")[1]
     assert "sample is no file of yours" in run("sample", "--encoding", "utf-8")[1]
@@ -150,7 +150,7 @@ def test_data_show_tells_what_is_in_a_file(data, mine):
         assert part in out
     mine.write_text(table() + "egg,x,bob\n")
     assert data("show", mine)[0] == 2
-    assert "1 bad rows left out" in data("show", mine, "--skip-bad")[1]
+    assert "1 bad row left out" in data("show", mine, "--skip-bad")[1]
 
 
 def test_data_convert_writes_a_table_that_is_read_back(data, mine, tmp_path):

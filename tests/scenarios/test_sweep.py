@@ -137,7 +137,7 @@ def test_a_run_whose_process_died_goes_on_from_its_last_round(capsys, tmp_path):
 
 def test_after_the_budget_nothing_is_begun_and_the_same_command_goes_on(capsys):
     assert fedlearn(*DIGITS, "--out", "s", "--budget", "1e-9") == 0
-    assert "1 runs are left: give the same command with --out s" in capsys.readouterr().err
+    assert "1 run left: give the same command with --out s" in capsys.readouterr().err
     assert fedlearn(*DIGITS, "--out", "s", "--quiet") == 0
     assert capsys.readouterr().out.splitlines()[1].split()[0] == "1"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fedlearn.checked import in_order
 from fedlearn.configured import make_plain
 from fedlearn.errors import BadInput, DataError
+from fedlearn.wording import many
 
 STANDARD_INPUT = "-"
 ENCODING = "Reading(encoding=NAME)"  # as messages say it; the command says --encoding NAME
@@ -91,6 +92,6 @@ class Found:
             total = len(self.bad) + len(self.texts)
             remedy = ", or leave them out with Reading(skip_bad=True)" if self.texts else ""
             raise DataError(
-                f"{name}: {len(self.bad):,} of {total:,} rows cannot be read ({shown}{more}): mend them{remedy}"
+                f"{name}: {len(self.bad):,} of {many(total, 'row')} cannot be read ({shown}{more}): mend them{remedy}"
             )
-        self.notes.append(f"{len(self.bad):,} bad rows left out ({shown}{more})")
+        self.notes.append(f"{many(len(self.bad), 'bad row')} left out ({shown}{more})")
