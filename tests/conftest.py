@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background job, whose children would ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# What a shell's background job, or one without a terminal, was started to ignore its children would ignore, too.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, name), handler)
 
 
 @pytest.hookimpl(wrapper=True)

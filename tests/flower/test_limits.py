@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.defaulted import no_longer_so
-from tests.test_limits import OF_FLOWER, check
+from tests.test_limits_page import OF_FLOWER, check
 
 
 @pytest.mark.parametrize("row", OF_FLOWER, ids=lambda row: row[3])

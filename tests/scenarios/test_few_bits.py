@@ -53,7 +53,7 @@ def test_eight_bits_take_half_the_bytes_of_an_encrypted_update(tmp_path, capsys)
     for name, codec in (("24", "bits=24"), ("8", "bits=8,bound=auto")):
         out = tmp_path / name
         toy = ["--protection", "paillier", "--key-bits", "1024", "--insecure-test-key", "--rounds", "1"]
-        assert fedlearn(*DIGITS[:5], "3", *DIGITS[6:], *toy, "--cohort", "3", "--codec", codec, "--out", str(out)) == 0
+        assert fedlearn(*DIGITS[:5], "3", *DIGITS[6:], *toy, "--codec", codec, "--out", str(out)) == 0
         sent[name] = _rows(out)[0]["bytes_up"]
     assert sent["8"] <= 0.52 * sent["24"]
     capsys.readouterr()
