@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from aggregator.history import RoundRecord, Tracker
 from fedlearn.secure.price import Price
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 OFTEN = 0.05  # seconds between two reports from within a phase
@@ -38,10 +39,9 @@ class Outlook:
         return self.cohort * self.price.client + self.price.opening
 
     def __str__(self) -> str:
-        who = f"{self.population:,} clients"
+        who = many(self.population, "client")
         some = "" if self.cohort == self.population else f", {self.cohort:,} a round,"
-        many = f"{self.rounds:,} round{'' if self.rounds == 1 else 's'}"
-        said = f"{who}{some} {self.does} in {many} ({self.strategy}, {self.protection})"
+        said = f"{who}{some} {self.does} in {many(self.rounds, 'round')} ({self.strategy}, {self.protection})"
         if not self.a_round:
             return f"{said}; the first round will tell how long that takes"
         each, opening = span(self.a_round), span(self.price.opening)

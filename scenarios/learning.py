@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aggregator import RoundRecord
+from fedlearn.wording import many
 from scenarios import pictures
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def title(series: dict[str, list[tuple[int, float]]]) -> str:
     """Say in a line what came of it: where each curve begins and ends."""
     ends = [f"{name} {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in series.items()]
     rounds = max(points[-1][0] for points in series.values())
-    return f"{', '.join(ends)} in {rounds} round{'' if rounds == 1 else 's'}"
+    return f"{', '.join(ends)} in {many(rounds, 'round')}"
 
 
 def _picture(series: dict[str, list[tuple[int, float]]], records: Sequence[RoundRecord], how: str) -> pictures.Picture:

@@ -36,8 +36,7 @@ def _in_a_line(place: Path) -> str:
     except DataError:
         return "cannot be read"
     figures = "".join(f", {name} {value:.4g}" for name, value in list(run.figures().items())[:3])
-    rounds = f"{len(run.records)} round{'' if len(run.records) == 1 else 's'}"
-    state = f"{shown(run.outcome.get('state'))}, {rounds}{figures}"
+    state = f"{shown(run.outcome.get('state'))}, {many(len(run.records), 'round')}{figures}"
     return f"{run.scenario} under {run.protection}: {state}"
 
 

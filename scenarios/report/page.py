@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fedlearn.disk import write_atomic
+from fedlearn.wording import many
 from scenarios.report.runs import Configuration, configurations, find
 from scenarios.report.sections import Section, all_sections
 
@@ -31,13 +32,9 @@ def page(found: Sequence[Configuration]) -> str:
     sections: list[Section] = all_sections(found)
     return template.render(
         title=f"fedlearn: {scenarios}",
-        lead=f"{_count(runs, 'run')} of {_count(len(found), 'configuration')}. "
+        lead=f"{many(runs, 'run')} of {many(len(found), 'configuration')}. "
         "Everything on this page comes from the run folders.",
         sections=sections,
         css=Markup((here / "page.css").read_text(encoding="utf-8")),
         js=Markup((here / "page.js").read_text(encoding="utf-8")),
     ).lstrip()
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
