@@ -6,13 +6,15 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from fedlearn.errors import BadInput
+
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # a run
 
 
 def start_shielded(process: BaseProcess) -> None:
@@ -52,7 +54,7 @@ def end_of(process: BaseProcess, patience: float) -> str:
 
 
 def said_of(process: BaseProcess, patience: float) -> str:
-    """The same in a sentence that names the process."""
+    """Same as `end_of`, in a sentence that names the process."""
     how = end_of(process, patience)
     return f"{process.name} (pid {process.pid}) ended by {how}"
 
@@ -74,25 +76,34 @@ _hiding = threading.Lock()  # two threads may start children
 
 @contextmanager
 def signals_later() -> Iterator[None]:
-    """Signals that end a run (Ctrl-C, SIGTERM, a closed terminal) wait for the end of this.
+    """Within it, signals that end a run (Ctrl-C, SIGTERM, a closed terminal) wait until it is left.
 
-    For starting a process until somebody has it who ends it, and for ending what was started. In threads other than
-    the main one, where no signal comes in, it does nothing.
+    Use it where a process starts, until somebody holds it who will end it; and where processes are ended. In threads
+    other than the main one, where no signal comes in, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) not in (None, signal.SIG_IGN)}
+    try:
+        with ending_signals_to(lambda number, frame: came.append(number)):
+            yield
+    finally:
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def ending_signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within it `handler` gets the signals that end a run. Those that this process ignores stay ignored.
+
+    In the main thread only.
+    """
+    before = {each: own for each in ENDING if (own := signal.getsignal(each)) not in (None, signal.SIG_IGN)}
     for each in before:
-        signal.signal(each, lambda number, frame: came.append(number))
+        signal.signal(each, handler)
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    for number in came:
-        signal.raise_signal(number)
-
-
-_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        for each, own in before.items():
+            signal.signal(each, own)

@@ -44,6 +44,17 @@ def test_a_signal_waits_for_what_must_be_whole():
     assert done == ["inner", "outer"]
 
 
+def test_a_signal_that_waited_is_not_lost_to_an_error():
+    def struck() -> None:
+        with signals_later():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError("cannot start")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        struck()
+    assert isinstance(caught.value.__context__, ValueError)
+
+
 def test_ctrl_c_while_workers_start_leaves_none_of_them(tmp_path):
     def strike() -> None:
         while not active_children():
