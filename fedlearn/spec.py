@@ -259,7 +259,7 @@ SIMPLE: dict[Any, Callable[[str], Any]] = {
     int: _int,
     float: _float,
     str: str,
-    Path: lambda text: at_home(text),
+    Path: at_home,
 }
 EXAMPLES: dict[Any, Any] = {bool: True, int: 2, float: 0.5, str: "text", Path: "file.txt"}
 

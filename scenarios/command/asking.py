@@ -14,7 +14,7 @@ import typer
 from fedlearn.disk import strict_json
 from fedlearn.errors import BadInput
 from scenarios.command.ending import shown
-from scenarios.command.files import reads_a_file, reads_texts
+from scenarios.command.files import OF_TEXTS, reads_a_file, reads_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,8 +54,8 @@ def predict(
 
     trained = loaded(run, trusted)
     numbers = trained.model.reads is Features
-    if how.text_column is not None and (texts or numbers):
-        raise BadInput(f"--text-column {how.text_column} has no effect on {'numbers' if numbers else 'typed texts'}")
+    if texts or numbers:
+        how.refuse(OF_TEXTS, "numbers" if numbers else "typed texts")
     if any(not text.strip() for text in texts or ()):
         raise BadInput("a text is empty: give one with words in it")
     place = "-" if file is None else str(file)

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from fedlearn.datasets import Reading
 
 SAID = ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "skip_bad")
+OF_TEXTS = ("text_column", "encoding", "skip_bad")  # those for texts without labels
 
 
 def reads_texts(command: Callable[..., None]) -> Callable[..., None]:
-    """The same, for texts without labels."""
-    return reads_a_file(command, ("text_column", "encoding", "skip_bad"))
+    """Same as `reads_a_file`, for a command that reads texts without labels."""
+    return reads_a_file(command, OF_TEXTS)
 
 
 def reads_a_file(command: Callable[..., None], said: Sequence[str] = SAID) -> Callable[..., None]:
-    """A command whose parameter `how`, a `Reading`, is made of these options; the others stay as they are."""
+    """A command whose parameter `how`, a `Reading`, is made of the options `said`; the others stay as they are."""
 
     @wraps(command)
     def with_options(**given: Any) -> None:

@@ -181,6 +181,17 @@ def test_standard_input(monkeypatch):
             load_corpus("-")
 
 
+def test_texts_of_a_table_have_their_subjects_with_and_without_labels(tmp_path):
+    for name, label, rows in (("labelled", "label,", ("ham,", "spam,")), ("plain.csv", "", ("", ""))):
+        (tmp_path / name).write_text(f"{label}subject,text\n{rows[0]}hello,see you\n{rows[1]}win,buy now\n")
+    texts = load_corpus(str(tmp_path / "labelled")).texts
+    assert texts == ("hello\nsee you", "win\nbuy now")
+    assert tuple(read_texts(str(tmp_path / "plain.csv"), Reading())) == texts
+    blank = "label,text\n" + "ham, \nspam, \n" * 5
+    (tmp_path / "blank").write_text(blank)
+    assert len(read_anything(str(tmp_path / "blank"))) == 10  # messages, though they say nothing, and no numbers
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_texts_without_labels_are_lines_of_any_system(tmp_path, end):
     (tmp_path / "mine").write_bytes(end.join(["one", "", "two", ""]).encode())

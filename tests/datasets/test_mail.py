@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.datasets import Reading, load_corpus
+from fedlearn.datasets.files import read_texts
 from fedlearn.datasets.files.mail import Losses, read_mail
 from fedlearn.datasets.files.markup import text_of
 from fedlearn.errors import DataError
@@ -138,6 +139,16 @@ def test_mbox_files_are_people(tmp_path, people):
             box.add(message(text, X_Spam_Flag="YES" if spam else "NO"))
         box.close()
     assert found(load_corpus(str(tmp_path))) == fingerprints(people)
+
+
+@pytest.mark.parametrize("setting", ["text_column", "label_column", "encoding"])
+def test_settings_that_mail_has_no_use_for_are_refused(tmp_path, setting):
+    for kind in ("ham", "spam"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "1.eml").write_bytes(message(kind).as_bytes())
+    for read in (load_corpus, read_texts):
+        with pytest.raises(DataError, match=f"{setting}=utf-8 has no effect on {tmp_path}, which is mail: leave it"):
+            read(str(tmp_path), Reading(**{setting: "utf-8"}))
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n\r\n", b"\xef\xbb\xbf\r\n"])

@@ -303,6 +303,10 @@ def test_a_table_without_a_column_of_texts_names_its_columns(folder, tmp_path, c
     assert "for --text-column" in capsys.readouterr().err
     assert command("predict", "--run", folder, "a text", "--text-column", "two") == 2
     assert "--text-column two has no effect on typed texts" in capsys.readouterr().err
+    assert command("predict", "--run", folder, "a text", "--encoding", "utf-8") == 2
+    assert "--encoding utf-8 has no effect on typed texts" in capsys.readouterr().err
+    assert command("predict", "--run", folder, "a text", "--skip-bad") == 2
+    assert "--skip-bad has no effect on typed texts" in capsys.readouterr().err
 
 
 def test_mail_is_asked_about_as_mail(folder, tmp_path, capsys):

@@ -1,7 +1,8 @@
 """Reading the files that people have: a front door for each kind of data, and a file for each family of formats.
 
-`opening` makes bytes of a path, `encoding` text of bytes; `tables`, `records`, `mailboxes` and `mail` know the formats;
-`columns` and `labels` find out what in them is text, label and user.
+`opening` makes bytes of a path, `encoding` text of bytes. `tables`, `records`, `columnar`, `mailboxes` and `mail` know
+the formats, and `rows` reads a table of any of them. `columns` and `labels` find out what in them is text, label and
+user.
 """
 
 from __future__ import annotations

@@ -34,19 +34,21 @@ def read_anything(path: str, how: Reading | None = None) -> Corpus | Samples | S
             wrong.append(error)
     text = _text(source, how)
     if text is None:
-        raise wrong[isinstance(wrong[0], _Numbers) or _looks_numeric(source)]
+        of_messages, of_numbers = wrong
+        raise of_numbers if isinstance(of_messages, _Numbers) or _looks_numeric(source) else of_messages
     return text
 
 
 def _messages(source: Source, how: Reading) -> Corpus:
     corpus = messages_of(source, f"file {source.name}", how)
-    if all(arrays.number(text) is not None for text in corpus.texts[:LOOKED_AT] if text.strip()):
+    texts = [text for text in corpus.texts[:LOOKED_AT] if text.strip()]
+    if texts and all(arrays.number(text) is not None for text in texts):
         raise _Numbers(f"{source.name}: its texts are numbers: give messages")
     return corpus
 
 
 class _Numbers(DataError):
-    """What would be texts are numbers."""
+    """The texts of what was read as messages are numbers."""
 
 
 def _looks_numeric(source: Source) -> bool:

@@ -11,10 +11,11 @@ import numpy as np
 
 from fedlearn.checked import REAL
 from fedlearn.datasets.dense import Samples
-from fedlearn.datasets.files import columnar, columns, labels, records, tables
-from fedlearn.datasets.files.encoding import decoded, encoding_notes
+from fedlearn.datasets.files import columns, labels
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading, printable
+from fedlearn.datasets.files.rows import rows_of
+from fedlearn.datasets.files.tables import Table
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
 
@@ -37,10 +38,7 @@ def read_samples(path: str, how: Reading | None = None) -> Samples:
 
 def samples_of(source: Source, how: Reading) -> Samples:
     """Same as `read_samples`, for a source that is open already."""
-    if how.text_column is not None or how.spam_label is not None:
-        raise DataError(
-            f"{source.name} is read as numbers in classes: leave out the column of texts and the spam label"
-        )
+    how.refuse(("text_column", "spam_label"), f"{source.name}, which is read as numbers in classes")
     if is_arrays(source):
         return _of_arrays(source, how)
     if source.members is not None:
@@ -104,7 +102,7 @@ def _array(data: bytes, name: str) -> np.ndarray:
 
 def _of_table(source: Source, how: Reading) -> Samples:
     name, found = source.name, Found()
-    table = _table_in(source, how, found)
+    table = rows_of(source, how, found)
     widest = max(map(len, table.rows), default=0)
     if not table.rows:
         found.settle(name, replace(how, skip_bad=False))
@@ -117,18 +115,7 @@ def _of_table(source: Source, how: Reading) -> Samples:
     return _of_rows(source, table, [labels.plain(name) for name in header or ()], how, found)
 
 
-def _table_in(source: Source, how: Reading, found: Found) -> tables.Table:
-    """The rows of a file of any form; what is wrong with some of them, and what was guessed, goes into `found`."""
-    if columnar.is_columnar(source.data):
-        return columnar.table_in(source.data, source.name)
-    text, encoding = decoded(source.data, how.encoding, source.name)
-    found.notes += encoding_notes(encoding, how.encoding)
-    if records.is_json(text):
-        return records.table_of(records.json_in(text, source.name), source.name, found)
-    return tables.table_in(text, source.name)
-
-
-def _of_rows(source: Source, table: tables.Table, names: list[str], how: Reading, found: Found) -> Samples:
+def _of_rows(source: Source, table: Table, names: list[str], how: Reading, found: Found) -> Samples:
     name, width = source.name, len(names) or max(map(len, table.rows))
     label = _column(how.label_column, names, width, name)
     if label is None:
@@ -185,9 +172,9 @@ def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> i
     plain = labels.plain(asked)
     if plain in names:
         return columns.place_of(plain, names, name)
-    number = columns.number_of(asked, width)
-    if number is not None:
-        return number
+    place = columns.number_of(asked, width)
+    if place is not None:
+        return place
     listed = ", ".join(map(printable, names[-8:])) if names else f"1 to {width}"
     raise DataError(f"{name}: no column {asked!r}{did_you_mean(plain, names)}: the last ones are {listed}")
 

@@ -45,24 +45,21 @@ def messages_in(table: Table, name: str, how: Reading) -> Found:
 
 def texts_in(table: Table, name: str, how: Reading) -> Found:
     """The texts of a table without labels, in a column that is said, named as one of texts, or clearly the longest."""
-    first = {labels.plain(value) for value in table.rows[0]}
-    if table.header is None and first & {*TEXTS}:
-        how = replace(how, text_column=how.text_column or next(name for name in TEXTS if name in first))
+    if table.header is None and {labels.plain(value) for value in table.rows[0]} & {*TEXTS}:
+        table = _below_first(table)
     table, found = _of_one_width(_with_header(table, how))
-    if not table.rows:
-        return found
-    columns = _Columns(table, name, how)
-    text = columns._said("text", how.text_column)
-    text, subject = columns._text(-1, None) if text is None else (text, None)
-    found.texts, found.where = columns._beside(text, subject), table.lines
-    found.labels = [""] * len(found.texts)
-    return found.without(nested) if (nested := columns._nested(text)) else found
+    return _Columns(table, name, how).texts(found) if table.rows else found
 
 
 def _with_header(table: Table, how: Reading) -> Table:
     """The table with its first row as header, if that is one."""
     if table.header is not None or not _is_header(table, how):
         return table
+    return _below_first(table)
+
+
+def _below_first(table: Table) -> Table:
+    """The table with its first row as header."""
     header = [name.strip() for name in table.rows[0]]
     return replace(table, header=header, rows=table.rows[1:], lines=table.lines[1:])
 
@@ -151,12 +148,19 @@ class _Columns:
         if user is not None:
             found.users = [value.strip() for value in self._column(user)]
             found = found.without_userless("empty user")
-        if nested := self._nested(text):
-            found = found.without(nested)
+        found = self._without_nested(found, text)
         if self.names and not {self.names[label], self.names[text]} <= {*LABELS, *TEXTS}:
             found.notes.append(f"label in column {self._shown(label)}, text in {self._shown(text)}")
         found.column = self._shown(label) if self.names else ""
         return found
+
+    def texts(self, found: Found) -> Found:
+        """The texts alone."""
+        text = self._said("text", self.how.text_column)
+        text, subject = self._text() if text is None else (text, None)
+        found.texts, found.where = self._beside(text, subject), self.table.lines
+        found.labels = [""] * len(found.texts)
+        return self._without_nested(found, text)
 
     def _beside(self, text: int, subject: int | None) -> list[str]:
         """The texts, each with its subject before it where there is such a column."""
@@ -165,14 +169,16 @@ class _Columns:
             return texts
         return [f"{s}\n{t}" if s else t for s, t in zip(self._column(subject), texts, strict=True)]
 
-    def _nested(self, text: int) -> dict[int | str, str]:
-        """The rows that have no text in this column, but a list or an object."""
+    def _without_nested(self, found: Found, text: int) -> Found:
+        """Without the rows, now bad ones, that have a list or an object in the place of the text."""
         what = f"column {self._shown(text)} is"
-        return {
-            line: f"{what} {printable(row[text][:40])}, no text"
-            for row, line in zip(self.table.rows, self.table.lines, strict=True)
-            if isinstance(row[text], Nested)
-        }
+        return found.without(
+            {
+                line: f"{what} {printable(row[text][:40])}, no text"
+                for row, line in zip(self.table.rows, self.table.lines, strict=True)
+                if isinstance(row[text], Nested)
+            }
+        )
 
     def _column(self, number: int) -> list[str]:
         return [row[number] for row in self.table.rows]
@@ -240,16 +246,16 @@ class _Columns:
                 both = f"{self._shown(label)} and {self._shown(other)}"
                 raise DataError(f"{self.name}: columns {both} say different labels: {self._choose('label')}")
 
-    def _text(self, label: int, user: int | None) -> tuple[int, int | None]:
-        """The column of the text, and that of a subject beside it."""
+    def _text(self, *taken: int | None) -> tuple[int, int | None]:
+        """The column of the text, and that of a subject beside it, among those that are not taken."""
         subject = self._named(SUBJECTS)
-        subject = None if subject in (label, user) else subject
+        subject = None if subject in taken else subject
         named = [self.names.index(name) for name in TEXTS if name in self.names]
-        fit = [i for i in named if i not in (label, user) and not self._is_address(i)]
+        fit = [i for i in named if i not in taken and not self._is_address(i)]
         if fit:
             self._named((self.names[fit[0]],))
             return fit[0], subject
-        lengths = {i: sum(map(len, self._column(i))) for i in range(self.width) if i not in (label, user)}
+        lengths = {i: sum(map(len, self._column(i))) for i in range(self.width) if i not in taken}
         ranked = sorted(lengths, key=lambda i: -lengths[i])
         if not ranked or not lengths[ranked[0]]:
             raise DataError(f"{self.name}: no column of texts: {self._choose('text')}")

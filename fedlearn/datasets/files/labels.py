@@ -36,8 +36,7 @@ def numbered(found: Found, name: str, how: Reading) -> tuple[Found, np.ndarray]:
     """
     counts = Counter(map(plain, found.labels))
     numbers = _meanings(counts, found, name, how)
-    bad = {w: _problem(v, how) for w, v in _pairs(found) if plain(v) not in numbers}
-    found = found.without(bad) if bad else found
+    found = found.without({w: _problem(v, how) for w, v in _pairs(found) if plain(v) not in numbers})
     kind = np.min_scalar_type(-1 - max(numbers.values()))  # the smallest with a sign that holds them all
     return found, np.array([numbers[plain(value)] for value in found.labels], dtype=kind)
 

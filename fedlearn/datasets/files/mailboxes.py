@@ -19,6 +19,7 @@ HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|leg
 ENDING = re.compile(r"\.(?:mbox|mbx|eml|emlx|msg|txt)$")
 INNER = re.compile(r"cur|new|tmp|maildir|mail|mbox|inbox|\..*")  # files and folders inside of one person's mail
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".feather", ".csv.gz", ".tsv.gz", ".npz", ".xlsx")
+OF_TABLES = ("text_column", "label_column", "encoding")  # settings that mail has no use for
 PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
 
 
@@ -69,6 +70,7 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
             f"{name}: nothing says which of its {len(placed):,} messages are spam: sort them into folders or "
             "mbox files named spam and ham"
         )
+    how.refuse(OF_TABLES, f"{name}, which is mail")
     unsaid = known.count(None)
     if unsaid:
         found.notes.append(f"{unsaid:,} messages outside of spam folders taken for ham")

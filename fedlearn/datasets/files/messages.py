@@ -11,6 +11,7 @@ from fedlearn.datasets.files import columnar, columns, labels, mail, mailboxes, 
 from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.datasets.files.rows import rows_of
 from fedlearn.errors import DataError
 
 TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}  # ends of names of tables
@@ -37,6 +38,8 @@ def read_texts(path: str, how: Reading | None = None) -> list[str]:
     members = (("", source.data),) if source.members is None else source.members
     boxes = [(data, mailboxes.is_mbox(data)) for _, data in members if mailboxes.is_mbox(data) or mail.is_mail(data)]
     if len(boxes) == len(members):
+        if how is not None:
+            how.refuse(mailboxes.OF_TABLES, f"{source.name}, which is mail")
         losses = mail.Losses()
         messages = [
             content for data, boxed in boxes for content in (mailboxes.mbox_messages(data) if boxed else [data])
@@ -58,18 +61,13 @@ def _is_table(source: Source, how: Reading) -> bool:
 
 def _texts_in(source: Source, how: Reading) -> list[str]:
     """The texts of a table; raises `DataError` with the columns to choose from where their column is not clear."""
-    name, begun = source.name, Found()
-    if columnar.is_columnar(source.data):
-        table = columnar.table_in(source.data, name)
-    else:
-        text, _ = decoded(source.data, how.encoding, name)
-        is_json = records.is_json(text)
-        table = records.table_of(records.json_in(text, name), name, begun) if is_json else tables.table_in(text, name)
+    begun = Found()
+    table = rows_of(source, how, begun)
     if not table.rows:
         return []
-    found = columns.texts_in(table, name, how)
+    found = columns.texts_in(table, source.name, how)
     found.bad |= begun.bad
-    found.settle(name, how)
+    found.settle(source.name, how)
     return list(found.texts)
 
 
@@ -108,6 +106,7 @@ def _in_text(text: str, name: str, how: Reading) -> Found:
         return columns.messages_in(tables.table_in(text, name), name, how)
     value = records.json_in(text, name)
     if records.is_leaf(value):
+        how.refuse(("text_column", "label_column", "user_column"), f"{name}, which is in LEAF's form")
         return records.leaf_messages(value, name)
     begun = Found()
     table = records.table_of(value, name, begun)

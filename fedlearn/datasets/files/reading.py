@@ -48,6 +48,12 @@ class Reading:
         if self.labels is not None and len(set(self.labels)) < max(2, len(self.labels)):
             raise BadInput(f"Reading(labels=[{','.join(self.labels)}]): give at least two values, each once")
 
+    def refuse(self, settings: Sequence[str], of: str) -> None:
+        """Raise `DataError` for one of these settings that is given, where it has no effect; of: the data, in words."""
+        for name in settings:
+            if value := getattr(self, name):
+                raise DataError(f"{name}={value} has no effect on {of}: leave it out")
+
 
 @dataclass
 class Found:
@@ -71,6 +77,8 @@ class Found:
 
     def without(self, bad: dict[int | str, str]) -> Found:
         """Without the messages at the places that are keys of `bad`, which are counted."""
+        if not bad:
+            return self
         kept = [i for i, where in enumerate(self.where) if where not in bad]
         return Found(
             [self.labels[i] for i in kept], [self.texts[i] for i in kept],
@@ -79,8 +87,7 @@ class Found:
         )  # fmt: skip
 
     def without_userless(self, why: str) -> Found:
-        bad: dict[int | str, str] = {w: why for w, u in zip(self.where, self.users or (), strict=True) if not u}
-        return self.without(bad) if bad else self
+        return self.without({w: why for w, u in zip(self.where, self.users or (), strict=True) if not u})
 
     def settle(self, name: str, how: Reading) -> None:
         """Refuse the file for its bad rows, or note that they are left out; `DataError` counts and quotes them."""
