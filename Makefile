@@ -4,10 +4,8 @@ EXTRAS ?= test,lint# add oracle (PyTorch to compare with), fast, ray: large down
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRAS)
 INSTALL := -m pip install --quiet --disable-pip-version-check
-# A path to this tree, which Python reads at once, in the place of a finder that each start of Python imports; and nothing
-# is compiled before it is used, then once.
-DEVELOP := $(INSTALL) --no-compile --config-settings editable_mode=compat
-unexport PYTHONDONTWRITEBYTECODE
+DEVELOP := $(INSTALL) --no-compile# Python compiles a module when it is first used; pip would compile all of them
+unexport PYTHONDONTWRITEBYTECODE# where it is set, each start of Python compiles again
 
 .PHONY: demo test test-all lint flower fuzz runs docs dist clean
 
