@@ -18,11 +18,12 @@ from aggregator.compressing import Compressing
 from aggregator.exam import Evaluate, Exam
 from aggregator.faults import NO_FAULTS, Faults
 from aggregator.groups import RoundTask, RunSizes
-from aggregator.history import History, RoundRecord, Tracker
+from aggregator.history import History, Tracker
+from aggregator.learning import Learning
 from aggregator.robust.base import Rule
-from aggregator.robust.defence import combined, defend, groups_in
+from aggregator.robust.defence import defend, groups_in
 from aggregator.runfolder import RunFolder, model_sha256, resumable
-from aggregator.schedules import Factor, applied, factor_of
+from aggregator.schedules import Factor, factor_of
 from aggregator.session import Session
 from aggregator.showing import aggregator_html
 from aggregator.spending import Spending, check_strategy
@@ -35,17 +36,17 @@ from fedlearn.autograd.program import recorded_steps
 from fedlearn.autograd.recurrent import KernelPlan, choose
 from fedlearn.configured import arguments_of, real_number, whole_number
 from fedlearn.datasets.vocabulary import Vocabulary
-from fedlearn.errors import NothingLearned, RoundVoid
+from fedlearn.errors import NothingLearned
 from fedlearn.models.base import Model
 from fedlearn.nn.recurrent import recurrent_shapes
 from fedlearn.privacy.asked import Privacy
-from fedlearn.protocol import Pool, TrainRequest, Transcript
+from fedlearn.protocol import Pool, Transcript
 from fedlearn.sampling import Sampler, check_cohort
 from fedlearn.secure.base import Protection
 from fedlearn.secure.compression import Compression
 from fedlearn.secure.pki import Pki
 from fedlearn.strategies.base import State, Strategy
-from fedlearn.training.flat import frozen_weights, weights_in
+from fedlearn.training.flat import weights_in
 from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
@@ -188,23 +189,22 @@ class Aggregator:
         same_size = not self.faults and self.robust is None and self.sampler.limit(size) == size
         if rounds > 1 and same_size:  # then it is known how many clients any two sums share
             self.protection.check_cohorts(size, len(pool))
-        self._factor = factor_of(self.server_lr_schedule, rounds)
+        factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
         spending = self._spending(len(pool), size, rounds)
-        self._compressing = Compressing.agreed(
+        compressing = Compressing.agreed(
             self.compression, self.protection.codec, self.strategy, weights_in(self.model), self.privacy, self.robust
         )
-        self._defence = defend(
-            self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model
-        )
+        defence = defend(self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model)
+        learning = Learning(self.model, self.strategy, compressing, defence, factor, self.seed, self.folder)
         kernels = self._kernel_plan()
         watched, sizes = Watched(everybody(self.trackers, progress)), RunSizes(len(pool), size, sampled, rounds)
         session = Session(
-            pool, Training(self.model, self.strategy, self._compressing.compression), self.protection,
+            pool, Training(self.model, self.strategy, compressing.compression), self.protection,
             vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
             stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
             sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
-            watched=watched, spending=spending, defence=self._defence,
+            watched=watched, spending=spending, defence=defence,
         )  # fmt: skip
         asked, folder = self._exam.of_clients, self.folder
         measures = client_measures(asked, session, self.model, self.protection, spending, addends, folder)
@@ -214,7 +214,7 @@ class Aggregator:
                 spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
             measures.start(transcript)
-            history = self._rounds(session, transcript, watched, sizes, spending, measures)
+            history = self._rounds(session, transcript, watched, sizes, spending, measures, learning)
             if self.folder is not None:
                 self.folder.write_model(self.model.state_dict())
                 self.folder.write_outcome(history.summary())
@@ -248,7 +248,7 @@ class Aggregator:
 
     def _rounds(
         self, session: Session, transcript: Transcript, watched: Watched, sizes: RunSizes, spending: Spending | None,
-        measures: ClientMeasures,
+        measures: ClientMeasures, learning: Learning,
     ) -> History:  # fmt: skip
         began = time.perf_counter()
         state, history = self._resume()
@@ -256,7 +256,6 @@ class Aggregator:
             spending.recall(state)
         first = len(history.rounds) + 1
         session.remember(first - 1)
-        frozen = frozen_weights(self.model)
         self.history = history
         self._exam.recall(history.rounds)
         watched.begin(sizes.rounds, first)
@@ -268,18 +267,17 @@ class Aggregator:
                 cohort = draw(self.seed, round, sizes.population, sizes.sampled)
                 wanted = sizes.cohort if sizes.sampled > sizes.cohort else len(cohort)
                 fates = self.faults.draw(self.seed, round, cohort, wanted) if self.faults else NO_FAULTS
-                vector = self.model.vector
-                request = self._request(vector, state, spending.beside if spending else {})
+                request = learning.request(state, spending.beside if spending else {})
                 task = RoundTask(round, tuple(cohort), request, fates)
-                record, state = self._round(session, transcript, task, state, frozen)
+                record, state = learning.round(session, transcript, task, state)
                 self._exam.take(record, self.model, round == sizes.rounds, partial(measures, record, task))
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, sizes.rounds, record.clients_ok, record.headline())
                 if self._exam.note(record):
-                    self._keep_best(vector)
-                self._keep(transcript, vector, state | (spending.state() if spending else {}), history)
+                    self._keep_best(request.weights)
+                self._keep(transcript, request.weights, state | (spending.state() if spending else {}), history)
                 watched.round(record)
         finally:
             watched.end()
@@ -289,49 +287,6 @@ class Aggregator:
         before = sum(sum(record.seconds.values()) for record in history.rounds[: first - 1])
         history.seconds = before + time.perf_counter() - began
         return history
-
-    def _request(self, weights: np.ndarray, state: State, noted: State) -> TrainRequest:
-        """The request to a cohort: the model's own vector, what the strategy broadcasts of its state, and `noted`."""
-        own, bounds = self.strategy.broadcasts(weights.size), self._compressing.first()
-        vectors = {name: np.asarray(state.get(name, np.zeros(n)), np.float32) for name, n in own.items()}
-        vectors |= {name: state.get(name, first) for name, first in bounds.items()}
-        return TrainRequest(weights, vectors | noted)
-
-    def _round(
-        self, session: Session, transcript: Transcript, task: RoundTask, state: State, frozen: np.ndarray | None
-    ) -> tuple[RoundRecord, State]:
-        """Run one round. frozen: which weights stay as they are, bool (P,); None where all are trained."""
-        record = RoundRecord(task.round, simulated_seconds=task.fates.seconds)
-        with record.counting(transcript):
-            state = self._learn(session, task, state, frozen, record)
-        record.absent = dict(session.absent)
-        record.clients_failed = len(task.cohort) - record.clients_ok
-        return record, state
-
-    def _learn(
-        self, session: Session, task: RoundTask, state: State, frozen: np.ndarray | None, record: RoundRecord
-    ) -> State:
-        """Apply what a round's cohort learned; where the round is void, the model and the state stay as they were."""
-        try:
-            collected = session.collect(task)
-            aggregate, choice, kept = combined(self._defence, collected.opened, self.seed, task, state)
-        except RoundVoid as void:
-            log.warning("round %d is void, the model stays as it was: %s", task.round, void)
-            record.void = str(void)
-            record.lost = dict(sorted(void.lost.items()))
-            record.attempts = void.attempts
-            return state
-        self._compressing.enter(record, task.request.state, aggregate)
-        mean = self._compressing.scaled(aggregate.mean)
-        weights, state = self.strategy.server_step(task.request.weights, mean, state, collected.context)
-        weights = applied(task.request.weights, weights, self._factor(task.round))
-        vector = task.request.weights  # the model's memory
-        vector[:] = weights if frozen is None else np.where(frozen, vector, weights)
-        session.settle(collected, self.folder.resumable if self.folder else ())
-        collected.enter(record)
-        record.describe(aggregate)
-        record.robust = choice
-        return {**state, **kept, **self._compressing.moved(task.request.state, aggregate)}
 
     def _keep_best(self, weights: np.ndarray) -> None:
         self.best_weights = weights.copy()

@@ -26,12 +26,13 @@ from weakref import WeakSet
 import numpy as np
 
 from fedlearn.autograd.arrays import unbroadcast
-from fedlearn.autograd.graph import Op, newest_first
+from fedlearn.autograd.graph import Op
 from fedlearn.autograd.kept import KERNELS, Builder, Kernel, Unfit, Varying
 from fedlearn.autograd.kernel_plan import current as current_plan
 from fedlearn.autograd.mode import all_quietly
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.replay import Plan
+from fedlearn.autograd.walk import newest_first
 
 PLAIN = (bool, int, float, str, slice, np.dtype, np.generic, type(None), type(...), type)
 

@@ -1,6 +1,6 @@
 """Backward passes that are planned once: a step on the same model walks back through the same graph every time.
 
-A walk (graph.py) finds all tensors that a result was made from, puts them in order, and asks of every input whether its
+A walk (walk.py) finds all tensors that a result was made from, puts them in order, and asks of every input whether its
 gradient is wanted. A `Plan` keeps the answers, as places in a list: no tensor, no array. To use it again is to look at
 each tensor once, whether it was made by the same op from the same places, and then to make the calls that the walk
 would make, in the same order; so no bit differs. A graph of another shape is simply not the plan's, and is walked.
@@ -98,7 +98,7 @@ class Plan:
         return all([nodes[place]._id in targets for place in self.leaves])
 
     def run(self, nodes: list[Any], g: Any, own: bool, create_graph: bool) -> list[tuple[Node, Any]]:
-        """The gradient of every leaf, given the gradient of the result; own, create_graph: as in `graph.pullback`."""
+        """The gradient of every leaf, given the gradient of the result; own, create_graph: as in `walk.pullback`."""
         own = own and not create_graph
         gradients: list[Any] = [None] * self._size
         gradients[0] = g

@@ -9,7 +9,6 @@ import numpy as np
 
 from fedlearn.autograd import watch
 from fedlearn.autograd.arrays import array_of
-from fedlearn.autograd.graph import pullback
 from fedlearn.autograd.inplace import wants_gradient, write
 from fedlearn.autograd.mode import mode, no_grad
 from fedlearn.autograd.node import Node, next_id, raw
@@ -18,6 +17,7 @@ from fedlearn.autograd.operators import plain_index
 from fedlearn.autograd.ops import clone
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.torch_names import TorchNames
+from fedlearn.autograd.walk import pullback
 from fedlearn.checked import flag
 from fedlearn.errors import BadInput, GraphError, ShapeError
 

@@ -12,8 +12,8 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor
 from fedlearn.autograd.fused import cross_entropy
-from fedlearn.autograd.graph import pullback
 from fedlearn.autograd.rows import RowSparse
+from fedlearn.autograd.walk import pullback
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.kinds import Kind

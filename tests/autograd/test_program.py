@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fedlearn import Tensor
 from fedlearn.autograd import fused, ops
-from fedlearn.autograd.graph import pullback
 from fedlearn.autograd.kept import KERNELS, Unfit
 from fedlearn.autograd.program import Program
+from fedlearn.autograd.walk import pullback
 from tests.autograd.cases import CASES, Case
 
 # Ops that layers are made of and that a program runs; the other cases may be refused, by what goes into them or by the
