@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from aggregator.examining import spread
 from aggregator.history import Best, RoundRecord, checked_metrics
 from aggregator.surveying import Survey
@@ -112,9 +114,15 @@ class Exam:
         return f"no better {self.metric} in {self.waited} evaluations" if self.over else ""
 
     def _measured(self, model: Model) -> Any:
+        """What `evaluate` says of the model; raises `BadInput`, with the weights put back, where it changed them."""
         assert self.evaluate is not None
         model.eval()
-        return self.evaluate(model)
+        before = model.vector.copy()
+        found = self.evaluate(model)
+        if not np.array_equal(before.view(np.uint32), model.vector.view(np.uint32)):  # bits, of which nan has some, too
+            model.vector[:] = before
+            raise BadInput("evaluate changed the model's weights: let it only measure, or work on a deep copy")
+        return found
 
 
 def _metric(watch: Any) -> tuple[str, bool]:

@@ -58,7 +58,15 @@ def _onnx() -> ModuleType:
 
 
 def _through(graph: Graph, layer: nn.Module, x: str) -> str:
-    return LAYERS[type(layer)](graph, layer, x)
+    """Raises `BadInput` for a layer, or an option of one, that has no operator here."""
+    draw = LAYERS.get(type(layer))
+    if draw is None:
+        raise _unknown(layer)
+    return draw(graph, layer, x)
+
+
+def _unknown(layer: nn.Module) -> BadInput:
+    return BadInput(f"no ONNX operator is known for {layer!r:.80}: choose torch or npz")
 
 
 def _sequential(graph: Graph, layer: nn.Sequential, x: str) -> str:
@@ -73,7 +81,15 @@ def _linear(graph: Graph, layer: nn.Linear, x: str) -> str:
     return y if layer.bias is None else graph.add("Add", y, graph.constant(layer.bias.numpy()))
 
 
+def _flatten(graph: Graph, layer: nn.Flatten, x: str) -> str:
+    if (layer.start_dim, layer.end_dim) != (1, -1):
+        raise _unknown(layer)
+    return graph.add("Flatten", x, axis=1)
+
+
 def _conv(graph: Graph, layer: nn.Conv2d, x: str) -> str:
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        raise _unknown(layer)
     weights = [graph.constant(tensor.numpy()) for tensor in (layer.weight, layer.bias) if tensor is not None]
     padding = list(layer.padding)
     return graph.add(
@@ -84,12 +100,17 @@ def _conv(graph: Graph, layer: nn.Conv2d, x: str) -> str:
 
 def _max_pool(graph: Graph, layer: nn.MaxPool2d, x: str) -> str:
     kernel = list(layer.kernel_size)
-    return graph.add("MaxPool", x, kernel_shape=kernel, strides=list(layer.stride or kernel), pads=[*layer.padding] * 2)
+    return graph.add(
+        "MaxPool", x, kernel_shape=kernel, strides=list(layer.stride or kernel), pads=[*layer.padding] * 2,
+        dilations=list(layer.dilation), ceil_mode=int(layer.ceil_mode),
+    )  # fmt: skip
 
 
 def _recurrent(graph: Graph, layer: Any, x: str) -> str:
     """(T, B, inputs) -> the outputs of all steps (T, B, H)."""
     operator, order = GATES[type(layer)]
+    if layer.bidirectional or layer.batch_first or layer.bias_ih_l0 is None:
+        raise _unknown(layer)
     extra = {"linear_before_reset": 1} if operator == "GRU" else {}
     for number in range(layer.num_layers):
         weights = [_reordered(layer, f"{name}_l{number}", order) for name in ("weight_ih", "weight_hh")]
@@ -108,7 +129,7 @@ LAYERS |= {
     nn.Sequential: _sequential,
     nn.Linear: _linear,
     nn.ReLU: lambda graph, _, x: graph.add("Relu", x),
-    nn.Flatten: lambda graph, _, x: graph.add("Flatten", x, axis=1),
+    nn.Flatten: _flatten,
     nn.Conv2d: _conv,
     nn.MaxPool2d: _max_pool,
     nn.RNN: _recurrent,
@@ -130,7 +151,9 @@ def _rows(graph: Graph, width: int, scale: Scale | None) -> str:
 
 
 def _mlp(graph: Graph, model: MLP, scale: Scale | None) -> None:
-    layers = [part for part in model.body if isinstance(part, nn.Linear)]
+    layers = [part for part in model.body.modules() if isinstance(part, nn.Linear)]
+    if not layers:
+        raise _unknown(model.body)
     rows = _rows(graph, layers[0].weight.shape[1], scale)
     graph.output("logits", _through(graph, model.body, rows), ["batch", len(layers[-1].weight)])
 

@@ -201,6 +201,19 @@ def test_what_cannot_work_is_refused_before_anything_is_written(options, says, t
     assert not (tmp_path / "run").exists()
 
 
+def test_an_evaluation_that_changes_the_model_is_refused_and_undone():
+    def train_on(model):
+        before.append(model.vector.copy())
+        model.vector[0] += 1
+        return {"score": 1.0}
+
+    before: list[np.ndarray] = []
+    aggregator = Aggregator(dense_model(), protection="none", evaluate=train_on)
+    with pytest.raises(BadInput, match="evaluate changed the model's weights"):
+        aggregator.fit(InlinePool(PEOPLE), 2)
+    np.testing.assert_array_equal(aggregator.model.vector, before[0])
+
+
 # Evaluation by clients
 
 

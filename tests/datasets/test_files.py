@@ -345,6 +345,11 @@ TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
         ('{"label": "ham", "text": "a"}\n{"label":\n', None, "line 2: no JSON object .Expecting value"),
         ("[" * 100_000, None, "nested too deep|is not JSON"),
         ('{"label": "ham",', None, "is not JSON .Expecting"),
+        (
+            '[{"label": "ham", "text": "a", "text": "b"}]',
+            None,
+            "the key 'text' stands twice in one object",
+        ),
     ],
 )
 def test_what_is_not_clear_is_asked_in_one_line(tmp_path, data, how, message):

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save
 
 import fedlearn
+from fedlearn import nn
 from fedlearn.autograd import no_grad
 from fedlearn.datasets.bags import encode_texts
 from fedlearn.datasets.dense import Scale
@@ -87,6 +88,47 @@ def test_an_onnx_file_takes_rows_as_they_stand_and_says_what_it_is(tmp_path):
     (entry,) = onnx.load_from_string(content).metadata_props
     assert json.loads(entry.value)["classes"] == ["ham", "spam"]
     assert json.loads(entry.value)["vocabulary"] == {"kind": "hashed", "buckets": 50}
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (nn.Tanh(), "Tanh"),
+        (nn.Sequential(nn.Conv2d(1, 3, 3, padding="same"), nn.ReLU()), "Conv2d"),
+        (nn.Sequential(nn.Conv2d(1, 3, 3, padding=1, padding_mode="reflect")), "Conv2d"),
+        (nn.Sequential(nn.Flatten(2)), "Flatten"),
+    ],
+)
+def test_a_part_without_an_operator_is_named(part, name):
+    pytest.importorskip("onnx", reason="pip install 'fedlearn[onnx]'")
+    for model in (ConvNet(8, 10, 3), MLP()):
+        model.body = part
+        with pytest.raises(BadInput, match=f"no ONNX operator is known for .*{name}.*: choose torch or npz"):
+            EXPORTS.load("onnx")(about(model))
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"bidirectional": True}, {"batch_first": True}])
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_recurrent_part_of_another_kind_is_named(kind, options):
+    pytest.importorskip("onnx", reason="pip install 'fedlearn[onnx]'")
+    model = SequenceClassifier(20, 3, 6, 5)
+    model.recurrent = kind(model.recurrent.input_size, model.recurrent.hidden_size, **options)
+    if not options:
+        assert EXPORTS.load("onnx")(about(model))
+        return
+    with pytest.raises(BadInput, match=f"no ONNX operator is known for {kind.__name__}"):
+        EXPORTS.load("onnx")(about(model))
+
+
+def test_windows_that_lie_apart_or_reach_beyond_the_edge_are_the_same_in_onnx(tmp_path):
+    pytest.importorskip("onnx", reason="pip install 'fedlearn[onnx]'")
+    model = built("conv")
+    model.body = nn.Sequential(
+        nn.Conv2d(1, 3, 3, rng=RNG), nn.MaxPool2d(3, 2, ceil_mode=True), nn.MaxPool2d(2, 1, dilation=2), nn.Flatten()
+    )
+    model.head = nn.Linear(3, 3, rng=RNG)
+    found = in_onnx(EXPORTS.load("onnx")(about(model)), {"rows": PIXELS})
+    np.testing.assert_allclose(found, logits(model, {"rows": PIXELS}), rtol=0, atol=1e-5)
 
 
 def test_a_model_of_ones_own_has_no_graph_of_ours():

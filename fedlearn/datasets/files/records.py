@@ -23,7 +23,7 @@ def is_json(text: str) -> bool:
 def json_in(text: str, name: str) -> Any:
     """One JSON value, or those of one a line with the numbers of these lines as {line: value}."""
     try:
-        return json.loads(text)
+        return _parsed(text)
     except RecursionError:
         raise DataError(f"{name}: its JSON is nested too deep: give an array of objects") from None
     except ValueError as error:
@@ -33,10 +33,24 @@ def json_in(text: str, name: str) -> Any:
     values = {}
     for number, line in lines.items():
         try:
-            values[number] = json.loads(line)
+            values[number] = _parsed(line)
         except (ValueError, RecursionError) as error:
             values[number] = error
     return values
+
+
+def _parsed(text: str) -> Any:
+    """A JSON value; raises `ValueError` for what is none, and for an object that has a key twice."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:40]!r} stands twice in one object")
+    return found
 
 
 def _is_value(line: str) -> bool:
