@@ -55,7 +55,11 @@ class Trained:
     def logits(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         """float64 (n, classes): what `predict_proba` makes probabilities of. Of ham and spam the first is 0."""
         if self.model.reads is Features:
-            return self._judged(self._scaled(inputs))
+            try:
+                return self._judged(self._scaled(inputs))
+            except BadInput as error:
+                one = as_array("rows", inputs).ndim == 1
+                raise (BadInput(f"{error}; for one row of numbers give [row]") if one else error) from None
         if isinstance(inputs, str):
             raise BadInput(f"{inputs[:40]!r} where a list of texts is meant: give [text]")
         return self._judged(in_order(inputs, "texts"))

@@ -154,6 +154,7 @@ ROWS = np.ones((3, 4), np.float32)
         ([[1, 2], [3]], "unequal length"),
         (np.full((1, 4), 1e300), "row 1 holds a number that is missing, infinite or too large"),
         (ROWS[:, :3], "takes 4 columns, the input has 3"),
+        (ROWS[0], r"for one row of numbers give \[row\]"),
     ],
 )
 def test_a_model_of_numbers_judges_nothing_else(rows, said):
