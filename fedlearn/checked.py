@@ -67,7 +67,7 @@ def members(name: str, values: Any, kind: type[R]) -> list[R]:
 def flag(name: str, value: Any) -> bool:
     """True or False; raises `BadInput` for text, or any other thing that is always true.
 
-    0, 1 and None do as False, True and False: people write them.
+    0, 1 and None are taken for False, True and False, since people write them.
     """
     if value is True or value is False or value is None:
         return bool(value)
@@ -77,7 +77,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def check_flags(called: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> None:
-    """Raise `BadInput` where a function, or a class, is given no `flag` for an argument that is annotated as bool."""
+    """Check each argument of a function or a class that is annotated as bool by `flag`, which raises `BadInput`."""
     for place, name in flags_of(called):
         if name in options or place < len(args):
             flag(f"{called.__name__}'s {name}", options[name] if name in options else args[place])

@@ -14,7 +14,8 @@ from types import FrameType, ModuleType
 
 from fedlearn.errors import BadInput
 
-ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # a run
+# Signals that end a run; Windows has no SIGHUP.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def start_shielded(process: BaseProcess) -> None:

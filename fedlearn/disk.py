@@ -17,8 +17,8 @@ from fedlearn.errors import BadInput
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
-    """The path, in which ~ at its beginning is the user's home; ~name of a user whom nobody knows is a plain name."""
-    return Path(os.path.expanduser(path))  # pathlib raises RuntimeError for such a user
+    """The path with the user's home in the place of a ~ at its beginning; the ~name of an unknown user stays."""
+    return Path(os.path.expanduser(path))  # pathlib's own raises RuntimeError for an unknown user
 
 
 def beside(path: Path) -> Path:
@@ -81,7 +81,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def added(path: Path, data: bytes, mode: int = 0o666) -> Iterator[int]:
-    """Add to the end of a file; where there is no room for all of it, or the body fails for want of room, add nothing.
+    """Add to the end of a file; where not all of it can be written, or the body raises OSError, nothing is added.
 
     mode: of a file that is new. Yields the file's descriptor.
     """
@@ -89,7 +89,7 @@ def added(path: Path, data: bytes, mode: int = 0o666) -> Iterator[int]:
     with naming(path), open(path, "ab", buffering=0, opener=opener) as file:
         before = file.tell()
         try:
-            while data:  # a disk that is nearly full takes a part, and says so in the number only
+            while data:  # a disk that is nearly full takes a part, without an error
                 data = data[file.write(data) :]
             yield file.fileno()
         except OSError:
@@ -98,14 +98,14 @@ def added(path: Path, data: bytes, mode: int = 0o666) -> Iterator[int]:
 
 
 def append(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Same as `added`; returns when all of it is on the disk."""
+    """Add to the end of a file as `added` does, and return when all of it is on the disk."""
     with added(path, data, mode) as descriptor:
         os.fsync(descriptor)
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Meanwhile an error of the system names this file, unless it names another one: of an open file it names none."""
+    """Within it, an error of the system that names no file, as those of open files do not, names this one."""
     try:
         yield
     except OSError as error:

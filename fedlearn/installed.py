@@ -1,4 +1,4 @@
-"""Versions of installed packages, ours too: a program may also run from its folder, without being installed."""
+"""Versions of installed packages. Our own may be missing, since the program also runs from its folder."""
 
 from __future__ import annotations
 

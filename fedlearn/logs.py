@@ -35,7 +35,7 @@ def mark_records() -> None:
 
 
 def deliver(record: logging.LogRecord) -> None:
-    """Hand a record that another process made to the handlers that its logger has here, if its level is asked for."""
+    """Give a record of another process to its logger here, if that logger takes records of this level."""
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)

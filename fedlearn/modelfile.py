@@ -124,8 +124,8 @@ def read_model(run: str | Path) -> Described:
     if within is None:
         raise BadInput(
             f"{weights} holds weights alone, as a run from Python keeps them, and not their model, vocabulary and "
-            f"classes: build the same model and give it fedlearn.modelfile.weights_in({str(weights)!r}) by "
-            "load_state_dict, or bring the weights into a model of `fedlearn run` with `fedlearn import`"
+            f"classes: build the same model and call its load_state_dict(weights_in({str(weights)!r})), which "
+            "fedlearn.modelfile has, or bring the weights into a model of `fedlearn run` with `fedlearn import`"
         )
     about = _described_in(weights, within)
     if not all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f"):

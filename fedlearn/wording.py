@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def many(count: int, noun: str) -> str:
-    """`1 round`, `2,000 rounds`: a number of things, of which `noun` is one."""
+    """A number of things: `1 round`, `2,000 rounds`. noun: the word for one of them."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

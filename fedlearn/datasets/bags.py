@@ -19,8 +19,8 @@ from fedlearn.errors import BadInput, ShapeError
 class Bags:
     """Sets of words in compressed sparse rows: message i holds `indices[offsets[i]:offsets[i + 1]]`.
 
-    indices: int32 (total words,); offsets: int64 (n + 1,), from 0 to total words; labels: float32 (n,), which others
-    are made, so that they are alike whoever's stand side by side.
+    indices: int32 (total words,); offsets: int64 (n + 1,), from 0 to total words; labels: float32 (n,). Labels of
+    another type are made float32, so that bags of several clients are alike.
     """
 
     indices: np.ndarray
@@ -115,7 +115,7 @@ def bags_of(rows: Iterable[list[int]], labels: np.ndarray) -> Bags:
 
 
 def _single(labels: np.ndarray) -> np.ndarray:
-    """The labels in float32, infinite where that does not hold them."""
+    """The labels in float32; a number beyond its range becomes infinite."""
     with np.errstate(over="ignore"):
         return labels.astype(np.float32, copy=False)
 

@@ -12,9 +12,9 @@ from fedlearn.errors import ShapeError
 
 
 def classes_of(owner: str, labels: Any, examples: str, count: int, classes: Sequence[object]) -> np.ndarray:
-    """The number of a class for each example, (count,), of the integer type that it has; truth values are int8.
+    """The class of each example as a number, (count,). A type of integers stays; truth values become int8.
 
-    Raises `ShapeError` that names the data and what their examples are called.
+    owner: the data, in messages. examples: the word for them. Raises `ShapeError` for other labels.
     """
     array = as_array("labels", labels)
     if array.ndim != 1 or array.dtype.kind not in "biu":

@@ -12,7 +12,7 @@ from scenarios.bench.versions import machine
 def result_of(
     benchmark: str, libraries: Iterable[str], rows: Iterable[Any], found: Mapping[str, tuple[float, str]], **beside: Any
 ) -> dict[str, Any]:
-    """What a benchmark gives: the machine and its libraries, what it measured, and what it claims of that."""
+    """The result of a benchmark: the machine and its libraries, what it measured, and the claims on that."""
     about = {"benchmark": benchmark, "machine": machine(libraries), **beside}
     return {**about, "rows": [asdict(row) for row in rows], "claims": claims_of(found)}
 

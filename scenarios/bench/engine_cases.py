@@ -176,7 +176,7 @@ def flat_mlp(clients: int = 1) -> Step:
 
 
 def _local(model: FlatModel, batch: Examples) -> Step:
-    """A step of local training, as a pool takes it."""
+    """A step of plain local training: the gradient of a batch, and the weights less a share of it."""
 
     def step() -> None:
         _, gradient = model.gradient(batch)

@@ -1,4 +1,4 @@
-"""What all commands have in common: help that fits the terminal, no option twice, and ~ for the user's home."""
+"""The classes of all commands: their help fits the terminal, no option stands twice, and ~ is the user's home."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(TyperCommand):
-    """A command whose options are given once each, but for those that take several values."""
+    """A command. An option may be given once, unless it takes several values."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
@@ -31,7 +31,10 @@ class Command(TyperCommand):
         formatter.write("\n".join(_manual(self, ctx)))
 
     def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
-        """Raise `BadInput` for an option of one value that is given twice, of which the last would count."""
+        """Raise `BadInput` for an option of one value that is given twice; the parser alone would take the last one.
+
+        So the words are parsed once more, by a copy of this command whose options all gather what they are given.
+        """
         single = {p.name: p for p in self.params if isinstance(p, TyperOption) and not (p.multiple or p.is_flag)}
         gathering = copy(self)
         gathering.params = [_of_several(p) if p.name in single else p for p in self.params]

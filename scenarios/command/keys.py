@@ -67,7 +67,7 @@ def generate(
         else:
             public = deal_into(*parties, bits, insecure_test_key, out, passphrase).public
     of = f" in {parties[1]} shares, {parties[0]} of which open a sum," if parties else ""
-    locked = "encrypted" if passphrase else "not encrypted, as it is with --encrypt"
+    locked = "encrypted" if passphrase else "not encrypted: --encrypt does that"
     typer.echo(f"{bits}-bit key {public.fingerprint.hex()}{of} in {out}; {locked}")
 
 

@@ -27,7 +27,7 @@ class Claim:
 class Outcome:
     """The report of a scenario. claims: the figures it states; story: its last words to the user.
 
-    recorded_bytes: as of a `History`.
+    recorded_bytes: as in a `History`.
     listed: whether people are shown the claims; not where the story has all of them, in tables.
     """
 

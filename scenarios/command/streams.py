@@ -1,4 +1,4 @@
-"""Standard input, output and error as the command needs them: open, whoever started it, and able to print any text."""
+"""Standard input, output and error as the command needs them: always open, and able to print any text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}  # in order of their desc
 
 
 def prepare_streams() -> None:
-    """Stand in for streams that this process was started without, as some services are; nothing comes of those.
+    """Open the null device for each stream that this process was started without, as some services are.
 
-    A file or pipe that is opened later would else have their numbers, and what somebody prints would go there. What a
-    stream's encoding has no letters for is spelled out, as Python does on standard error.
+    Otherwise a file or pipe that is opened later would get the stream's number, and what is printed would go there.
+    Letters that a stream's encoding does not have are spelled out, as Python does on standard error.
     """
     for number, (name, mode) in enumerate(STREAMS.items()):
         stream = getattr(sys, name)
@@ -24,10 +24,10 @@ def prepare_streams() -> None:
 
 
 def _nothing_at(number: int) -> int:
-    """A descriptor of /dev/null: this number where it is free."""
+    """A descriptor of the null device: this number where it is free."""
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
-        os.fstat(number)  # itself, or something that was opened since
+        os.fstat(number)  # the descriptor just opened, or one that something else opened before
     except OSError:
         os.dup2(nothing, number)
         os.close(nothing)

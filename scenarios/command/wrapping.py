@@ -1,4 +1,4 @@
-"""Help texts in lines that fit the terminal: an option and the grammar of its value, and under it what it is."""
+"""Help texts in lines that fit the terminal: an option with the grammar of its value, and its help below."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BREAK = "\0"  # before a blank that is there to break a line at, and nowhere els
 
 
 def wrapped(text: str, first: str = "", later: str | None = None) -> list[str]:
-    """Lines no wider than the terminal, as long as words are not."""
+    """Lines no wider than the terminal, but for words that are wider."""
     width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns))
     wrapper = textwrap.TextWrapper(
         width, initial_indent=first, subsequent_indent=first if later is None else later,

@@ -151,7 +151,7 @@ def test_data_commands(capsys, tmp_path, monkeypatch):
 def test_keys_that_phe_reads_and_others_cannot(tmp_path, capsys, monkeypatch):
     generate = ["keys", "generate", "--bits", "512", "--insecure-test-key", "--out"]
     assert fedlearn(*generate, "keys") == 0
-    assert capsys.readouterr().out.endswith("in keys; not encrypted, as it is with --encrypt\n")
+    assert capsys.readouterr().out.endswith("in keys; not encrypted: --encrypt does that\n")
     private = tmp_path / "keys" / "private.json"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert set(json.loads(private.read_text())) >= {"p", "q", "pub", "kty"}

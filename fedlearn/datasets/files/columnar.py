@@ -19,7 +19,7 @@ def is_columnar(data: bytes) -> bool:
 
 
 def table_in(data: bytes, name: str) -> Table:
-    """The columns of a file, what stands in a column of structures as columns of their own, `meta.user`.
+    """The columns of a file; the parts of a structure are columns of their own, as `meta.user`.
 
     Raises `DataError` for a damaged file, one that is too large, and where pyarrow is not installed.
     """
@@ -53,7 +53,7 @@ def _parquet(data: bytes, name: str) -> Any:
 
 
 def _batches(arrow: ModuleType, data: bytes, name: str) -> Any:
-    """The table of Arrow's file format, which Feather is, or of its stream."""
+    """The table of Arrow's file format, which Feather has too, or of its stream."""
     from pyarrow import ipc
 
     reader = ipc.open_file(data) if data.startswith(FEATHER) else ipc.open_stream(data)

@@ -59,7 +59,7 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
 
 
 def encoding_notes(encoding: str, named: str | None) -> list[str]:
-    """A note on the encoding that a text was in, and whether that is a guess; none of UTF-8."""
+    """A note on the encoding of a text, and whether it was guessed; none for UTF-8."""
     guessed = "" if encoding.startswith("utf") or named else f", a guess: give {ENCODING} if letters are wrong"
     return [] if encoding == "utf-8" else [f"read as {encoding}{guessed}"]
 

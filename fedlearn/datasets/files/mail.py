@@ -42,7 +42,7 @@ class Losses(Counter[str]):
 
 
 def begun(data: bytes) -> bytes:
-    """Without a byte order mark and blank lines at the beginning, which editors and programs leave there."""
+    """The bytes without a byte order mark and blank lines at the beginning, which editors leave there."""
     return data.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
 
 

@@ -30,9 +30,9 @@ def read_messages(path: str, how: Reading | None = None) -> Corpus:
 def read_texts(path: str, how: Reading | None = None) -> list[str]:
     """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
 
-    how: where it is given, tables (`TABLES`, Parquet, or whatever `text_column` is said of) have their column of texts
-    read, as training does. - is standard input. Lines end at line feeds or carriage returns. Raises `DataError` for
-    what holds no text.
+    how: where it is given, the column of texts of a table is read as training reads it. A table is a file whose name
+    ends as one of `TABLES`, Parquet, Arrow, or any file beside a `text_column`. - is standard input. Lines end at line
+    feeds or carriage returns. Raises `DataError` for what holds no text.
     """
     source = opened(path)
     members = (("", source.data),) if source.members is None else source.members

@@ -169,7 +169,7 @@ def _problem(value: Any) -> str:
 
 
 def as_field(value: Any) -> str:
-    """A value as a field of a table; a list of texts, as dialogues have, is their lines, and bytes are UTF-8."""
+    """A value as a field of a table. A list of texts, as dialogues have, becomes lines; bytes are read as UTF-8."""
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):  # as pandas has what is missing

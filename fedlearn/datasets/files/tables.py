@@ -23,7 +23,7 @@ LABELLED = re.compile(r"[ \t]*(?:__label__(\S+)|(ham|spam)(?=[\s:,;|]))[ \t]*[:,
 
 
 class Nested(str):
-    """What stood in the place of a field and is no text: a list, an object, bytes; as a person may read it."""
+    """A list, an object or bytes in the place of a field, as a person may read it."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def write(data: Any, target: Path) -> str:
 
 @singledispatch
 def _content(data: Any) -> tuple[str, str]:
-    """The text of the file, and the things that it holds so many of."""
+    """The text of the file, and the word for the things in it."""
     raise BadInput(f"a {type(data).__name__} is neither messages, numbers nor a text: these can be written")
 
 
