@@ -81,9 +81,16 @@ def run(*command: str, script: str | None = None) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("how", ["a file", "standard input", "-c", "a cell"])
-def test_a_script_needs_no_guard_and_its_classes_run_in_every_process(tmp_path, how):
-    script = SCRIPT.replace("WHOLE", str(how == "a file"))  # under each protection in each pool, or one in another pool
+OTHERS = ("standard input", "-c", "a cell")
+
+
+@pytest.mark.parametrize(
+    ("how", "whole"),  # whole: under each protection in each pool; else under one in each
+    [("a file", True), *((how, False) for how in OTHERS)]
+    + [pytest.param(how, True, marks=pytest.mark.slow) for how in OTHERS],
+)
+def test_a_script_needs_no_guard_and_its_classes_run_in_every_process(tmp_path, how, whole):
+    script = SCRIPT.replace("WHOLE", str(whole))
     if how == "a file":
         (tmp_path / "script.py").write_text(script)
         said = run(str(tmp_path / "script.py"))

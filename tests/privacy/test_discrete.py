@@ -41,7 +41,7 @@ def chi_square_p(sample, sigma, cells=200):
     return float(chi2.sf(statistic, large.sum() - 1 + (rest > 0)))
 
 
-@pytest.mark.parametrize("sigma", [1, 2, 3, 20, 1000, 2**17])
+@pytest.mark.parametrize("sigma", [1, 2, 3, 20, 1000, 2**17, pytest.param(2**20, marks=pytest.mark.slow)])
 def test_draws_have_the_stated_distribution(sigma):
     assert chi_square_p(DiscreteGaussian(sigma, key(sigma)).sample(1_000_000), sigma) > 0.001
 

@@ -43,9 +43,10 @@ def test_counts_by_class_of_a_file_stand_under_the_names_of_its_classes(tmp_path
     assert (tmp_path / "asked" / "answer.json").exists()
 
 
-def test_quantiles_of_the_length_of_messages_are_those_of_all_in_one_place(tmp_path, capsys):
+@pytest.mark.parametrize("clients", [12, pytest.param(100, marks=pytest.mark.slow)])
+def test_quantiles_of_the_length_of_messages_are_those_of_all_in_one_place(clients, tmp_path, capsys):
     lengths = [len(text) for text in load_corpus("sample").texts]
-    given = ("--clients", "12", "--protection", "masks", "--out", str(tmp_path / "asked"), "--json")
+    given = ("--clients", str(clients), "--protection", "masks", "--out", str(tmp_path / "asked"), "--json")
     assert command("ask", "quantiles:at=(0.1,0.5)", *given) == 0
     found = last_json(capsys)
     assert found["rounds"] <= 4
