@@ -73,12 +73,14 @@ class ProcessPool(SharedOut):
         self._vault = TemporaryDirectory(prefix="fedlearn-clients-")  # of mode 0700
         self._board = Path(self._vault.name) / "broadcast"
         for number in range(self._shares.workers):
-            with signals_later():
-                self._workers.append(self._spawn(number))
+            self._start_worker(number)
 
-    def _spawn(self, number: int) -> Worker:
+    def _start_worker(self, number: int) -> None:
+        """Start the worker of this number, in the place of the one before it if there was one."""
         vault = FileVault(Path(self._vault.name) / f"signing-keys-{number}")
-        return Worker(number, packed((self._shares.sent_to(number), self._policy)), vault, self._arrived)
+        with signals_later():  # until it stands where `close` finds it
+            worker = Worker(number, packed((self._shares.sent_to(number), self._policy)), vault, self._arrived)
+            self._workers[number : number + 1] = [worker]
 
     def enrol(self, session: bytes) -> list[bytes]:
         return self._enrolments(self._all("enrol", lambda number: (session, self._shares.numbers(number))))
@@ -204,8 +206,7 @@ class ProcessPool(SharedOut):
                 values.pop(number, None)
                 continue
             renewed.add(number)
-            with signals_later():
-                self._workers[number] = self._spawn(number)
+            self._start_worker(number)
             for call, arguments in calls:
                 self._workers[number].send(call, *arguments(number))
             owed[number], until[number] = len(calls), self._arrived.waited + limit
@@ -222,8 +223,7 @@ class ProcessPool(SharedOut):
     def _replace(self, number: int, fault: str = "") -> str:
         """Put a new worker in the place of one that died, or is ended for a fault; says how it ended."""
         reason = self._bury(number, fault)
-        with signals_later():
-            self._workers[number] = self._spawn(number)
+        self._start_worker(number)
         for call, arguments in self._calls:
             self._workers[number].send(call, *arguments(number))
         self._returned({number: len(self._calls)}, self._calls)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clients.encoded import Encoded
-from fedlearn.disk import added
+from fedlearn.disk import append
 from fedlearn.secure.layout import Layout
 from fedlearn.strategies.base import LocalUpdate
 
@@ -60,6 +60,5 @@ class Rounding:
         """Write down the round at hand, if there is one."""
         if self._clients:
             row = {"round": self._round, "error": float(np.abs(self._errors).max(initial=0) / self._weight)}
-            with added(self._file, json.dumps(row).encode() + b"\n", 0o600):
-                pass
+            append(self._file, json.dumps(row).encode() + b"\n", 0o600, sync=False)
         self._clients = set()

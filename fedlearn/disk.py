@@ -97,10 +97,11 @@ def added(path: Path, data: bytes, mode: int = 0o666) -> Iterator[int]:
             raise
 
 
-def append(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Add to the end of a file as `added` does, and return when all of it is on the disk."""
+def append(path: Path, data: bytes, mode: int = 0o666, sync: bool = True) -> None:
+    """Add to the end of a file as `added` does. sync: return when all of it is on the disk."""
     with added(path, data, mode) as descriptor:
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
 
 
 @contextmanager
