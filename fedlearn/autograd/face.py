@@ -29,7 +29,6 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
 
     What is annotated as bool is checked. Errors of Python and NumPy become `ShapeError` and `BadInput`.
     """
-
     flags = bool(flags_of(composed))
 
     @wraps(composed)
@@ -51,7 +50,10 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def named(methods: type[T]) -> type[T]:
-    """The class, whose methods Python's errors call as the user does: `add()`, not by the function that made it."""
+    """The class; its methods take the names that it has for them, by which Python's errors call them.
+
+    A method that a function made, as `add`, would else be `by_name.<locals>.called()` in them.
+    """
     for name, called in vars(methods).items():
         while isinstance(called, FunctionType) and "." in called.__qualname__:
             called.__name__ = called.__qualname__ = name
@@ -76,7 +78,6 @@ def method(op: Op, cast: bool = False) -> Callable[..., Any]:
         dtype = kwargs.pop("dtype", None) if cast else None
         return op(x if dtype is None else x.astype(dtype), **_renamed(kwargs))
 
-    called.__name__ = op.name
     called.__doc__ = f"ops.{op.name} of this tensor" + (f": {', '.join(parameters)}." if parameters else ".")
     return called
 

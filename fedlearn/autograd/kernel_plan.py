@@ -1,4 +1,4 @@
-"""By which kernels steps are computed: decided once per run, since it can change bits.
+"""The kernels that compute steps: decided once per run, since they can change bits.
 
 A plan is recorded in the run, and every worker is told to `use` it.
 """

@@ -32,10 +32,8 @@ WITHOUT_GRADIENT: set[Any] = {
 
 def recorded(tensor: Any) -> dict[Any, Callable[..., Any]]:
     """NumPy's functions that record, and what they are here: methods of `tensor`, or functions of ops."""
-    reductions, methods = (
-        "sum prod mean max min amax amin",
-        "round reshape ravel swapaxes moveaxis squeeze flip diff diagonal trace",
-    )
+    reductions = "sum prod mean max min amax amin"
+    methods = "round reshape ravel swapaxes moveaxis squeeze flip diff diagonal trace"
     functions = "concatenate stack hstack vstack where roll repeat tile tril triu diag dot outer tensordot einsum"
     table: dict[Any, Callable[..., Any]] = {getattr(np, name): getattr(tensor, name) for name in methods.split()}
     table |= {getattr(np, name): getattr(ops, name) for name in functions.split()}
@@ -58,7 +56,7 @@ def recorded(tensor: Any) -> dict[Any, Callable[..., Any]]:
 
 
 def _reduction(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method as NumPy has it, which takes no more than the axis by position: then come dtype and out."""
+    """The method with NumPy's order of arguments: dtype and out follow the axis, so that only the axis has a place."""
     return lambda x, axis=None, **named: method(x, axis=axis, **named)
 
 

@@ -73,7 +73,6 @@ def _spread(op: Op) -> Callable[..., Any]:
             raise BadInput(f"{op} is unbiased or not, given was {unbiased!r:.60}: give True or False, or correction=")
         return op(self, axis=axis, keepdims=keepdims, correction=int(unbiased) if correction is None else correction)
 
-    called.__name__ = op.name
     return called
 
 

@@ -148,7 +148,7 @@ class Program:
         self._arrays[y._id], self._kept[y._id] = result
 
     def _view(self, op: Op, seen: np.ndarray, values: list[Any], params: dict[str, Any]) -> tuple[Any, Any] | None:
-        """A view of an array that is kept, as the tape's is of its own; None where it is a copy."""
+        """The view that the op gives of a kept array; None where the op gives a copy."""
         view = op.forward(*values, **params)
         if not any(np.may_share_memory(view, x) for x in values):
             return None

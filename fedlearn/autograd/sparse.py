@@ -8,7 +8,6 @@ of it depends on what else is summed in the same call.
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -79,16 +78,16 @@ def _check(numbers: np.ndarray, count: int) -> None:
 
 @lru_cache(maxsize=1)
 def _loops() -> Any:
-    """SciPy's module, by itself: its package takes each process that sums bags a tenth of a second to import."""
+    """SciPy's module of loops alone: all of scipy.sparse would take each process nine times as long to import."""
     import scipy
 
     name = "scipy.sparse._sparsetools"
     spec = PathFinder.find_spec(name, [f"{path}/sparse" for path in scipy.__path__])
-    if name not in sys.modules and spec is not None and spec.loader is not None:
-        alone = module_from_spec(spec)
-        spec.loader.exec_module(alone)
-        sys.modules.setdefault(name, alone)
-    return import_module(name)
+    if spec is None or spec.loader is None:
+        return import_module(name)
+    loops = module_from_spec(spec)
+    spec.loader.exec_module(loops)
+    return loops
 
 
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:

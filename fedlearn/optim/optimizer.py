@@ -139,15 +139,15 @@ class Optimizer(ABC):
         if len({id(p) for p in members} | known) < len(members) + len(known):
             raise BadInput(f"{kind} was given one parameter twice: each belongs to one group")
         group = {**self.defaults, **param_group, "params": members}
-        for name, value in group.items():
-            if isinstance(self.defaults.get(name), bool):
-                group[name] = flag(f"{kind}'s {name}", value)
         self.check(group)
         self.param_groups.append(group)
         self._runs.append([])
 
     def check(self, group: Group) -> None:
-        """Make the options of a group plain numbers; raise `BadInput` for those out of range. Subclasses add theirs."""
+        """Make the options of a group plain numbers and flags; raise `BadInput` for others. Subclasses add theirs."""
+        for name, default in self.defaults.items():
+            if isinstance(default, bool):
+                group[name] = flag(f"{type(self).__name__}'s {name}", group[name])
         group["lr"] = real(group["lr"], "lr", 0)
         group["weight_decay"] = real(group["weight_decay"], "weight_decay", 0)
 

@@ -15,10 +15,10 @@ Rows = slice | np.ndarray
 
 
 class Counted:
-    """What counts of targets (N, ...) in `loss`, a module that gives the mean or the sum over a batch.
+    """The targets (N, ...) that count in `loss`, a module that gives the mean or the sum over a batch.
 
-    kept: True for each target that counts; None if all do. Whole-number targets of the loss's attribute `ignore_index`
-    do not. Raises `BadInput` for reduction="none", which gives no one number, and if no target counts.
+    kept: True for each target that counts; None if all do. A whole-number target that equals the loss's `ignore_index`
+    does not count. Raises `BadInput` for reduction="none", which gives no single number, and if no target counts.
     """
 
     def __init__(self, loss: Module, target: np.ndarray):
@@ -35,8 +35,8 @@ class Counted:
     def mean(self, batches: Iterable[tuple[Rows, float]]) -> float:
         """The mean over some batches, each given as the numbers of its examples and its loss.
 
-        Per example; per target that counts where some do not, weighted where `CrossEntropyLoss` or `NLLLoss` has
-        weights of classes: as the loss of all examples at once.
+        It is what the loss of all examples at once is. It is taken per example; where some targets do not count, per
+        target that does; where `CrossEntropyLoss` or `NLLLoss` has weights of classes, it is weighted by them.
         """
         total = count = 0.0
         for rows, loss in batches:

@@ -51,12 +51,12 @@ class Batch:
 class Recorded:
     """The recorded steps of a model whose parameters are views of `vector`, (P,) or (K, P).
 
-    parts: the modules that take part in its loss.
+    modules: those that take part in its loss.
     """
 
-    def __init__(self, model: Stepped, parameters: Sequence[Parameter], vector: np.ndarray, parts: Iterable[Module]):
+    def __init__(self, model: Stepped, parameters: Sequence[Parameter], vector: np.ndarray, modules: Iterable[Module]):
         self._model = model
-        self._drawing = [(part, part.training) for part in parts if hasattr(part, "rng")]
+        self._drawing = [(module, module.training) for module in modules if hasattr(module, "rng")]
         self._words = model.vocabulary is not None
         self._vector = vector
         self._parameters = [(parameter, parameter._data, parameter._wanted) for parameter in parameters]
@@ -74,8 +74,8 @@ class Recorded:
         for parameter, array, wanted in self._parameters:
             if parameter._data is not array or parameter._wanted is not wanted:
                 return None
-        for part, training in self._drawing:
-            if part.training is not training:
+        for module, training in self._drawing:
+            if module.training is not training:
                 return None
         if isinstance(batch, GATHERED):
             layout = batch.layout
@@ -92,7 +92,7 @@ class Recorded:
         if self._held() > self._references:
             self._leave_to_keeper()
             return None
-        begin = self._drawn() if self._drawing else ()
+        begin = self._drawn()
         try:
             run()
         except Exception:  # the tape says what is wrong, or copes with it
@@ -143,8 +143,8 @@ class Recorded:
         return loss.numpy(), gradient
 
     def _drawn(self) -> list[tuple[np.random.Generator, Any]]:
-        """The generators that its parts draw from, and how far these are."""
-        return [(part.rng, part.rng.bit_generator.state) for part, _ in self._drawing if part.rng is not None]
+        """The generators that its modules draw from, and the state of each."""
+        return [(module.rng, module.rng.bit_generator.state) for module, _ in self._drawing if module.rng is not None]
 
     def _leave_to_keeper(self) -> None:
         """The last gradient stays with whoever kept it."""
@@ -187,6 +187,7 @@ class Recorded:
 
 
 def _rewind(drawn: Sequence[tuple[np.random.Generator, Any]]) -> None:
+    """The generators draw again what they drew since `_drawn` gave these states."""
     for rng, state in drawn:
         rng.bit_generator.state = state
 

@@ -60,5 +60,5 @@ class Supervised:
         if self._replays and [id(p._data) for p in self._parameters] != [id(array) for array in self._arrays]:
             self._arrays = [p._data for p in self._parameters]
             room = np.empty(sum(array.size for array in self._arrays), self._arrays[0].dtype)
-            parts = (*self._model.modules(), *self._criterion.modules())
-            self._recorded = Recorded(self, self._parameters, room, parts)
+            modules = (*self._model.modules(), *self._criterion.modules())
+            self._recorded = Recorded(self, self._parameters, room, modules)

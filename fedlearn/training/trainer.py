@@ -114,11 +114,11 @@ class Trainer:
     def evaluate(
         self, data: np.ndarray, target: np.ndarray, loss: Module, batch_size: int = 1024
     ) -> tuple[float, float | None]:
-        """(mean loss, share of right classes), the latter of whole targets and outputs (N, classes, ...), else None.
+        """(mean loss, accuracy). The accuracy is None unless targets are whole and outputs (N, classes, ...).
 
-        Both are over the targets that count: those that the loss ignores (`ignore_index`) are in neither. The loss is
-        the mean per example; where `loss` has weights of classes it is weighted, as if all were one batch. The model
-        computes as in use, without dropout; its parts' modes stay. Raises `BadInput` if no target counts.
+        Both are over the targets that count: a target of the loss's `ignore_index` is in neither. The loss is the mean
+        per example; where `loss` has weights of classes it is weighted, as if all were one batch. The model computes as
+        in use, without dropout; its parts' modes stay. Raises `BadInput` if no target counts.
         """
         data, target = _pairs(data, target)
         batch_size = whole_number("batch_size", batch_size, least=1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fedlearn.autograd import fused, images, ops, recurrent
+from fedlearn.autograd import convolution, fused, ops, pooling, recurrent
 from fedlearn.autograd.graph import OPS
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], list[np.ndarray]]
@@ -350,10 +350,10 @@ CASES = [
     Case("setitem", written, lambda rng, shape: [normal(rng, shape), normal(rng, shape[1:])]),
     Case("windows", lambda x: ops.windows(x, **WINDOW, fill=0.0) ** 2, pictures),
     Case("overlap_add", seen_twice, pictures),
-    Case("conv2d", lambda *xs: images.conv2d(*xs, **WINDOW_STEPS, groups=1), convolved(1)),
-    Case("conv2d", lambda *xs: images.conv2d(*xs, **WINDOW_STEPS, groups=2), convolved(2)),
-    Case("max_pool", lambda x: images.max_pool(x, **WINDOW, beyond=(1, 0)), pictures),
-    Case("max_pool", lambda x: images.max_pool(x, **APART), pictures),
+    Case("conv2d", lambda *xs: convolution.conv2d(*xs, **WINDOW_STEPS, groups=1), convolved(1)),
+    Case("conv2d", lambda *xs: convolution.conv2d(*xs, **WINDOW_STEPS, groups=2), convolved(2)),
+    Case("max_pool", lambda x: pooling.max_pool(x, **WINDOW, beyond=(1, 0)), pictures),
+    Case("max_pool", lambda x: pooling.max_pool(x, **APART), pictures),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x)), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), smoothing=0.2), logits),
     Case("cross_entropy", lambda x: fused.cross_entropy(x, target=classes(x), average=True), logits),

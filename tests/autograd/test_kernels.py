@@ -116,7 +116,8 @@ def test_a_compiled_step_gives_the_bits_of_numpys(table):
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("make", [lambda: recurrent.KernelPlan(cut="no"), lambda: recurrent.measure(0, 4)])
-def test_a_plan_of_nonsense_is_refused(make):
-    with pytest.raises(BadInput, match=r"'no', a bool is needed|sequences is 0, it must be at least 1"):
-        make()
+def test_a_plan_of_nonsense_is_refused():
+    with pytest.raises(BadInput, match="'no', a bool is needed"):
+        recurrent.KernelPlan(cut="no")
+    with pytest.raises(BadInput, match="sequences is 0, it must be at least 1"):
+        recurrent.measure(0, 4)

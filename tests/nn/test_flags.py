@@ -47,7 +47,8 @@ USUAL: dict[Callable[..., Any], dict[str, Any]] = {  # arguments that a call nee
     },
 }
 FACES = (F, nn, nn.utils, optim, lr_scheduler, autograd)
-OTHERS = {  # methods
+OTHERS = {  # methods, and a flag by position
+    "position": lambda flag: nn.Linear(1, 1, flag),
     "train": lambda flag: nn.Linear(1, 1).train(flag),
     "requires_grad_": lambda flag: nn.Linear(1, 1).requires_grad_(flag),
     "load_state_dict": lambda flag: nn.Linear(1, 1).load_state_dict(nn.Linear(1, 1).state_dict(), flag),

@@ -75,6 +75,17 @@ def test_the_state_of_another_rule_is_refused(saved, loading):
     assert str(new.state_dict()) == str(before)
 
 
+def test_options_out_of_a_saved_state_are_checked():
+    optimizer = optim.SGD([nn.Parameter([1.0, 2.0])], momentum=0.9)
+    before = optimizer.state_dict()
+    for name, value in {"nesterov": "no", "maximize": 2, "lr": -1}.items():
+        saved = optimizer.state_dict()
+        saved["param_groups"][0][name] = value
+        with pytest.raises(BadInput, match=f"{name} is {value!r}"):
+            optimizer.load_state_dict(saved)
+        assert optimizer.state_dict() == before
+
+
 def test_steps_out_of_a_saved_state_are_whole():
     p = nn.Parameter([1.0, 2.0])
     p.grad = np.ones(2)

@@ -14,7 +14,6 @@ from fedlearn.autograd.ops.elementwise import abs_, exp, power
 from fedlearn.autograd.ops.order import along, amax, amin
 from fedlearn.autograd.ops.select import masked, where
 from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, flip, moveaxis, reshape, unsqueeze
-from fedlearn.checked import flag
 from fedlearn.errors import BadInput
 
 
@@ -130,11 +129,10 @@ cumprod: Op = Op("cumprod", _running(np.cumprod), _cumprod_vjp)
 
 
 def _logsumexp(x: np.ndarray, axis: int = -1, keepdims: bool = False) -> Any:
-    keepdims = flag("logsumexp's keepdims", keepdims)
     top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)  # a row of -inf has the sum 0, not nan
-    result = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
-    return result if keepdims else result.squeeze(axis)
+    total = np.exp(x - top).sum(axis=axis, keepdims=keepdims)
+    return np.log(total) + (top if keepdims else top.squeeze(axis))
 
 
 def _softmax(x: np.ndarray, axis: int = -1) -> Any:

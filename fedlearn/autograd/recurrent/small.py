@@ -37,7 +37,7 @@ def _tanh(x: Any) -> Any:
 
 @_compile
 def _flat(steps: np.ndarray) -> np.ndarray:
-    """All rows of a step (..., B, H) one after another, (..., B H): long loops, and few slices, which cost a row's."""
+    """All rows of a step (..., B, H) one after another, (..., B H): loops are long, and few slices are taken."""
     rows = (steps.shape[-2] * steps.shape[-1],)
     return steps.reshape(steps.shape[:-2] + rows)  # numba unpacks no tuples
 

@@ -120,14 +120,13 @@ def fits_into(x: Any, shape: tuple[int, ...], name: str) -> None:
     """Raise `ShapeError` unless x, where there is one, broadcasts to this shape."""
     if x is None:
         return
+    found = _shape(x, name)
     try:
-        fits = np.broadcast_shapes(_shape(x, name), shape) == shape
-    except ShapeError:
-        raise
+        fits = np.broadcast_shapes(found, shape) == shape
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"{name} of shape {_shape(x, name)} does not go into {shape}")
+        raise ShapeError(f"{name} of shape {found} does not go into {shape}")
 
 
 def _shape(x: Any, name: str) -> tuple[int, ...]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlearn.autograd import images as fused_images
-from fedlearn.autograd import ops
+from fedlearn.autograd import convolution, ops
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import Size, floats, has_shape, numbers, real, shaped, sizes, whole
 
@@ -75,7 +74,7 @@ def conv2d(
     steps, spread = sizes(stride, "stride", least=1), sizes(dilation, "dilation", least=1)
     x, edge = _padded(x, padding, weight.shape[-2:], steps, spread)
     given = (x, weight) if bias is None else (x, weight, numbers(bias, "conv2d's bias"))
-    out = fused_images.conv2d(*given, stride=steps, padding=edge, dilation=spread, groups=groups)
+    out = convolution.conv2d(*given, stride=steps, padding=edge, dilation=spread, groups=groups)
     return out if np.ndim(input) == 4 else out[0]
 
 

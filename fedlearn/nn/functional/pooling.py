@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import ops
-from fedlearn.autograd.images import max_pool
+from fedlearn.autograd.pooling import max_pool
 from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import Size, floats, sizes, whole
