@@ -12,14 +12,14 @@ from fedlearn.autograd.node import raw
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
 NUMBERS = "?bBhHiIlLqQefd"  # the dtypes, by their characters, whatever their byte order
-REMEMBERED, SMALL = 64, 1 << 19  # arrays that a function remembers, and their bytes: larger ones are made anew
+REMEMBERED, SMALL = 64, 1 << 19  # the most arrays that a function remembers, and the most bytes of each
 Arguments = TypeVarTuple("Arguments")
 
 
 def remembered(make: Callable[[*Arguments], np.ndarray]) -> Callable[[*Arguments], np.ndarray]:
-    """A function that makes an array of its arguments alone, and is asked for the same ones in every step.
+    """The same function, which keeps the small arrays that it makes and gives them again: nobody may write to them.
 
-    Small arrays are kept, and given again: nobody may write to them.
+    It is for arrays that follow from the arguments alone and are needed in every step. Large ones are made anew.
     """
     known: dict[tuple[*Arguments], np.ndarray] = {}
 

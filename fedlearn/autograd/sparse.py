@@ -8,7 +8,7 @@ of it depends on what else is summed in the same call.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.arrays import remembered
+
 UNSIGNED: dict[np.dtype, Any] = {np.dtype(np.int32): np.dtype(np.uint32), np.dtype(np.int64): np.dtype(np.uint64)}
-MANY = 1 << 20  # numbers of an array that is not kept
 
 
 def sum_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray) -> np.ndarray:
@@ -64,8 +65,6 @@ def add_to_known_rows(table: np.ndarray, numbers: np.ndarray, bounds: np.ndarray
 
 def singles(count: int) -> np.ndarray:
     """The bounds of `count` bags of one row each: int64 (count + 1,)."""
-    if count >= MANY:
-        return np.arange(count + 1)
     return _places((count + 1).bit_length())[: count + 1]
 
 
@@ -76,7 +75,7 @@ def _check(numbers: np.ndarray, count: int) -> None:
         raise IndexError(f"row numbers from {numbers.min()} to {numbers.max()} in a table of {count} rows")
 
 
-@lru_cache(maxsize=1)
+@cache
 def _loops() -> Any:
     """SciPy's module of loops alone: all of scipy.sparse would take each process nine times as long to import."""
     import scipy
@@ -91,17 +90,15 @@ def _loops() -> Any:
 
 
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:
-    """The matrix's entries: a stretch of an array that is made once, where it is not large."""
-    if count > MANY:
-        return np.ones(count, dtype)
+    """The matrix's entries: a stretch of an array that is made once."""
     return _power_of_two_ones((count - 1).bit_length() if count else 0, dtype)[:count]
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _power_of_two_ones(exponent: int, dtype: np.dtype) -> np.ndarray:
     return np.ones(1 << exponent, dtype)
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _places(bits: int) -> np.ndarray:
     return np.arange(1 << bits)

@@ -257,7 +257,7 @@ def wrap(array: np.ndarray) -> Tensor:
 
 
 def _modes(create_graph: Any, retain_graph: Any) -> tuple[bool, bool]:
-    """Both as truths, the second by default as the first."""
+    """Both as bools; where `retain_graph` is None it is as `create_graph`."""
     create = flag("create_graph", create_graph)
     return create, create if retain_graph is None else flag("retain_graph", retain_graph)
 

@@ -37,6 +37,7 @@ class _Cell(Recurrent):
         return state[0] if self.states == 1 else tuple(state)
 
     def _state(self, y: Any, step: int) -> Any:
+        """One step of y (T, B, H), as the state (B, H) of a cell."""
         return y[step]
 
 

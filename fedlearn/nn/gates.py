@@ -63,7 +63,7 @@ class Recurrent(Module):
         return self._state(y, steps - 1) if lengths is None else y[(lengths - 1)[None], np.arange(len(lengths))]
 
     def _state(self, y: Any, step: int) -> Any:
-        """What y (T, B, H) has at one step, as a layer's state (1, B, H)."""
+        """One step of y (T, B, H), as the state (1, B, H) of a layer."""
         return ops.nth(y, place=step)
 
     def _checked(self, input: Any, *axes: str) -> Any:

@@ -40,7 +40,7 @@ class _Layers(Recurrent):
         self.dropout = real(dropout, "dropout", 0, 1)
         if self.dropout and self.num_layers == 1:
             raise BadInput(
-                f"dropout is {dropout}, and stands between layers, of which there is one: give num_layers=2 or "
+                f"dropout is {dropout}, but it stands between layers, and there is only one: give num_layers=2 or "
                 "more, or put a Dropout behind"
             )
         self.bidirectional = bidirectional

@@ -47,7 +47,7 @@ def _seen_twice(x):
 
 
 def _max_pool(x):
-    """Padding of one more below than above, which PyTorch's own has not."""
+    """With one more row of padding below than above, for which PyTorch's own pooling has no argument."""
     frame = T.pad(x, (0, 0, 1, 2), value=-torch.inf)
     return T.max_pool2d(frame, WINDOW["kernel"], WINDOW["stride"], dilation=WINDOW["dilation"])
 

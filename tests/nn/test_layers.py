@@ -202,7 +202,7 @@ def test_dropout_stands_between_layers_and_only_in_training(name):
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN, CharGRU])
 def test_dropout_without_layers_to_stand_between_is_refused(kind):
-    with pytest.raises(BadInput, match=r"dropout is 0.5, and stands between layers, of which there is one"):
+    with pytest.raises(BadInput, match=r"dropout is 0\.5, but it stands between layers, and there is only one"):
         kind(3, 8, dropout=0.5)
 
 

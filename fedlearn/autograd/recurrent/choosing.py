@@ -37,7 +37,7 @@ def measure(batch: int, hidden: int, gates: int = 4) -> KernelPlan:
 
 
 def _cutting_pays(batch: int, hidden: int, gates: int) -> bool:
-    """Whether products of (batch, hidden) by (gates, hidden, hidden) are quicker cut, by more than chance."""
+    """True if products of (batch, hidden) by (gates, hidden, hidden) are quicker cut, by more than chance."""
     if block_of(batch, hidden, hidden) == hidden:
         return False
     rng = np.random.default_rng(0)

@@ -25,7 +25,7 @@ def named(name: str) -> ModuleType:
 
 
 def whole_sequences(weight: np.ndarray, batch: int) -> bool:
-    """Whether an LSTM with this weight (4H, H) is so small that its whole loop is compiled."""
+    """True if an LSTM with this weight (4H, H) is so small that its whole loop is compiled."""
     hidden = weight.shape[1]
     small = hidden * batch <= SMALL and hidden <= 64
     return current().compiled and small and weight.dtype == np.float32

@@ -23,11 +23,11 @@ class LRScheduler(ABC):
     last_epoch: the step after which training goes on, of an optimizer whose state was loaded; -1 begins anew.
     """
 
+    floor = 0.0  # the part of a rate that no factor applies to
+
     def __new__(cls, *args: Any, **options: Any) -> Self:
         check_flags(cls, args, options)
         return super().__new__(cls)
-
-    floor = 0.0  # the part of a rate that no factor applies to
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
         groups_of(optimizer, self)
