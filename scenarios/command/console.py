@@ -21,7 +21,8 @@ class _ClientFormatter(logging.Formatter):
     """Names the client and the round where a record is about one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = "\n".join(shown(as_typed(line)) for line in super().format(record).split("\n"))
+        message, *trace = super().format(record).split("\n")  # code in a traceback is shown as it is
+        text = "\n".join(map(shown, [as_typed(message), *trace]))
         client, round = getattr(record, "client", "-"), getattr(record, "round", "-")
         return text if client == "-" else f"[{client}, round {round}] {text.replace(f'{client}: ', '', 1)}"
 

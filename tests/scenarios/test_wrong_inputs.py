@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import select
@@ -13,8 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fedlearn.disk import write_atomic
+from scenarios.command.console import log_to_terminal, standard_error
 from tests.scenarios.command import fedlearn, last_json
 
 RUN = [sys.executable, "-m", "fedlearn"]
@@ -138,6 +141,12 @@ def test_one_line_names_what_was_typed(arguments, says, capsys, tmp_path):
         )
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["file", "four.csv", "twice.toml"]
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_code_in_a_traceback_is_shown_as_it_is(capsys):
+    with log_to_terminal(Console(file=standard_error(), width=200), quiet=False):
+        logging.getLogger("clients").error("batch_size is 0\nTraceback:\n    batch_size = 1 / 0")
+    assert capsys.readouterr().err.splitlines() == ["ERROR: --batch-size is 0", "Traceback:", "    batch_size = 1 / 0"]
 
 
 def test_a_place_is_named_as_it_was_typed_not_as_the_file_that_is_renamed_to_it():
