@@ -312,7 +312,7 @@ def without(groups: tuple[Group, ...]) -> Callable[[type[T]], type[T]]:
 
 
 def _names_that_are_there(thing: object) -> list[str]:
-    """What `dir()` shows of an object of a class that leaves names out."""
+    """The names that `dir()` shows of an object whose class leaves names out."""
     here = type(thing)
     return [name for name in object.__dir__(thing) if not isinstance(getattr_static(here, name, None), _LeftOut)]
 

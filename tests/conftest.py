@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 
-# What a shell's background job, or one without a terminal, was started to ignore its children would ignore, too.
+# A shell starts a background job, or one without a terminal, to ignore these signals, and its children would, too.
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, name), handler)
@@ -21,7 +21,7 @@ for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None]:
-    """Nothing that is made here is garbage before the end: looking for some is a quarter of the work."""
+    """Collect without looking for garbage: there is none, and the search would take a quarter of the time."""
     gc.disable()
     try:
         return (yield)

@@ -1,4 +1,4 @@
-"""What callers leave out, what a class says of itself and each module's constants, as one table: tests/defaults.txt.
+"""The table tests/defaults.txt: defaults of calls, what a class says of itself, and each module's constants.
 
 A default that changes is a change for all who leave it out, and the aggregator goes by what a protection or a rule says
 of itself. Constants are limits, lengths of texts, seconds of patience. So none of them changes by the way: change the

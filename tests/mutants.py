@@ -125,9 +125,9 @@ def _changes(tree: ast.Module) -> Iterator[Change]:
 
 
 def _unseen(node: ast.AST) -> Iterator[ast.AST]:
-    """What is written at a node and shows in no result: types, how many results a cache keeps, and a zip's strictness.
+    """The parts of a node that show in no result: types, how many results a cache keeps, and a zip's strictness.
 
-    The last is a question to the code around: only with a second fault does the answer change.
+    A zip that is strict finds only a second fault, in the code around it.
     """
     yield from (note for note in (getattr(node, "annotation", None), getattr(node, "returns", None)) if note)
     yield from (note for note in getattr(node, "decorator_list", []) if ast.unparse(note).startswith("lru_cache("))

@@ -74,7 +74,7 @@ class Arrays:
         return (self.features,)
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
-        """What the arrays are like of so many examples: the inputs, then the targets."""
+        """Shapes and precisions of the arrays of so many examples: the inputs, then the targets."""
         features, targets = self.features, self.targets
         return (shape + features.shape[1:], features.dtype), (shape + targets.shape[1:], targets.dtype)
 

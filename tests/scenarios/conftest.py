@@ -1,4 +1,4 @@
-"""What tests of scenarios share."""
+"""Fixtures that tests of scenarios share."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import pytest
 
 @pytest.fixture
 def without_pictures(monkeypatch):
-    """As where the extra `plots` is not installed: a small run takes less time than the picture of its learning."""
+    """No pictures, as without the extra `plots`: the picture of a small run takes longer than the run."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -129,7 +129,7 @@ def _layer(source: Source, most: int) -> Source:
 
 
 def _is_tar(data: bytes) -> bool:
-    """Whether bytes begin with a header of tar, of old ones too, or are a tar archive of nothing, which is zeros."""
+    """Say whether bytes begin with a header of tar, also an old one, or are an empty archive, which is zeros."""
     block = data[: tarfile.BLOCKSIZE]
     if not any(block):
         return len(data) >= 2 * tarfile.BLOCKSIZE and not any(data[:LOOKED_AT])
@@ -235,7 +235,7 @@ def _tree(folder: Path) -> Source:
 
 
 def _worth_reading(paths: Iterable[str]) -> set[str]:
-    """Those of these files that may hold data: of several, not what people write about them."""
+    """The files that may hold data. Beside other files, a readme or a license is none of them."""
     kept = {path for path in paths if not _is_litter(path)}
     return {path for path in kept if not PAPER.fullmatch(path.rpartition("/")[2])} or kept
 

@@ -79,7 +79,7 @@ def _tabbed(text: str) -> Table:
 
 
 def _swallowed(rows: list[list[str]]) -> bool:
-    """Whether a stray quote joined several lines into one field."""
+    """Say whether a stray quote joined several lines into one field."""
     return any("\n" in field and "\t" in field for row in rows for field in row)
 
 
