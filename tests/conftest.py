@@ -21,7 +21,7 @@ for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None]:
-    """Collect without looking for garbage: there is none, and the search would take a quarter of the time."""
+    """Collect without looking for garbage: there is none, and the search would take a tenth of the time."""
     gc.disable()
     try:
         return (yield)
