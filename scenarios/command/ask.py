@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 from scenarios.command.about import flag
 from scenarios.command.ending import shown
 from scenarios.command.options import ABOUT, DEFAULTS, read_options
@@ -62,7 +63,7 @@ def lines(found: Asked) -> list[str]:
     """The answer for people, and what it cost."""
     plain = found.to_dict()
     rows = [(name, _words(value)) for name, value in plain["answer"].items()]
-    rows += [("clients", f"{plain['clients']:,} in the sum, in {plain['rounds']} round{'s' * (plain['rounds'] > 1)}")]
+    rows += [("clients", f"{plain['clients']:,} in the sum, in {many(plain['rounds'], 'round')}")]
     rows += [("bytes of a client", f"{found.bytes_of_a_client:,.0f} up")]
     rows += [("epsilon", f"{plain['epsilon']:.3g}")] if plain["epsilon"] is not None else []
     rows += [("run folder", plain["run_dir"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -72,7 +73,17 @@ def test_quantiles_outside_of_the_range_say_so(tmp_path, capsys):
     assert command("ask", "quantiles:at=(0.1,1.0)", *given) == 0
     shown = capsys.readouterr()
     assert "0.1 not known, 1.0 " in shown.out
+    up = json.loads((tmp_path / "asked" / "run.json").read_text())["outcome"]["bytes_up"]  # of three clients
+    assert f"bytes of a client  {up // 3:,} up" in shown.out
     assert "not known lies below low=0, or from high=65536 on: ask with other ones" in shown.err
+
+
+def test_an_answer_in_several_rounds_says_what_all_of_them_cost(tmp_path, capsys):
+    given = ("--dp", "epsilon=5,clip=100", "--clients", "10", "--data", "iris", "--out", str(tmp_path / "asked"))
+    assert command("ask", "quantiles", *given, "--protection", "masks", "--json") == 0
+    found = last_json(capsys)
+    assert found["rounds"] > 1
+    assert found["epsilon"] == pytest.approx(5, abs=0.01)
 
 
 def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, capsys):
