@@ -49,7 +49,7 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def named(methods: type[T]) -> type[T]:
+def own_names(methods: type[T]) -> type[T]:
     """The class; its methods take the names that it has for them, by which Python's errors call them.
 
     A method that a function made, as `add`, would else be `by_name.<locals>.called()` in them.
@@ -96,7 +96,7 @@ def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
     """NumPy's names of arguments in the place of PyTorch's; axes as one number or a tuple."""
     named = {TORCH_NAMES.get(name, name): value for name, value in kwargs.items()}
     if "keepdims" in named:
-        flag("keepdims", named["keepdims"])
+        named["keepdims"] = flag("keepdims", named["keepdims"])
     if "unbiased" in named:
         named["correction"] = int(flag("unbiased", named.pop("unbiased")))
     axis = named.get("axis")

@@ -124,8 +124,8 @@ def _go_on_as(target: Any, before: Any, result: Any) -> None:
     memory = before._memory
     if before._made is FREED and memory is not None and memory.array is not before._data:
         raise GraphError(
-            f"a {target._data.shape} view is changed in place after a backward pass freed its graph, so that what it "
-            "shows is not known: write into that tensor itself, or into clone() of the view"
+            f"a view {target._data.shape} is changed in place after a backward pass freed its graph: it is not known "
+            "any more which tensor it shows; write into that tensor itself, or into clone() of the view"
         )
     source = _shown(before)
     if source is not None:

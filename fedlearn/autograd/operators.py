@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedlearn.autograd import ops
-from fedlearn.autograd.face import method, named, renamed, typed
+from fedlearn.autograd.face import method, own_names, renamed, typed
 from fedlearn.autograd.inplace import update, wants_gradient, write
 from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.ops.shape import axes_of
@@ -76,7 +76,7 @@ def _spread(op: Op) -> Callable[..., Any]:
     return called
 
 
-@named
+@own_names
 class Operators(Node):
     """The arithmetic face of `Tensor`. Methods follow NumPy (axis, keepdims), so that a vjp reads the same on both.
 

@@ -8,11 +8,11 @@ made. Views of such arrays stay right by themselves, and cost no call.
 A tape does not show what Python did beside the ops. So a program is written only where every array that went into an
 op is known: a parameter, a result of an op, or an array of the batch. An array of unknown origin, as a mask made by a
 comparison, or whole numbers of the batch in an op that does not check them, raise `Unfit`, and the tape goes on. So
-does any array, but for views, whose numbers do not lie in memory in the order of its axes: sums and products may run in
-another order over it than over the array that is kept. Words in bags, more or fewer from batch to batch, are taken as
-they come. What a tape cannot show at all, as `if` in Python code, is promised by whoever declares a class `replayable`
-(`fedlearn.nn.stackable`). And the first thing that a program does is the step it was written from: where it does not
-give the same bits, it is not used.
+does an array whose numbers do not lie in memory in the order of its axes, unless it is a view of a kept array: sums and
+products may run in another order over it than over the array that is kept. Words in bags, more or fewer from batch to
+batch, are taken as they come. A tape cannot show `if` in Python code: whoever declares a class `replayable` promises
+that it has none that matters (`fedlearn.nn.stackable`). And the first thing that a program does is the step it was
+written from: where it does not give the same bits, it is not used.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn import leftout
 from fedlearn.autograd import ops, torch_arithmetic
-from fedlearn.autograd.face import named, typed
+from fedlearn.autograd.face import own_names, typed
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
 from fedlearn.autograd.torch_arithmetic import by_name, compared, in_place, scaled
@@ -41,7 +41,7 @@ def _cast(name: str, dtype: type) -> Callable[[Any], Any]:
     return called
 
 
-@named
+@own_names
 @leftout.without(leftout.TENSORS)
 class TorchNames(Operators):
     """Methods that people who know PyTorch write, beside those that NumPy has a name for."""

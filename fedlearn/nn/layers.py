@@ -70,7 +70,7 @@ class Dropout(Module):
         return dropout_by(self._draw, input, self.p, self.training)
 
     def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
-        """From whatever is its generator then: a step that was recorded draws as its first run did."""
+        """Numbers from the generator that the layer has now: a recorded step draws what the tape would draw."""
         return generator(self.rng).random(shape, np.float32)
 
 

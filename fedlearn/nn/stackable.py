@@ -4,8 +4,8 @@
 leading axis of clients stands before its own, and gives each client the same bits as alone (`fedlearn.training.flat`).
 
 `replayable`: which ops it calls, and with which options, follows from the shapes of its inputs, so that a step can be
-recorded once and run again (`fedlearn.training.recorded`). It draws from nothing but its generator `rng`, within an op,
-counts nothing, and no `if` asks for a value.
+recorded once and run again (`fedlearn.training.recorded`). It draws only from its generator `rng`, and only
+within an op. It counts nothing, and no `if` asks for a value.
 """
 
 from __future__ import annotations

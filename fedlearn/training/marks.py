@@ -12,9 +12,9 @@ from fedlearn.nn.modes import in_use
 
 
 def marks(model: Model, data: Examples) -> dict[str, float]:
-    """`loss`, the mean of an example in nats; of a model that tells classes apart the share judged rightly, `accuracy`.
+    """`loss`, the mean of an example in nats; and `accuracy`, the share judged rightly, of a model that knows classes.
 
-    Targets below 0 name no class, as -100 that losses ignore: they are not judged, and where all are so there is no
+    Targets below 0, as the -100 that losses ignore, name no class and are not judged. If all are below 0, there is no
     accuracy. The model computes as in use: without dropout, and without changing.
     """
     with in_use(model), no_grad():

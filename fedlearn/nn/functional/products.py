@@ -129,7 +129,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, rng: np.random
 
 
 def dropout_by(draw: Callable[[tuple[int, ...]], Any], input: Any, p: float, training: bool) -> Any:
-    """Same as `dropout`, by numbers from 0 to 1 that `draw` gives of a shape."""
+    """Same as `dropout`; `draw` takes a shape and gives that many numbers, evenly drawn from 0 to 1."""
     p = real(p, "dropout's p", 0, 1)
     input = floats(input, "dropout's input")
     return fused.dropout(input, p=p, draw=draw) if flag("dropout's training", training) and p else input
