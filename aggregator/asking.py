@@ -197,7 +197,7 @@ class _Inquiry:
         return checkpoint.weights, checkpoint.state, History(checkpoint.records)
 
     def _named(self) -> dict[str, Any]:
-        """What is asked; a first request that holds something, as a model's weights, by its digest."""
+        """The question's name and arguments, and a digest of what its first request holds, as a model's weights."""
         first = self._query.first()
         asked = {"request": sha256(first.tobytes()).hexdigest()} if first.size else {}
         return {"name": self._query.name, **self._query.arguments(), **asked}

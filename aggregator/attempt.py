@@ -187,7 +187,7 @@ class Attempt:
         self._parties.watched.phase(self._task.round, phase, done, of)
 
     def _readable(self, step: Step) -> bool:
-        """Whether the sum may be readable by now: then the round goes on with the answers that came, or is void.
+        """True if the sum may be readable by now: then the round goes on with the answers that came, or is void.
 
         Tried again with other clients, it would give away the difference of two sums (Bonawitz et al. 2017, section 6).
         """

@@ -90,7 +90,7 @@ class Exam:
             record.seconds["evaluate_clients"] = time.perf_counter() - began
 
     def note(self, record: RoundRecord) -> bool:
-        """Whether the round is the best so far by the metric that is watched."""
+        """True if the round is the best so far by the metric that is watched."""
         value = {"loss": record.loss, **record.metrics}.get(self.metric)
         if not self.metric or not record.evaluated or value is None:
             return False
@@ -105,7 +105,7 @@ class Exam:
 
     @property
     def over(self) -> bool:
-        """Whether it has been long enough without a better round."""
+        """True if the run has waited long enough for a better round."""
         return self.stop_after is not None and self.waited >= self.stop_after
 
     @property
@@ -114,7 +114,7 @@ class Exam:
         return f"no better {self.metric} in {self.waited} evaluations" if self.over else ""
 
     def _measured(self, model: Model) -> Any:
-        """What `evaluate` says of the model; raises `BadInput`, with the weights put back, where it changed them."""
+        """Call `evaluate` on the model. Raises `BadInput`, with the weights put back, where it changed them."""
         assert self.evaluate is not None
         model.eval()
         before = model.vector.copy()

@@ -176,7 +176,7 @@ class Openers:
 
 
 def _answers(message: bytes, request: bytes) -> bool:
-    """Whether a message may be meant as the answer to this request; else it is one to an earlier request."""
+    """True if a message may be meant as the answer to this request; else it answers an earlier one."""
     try:
         return Message.from_bytes(message).step == Message.from_bytes(request).step
     except ProtocolError:

@@ -104,7 +104,7 @@ class RunFolder:
             raise BadInput(f"run folder {self.path} is not empty: give another one{more}")
 
     def _is_unused(self) -> bool:
-        """Whether nothing is in it but what a run left that died before it began, or that its clients refused."""
+        """True if it holds nothing, or only files of a run that died before it began or that its clients refused."""
         left = {self.clients_log, beside(self._run_json), *(self.path / name for name in self._files)}
         return left.issuperset(self.path.iterdir())
 
@@ -131,12 +131,12 @@ class RunFolder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a run in it that could be resumed."""
+        """True if there is a run in it that could be resumed."""
         return self._run_json.exists()
 
     @property
     def resumed(self) -> bool:
-        """Whether it goes on with the run of an earlier session."""
+        """True if it goes on with the run of an earlier session."""
         return self._resume
 
     @property

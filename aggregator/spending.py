@@ -158,7 +158,7 @@ class Spending:
 
     @property
     def secret(self) -> bool:
-        """Whether cohorts follow from secret coins."""
+        """True if cohorts follow from secret coins."""
         return self.cohorts.amplified
 
     def open(self, folder: Path, resume: bool) -> None:

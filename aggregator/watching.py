@@ -162,7 +162,7 @@ def span(seconds: float) -> str:
 
 
 def somebody_watches() -> bool:
-    """Whether standard error is a terminal or a notebook's."""
+    """True if standard error is a terminal or a notebook's."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     terminal = sys.stderr is not None and sys.stderr.isatty()  # some services have no standard error
     return terminal or getattr(shell, "kernel", None) is not None

@@ -124,7 +124,7 @@ def _check_all_is_trained(model: Model) -> None:
 
 
 def _learns(value: object) -> bool:
-    """Whether it is a parameter, or a module with some."""
+    """True for a parameter, and for a module with some."""
     return isinstance(value, Parameter) or (isinstance(value, Module) and any(True for _ in value.parameters()))
 
 

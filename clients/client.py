@@ -95,7 +95,7 @@ def as_clients(given: Any) -> ClientSource:
 
 
 def _makes_clients(given: Any) -> bool:
-    """Whether it has clients by number; tables and data sets have rows or columns there."""
+    """True if it has clients by number; tables and data sets have rows or columns there."""
     if isinstance(given, Mapping | str | bytes | np.ndarray | type):
         return False
     if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):

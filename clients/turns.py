@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def made_by(call: str, made: T | None) -> T:
-    """What an earlier call left behind; raises `BadInput` where there was none."""
+    """The result that an earlier call left behind; raises `BadInput` where there was none."""
     if made is None:
         raise BadInput(f"call the pool's {call}() before this; an Aggregator does so itself")
     return made

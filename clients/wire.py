@@ -71,7 +71,7 @@ def read_answers(data: bytes, clients: Container[ClientId]) -> Said:
 
 
 def enrols(message: object, clients: Container[ClientId]) -> bool:
-    """Whether it may be an enrolment of one of a worker's own clients; of another's it is not passed on."""
+    """True if it may be an enrolment of one of a worker's own clients; one of another's is not passed on."""
     try:
         return isinstance(message, bytes) and Message.from_bytes(message).sender in clients
     except ProtocolError:

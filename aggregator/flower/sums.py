@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Opened:
-    """What one opened sum says, and what it cost.
+    """One opened sum: its figures, and its cost.
 
     kind         "train" or "evaluate"; round: the strategy's
     addends      nodes in the sum; weight: their examples in all; lost: how many were lost
@@ -143,7 +143,7 @@ class Sums:
 
 
 def _same_for_all(messages: Sequence[Message]) -> RecordDict:
-    """What all nodes are sent; raises `BadInput` where that differs, since then their sum would mean nothing."""
+    """The content that all nodes are sent; raises `BadInput` where it differs, since their sum would mean nothing."""
     first = messages[0].content
     if NAME in first:
         raise BadInput(f"the strategy sends a record named {NAME!r}: that is SecureSums' own")

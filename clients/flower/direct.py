@@ -26,7 +26,7 @@ EVERY = 0.1  # seconds between two looks of the line on the terminal
 
 @dataclass(frozen=True)
 class DirectRun:
-    """What became of a run. context: the ServerApp's, with what it left in `state`.
+    """The outcome of a run. context: the ServerApp's, with what it left in `state`.
 
     messages: how many nodes answered; failures: how many of them with an error. seconds: of real time.
     """

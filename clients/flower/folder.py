@@ -24,7 +24,7 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class AppFolder:
-    """What a pyproject.toml says of its Flower app.
+    """A Flower app as its pyproject.toml describes it.
 
     nodes: of its simulation, as it says or else Flower's own configuration; None where neither does.
     """

@@ -153,12 +153,12 @@ class DirectGrid(Grid):
 
 
 def _trains(message: Message) -> bool:
-    """Whether a message asks an app to train; what lies beside a letter of ours, its sender has an eye on."""
+    """True if a message asks an app to train and holds no letter of ours, whose sender looks after it."""
     return str(message.metadata.message_type).startswith("train") and NAME not in message.content
 
 
 def about(message: Message) -> str:
-    """What a message asks for, and in which round where it says so: "train, round 3"."""
+    """The kind of a message, and its round where it says one: "train, round 3"."""
     config = {}
     if message.has_content():
         for record in message.content.config_records.values():

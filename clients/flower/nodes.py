@@ -17,7 +17,7 @@ FIRST_NODE = 1_000_000  # the id of the node with partition-id 0; the server's i
 
 @dataclass(frozen=True)
 class Terms:
-    """What all nodes of a run know. nodes: how many there are. run_config: the app's own values.
+    """The facts that all nodes of a run know. nodes: how many there are. run_config: the app's own values.
 
     node_config: from a partition-id, the values of that node's own.
     """
@@ -50,7 +50,7 @@ class Nodes:
         self._messages: dict[int, int] = {}
 
     def answer(self, message: Message) -> Answer:
-        """What the app makes of a message to one of the nodes; the global generators are the node's afterwards."""
+        """The app's answer to a message to one of the nodes; the global generators are the node's afterwards."""
         node = partition(message)
         context = self._context(node)
         self._messages[node] += 1

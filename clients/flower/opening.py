@@ -31,7 +31,7 @@ MOST_TRUSTEES = 1000
 
 @dataclass(frozen=True)
 class Duties:
-    """What the node's owner says. least_cohort: it opens no sum of fewer updates, whatever a plan says."""
+    """The settings of the node's owner. least_cohort: it opens no sum of fewer updates, whatever a plan says."""
 
     keys: KeptKeys
     least_cohort: int
@@ -65,7 +65,7 @@ class Duties:
 
 
 def is_opener(context: Context) -> bool:
-    """Whether the node's role is to open sums; raises `BadInput` for a role that there is not."""
+    """True if the node's role is to open sums; raises `BadInput` for a role that there is not."""
     role = context.node_config.get(ROLE)
     if role not in (None, "opener"):
         raise BadInput(f'--node-config has {ROLE}="{role}": the one role is "opener", others say none')

@@ -63,7 +63,7 @@ def answer(letter: Letter, context: Context, clients: Any, policy: Policy) -> by
 
 
 def policy_of(node_config: Mapping[str, Any], default: tuple[str, ...] | None) -> Policy:
-    """What the node's owner demands: `fedlearn-fingerprint`, -protections, -least-cohort, -least-key-bits,
+    """The demands of the node's owner: `fedlearn-fingerprint`, -protections, -least-cohort, -least-key-bits,
     -least-threshold in its --node-config. default: the protections where it says none; None for any.
     """
     known = {"fingerprint", "protections", "least-cohort", "least-key-bits", "least-threshold"}
@@ -77,7 +77,7 @@ def policy_of(node_config: Mapping[str, Any], default: tuple[str, ...] | None) -
 
 
 def record_of(context: Context, session: bytes) -> ConfigRecord:
-    """What the node keeps of a session; that of long ago is forgotten."""
+    """The state that the node keeps of a session; that of long ago is forgotten."""
     name = KEPT + session.hex()
     if name not in context.state:
         older: Iterator[str] = (each for each in list(context.state) if each.startswith(KEPT))

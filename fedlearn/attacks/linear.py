@@ -83,7 +83,7 @@ def invert_linear(weight: np.ndarray, bias: np.ndarray, noise: float) -> tuple[n
 
 
 def _is_between(which: int, inputs: np.ndarray) -> bool:
-    """Whether an input is a mean of others, with shares that are not negative."""
+    """True if an input is a mean of others, with shares that are not negative."""
     others = np.delete(inputs, which, axis=0)
     if not 1 < len(others) < inputs.shape[1]:
         return False

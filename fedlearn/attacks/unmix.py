@@ -197,7 +197,7 @@ class _Sums:
         return found
 
     def _near(self, off: np.ndarray, target: int, subset: set[int]) -> bool:
-        """Whether rounding explains what is left: a word of several messages was rounded in each of them."""
+        """True if rounding explains what is left: a word of several messages was rounded in each of them."""
         allowed = len(subset) * _squared(self.slack[target]) + _squared(self.slack[list(subset)]).sum()
         return bool(_squared(off) <= allowed)
 

@@ -78,7 +78,7 @@ def prove(statement: Statement, secret: mpz) -> EqualityProof:
 
 @takes_plain
 def verify(statement: Statement, proof: EqualityProof) -> bool:
-    """Whether the proof holds for the statement."""
+    """True if the proof holds for the statement."""
     modulus, challenge, response = statement.modulus, proof.challenge, proof.response
     if challenge >> CHALLENGE_BITS or response >> response_bits(statement.bits):
         return False

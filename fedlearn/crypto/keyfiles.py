@@ -120,12 +120,12 @@ def read_secret(path: Path | str, passphrase: str | None = None) -> bytes:
 
 @takes_plain
 def is_encrypted(path: Path | str) -> bool:
-    """Whether a secret's file needs a passphrase; raises `CryptoKeyError` as reading it does."""
+    """True if a secret's file needs a passphrase; raises `CryptoKeyError` as reading it does."""
     return _says_encrypted(read_owned(Path(path), MAX_SECRET_FILE))
 
 
 def _says_encrypted(content: bytes) -> bool:
-    """Whether a secret's file holds an encrypted one, damaged or whole; a random secret may begin with a bracket."""
+    """True if a secret's file holds an encrypted one, damaged or whole; a random secret may begin with a bracket."""
     try:
         entries = json.loads(content)
     except (ValueError, RecursionError):

@@ -40,7 +40,7 @@ def prove(private: PrivateKey, ciphertexts: list[mpz], plaintexts: list[mpz], co
 
 @takes_plain
 def verify(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], root: mpz, context: bytes) -> bool:
-    """Whether `root` shows that the ciphertexts hold these plaintexts, in [0, n)."""
+    """True if `root` shows that the ciphertexts hold these plaintexts, in [0, n)."""
     product, exponent = _together(public, ciphertexts, plaintexts, context)
     n, nsquare = public.modulus, public.nsquare
     return bool((1 + n * exponent) * gmpy2.powmod(root, n, nsquare) % nsquare == product)

@@ -15,7 +15,7 @@ _SIEVE_LIMIT, _INTERVAL = 1 << 19, 1 << 20
 
 
 def is_prime(n: int | mpz) -> bool:
-    """Whether `n` passes Baillie-PSW and forty rounds of Miller-Rabin."""
+    """True if `n` passes Baillie-PSW and forty rounds of Miller-Rabin."""
     return bool(gmpy2.is_prime(mpz(n), PRIMALITY_ROUNDS))
 
 

@@ -1,4 +1,4 @@
-"""What passes between the aggregator and a node inside a Flower message: one `ConfigRecord` named "fedlearn".
+"""Letters between the aggregator and a node inside a Flower message: one `ConfigRecord` named "fedlearn".
 
 Down goes a `Letter`, beside whatever the app's own strategy sends; up comes the bytes of one message, and nothing else.
 """

@@ -1,4 +1,4 @@
-"""What one kind of a Flower app's replies holds, and both of its halves: a reply into vectors, an opened mean back.
+"""The content of one kind of a Flower app's replies, and both of its halves: replies into vectors, a mean back.
 
 Arrays go as differences to those that the node was sent: small numbers, so that a codec's bound fits. A metric is a
 vector of one number. Weights are the app's own counts of examples.

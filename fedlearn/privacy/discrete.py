@@ -120,7 +120,7 @@ class DiscreteGaussian:
         return k.astype(np.int64), undecided
 
     def _settle(self, for_k: int, j: int, for_acceptance: int, negative: bool) -> tuple[bool, int]:
-        """Whether a candidate is kept, and its y, by intervals alone."""
+        """Decide by intervals alone if a candidate is kept, and find its y."""
         uniform, k = LazyUniform(for_k, _K_BITS, self._more), 0
         while not uniform.below(lambda bits: half_gaussian_cdf(k, bits)):  # noqa: B023
             k += 1

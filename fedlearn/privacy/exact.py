@@ -27,7 +27,7 @@ class LazyUniform:
         self._value, self._bits, self._more = value, bits, more
 
     def below(self, probability: Enclosure) -> bool:
-        """Whether it lies below a probability; several questions are answered of one and the same number."""
+        """True if it lies below a probability; several questions are answered of one and the same number."""
         while True:
             low, high = probability(self._bits + GUARD)
             if (self._value + 1) << GUARD <= low:

@@ -11,7 +11,7 @@ ClientId = int  # a client's number, 0 or more
 
 
 def is_opener(party: int) -> bool:
-    """Whether a party is the key holder or a trustee."""
+    """True if a party is the key holder or a trustee."""
     return FIRST_WORKER < party <= FIRST_OPENER
 
 

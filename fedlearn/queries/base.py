@@ -85,7 +85,7 @@ class Query(Named, ABC):
         """
 
     def note(self, values: Mapping[str, Any]) -> str:
-        """What to say beside an answer, as what to ask next; by default nothing, ""."""
+        """A remark beside an answer, such as what to ask next; by default none, ""."""
         return ""
 
 

@@ -104,7 +104,7 @@ class Quantiles(ColumnQuery):
         return {"quantiles": dict(zip(map(str, self.at), values, strict=True))}
 
     def note(self, values: Mapping[str, Any]) -> str:
-        """Where the quantiles are that are not known."""
+        """Say where quantiles lie that are not known."""
         if None not in values["quantiles"].values():
             return ""
         return f"what is not known lies below low={self.low:g}, or from high={self.high:g} on: ask with other ones"

@@ -81,7 +81,7 @@ class CohortAudit:
                 )
 
     def _some_combination(self, table: np.ndarray, together: int, spare: int) -> bool:
-        """Whether so many rows, each with a factor that is not 0, cancel but for `spare` columns."""
+        """True if so many rows, each with a factor that is not 0, cancel but for `spare` columns."""
         if together == 1:
             return bool((np.count_nonzero(table, axis=1) <= spare).any())
         if together == 2:

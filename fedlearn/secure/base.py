@@ -228,7 +228,7 @@ class Protection(Named, ABC):
 
     @property
     def has_roster(self) -> bool:
-        """Whether clients enrol with a signing key each, which the plan's roster names."""
+        """True if clients enrol with a signing key each, which the plan's roster names."""
         return self.signed or self.enrolled
 
     def arguments(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ TRIED = 4  # bounds a client compares: the one that clips nothing, and its halve
 
 @dataclass(frozen=True)
 class Compression:
-    """What a run does beside its codec's bits, as the head of this file says. Nothing by default.
+    """The compression of a run beside its codec's bits, as the head of this file says. None by default.
 
     auto, feedback: whether. share: of each round's weights that are sent, above 0 and at most 1. most_clipped: of the
     values of a round, the share that a fixed bound may clip; more end the run.
@@ -64,7 +64,7 @@ class Compression:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave; raises `ProtocolError` for anything else."""
+        """The inverse of `to_dict`; raises `ProtocolError` for anything that it did not make."""
         known = {f.name for f in fields(cls)}
         if not isinstance(data, Mapping) or not set(data) <= known:
             raise ProtocolError(f"no compression: {data!r:.80}; all parties must run one version")
@@ -84,7 +84,7 @@ class Compression:
 
     @property
     def whole(self) -> bool:
-        """Whether vectors are encoded in their full length: what is kept or left out is told by place."""
+        """True if vectors are encoded in their full length: what is kept or left out is told by place."""
         return self.feedback or self.share < 1
 
     def lanes(self, outputs: Mapping[str, Output]) -> dict[str, int]:
@@ -111,7 +111,7 @@ class Compression:
         return found
 
     def keeps(self, outputs: Mapping[str, Output]) -> dict[str, int]:
-        """What clients keep beside what the strategy has them keep: names and lengths."""
+        """The vectors that clients keep beside those of the strategy: names and lengths."""
         return {kept(name): output.length for name, output in outputs.items()} if self.feedback else {}
 
 
@@ -125,7 +125,7 @@ def of_weights(outputs: Mapping[str, Output]) -> frozenset[str]:
 
 
 def kept(name: str) -> str:
-    """What a client calls that which is left of an output."""
+    """The name under which a client keeps the rest of an output."""
     return f"left of {name}"
 
 

@@ -21,7 +21,7 @@ def what_is_echoed(plan: RunPlan, step: Step, total: EncryptedVector) -> tuple[b
 
 
 def echoed(plan: RunPlan, step: Step, total: EncryptedVector, party: int, signature: bytes) -> bool:
-    """Whether this is the trustee's signature of the sum."""
+    """True if this is the trustee's signature of the sum."""
     try:
         check_signature(plan.keys[party][:PUBLIC_BYTES], signature, *what_is_echoed(plan, step, total))
     except (ProtocolError, CryptoKeyError, KeyError):

@@ -72,7 +72,7 @@ class Layout:
 
     @cached_property
     def _beside(self) -> dict[str, Segment]:
-        """Those by name."""
+        """The numbers beside the vectors, by name."""
         return {segment.name: segment for segment in self.beside}
 
     def encode(self, update: LocalUpdate, coins: Coins | None = None) -> np.ndarray:
@@ -140,7 +140,7 @@ class Layout:
 
     @cached_property
     def _moves(self) -> bool:
-        """Whether bounds follow the updates."""
+        """True if bounds follow the updates."""
         return any(segment.kind == "finer" for segment in self.segments)
 
     def narrowed(self, length: int) -> Layout:

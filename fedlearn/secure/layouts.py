@@ -71,7 +71,7 @@ def read_layout(data: Mapping[str, Any], codec: FixedPoint) -> Layout:
 
 
 def _segment(name: str, length: int, kind: str, bound: float, codec: FixedPoint) -> Segment:
-    """What a row of a plan's layout says; raises `ProtocolError` for a number in other lanes than it takes."""
+    """Read a row of a plan's layout; raises `ProtocolError` for a number in other lanes than it takes."""
     if kind == "vector" or codec_of(kind, bound, codec).bits == codec.bits:
         return Segment(name, length, codec_of(kind, bound, codec), kind)
     beside = number_beside(name, kind, bound, codec)

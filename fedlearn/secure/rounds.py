@@ -20,7 +20,7 @@ from fedlearn.travel import rebuilt
 
 @dataclass(frozen=True, eq=False)
 class RoundLayout:
-    """What clients' halves and the aggregator's agree on in a round; made by `of`.
+    """The layout that clients' halves and the aggregator's agree on in a round; made by `of`.
 
     sent: which of a model's `parameters` weights, int64 rising; None for all. shared: the outputs of which only these
     are sent, by name.
@@ -49,7 +49,7 @@ class RoundLayout:
 
     @property
     def whole(self) -> bool:
-        """Whether vectors are encoded in the model's full length."""
+        """True if vectors are encoded in the model's full length."""
         return self.layout.whole or self.compression.whole or self.layout.codec.rounding == "stochastic"
 
     def narrowed(self, length: int) -> RoundLayout:

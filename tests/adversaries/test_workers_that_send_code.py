@@ -99,7 +99,7 @@ def test_each_costs_the_clients_of_its_worker_and_no_second_attempt(record):
 
 
 def lost(record, writers, name: str) -> str:
-    """What is said of whoever writes this."""
+    """The reason by which the client is lost that writes this."""
     return record.lost[[*writers].index(name) + 1]
 
 

@@ -1,4 +1,4 @@
-"""What is left of a sum when what is known is taken away: the words of one client."""
+"""A sum without what is known of it tells the words of one client."""
 
 from __future__ import annotations
 

@@ -13,6 +13,6 @@ collect_ignore_glob = [] if find_spec("flwr") else ["test_[!v]*.py"]
 
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
-    """What a run starts, it ends, whichever way it went."""
+    """A run ends the processes that it starts, whichever way it went."""
     yield
     assert not multiprocessing.active_children()
