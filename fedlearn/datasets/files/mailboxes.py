@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fedlearn.datasets.files.mail import Losses, Mail, begun, is_mail, read_mail
 from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.datasets.files.tables import ENDINGS, ends_as
 from fedlearn.errors import DataError
 
 # The line before each message of an mbox, and before its headers; in a text, most programs put a > before such a line.
@@ -18,7 +19,7 @@ SPAM_FOLDER = re.compile(r"\.?(?:spam|junk)(?:[-_ ]?(?:e-?mails?|mails?|messages
 HAM_FOLDER = re.compile(r"\.?(?:easy[-_ ]?|hard[-_ ]?)?(?:ham|not?[-_ ]?spam|legit)(?:[-_ ]?(?:e-?mails?|mails?|\d+))*")
 ENDING = re.compile(r"\.(?:mbox|mbx|eml|emlx|msg|txt)$")
 INNER = re.compile(r"cur|new|tmp|maildir|mail|mbox|inbox|\..*")  # files and folders inside of one person's mail
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".feather", ".csv.gz", ".tsv.gz", ".npz", ".xlsx")
+TABLES = ENDINGS | {".parquet", ".arrow", ".feather", ".npz", ".xlsx"}
 OF_TABLES = ("text_column", "label_column", "encoding")  # settings that mail has no use for
 PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
 
@@ -61,7 +62,7 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
     found = Found(unit="message", column="")
     known = [one.mail.spam if one.spam is None else one.spam for one in placed]
     if True not in known:
-        tables = [path for path, _ in members if path.lower().endswith(TABLES)]
+        tables = [path for path, _ in members if ends_as(path, TABLES)]
         if tables:
             raise DataError(
                 f"{name} holds {len(members):,} files, and a table is read by itself: give one, as {tables[0]}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
@@ -13,8 +11,6 @@ from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.datasets.files.rows import rows_of
 from fedlearn.errors import DataError
-
-TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}  # ends of names of tables
 
 
 def read_messages(path: str, how: Reading | None = None) -> Corpus:
@@ -31,8 +27,8 @@ def read_texts(path: str, how: Reading | None = None) -> list[str]:
     """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
 
     how: where it is given, the column of texts of a table is read as training reads it. A table is a file whose name
-    ends as one of `TABLES`, Parquet, Arrow, or any file beside a `text_column`. - is standard input. Lines end at line
-    feeds or carriage returns. Raises `DataError` for what holds no text.
+    ends in one of `tables.ENDINGS`, Parquet, Arrow, or any file beside a `text_column`. - is standard input. Lines end
+    at line feeds or carriage returns. Raises `DataError` for what holds no text.
     """
     source = opened(path)
     members = (("", source.data),) if source.members is None else source.members
@@ -55,8 +51,8 @@ def read_texts(path: str, how: Reading | None = None) -> list[str]:
 
 
 def _is_table(source: Source, how: Reading) -> bool:
-    named = {suffix.lower() for suffix in PurePath(source.name).suffixes}
-    return how.text_column is not None or columnar.is_columnar(source.data) or bool(named & TABLES)
+    named = tables.ends_as(source.name, tables.ENDINGS)
+    return named or how.text_column is not None or columnar.is_columnar(source.data)
 
 
 def _texts_in(source: Source, how: Reading) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from fedlearn.errors import DataError
 
@@ -17,6 +18,7 @@ LAST = "\x1a"  # a line that shows whether all quotes before it are closed
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 MOST_COLUMNS = 16_384  # as many as a spreadsheet has
 EXCELS = re.compile(r"sep=([^\r\n])\r?\n", re.IGNORECASE)  # a first line by which Excel is told the delimiter
+ENDINGS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}  # of names of tables that are texts
 MOSTLY = 0.9  # the fraction of rows of one width, if it is a table at all
 # A line that begins with its label: `ham see you`, `spam: buy`, and fastText's `__label__sport the match`.
 LABELLED = re.compile(r"[ \t]*(?:__label__(\S+)|(ham|spam)(?=[\s:,;|]))[ \t]*[:,;|]?[ \t]*(.*)", re.IGNORECASE)
@@ -38,6 +40,11 @@ class Table:
     header: list[str] | None = None
     unit: str = "line"
     plain: bool = False
+
+
+def ends_as(name: str, endings: Set[str]) -> bool:
+    """Say whether a name has one of these endings, as new.csv.gz has .csv."""
+    return bool({ending.lower() for ending in PurePath(name).suffixes} & endings)
 
 
 def table_in(text: str, name: str) -> Table:
