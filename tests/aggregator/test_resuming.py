@@ -155,9 +155,11 @@ def test_a_path_with_resume_goes_on_with_the_run_in_it(tmp_path, monkeypatch):
 def test_the_weights_in_a_folder_of_python_go_into_the_same_model(tmp_path):
     aggregator = by_path(tmp_path / "run")
     aggregator.fit(toy_clients(), 1)
-    with pytest.raises(BadInput, match=r"model, vocabulary and classes: build the same model and give it") as refused:
+    with pytest.raises(
+        BadInput, match=r"model, vocabulary and classes: build the same model and call its load_state"
+    ) as refused:
         fedlearn.load(tmp_path / "run")
-    (said,) = re.findall(r"fedlearn\.modelfile\.(weights_in\(.*?\)) by", str(refused.value))
+    (said,) = re.findall(r"load_state_dict\((weights_in\(.*?\))\), which fedlearn\.modelfile has", str(refused.value))
     model = by_path(None).model
     model.load_state_dict(eval(said, {"weights_in": weights_in}))
     np.testing.assert_array_equal(model.vector, aggregator.model.vector)
