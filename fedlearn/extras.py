@@ -8,7 +8,7 @@ from importlib import import_module
 
 @cache
 def numba_works() -> bool:
-    """Say whether numba (extra `fast`) is installed, for the NumPy that is."""
+    """True where numba (extra `fast`) is installed, for the NumPy that is."""
     try:
         import_module("numba")
     except ImportError:

@@ -198,12 +198,12 @@ def _not_trusted(place: str) -> BadInput:
 
 
 def _is_loaded(place: str) -> bool:
-    """Say whether finding something there runs no code but ours: files are looked at when they are read."""
+    """True where finding something there runs no code but ours: files are looked at when they are read."""
     return place in sys.modules or place.partition(".")[0] in OURS or place.endswith(".py")
 
 
 def is_place(name: str) -> bool:
-    """Say whether what stands before a colon may be a module or a file, rather than a name with an argument."""
+    """True where what stands before a colon may be a module or a file, rather than a name with an argument."""
     return name.endswith(".py") or "." in name or name == "__main__"
 
 

@@ -143,6 +143,6 @@ def unpacked(data: bytes) -> Any:
 
 
 def _is_strange(target: str) -> bool:
-    """Say whether a process of ours that does not import the user's script would not find the class."""
+    """True where a process of ours that does not import the user's script would not find the class."""
     place, _, name = target.rpartition(":")
     return place in ("__main__", "__mp_main__") or place.endswith(".py") or "<locals>" in name

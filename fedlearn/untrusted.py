@@ -73,7 +73,7 @@ def _depth_exceeds(value: Any, most: int) -> bool:
 
 
 def are_numbers(values: Any) -> bool:
-    """Say whether it is a dict of finite numbers; null, which stands for others in our files, is one."""
+    """True where it is a dict of finite numbers; null, which stands for others in our files, is one."""
     return isinstance(values, dict) and all(
         value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max) for value in values.values()
     )

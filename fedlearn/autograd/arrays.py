@@ -69,7 +69,7 @@ def refuse_other_than_numbers(array: np.ndarray) -> None:
 
 
 def widens(values: Iterable[Any]) -> bool:
-    """Whether a result of these is a double: one of them is, and it is no lone number beside float32 arrays."""
+    """True where a result of these is a double: one of them is, and it is no lone number beside float32 arrays."""
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     wide = [array for array in arrays if array.dtype.char == "d"]
     if all(array.ndim == 0 for array in wide):

@@ -79,7 +79,7 @@ def _at(target: Any, index: Any) -> Any:
 
 
 def wants_gradient(value: Any) -> bool:
-    """Whether a Tensor, or one within nested lists, wants a gradient."""
+    """True where a Tensor, or one within nested lists, wants a gradient."""
     if isinstance(value, Node):
         return value._wanted
     return isinstance(value, list | tuple) and any(wants_gradient(part) for part in value)

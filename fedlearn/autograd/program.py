@@ -93,7 +93,7 @@ class Program:
         _programs.add(self)
 
     def fits(self, batch: Sequence[np.ndarray]) -> bool:
-        """Whether these arrays have the shapes and precisions of the program's batch, and its order in memory.
+        """True where these arrays have the shapes and precisions of the program's batch, and its order in memory.
 
         Words may be of any number. Where there are several losses, those of stacked clients, the clients' parts may lie
         apart.
@@ -319,7 +319,7 @@ def _in_order(array: Any, op: Op) -> None:
 
 
 def _is_all_of(value: np.ndarray, given: np.ndarray) -> bool:
-    """Whether an array shows the same numbers as another in the same order, in a shape of its own."""
+    """True where an array shows the same numbers as another in the same order, in a shape of its own."""
     return (
         value.size == given.size > 0
         and value.dtype == given.dtype

@@ -94,7 +94,7 @@ class Plan:
         return nodes if distinct == len(self.leaves) else None
 
     def ends_in(self, targets: set[int], nodes: list[Any]) -> bool:
-        """Whether every leaf is among these tensors, by their numbers: no gradient is found in vain."""
+        """True where every leaf is among these tensors, named by number: no gradient is found in vain."""
         return all([nodes[place]._id in targets for place in self.leaves])
 
     def run(self, nodes: list[Any], g: Any, own: bool, create_graph: bool) -> list[tuple[Node, Any]]:

@@ -42,7 +42,7 @@ class Tensor(TorchNames):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether what is computed from it is recorded."""
+        """True where what is computed from it is recorded, so that a gradient can be found."""
         return self._wanted
 
     @requires_grad.setter

@@ -132,7 +132,7 @@ def _as_of(x: Any, moment: int) -> Any:
 
 
 def _all_lead_to(targets: set[int], tensors: Iterable[Node]) -> bool:
-    """Whether every path back ends in a target, as where all weights are wanted."""
+    """True where every path back ends in a target, as where all weights are wanted."""
     return all(y._made is not None or y._id in targets for y in tensors)
 
 

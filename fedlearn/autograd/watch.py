@@ -67,7 +67,7 @@ def share(view: Node, source: Node) -> None:
 
 
 def is_shared(array: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two arrays show the same memory; the answer is mostly found without comparing addresses."""
+    """True where two arrays show the same memory; the answer is mostly found without comparing addresses."""
     base = array.base
     if array is other or base is other or other.base is array:
         return True

@@ -179,7 +179,7 @@ def load(
 
 
 def is_path(name_or_file: str) -> bool:
-    """Say whether files of the user's are meant; a named data set comes before a file of that name in this folder."""
+    """True where files of the user's are meant; a named data set comes before a file of that name in this folder."""
     there = name_or_file == STANDARD_INPUT or os.path.exists(os.path.expanduser(name_or_file))
     return there and name_or_file not in DATASETS.entries
 

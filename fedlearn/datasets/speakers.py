@@ -100,7 +100,7 @@ def _of_lines(lines: Sequence[str], named: Callable[[str], Head | None]) -> _Lay
 
 
 def _recur(names: Sequence[str], units: int) -> bool:
-    """Say whether the same few names come again and again, which tells them from the beginnings of sentences."""
+    """True where the same few names come again and again, which tells them from the beginnings of sentences."""
     return len(names) >= max(AT_LEAST, SOME * units) and TIMES * len(set(names)) <= len(names)
 
 
@@ -152,7 +152,7 @@ def _is_shortened(name: str) -> bool:
 
 
 def _is_name(name: str) -> bool:
-    """Say whether it is a name, and not half a sentence: of several words, all but particles have capitals."""
+    """True where it is a name, and not half a sentence: of several words, all but particles have capitals."""
     words = name.split()
     begun = len(words) == 1 or not any(word[0].islower() for word in words if word not in PARTICLES)
     return begun and len(words) <= WORDS and len(name) <= LONGEST

@@ -60,7 +60,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
 
 
 def _holds_arrays(path: Path) -> bool:
-    """Whether a zip file is NumPy's; one that is damaged is what its name says."""
+    """True where a zip file holds NumPy's arrays; of a damaged one its name decides."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
@@ -78,7 +78,7 @@ def take_state(model: Model, state: Mapping[str, Any], where: Path) -> None:
 
 
 def _finite(array: Any) -> bool:
-    """Whether it holds numbers that a float32 holds too."""
+    """True for an array of numbers that are finite as float32, too."""
     if not (isinstance(array, np.ndarray) and array.dtype.kind in "fiu"):
         return False
     with np.errstate(over="ignore"):

@@ -142,7 +142,7 @@ def _attributes(part: Module) -> dict[str, Any]:
 
 
 def _same(a: Any, b: Any, listed: bool = True, seen: frozenset[tuple[int, int]] = frozenset()) -> bool:
-    """Whether two attributes are the same; `listed` where the parameters within are among the module's."""
+    """True where two attributes are the same; `listed` where the parameters within are among the module's."""
     if a is b or (id(a), id(b)) in seen:
         return True
     if isinstance(a, np.random.Generator) or isinstance(b, np.random.Generator):
@@ -186,7 +186,7 @@ def _bound(function: types.FunctionType) -> list[Any]:
 
 
 def _same_state(a: Any, b: Any, seen: frozenset[tuple[int, int]]) -> bool:
-    """Whether two objects of one class would be pickled alike."""
+    """True where two objects of one class would be pickled alike."""
     try:
         return _same(_state(a), _state(b), False, seen)
     except TypeError:  # what cannot be pickled has nothing to compare

@@ -328,7 +328,7 @@ class Optimizer(ABC):
 
 
 def _still_holds(runs: Sequence[Run], members: Sequence[Tensor]) -> bool:
-    """Do the runs consist of just these members, where they were in memory?"""
+    """True where the runs consist of just these members, where they were in memory."""
     i = 0
     for run in runs:
         for p, array in zip(run.members, run.arrays, strict=True):

@@ -76,7 +76,7 @@ class Compression:
     @staticmethod
     @lru_cache(maxsize=4)
     def of_plan(plan: RunPlan) -> Compression:
-        """That of the plan; needed in every round, so one object serves a plan and process."""
+        """The layout of the plan; needed in every round, so one object serves a plan and process."""
         return Compression.read(plan.compression)
 
     def to_dict(self) -> dict[str, Any]:

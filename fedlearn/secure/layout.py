@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def codec(self) -> FixedPoint:
-        """That of the strategy's first output; all lanes have its bits."""
+        """The codec of the strategy's first output; all lanes have its bits."""
         return self.segments[0].codec
 
     def at(self, fraction_bits: Sequence[int]) -> Layout:

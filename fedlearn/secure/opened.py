@@ -70,7 +70,7 @@ class OpenedRounds:
         return len(self._cohorts)
 
     def was_opened(self, number: Number) -> bool:
-        """If it was, or was about to be, in this session or an earlier one."""
+        """True where this sum was opened, or was about to be, in this session or an earlier one."""
         return number in self._cohorts
 
     def check_number(self, number: Number, rounds: int) -> None:

@@ -46,7 +46,7 @@ def plain_data(value: object) -> object:
 
 
 def same_bits(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two arrays are equal, NaN included, and of one dtype and shape."""
+    """True where two arrays are equal, NaN included, and of one dtype and shape."""
     a, b = np.asarray(first), np.asarray(second)
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 

@@ -44,7 +44,7 @@ class OwnWords:
     indices: np.ndarray
 
     def are_of(self, data: Bags) -> bool:
-        """Whether these are still the words of `data`, whose arrays are its owner's to change."""
+        """True where these are still the words of `data`, whose arrays its owner may have changed."""
         same = self.examples.offsets is data.offsets and self.examples.labels is data.labels
         return same and np.array_equal(self.indices, data.indices)
 

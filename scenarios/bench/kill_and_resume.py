@@ -134,7 +134,7 @@ def _written(folder: Path) -> int:
 
 
 def left_alone(session: int) -> bool:
-    """Say whether all processes of a session end in time."""
+    """True where all processes of a session end in time."""
     end = time.monotonic() + PATIENCE
     while members(session):
         if time.monotonic() > end:

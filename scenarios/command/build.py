@@ -344,5 +344,5 @@ def pool(options: Options, clients: ClientSource, folder: RunFolder | None = Non
 
 
 def _has_openers(options: Options) -> bool:
-    """Say whether the protection starts processes that are waited for."""
+    """True where the protection starts processes that are waited for."""
     return PROTECTIONS.load(PROTECTIONS.split(options.protection or "none")[0]).openers is not Protection.openers

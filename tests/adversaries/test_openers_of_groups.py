@@ -205,7 +205,7 @@ def test_groups_of_two_rounds_share_no_more_than_is_allowed(opener):
 
 
 def spans_a_sum_of_few(rows):
-    """Whether some combination of the sums is one of one or two clients: then leaving out their columns costs rank."""
+    """True where some combination of the sums is of one or two clients: leaving out their columns then costs rank."""
     matrix = np.array(rows, float)
     rank = np.linalg.matrix_rank(matrix)
     pairs = [(a, b) for a in range(COUNT) for b in range(a + 1)]

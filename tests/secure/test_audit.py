@@ -33,7 +33,7 @@ def rank(rows: list[list[int]]) -> int:
 
 
 def tells(cohorts: list[frozenset[int]], least: int) -> bool:
-    """Whether some combination of the sums is of fewer clients: by trying which columns it may be nonzero at."""
+    """True where some combination of the sums is of fewer clients: all places where it may be nonzero are tried."""
     clients = sorted(set().union(*cohorts))
     rows = [[int(client in cohort) for client in clients] for cohort in cohorts]
     full = rank(rows)

@@ -77,7 +77,7 @@ def test_a_line_without_an_end_is_cut_off(tmp_path):
 
 
 def tells(rows: np.ndarray, least: int) -> bool:
-    """Whether some combination of the rows is nonzero in fewer than `least` columns, by ranks of what is left."""
+    """True where some combination of the rows is nonzero in fewer than `least` columns, by ranks of what is left."""
     full = np.linalg.matrix_rank(rows)
     few = min(least - 1, rows.shape[1])
     return any(

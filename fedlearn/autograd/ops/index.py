@@ -17,7 +17,7 @@ from fedlearn.errors import BadInput, ShapeError
 
 
 def _repeats(index: Any) -> bool:
-    """Whether an index may name a place twice."""
+    """True where an index may name a place twice."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, np.ndarray) for part in parts)
 

@@ -92,7 +92,7 @@ def _others(x: Any, axis: int) -> Any:
 
 
 def _divides(products: Any, x: Any) -> bool:
-    """Whether a factor can be divided out of the products: none is 0, and none has overflowed."""
+    """True where a factor can be divided out of the products: none is 0, and no product has overflowed."""
     return bool((raw(x) != 0).all() and (raw(products) != 0).all() and np.isfinite(raw(products)).all())
 
 
@@ -211,11 +211,11 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
 @function
 def any_(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Whether some number is not 0, as an array of bool."""
+    """True where some number along the axis is not 0: an array of bool."""
     return np.any(raw(x), axis=axis, keepdims=keepdims)
 
 
 @function
 def all_(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Whether no number is 0, as an array of bool."""
+    """True where no number along the axis is 0: an array of bool."""
     return np.all(raw(x), axis=axis, keepdims=keepdims)

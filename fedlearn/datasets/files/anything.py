@@ -52,7 +52,7 @@ class _Numbers(DataError):
 
 
 def _looks_numeric(source: Source) -> bool:
-    """Say whether most of what stands between commas, after the first line, is numbers."""
+    """True where most of what stands between commas, after the first line, is numbers."""
     _, _, rows = source.data[:LOOKED_AT].decode("latin-1").partition("\n")
     fields = re.findall(r"[^,;|\t\r\n]+", rows)
     return sum(arrays.number(field) is not None for field in fields) > len(fields) / 2
@@ -72,7 +72,7 @@ def _text(source: Source, how: Reading) -> Script | None:
 
 
 def _is_table(script: Script) -> bool:
-    """Say whether it has rows below known names of columns, or rows of one width, which a text with commas has not.
+    """True where it has rows below known names of columns, or rows of one width, which a text with commas has not.
 
     Few fields of a table begin with a blank; most of what follows a comma in a text does.
     """

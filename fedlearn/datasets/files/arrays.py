@@ -47,7 +47,7 @@ def samples_of(source: Source, how: Reading) -> Samples:
 
 
 def is_arrays(source: Source) -> bool:
-    """Say whether a source is NumPy's: .npy, or .npz, which is a zip file of them."""
+    """True where a source is NumPy's: .npy, or .npz, which is a zip file of them."""
     members = source.members or (("", source.data),)
     return any(data.startswith(NPY) for _, data in members)
 

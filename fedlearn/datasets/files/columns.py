@@ -264,7 +264,7 @@ class _Columns:
         return ranked[0], None
 
     def _is_address(self, number: int) -> bool:
-        """Say whether a column named email holds addresses."""
+        """True where a column named email holds addresses."""
         sample = self._column(number)[:100]
         return sum("@" in value and " " not in value for value in sample) > len(sample) / 2
 

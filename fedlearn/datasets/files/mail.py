@@ -47,7 +47,7 @@ def begun(data: bytes) -> bytes:
 
 
 def is_mail(data: bytes) -> bool:
-    """Say whether bytes begin with the headers of a message, two of which are well known."""
+    """True where bytes begin with the headers of a message, two of which are well known."""
     head, names = begun(data[:20_000]).replace(b"\r\n", b"\n"), set()
     start = STARTS.match(head[:2000])
     if not start:

@@ -35,7 +35,7 @@ class _Placed:
 
 
 def is_mbox(data: bytes) -> bool:
-    """Say whether bytes begin like an mbox: a "From " line, then a message with headers."""
+    """True where bytes begin like an mbox: a "From " line, then a message with headers."""
     head = begun(data[:22_000])
     start = FROM.match(head[:2000])
     return start is not None and is_mail(head[start.end() :])
@@ -109,7 +109,7 @@ def _owner(path: Sequence[str]) -> str:
 
 
 def _sorted_as(path: Sequence[str]) -> bool | None:
-    """Say whether the innermost telling folder (or Enron-Spam's file name) is one of spam; None if none tells."""
+    """True where the innermost telling folder (or Enron-Spam's file name) is one of spam; None if none tells."""
     for folder in reversed([ENDING.sub("", part.casefold()) for part in path]):
         if SPAM_FOLDER.fullmatch(folder) or folder.endswith(".spam"):
             return True

@@ -36,7 +36,7 @@ def _without_comments(markup: str) -> str:
 
 
 def _is_hidden(attributes: list[tuple[str, str | None]]) -> bool:
-    """Say whether an element says that it is not shown, as spam does with words that are meant for filters."""
+    """True where an element says that it is not shown, as spam does with words that are meant for filters."""
     return any(name == "hidden" or (name == "style" and HIDING.search(value or "")) for name, value in attributes)
 
 

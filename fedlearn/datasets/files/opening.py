@@ -129,7 +129,7 @@ def _layer(source: Source, most: int) -> Source:
 
 
 def _is_tar(data: bytes) -> bool:
-    """Say whether bytes begin with a header of tar, also an old one, or are an empty archive, which is zeros."""
+    """True where bytes begin with a header of tar, also an old one, or are an empty archive, which is zeros."""
     block = data[: tarfile.BLOCKSIZE]
     if not any(block):
         return len(data) >= 2 * tarfile.BLOCKSIZE and not any(data[:LOOKED_AT])

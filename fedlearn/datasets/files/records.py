@@ -15,7 +15,7 @@ TWEET = {6: 4}  # of sent140's columns id, date, query, user, text, split, the t
 
 
 def is_json(text: str) -> bool:
-    """Say whether a text begins like JSON objects or arrays."""
+    """True where a text begins like JSON objects or arrays."""
     start = text[:200].lstrip()
     return start.startswith("{") or (start.startswith("[") and start[1:].lstrip().startswith(("{", "[", "]")))
 

@@ -43,7 +43,7 @@ class Table:
 
 
 def ends_as(name: str, endings: Set[str]) -> bool:
-    """Say whether a name has one of these endings, as new.csv.gz has .csv."""
+    """True where a name has one of these endings, as new.csv.gz has .csv."""
     return bool({ending.lower() for ending in PurePath(name).suffixes} & endings)
 
 
@@ -86,7 +86,7 @@ def _tabbed(text: str) -> Table:
 
 
 def _swallowed(rows: list[list[str]]) -> bool:
-    """Say whether a stray quote joined several lines into one field."""
+    """True where a stray quote joined several lines into one field."""
     return any("\n" in field and "\t" in field for row in rows for field in row)
 
 

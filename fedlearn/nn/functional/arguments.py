@@ -163,7 +163,7 @@ def check_range(numbers: np.ndarray, count: int, name: str) -> None:
 
 
 def all_below(numbers: np.ndarray, count: int) -> bool:
-    """Whether whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
+    """True where all whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
     return bool(np.maximum.reduce(numbers.view(UNSIGNED[numbers.itemsize]), None) < count)
 
 
