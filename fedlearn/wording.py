@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 
-def many(count: int, noun: str) -> str:
-    """A number of things: `1 round`, `2,000 rounds`. noun: the word for one of them."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def many(count: int, one: str, more: str = "") -> str:
+    """A number of things: `1 round`, `2,000 rounds`.
+
+    one: the word for one of them; more: for any other number, where an s is not enough (`class is`, `classes are`).
+    """
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"

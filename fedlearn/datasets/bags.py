@@ -13,6 +13,7 @@ from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,9 @@ class Bags:
         ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == len(self.labels) + 1 else None
         if ends != (0, len(self.indices)):
             raise ShapeError(
-                f"bags with {len(self.labels)} labels, {len(self.offsets)} offsets and {len(self.indices)} indices do "
-                "not fit: offsets must be one more than labels, begin with 0 and end at the number of indices"
+                f"bags with {many(len(self.labels), 'label')}, {many(len(self.offsets), 'offset')} and "
+                f"{many(len(self.indices), 'index does', 'indices do')} not fit: offsets must be one more than labels, "
+                "begin with 0 and end at the number of indices"
             )
         for name, numbers in (("indices", self.indices), ("offsets", self.offsets)):
             if numbers.dtype.kind not in "iu" and numbers.size:
@@ -53,7 +55,7 @@ class Bags:
 
     def __repr__(self) -> str:
         """How much there is, never what."""
-        return f"<Bags: {len(self):,} messages of {len(self.indices):,} words>"
+        return f"<Bags: {many(len(self), 'message')} of {many(len(self.indices), 'word')}>"
 
     def take(self, order: np.ndarray | slice) -> Bags:
         """The messages at `order`, in that order."""

@@ -13,6 +13,7 @@ from fedlearn.datasets.belonging import classes_of, users_of
 from fedlearn.datasets.partitions import numbered
 from fedlearn.errors import DataError
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 
 HAM, SPAM = 0, 1
 
@@ -40,8 +41,8 @@ class Corpus:
         object.__setattr__(self, "texts", tuple(in_order(self.texts, "texts")))
         object.__setattr__(self, "classes", tuple(in_order(self.classes, "classes")))
         owner, count = f"corpus {self.name}", len(self.texts)
-        object.__setattr__(self, "labels", classes_of(owner, self.labels, "texts", count, self.classes))
-        object.__setattr__(self, "users", users_of(owner, self.users, "texts", count))
+        object.__setattr__(self, "labels", classes_of(owner, self.labels, "text", count, self.classes))
+        object.__setattr__(self, "users", users_of(owner, self.users, "text", count))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -50,8 +51,8 @@ class Corpus:
         """How much there is, never what: private messages end up in no log and no notebook."""
         counts = np.bincount(self.labels, minlength=len(self.classes)) if len(self) else [0] * len(self.classes)
         each = ", ".join(f"{count:,} {name}" for count, name in zip(counts, self.classes, strict=False))
-        users = f", {len(set(self.users))} users" if self.users else ""
-        return f"<Corpus {self.name}: {len(self):,} messages ({each}){users}>"
+        users = f", {many(len(set(self.users)), 'user')}" if self.users else ""
+        return f"<Corpus {self.name}: {many(len(self), 'message')} ({each}){users}>"
 
     def take(self, indices: Iterable[int]) -> Corpus:
         """The messages at `indices`, in that order."""
@@ -83,8 +84,9 @@ def split(corpus: Corpus, test_fraction: float = 0.2, seed: int = 0) -> tuple[Co
     for part in parts:
         if len(np.unique(part.labels)) < len(corpus.classes):
             raise DataError(
-                f"{corpus.name}: {len(corpus)} distinct messages at test fraction {test_fraction} leave a part without "
-                f"{' or without '.join(corpus.classes)}: give more messages of the rarer class or another fraction"
+                f"{corpus.name}: {many(len(corpus), 'distinct message')} at test fraction {test_fraction} would leave "
+                f"a part without {' or without '.join(corpus.classes)}: give more messages of the rarer class or "
+                "another fraction"
             )
     return parts[0], parts[1]
 

@@ -23,6 +23,7 @@ from fedlearn.datasets.dataset import CLASSES, GeneratedSet
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput, DataError, ShapeError
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 
 MOST = 2**20  # classes
 
@@ -53,7 +54,7 @@ class Scale:
             rows_of_numbers("features", features)  # says what is wrong
         if features.shape[1:] != self.mean.shape:
             raise BadInput(
-                f"rows of {features.shape[-1]} numbers where {len(self.mean)} are read: give the same columns"
+                f"rows of {many(features.shape[-1], 'number')} where {len(self.mean):,} are read: give the same columns"
             )
         found: np.ndarray = (features - self.mean) / self.deviation
         return found
@@ -91,17 +92,22 @@ class Samples:
         count = len(features)
         named = tuple(in_order(self.named, "names of classes"))
         if named and len(named) != self.classes:
-            raise ShapeError(f"{self.name}: {len(named)} names for {self.classes} classes: give each class its name")
-        labels = classes_of(self.name, self.labels, "rows", count, named or range(self.classes))
+            raise ShapeError(
+                f"{self.name}: {many(len(named), 'name')} for {many(self.classes, 'class', 'classes')}: give each "
+                "class its name"
+            )
+        labels = classes_of(self.name, self.labels, "row", count, named or range(self.classes))
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "named", named)
         object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
-        object.__setattr__(self, "users", users_of(self.name, self.users, "rows", count))
+        object.__setattr__(self, "users", users_of(self.name, self.users, "row", count))
 
     def __repr__(self) -> str:
         """How much there is, never what."""
         shape = " x ".join(map(str, self.features.shape[1:])) or "1"
-        return f"<Samples {self.name}: {len(self.labels):,} of {shape} numbers, {self.classes} classes>"
+        return (
+            f"<Samples {self.name}: {len(self.labels):,} of {shape} numbers, {many(self.classes, 'class', 'classes')}>"
+        )
 
     @classmethod
     def of(
@@ -132,12 +138,14 @@ class Samples:
         rows = np.ascontiguousarray(rows.reshape(len(rows), prod(rows.shape[1:])) if rows.ndim else rows[None, None])
         whole = classes.dtype.kind in REAL and np.array_equal(classes, np.floor(classes))
         if not (whole and classes.shape == (len(rows),) and len(rows) and 0 <= classes.min() <= classes.max() < MOST):
-            raise DataError(f"{name}: {len(rows)} rows, labels {classes.shape}: give each row a whole number from 0")
+            raise DataError(
+                f"{name}: {many(len(rows), 'row')}, labels {classes.shape}: give each row a whole number from 0"
+            )
         if not np.isfinite(rows).all():
             raise DataError(f"{name}: a feature is not finite: take such rows out")
         classes = classes.astype(np.int64)
         digest = sha256(rows.tobytes() + classes.tobytes()).hexdigest()
-        whose = users_of(name, users, "rows", len(rows))
+        whose = users_of(name, users, "row", len(rows))
         return cls(name, rows, classes, int(classes.max()) + 1, synthetic, digest, source, whose)
 
     def read_from(self, digest: str, named: Sequence[str], notes: tuple[str, ...]) -> Samples:
@@ -163,7 +171,7 @@ class Samples:
         counts = Counter(self.labels.tolist())
         users = {} if self.users is None else {"users": f"{len(set(self.users)):,}"}
         return {
-            "examples": f"{len(self):,} of {self.features.shape[1]} features",
+            "examples": f"{len(self):,} of {many(self.features.shape[1], 'feature')}",
             "classes": ", ".join(f"{name}: {counts[label]}" for label, name in enumerate(self.class_names)),
             **users,
         }
@@ -189,7 +197,7 @@ def split_samples(samples: Samples, test_fraction: float = 0.2, seed: int = 0) -
     if not (len(train) and len(test)):
         part = "test with" if len(train) else "train on"
         raise BadInput(
-            f"{samples.name}: {len(samples)} rows at test fraction {test_fraction} leave none to {part}: "
+            f"{samples.name}: {many(len(samples), 'row')} at test fraction {test_fraction} would leave none to {part}: "
             "give more rows, or another fraction"
         )
     return samples.take(train), samples.take(test)
@@ -232,7 +240,9 @@ def spirals(per_arm: int, arms: int, turns: float, noise: float, rng: np.random.
     real_number("turns", turns, least=-1e6, below=1e6, usual="for example 0.65")
     real_number("noise", noise, least=0.0, below=1e6, usual="for example 0.2")
     if per_arm < 1 or arms < 2:
-        raise BadInput(f"{arms} spirals of {per_arm} points: give at least 2 spirals of at least 1 point")
+        raise BadInput(
+            f"{many(arms, 'spiral')} of {many(per_arm, 'point')}: give at least 2 spirals of at least 1 point"
+        )
     labels = np.repeat(np.arange(arms), per_arm)
     radius = np.tile(np.linspace(0.05, 1.0, per_arm), arms)
     angle = 2.0 * np.pi * (labels / arms + turns * radius) + noise * rng.standard_normal(len(labels))

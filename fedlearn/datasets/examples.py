@@ -49,7 +49,9 @@ class Arrays:
         if not (self.features.ndim and self.targets.ndim):
             raise ShapeError("features and targets are single numbers: give arrays (n, ...), one row an example")
         if len(self.features) != len(self.targets):
-            raise ShapeError(f"{len(self.features)} examples but {len(self.targets)} targets: give one for each")
+            raise ShapeError(
+                f"{many(len(self.features), 'example')} but {many(len(self.targets), 'target')}: give one for each"
+            )
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -93,7 +95,7 @@ class View:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"<View: {len(self):,} of {len(self.whole):,} examples>"
+        return f"<View: {len(self):,} of {many(len(self.whole), 'example')}>"
 
     def take(self, order: np.ndarray | slice) -> View:
         return View(self.whole, self.rows[order])

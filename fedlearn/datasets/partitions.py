@@ -18,6 +18,7 @@ import numpy as np
 from fedlearn.checked import REAL, as_array
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 MIN_ALPHA, MAX_ALPHA = 1e-6, 1e6
 
@@ -118,8 +119,8 @@ class Shards(Partitioner):
         total = count * self.per_client
         if total > len(labels):
             raise BadInput(
-                f"{count} clients of {self.per_client} shards need {total} examples of {len(labels)}: "
-                "give fewer clients or shards"
+                f"{many(count, 'client')} of {many(self.per_client, 'shard')} would need "
+                f"{many(total, 'example')} of {len(labels):,}: give fewer clients or shards"
             )
         order = rng.permutation(len(labels))
         shards = np.array_split(order[np.argsort(labels[order], kind="stable")], total)
@@ -141,11 +142,15 @@ class Natural(Partitioner):
             raise BadInput("partition natural: the data names no users: choose iid, dirichlet or shards")
         owner = numbered(users)
         if len(owner) != len(one_each(labels)):
-            raise ShapeError(f"{len(labels)} examples of {len(owner)} users (natural): name the user of each")
+            raise ShapeError(
+                f"{many(len(labels), 'example')} of {many(len(owner), 'user')} (natural): name the user of each"
+            )
         sizes = np.bincount(owner)
         count = checked_clients(len(sizes) if clients is None else clients, len(labels), "natural")
         if count > len(sizes):
-            raise BadInput(f"{count} clients of {len(sizes)} users (natural): give at most {len(sizes)} clients")
+            raise BadInput(
+                f"{many(count, 'client')} of {many(len(sizes), 'user')} (natural): give at most {len(sizes):,}"
+            )
         home = np.arange(len(sizes)) if count == len(sizes) else _balanced(sizes, count)
         return [np.flatnonzero(home[owner] == client) for client in range(count)]
 
@@ -156,7 +161,9 @@ def checked_clients(clients: int | None, examples: int, partition: str) -> int:
         raise BadInput(f"partition {partition} needs the number of clients: give clients=N")
     count = whole_number("the number of clients", clients)
     if not 1 <= count <= examples:
-        raise BadInput(f"{count} clients of {examples} examples ({partition}): give from 1 to {examples}")
+        raise BadInput(
+            f"{many(count, 'client')} of {many(examples, 'example')} ({partition}): give from 1 to {examples:,}"
+        )
     return count
 
 

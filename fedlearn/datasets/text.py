@@ -13,6 +13,7 @@ from fedlearn.datasets.dataset import CHARACTERS, FileSet, text_in
 from fedlearn.datasets.examples import Arrays
 from fedlearn.datasets.speakers import speeches
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 LONGEST = 10**9  # characters of a window
 
@@ -35,7 +36,7 @@ class Script:
         return len(self.text)
 
     def __repr__(self) -> str:
-        return f"<Script {self.name}: {len(self):,} characters>"
+        return f"<Script {self.name}: {many(len(self), 'character')}>"
 
     def cut(self, held_out: float = 0.1) -> tuple[Script, Script]:
         """(train, test) in the order of the text: the last `held_out` share of the characters is the test."""

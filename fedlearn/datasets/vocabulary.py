@@ -23,6 +23,7 @@ from fedlearn.configured import whole_number
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 MAX_SIZE = 2**24
 REMEMBERED = 2**20  # tokens whose bucket is not computed again
@@ -88,7 +89,7 @@ class HashedVocabulary(Vocabulary):
     def __init__(self, buckets: int = 2**14):
         self.buckets = buckets = whole_number("the number of hash buckets", buckets)
         if not 1 <= buckets <= MAX_SIZE:
-            raise BadInput(f"{buckets} hash buckets: give from 1 to {MAX_SIZE}")
+            raise BadInput(f"{many(buckets, 'hash bucket')}: give from 1 to {MAX_SIZE:,}")
         self._bucket_of = _Buckets(buckets)
 
     @classmethod
@@ -103,7 +104,7 @@ class HashedVocabulary(Vocabulary):
         return self.buckets
 
     def __repr__(self) -> str:
-        return f"<HashedVocabulary of {self.buckets:,} buckets>"
+        return f"<HashedVocabulary of {many(self.buckets, 'bucket')}>"
 
     def row(self, tokens: Iterable[str]) -> list[int]:
         try:
@@ -131,10 +132,10 @@ class ExplicitVocabulary(Vocabulary):
         except TypeError:
             raise _no_words(words) from None
         if not 1 <= len(self.words) <= MAX_SIZE:
-            raise BadInput(f"vocabulary of {len(self.words)} words: give from 1 to {MAX_SIZE}")
+            raise BadInput(f"vocabulary of {many(len(self.words), 'word')}: give from 1 to {MAX_SIZE:,}")
         if len(self._ids) < len(self.words):
             word, count = Counter(self.words).most_common(1)[0]
-            raise BadInput(f"vocabulary names the word {word!r} {count} times: give each word once")
+            raise BadInput(f"vocabulary names the word {word!r} {many(count, 'time')}: give each word once")
         _refuse_what_no_text_gives(self.words)
 
     @classmethod
@@ -172,7 +173,7 @@ class ExplicitVocabulary(Vocabulary):
         return len(self.words)
 
     def __repr__(self) -> str:
-        return f"<ExplicitVocabulary of {len(self.words):,} words>"
+        return f"<ExplicitVocabulary of {many(len(self.words), 'word')}>"
 
     @takes_plain
     def word(self, index: int) -> str:

@@ -130,7 +130,7 @@ LYING = one(X).replace(b"(40, 3)", b"(9000000000, 3)".ljust(7))
             None,
             "has 60 values: give Reading.label_column=NAME.",
         ),
-        ("just words\nand more\n", None, "has 1 columns"),
+        ("just words\nand more\n", None, "has 1 column:"),
         ("", None, "mine is empty: give rows of numbers"),
         (b"\x89PNG", None, "is a PNG image"),
     ],

@@ -86,7 +86,7 @@ PLAY = "OTTO: Is it late, my friend?\nIDA: It is: yes, quite late.\nOTTO: Well, 
         (PLAY.replace("\n", "\n\n") * 2, ("speakers", "2, the most by OTTO (69), IDA (47)")),
         ("Once, upon a time.\nAgain, it was so.\n" * 3, ("speakers", "0")),
         ("It was.\n" * 9, ("characters", "72, 8 distinct")),
-        ("x,label\n1.5,0\n2,1\n3,0\n4,1\n", ("examples", "4 of 1 features")),
+        ("x,label\n1.5,0\n2,1\n3,0\n4,1\n", ("examples", "4 of 1 feature")),
     ],
 )
 def test_what_a_scenario_reads_is_shown(tmp_path, content, fact):
@@ -115,7 +115,7 @@ def test_what_users_of_leaf_say_and_arrays_are_shown(tmp_path):
     [
         ("".join(f"a{i},b{i}\n" for i in range(9)), "which column is the label is not clear"),  # a table, and no text
         ("a,b,class\n1,2,x\n2,oh,y\n3,4,y\n5,6,y\n7,8,x\n", "column b is 'oh', no number"),
-        ("From: a@b.example\nTo: c@d.example\nSubject: hi\n\nhi\n", "nothing says which of its 1 messages are spam"),
+        ("From: a@b.example\nTo: c@d.example\nSubject: hi\n\nhi\n", "nothing says whether its 1 message is spam"),
         ('[{"a": 1}]', "no column of texts: the columns are a"),
     ],
 )
@@ -129,7 +129,7 @@ def test_of_what_no_scenario_reads_the_likeliest_fault_is_told(tmp_path, content
 def test_what_a_python_file_makes_is_shown(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def pair():\n    return [[1.0], [2.0]], [0, 1]\n\n\ndef letters():\n    return ['a', 'b']\n")
-    assert show(f"{path}:pair").facts["examples"] == "2 of 1 features"
+    assert show(f"{path}:pair").facts["examples"] == "2 of 1 feature"
     assert show(f"{path}:letters").facts == {"examples": "2"}
 
 

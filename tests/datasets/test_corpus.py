@@ -33,9 +33,9 @@ def test_the_first_of_equal_texts_is_kept():
 
 
 def test_labels_and_users_must_be_as_many_as_texts():
-    with pytest.raises(ShapeError, match="2 texts but 1 labels"):
+    with pytest.raises(ShapeError, match="2 texts but 1 label:"):
         corpus(["a", "b"], [0])
-    with pytest.raises(ShapeError, match="2 texts but 1 users"):
+    with pytest.raises(ShapeError, match="2 texts but 1 user:"):
         corpus(["a", "b"], [0, 1], ("x",))
 
 

@@ -70,7 +70,7 @@ def test_bad_input_is_refused():
         load_samples("sample")
     with pytest.raises(BadInput, match="neither a file nor a data set"):
         load_samples("irises")
-    with pytest.raises(BadInput, match="1 spirals of 10 points"):
+    with pytest.raises(BadInput, match="1 spiral of 10 points"):
         spirals(10, 1, 1.0, 0.0, np.random.default_rng(0))
     with pytest.raises(BadInput, match="test fraction"):
         split_samples(load_samples("spirals"), 1.5)

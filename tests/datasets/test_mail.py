@@ -53,7 +53,7 @@ def test_encoded_words_in_pieces_raw_bytes_and_damaged_ones():
     assert text_in(head + "größe".encode("cp1252") + b"\r\n\r\n") == "größe"
     losses = Losses()
     assert text_in(head + b"=?klingon?q?caf=E9?= =?utf-8?b?abc?=\r\n\r\n", losses).startswith("café")
-    assert losses["unknown charsets"] == 1
+    assert losses["unknown charset"] == 1
 
 
 def test_parts_are_read_alternatives_once_and_attachments_counted():
@@ -64,7 +64,7 @@ def test_parts_are_read_alternatives_once_and_attachments_counted():
     mail.get_payload()[-1]["Content-Disposition"] = "attachment; filename*=utf-8''pr%C3%A4mie.csv"
     losses = Losses()
     assert text_in(mail.as_bytes(), losses) == "parts\nplain words\nand a footer"
-    assert losses == {"attachments skipped": 2}
+    assert losses == {"skipped attachment": 2}
     html = MIMEMultipart("alternative", _subparts=[MIMEText(" \n", "plain"), MIMEText("<p>only<p>html", "html")])
     html["From"], html["Subject"] = "a@b.example", "x"
     assert text_in(html.as_bytes()) == "x\nonly\nhtml"
@@ -81,7 +81,7 @@ def test_a_wrong_or_unknown_charset_falls_back_and_is_counted():
     assert text_in(head % b"x-unknown" + "Grüße".encode(), losses) == "x\nGrüße"
     assert text_in(head % b"us-ascii" + "Grüße".encode(), losses) == "x\nGrüße"
     assert text_in(head % b"unicode_escape" + rb"C:\quick", losses) == "x\nC:\\quick"  # no charset of mail
-    assert losses == {"unknown charsets": 2, "texts in another charset than declared": 1}
+    assert losses == {"unknown charset": 2, "wrongly declared charset": 1}
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_folders_of_messages_in_a_zip_with_litter(tmp_path):
         archive.writestr("corpus/ham/empty.eml", b"")
     corpus = load_corpus(str(tmp_path / "mail.zip"))
     assert sorted(corpus.texts) == [f"hi\ntext {i}" for i in range(4)]
-    assert corpus.notes == ("1 empty files", "1 files that are no text")
+    assert corpus.notes == ("1 binary file", "1 empty file")
 
 
 def test_a_header_of_the_users_choice_says_whose_a_message_is(tmp_path):
@@ -269,13 +269,11 @@ def test_a_header_of_the_users_choice_says_whose_a_message_is(tmp_path):
 def test_mail_that_nobody_sorted_is_asked_about(tmp_path):
     for i in range(3):
         (tmp_path / f"{i}.eml").write_bytes(message(f"text {i}").as_bytes())
-    with pytest.raises(
-        DataError, match="nothing says which of its 3 messages are spam: sort them into folders or mbox"
-    ):
+    with pytest.raises(DataError, match="nothing says whether its 3 messages are spam: sort them into folders or mbox"):
         load_corpus(str(tmp_path))
     one = message("text").as_bytes()
     (tmp_path / "1").write_bytes(one)
-    with pytest.raises(DataError, match="nothing says which of its 1 messages"):
+    with pytest.raises(DataError, match="nothing says whether its 1 message is spam"):
         load_corpus(str(tmp_path / "1"))
 
 
@@ -291,7 +289,7 @@ def test_parts_within_parts_without_end_cost_their_text_only():
     losses = Losses()
     mail = read_mail(f"From: a\nTo: b@c\nSubject: hello\n{parts}hi".encode(), losses)
     assert mail.text == "hello"
-    assert losses == {"parts nested too deep": 1}
+    assert losses == {"too deeply nested part": 1}
 
 
 @pytest.mark.parametrize(

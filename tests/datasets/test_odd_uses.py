@@ -38,9 +38,9 @@ FIELDS = {"classes": 2, "synthetic": True, "sha256": "", "source": ""}
         ({"labels": np.array([0, 0.5, np.nan])}, "give a whole number for each of its rows"),
         ({"labels": np.eye(3, dtype=int)}, r"labels of shape \(3, 3\)"),
         ({"features": np.ones(3)}, r"features of shape \(3,\) and type float64: give rows \(n, d\)"),
-        ({"users": ("a",)}, "3 rows but 1 users"),
+        ({"users": ("a",)}, "3 rows but 1 user:"),
         ({"users": "abc"}, "where a list of users is meant"),
-        ({"named": ("a",)}, "1 names for 2 classes"),
+        ({"named": ("a",)}, "1 name for 2 classes"),
     ],
 )
 def test_rows_have_a_class_and_a_user_each(more, says):

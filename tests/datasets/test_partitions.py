@@ -150,7 +150,7 @@ def test_what_a_partition_needs_and_does_not_get_is_named():
         PARTITIONS.parse("natural").split(labels, ["a", "b"] * 5, 3, rng())
     with pytest.raises(BadInput, match="needs the number of clients"):
         PARTITIONS.parse("iid").split(labels, None, None, rng())
-    with pytest.raises(BadInput, match="4 clients of 3 shards need 12 examples of 10"):
+    with pytest.raises(BadInput, match="4 clients of 3 shards would need 12 examples of 10"):
         PARTITIONS.parse("shards:3").split(labels, None, 4, rng())
 
 

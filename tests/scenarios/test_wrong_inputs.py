@@ -81,7 +81,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         ),
         (["run", "spam", "--codec", "bits=24,addends=2", *FAST], "set addends=3 or more in --codec"),
         (["run", "spam", "--max-overlap", "1"], "--max-overlap is 1, and any two cohorts of 3 of 3 clients share 3"),
-        (["run", "digits", "--data", "four.csv"], "four.csv: 4 rows at test fraction 0.2 leave none to test with"),
+        (["run", "digits", "--data", "four.csv"], "four.csv: 4 rows at test fraction 0.2 would leave none to test"),
         # what is missing
         (["sweep"], "Missing argument 'scenario', a name from `fedlearn list scenario`: `fedlearn sweep --help` shows"),
         (["attack", "words"], "Missing option '--run', folder of a run made with --record: `fedlearn attack --help`"),

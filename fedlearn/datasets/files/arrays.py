@@ -18,6 +18,7 @@ from fedlearn.datasets.files.rows import rows_of
 from fedlearn.datasets.files.tables import Table
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
+from fedlearn.wording import many
 
 NPY = b"\x93NUMPY"
 FEATURES = ("x", "features", "data", "images", "inputs", "x_train")
@@ -108,7 +109,9 @@ def _of_table(source: Source, how: Reading) -> Samples:
         found.settle(name, replace(how, skip_bad=False))
         raise DataError(f"{name} is empty: give rows of numbers, and a class in each")
     if not 2 <= widest <= MOST_COLUMNS:
-        raise DataError(f"{name} has {widest:,} columns: from 2 to {MOST_COLUMNS:,} are read, numbers and a class")
+        raise DataError(
+            f"{name} has {many(widest, 'column')}: from 2 to {MOST_COLUMNS:,} are read, numbers and a class"
+        )
     header = table.header
     if header is None and not any(number(value) is not None for value in table.rows[0][:-1]):
         header, table = table.rows[0], replace(table, rows=table.rows[1:], lines=table.lines[1:])
@@ -130,7 +133,7 @@ def _of_rows(source: Source, table: Table, names: list[str], how: Reading, found
     for row, line in zip(table.rows, table.lines, strict=True):
         values = [number(row[i]) for i in numbers] if len(row) == width else []
         if len(row) != width:
-            found.bad[line] = f"{len(row)} fields where most have {width}"
+            found.bad[line] = f"{many(len(row), 'field')} where most have {width}"
         elif not row[label].strip():
             found.bad[line] = "empty class"
         elif user is not None and not row[user].strip():
@@ -210,7 +213,7 @@ def _samples(
     shown = ", ".join(map(printable, names[:6])) + ("..." if len(names) > 6 else "")
     if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
         raise DataError(
-            f"{source.name}: the column of the classes has {len(found):,} values: give Reading(label_column=NAME)"
+            f"{source.name}: the column of the classes has {many(len(found), 'value')}: give Reading(label_column=NAME)"
         )
     numbers = {name: i for i, name in enumerate(names)}
     odd = next((value for value in found if value not in numbers), None)

@@ -11,6 +11,7 @@ from fedlearn.datasets.files.reading import Found, Reading, printable
 from fedlearn.datasets.files.tables import MOST_COLUMNS, Nested, Table
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
+from fedlearn.wording import many
 
 # Names that columns have in data sets that go round, in folded case; the first one that is there is taken.
 TEXTS = ("text", "message", "body", "content", "sms", "v2", "email", "mail", "tweet", "email text", "message body",
@@ -31,7 +32,7 @@ def messages_in(table: Table, name: str, how: Reading) -> Found:
         raise DataError(f"{name} is empty: give one message a line, as label TAB text, or a table with a header")
     widest = max(map(len, table.rows))
     if widest > MOST_COLUMNS:
-        raise DataError(f"{name}: {widest:,} columns, the limit is {MOST_COLUMNS:,}: give a table of messages")
+        raise DataError(f"{name}: {many(widest, 'column')}, the limit is {MOST_COLUMNS:,}: give a table of messages")
     table = _with_header(table, how)
     if not table.rows:
         raise DataError(f"{name} has a header line and no message: add one message a line")
@@ -96,7 +97,7 @@ def number_of(column: str | None, width: int) -> int | None:
 def place_of(name: str, names: Sequence[str], file: str) -> int:
     """The number of the column of this name; raises `DataError` where several have it."""
     if names.count(name) > 1:
-        raise DataError(f"{file}: {names.count(name)} columns named {name}: keep one")
+        raise DataError(f"{file}: {many(names.count(name), 'column')} named {name}: keep one")
     return names.index(name)
 
 
@@ -122,7 +123,7 @@ def _of_one_width(table: Table) -> tuple[Table, Found]:
         else:
             where = "line 1 names" if table.header else "most lines have"
             quotes = "; texts with the delimiter in them need quotes" if len(row) > width and not found.bad else ""
-            found.bad[line] = f"{len(row)} fields where {where} {width}{quotes}"
+            found.bad[line] = f"{many(len(row), 'field')} where {where} {width}{quotes}"
     return replace(table, rows=rows, lines=lines), found
 
 

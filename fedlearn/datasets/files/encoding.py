@@ -14,6 +14,7 @@ from string import ascii_letters
 
 from fedlearn.datasets.files.reading import ENCODING
 from fedlearn.errors import BadInput, DataError
+from fedlearn.wording import many
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -47,7 +48,9 @@ def decoded(data: bytes, encoding: str | None, name: str) -> tuple[str, str]:
     head = data[:LOOKED_AT]
     controls = _count(head, CONTROLS)
     if controls > BINARY * len(head) or b"\0" in head:
-        raise DataError(f"{name} is not text ({controls} control characters at its beginning): give a file of texts")
+        raise DataError(
+            f"{name} is not text ({many(controls, 'control character')} at its beginning): give a file of texts"
+        )
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:

@@ -38,7 +38,7 @@ class Mail:
 
 
 class Losses(Counter[str]):
-    """Counts of what could not be read in messages: attachments, unknown charsets, damaged parts."""
+    """Counts of what could not be read in messages: each kind by its word for one, as `skipped attachment`."""
 
 
 def begun(data: bytes) -> bytes:
@@ -69,7 +69,7 @@ def read_mail(data: bytes, losses: Losses, receiver_header: str | None = None) -
     try:
         message = message_from_bytes(begun(data))
     except RecursionError:
-        losses["parts nested too deep"] += 1
+        losses["too deeply nested part"] += 1
         message = BytesHeaderParser().parsebytes(data)
         del message["Content-Type"]
         message.set_payload("")
@@ -88,7 +88,7 @@ def header_text(message: Message, name: str, losses: Losses) -> str:
     try:
         pieces = decode_header(value)
     except (HeaderParseError, ValueError):
-        losses["damaged headers"] += 1
+        losses["damaged header"] += 1
         return str(value)
     decoded = (p if isinstance(p, str) else _decoded(p, charset, losses) for p, charset in pieces)
     return " ".join("".join(decoded).split())
@@ -96,7 +96,7 @@ def header_text(message: Message, name: str, losses: Losses) -> str:
 
 def _text(part: Message, losses: Losses, depth: int) -> str:
     if depth > DEEPEST:
-        losses["parts nested too deep"] += 1
+        losses["too deeply nested part"] += 1
         return ""
     if part.is_multipart():
         inner = part.get_payload()
@@ -106,7 +106,7 @@ def _text(part: Message, losses: Losses, depth: int) -> str:
         return "\n".join(filter(None, (_text(piece, losses, depth + 1) for piece in parts)))
     # What calls itself multipart and names no boundary is not in parts: its text stands there as it is.
     if part.get_content_maintype() not in ("text", "multipart") or part.get_content_disposition() == "attachment":
-        losses["attachments skipped"] += 1
+        losses["skipped attachment"] += 1
         return ""
     text = _decoded(_content(part), _charset(part), losses)
     return text_of(text) if part.get_content_subtype() == "html" else _plain(text)
@@ -142,9 +142,9 @@ def _decoded(data: bytes, charset: str | None, losses: Losses) -> str:
         try:
             return data.decode(known(charset))
         except UnicodeDecodeError:
-            losses["texts in another charset than declared"] += 1
+            losses["wrongly declared charset"] += 1
         except BadInput:
-            losses["unknown charsets"] += 1
+            losses["unknown charset"] += 1
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -170,7 +170,7 @@ def _receiver(message: Message, header: str | None, losses: Losses) -> str:
         try:
             addresses = getaddresses([str(value) for value in message.get_all(name, [])])
         except (RecursionError, IndexError, ValueError):
-            losses["damaged headers"] += 1
+            losses["damaged header"] += 1
             continue
         for _, address in addresses:
             if address:

@@ -11,6 +11,7 @@ from fedlearn.datasets.files.mail import Losses, Mail, begun, is_mail, read_mail
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.datasets.files.tables import ENDINGS, ends_as
 from fedlearn.errors import DataError
+from fedlearn.wording import many
 
 # The line before each message of an mbox, and before its headers; in a text, most programs put a > before such a line.
 FROM = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n(?=>From |[!-9;-~]+:)")
@@ -65,28 +66,28 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
         tables = [path for path, _ in members if ends_as(path, TABLES)]
         if tables:
             raise DataError(
-                f"{name} holds {len(members):,} files, and a table is read by itself: give one, as {tables[0]}"
+                f"{name} holds {many(len(members), 'file')}, and a table is read by itself: give one, as {tables[0]}"
             )
         raise DataError(
-            f"{name}: nothing says which of its {len(placed):,} messages are spam: sort them into folders or "
-            "mbox files named spam and ham"
+            f"{name}: nothing says whether its {many(len(placed), 'message is', 'messages are')} spam: sort them into "
+            "folders or mbox files named spam and ham"
         )
     how.refuse(OF_TABLES, f"{name}, which is mail")
     unsaid = known.count(None)
     if unsaid:
-        found.notes.append(f"{unsaid:,} messages outside of spam folders taken for ham")
+        found.notes.append(f"{many(unsaid, 'message')} outside of spam folders taken for ham")
     found.labels = ["spam" if spam else "ham" for spam in known]
     found.texts = [one.mail.text for one in placed]
     found.where = [one.path for one in placed]
     found.users = _users(placed, how)
-    found.notes += [f"{number:,} {what}" for what, number in sorted(losses.items())]
+    found.notes += [many(number, what) for what, number in sorted(losses.items())]
     return found if how.user_column is None else found.without_userless(f"no {how.user_column} header")
 
 
 def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:
     folders = path.split("/")
     if data.count(b"\0", 0, 1000) and not (is_mbox(data) or is_mail(data)):  # in a message it is a stray sign
-        losses["files that are no text"] += 1
+        losses["binary file"] += 1
         return []
     stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")
     if is_mbox(data) and (len(boxed := mbox_messages(data)) > 1 or stem != folders[-1]):
@@ -95,7 +96,7 @@ def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Place
         mails = [read_mail(one, losses, how.user_column) for one in boxed]
         return [_Placed(f"{path} message {i}", mail, spam, box) for i, mail in enumerate(mails, 1)]
     if not data.strip():
-        losses["empty files"] += 1
+        losses["empty file"] += 1
         return []
     spam = _sorted_as(folders[:-1])
     spam = _sorted_as(folders[-1:]) if spam is None else spam  # spam_12.eml; any name may stand in a folder that tells

@@ -11,6 +11,7 @@ from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.datasets.files.rows import rows_of
 from fedlearn.errors import DataError
+from fedlearn.wording import many
 
 
 def read_messages(path: str, how: Reading | None = None) -> Corpus:
@@ -115,6 +116,8 @@ def _one_label(found: Found, classes: np.ndarray, name: str, how: Reading) -> Da
     if not len(classes):
         return DataError(f"{name}: no message could be read: give one message a line, as label TAB text")
     if how.labels:
-        return DataError(f"{name}: all {len(classes)} messages are labelled {how.labels[classes[0]]!r}: add others")
+        return DataError(
+            f"{name}: {many(len(classes), 'message')}, all labelled {how.labels[classes[0]]!r}: add others"
+        )
     missing = "spam" if classes[0] == 0 else "ham"
-    return DataError(f"{name}: all {len(classes)} messages have one label: add messages labelled {missing}")
+    return DataError(f"{name}: {many(len(classes), 'message')}, all with one label: add messages labelled {missing}")

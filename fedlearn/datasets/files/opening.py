@@ -23,6 +23,7 @@ from typing import IO, Any, TypeVar
 from fedlearn.datasets.files.reading import STANDARD_INPUT
 from fedlearn.disk import at_home
 from fedlearn.errors import DataError
+from fedlearn.wording import many
 
 LARGEST = 2**30  # bytes that are read, unpacked
 SWELLING, SMALL = 200, 2**26  # a packed file may give so many times its own bytes, or 64 MiB where that is more
@@ -180,7 +181,7 @@ def _tar_members(source: Source, most: int) -> list[tuple[str, bytes]]:
 
 def _counted(files: list[T], name: str) -> list[T]:
     if len(files) > MOST_MEMBERS:
-        raise DataError(f"{name} holds {len(files):,} files: the limit is {MOST_MEMBERS:,}, give a part of them")
+        raise DataError(f"{name} holds {many(len(files), 'file')}: the limit is {MOST_MEMBERS:,}, give a part of them")
     return files
 
 

@@ -10,6 +10,7 @@ from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
 from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput, DataError
+from fedlearn.wording import many
 
 # What Project Gutenberg puts around a book.
 BEGIN = re.compile(
@@ -38,7 +39,9 @@ def script_of(source: Source, how: Reading) -> Script:
     """Same as `read_script`, for a source that is open already."""
     name = source.name
     if source.members is not None:
-        raise DataError(f"{name} holds {len(source.members):,} files: give one text, for example all of them joined")
+        raise DataError(
+            f"{name} holds {many(len(source.members), 'file')}: give one text, for example all of them joined"
+        )
     text, encoding = decoded(source.data, how.encoding, name)
     notes = encoding_notes(encoding, how.encoding)
     if records.is_json(text):

@@ -10,6 +10,7 @@ from typing import Any
 from fedlearn.datasets.files.reading import Found
 from fedlearn.datasets.files.tables import Nested, Table
 from fedlearn.errors import DataError
+from fedlearn.wording import many
 
 TWEET = {6: 4}  # of sent140's columns id, date, query, user, text, split, the text
 
@@ -128,7 +129,7 @@ def _split_table(value: Mapping[str, Any], name: str, found: Found) -> Table:
     header = list(map(as_field, value["columns"])) if isinstance(value["columns"], list) else []
     rows = dict(enumerate(value["data"], 1))
     good = {n: row for n, row in rows.items() if isinstance(row, list) and len(row) == len(header)}
-    found.bad |= {n: f"no list of {len(header)} values" for n in rows if n not in good}
+    found.bad |= {n: f"no list of {many(len(header), 'value')}" for n in rows if n not in good}
     if not good:
         raise DataError(f"{name} holds no message: its JSON has columns, and no row that fits them")
     return Table([list(map(as_field, row)) for row in good.values()], list(good), header, found.unit)

@@ -14,6 +14,7 @@ from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.text import Script
 from fedlearn.disk import write_atomic
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 TABLES = (".tsv", ".csv", ".tab")
 
@@ -35,12 +36,12 @@ def write(data: Any, target: Path) -> str:
         write_atomic(target, content.encode("utf-8", "replace"))
     except OSError as error:
         raise BadInput(f"cannot write {target} ({error.strerror}): choose another place") from None
-    return f"{len(data):,} {kind}"
+    return many(len(data), kind)
 
 
 @singledispatch
 def _content(data: Any) -> tuple[str, str]:
-    """The text of the file, and the word for the things in it."""
+    """The text of the file, and the word for one of the things in it."""
     raise BadInput(f"a {type(data).__name__} is neither messages, numbers nor a text: these can be written")
 
 
@@ -48,7 +49,7 @@ def _content(data: Any) -> tuple[str, str]:
 def _(corpus: Corpus) -> tuple[str, str]:
     labels = (corpus.classes[label] for label in corpus.labels.tolist())
     texts = (" ".join(text.split()) for text in corpus.texts)
-    return _table(["label", "text"], zip(labels, texts, strict=True), corpus.users), "messages"
+    return _table(["label", "text"], zip(labels, texts, strict=True), corpus.users), "message"
 
 
 @_content.register
@@ -58,12 +59,12 @@ def _(samples: Samples) -> tuple[str, str]:
         (*map(str, row), names[label])  # of float32 the shortest digits that mean it
         for row, label in zip(samples.features, samples.labels.tolist(), strict=True)
     )
-    return _table([*(f"x{i}" for i in range(1, width + 1)), "class"], rows, samples.users), "rows"
+    return _table([*(f"x{i}" for i in range(1, width + 1)), "class"], rows, samples.users), "row"
 
 
 @_content.register
 def _(script: Script) -> tuple[str, str]:
-    return script.text, "characters"
+    return script.text, "character"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], users: Sequence[str] | None) -> str:
