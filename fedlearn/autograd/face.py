@@ -9,11 +9,11 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from fedlearn.autograd.graph import Op
-from fedlearn.checked import check_flags, flag, flags_of
+from fedlearn.autograd.names import numpy_names
+from fedlearn.checked import check_flags, flags_of
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
 T = TypeVar("T")
-TORCH_NAMES = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what is composed of ops, by name; the ops themselves: graph.OPS
 
 
@@ -34,7 +34,7 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(composed)
     def called(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            kwargs = _renamed(kwargs)
+            kwargs = numpy_names(kwargs)
         if flags:
             check_flags(composed, args, kwargs)
         try:
@@ -76,7 +76,7 @@ def method(op: Op, cast: bool = False) -> Callable[..., Any]:
                 raise BadInput(f"{op} takes {', '.join(parameters) or 'no arguments'}, given were {args}")
             kwargs.update(zip(parameters, args, strict=False))
         dtype = kwargs.pop("dtype", None) if cast else None
-        return op(x if dtype is None else x.astype(dtype), **_renamed(kwargs))
+        return op(x if dtype is None else x.astype(dtype), **numpy_names(kwargs))
 
     called.__doc__ = f"ops.{op.name} of this tensor" + (f": {', '.join(parameters)}." if parameters else ".")
     return called
@@ -90,16 +90,3 @@ def renamed(called: Callable[..., Any], **names: str) -> Callable[..., Any]:
         return called(*args, **{names.get(name, name): value for name, value in kwargs.items()})
 
     return by_either
-
-
-def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """NumPy's names of arguments in the place of PyTorch's; axes as one number or a tuple."""
-    named = {TORCH_NAMES.get(name, name): value for name, value in kwargs.items()}
-    if "keepdims" in named:
-        named["keepdims"] = flag("keepdims", named["keepdims"])
-    if "unbiased" in named:
-        named["correction"] = int(flag("unbiased", named.pop("unbiased")))
-    axis = named.get("axis")
-    if isinstance(axis, list):
-        named["axis"] = tuple(axis)
-    return named

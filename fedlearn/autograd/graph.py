@@ -9,6 +9,7 @@ differentiated again, to any order. `walk.py` goes back through the record.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from fedlearn.autograd import watch
 from fedlearn.autograd.arrays import NUMBERS, as_float, is_half, operand, refuse_other_than_numbers, widens
 from fedlearn.autograd.mode import mode, plainly
+from fedlearn.autograd.names import numpy_names
 from fedlearn.autograd.node import Node, next_id, raw
 from fedlearn.autograd.replay import Plans
 from fedlearn.autograd.walk import pullback
@@ -58,8 +60,7 @@ class Op:
     ):
         self.name = name
         self.forward = forward
-        if "<" in getattr(forward, "__qualname__", ""):  # a lambda, or made by another function
-            forward.__name__ = forward.__qualname__ = name  # by which Python's errors call it
+        self.only = forward.nin if isinstance(forward, np.ufunc) else 0  # inputs and nothing more, as no out or where
         self.vjps = vjps
         self.joint = joint
         self.linear = linear
@@ -96,11 +97,16 @@ class Op:
                     break
         quietly = mode.quietly
         try:
+            if self.only and (params or len(values) != self.only):
+                raise TypeError(self._wrong_count(len(values), params))
             if quietly is plainly:
                 result = self.forward(*values, **params)
             else:  # named arguments take a tenth of a small op's time even where there are none
                 result = quietly(self.forward, *values, **params) if params else quietly(self.forward, *values)
         except Exception as error:
+            named = self._named(params) if isinstance(error, TypeError) else None
+            if named is not None:
+                return self(*inputs, **named)
             raise self._typed(error, values, params) from error
         result, kept = result if self.fused else (result, result)
         if not tensors:
@@ -123,6 +129,17 @@ class Op:
         """The result within a vjp: of arrays, which are checked already, by `forward` alone."""
         return self.forward(*inputs, **params) if type(inputs[0]) is ndarray else self(*inputs, **params)
 
+    def _named(self, params: dict[str, Any]) -> dict[str, Any] | None:
+        """The parameters under the names that `forward` has for them, where PyTorch's were given; else None."""
+        named = numpy_names(params)
+        if self.only or all(named.get(name) is value for name, value in params.items()):
+            return None
+        return named if named.keys() <= inspect.signature(self.forward).parameters.keys() else None
+
+    def _wrong_count(self, given: int, params: dict[str, Any]) -> str:
+        takes = f"it takes {self.only} {'arguments' if self.only > 1 else 'argument'}"
+        return f"{takes} and none by name, as {next(iter(params))}" if params else f"{takes}, {given} were given"
+
     def _typed(self, error: Exception, values: Sequence[Any], params: dict[str, Any]) -> Exception:
         """NumPy's refusals as errors of ours; any other as it is."""
         wrong = next((name for name, value in params.items() if isinstance(value, Node)), None)
@@ -131,7 +148,8 @@ class Op:
         if isinstance(error, ValueError | IndexError) and not isinstance(error, BadInput):
             return ShapeError(f"{self.name}{_shapes(values)} does not fit: {error}")
         if isinstance(error, TypeError | OverflowError):
-            return BadInput(f"{self.name}{_shapes(values)} cannot be computed: {error}")
+            said = str(error).replace(f"{getattr(self.forward, '__qualname__', self.name)}()", f"{self.name}()")
+            return BadInput(f"{self.name}{_shapes(values)} cannot be computed: {said}")
         return error
 
     def _settle(self, values: list[Any], params: dict[str, Any], result: Any, kept: Any) -> tuple[list[Any], Any, Any]:
