@@ -141,6 +141,19 @@ def test_networks_of_every_size_have_the_tapes_bits(copies, sizes, examples, two
         assert by_program(program, batch, places) == by_tape(loss(batch), leaves)
 
 
+def test_a_layer_of_some_of_the_columns_has_the_tapes_bits():
+    rng = np.random.default_rng(5)
+    for width in (7, 20, 33, 64, 100):
+        weight = Tensor(rng.standard_normal((1, width), np.float32), requires_grad=True)
+        inner = Tensor(rng.standard_normal((width + 5, 8), np.float32), requires_grad=True)
+        x, place = rng.standard_normal((9, 8), np.float32), [np.zeros(w.shape, np.float32) for w in (weight, inner)]
+
+        def loss(weight: Tensor = weight, inner: Tensor = inner, x: np.ndarray = x, width: int = width) -> Tensor:
+            return ops.sum_(ops.linear(ops.linear(x, inner)[:, :width], weight))
+
+        assert by_program(Program(loss(), [x], [weight, inner], place), [x], place) == by_tape(loss(), [weight, inner])
+
+
 def test_ties_zeros_and_what_is_not_finite_have_the_tapes_bits():
     weight, bias = Tensor(np.eye(3, dtype=np.float32), requires_grad=True), Tensor(np.zeros(3), requires_grad=True)
     bias = Tensor(np.zeros(3, np.float32), requires_grad=True)
