@@ -1,6 +1,6 @@
 """How good a classifier is, from its logits on public data.
 
-A logit that is nan names no class, so that its example counts as wrong; the loss is nan then.
+An example of which a logit is nan counts as wrong; the loss is nan then.
 Raises `BadInput` for no examples, labels that are no classes, or anything but numbers; `ShapeError` for other shapes.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedlearn.checked import real_array, same_length, whole_array
+from fedlearn.classes import names_a_class
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
 
@@ -24,7 +25,7 @@ def binary_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     truth = labels == 1
     predicted = logits > 0
     hits = int(np.count_nonzero(predicted & truth))
-    wrong = int(np.count_nonzero((predicted != truth) | np.isnan(logits)))
+    wrong = int(np.count_nonzero((predicted != truth) | ~names_a_class(logits)))
     with np.errstate(invalid="ignore"):
         loss = np.mean(np.logaddexp(0.0, np.where(truth, -logits, logits)))
     return {
@@ -41,7 +42,7 @@ def class_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     rows = np.arange(same_length(logits=logits, labels=labels))
     with np.errstate(invalid="ignore", over="ignore"):  # infinite logits, and such as are nearly
         top = logits.T.copy().max(axis=0)  # of each of many short rows: quicker this way; nan where the row has one
-        right = (logits.argmax(axis=1) == labels) & ~np.isnan(top)
+        right = (logits.argmax(axis=1) == labels) & names_a_class(top)
         logits = logits - top[:, None]
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
     return {"loss": float(losses.mean()), "accuracy": float(right.mean())}

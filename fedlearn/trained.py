@@ -11,6 +11,7 @@ import numpy as np
 
 from fedlearn.autograd import no_grad
 from fedlearn.checked import REAL, as_array, in_order
+from fedlearn.classes import refuse_nameless
 from fedlearn.datasets import tokens
 from fedlearn.datasets.bags import bags_of, encode_texts
 from fedlearn.datasets.corpus import Corpus
@@ -46,9 +47,11 @@ class Trained:
         return [self.classes[number] for number in self.predict_proba(inputs).argmax(axis=1).tolist()]
 
     def predict_proba(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
-        """The probability of each class, float64 (n, classes), as the model estimates it."""
+        """The probability of each class, float64 (n, classes), as the model estimates it; of infinite logits, too."""
         logits = self.logits(inputs)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        top = logits.max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            odds = np.exp(np.where(logits == top, 0.0, logits - top))
         found: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
         return found
 
@@ -214,6 +217,7 @@ class Trained:
             raise BadInput(
                 f"the model gives {logits.shape[-1]} numbers for {len(self.classes)} classes: another's file"
             )
+        refuse_nameless(logits, -1)
         return logits
 
     def _arrays(self, inputs: Any) -> tuple[np.ndarray, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import no_grad
 from fedlearn.checked import takes_plain
+from fedlearn.classes import refuse_nameless
 from fedlearn.configured import make_whole
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.errors import BadInput
@@ -117,6 +118,7 @@ class Confusion(Query):
             raise BadInput(f"the model does not take examples of {len(data.inputs)} inputs: {error}") from None
         outputs: np.ndarray = (said[0] if isinstance(said, tuple) else said).numpy()
         if outputs.ndim == 1 and self.classes == 2:
+            refuse_nameless(outputs)
             return (outputs > 0).astype(np.int64)
         if outputs.ndim == 3:  # characters, the places of a text first
             outputs = outputs.swapaxes(0, 1)
@@ -124,6 +126,7 @@ class Confusion(Query):
             raise BadInput(
                 f"the model gives outputs {outputs.shape} for {len(data)} examples of {self.classes} classes"
             )
+        refuse_nameless(outputs, -1)
         found: np.ndarray = outputs.argmax(axis=-1)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedlearn.autograd import no_grad
+from fedlearn.classes import names_a_class
 from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features, Sequences, Words
@@ -26,10 +27,10 @@ def marks(model: Model, data: Examples) -> dict[str, float]:
 
 
 def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """The share judged rightly, by a logit each or a score for each class; an output of nan names no class."""
+    """The share judged rightly, by a logit each or a score for each class."""
     if outputs.ndim == targets.ndim:
-        right = ((outputs > 0) == (targets > 0.5)) & ~np.isnan(outputs)
+        right = ((outputs > 0) == (targets > 0.5)) & names_a_class(outputs)
     else:
-        right = (outputs.argmax(axis=-1) == targets) & ~np.isnan(outputs).any(axis=-1)
+        right = (outputs.argmax(axis=-1) == targets) & names_a_class(outputs, -1)
     right = right[targets >= 0]
     return {"accuracy": float(np.mean(right))} if right.size else {}

@@ -12,6 +12,7 @@ import numpy as np
 from fedlearn.autograd import no_grad
 from fedlearn.autograd.memory import keep_freed
 from fedlearn.checked import as_array, generator
+from fedlearn.classes import names_a_class
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.modes import in_use
@@ -131,8 +132,8 @@ class Trainer:
                 output = self.model(data[chosen])
                 losses.append((chosen, loss(output, target[chosen]).item()))
                 if target.dtype.kind in "iu" and output.ndim == target.ndim + 1:
-                    known = ~np.isnan(output.numpy()).any(axis=1)  # nan names no class
-                    hits.append(known & (output.numpy().argmax(axis=1) == target[chosen]))
+                    outputs = output.numpy()
+                    hits.append(names_a_class(outputs, 1) & (outputs.argmax(axis=1) == target[chosen]))
         return counted.mean(losses), counted.right(np.concatenate(hits)) if hits else None
 
     def _check(self, optimizer: Any) -> None:

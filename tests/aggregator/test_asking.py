@@ -107,6 +107,21 @@ def test_a_confusion_matrix_is_that_of_all_examples_in_one_place(protection):
         ask(Confusion.of(model), clients, protection if protection == "none" else "none")
 
 
+def test_an_example_for_which_a_model_gives_nan_counts_for_no_class():
+    of_three, of_two = MLP([2, 2, 3]), SpamClassifier(2, 2)
+    of_three.load_state_dict({**of_three.state_dict(), "body.0.weight": np.full((2, 2), 1e5, np.float32)})
+    of_three.load_state_dict({**of_three.state_dict(), "body.2.weight": np.float32([[1, -1], [1, -1], [1, -1]])})
+    of_two.load_state_dict({**of_two.state_dict(), "words.weight": np.full((2, 2), 3e38, np.float32)})
+    of_two.load_state_dict({**of_two.state_dict(), "head.weight": np.float32([[2, -2]])})
+    numbers, words = (
+        (np.float32([[1, 2], [3e38, 3e38]]), np.array([0, 1])),
+        bags_of([[0], [0, 1]], np.array([0.0, 1.0])),
+    )
+    for model, data in ((of_three, numbers), (of_two, words)):
+        with pytest.raises(BadInput, match="the model gives nan for some examples, which is no class: scale their"):
+            ask(Confusion.of(model, 3 if data is numbers else 2), [Client(n, data) for n in "abc"], "none")
+
+
 def test_a_spam_filter_is_measured_on_mail_that_stays_with_its_owners(tmp_path):
     model = SpamClassifier(4)
     model.load_state_dict({"words.weight": np.float32([[-1], [0], [1], [1]]), "bias": np.float32([0])})

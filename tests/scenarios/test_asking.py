@@ -139,6 +139,19 @@ def test_a_vocabulary_of_ones_own_is_explained_too():
     assert Lengths().without_each(["a", "b", "c"]) == [[2], [2], [2]]
 
 
+def test_what_is_infinite_is_certain_and_what_is_nan_is_refused():
+    model = MLP((2, 2))
+    model.vector[:] = np.float32([1e30, 0, 0, 1e30, 0, 0])
+    trained = Trained(Described("digits", model, ("0", "1"), None, "", None))
+    assert trained.predict_proba([[1e10, 1], [1, 1e10], [1e10, 1e10]]).tolist() == [[1, 0], [0, 1], [0.5, 0.5]]
+    model = MLP((2, 2, 2))
+    model.vector[:] = np.float32([1e30, 1e30, 1e30, 1e30, 0, 0, 1, -1, 1, 1, 0, 0])
+    trained = Trained(Described("digits", model, ("0", "1"), None, "", None))
+    assert trained.predict([[1, 1]]) == ["1"]
+    with pytest.raises(BadInput, match="the model gives nan for some examples, which is no class"):
+        trained.predict([[1, 1], [1e10, 1e10]])
+
+
 ROWS = np.ones((3, 4), np.float32)
 
 

@@ -1,0 +1,22 @@
+"""Whether a model's output names a class: nan names none, though `argmax` and a sign find one in it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlearn.errors import BadInput
+
+
+def names_a_class(outputs: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """True where a model's output names a class, bool: nan names none. axis: of scores for each class, if there are."""
+    known: np.ndarray = ~np.isnan(outputs)
+    return known if axis is None else known.all(axis=axis)
+
+
+def refuse_nameless(outputs: np.ndarray, axis: int | None = None) -> None:
+    """Raise `BadInput` where an output names no class."""
+    if not names_a_class(outputs, axis).all():
+        raise BadInput(
+            "the model gives nan for some examples, which is no class: scale their numbers, "
+            "or train the model with a lower lr"
+        )
