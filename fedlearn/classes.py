@@ -9,8 +9,9 @@ from fedlearn.errors import BadInput
 
 def names_a_class(outputs: np.ndarray, axis: int | None = None) -> np.ndarray:
     """True where a model's output names a class, bool: nan names none. axis: of scores for each class, if there are."""
-    known: np.ndarray = ~np.isnan(outputs)
-    return known if axis is None else known.all(axis=axis)
+    known = ~np.isnan(outputs)
+    found: np.ndarray = known if axis is None else np.logical_and.reduce(known, axis=axis)
+    return found
 
 
 def refuse_nameless(outputs: np.ndarray, axis: int | None = None) -> None:
