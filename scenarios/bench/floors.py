@@ -16,7 +16,7 @@ from fedlearn.datasets.bags import Bags
 from fedlearn.models.mlp import MLP
 from fedlearn.sampling import sample_cohort
 from fedlearn.seeding import LocalRandom, stream
-from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, ROUNDS, Workload
+from scenarios.bench.workload import BATCH, COHORT, EXAMPLES, LR, ROUNDS, Workload
 
 
 def loop(data: Workload) -> list[np.ndarray]:

@@ -36,7 +36,8 @@ from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios.bench import floors, simulation_workers
 from scenarios.bench.claims import claims_of, result_of
-from scenarios.bench.simulation_others import BATCH, CODEC, COHORT, EXAMPLES, LR, OTHERS, ROUNDS, Workload, workload
+from scenarios.bench.simulation_others import OTHERS
+from scenarios.bench.workload import BATCH, CODEC, COHORT, EXAMPLES, LR, ROUNDS, Workload, workload
 
 BUDGET = 6.0  # seconds for each figure
 VOCABULARY, DIM, MAILS, WORDS = 35_000, 16, 64, 50  # words drawn for each mail by Zipf's law, before repeats go

@@ -10,33 +10,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fedlearn.crypto import FixedPoint
-from fedlearn.datasets import load_samples
-from fedlearn.datasets.dense import split_samples
-from fedlearn.datasets.examples import Arrays
 from fedlearn.seeding import stream
-from scenarios.digits import Readers
-
-COHORT, ROUNDS, EXAMPLES, BATCH, LR = 100, 20, 20, 10, 0.1
-CODEC = FixedPoint(bits=24, bound=4.0, addends=COHORT)
-
-
-@dataclass(frozen=True)
-class Workload(Readers):
-    """The clients, and the public examples that the model is judged on."""
-
-    exam: Arrays
-
-
-def workload(clients: int) -> Workload:
-    train, test = split_samples(load_samples("digits"))
-    rows = stream(0, "partition").integers(len(train), size=(clients, EXAMPLES), dtype=np.int32)
-    return Workload(train.examples(), rows, test.examples())
+from scenarios.bench.floors import step as sgd_step
+from scenarios.bench.workload import BATCH, COHORT, EXAMPLES, LR, ROUNDS, Workload, workload
 
 
 def fedjax(data: Workload) -> float:
@@ -134,8 +114,6 @@ def flwr(data: Workload) -> float:
     from flwr.server import ServerApp, ServerAppComponents, ServerConfig
     from flwr.server.strategy import FedAvg
     from flwr.simulation import run_simulation
-
-    from scenarios.bench.floors import step as sgd_step
 
     logging.getLogger("flwr").setLevel(logging.ERROR)
     times: list[float] = []

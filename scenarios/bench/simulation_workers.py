@@ -21,7 +21,7 @@ from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios.bench import floors
-from scenarios.bench.simulation_others import BATCH, CODEC, COHORT, EXAMPLES, LR, Workload
+from scenarios.bench.workload import BATCH, CODEC, COHORT, EXAMPLES, LR, Workload
 
 NETWORKS = {"small": ((64, 32, 10), 60), "large": ((64, 256, 128, 10), 12)}  # layers and rounds, by name
 TURNS = 3

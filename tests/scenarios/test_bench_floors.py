@@ -17,7 +17,7 @@ from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from scenarios import BENCHMARKS
 from scenarios.bench import floors, simulation
-from scenarios.bench.simulation_others import BATCH, COHORT, EXAMPLES, LR, workload
+from scenarios.bench.workload import BATCH, COHORT, EXAMPLES, LR, workload
 from scenarios.command.main import app
 
 

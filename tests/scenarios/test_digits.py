@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scenarios.bench import floors, simulation, simulation_workers
-from scenarios.bench.simulation_others import workload
+from scenarios.bench.workload import workload
 from tests.scenarios.command import fedlearn, last_json, refusal
 
 pytest.importorskip("sklearn", reason="pip install 'fedlearn[datasets]'")
