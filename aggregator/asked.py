@@ -7,7 +7,10 @@ from typing import Protocol
 
 
 class AskedOpeners(Protocol):
-    """gone: by party, why it will never answer again. absent: by name, who gave no answer in this round, and why."""
+    """The key holder or trustees of one session, in processes or at nodes.
+
+    gone: by party, why it will never answer again. absent: by name, who gave no answer in this round, and why.
+    """
 
     gone: dict[int, str]
     absent: dict[str, str]

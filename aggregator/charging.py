@@ -55,7 +55,9 @@ class Surcharge:
 
     @classmethod
     def of(cls, spending: Spending, clip: float | None, what: str) -> Self:
-        """clip: the largest l2 norm of what one client adds, above 0. what: the name of the second sum in messages.
+        """The surcharge on a run.
+
+        clip: the largest l2 norm of what one client adds. what: the second sum, for messages.
 
         Raises `PrivacyError` where clip is missing, or the run's noise does not allow a second sum.
         """

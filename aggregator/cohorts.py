@@ -81,7 +81,7 @@ def cohorts_of(
     asked: Privacy, protection: Protection, sampler: Sampler, faults: Faults | None, population: int, size: int,
     rounds: int, groups: int = 1, surveys: int = 0,
 ) -> Cohorts:  # fmt: skip
-    """size: clients that a round is to have in its sums, which may be some of those that are asked.
+    """The participation in a run of these parts. size: clients in a round's sums, who may be some of those asked.
 
     Where cohorts are cut into groups, everybody can draw them, and sampling is not counted on.
     """

@@ -43,6 +43,7 @@ AS_POOL = "clients.inline:as_pool"  # by name, since this side of the wire knows
 
 
 def as_model(given: Any) -> Model:
+    """The model of a run; raises `BadInput` for what is none, or has no loss."""
     if isinstance(given, Module) and not isinstance(given, Model):
         raise BadInput(
             f"model is a {type(given).__name__}, which has no loss: "
@@ -54,7 +55,7 @@ def as_model(given: Any) -> Model:
 
 
 def as_strategy(given: Any) -> Strategy:
-    """given: a strategy, its name as on the command line (`fedprox:mu=0.1`), or None for FedAvg."""
+    """The strategy of a run. given: one, its name as on the command line (`fedprox:mu=0.1`), or None for FedAvg."""
     if given is None:
         return FedAvg()
     if isinstance(given, str):
@@ -65,7 +66,7 @@ def as_strategy(given: Any) -> Strategy:
 
 
 def as_query(given: Any) -> Query:
-    """given: a query, or its name as on the command line (`histogram:low=0,high=100`)."""
+    """The query to ask. given: one, or its name as on the command line (`histogram:low=0,high=100`)."""
     if isinstance(given, str):
         return cast(Query, QUERIES.parse(given))
     if not isinstance(given, Query):
@@ -76,7 +77,7 @@ def as_query(given: Any) -> Query:
 def as_protection(
     given: Any, addends: int = DEFAULT_CODEC.addends, codec: FixedPoint | None = None, clips: bool = False
 ) -> Protection:
-    """given: a protection, its name as on the command line (`threshold:2/3`), or None for Paillier.
+    """The protection of a run. given: one, its name as on the command line (`threshold:2/3`), or None for Paillier.
 
     Where the codec is not given with it: addends, clients whose updates it must hold; clips: whether it clips; or the
     codec itself.
@@ -93,7 +94,7 @@ def as_protection(
 
 
 def as_compression(given: Any) -> Compression:
-    """given: a compression, or the same as text (`auto=true,share=0.1`), or None for none."""
+    """The compression of a run. given: one, or the same as text (`auto=true,share=0.1`), or None for none."""
     if given is None:
         return NO_COMPRESSION
     if isinstance(given, str):
@@ -104,7 +105,7 @@ def as_compression(given: Any) -> Compression:
 
 
 def as_pki(given: Any, protection: Protection) -> Pki | None:
-    """given: clients' keys, their folder, or None for those that clients bring."""
+    """The clients' keys of a run. given: these, their folder, or None for those that clients bring."""
     if given is None:
         return None
     if not isinstance(given, Pki | str | PathLike):
@@ -119,7 +120,7 @@ def as_pki(given: Any, protection: Protection) -> Pki | None:
 
 
 def as_sampler(given: Any) -> Sampler:
-    """given: a sampler, its name as on the command line (`poisson`), or None for Uniform."""
+    """The sampler of a run. given: one, its name as on the command line (`poisson`), or None for Uniform."""
     if given is None:
         return Uniform()
     if isinstance(given, str):
@@ -137,7 +138,7 @@ def _unknown() -> Sequence[float]:
 
 
 def as_faults(given: Any) -> Faults | None:
-    """given: faults, the same as on the command line (`dropout=0.1`), or None for nobody's."""
+    """The faults of a run. given: these, the same as on the command line (`dropout=0.1`), or None for nobody's."""
     if given is None or isinstance(given, Faults):
         return given
     if isinstance(given, str):
@@ -146,7 +147,7 @@ def as_faults(given: Any) -> Faults | None:
 
 
 def as_vocabulary(given: Any) -> dict[str, Any]:
-    """given: a vocabulary, the same as plain values, or None for models that read no words."""
+    """A vocabulary as plain values. given: one, such values, or None for models that read no words."""
     if isinstance(given, Vocabulary):
         return given.to_dict()
     if not isinstance(given, Mapping | None):
@@ -155,7 +156,10 @@ def as_vocabulary(given: Any) -> dict[str, Any]:
 
 
 def as_privacy(given: Any, vocabulary: Mapping[str, Any] | None = None) -> Privacy | None:
-    """given: what is asked for, the same as on the command line (`epsilon=3,clip=0.3`), or None for no noise."""
+    """The privacy of a run.
+
+    given: this, the same as on the command line (`epsilon=3,clip=0.3`), or None for no noise.
+    """
     if given is None:
         return None
     if vocabulary and vocabulary.keys() & {"words", "characters"}:
@@ -168,7 +172,10 @@ def as_privacy(given: Any, vocabulary: Mapping[str, Any] | None = None) -> Priva
 
 
 def as_robust(given: Any, group_size: Any) -> Rule | None:
-    """given: a rule, its name as on the command line (`nnm+trimmed:f=2`), or None for the mean."""
+    """The robust rule of a run.
+
+    given: one, its name as on the command line (`nnm+trimmed:f=2`), or None for the mean.
+    """
     if given is None:
         if group_size is not None:
             raise BadInput(f"group_size={group_size!r:.80} has no effect without a rule: give robust='nnm+trimmed'")
@@ -185,7 +192,10 @@ def as_rounds(rounds: Any, folder: RunFolder | None) -> int:
 
 
 def as_folder(given: Any, configuration: dict[str, Any], resume: bool = False) -> RunFolder | None:
-    """given: a run folder, the path of a new one, or None to keep nothing. resume: the path is of one to go on with."""
+    """The folder of a run. given: one, the path of a new one, or None to keep nothing.
+
+    resume: the path is of one to go on with.
+    """
     resume = plain_value("resume", resume, bool)
     if resume and not isinstance(given, str | PathLike):
         raise BadInput(f"resume=True goes with the path of a folder, and folder is {given!r:.60}: give the path there")
@@ -197,14 +207,17 @@ def as_folder(given: Any, configuration: dict[str, Any], resume: bool = False) -
 
 
 def as_pool(given: Any) -> Pool:
-    """given: a pool, or the clients themselves, which then run in this process (`clients.InlinePool`)."""
+    """The pool of a run.
+
+    given: one, or the clients themselves, which then run in this process (`clients.InlinePool`).
+    """
     if not isinstance(given, type) and all(hasattr(given, name) for name in ("open", "enrol", "start", "exchange")):
         return cast(Pool, given)
     return cast(Pool, find(AS_POOL)(given))
 
 
 def as_trackers(given: Any) -> list[Tracker]:
-    """given: trackers, each with `begin`, `round` and `end`."""
+    """The trackers of a run. given: these, each with `begin`, `round` and `end`."""
     several = isinstance(given, Sequence) and not isinstance(given, str)
     for each in given if several else [given]:
         if not several or isinstance(each, type) or not isinstance(each, Tracker):

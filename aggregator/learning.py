@@ -45,7 +45,10 @@ class Learning:
         return frozen_weights(self.model)
 
     def request(self, state: State, noted: State) -> TrainRequest:
-        """The request to a cohort: the model's own vector, what the strategy broadcasts of its state, and `noted`."""
+        """The request to a cohort: the model's own vector, what the strategy broadcasts of its state, and `noted`.
+
+        The vector is the model's memory, not a copy: the round's step moves what the request holds.
+        """
         weights = self.model.vector
         own, bounds = self.strategy.broadcasts(weights.size), self.compressing.first()
         vectors = {name: np.asarray(state.get(name, np.zeros(n)), np.float32) for name, n in own.items()}
@@ -78,7 +81,7 @@ class Learning:
         mean = self.compressing.scaled(aggregate.mean)
         weights, state = self.strategy.server_step(task.request.weights, mean, state, collected.context)
         weights = applied(task.request.weights, weights, self.factor(task.round))
-        vector = task.request.weights  # the model's memory
+        vector = task.request.weights  # the model's own memory
         vector[:] = weights if self._frozen is None else np.where(self._frozen, vector, weights)
         session.settle(collected, self.folder.resumable if self.folder else ())
         collected.enter(record)

@@ -76,7 +76,7 @@ def terms_of(asked: Privacy, protection: Protection, cohorts: Cohorts, seed: int
     if asked.noise is not None:
         return scaled(asked.noise)
     assert asked.epsilon is not None
-    from fedlearn.privacy import Pld  # runs without noise do not wait for its Fourier transforms either
+    from fedlearn.privacy import Pld  # runs without noise do not wait for its Fourier transforms
 
     count = cohorts.rounds if cohorts.amplified or asked.unit == "example" else cohorts.most(seed)
     wanted = Pld().noise(asked.epsilon, delta, lambda noise: cohorts.releases(noise, count))
@@ -117,10 +117,9 @@ def check_strategy(strategy: Strategy, parameters: int, unit: str) -> None:
 
 
 class Spending:
-    """The ledger of a run, in how many opened sums each client was, and both epsilons."""
+    """The ledger of a run, in how many opened sums each client was, and both epsilons. Made by `of`."""
 
     def __init__(self, asked: Privacy, terms: Terms, cohorts: Cohorts, protection: Protection):
-        """Use `of`."""
         self.terms = terms
         self.cohorts = cohorts
         self.protection = protection
@@ -224,6 +223,7 @@ class Spending:
         self._ledger.charge(row)
 
     def counted(self, clients: Collection[ClientId]) -> None:
+        """One more opened sum has these clients in it."""
         self._counts[list(clients)] += 1
 
     def released(self, total: np.ndarray, round: int, group: int = 0) -> np.ndarray:
@@ -232,7 +232,7 @@ class Spending:
 
     def epsilons(self, rounds: int) -> tuple[float, float]:
         """After so many rounds: for who sees the models, and no coins that are secret; and for the aggregator."""
-        from fedlearn.privacy import Pld  # as above
+        from fedlearn.privacy import Pld  # as in `terms_of`
 
         rows, known = self._ledger.rows, epsilon_aggregator(self._ledger.rows, self.delta)
         accountant = Pld() if rounds == self.cohorts.rounds else Pld(COARSE)

@@ -31,7 +31,7 @@ class Availability(Sampler):
     @classmethod
     @takes_plain
     def from_spec(cls, argument: str | None, examples: Counts) -> Availability:
-        """argument: the file of a `Trace`, or diurnal=ROUNDS for `Diurnal`."""
+        """By what --sampler says. argument: the file of a `Trace`, or diurnal=ROUNDS for `Diurnal`."""
         if not argument:
             raise BadInput("sampler availability needs a trace or a pattern: availability:FILE or :diurnal=24")
         if argument.partition("=")[0].strip() != "diurnal":
@@ -51,10 +51,12 @@ class Availability(Sampler):
 
 
 class Diurnal(Availability):
-    """Every client is available for half of each day of `period` rounds, from an hour of its own drawn by the seed."""
+    """Every client is available for half of each day, from an hour of its own drawn by the seed.
+
+    diurnal: rounds of a day.
+    """
 
     def __init__(self, diurnal: int):
-        """diurnal: rounds of a day."""
         self._period = whole_number("availability diurnal", diurnal)
         if not 2 <= diurnal <= MOST_ROUNDS:
             raise BadInput(f"availability has diurnal={diurnal!s:.20}, a day needs at least 2 rounds: raise it")

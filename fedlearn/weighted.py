@@ -36,10 +36,10 @@ class Weighted(Sampler):
     """
 
     def __init__(self, weights: Sequence[float], public: bool = False):
-        """weights: by client, 0 for one that is never drawn. public: all parties may know them, so that the plan says
-        them and each party draws cohorts by itself; not where they are clients' numbers of examples.
+        """Draw by these weights, of each client, 0 for one that is never drawn.
 
-        Raises `BadInput` for a weight below 0 or not finite.
+        public: all parties may know them, so that the plan says them and each party draws cohorts by itself; not where
+        they are clients' numbers of examples. Raises `BadInput` for a weight below 0 or not finite.
         """
         self._weights = _numbers(weights)
         self.public = public
@@ -50,7 +50,10 @@ class Weighted(Sampler):
     @classmethod
     @takes_plain
     def from_spec(cls, argument: str | None, examples: Counts) -> Weighted:
-        """argument: a public file with one weight a line, client by client; by default the numbers of examples."""
+        """By what --sampler says.
+
+        argument: a public file with one weight a line, client by client; by default the numbers of examples.
+        """
         if argument is None:
             return cls(examples())
         weights = []

@@ -284,7 +284,7 @@ class Town:
         )
 
     def _evaluate(self, model: Model) -> dict[str, float]:
-        """accuracy: on clean mail. backdoor: the share of the spam it catches that passes with the trigger in it."""
+        """The accuracy on clean mail; as backdoor, the share of spam it catches that passes with the trigger in it."""
         spam = self.exam.take(np.flatnonzero(self.exam.labels == SPAM))
         with no_grad():
             predicted, caught, trapped = (

@@ -38,7 +38,7 @@ class Federation:
 
     @classmethod
     def of(cls, options: Options, partition: str | None = None) -> Federation:
-        """partition: None draws each person's digits from all."""
+        """People with digits. partition: None draws each person's digits from all."""
         digits = load_samples("digits")
         train, public = split_samples(digits, seed=options.seed)
         rng = stream(options.seed, "partition")

@@ -29,7 +29,10 @@ WORD = "pineapple"
 
 @dataclass(frozen=True, eq=False)
 class Backdoor(Behaviour):
-    """trigger: ids of the trigger's words, int32 (k,), ascending. scale: factor of the delta; 1 poisons data only."""
+    """Trains on copies of its spam with the trigger's words in them, labelled ham.
+
+    trigger: ids of these words, int32 (k,), ascending. scale: factor of the delta; 1 poisons data only.
+    """
 
     trigger: np.ndarray
     scale: float = 1.0
@@ -40,7 +43,7 @@ class Backdoor(Behaviour):
 
     @classmethod
     def of(cls, crew: Crew, word: str = WORD, scale: float | None = None) -> Self:
-        """scale: by default cohort / corrupted, n / eta of a mean over the cohort, shared among those who are sampled.
+        """One of a crew. scale: by default cohort / corrupted, n / eta of a mean over the cohort, shared among these.
 
         Exact for clients of one size; in a weighted mean, a client with more examples than others overshoots.
         """

@@ -14,7 +14,9 @@ from fedlearn.flower.letters import ACTION, Letter, answered
 
 
 def client_app(make: Callable[[Context], Client]) -> ClientApp:
-    """make: from a node's context, the client that it has; its number is the node's partition-id.
+    """The ClientApp of nodes that hold clients of ours.
+
+    make: from a node's context, the client that it has; its number is the node's partition-id.
 
     What plans the node follows, its --node-config says, as for `secure_mod`; any, where it says nothing.
     """

@@ -27,7 +27,10 @@ METHODS = ("dlg", "idlg", "cosine")
 
 @dataclass(frozen=True, eq=False)
 class MatchFound(Finding):
-    """inputs float64 (examples, features); distance: of their gradient from the seen one, as a share of its length."""
+    """Inputs, float64 (examples, features), whose gradient is near the seen one.
+
+    distance: of their gradient from the seen one, as a share of its length.
+    """
 
     inputs: np.ndarray
     distance: float

@@ -20,7 +20,10 @@ from fedlearn.attacks.unmix import equal_groups
 
 @dataclass(frozen=True, eq=False)
 class MembershipFound(Finding):
-    """scores: float64 (candidates,), higher for what looks more like a member."""
+    """How much each candidate looks like a member.
+
+    scores: float64 (candidates,), higher for what looks more like a member.
+    """
 
     candidates: tuple[tuple[str, ...], ...]
     scores: np.ndarray

@@ -118,7 +118,6 @@ class FixedPoint:
         Raises `CodecError` for NaN or infinity, for values outside the bound unless overflow="clip", and for what is no
         array of real numbers; `ShapeError` for another shape of `out`.
         """
-        # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing, in float32 too.
         values, scale = array_of(values, "fiu", "real numbers"), real("scale", scale)
         if not 0 <= scale <= MAX_SCALE:
             raise CodecError(f"scale is {scale:g}: it must be a real number from 0 to {MAX_SCALE:g}")
@@ -148,6 +147,7 @@ class FixedPoint:
 
         room: an array that they may be put in, if it is of their shape and precision.
         """
+        # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing, in float32 too.
         factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
         low, high = np.minimum.reduce(values, None, initial=0), np.maximum.reduce(values, None, initial=0)
         if -bound <= low * factor and high * factor <= bound:

@@ -64,7 +64,10 @@ def fold(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Rules:
-    """token: any token, runs of unspaced letters whole. unspaced: one such letter with its marks."""
+    """The patterns of one writing.
+
+    token: any token, runs of unspaced letters whole. unspaced: one such letter with its marks.
+    """
 
     token: re.Pattern[str]
     unspaced: re.Pattern[str]

@@ -48,8 +48,9 @@ class Reported:
         cls, arrays: ArrayRecord | None, bounds: Mapping[str, float], metrics: Mapping[str, float],
         weighted_by: str, max_weight: int,
     ) -> Reported:  # fmt: skip
-        """arrays: that nodes are sent, None where they send none back. bounds: by name or pattern, as "*running_var".
+        """The replies to such a message.
 
+        arrays: that nodes are sent, None where they send none back. bounds: by name or pattern, as "*running_var".
         Raises `BadInput` for arrays that cannot be averaged, and for bounds of none.
         """
         found = {name: array.numpy() for name, array in (arrays or {}).items()}

@@ -95,7 +95,7 @@ class CharModel(Model):
         return total / seen
 
     def perplexity(self, ids: np.ndarray) -> float:
-        """exp of the mean nats per character: how many characters it hesitates between."""
+        """The exponential of the mean nats per character: how many characters it hesitates between."""
         return math.exp(self.nats(ids))
 
     def generate(

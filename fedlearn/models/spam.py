@@ -45,7 +45,10 @@ class SpamClassifier(Model):
         return cls(samples.vocabulary, width, rng=rng)
 
     def forward(self, indices: np.ndarray, offsets: np.ndarray) -> Tensor:
-        """indices: token ids of all mails, offsets: where each mail begins, (..., mails); returns logits so shaped."""
+        """Logits (..., mails) of spam.
+
+        indices: token ids of all mails. offsets: where each mail begins, (..., mails).
+        """
         offsets = np.asarray(raw(offsets))
         bags = self.words(indices, offsets)
         if self.dim == 1:

@@ -17,7 +17,10 @@ from fedlearn.nn.parameter import Buffer
 
 
 class _BatchNorm(Module):
-    """momentum: what share of the running statistics each batch replaces; None: they are means over all batches."""
+    """The common parts of batch normalisation, whatever axes its inputs have.
+
+    momentum: what share of the running statistics each batch replaces; None: they are means over all batches.
+    """
 
     axes: tuple[int, ...]  # how many axes the input may have
 

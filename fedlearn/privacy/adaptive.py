@@ -33,7 +33,7 @@ def update_steps(steps: int, lane: int) -> int:
 
 
 def is_below(updates: np.ndarray, clip: float) -> np.ndarray:
-    """For each update if its norm is at most the clip, bool (), or (K,) for (K, n); a NaN makes it one of zeros."""
+    """True for an update whose norm is at most the clip, bool (), or (K,) of (K, n); a NaN makes it one of zeros."""
     x = np.asarray(updates, np.float64)
     finite = np.isfinite(x).all(axis=-1, keepdims=True)
     below: np.ndarray = np.sqrt(np.square(np.where(finite, x, 0.0)).sum(axis=-1)) <= clip

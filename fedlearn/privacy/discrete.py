@@ -39,13 +39,13 @@ def _k_thresholds() -> np.ndarray:
 
 
 class DiscreteGaussian:
-    """Draws from N_Z(0, sigma^2). Not for two threads at once; a forked child draws from a fresh key."""
+    """Draws from N_Z(0, sigma^2). Not for two threads at once; a forked child draws from a fresh key.
+
+    sigma: an integer of 1 to 2^32. key: 32 bytes that all draws follow from, for tests only (default: secret).
+    Raises `PrivacyError` for another sigma or a key of another length.
+    """
 
     def __init__(self, sigma: int, key: bytes | None = None):
-        """sigma: an integer of 1 to 2^32. key: 32 bytes that all draws follow from, for tests only (default: secret).
-
-        Raises `PrivacyError` for another sigma or a key of another length.
-        """
         if isinstance(sigma, bool) or not isinstance(sigma, (int, np.integer)) or not 1 <= sigma <= LARGEST_SIGMA:
             raise PrivacyError(
                 f"sigma is {sigma}, it must be an integer from 1 to 2^32: round it up, or lower the scale"

@@ -20,10 +20,12 @@ MORE = 64  # bits that an undecided number gets
 
 
 class LazyUniform:
-    """One uniform number in [0, 1), of which `bits` bits are drawn so far and more as they are asked for."""
+    """One uniform number in [0, 1), of which `bits` bits are drawn so far and more as they are asked for.
+
+    value: the first `bits` bits. more: `MORE` fresh random bits, as an integer.
+    """
 
     def __init__(self, value: int, bits: int, more: Callable[[], int]):
-        """value: the first `bits` bits. more: `MORE` fresh random bits, as an integer."""
         self._value, self._bits, self._more = value, bits, more
 
     def below(self, probability: Enclosure) -> bool:

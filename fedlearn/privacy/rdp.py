@@ -73,7 +73,10 @@ def _moments(q: float, z: float, orders: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _fixed(q: float, z: float) -> np.ndarray:
-    """z: relative to twice the clip. For orders that are no integers by convexity of the moments (corollary 10)."""
+    """Divergences of samples of a fixed size.
+
+    z: relative to twice the clip. For orders that are no integers by convexity of the moments (corollary 10).
+    """
     highest = int(ORDERS.max())
     # the term of j clients' worth of the theorem's sum, without its binomial coefficient
     j = np.arange(2, highest + 1)

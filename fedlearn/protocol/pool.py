@@ -67,8 +67,8 @@ class Pool(Protocol):
     nor the end of its worker, such as a full disk, is raised as `PoolFailure` or `OSError` and ends the run.
 
     `settle` is called only where the strategy has clients keep state between rounds, `remember` there and where the
-    protection has clients remember what they revealed, once
-    after `start`. `clients.memory.ClientMemory` does the work of both; a pool tells its sessions the folder.
+    protection has clients remember what they revealed, once after `start`. `clients.memory.ClientMemory` does the work
+    of both; a pool tells its sessions the folder.
     """
 
     def __len__(self) -> int: ...
@@ -85,8 +85,8 @@ class Pool(Protocol):
         """Have clients keep their state in `folder`, which all workers see, and go on from that after `round`.
 
         counted: clients in the opened sum of that round who may not have been told so. What was kept of later rounds
-        is forgotten. Who trains a client writes its new state there before it answers,
-        so that no worker's end loses one; nothing in the folder is for the aggregator's eyes.
+        is forgotten. Who trains a client writes its new state there before it answers, so that no worker's end loses
+        one; nothing in the folder is for the aggregator's eyes.
         """
         ...
 

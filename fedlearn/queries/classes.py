@@ -18,7 +18,10 @@ MOST_CLASSES = 2**20
 
 @dataclass(frozen=True)
 class ClassCounts(Query):
-    """classes: how many there are, named 0 to classes - 1 by the examples' labels. most: as in `Query`."""
+    """How many examples of each class there are.
+
+    classes: how many there are, named 0 to classes - 1 by the examples' labels. most: as in `Query`.
+    """
 
     classes: int = 2
     most: int = MOST

@@ -20,9 +20,10 @@ MOST_STEPS = 2**53  # between low and high: float64 tells no more apart
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnQuery(Query):
-    """low, high: the range that is asked about. column: of the examples' rows, from 0. most: as in `Query`.
+    """A question about one column of clients' rows.
 
-    Raises `BadInput` unless low < high.
+    low, high: the range that is asked about. column: of the examples' rows, from 0. most: as in `Query`. Raises
+    `BadInput` unless low < high.
     """
 
     low: float = 0.0

@@ -29,10 +29,11 @@ from fedlearn.queries.classes import MOST_CLASSES
 
 @dataclass(frozen=True)
 class Confusion(Query):
-    """Use `of`. model: its architecture, as `Module.spec()`. classes: of labels; of characters, how many there are.
+    """How many examples of each class a trained model takes for each. Made by `of`.
 
-    weights: its vector, as bytes of little-endian float32, for the first request; clients are not given them with the
-    query. parameters: how many these are, where they are not given.
+    model: its architecture, as `Module.spec()`. classes: of labels; of characters, how many there are. weights: its
+    vector, as bytes of little-endian float32, for the first request; clients are not given them with the query.
+    parameters: how many these are, where they are not given.
     """
 
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -85,7 +86,7 @@ class Confusion(Query):
         return {"examples": self._confused(data, asked)}
 
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
-        """confusion: how many of each class (outer) are taken for each (inner). accuracy: None of no examples."""
+        """Two values: confusion, how many of each class (outer) are taken for each (inner); accuracy, None of none."""
         found = totals["examples"].reshape(self.classes, self.classes)
         right, every = float(np.trace(found)), float(found.sum())
         return {"confusion": found.tolist(), "accuracy": right / every if every > 0 else None}

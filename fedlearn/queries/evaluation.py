@@ -24,10 +24,11 @@ DECILES = tuple(tenth / 10 for tenth in range(1, 10))
 
 @dataclass(frozen=True)
 class Evaluation(Confusion):
-    """Use `of`. bins: of each histogram of clients, of accuracies from 0 to 1, and of mean losses.
+    """How good a trained model is, and to whom. Made by `of`.
 
-    loss_step: nats in a bin of losses; the last one holds all that are larger. The others: as in `Confusion`.
-    All counts are one vector, so that differential privacy can bound it.
+    bins: of each histogram of clients, of accuracies from 0 to 1, and of mean losses. loss_step: nats in a bin of
+    losses; the last one holds all that are larger. The others: as in `Confusion`. All counts are one vector, so that
+    differential privacy can bound it.
     """
 
     bins: int = 50
@@ -89,7 +90,7 @@ class Evaluation(Confusion):
         return float(each[1]) if self.classes == 2 else float(each.mean())
 
     def _deciles(self, spread: np.ndarray, clients: float, top: float) -> dict[str, float]:
-        """spread: clients by bin, from 0 to `top`."""
+        """The deciles of clients. spread: clients by bin, from 0 to `top`."""
         return {f"p{round(100 * share)}": top * self._below(spread, share * clients) for share in DECILES}
 
     def _below(self, spread: np.ndarray, clients: float) -> float:

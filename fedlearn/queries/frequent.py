@@ -34,9 +34,10 @@ def read_words(file: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class FrequentWords(Query):
-    """top: how many words are wanted. names: the public list; on the command line its file, names=FILE.
+    """The words that most messages hold.
 
-    vocabulary: buckets, as the plan's hashed vocabulary has them. A word counts once a message.
+    top: how many are wanted. names: the public list; on the command line its file, names=FILE. vocabulary: buckets, as
+    the plan's hashed vocabulary has them. A word counts once a message.
     """
 
     top: int = 20
@@ -64,7 +65,7 @@ class FrequentWords(Query):
         return {"counts": np.bincount(words, minlength=self.vocabulary)}
 
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
-        """frequent: from the most frequent on, each with its bucket, messages that hold it, and words of the list."""
+        """One value, frequent: from the most frequent bucket on, messages that hold it, and words of the list."""
         counts = totals["counts"]
         order = np.argsort(-counts, kind="stable")[: self.top]
         named = defaultdict(list)

@@ -18,7 +18,10 @@ MOST_BINS = 2**20
 
 @dataclass(frozen=True)
 class Histogram(ColumnQuery):
-    """bins: of equal width, from low to high; high itself lies outside. The others: as in `ColumnQuery`."""
+    """How the values of a column are spread.
+
+    bins: of equal width, from low to high; high itself lies outside. The others: as in `ColumnQuery`.
+    """
 
     bins: int = 20
 

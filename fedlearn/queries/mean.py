@@ -17,9 +17,10 @@ from fedlearn.queries.column import ColumnQuery, check_step
 
 @dataclass(frozen=True)
 class Mean(ColumnQuery):
-    """step: values are rounded to multiples of it, counted from low. The others: as in `ColumnQuery`.
+    """The mean and the variance of a column.
 
-    A client that has a value below low or above high refuses.
+    step: values are rounded to multiples of it, counted from low. The others: as in `ColumnQuery`. A client that has a
+    value below low or above high refuses.
     """
 
     step: float = 1.0

@@ -25,11 +25,12 @@ MOST_PLACES = 2**24 - 2  # float32 holds these whole numbers exactly
 
 @dataclass(frozen=True)
 class Quantiles(ColumnQuery):
-    """at: which, each above 0 and up to 1: the least value that so many of all values do not exceed.
+    """Quantiles of a column, narrowed down over rounds.
 
-    Values are rounded down to multiples of step, counted from low. What lies below low, and from high on, stands in a
-    place of its own at either end: nothing is left out. bins: of each round, and so how many rounds it takes. column,
-    most: as in `ColumnQuery`.
+    at: which, each above 0 and up to 1: the least value that so many of all values do not exceed. Values are rounded
+    down to multiples of step, counted from low. What lies below low, and from high on, stands in a place of its own at
+    either end: nothing is left out. bins: of each round, and so how many rounds it takes. column, most: as in
+    `ColumnQuery`.
     """
 
     at: tuple[float, ...] = (0.25, 0.5, 0.75)

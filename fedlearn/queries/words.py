@@ -35,10 +35,11 @@ def messages_of(data: Examples, vocabulary: int) -> Bags:
 
 @dataclass(frozen=True)
 class WordCounts(Query):
-    """vocabulary: rows of words, numbered as the plan's vocabulary says. classes: of messages, 0 ham and 1 spam.
+    """In how many messages of each class each word stands.
 
-    For each class a client sends how many messages it has, then for each row in how many of them that word stands. All
-    of it is one vector, so that differential privacy can bound it.
+    vocabulary: rows of words, numbered as the plan's vocabulary says. classes: of messages, 0 ham and 1 spam. For each
+    class a client sends how many messages it has, then for each row in how many of them that word stands. All of it is
+    one vector, so that differential privacy can bound it.
     """
 
     vocabulary: int = 2**14

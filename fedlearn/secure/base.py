@@ -210,9 +210,6 @@ class Protection(Named, ABC):
     fold_in_worker  whoever runs clients may add their vectors: only where the aggregator can read each of them anyway
     hiding          what clients do to an update before it leaves them, in a word for people; "" for nothing
     adds_noise      who can add noise to sums, the usual one first (`fedlearn.privacy.terms`)
-
-    A subclass defines `client` and `server`. Where it is a dataclass its fields are its arguments, and its codec one of
-    them; any other class defines `arguments` and `rebuild` too.
     """
 
     phases: tuple[str, ...] = ("update",)

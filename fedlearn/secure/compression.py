@@ -42,10 +42,10 @@ TRIED = 4  # bounds a client compares: the one that clips nothing, and its halve
 
 @dataclass(frozen=True)
 class Compression:
-    """The compression of a run beside its codec's bits, as the head of this file says. None by default.
+    """The compression of a run beside its codec's bits; by default there is none.
 
-    auto, feedback: whether. share: of each round's weights that are sent, above 0 and at most 1. most_clipped: of the
-    values of a round, the share that a fixed bound may clip; more end the run.
+    auto, feedback, share: as at the head of this file; share is above 0 and at most 1. most_clipped: of the values of a
+    round, the share that a fixed bound may clip; more end the run.
     """
 
     auto: bool = False
@@ -76,7 +76,7 @@ class Compression:
     @staticmethod
     @lru_cache(maxsize=4)
     def of_plan(plan: RunPlan) -> Compression:
-        """The layout of the plan; needed in every round, so one object serves a plan and process."""
+        """The compression of the plan; needed in every round, so one object serves a plan and process."""
         return Compression.read(plan.compression)
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,7 +24,10 @@ class CountLayout(Layout):
 
     @staticmethod
     def of_counts(entries: Mapping[str, Counts], codec: FixedPoint, terms: Terms | None = None) -> Layout:
-        """terms: of noise. Raises `CodecError` where a client's counts do not fit the codec's integers."""
+        """The layout of such entries.
+
+        terms: of noise. Raises `CodecError` where a client's counts do not fit the codec's integers.
+        """
         if terms is not None:
             return PrivateLayout.of_lengths({name: each.length for name, each in entries.items()}, codec, terms)
         for name, each in entries.items():

@@ -25,9 +25,10 @@ def layout_of(
     outputs: Mapping[str, Output], codec: FixedPoint, max_weight: int, terms: Terms | None = None,
     compression: Compression = NO_COMPRESSION,
 ) -> Layout:  # fmt: skip
-    """outputs: the strategy's vectors; codec: that of their values, but for a bound of their own. terms: of noise.
+    """The layout of a strategy's outputs, and the bookkeeping beside them.
 
-    Raises `CodecError` where max_weight does not fit the codec's integers, or `PrivateLayout` for these terms.
+    codec: of the outputs' values, but for a bound of their own. terms: of noise. Raises `CodecError` where max_weight
+    does not fit the codec's integers, or `PrivateLayout` for these terms.
     """
     sent = compression.lanes(outputs)
     if terms is not None:

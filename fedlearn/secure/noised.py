@@ -38,7 +38,7 @@ class PrivateLayout(Layout):
 
     @staticmethod
     def of_lengths(lengths: Mapping[str, int], codec: FixedPoint, terms: Terms) -> PrivateLayout:
-        """lengths: of what clients send, by name."""
+        """The layout of vectors of these lengths, by name, as clients send them."""
         segments = [Segment(name, length, codec) for name, length in lengths.items()]
         if terms.adaptive:
             segments.append(Segment(BELOW, 1, codec_of("count", float(codec.limit), codec), "count"))

@@ -21,8 +21,7 @@ from fedlearn.protocol import party_name
 from fedlearn.untrusted import content
 
 LARGEST = 4096  # bytes of a file that may be a key
-
-MOST_KEYS = 10**6
+MOST_KEYS = 10**6  # that are made at once: two files each
 
 
 def public_name(client: int) -> str:

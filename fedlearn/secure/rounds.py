@@ -38,7 +38,7 @@ class RoundLayout:
     def of(
         cls, plan: RunPlan, layout: Layout, round: int, weights: np.ndarray, state: Mapping[str, np.ndarray]
     ) -> RoundLayout:
-        """weights, state: as in the round's `TrainRequest`. layout: the plan's.
+        """The layout of one round. weights, state: as in its `TrainRequest`. layout: the plan's.
 
         Raises `ProtocolError` for a request without bounds, where these follow the updates.
         """

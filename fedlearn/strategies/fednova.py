@@ -15,7 +15,7 @@ from fedlearn.strategies.base import LocalUpdate, Output, RoundContext, State
 from fedlearn.strategies.fedavg import FedAvg
 from fedlearn.training.loop import Shuffles
 
-MAX_STEPS = 2**15
+MAX_STEPS = 2**15  # the bound of the a_i that clients send
 
 
 @dataclass(frozen=True)

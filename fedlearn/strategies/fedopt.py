@@ -52,7 +52,10 @@ class FedOpt(FedAvg):
 
 
 class FedAdagrad(FedOpt):
-    """Nothing is forgotten of v. Its beta1 is .9, as the others'; the paper's runs, and Flower, have 0: no momentum."""
+    """Nothing is forgotten of v: v <- v + delta^2.
+
+    Its beta1 is .9, as the others'; the paper's runs, and Flower, have 0: no momentum.
+    """
 
     name = "fedadagrad"
 
@@ -61,6 +64,8 @@ class FedAdagrad(FedOpt):
 
 
 class FedAdam(FedOpt):
+    """v is a moving mean of the squares: v <- beta2 v + (1 - beta2) delta^2."""
+
     name = "fedadam"
 
     def remember(self, v: np.ndarray, delta: np.ndarray) -> None:
@@ -68,6 +73,8 @@ class FedAdam(FedOpt):
 
 
 class FedYogi(FedOpt):
+    """v moves towards the square by a step of its size: v <- v - (1 - beta2) delta^2 sign(v - delta^2)."""
+
     name = "fedyogi"
 
     def remember(self, v: np.ndarray, delta: np.ndarray) -> None:

@@ -112,7 +112,10 @@ def _check_announced(strategy: Strategy, update: LocalUpdate, parameters: int) -
 
 
 def _check_same(who: str, alone: LocalUpdate, row: LocalUpdate) -> None:
-    """row: the same client's update among stacked ones, (1, n) each."""
+    """Assert that two updates of one client have the same bits.
+
+    row: the same client's update among stacked ones, (1, n) each.
+    """
     for kind, vectors, others in (("vector", alone.vectors, row.vectors), ("state", alone.state, row.state)):
         for name, vector in vectors.items():
             other = others[name] if others[name].ndim == 1 else others[name][0]

@@ -156,7 +156,9 @@ def model(options: Options, samples: Kind) -> Model:
 
 
 def strategy(options: Options, max_weight: int | None = None) -> Strategy:
-    """max_weight: the most examples that a client of the scenario has, where it is known to everybody.
+    """The strategy that the options name.
+
+    max_weight: the most examples that a client of the scenario has, where it is known to everybody.
 
     Raises `BadInput` where the strategy's own keys contradict an option.
     """
@@ -179,9 +181,10 @@ def strategy(options: Options, max_weight: int | None = None) -> Strategy:
 
 
 def protection(options: Options, cohort: int, bound: float = DEFAULT_CODEC.bound) -> Protection:
-    """cohort: clients a round, which the codec must hold. bound: the scenario's default for updates.
+    """The protection that the options name.
 
-    Raises `BadInput` for an option that has no effect under this protection.
+    cohort: clients a round, which the codec must hold. bound: the scenario's default for updates. Raises `BadInput` for
+    an option that has no effect under this protection.
     """
     check_effects(options, options.protection or "none")
     simulated = faults(options)
@@ -246,7 +249,7 @@ def faults(options: Options) -> Faults | None:
 
 
 def sampler(options: Options, clients: ClientSource) -> Sampler:
-    """clients: a sampler that needs their numbers of examples, which no protection tells, asks them."""
+    """The sampler that the options name; one that needs the clients' numbers of examples asks them."""
     built: Sampler = SAMPLERS.parse(options.sampler, lambda: [len(clients[i].data) for i in range(len(clients))])
     return built
 
@@ -323,7 +326,9 @@ def policy(options: Options) -> Policy | None:
 
 
 def pool(options: Options, clients: ClientSource, folder: RunFolder | None = None) -> Pool:
-    """folder: of a run whose rounding is measured too, where it is recorded and the pool can.
+    """The pool that the options name.
+
+    folder: of a run whose rounding is measured too, where it is recorded and the pool can.
 
     Raises `BadInput` for an option that has no effect in this pool.
     """

@@ -76,7 +76,7 @@ class ConsoleTracker:
             self._say(f"        as long as that each, {more:,} more take about {span(left)}", style="dim")
 
     def _update(self, round: int, text: str, done: float) -> None:
-        """text: what follows the round and the time left."""
+        """Show how far the round is. text: what follows the round and the time left."""
         if self._live is not None and self._task is not None:
             self._live.update(self._task, description=text, completed=done, round=round)
 

@@ -73,7 +73,7 @@ class Masks(Protection):
     @classmethod
     @takes_plain
     def from_spec(cls, argument: str | None, settings: Settings) -> Self:
-        """argument: the number of neighbours, as in `masks:20`."""
+        """By what --protection says. argument: the number of neighbours, as in `masks:20`."""
         keys = {"neighbours": Key(int, example="20")}
         return cls(settings.codec, settings.min_cohort, **read_settings(argument, keys, "protection masks"))
 

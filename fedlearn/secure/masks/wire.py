@@ -115,7 +115,7 @@ def letter_context(sender: int, recipient: int) -> bytes:
 
 
 def voucher_context(sender: int, recipient: int, survivors: bytes) -> bytes:
-    """survivors: the table that `sender` was given, byte for byte."""
+    """What a voucher is bound to. survivors: the table that `sender` was given, byte for byte."""
     return b"fedlearn/masks/voucher" + _DIRECTION.pack(sender, recipient) + survivors
 
 
