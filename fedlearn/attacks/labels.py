@@ -27,7 +27,7 @@ WORDS = 16  # of a message among them
 
 @dataclass(frozen=True, eq=False)
 class LabelsFound(Finding):
-    """counts: of each class, in examples."""
+    """How many examples of each class stood behind an update. counts: by class."""
 
     counts: tuple[int, ...]
 
@@ -44,9 +44,9 @@ class LabelCounts(EachVector[LabelsFound]):
     def read(self, observed: Observed, vector: Vector) -> LabelsFound:
         """The counts in one vector, taken as the gradient of one step."""
         names = [name for name, parameter in observed.model.named_parameters() if parameter.ndim == 1]
-        usual = _usual_output(observed, vector)
         if not names:
             raise NotReadable("the run's model has no bias at its end, whose gradient counts labels")
+        usual = _usual_output(observed, vector)
         gradient = observed.part(mean_gradient(observed, vector), names[-1])
         if gradient.size == 1:
             gradient = np.concatenate([-gradient, gradient])

@@ -120,11 +120,6 @@ class Observed:
         """The fixed-point codec of the updates."""
         return FixedPoint.from_dict(self.plan.protection["arguments"]["codec"])
 
-    def requests(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(round, global weights float32 (P,)) of every request to train."""
-        for message, body in self.view.bodies(TrainRequest):
-            yield message.step.round, body.weights
-
     def payloads(self) -> Iterator[tuple[int, int, bytes]]:
         """(client, round, payload) of every update that holds a vector, without its signature."""
         phase = self._protection.training_phase
@@ -168,7 +163,10 @@ class Observed:
         """Standard deviation of the noise in each integer of a vector, 0 where there is none; it is public."""
         if self.terms is None:
             return 0.0
-        parts = vector.addends if self.terms.where == "clients" else vector.is_sum * (self.terms.where == "opener")
+        if self.terms.where == "clients":
+            parts = vector.addends
+        else:  # an aggregator's own noise is in no message
+            parts = 1 if self.terms.where == "opener" and vector.is_sum else 0
         return self.terms.deviation(vector.round) * math.sqrt(parts)
 
     def examples(self, vector: Vector) -> int:

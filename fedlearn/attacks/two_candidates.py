@@ -27,11 +27,10 @@ def guess_candidates(view: PartyView, candidates: Sequence[Examples]) -> dict[in
     Raises `NotReadable` for payloads that are neither plain nor Paillier's.
     """
     observed = Observed(view)
-    weights = dict(observed.requests())
     unlikeness = _plain_unlikeness(observed) if observed.is_plain else _encrypted_unlikeness(observed)
     guesses: dict[int, int] = {}
     for client, round, payload in observed.payloads():
-        vectors = [replayed(observed, weights[round], round, client, data) for data in candidates]
+        vectors = [replayed(observed, observed.weights[round], round, client, data) for data in candidates]
         guesses.setdefault(client, int(np.argmin([unlikeness(payload, vector) for vector in vectors])))
     return guesses
 

@@ -27,7 +27,7 @@ MOST_CANARIES = 10**7
 
 @dataclass(frozen=True)
 class Audit:
-    """epsilon: the run's is at least this, with the given confidence. correct: of so many guesses."""
+    """A lower bound: the run's epsilon is at least `epsilon`, with the confidence asked for, by the correct guesses."""
 
     epsilon: float
     guesses: int
@@ -109,9 +109,9 @@ def _check_counts(canaries: int, guesses: int, correct: int, delta: float) -> No
 
 def _p_value(epsilon: float, canaries: int, guesses: int, correct: int, delta: float) -> float:
     right = 1 / (1 + math.exp(-epsilon))
-    tail = float(binom.sf(correct - 1, guesses, right))
     if correct == 0:
         return 1.0
+    tail = float(binom.sf(correct - 1, guesses, right))
     below = np.cumsum(binom.pmf(np.arange(correct - 1, -1, -1), guesses, right))  # P[found > W >= found - i]
     slope = float(np.max(below / np.arange(1, correct + 1)))
     return min(1.0, tail + 2 * canaries * delta * slope)

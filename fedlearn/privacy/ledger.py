@@ -60,10 +60,9 @@ class Row:
 
 
 class Ledger:
-    """The rows of one run, in memory and in a file of JSON lines."""
+    """The rows of one run, in memory and in a file of JSON lines. Made by `create`, `load` or `unkept`."""
 
     def __init__(self, path: Path | None, rows: tuple[Row, ...], digest: str):
-        """Use `create`, `load` or `unkept`."""
         self.path, self.rows, self._digest = path, rows, digest
         self._size = path.stat().st_size if path else 0
 
@@ -174,14 +173,9 @@ def _together(rows: Sequence[Row]) -> float:
 
 
 @takes_plain
-def epsilon_aggregator(rows: Sequence[Row], delta: float, sees_sums: bool = False) -> float:
-    """For whoever knows who took part: the exact cost to the client that was in most sums, under zero-out.
-
-    sees_sums: it reads sums before noise, or single updates: infinite, once there is a row.
-    """
+def epsilon_aggregator(rows: Sequence[Row], delta: float) -> float:
+    """For whoever knows who took part: the exact cost to the client that was in most sums, under zero-out."""
     rows = members("rows", rows, Row)
-    if sees_sums:
-        return math.inf if rows else 0.0
     return AnalyticGaussian(
         math.sqrt(math.fsum(nlargest(most_sums(rows), (1 / row.noise**2 for row in rows))))
     ).epsilon(delta)

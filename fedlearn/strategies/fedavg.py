@@ -14,7 +14,7 @@ from fedlearn.errors import BadInput
 from fedlearn.models.base import Trainable
 from fedlearn.optim.rules import mean_towards, square_towards
 from fedlearn.parts import in_parts
-from fedlearn.strategies.base import MOST_EPOCHS, MOST_EXAMPLES, LocalUpdate, Output, RoundContext, State, Strategy
+from fedlearn.strategies.base import MOST_EPOCHS, MOST_EXAMPLES, LocalUpdate, RoundContext, State, Strategy
 from fedlearn.training.loop import Shuffles, train_epochs
 
 
@@ -51,9 +51,6 @@ class FedAvg(Strategy):
             raise BadInput(f"{self.name} optimizer {self.optimizer!r}: choose {' or '.join(self.local_optimizers)}")
         if self.optimizer == "adam" and self.momentum:
             raise BadInput(f"momentum {self.momentum} has no effect under adam, which has its own: leave it out")
-
-    def outputs(self, parameters: int) -> Mapping[str, Output]:
-        return {"delta": Output(parameters)}
 
     @property
     def leaves_untouched_weights(self) -> bool:  # type: ignore[override]

@@ -212,8 +212,7 @@ def test_epsilons_are_functions_of_the_rows():
     assert epsilon(spent, delta, Rdp()) == Rdp().epsilon([Release(0.1, 1.0, 60)], delta)
     assert epsilon_aggregator(spent, delta) == pytest.approx(18.44, abs=0.01)
     assert epsilon_aggregator(spent, delta) == AnalyticGaussian(math.sqrt(14)).epsilon(delta)
-    assert epsilon_aggregator(spent, delta, sees_sums=True) == math.inf
-    assert epsilon([], delta, Pld()) == epsilon_aggregator([], delta) == epsilon_aggregator([], delta, True) == 0
+    assert epsilon([], delta, Pld()) == epsilon_aggregator([], delta) == 0
 
 
 def test_the_aggregator_is_charged_for_the_least_noise():
