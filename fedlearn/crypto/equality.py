@@ -21,10 +21,10 @@ from fedlearn.configured import make_plain
 from fedlearn.crypto.integers import integers_to_bytes, width_of
 from fedlearn.crypto.modexp import powers
 
-COEFFICIENT_BITS = 128
+COEFFICIENT_BITS = 128  # a false statement passes with a probability of 2^-128
 CHALLENGE_BITS = 128
 _HIDING_BITS = 128  # by how much the commitment's exponent outgrows what it hides
-_BUCKET_BITS = 6
+_BUCKET_BITS = 6  # of exponents at a time: near the best for some hundred bases
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,8 @@ def _seed(statement: Statement) -> bytes:
 
 def _product(numbers: list[mpz], power: int, seed: bytes, modulus: mpz) -> mpz:
     """(product of numbers[j]^c_j)^power for the coefficients c_j that follow from `seed`."""
-    size = COEFFICIENT_BITS // 8
-    stream = hashlib.shake_256(b"coefficients" + seed).digest(size * len(numbers))
-    coefficients = [int.from_bytes(stream[at : at + size], "big") for at in range(0, len(stream), size)]
-    return gmpy2.powmod(multi_power(numbers, coefficients, modulus), power, modulus)
+    drawn = coefficients(b"coefficients" + seed, len(numbers))
+    return gmpy2.powmod(multi_power(numbers, drawn, modulus), power, modulus)
 
 
 def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mpz:
@@ -114,6 +112,13 @@ def _challenge(statement: Statement, seed: bytes, first: mpz, second: mpz) -> mp
 
 def _width(modulus: mpz) -> int:
     return width_of(modulus.bit_length())
+
+
+def coefficients(seed: bytes, count: int) -> list[int]:
+    """Numbers of `COEFFICIENT_BITS` bits that follow from a hash of `seed`, by which statements are joined to one."""
+    size = COEFFICIENT_BITS // 8
+    stream = hashlib.shake_256(seed).digest(size * count)
+    return [int.from_bytes(stream[at : at + size], "big") for at in range(0, len(stream), size)]
 
 
 def multi_power(bases: list[mpz], exponents: list[int], modulus: mpz) -> mpz:

@@ -17,7 +17,8 @@ from gmpy2 import mpz
 
 from fedlearn.crypto.integers import width_of
 
-_MAX_WINDOW, _MAX_STEPS = 16, 64
+_MAX_WINDOW = 16  # bits: a digit is drawn as two bytes
+_MAX_STEPS = 64  # that are tried for the shape of a table
 _OBJECT_BYTES = 176  # of a pair of big integers, besides their digits
 Pair = tuple[mpz, mpz]
 

@@ -120,6 +120,11 @@ class PublicKey:
         return hashlib.sha256(self._n_bytes()).digest()[:FINGERPRINT_BYTES]
 
     @property
+    def modulus_bytes(self) -> int:
+        """Bytes that hold any residue modulo n."""
+        return width_of(self.bits)
+
+    @property
     def ciphertext_bytes(self) -> int:
         """Bytes that hold any residue modulo n^2."""
         return width_of(2 * self.bits)
@@ -154,7 +159,7 @@ class PublicKey:
         return cls(int.from_bytes(body, "big"), blum=bool(flags & _BLUM), insecure_test_key=insecure_test_key)
 
     def _n_bytes(self) -> bytes:
-        return self.n.to_bytes(width_of(self.bits), "big")
+        return self.n.to_bytes(self.modulus_bytes, "big")
 
 
 class Randomiser(Protocol):

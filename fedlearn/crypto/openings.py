@@ -15,7 +15,7 @@ import gmpy2
 from gmpy2 import mpz
 
 from fedlearn.checked import members, takes_plain
-from fedlearn.crypto.equality import COEFFICIENT_BITS, multi_power
+from fedlearn.crypto.equality import coefficients, multi_power
 from fedlearn.crypto.integers import integers_to_bytes
 from fedlearn.crypto.keys import PrivateKey, PublicKey
 from fedlearn.crypto.modexp import powers
@@ -55,8 +55,6 @@ def _together(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], 
     width = public.ciphertext_bytes
     stated = integers_to_bytes([public.modulus, *ciphertexts, *plaintexts], width)
     header = b"fedlearn/opening/1" + len(ciphertexts).to_bytes(8, "big") + hashlib.sha256(context).digest()
-    size = COEFFICIENT_BITS // 8
-    stream = hashlib.shake_256(header + hashlib.sha256(stated).digest()).digest(size * len(ciphertexts))
-    exponents = [int.from_bytes(stream[at : at + size], "big") for at in range(0, len(stream), size)]
+    exponents = coefficients(header + hashlib.sha256(stated).digest(), len(ciphertexts))
     total = sum((e * m for e, m in zip(exponents, plaintexts, strict=True)), mpz(0))
     return multi_power(ciphertexts, exponents, public.nsquare), total % public.modulus

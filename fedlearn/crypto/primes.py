@@ -11,7 +11,8 @@ from gmpy2 import mpz
 
 # GMP runs Baillie-PSW and then (rounds - 24) Miller-Rabin rounds: forty of them here.
 PRIMALITY_ROUNDS = 64
-_SIEVE_LIMIT, _INTERVAL = 1 << 19, 1 << 20
+_SIEVE_LIMIT = 1 << 19  # of the primes that candidates are divided by
+_INTERVAL = 1 << 20  # candidates that are sieved at once
 
 
 def is_prime(n: int | mpz) -> bool:

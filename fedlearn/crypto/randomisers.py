@@ -13,7 +13,6 @@ import gmpy2
 from gmpy2 import mpz
 
 from fedlearn.crypto.fixedbase import NO_TABLE, FixedBase, TableShape, choose_shape
-from fedlearn.crypto.integers import width_of
 from fedlearn.crypto.keys import PrivateKey, PublicKey, Randomiser
 from fedlearn.crypto.modexp import powers
 from fedlearn.errors import CryptoKeyError
@@ -107,7 +106,7 @@ class DjnRandomiser:
 
 def djn_base(public: PublicKey) -> mpz:
     """h_s = (-x^2)^n mod n^2, with x from SHAKE-256 of n, 128 bits longer than n to be uniform modulo n."""
-    size = width_of(public.bits)
+    size = public.modulus_bytes
     seed = hashlib.shake_256(_DOMAIN + public.n.to_bytes(size, "big")).digest(size + 16)
     x = mpz.from_bytes(seed, "big") % public.modulus
     return gmpy2.powmod(-x * x % public.modulus, public.modulus, public.nsquare)

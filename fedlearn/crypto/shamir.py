@@ -30,14 +30,14 @@ def split(secret: bytes, threshold: int, holders: Collection[int]) -> dict[int, 
     given("holders", holders, Collection, CryptoKeyError)
     if not isinstance(threshold, int) or not 1 <= threshold <= len(holders):
         raise CryptoKeyError(f"threshold {threshold!r} of {len(holders)} holders: it must be 1 to {len(holders)}")
-    places = [_place(holder) for holder in holders]
-    if None in places or len(set(places)) < len(places):
+    places = [place for place in map(_place, holders) if place is not None]
+    if len(set(places)) < len(holders):
         raise CryptoKeyError(
             "holders of shares must be different integers from 1 to below the field's prime 2^256 + 297: "
             "a share at 0 is the secret"
         )
     polynomial = [mpz(secrets.randbelow(int(PRIME))) for _ in range(threshold - 1)] + [mpz.from_bytes(secret, "big")]
-    return {place: int(_evaluate(polynomial, place)).to_bytes(SHARE_BYTES, "big") for place in places if place}
+    return {place: int(_evaluate(polynomial, place)).to_bytes(SHARE_BYTES, "big") for place in places}
 
 
 def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:

@@ -169,7 +169,7 @@ class ThresholdKey:
     def to_bytes(self) -> bytes:
         """Everything, with a digest that detects damage."""
         key = self.public.to_bytes()
-        numbers = integers_to_bytes([self.generator, *self.verification], _width(self))
+        numbers = integers_to_bytes([self.generator, *self.verification], self.public.modulus_bytes)
         return add_digest(_KEY.pack(_FORMAT, self.threshold, self.trustees, len(key)) + key + numbers)
 
     @classmethod
@@ -182,7 +182,7 @@ class ThresholdKey:
         _, threshold, trustees, size = _KEY.unpack_from(body)
         end = _KEY.size + size
         public = PublicKey.from_bytes(body[_KEY.size : end], insecure_test_key=insecure_test_key)
-        width = width_of(public.bits)
+        width = public.modulus_bytes
         if len(body) != end + (trustees + 1) * width:
             raise CryptoKeyError(
                 f"a threshold key of {len(data)} bytes is no key for {trustees} trustees: wrong length"
@@ -210,7 +210,7 @@ class PartialDecryption:
     @takes_plain
     def to_bytes(self, threshold_key: ThresholdKey) -> bytes:
         """Fixed-width numbers and a digest that detects damage."""
-        width, proof_width = _width(threshold_key), _proof_bytes(threshold_key)
+        width, proof_width = threshold_key.public.modulus_bytes, _proof_bytes(threshold_key)
         header = _PARTIAL.pack(_FORMAT, self.trustee, self.key, len(self.powers))
         proof = integers_to_bytes([self.proof.challenge, self.proof.response], proof_width)
         return add_digest(header + proof + integers_to_bytes(self.powers, width))
@@ -220,7 +220,7 @@ class PartialDecryption:
     def from_bytes(cls, data: bytes, threshold_key: ThresholdKey) -> PartialDecryption:
         """Read `to_bytes`; raises `CiphertextError` for damaged bytes. What they say is checked by `verify`."""
         body = bytes(strip_digest(data, "a partial decryption", CiphertextError))
-        width, proof_width = _width(threshold_key), _proof_bytes(threshold_key)
+        width, proof_width = threshold_key.public.modulus_bytes, _proof_bytes(threshold_key)
         if len(body) < _PARTIAL.size + 2 * proof_width or body[0] != _FORMAT:
             raise CiphertextError(f"these {len(data)} bytes are no partial decryption of format {_FORMAT}")
         _, trustee, key, count = _PARTIAL.unpack_from(body)
@@ -264,21 +264,21 @@ class KeyShare:
     def to_bytes(self) -> bytes:
         """Secret; to be kept by `keyfiles.write_secret`."""
         header = _SHARE.pack(_FORMAT, self.trustee, self.key.public.fingerprint)
-        return add_digest(header + integers_to_bytes([self._value], _width(self.key)))
+        return add_digest(header + integers_to_bytes([self._value], self.key.public.modulus_bytes))
 
     @classmethod
     @takes_plain
     def from_bytes(cls, data: bytes, key: ThresholdKey) -> KeyShare:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a share of another key."""
         body = bytes(strip_digest(data, "a key share", CryptoKeyError))
-        if len(body) != _SHARE.size + _width(key) or body[0] != _FORMAT:
+        if len(body) != _SHARE.size + key.public.modulus_bytes or body[0] != _FORMAT:
             raise CryptoKeyError(f"these {len(data)} bytes are no share of a {key.public.bits}-bit key")
         _, trustee, fingerprint = _SHARE.unpack_from(body)
         if fingerprint != key.public.fingerprint:
             raise CryptoKeyError(
                 f"a share of key {fingerprint.hex()}, but key {key.public.fingerprint.hex()} is expected"
             )
-        return cls(key, trustee, integers_from_bytes(body[_SHARE.size :], _width(key))[0])
+        return cls(key, trustee, integers_from_bytes(body[_SHARE.size :], key.public.modulus_bytes)[0])
 
     def __reduce__(self) -> Any:
         raise TypeError("a key share is not pickled, it stays with its trustee: write it to a file instead")
@@ -339,11 +339,6 @@ def _check_residues(numbers: list[mpz], public: PublicKey) -> None:
     if any(number >= public.modulus for number in numbers):
         raise CiphertextError("a number lies outside [1, n)")
     check_ciphertexts(numbers, public)
-
-
-def _width(key: ThresholdKey) -> int:
-    """Bytes of a number below n."""
-    return width_of(key.public.bits)
 
 
 def _proof_bytes(key: ThresholdKey) -> int:

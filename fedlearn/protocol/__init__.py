@@ -16,7 +16,7 @@ from fedlearn.protocol.bodies import (
     TrainRequest,
     Update,
 )
-from fedlearn.protocol.messages import Message, Step
+from fedlearn.protocol.messages import Message, Step, read_plan
 from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, FIRST_OPENER, FIRST_WORKER, ClientId, party_name
 from fedlearn.protocol.plan import RunPlan
 from fedlearn.protocol.pool import Answer, Lost, Partial, Pool, Reply
@@ -53,4 +53,5 @@ __all__ = [
     "Transcript",
     "Update",
     "party_name",
+    "read_plan",
 ]

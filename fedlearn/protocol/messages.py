@@ -13,11 +13,13 @@ from typing import Self, TypeVar
 
 from fedlearn.errors import ProtocolError
 from fedlearn.protocol.bodies import BODIES, Body
-from fedlearn.protocol.parties import EVERYBODY, FIRST_OPENER, party_name
+from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, FIRST_OPENER, party_name
+from fedlearn.protocol.plan import SESSION_BYTES, RunPlan
 
 VERSION = 3
 MAGIC = b"FL"
-HEADER = struct.Struct(">2sBB16sIHH12siiQ")
+PHASE_BYTES = 12
+HEADER = struct.Struct(f">2sBB{SESSION_BYTES}sIHH{PHASE_BYTES}siiQ")
 KIND_AT = 3  # where a header has the kind of the body
 B = TypeVar("B", bound=Body)
 
@@ -52,9 +54,10 @@ class Message:
     def to_bytes(self) -> bytes:
         body = self.body.to_bytes()
         phase = self.step.phase.encode("ascii")
-        if len(self.session) != 16 or len(phase) > 12:
+        if len(self.session) != SESSION_BYTES or len(phase) > PHASE_BYTES:
             raise ProtocolError(
-                f"session of {len(self.session)} bytes (16 needed) or phase {self.step.phase!r} over 12"
+                f"session of {len(self.session)} bytes ({SESSION_BYTES} needed) or phase {self.step.phase!r} over "
+                f"{PHASE_BYTES}"
             )
         header = HEADER.pack(
             MAGIC, VERSION, self.body.kind, self.session, self.step.round, self.step.attempt,
@@ -117,3 +120,9 @@ class Message:
         if recipient is not None and self.recipient != recipient:
             raise ProtocolError(f"message to {party_name(self.recipient)}, expected {party_name(recipient)}")
         return self.body
+
+
+def read_plan(data: bytes) -> RunPlan:
+    """The plan in the first message of a session; raises `ProtocolError` for any other message."""
+    message = Message.from_bytes(data)
+    return message.expect(RunPlan, session=message.session, sender=AGGREGATOR)

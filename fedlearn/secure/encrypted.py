@@ -29,7 +29,8 @@ from fedlearn.secure.opened import OpenedRounds
 from fedlearn.secure.price import Price, power_seconds
 from fedlearn.secure.signed import Signed
 
-MOST_VALUES = 10**12
+FEWEST_ADDENDS = 2  # a sum of one update is no secret
+MOST_VALUES = 10**12  # of one update: no machine holds as many
 
 
 class EncryptedSums(Protection):
@@ -42,6 +43,7 @@ class EncryptedSums(Protection):
     hiding = "encrypting"
     key_bits: int
     max_overlap: int | None
+    keys: KeptKeys | None = None
 
     @abstractmethod
     def encryption_key(self, plan: RunPlan) -> PublicKey:
@@ -76,8 +78,6 @@ class EncryptedSums(Protection):
     def opening_seconds(self) -> float:
         """Of one ciphertext, until its openers have opened it."""
 
-    keys: KeptKeys | None = None
-
     def arguments(self) -> dict[str, Any]:
         return {name: value for name, value in super().arguments().items() if name != "keys"}
 
@@ -86,8 +86,10 @@ def check_sums(min_cohort: int, max_overlap: int | None) -> None:
     """Raise `BadInput` for limits of sums that protect nobody, or that no sum can keep to."""
     if max_overlap is not None and max_overlap < 0:
         raise BadInput(f"max_overlap is {max_overlap}, two cohorts share 0 clients at least: give 0 or more")
-    if min_cohort < 2:
-        raise BadInput(f"min_cohort is {min_cohort}, a sum of fewer than 2 updates is no secret: raise it")
+    if min_cohort < FEWEST_ADDENDS:
+        raise BadInput(
+            f"min_cohort is {min_cohort}, a sum of fewer than {FEWEST_ADDENDS} updates is no secret: raise it"
+        )
 
 
 def proof_context(plan: RunPlan, step: Step) -> bytes:
@@ -188,7 +190,7 @@ class CountingOpener(Opener):
     def _begin(self, step: Step) -> None:
         self._step = (step.round, step.attempt)
         self._accounts: dict[int, _Account] = {}  # by group
-        self._model: bytes | None = None
+        self._model = b""  # that the round's updates were trained from, after the first
         self._complaint = ""
 
     def submit(self, step: Step, client: int, signed: Signed) -> None:
@@ -213,7 +215,7 @@ class CountingOpener(Opener):
     def _enter(self, account: _Account, client: int, signed: Signed) -> None:
         if client in account.senders:
             raise ProtocolError("a second update in one attempt: one is allowed")
-        if signed.model != (self._model or signed.model):
+        if self._model not in (b"", signed.model):
             raise ProtocolError("it trained another model than the rest of the cohort: all must get the same")
         vector = EncryptedVector.from_bytes(signed.payload, self._public)
         _check_fresh(vector)
@@ -249,7 +251,7 @@ class CountingOpener(Opener):
             raise OpeningRefused(
                 "the sum is not the product of the updates that clients signed: scaled, dropped, or replaced"
             )
-        self._opened.enter(number, self._model or b"", account.senders)
+        self._opened.enter(number, self._model, account.senders)
         return account.total
 
 

@@ -240,6 +240,6 @@ def check_length(segment: Segment, values: np.ndarray) -> None:
         )
 
 
-def lanes(plan: RunPlan) -> int:
-    """The length of every client's vector."""
+def vector_length(plan: RunPlan) -> int:
+    """How many lanes every client's vector has."""
     return sum(length for _, length, *_ in plan.layout["segments"])

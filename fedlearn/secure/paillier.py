@@ -19,7 +19,7 @@ from gmpy2 import mpz
 from fedlearn.checked import takes_plain
 from fedlearn.configured import make_plain
 from fedlearn.crypto import FixedPoint, PublicKey, generate_keypair, openings, parallel
-from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes, width_of
+from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.keys import KEY_BITS, check_bits
 from fedlearn.errors import CiphertextError, CodecError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.privacy.sumnoise import SumNoise
@@ -35,7 +35,7 @@ from fedlearn.secure.encrypted import (
     proof_context,
 )
 from fedlearn.secure.kept import KeptKeys, kept_pair
-from fedlearn.secure.layout import lanes
+from fedlearn.secure.layout import vector_length
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import read_settings
 
@@ -88,7 +88,7 @@ class Paillier(EncryptedSums):
         return PaillierServer(
             self.encryption_key(plan),
             self.codec,
-            lanes(plan),
+            vector_length(plan),
             proof_context(plan, step),
             proven=_noise_of(plan) is None,
         )
@@ -138,8 +138,8 @@ class PaillierServer(AddingServer):
     def finish(self, replies: Mapping[int, bytes]) -> np.ndarray:
         if KEY_HOLDER not in replies:
             raise RoundVoid("the key holder did not open the sum")
-        opened, values, width = replies[KEY_HOLDER], len(self.total), _width(self._public)
-        expected = 8 * values + 2 * width * self._proven
+        opened, values, width = replies[KEY_HOLDER], len(self.total), self._public.modulus_bytes
+        expected = 8 * values + (2 * width if self._proven else 0)
         if len(opened) != expected:
             raise RoundVoid(f"the key holder sent {len(opened)} bytes for a sum that takes {expected}")
         total = np.frombuffer(opened, "<i8", values)
@@ -194,15 +194,10 @@ class KeyHolder(CountingOpener):
         last = self._private.raw_decrypt(total.ciphertexts[-1:])
         plaintexts = [*total.packing.pack(opened)[:-1], *last]
         root = openings.prove(self._private, total.ciphertexts, plaintexts, proof_context(self.plan, step))
-        return opened.astype("<i8").tobytes() + integers_to_bytes([*last, root], _width(self._public))
+        return opened.astype("<i8").tobytes() + integers_to_bytes([*last, root], self._public.modulus_bytes)
 
 
 def _noise_of(plan: RunPlan) -> Terms | None:
     """The terms of the noise that the key holder adds; None where it adds none."""
     terms = Terms.read(plan.privacy)
     return terms if terms is not None and terms.where == "opener" else None
-
-
-def _width(public: PublicKey) -> int:
-    """Bytes of a number below n."""
-    return width_of(public.bits)

@@ -51,7 +51,7 @@ from fedlearn.secure.encrypted import (
     proof_context,
 )
 from fedlearn.secure.kept import SHARED, KeptKeys, kept_share, share_name
-from fedlearn.secure.layout import lanes
+from fedlearn.secure.layout import vector_length
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import Key, read_settings
 from fedlearn.untrusted import content
@@ -158,7 +158,7 @@ class Threshold(EncryptedSums):
                 f"the plan says threshold:{self.threshold}/{self.trustees}, and its key is "
                 f"{key.threshold}/{key.trustees}: whose is it?"
             )
-        if not named <= {_party(i) for i in self._numbers} or len(named) < self.threshold:
+        if not named <= {party_of(i) for i in self._numbers} or len(named) < self.threshold:
             raise ProtocolError(f"the plan has keys of {len(named)} trustees, which are not those of the protection")
 
     def _key(self, plan: RunPlan) -> ThresholdKey:
@@ -196,14 +196,14 @@ class Threshold(EncryptedSums):
             log.warning("%s is lost: the other trustees open sums without it", folder / share_name(lost))
         return tuple(
             OpenerSpec(
-                _party(i), "fedlearn.secure.threshold:Trustee", arguments | {"share": folder / share_name(i)},
+                party_of(i), "fedlearn.secure.threshold:Trustee", arguments | {"share": folder / share_name(i)},
                 asks=kept is not None,
             )
             for i in present
         )  # fmt: skip
 
 
-def _party(trustee: int) -> int:
+def party_of(trustee: int) -> int:
     """Trustee 1, 2... is opener 0, 1..."""
     return FIRST_OPENER - (trustee - 1)
 
@@ -269,7 +269,7 @@ class Trustee(CountingOpener):
     def open(self, step: Step, request: bytes) -> bytes:
         """In phase echo the signature of a sum, if it may be opened; in phase open its partial decryption."""
         if step.phase == ECHO:
-            self._promised = None
+            self._promised = None  # also where this one is refused
             self._promised, self._promised_in = self.authorise(step, request), step
             return self._signing.sign(*what_is_echoed(self.plan, step, self._promised))
         if self._promised is None or replace(step, phase=ECHO) != self._promised_in:
@@ -280,7 +280,7 @@ class Trustee(CountingOpener):
 
     def _check_echoes(self, step: Step, total: EncryptedVector, request: bytes) -> None:
         """Raise `OpeningRefused` unless enough trustees signed this very sum."""
-        echoes = {party: signature for party, signature in read_echoes(request)}
+        echoes = dict(read_echoes(request))  # one a trustee
         right = sum(echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
         if right < self._key.threshold:
             raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
@@ -292,7 +292,7 @@ class ThresholdServer(AddingServer):
     opening = (ECHO, "open")
 
     def __init__(self, key: ThresholdKey, codec: FixedPoint, plan: RunPlan, step: Step):
-        super().__init__(key.public, codec, lanes(plan))
+        super().__init__(key.public, codec, vector_length(plan))
         self._key = key
         self.enough = key.threshold
         self._plan = plan
@@ -317,7 +317,7 @@ class ThresholdServer(AddingServer):
                 raise ProtocolError("it signed another sum, or nothing")
         elif party not in self._partials:
             partial = PartialDecryption.from_bytes(payload, self._key)
-            if _party(partial.trustee) != party:
+            if party_of(partial.trustee) != party:
                 raise CiphertextError(f"it answered in the name of trustee {partial.trustee}")
             self._key.verify(self.total, partial, self._context)
             self._partials[party] = partial

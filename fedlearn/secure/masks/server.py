@@ -15,7 +15,7 @@ from fedlearn.crypto.shamir import SHARE_BYTES, combine
 from fedlearn.errors import CiphertextError, ProtocolError, RoundVoid
 from fedlearn.protocol import RunPlan, Step, party_name
 from fedlearn.secure.base import ServerHalf
-from fedlearn.secure.layout import lanes
+from fedlearn.secure.layout import vector_length
 from fedlearn.secure.masks.wire import (
     DIGEST_BYTES,
     KEYS_BYTES,
@@ -44,19 +44,18 @@ class MasksServer(ServerHalf):
     _survivors: frozenset[int]
 
     def __init__(self, protection: Masks, plan: RunPlan, step: Step):
-        length = lanes(plan)
         self._protection = protection
         self._plan = plan
         self._step = step
         self._bits = protection.codec.lane_bits
-        self._length = length
+        self._length = vector_length(plan)
         self._probe = AgreementKey()
         self._keys: dict[int, bytes] = {}
         self._letters: dict[int, dict[int, bytes]] = {}  # by sender and recipient
         self._commitments: dict[int, bytes] = {}
         self._vouchers: dict[int, dict[int, bytes]] = {}  # by sender and recipient
         self._revealed: dict[int, dict[int, bytes]] = {}  # by owner and holder
-        self._total = np.zeros(length, np.uint64)
+        self._total = np.zeros(self._length, np.uint64)
 
     def inboxes(self, phase: str, cohort: Sequence[int]) -> dict[int, bytes]:
         match phase:
