@@ -7,7 +7,7 @@ import logging
 from clients.client import Client, ClientSource
 from fedlearn import nn
 from fedlearn.logs import clients_side
-from fedlearn.protocol import AGGREGATOR, Message, RunPlan
+from fedlearn.protocol import read_plan
 from fedlearn.secure.base import Protection
 from fedlearn.travel import rebuilt
 
@@ -22,8 +22,7 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
     """
     if not isinstance(clients, list):
         return
-    message = Message.from_bytes(plan)
-    agreed = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
+    agreed = read_plan(plan)
     size = agreed.strategy.get("arguments", {}).get("batch_size")
     if not isinstance(size, int) or size < 1:
         return

@@ -8,12 +8,13 @@ axis of clients counts them: the gradients of each come from one pass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from clients.client import Client
 from clients.encoded import Encoded
+from clients.task import Task
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.secure.layout import Layout
@@ -24,18 +25,17 @@ from fedlearn.training.flat import FlatModel
 from fedlearn.training.loop import Shuffles
 from fedlearn.training.stacks import singles
 
-if TYPE_CHECKING:
-    from clients.task import Task
-
 SIDE_BY_SIDE = 32  # examples: more gain nothing
 Train = Callable[[FlatModel, Examples, State, Shuffles], LocalUpdate]
 
 
 class Drawn:
-    """Trains the examples that clients draw."""
+    """Trains the examples that clients draw.
+
+    model: one copy. stack: how many may stand side by side. train: the strategy's local update.
+    """
 
     def __init__(self, model: FlatModel, stack: int, train: Train, seed: int):
-        """model: one copy. stack: how many may stand side by side. train: the strategy's local update."""
         self._alone = model
         self._stacked = FlatModel(model.model, min(stack, SIDE_BY_SIDE)) if stack > 1 else None
         self._train = train
@@ -43,7 +43,7 @@ class Drawn:
 
     @classmethod
     def of(cls, layout: Layout, model: FlatModel, stack: int, train: Train, seed: int) -> Self | None:
-        """None where whole clients are protected, or nobody."""
+        """The training of single examples; None where whole clients are protected, or nobody."""
         single = isinstance(layout, PrivateLayout) and layout.terms.unit == "example"
         return cls(model, stack, train, seed) if single else None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from clients.client import Client, ClientSource, as_clients
 from fedlearn.errors import BadInput
-from fedlearn.protocol import AGGREGATOR, Message, RunPlan
+from fedlearn.protocol import read_plan
 from fedlearn.travel import classes, packed
 
 
@@ -37,6 +37,5 @@ class Shares:
 
 def packed_plan(plan: bytes) -> bytes:
     """A run plan for workers, with the classes that it names and that they cannot import."""
-    message = Message.from_bytes(plan)
-    agreed = message.expect(RunPlan, session=message.session, sender=AGGREGATOR)
+    agreed = read_plan(plan)
     return packed(plan, set(classes((agreed.model, agreed.strategy, agreed.protection, agreed.sampling))))

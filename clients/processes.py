@@ -177,7 +177,7 @@ class ProcessPool(SharedOut):
         calls: what a new worker is told in the place of one that ends or says nothing. One whose successor does so too
         is lost, and its clients with it; where none is left that ends the run.
         """
-        limit = max(Deadline.LEAST, self._deadline.seconds)
+        limit = max(Deadline.LEAST, self._deadline.seconds)  # a new process takes seconds, whatever the deadline is
         until = dict.fromkeys(owed, self._arrived.waited + limit)
         values: dict[int, Any] = {}
         aside, self._aside, renewed = self._aside, [], set()
@@ -206,9 +206,7 @@ class ProcessPool(SharedOut):
                 values.pop(number, None)
                 continue
             renewed.add(number)
-            self._start_worker(number)
-            for call, arguments in calls:
-                self._workers[number].send(call, *arguments(number))
+            self._start_anew(number, calls)
             owed[number], until[number] = len(calls), self._arrived.waited + limit
         self._aside = aside
         return values
@@ -220,12 +218,16 @@ class ProcessPool(SharedOut):
         log.warning("%s; a new worker takes over its clients", reason)
         return reason
 
+    def _start_anew(self, number: int, calls: Calls) -> None:
+        """Start a worker in the place of one that ended, and tell it what that was told."""
+        self._start_worker(number)
+        for call, arguments in calls:
+            self._workers[number].send(call, *arguments(number))
+
     def _replace(self, number: int, fault: str = "") -> str:
         """Put a new worker in the place of one that died, or is ended for a fault; says how it ended."""
         reason = self._bury(number, fault)
-        self._start_worker(number)
-        for call, arguments in self._calls:
-            self._workers[number].send(call, *arguments(number))
+        self._start_anew(number, self._calls)
         self._returned({number: len(self._calls)}, self._calls)
         return reason
 

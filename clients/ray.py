@@ -236,13 +236,13 @@ class RayPool(SharedOut):
                 if not ready:
                     raise TimeoutError(f"it said nothing for {limit:.0f} s")
                 reference = next(stream, None)
-                answers = self._received(reference) if reference else [Lost(-1, "")]
-                if not all(unfinished.issuperset(answer.clients) for answer in answers):
+                answers = self._received(reference) if reference else []
+                if not reference or not all(unfinished.issuperset(answer.clients) for answer in answers):
                     fault = "it answered what nobody asked, or twice, or not for all"  # else it could do so for ever
             except (RayError, TimeoutError) as error:
                 gone = self._gone_with(number) if ready else [number]
-                for lost in [lost for lost in waiting if waiting[lost][0] in gone]:
-                    unfinished |= waiting.pop(lost)[1]
+                for ended in [each for each in waiting if waiting[each][0] in gone]:
+                    unfinished |= waiting.pop(ended)[1]
                 replaced = self._replace(gone, unfinished, how(error))
                 yield from replaced if ready else (too_late(session, step, lost.client) for lost in replaced)
                 continue
@@ -302,7 +302,8 @@ class RayPool(SharedOut):
     def close(self) -> None:
         self._cleanup.close()
         if self._connection is not None:
-            self._connection.close([worker.handle for worker in self._workers] + [self._keeper] * bool(self._keeper))
+            keepers = [self._keeper] if self._keeper else []
+            self._connection.close([*(worker.handle for worker in self._workers), *keepers])
         self._workers, self._data, self._connection, self._keeper = [], [], None, None
         self._lost, self._calls = {}, []
         self._started = self._memory = None

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgpack
 import numpy as np
@@ -50,11 +50,11 @@ from fedlearn.protocol import (
     Partial,
     PartialSum,
     Reply,
-    RunPlan,
     Step,
     TrainRequest,
     Update,
     party_name,
+    read_plan,
 )
 from fedlearn.registry import importing_nothing
 from fedlearn.sampling import not_drawn
@@ -107,9 +107,8 @@ class LocalSession:
         Raises `BadInput` for one that cannot be followed, or that asks for what the clients' policy rules out. Nothing
         is imported because a plan names it: what is not ours must have been imported before.
         """
-        first = Message.from_bytes(plan)
-        self._session = first.session
-        self._plan = first.expect(RunPlan, session=self._session, sender=AGGREGATOR)
+        self._plan = read_plan(plan)
+        self._session = self._plan.session
         with plan_errors(), importing_nothing():
             self._protection = rebuilt(self._plan.protection, Protection)
             self._policy.check(self._plan, self._protection)
@@ -129,6 +128,11 @@ class LocalSession:
         self._memory = ClientMemory(folder)
         if self._protection.reveals:
             self._revealed_before = self._memory.revealed()
+
+    def measure(self, rounding: Rounding) -> None:
+        """Have a simulation take down how far integers are from what they stand for, from now on."""
+        if isinstance(self._work, LocalTraining):
+            self._work.rounding = rounding
 
     def to_state(self) -> bytes:
         """The attempt at a round as far as it is, clients' secrets included, for another object that is asked next."""
@@ -167,8 +171,7 @@ class LocalSession:
             if answer is None:
                 return
             if isinstance(answer, Lost):
-                code = Loss(Loss.REFUSED if answer.refused else Loss.FAILED)
-                answer = Reply(answer.client, Message(self._session, step, answer.client, AGGREGATOR, code).to_bytes())
+                answer = self._said(answer.client, step, Loss(Loss.REFUSED if answer.refused else Loss.FAILED))
             yield answer
 
     def _answers(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
@@ -181,21 +184,24 @@ class LocalSession:
         if self.hides and step.phase == self._protection.phases[0]:
             with importing_nothing():
                 others = not_drawn(self._plan, step.round, inboxes)
-            for client in others:
-                error = ProtocolError(f"the plan's sampler does not draw this client in round {step.round}")
-                yield lost(client, log_name(self._clients, client), step.round, error)
+            error = ProtocolError(f"the plan's sampler does not draw this client in round {step.round}")
+            yield from (self._lost(client, step, error) for client in others)
             inboxes = {client: inbox for client, inbox in inboxes.items() if client not in others}
         if step.phase == self._protection.reveals and self._memory is not None:
             self._memory.reveal(inboxes, step.round)
-        if step.phase != self._protection.training_phase:
-            for client, inbox in inboxes.items():
-                yield self._guarded_reply(client, step, inbox)
+        if step.phase == self._protection.training_phase:
+            yield from self._trained(step, broadcast, inboxes)
             return
+        for client, inbox in inboxes.items():
+            yield self._guarded(client, step, partial(self._reply, client, step, inbox))
+
+    def _trained(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
+        """The answers of the phase in which clients do their work, as what their protection makes of it."""
         try:
             request = self._read(broadcast, TrainRequest, step)
             self._work.check(request)
         except BadInput as error:
-            yield from (lost(client, log_name(self._clients, client), step.round, error) for client in inboxes)
+            yield from (self._lost(client, step, error) for client in inboxes)
             return
         layout = RoundLayout.of(self._plan, self._work.layout, step.round, request.weights, request.state)
         task = Task(step.round, request.weights, request.state, layout, self._memory)
@@ -209,39 +215,30 @@ class LocalSession:
                 yield result
                 continue
             for client, vector in result.vectors(len(self._work.layout)):
-                yield self._guarded_reply(client, step, inboxes[client], vector, digest)
+                yield self._guarded(client, step, partial(self._reply, client, step, inboxes[client], vector, digest))
 
     def _examined(self, step: Step, broadcast: bytes, inboxes: Mapping[ClientId, bytes]) -> Iterator[Answer]:
         """How the model does on each client's own examples: said under no protection, and to nobody else."""
         for client in inboxes:
-            yield guarded(
-                client, log_name(self._clients, client), step.round, partial(self._marks, client, step, broadcast)
-            )
-
-    def measure(self, rounding: Rounding) -> None:
-        """Have a simulation take down how far integers are from what they stand for, from now on."""
-        if isinstance(self._work, LocalTraining):
-            self._work.rounding = rounding
+            yield self._guarded(client, step, partial(self._marks, client, step, broadcast))
 
     def _marks(self, client: ClientId, step: Step, broadcast: bytes) -> Reply:
         if self.hides or self._plan.privacy or not isinstance(self._work, LocalTraining):
             raise ProtocolError("how a model does on one client's examples is told under no protection only")
         request = self._read(broadcast, TrainRequest, step)
-        said = msgpack.packb(self._work.examined(client, request.weights))
-        return Reply(client, Message(self._session, step, client, AGGREGATOR, Marks(said)).to_bytes())
+        return self._said(client, step, Marks(msgpack.packb(self._work.examined(client, request.weights))))
 
     def _left_out(self, step: Step, notice: bytes, inboxes: Iterable[ClientId]) -> Iterator[Answer]:
         """Each of these clients hears that its group was left out. What it keeps stays as it was before the round."""
         for client in inboxes:
-            name = log_name(self._clients, client)
-            yield guarded(client, name, step.round, partial(self._heard, client, name, step, notice))
+            yield self._guarded(client, step, partial(self._heard, client, step, notice))
 
-    def _heard(self, client: ClientId, name: str, step: Step, notice: bytes) -> Reply:
+    def _heard(self, client: ClientId, step: Step, notice: bytes) -> Reply:
         self._read(notice, LeftOut, step)
         if self.hides and group_of(self._plan, step.round, client) != step.group:
             raise ProtocolError(f"this client is not of group {step.group} in round {step.round}")
-        log.info("%s: its group, %d, was left out of round %d", name, step.group, step.round)
-        return Reply(client, Message(self._session, step, client, AGGREGATOR, LeftOut()).to_bytes())
+        log.info("%s: its group, %d, was left out of round %d", self._name(client), step.group, step.round)
+        return self._said(client, step, LeftOut())
 
     def _folded(self, step: Step, trained: Iterable[Encoded | Lost]) -> Iterator[Partial | Lost]:
         """The sum of all trained clients' integers, as one message."""
@@ -257,10 +254,18 @@ class LocalSession:
             body = PartialSum(tuple(members), total.total())
             yield Partial(body.clients, Message(self._session, step, self._worker, AGGREGATOR, body).to_bytes())
 
-    def _guarded_reply(self, client: ClientId, step: Step, *arguments: Any) -> Reply | Lost:
-        return guarded(
-            client, log_name(self._clients, client), step.round, lambda: self._reply(client, step, *arguments)
-        )
+    def _name(self, client: ClientId) -> str:
+        return log_name(self._clients, client)
+
+    def _guarded(self, client: ClientId, step: Step, work: Callable[[], Reply]) -> Reply | Lost:
+        return guarded(client, self._name(client), step.round, work)
+
+    def _lost(self, client: ClientId, step: Step, error: Exception) -> Lost:
+        return lost(client, self._name(client), step.round, error)
+
+    def _said(self, client: ClientId, step: Step, body: Body) -> Reply:
+        """A message from one client to the aggregator."""
+        return Reply(client, Message(self._session, step, client, AGGREGATOR, body).to_bytes())
 
     def _reply(
         self, client: int, step: Step, inbox: bytes, vector: np.ndarray | None = None, model: bytes = b""
@@ -273,7 +278,7 @@ class LocalSession:
         payload = half.step(step.phase, letter, vector)
         if self._protection.signed and vector is not None:
             payload = sign(self._signing[client], self._plan, step, client, Signed(model, payload))
-        return Reply(client, Message(self._session, step, client, AGGREGATOR, Update(payload)).to_bytes())
+        return self._said(client, step, Update(payload))
 
     def _read(self, data: bytes, kind: type[B], step: Step) -> B:
         return Message.from_bytes(data).expect(kind, session=self._session, step=step, sender=AGGREGATOR)

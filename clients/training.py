@@ -48,8 +48,8 @@ from fedlearn.training.stacks import StackedViews, batch_shape, stack
 from fedlearn.travel import rebuilt
 
 T = TypeVar("T")
-Way = Callable[[dict[int, Client], "Task"], Iterator["Encoded | Lost"]]
-Apart = Callable[[list[int], "Task"], Iterator["Encoded | Lost"]]
+Way = Callable[[dict[int, Client], Task], Iterator[Encoded | Lost]]
+Apart = Callable[[list[int], Task], Iterator[Encoded | Lost]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
 ENCODED_AT_ONCE = 1 << 18  # values, likewise

@@ -14,19 +14,21 @@ from typing import Any
 from flwr.app import Context
 
 from clients.flower.party import record_of
+from fedlearn.configured import plain_value, whole_number
+from fedlearn.crypto.threshold import MAX_TRUSTEES
 from fedlearn.errors import BadInput, CryptoKeyError, OpeningRefused, ProtocolError
 from fedlearn.flower.letters import Letter, of_opener
-from fedlearn.protocol import AGGREGATOR, FIRST_OPENER, Message, Refusal, RunPlan, Step
+from fedlearn.protocol import AGGREGATOR, Message, Refusal, RunPlan, Step
 from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Opener
 from fedlearn.secure.desk import Desk
-from fedlearn.secure.kept import PRIVATE, SHARED, KeptKeys, share_name
+from fedlearn.secure.encrypted import FEWEST_ADDENDS
+from fedlearn.secure.kept import PRIVATE, SHARED, KeptKeys
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
-from fedlearn.secure.threshold import Trustee
+from fedlearn.secure.threshold import Trustee, party_of
 
 ROLE, KEYS = "fedlearn-role", "fedlearn-keys"
 ITS_OWN = ("role", "keys", "passphrase-file", "least-cohort", "insecure-test-key")
-MOST_TRUSTEES = 1000
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,22 @@ class Duties:
             raise BadInput(f"this opener's --node-config has no {KEYS}: name the folder of its key")
         passphrase = own.get("passphrase-file")
         keys = KeptKeys(Path(str(own["keys"])), Path(str(passphrase)) if passphrase else None)
-        return cls(keys, int(own.get("least-cohort", 2)), bool(own.get("insecure-test-key", False)))
+        least = whole_number("fedlearn-least-cohort", own.get("least-cohort", FEWEST_ADDENDS), FEWEST_ADDENDS)
+        return cls(keys, least, plain_value("fedlearn-insecure-test-key", own.get("insecure-test-key", False), bool))
 
     def opener(self, plan: RunPlan | None) -> tuple[int, Opener]:
         """Its number and itself, under the limits of the plan; before there is one, to show its key."""
         limits = dict(plan.protection["arguments"]) if plan is not None else {}
-        least, most = max(self.least_cohort, int(limits.get("min_cohort", 2))), limits.get("max_overlap")
+        planned = whole_number("the plan's min_cohort", limits.get("min_cohort", FEWEST_ADDENDS))
+        least, most = max(self.least_cohort, planned), limits.get("max_overlap")
         folder, test = self.keys.folder, self.insecure_test_key
         if (folder / PRIVATE).exists():
             return KEY_HOLDER, KeyHolder(0, least, most, test, self.keys)
-        held = [i for i in range(1, MOST_TRUSTEES) if (folder / share_name(i)).exists()]
+        held = self.keys.shares(MAX_TRUSTEES)
         if len(held) != 1:
             raise CryptoKeyError(f"{folder} holds {len(held)} secrets: an opener has one, {PRIVATE} or one share")
-        share = folder / share_name(held[0])
-        return FIRST_OPENER - (held[0] - 1), Trustee(folder / SHARED, share, least, most, test, self.keys)
+        ((trustee, share),) = held.items()
+        return party_of(trustee), Trustee(folder / SHARED, share, least, most, test, self.keys)
 
 
 def is_opener(context: Context) -> bool:

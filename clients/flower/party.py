@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flwr.app import ConfigRecord, Context
@@ -80,8 +80,8 @@ def record_of(context: Context, session: bytes) -> ConfigRecord:
     """The state that the node keeps of a session; that of long ago is forgotten."""
     name = KEPT + session.hex()
     if name not in context.state:
-        older: Iterator[str] = (each for each in list(context.state) if each.startswith(KEPT))
-        for each in list(older)[: -SESSIONS + 1]:
+        older = [each for each in context.state if each.startswith(KEPT)]
+        for each in older[: 1 - SESSIONS]:  # all but the last few, with which this one is as many as are kept
             del context.state[each]
         context.state[name] = ConfigRecord({"keys": b"", "plan": b"", "state": b""})
     record = context.state[name]
