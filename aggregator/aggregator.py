@@ -22,7 +22,7 @@ from aggregator.history import History, Tracker
 from aggregator.learning import Learning
 from aggregator.robust.base import Rule
 from aggregator.robust.defence import defend, groups_in
-from aggregator.runfolder import RunFolder, model_sha256, resumable
+from aggregator.runfolder import RunFolder, model_sha256, saying_how_to_resume
 from aggregator.schedules import Factor, factor_of
 from aggregator.session import Session
 from aggregator.showing import aggregator_html
@@ -181,35 +181,25 @@ class Aggregator:
         """
         rounds = given.as_rounds(rounds, self.folder)
         pool = given.as_pool(clients)
-        size = check_cohort(self.cohort, len(pool))
-        sampled = self.faults.sampled(size, len(pool)) if self.faults else size
-        self.sampler.check(len(pool), sampled)
-        addends = min(self.sampler.limit(sampled), len(pool))
-        self.protection = given.as_protection(self._protection_given, addends, clips=self.compression.auto)
-        same_size = not self.faults and self.robust is None and self.sampler.limit(size) == size
-        if rounds > 1 and same_size:  # then it is known how many clients any two sums share
-            self.protection.check_cohorts(size, len(pool))
+        sizes = self._sizes(len(pool), rounds)
+        self._fit_protection(sizes)
         factor = factor_of(self.server_lr_schedule, rounds)
         self._exam.check(self.model)
-        spending = self._spending(len(pool), size, rounds)
+        spending = self._spending(sizes)
         compressing = Compressing.agreed(
             self.compression, self.protection.codec, self.strategy, weights_in(self.model), self.privacy, self.robust
         )
-        defence = defend(self.robust, self.group_size, size, self.protection, self.sampler, self.strategy, self.model)
+        defence = defend(
+            self.robust, self.group_size, sizes.cohort, self.protection, self.sampler, self.strategy, self.model
+        )
         learning = Learning(self.model, self.strategy, compressing, defence, factor, self.seed, self.folder)
-        kernels = self._kernel_plan()
-        watched, sizes = Watched(everybody(self.trackers, progress)), RunSizes(len(pool), size, sampled, rounds)
-        session = Session(
-            pool, Training(self.model, self.strategy, compressing.compression), self.protection,
-            vocabulary=self.vocabulary, seed=self.seed, cohort=size, sampled=addends, rounds=rounds,
-            stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
-            sampling=sampling.described(self.sampler, len(pool), sampled, secret=bool(spending and spending.secret)),
-            watched=watched, spending=spending, defence=defence,
-        )  # fmt: skip
-        asked, folder = self._exam.of_clients, self.folder
-        measures = client_measures(asked, session, self.model, self.protection, spending, addends, folder)
+        kernels, watched = self._kernel_plan(), Watched(everybody(self.trackers, progress))
+        session = self._session(pool, sizes, learning, spending, kernels, watched)
+        measures = client_measures(
+            self._exam.of_clients, session, self.model, self.protection, spending, sizes.addends, self.folder
+        )
         opened = self.folder.opened(kernels.to_dict()) if self.folder else nullcontext(Transcript())
-        with resumable(self.folder), opened as transcript, closing(session), closing(measures):
+        with saying_how_to_resume(self.folder), opened as transcript, closing(session), closing(measures):
             if spending is not None and self.folder is not None:
                 spending.open(self.folder.path, self.folder.resumed)
             session.start(transcript, self.folder)
@@ -224,20 +214,47 @@ class Aggregator:
             raise failed
         return history
 
-    def _spending(self, population: int, size: int, rounds: int) -> Spending | None:
+    def _sizes(self, population: int, rounds: int) -> RunSizes:
+        """The numbers of a run; raises `BadInput` where so many clients cannot be sampled."""
+        cohort = check_cohort(self.cohort, population)
+        sampled = self.faults.sampled(cohort, population) if self.faults else cohort
+        self.sampler.check(population, sampled)
+        return RunSizes(population, cohort, sampled, min(self.sampler.limit(sampled), population), rounds)
+
+    def _fit_protection(self, sizes: RunSizes) -> None:
+        """Have a protection that was given by its name hold as many addends; raises `BadInput` for unsafe cohorts."""
+        self.protection = given.as_protection(self._protection_given, sizes.addends, clips=self.compression.auto)
+        same_size = not self.faults and self.robust is None and self.sampler.limit(sizes.cohort) == sizes.cohort
+        if sizes.rounds > 1 and same_size:  # then it is known how many clients any two sums share
+            self.protection.check_cohorts(sizes.cohort, sizes.population)
+
+    def _spending(self, sizes: RunSizes) -> Spending | None:
         """The accounting of the run's privacy, in lanes that fit it; None without noise."""
         if (asked := self.privacy) is None:
             return None
-        groups = groups_in(self.robust, self.group_size, size, self.protection)
+        groups = groups_in(self.robust, self.group_size, sizes.cohort, self.protection)
         cohorts = cohorts_of(
-            asked, self.protection, self.sampler, self.faults, population, size, rounds, groups,
-            self._exam.surveys(rounds),
+            asked, self.protection, self.sampler, self.faults, sizes.population, sizes.cohort, sizes.rounds, groups,
+            self._exam.surveys(sizes.rounds),
         )  # fmt: skip
         fixed, weights = isinstance(self._protection_given, Protection), self.model.vector.size
         check_strategy(self.strategy, weights, asked.unit)
         spending = Spending.of(asked, self.protection, fixed, weights, cohorts, self.seed)
         self.protection = spending.protection
         return spending
+
+    def _session(
+        self, pool: Pool, sizes: RunSizes, learning: Learning, spending: Spending | None, kernels: KernelPlan,
+        watched: Watched,
+    ) -> Session:  # fmt: skip
+        secret = spending is not None and spending.secret
+        return Session(
+            pool, Training(self.model, self.strategy, learning.compressing.compression), self.protection,
+            vocabulary=self.vocabulary, seed=self.seed, cohort=sizes.cohort, sampled=sizes.addends, rounds=sizes.rounds,
+            stack=self.stack, kernels=kernels, deadline=self.deadline, pki=self.pki,
+            sampling=sampling.described(self.sampler, sizes.population, sizes.sampled, secret=secret),
+            watched=watched, spending=spending, defence=learning.defence,
+        )  # fmt: skip
 
     def _kernel_plan(self) -> KernelPlan:
         """How steps are computed: in a resumed run as in its first session."""
@@ -270,14 +287,15 @@ class Aggregator:
                 request = learning.request(state, spending.beside if spending else {})
                 task = RoundTask(round, tuple(cohort), request, fates)
                 record, state = learning.round(session, transcript, task, state)
-                self._exam.take(record, self.model, round == sizes.rounds, partial(measures, record, task))
+                weights = request.weights  # the model's own memory: the step has moved it
+                self._exam.take(record, self.model, round == sizes.rounds, partial(measures, record, cohort, weights))
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)
                 log.info("round %d of %d: %d clients, %s", round, sizes.rounds, record.clients_ok, record.headline())
                 if self._exam.note(record):
-                    self._keep_best(request.weights)
-                self._keep(transcript, request.weights, state | (spending.state() if spending else {}), history)
+                    self._keep_best(weights)
+                self._keep(transcript, weights, state | (spending.state() if spending else {}), history)
                 watched.round(record)
         finally:
             watched.end()

@@ -20,7 +20,7 @@ from aggregator.charging import totals_of
 from aggregator.cohorts import cohorts_of
 from aggregator.groups import RoundTask
 from aggregator.history import History, RoundRecord, Tracker
-from aggregator.runfolder import RunFolder, resumable
+from aggregator.runfolder import RunFolder, saying_how_to_resume
 from aggregator.session import Session
 from aggregator.spending import Spending
 from aggregator.watching import Watched
@@ -135,7 +135,7 @@ class _Inquiry:
             ),
         )  # fmt: skip
         opened = kept.opened() if kept else nullcontext(Transcript())
-        with resumable(kept), opened as transcript, closing(session):
+        with saying_how_to_resume(kept), opened as transcript, closing(session):
             if self._spending is not None and kept is not None:
                 self._spending.open(kept.path, kept.resumed)
             session.start(transcript, kept)

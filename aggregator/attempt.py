@@ -15,7 +15,7 @@ import numpy as np
 from aggregator.answers import answers
 from aggregator.groups import Collected, Group, Groups, RoundTask
 from aggregator.journal import OpenedSum
-from aggregator.losses import loss_of, reasons, too_few
+from aggregator.losses import loss_of, too_few
 from aggregator.notices import tell_left_out
 from aggregator.parties import Parties
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError, RoundVoid
@@ -120,16 +120,9 @@ class Attempt:
         for group, members in self._groups.among(alive):
             if max(len(members), group.half.addends) < least:
                 if self._groups.least is None or not alive:
-                    raise self._too_few(len(alive))
+                    clients_log = self._parties.clients_log if self._hidden else None
+                    raise too_few(len(alive), least, self.lost, self._task, clients_log)
                 self._groups.leave_out(group, RoundVoid(f"{len(members)} clients answered, {least} are needed"))
-
-    def _too_few(self, alive: int) -> Exception:
-        least = self._parties.least
-        return too_few(alive, least, self.lost, self._task, self._parties.clients_log if self._hidden else None)
-
-    def reasons(self) -> str:
-        """Why clients were lost, the first few of them."""
-        return reasons(self.lost)
 
     def _exchange(self, step: Step, alive: Sequence[ClientId]) -> None:
         """One phase: send everybody alive its inbox, take what comes back, note who is lost and why."""
@@ -155,7 +148,8 @@ class Attempt:
             self._say(step.phase, len(answered), len(inboxes))
             if isinstance(answer, Lost):
                 self.lost[answer.client] = answer
-                died = answer.reason if answer.again else died
+                if answer.again:
+                    died = answer.reason
                 continue
             try:
                 if isinstance(answer, Partial):
@@ -275,10 +269,9 @@ class Attempt:
             return half.finish(replies)
         except RoundVoid as void:
             openers = self._parties.openers
-            gone = openers.gone
-            if gone and openers.left < (half.enough or openers.left + 1):
+            if openers.gone and (half.enough is None or openers.left < half.enough):
                 raise FedlearnError(
-                    f"{void}; {'; '.join(gone.values())}, and its secrets with it: "
+                    f"{void}; {'; '.join(openers.gone.values())}, and its secrets with it: "
                     "start the run again, or go on from its last checkpoint with resume=True"
                 ) from None
             raise RoundVoid("; ".join([str(void), *refusals])) from None

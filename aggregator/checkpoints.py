@@ -63,9 +63,9 @@ class Checkpoints:
     def __init__(self, folder: Path, metrics: Path):
         self._folder = folder
         self._metrics = metrics
-        self._found: list[Path] = []  # on disk, in order, of an earlier session: whether they are whole nobody knows
-        self._paths: dict[int, Path] = {}  # by round: those that are, and this session's
-        self._forced: int | None = None  # the round of one of them
+        self._found: list[Path] = []  # of an earlier session, in order of rounds; some may be damaged
+        self._paths: dict[int, Path] = {}  # by round, rising: those that were found whole, and this session's
+        self._forced: int | None = None  # the round of the last one that is known to be on the disk
         self.journal = Journal(folder / "opened.journal")
         self._survey = Journal(folder / "survey" / "opened.journal")
 
@@ -116,7 +116,6 @@ class Checkpoints:
         data = save(arrays, {"crc32": _checksum(arrays)})
         with added(self._metrics, strict_json(record.to_dict()).encode() + b"\n"):
             write_atomic(path, data, sync=False)
-        self._paths.pop(record.round, None)
         self._paths[record.round] = path
 
     def force(self) -> None:
@@ -133,6 +132,7 @@ class Checkpoints:
             self.remove_old()
 
     def remove_old(self) -> None:
+        """Leave the last two checkpoints, and the last one that was forced to the disk."""
         for old in self.rounds[:-KEPT]:
             if old != self._forced:
                 self._paths.pop(old).unlink(missing_ok=True)
@@ -164,6 +164,7 @@ class Checkpoints:
         return found
 
     def _none_left(self, faults: dict[Path, str]) -> str:
+        """What to do where no checkpoint can be used. faults: of each what is wrong, the newest first."""
         path, fault = next(iter(faults.items()))
         return (
             f"none of {len(faults)} checkpoints in {self._folder} can be used; of the newest, {path.name}: {fault}; "

@@ -32,7 +32,7 @@ class Exam:
     best: None before the first evaluation, and where nothing is watched. waited: evaluations since.
     """
 
-    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any, of_clients: Any = False):
+    def __init__(self, evaluate: Evaluate | None, every: Any, watch: Any, stop_after: Any, of_clients: Any):
         if evaluate is not None and not callable(evaluate):
             raise BadInput(f"evaluate is {evaluate!r:.80}; give a function from the model to its metrics by name")
         if not isinstance(of_clients, bool | Survey):

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import msgpack
 import numpy as np
 
-from aggregator.groups import RoundTask
 from aggregator.history import RoundRecord
 from aggregator.notices import replies
 from aggregator.parties import Parties
@@ -50,10 +49,10 @@ class OneByOne:
     def start(self, transcript: Transcript) -> None:
         """Nothing is to be done: the run starts its session."""
 
-    def __call__(self, record: RoundRecord, task: RoundTask) -> None:
-        """Enter in a round's record what they say of the new model, whose weights `task` has."""
-        clients = [client for client in task.cohort if client not in record.lost]
-        record.by_client = examine(self._session.parties, record, clients, task.request.weights)
+    def __call__(self, record: RoundRecord, cohort: Sequence[ClientId], weights: np.ndarray) -> None:
+        """Enter in a round's record what they say of the new model with these weights, float32 (P,)."""
+        clients = [client for client in cohort if client not in record.lost]
+        record.by_client = examine(self._session.parties, record, clients, weights)
         record.metrics |= spread(record.by_client)
 
     def close(self) -> None:

@@ -27,12 +27,13 @@ class RunSizes(NamedTuple):
     """The numbers that stand fast for a whole run.
 
     population: all clients. cohort: those whose updates a round wants. sampled: those that are asked, more than that
-    where the faults over-select.
+    where the faults over-select. addends: the most that the sampler may draw, which a sum must hold.
     """
 
     population: int
     cohort: int
     sampled: int
+    addends: int
     rounds: int
 
 
@@ -95,9 +96,7 @@ class Groups:
     def __init__(self, groups: Sequence[Group], least: int | None):
         self._all = groups
         self.least = least
-        self._of = dict.fromkeys(groups[0].members, groups[0])
-        for group in groups[1:]:
-            self._of |= dict.fromkeys(group.members, group)
+        self._of = {client: group for group in groups for client in group.members}
 
     def __iter__(self) -> Iterator[Group]:
         return iter([group for group in self._all if not group.left_out])
@@ -107,8 +106,6 @@ class Groups:
 
     def among(self, clients: Iterable[ClientId]) -> list[tuple[Group, list[ClientId]]]:
         """Each group that goes on, with those of the clients that are in it, in their order."""
-        if self.least is None:  # an uncut cohort is one group, that nothing leaves out
-            return [(self._all[0], list(clients))]
         members: dict[int, list[ClientId]] = {group.number: [] for group in self._all}
         for client in clients:
             members[self._of[client].number].append(client)
@@ -116,7 +113,7 @@ class Groups:
 
     def going_on(self, clients: Iterable[ClientId]) -> list[ClientId]:
         """The clients whose groups go on."""
-        return [client for client in clients if self.least is None or not self._of[client].left_out]
+        return [client for client in clients if not self._of[client].left_out]
 
     def leave_out(self, group: Group, why: RoundVoid) -> None:
         """Go on without a group; raises `RoundVoid` where too few are left, and for the only one."""

@@ -29,13 +29,13 @@ def replies(
                 raise ProtocolError(answer.reason)
             if not isinstance(answer, Reply) or answer.client not in waiting:
                 raise ProtocolError("it was not asked, or answered before: what it says does not count")
-            body = parties.read(answer.data, kind, step, answer.client)
+            said = parties.read(answer.data, kind, step, answer.client)
         except BadInput as error:
             log.warning("%s did not answer in %s: %s", party_name(answer.clients[0]), step, error)
             continue
         waiting.remove(answer.client)
         parties.transcript.saw(answer.data)
-        yield answer.client, body
+        yield answer.client, said
 
 
 def tell_left_out(parties: Parties, step: Step, clients: Sequence[ClientId]) -> None:

@@ -47,7 +47,6 @@ from fedlearn.untrusted import check_ordinary, content, from_json
 LARGEST = 2**24  # bytes of a run.json
 SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -326,8 +325,8 @@ def model_sha256(model: Module, folder: RunFolder | None = None) -> str:
 
 
 @contextmanager
-def resumable(folder: RunFolder | None) -> Iterator[None]:
-    """Says how to go on with a run that was interrupted, or that the system ended (a full disk)."""
+def saying_how_to_resume(folder: RunFolder | None) -> Iterator[None]:
+    """Meanwhile an interruption, or an error of the system (a full disk), says how to go on with the run."""
     try:
         yield
     except (KeyboardInterrupt, OSError) as error:

@@ -16,7 +16,7 @@ from aggregator.charging import Charges
 from aggregator.checkpoints import Shelf
 from aggregator.groups import Collected, RoundTask
 from aggregator.journal import Entry, Journal
-from aggregator.losses import ClientsLog
+from aggregator.losses import ClientsLog, reasons
 from aggregator.openers import Openers
 from aggregator.parties import Parties
 from aggregator.robust.defence import Defence
@@ -39,6 +39,7 @@ from fedlearn.protocol import (
     Step,
     Transcript,
 )
+from fedlearn.protocol.plan import SESSION_BYTES
 from fedlearn.secure.base import Protection
 from fedlearn.secure.pki import Pki
 from fedlearn.secure.rounds import RoundLayout
@@ -128,21 +129,11 @@ class Session:
         self._journal = folder.journal if folder else Journal()
         self._cleanup.callback(recurrent.use, recurrent.current())
         recurrent.use(self._kernels)  # here too: the model is evaluated in this process
-        if self._remembering:  # a temporary folder is of mode 0700
-            self._client_states = (
-                folder.client_states
-                if folder
-                else Path(self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
-            )
+        if self._remembering:
+            self._client_states = folder.client_states if folder else self._unkept_states()
         self._watched.outlook(self._outlook)
-        session = secrets.token_bytes(16)
-        memory = folder.openers_memory if folder else None
-        coins, named = self._spending.coins if self._spending else None, [*classes(self._sampling)]
-        openers: AskedOpeners
-        if self._openers is None:
-            openers = Openers(self._protection, session, memory, self._deadline, self._pki, named, coins)
-        else:
-            openers = self._openers(session)
+        session = secrets.token_bytes(SESSION_BYTES)
+        openers = self._started_openers(session, folder.openers_memory if folder else None)
         self._cleanup.callback(openers.close)
         self._cleanup.callback(self._pool.close)
         keys = {}
@@ -152,12 +143,8 @@ class Session:
             self._pool.wait_at_most(self._deadline)
         self._pool.open()
         roster = enrolled(self._pool.enrol(session), session, transcript) if self._protection.has_roster else {}
-        plan = self._plan(
-            session,
-            keys,
-            roster,
-            fold=self._protection.fold_in_worker and not transcript.record and self._defence is None,
-        )
+        fold = self._protection.fold_in_worker and not transcript.record and self._defence is None
+        plan = self._plan(session, keys, roster, fold)
         clients_log = folder.clients_log if folder else None
         self._parties = Parties(
             plan, self._protection, self._layout, self._pool, openers, transcript, self._journal,
@@ -166,6 +153,16 @@ class Session:
         first = self._parties.say(Step(0), EVERYBODY, plan)
         openers.tell(first)
         self._pool.start(first, clients_log)
+
+    def _unkept_states(self) -> Path:
+        """A folder for what clients remember, of mode 0700, that ends with the session."""
+        return Path(self._cleanup.enter_context(TemporaryDirectory(prefix="fedlearn-clients-")))
+
+    def _started_openers(self, session: bytes, memory: Path | None) -> AskedOpeners:
+        if self._openers is not None:
+            return self._openers(session)
+        coins, named = self._spending.coins if self._spending else None, [*classes(self._sampling)]
+        return Openers(self._protection, session, memory, self._deadline, self._pki, named, coins)
 
     def _outlook(self) -> Outlook:
         protection = self._protection
@@ -259,7 +256,7 @@ class Session:
             except RoundVoid as void:
                 self._parties.clients_log.name_once(task.round, attempt.lost.values())
                 lost = {client: loss.reason for client, loss in attempt.lost.items()}
-                raise RoundVoid(f"{void}{attempt.reasons()}", lost, number + 1) from None
+                raise RoundVoid(f"{void}{reasons(attempt.lost)}", lost, number + 1) from None
             self._parties.clients_log.name_once(task.round, attempt.lost.values())
             return collected
         raise AssertionError("the last attempt goes on without the clients of workers that died")

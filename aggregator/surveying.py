@@ -8,7 +8,7 @@ says how good the model is on all their examples, and to whom.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from fedlearn.configured import real_number, whole_number
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, RoundVoid
 from fedlearn.models.base import Model
-from fedlearn.protocol import TrainRequest, Transcript
+from fedlearn.protocol import ClientId, TrainRequest, Transcript
 from fedlearn.queries.classes import MOST_CLASSES
 from fedlearn.queries.evaluation import Evaluation
 from fedlearn.secure.base import Protection
@@ -80,11 +80,13 @@ class Survey:
 
 
 class ClientMeasures(Protocol):
-    """Has clients measure the new model of a round, whose weights `task` has, and enters the results in its record."""
+    """Has the clients of a round measure the new model, and enters the results in the round's record."""
 
     def start(self, transcript: Transcript) -> None: ...
 
-    def __call__(self, record: RoundRecord, task: RoundTask) -> None: ...
+    def __call__(self, record: RoundRecord, cohort: Sequence[ClientId], weights: np.ndarray) -> None:
+        """Ask about one round. cohort: clients that were asked to train. weights: of the new model, float32 (P,)."""
+        ...
 
     def close(self) -> None: ...
 
@@ -113,21 +115,20 @@ class SurveySession:
         self._transcript = transcript
         self._session.start(transcript, self._folder.make_survey() if self._folder else None)
 
-    def __call__(self, record: RoundRecord, task: RoundTask) -> None:
-        """Enter in a round's record how the clients in its sum measure the new model, whose weights `task` has."""
-        weights = task.request.weights
+    def __call__(self, record: RoundRecord, cohort: Sequence[ClientId], weights: np.ndarray) -> None:
+        """Enter in a round's record how the clients in its sum measure the new model."""
         if not np.isfinite(weights).all():
-            log.warning("the model of round %d has weights that are not finite: no client measures it", task.round)
+            log.warning("the model of round %d has weights that are not finite: no client measures it", record.round)
             return
         if not self._asked:  # the first round that a resumed run asks about is known only now
             self._asked = True
-            self._session.remember(task.round - 1)
-        clients = tuple(client for client in task.cohort if client not in record.lost)
+            self._session.remember(record.round - 1)
+        clients = tuple(client for client in cohort if client not in record.lost)
         try:
             with record.counting(self._transcript):
-                collected = self._session.collect(RoundTask(task.round, clients, TrainRequest(weights)))
+                collected = self._session.collect(RoundTask(record.round, clients, TrainRequest(weights)))
         except RoundVoid as void:
-            log.warning("clients' measures of the model of round %d are not opened: %s", task.round, void)
+            log.warning("clients' measures of the model of round %d are not opened: %s", record.round, void)
             return
         ((_, aggregate),) = collected.opened
         values = self._query.answer(weights, totals_of(aggregate, self._surcharge))

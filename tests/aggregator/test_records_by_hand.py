@@ -319,11 +319,15 @@ def test_groups_go_on_as_long_as_enough_are_left():
     assert [group.number for group, _ in groups.among([8, 4, 0])] == [0, 2]
     with pytest.raises(RoundVoid):
         groups.leave_out(parts[0], RoundVoid("too few"))
-    whole = Groups(parts[:1], None)
-    assert whole.among([9, 2]) == [(parts[0], [9, 2])]
-    assert whole.going_on([9, 2]) == [9, 2]
+
+
+def test_an_uncut_cohort_is_one_group_that_ends_with_it():
+    whole = Group(0, frozenset(range(3)), None)
+    groups = Groups([whole], None)
+    assert groups.among([2, 1]) == [(whole, [2, 1])]
+    assert groups.going_on([2, 1]) == [2, 1]
     with pytest.raises(RoundVoid, match=r"^alone$"):
-        whole.leave_out(parts[0], RoundVoid("alone"))
+        groups.leave_out(whole, RoundVoid("alone"))
 
 
 def opened(*means, **more) -> list:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from aggregator import RoundRecord, RunFolder
-from aggregator.runfolder import resumable
+from aggregator.runfolder import saying_how_to_resume
 from fedlearn.errors import BadInput
 from fedlearn.protocol import Step
 from tests.aggregator.folders import begun, checkpoints, gone_on, keep, rows, run_folder, state, weights
@@ -302,6 +302,6 @@ def test_a_run_goes_on_for_longer_and_never_for_shorter(rounds, begun_with, goes
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt, OSError])
 def test_where_there_is_nothing_to_go_on_with_nobody_is_told_to(stopped, tmp_path):
     for folder in (None, RunFolder(tmp_path / "run", {}, {})):
-        with pytest.raises(stopped) as raised, resumable(folder):
+        with pytest.raises(stopped) as raised, saying_how_to_resume(folder):
             raise stopped
         assert not getattr(raised.value, "__notes__", [])
