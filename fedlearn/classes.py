@@ -1,4 +1,4 @@
-"""Whether a model's output names a class: nan names none, though `argmax` and a sign find one in it."""
+"""Outputs of a model that name no class: nan, in which `argmax` and a sign would find one all the same."""
 
 from __future__ import annotations
 

@@ -32,14 +32,14 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Every named data set, found or not."""
+    """A row for each named data set, found or not."""
     sets: list[DataSet] = [DATASETS.load(name) for name in DATASETS.entries]
     return [Row(s.name, s.task, s.records, s.clients, s.licence, s.where()) for s in sets]
 
 
 @dataclass(frozen=True)
 class Description:
-    """Describe a data set: where it is from, its counts under their names, its first lines if not private."""
+    """What is said of a data set: where it is from, counts by name, and its first lines if it is not private."""
 
     name: str
     source: str
@@ -49,7 +49,7 @@ class Description:
 
 
 def show(name_or_file: str, how: Reading | None = None) -> Description:
-    """Describe a named data set or files of a user's own, of any kind; raises as loading it does. how: of files."""
+    """The description of a named data set, or of files of any kind; raises as loading them does. how: of files."""
     named: DataSet | None = DATASETS.load(name_or_file) if name_or_file in DATASETS.entries else None
     data = load_anything(name_or_file, how)
     first = () if named and named.private else tuple(_first(data))

@@ -44,7 +44,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def where(self) -> str:
-        """Say in a few words where the data is, or that it is not there."""
+        """Where the data are, in a few words, or that they are not there."""
 
 
 @dataclass(frozen=True, kw_only=True)

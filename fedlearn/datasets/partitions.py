@@ -187,13 +187,14 @@ def numbered(users: Sequence[str]) -> np.ndarray:
 
     Raises `BadInput` for one text in the place of names, and for names that have no order.
     """
+    no_names = BadInput(f"users {users!r:.80}: give a name for each example")
+    if isinstance(users, str):
+        raise no_names
     try:
-        names = None if isinstance(users, str) else list(users)
-        known = sorted(set(names or ()))
+        names = list(users)
+        known = sorted(set(names))
     except TypeError:
-        names = None
-    if names is None:
-        raise BadInput(f"users {users!r:.80}: give a name for each example")
+        raise no_names from None
     number = {user: i for i, user in enumerate(known)}
     return np.array([number[user] for user in names], np.int64)
 

@@ -1,4 +1,4 @@
-"""Find who says what in a play: names before a colon, before a full stop, or on a line of their own.
+"""Who says what in a play: names before a colon, before a full stop, or on a line of their own.
 
 Speeches are parted by blank lines, or begin on any line. Nothing says which layout a text has; of those that fit, the
 one that finds the most speeches is taken.
@@ -44,7 +44,9 @@ TITLES = {"Mr", "Mrs", "Ms", "Dr", "St", "Mme", "Messrs"}
 PARTICLES = {*"a an and de del der di du et in la le of the to und van von y".split()}  # noqa: SIM905
 SPOKEN = 0.5  # a text has speakers if at least this share of its blocks, or lines, begins with a name
 TIMES, SOME, AT_LEAST = 3, 0.1, 6  # or this share, and so many, where each name is there three times on average
-LINES_COUNT = 2 / 3  # within blocks there must be half as many speeches more: verse has colons too
+LINES_COUNT = 2 / 3  # of a block: a layout of lines must find half as many speeches more, since verse has colons too
+FEW = 4  # speeches, of which each may be another person's; of more lines that begin with a name, half repeat one
+SHORTENED_WORDS, SHORTENED = 2, 20  # words, and characters, of a shortened name
 
 Head = tuple[str, str]  # a name, and what follows it
 
@@ -95,7 +97,7 @@ def _of_lines(lines: Sequence[str], named: Callable[[str], Head | None]) -> _Lay
     heads = [head if head and _is_name(head[0]) else None for head in _heads(lines, named)]
     found = [(line, head) for line, head in zip(lines, heads, strict=True) if head or not BESIDE_LINES.match(line)]
     names = [head[0] for _, head in found if head]
-    mostly = len(names) >= max(2.0, SPOKEN * len(found)) and (len(names) <= 4 or 2 * len(set(names)) <= len(names))
+    mostly = len(names) >= max(2.0, SPOKEN * len(found)) and (len(names) <= FEW or 2 * len(set(names)) <= len(names))
     return _Layout(found, LINES_COUNT * len(names) if mostly or _recur(names, len(found)) else 0.0)
 
 
@@ -148,11 +150,11 @@ def _is_capital(name: str) -> bool:
 
 def _is_shortened(name: str) -> bool:
     """`Ham`, `First Lord`: of what stands before a full stop, the beginning of hardly any sentence."""
-    return name.istitle() and len(name.split()) <= 2 and len(name) <= 20 and name not in TITLES
+    return name.istitle() and len(name.split()) <= SHORTENED_WORDS and len(name) <= SHORTENED and name not in TITLES
 
 
 def _is_name(name: str) -> bool:
     """True where it is a name, and not half a sentence: of several words, all but particles have capitals."""
     words = name.split()
-    begun = len(words) == 1 or not any(word[0].islower() for word in words if word not in PARTICLES)
-    return begun and len(words) <= WORDS and len(name) <= LONGEST
+    capitals = len(words) == 1 or not any(word[0].islower() for word in words if word not in PARTICLES)
+    return capitals and len(words) <= WORDS and len(name) <= LONGEST

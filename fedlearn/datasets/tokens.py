@@ -98,15 +98,12 @@ def _divided(letters: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], lis
     spaced, unspaced = [], []
     for first, last in letters:
         for low, high in UNSPACED:
-            if first > last or high < first:
+            if high < first or last < low:
                 continue
             if first < low:
-                spaced.append((first, min(last, low - 1)))
-            if low <= last:
-                unspaced.append((max(first, low), min(last, high)))
-                first = high + 1
-            else:
-                first = last + 1
+                spaced.append((first, low - 1))
+            unspaced.append((max(first, low), min(last, high)))
+            first = high + 1
         if first <= last:
             spaced.append((first, last))
     return spaced, unspaced

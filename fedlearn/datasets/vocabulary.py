@@ -202,9 +202,9 @@ def _without_each(ids: list[int | None]) -> list[list[int]]:
     """Rows of words with these ids without each in turn: where words share an id, it stays when one of them goes."""
     whole = sorted({number for number in ids if number is not None})
     place = {number: i for i, number in enumerate(whole)}
-    shared = {number for number, count in Counter(ids).items() if count > 1} if len(whole) < len(ids) else set()
+    times = Counter(ids)
     return [
-        whole if number is None or number in shared else whole[: place[number]] + whole[place[number] + 1 :]
+        whole if number is None or times[number] > 1 else whole[: place[number]] + whole[place[number] + 1 :]
         for number in ids
     ]
 

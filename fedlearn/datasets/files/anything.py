@@ -14,7 +14,6 @@ from fedlearn.datasets.text import Script
 from fedlearn.errors import DataError
 
 LOOKED_AT = 2**12  # bytes, or messages, to see whether they are numbers
-MOSTLY = 0.9  # share of the rows of a table that are as wide as most
 
 
 def read_anything(path: str, how: Reading | None = None) -> Corpus | Samples | Script:
@@ -85,4 +84,6 @@ def _is_table(script: Script) -> bool:
         return True
     width, number = Counter(map(len, rows)).most_common(1)[0]
     later = [field for row in rows for field in row[1:]]
-    return width > 1 and number >= MOSTLY * len(rows) and sum(field[:1] == " " for field in later) < len(later) / 2
+    return (
+        width > 1 and number >= tables.MOSTLY * len(rows) and sum(field[:1] == " " for field in later) < len(later) / 2
+    )

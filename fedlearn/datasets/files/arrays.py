@@ -25,6 +25,9 @@ FEATURES = ("x", "features", "data", "images", "inputs", "x_train")
 CLASSES = ("y", "labels", "label", "target", "targets", "classes", "y_train")
 MORE_LABELS = ("species", "diagnosis", "outcome", "result")  # names of columns, beside those of messages
 MOST_COLUMNS, MOST_CLASSES = 2**17, 1000
+FEW_CLASSES = 20  # which a small table may have as well; beyond, a class has two rows on average
+SHOWN = 6  # classes that a message names
+NEAR = 8  # columns that an error names
 
 
 def read_samples(path: str, how: Reading | None = None) -> Samples:
@@ -178,7 +181,7 @@ def _column(asked: str | None, names: Sequence[str], width: int, name: str) -> i
     place = columns.number_of(asked, width)
     if place is not None:
         return place
-    listed = ", ".join(map(printable, names[-8:])) if names else f"1 to {width}"
+    listed = ", ".join(map(printable, names[-NEAR:])) if names else f"1 to {width}"
     raise DataError(f"{name}: no column {asked!r}{did_you_mean(plain, names)}: the last ones are {listed}")
 
 
@@ -199,7 +202,7 @@ def number(text: str) -> float | None:
 def _samples(
     source: Source, features: np.ndarray, values: np.ndarray, how: Reading, notes: list[str], users: np.ndarray | None
 ) -> Samples:
-    """Classes are numbered in the order of the user's `labels`, else of their values."""
+    """The examples, checked; classes are numbered in the order of the user's `labels`, else of their values."""
     if features.ndim < 1 or len(features) != len(values) or features.dtype.kind not in REAL:
         raise DataError(
             f"{source.name}: features {features.shape} of {features.dtype} and classes {values.shape}: give rows of "
@@ -210,8 +213,8 @@ def _samples(
     each = _words(values, "class", source.name)
     found = sorted(set(each), key=_in_order)
     names = list(how.labels) if how.labels else found
-    shown = ", ".join(map(printable, names[:6])) + ("..." if len(names) > 6 else "")
-    if len(found) > min(MOST_CLASSES, max(20, len(values) // 2)):
+    shown = ", ".join(map(printable, names[:SHOWN])) + ("..." if len(names) > SHOWN else "")
+    if len(found) > min(MOST_CLASSES, max(FEW_CLASSES, len(values) // 2)):
         raise DataError(
             f"{source.name}: the column of the classes has {many(len(found), 'value')}: give Reading(label_column=NAME)"
         )

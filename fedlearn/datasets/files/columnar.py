@@ -15,6 +15,7 @@ PARQUET, FEATHER, STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"  # how files 
 
 
 def is_columnar(data: bytes) -> bool:
+    """True where bytes begin as Parquet or Arrow do."""
     return data.startswith((PARQUET, FEATHER, STREAM))
 
 

@@ -23,6 +23,8 @@ USERS = ("user", "user_id", "userid", "username", "client", "client_id", "mailbo
          "benutzer", "usuario", "utilisateur", "utente")  # fmt: skip
 SUBJECTS = ("subject", "betreff", "asunto", "assunto", "objet", "oggetto")
 FEW = 20  # distinct values of a column that may be the label
+SHOWN = 12  # columns that an error names
+SAMPLE = 100  # values by which a column of addresses is told from one of mails
 LONGER = 2.0  # times as long as the next is the column that is taken for the text
 
 
@@ -206,7 +208,7 @@ class _Columns:
 
     def _choose(self, kind: str) -> str:
         shown = [self._shown(i) or "''" for i in range(self.width)]
-        listed = ", ".join(shown[:12]) + (f" and {self.width - 12} more" if self.width > 12 else "")
+        listed = ", ".join(shown[:SHOWN]) + (f" and {self.width - SHOWN} more" if self.width > SHOWN else "")
         return f"the columns are {listed}: give Reading({kind}_column=NAME)"
 
     def _named(self, known: tuple[str, ...]) -> int | None:
@@ -222,7 +224,9 @@ class _Columns:
         values = {i: Counter(map(labels.plain, self._column(i))) for i in range(self.width) if i not in taken}
         recognised = {i: counts for i, counts in values.items() if any(map(labels.known, counts))}
         sure = [i for i, counts in recognised.items() if all(map(labels.known, filter(None, counts)))]
-        partly = [i for i, counts in recognised.items() if len(counts) <= FEW or 2 * _known(counts) > counts.total()]
+        partly = [
+            i for i, counts in recognised.items() if len(counts) <= FEW or 2 * _recognised(counts) > counts.total()
+        ]
         few = [i for i, counts in values.items() if 2 <= len(counts) <= min(FEW, counts.total() / labels.ENOUGH)]
         for candidates in (sure, partly, few):
             if len(candidates) == 1:
@@ -266,7 +270,7 @@ class _Columns:
 
     def _is_address(self, number: int) -> bool:
         """True where a column named email holds addresses."""
-        sample = self._column(number)[:100]
+        sample = self._column(number)[:SAMPLE]
         return sum("@" in value and " " not in value for value in sample) > len(sample) / 2
 
 
@@ -280,5 +284,6 @@ def _known_within(names: list[str]) -> list[str]:
     ]
 
 
-def _known(counts: Counter[str]) -> int:
+def _recognised(counts: Counter[str]) -> int:
+    """How many of the labels are words for ham or spam."""
     return sum(number for value, number in counts.items() if labels.known(value))

@@ -31,6 +31,9 @@ WESTERN = 0.3  # most of the letters that are beyond ASCII in a Western text; Fr
 FEW = 20  # bytes beyond ASCII that tell nothing
 SHOWN = 12  # characters of the text as an encoding would have it
 BINARY = 0.02  # share of control characters that no text has
+READABLE = 0.9  # more of the characters beyond ASCII are letters, where the encoding is the right one
+# UTF-16 without a mark: of so many bytes, more than ZEROS of every other one are 0, and fewer than STRAY of the rest.
+LEAST_16, ZEROS, STRAY = 20, 0.3, 0.05
 NO_FILES = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}  # of names and programs' sources
 
 
@@ -94,7 +97,7 @@ def _as_others(data: bytes) -> Iterator[tuple[str, str]]:
         if first is None:
             continue
         beyond = [letter for letter in text[first.start() :][:LOOKED_AT] if letter > "\x7f"]
-        if sum(map(str.isalpha, beyond)) > 0.9 * len(beyond):
+        if sum(map(str.isalpha, beyond)) > READABLE * len(beyond):
             yield codec, first[0][:SHOWN]
 
 
@@ -135,6 +138,7 @@ def _unmarked_16(data: bytes) -> str | None:
     """UTF-16 without a mark, known by every other byte being 0, as it is of mostly Latin letters."""
     head = data[:LOOKED_AT]
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if len(head) < 20 or max(even, odd) < 0.3 * len(head) / 2 or min(even, odd) > 0.05 * len(head) / 2:
+    half = len(head) / 2
+    if len(head) < LEAST_16 or max(even, odd) < ZEROS * half or min(even, odd) > STRAY * half:
         return None
     return "utf-16-le" if odd > even else "utf-16-be"

@@ -17,6 +17,7 @@ MEANINGS = {
     **dict.fromkeys(("spam", "1", "1.0", "yes", "y", "true", "t", "junk"), SPAM),
 }
 ENOUGH = 3  # messages with a label that no list knows, from which on it is no slip of the pen
+UNKNOWN = 0.2  # share of messages with such labels that is left out; with more, the classes are others
 QUOTED = 6
 
 
@@ -26,6 +27,7 @@ def plain(value: str) -> str:
 
 
 def known(value: str) -> bool:
+    """True where a label is one of the words for ham and spam."""
     return plain(value) in MEANINGS
 
 
@@ -36,13 +38,14 @@ def numbered(found: Found, name: str, how: Reading) -> tuple[Found, np.ndarray]:
     """
     counts = Counter(map(plain, found.labels))
     numbers = _meanings(counts, found, name, how)
-    found = found.without({w: _problem(v, how) for w, v in _pairs(found) if plain(v) not in numbers})
+    bad = {
+        where: _problem(label, how)
+        for where, label in zip(found.where, found.labels, strict=True)
+        if plain(label) not in numbers
+    }
+    found = found.without(bad)
     kind = np.min_scalar_type(-1 - max(numbers.values()))  # the smallest with a sign that holds them all
     return found, np.array([numbers[plain(value)] for value in found.labels], dtype=kind)
-
-
-def _pairs(found: Found) -> zip[tuple[int | str, str]]:
-    return zip(found.where, found.labels, strict=True)
 
 
 def _problem(label: str, how: Reading) -> str:
@@ -71,7 +74,7 @@ def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Ma
     if unknown and set(meant.values()) == {SPAM} and len(unknown) == 1:
         found.notes.append(f"label {unknown[0]!r} taken for ham")
         return meant | {unknown[0]: HAM}
-    if unknown and sum(counts[value] for value in unknown) > 0.2 * counts.total():
+    if unknown and sum(counts[value] for value in unknown) > UNKNOWN * counts.total():
         raise DataError(
             f"{name}: labels {_some(counts)} are not ham and spam: name the one of spam with "
             "Reading(spam_label=VALUE), or all of more classes with Reading(labels=[A,B,C])"

@@ -25,6 +25,7 @@ HEADERS = {
 HEADER = re.compile(rb"([!-9;-~]+):[^\n]*\n(?:[ \t][^\n]*\n)*")
 STARTS = re.compile(rb"(?:>?From [^\n]*\n)?(?=[!-9;-~]+:)")
 DEEPEST = 30  # parts in parts
+HEAD, FIRST = 20_000, 2000  # bytes by which a message is known, and those by which its first line is
 JUNK = re.compile(r"\b(?:spam|junk)\b", re.IGNORECASE)
 
 
@@ -48,8 +49,8 @@ def begun(data: bytes) -> bytes:
 
 def is_mail(data: bytes) -> bool:
     """True where bytes begin with the headers of a message, two of which are well known."""
-    head, names = begun(data[:20_000]).replace(b"\r\n", b"\n"), set()
-    start = STARTS.match(head[:2000])
+    head, names = begun(data[:HEAD]).replace(b"\r\n", b"\n"), set()
+    start = STARTS.match(head[:FIRST])
     if not start:
         return False
     at = start.end()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedlearn.datasets.files.mail import Losses, Mail, begun, is_mail, read_mail
+from fedlearn.datasets.files.mail import FIRST, HEAD, Losses, Mail, begun, is_mail, read_mail
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.datasets.files.tables import ENDINGS, ends_as
 from fedlearn.errors import DataError
@@ -22,6 +22,7 @@ ENDING = re.compile(r"\.(?:mbox|mbx|eml|emlx|msg|txt)$")
 INNER = re.compile(r"cur|new|tmp|maildir|mail|mbox|inbox|\..*")  # files and folders inside of one person's mail
 TABLES = ENDINGS | {".parquet", ".arrow", ".feather", ".npz", ".xlsx"}
 OF_TABLES = ("text_column", "label_column", "encoding")  # settings that mail has no use for
+BINARY_HEAD = 1000  # bytes in which a file that is no text has a zero
 PER_USER = 10  # messages to an address, on average, that make it a client; others are lists and copies
 
 
@@ -37,8 +38,8 @@ class _Placed:
 
 def is_mbox(data: bytes) -> bool:
     """True where bytes begin like an mbox: a "From " line, then a message with headers."""
-    head = begun(data[:22_000])
-    start = FROM.match(head[:2000])
+    head = begun(data[: FIRST + HEAD])
+    start = FROM.match(head[:FIRST])
     return start is not None and is_mail(head[start.end() :])
 
 
@@ -86,7 +87,7 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
 
 def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:
     folders = path.split("/")
-    if data.count(b"\0", 0, 1000) and not (is_mbox(data) or is_mail(data)):  # in a message it is a stray sign
+    if b"\0" in data[:BINARY_HEAD] and not (is_mbox(data) or is_mail(data)):  # in a message it is a stray sign
         losses["binary file"] += 1
         return []
     stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")

@@ -16,6 +16,7 @@ ENDING = {"dd", "dt", "li", "option", "p", "td", "th", "tr"}  # elements that en
 HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])", re.IGNORECASE)
 LONGEST = 2**20  # characters of markup that are read
 DECLARATION = re.compile(r"<[!?][^<>]{0,4000}>")
+# What opens a tag that is never closed, which is a character: on many of these the parser is as slow as on comments.
 NO_TAG = re.compile(r"<(?![/a-zA-Z][^<>]{0,4000}>)")
 
 
@@ -29,8 +30,11 @@ def text_of(markup: str) -> str:
 
 
 def _without_comments(markup: str) -> str:
-    """Comments go here, and what opens a tag that is never closed is a character: on many of these, Python's parser
-    takes a time that grows with the square of their number, which spam could use to hold a reader up."""
+    """Markup without its comments.
+
+    On many comments that are never closed, Python's parser takes a time that grows with the square of their number,
+    which spam could use to hold a reader up.
+    """
     first, *others = markup.split("<!--")
     return first + "".join(piece.partition("-->")[2] for piece in others)
 

@@ -91,8 +91,6 @@ def _found(source: Source, how: Reading) -> Found:
     if mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
         return mailboxes.messages_in([(name.rpartition("/")[2], source.data)], name, how)
     text, encoding = decoded(source.data, how.encoding, name)
-    if not text.strip():
-        raise DataError(f"{name} is empty: give one message a line, as label TAB text, or a table with a header")
     found = _in_text(text, name, how)
     found.notes += encoding_notes(encoding, how.encoding)
     return found

@@ -27,7 +27,6 @@ from fedlearn.wording import many
 
 LARGEST = 2**30  # bytes that are read, unpacked
 SWELLING, SMALL = 200, 2**26  # a packed file may give so many times its own bytes, or 64 MiB where that is more
-T = TypeVar("T")
 MOST_MEMBERS = 1_000_000
 LOOKED_AT = 10_240  # bytes, as tar pads an archive of nothing
 LAYERS = 3  # archives in archives
@@ -57,6 +56,8 @@ FOREIGN = {
 # Members of zip files that are one document.
 DOCUMENTS = {"xl/workbook.xml": "an Excel workbook: save it as CSV UTF-8", "word/document.xml": "a Word document",
              "content.xml": "an OpenDocument file: save it as CSV UTF-8"}  # fmt: skip
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def unpacked(name: str, data: bytes) -> Source:
             source, before = _layer(source, most), source
             if source is before:
                 break
-    except DataError:
+    except DataError:  # it is a ValueError too
         raise
     except DAMAGED as error:
         raise DataError(f"{name} is damaged or cut off ({str(error)[:80]}): get it once more") from None
@@ -180,6 +181,7 @@ def _tar_members(source: Source, most: int) -> list[tuple[str, bytes]]:
 
 
 def _counted(files: list[T], name: str) -> list[T]:
+    """The files; raises `DataError` for more than are read."""
     if len(files) > MOST_MEMBERS:
         raise DataError(f"{name} holds {many(len(files), 'file')}: the limit is {MOST_MEMBERS:,}, give a part of them")
     return files
@@ -242,11 +244,11 @@ def _worth_reading(paths: Iterable[str]) -> set[str]:
 
 
 def _is_litter(path: str) -> bool:
-    """Files that systems and mail servers leave behind, which hold no message."""
+    """True for files that systems and mail servers leave behind, which hold no message."""
     parts = path.split("/")
     return (
         "__MACOSX" in parts
-        or parts[-1].startswith(("._", "dovecot", ".DS_Store", "."))
+        or parts[-1].startswith((".", "dovecot"))
         or parts[-1] in ("Thumbs.db", "desktop.ini", "cmds", "maildirfolder", "subscriptions", "courierimapuiddb")
         or parts[-1].endswith((".msf", "popState.dat", "msgFilterRules.dat"))  # Thunderbird's
         or (len(parts) > 1 and parts[-2] == "tmp")

@@ -18,6 +18,7 @@ BEGIN = re.compile(
     r"(?:\s*(?:Produced|E-?text prepared) by (?:[^\n]+\n)+)?",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
+LONGEST_NAME = 80  # characters, as many as `speakers.COLON` reads
 NO_NAME = re.compile(r"[\s:\uff1a!?;\"\u201c\u201d\u00ab\u00bb]+")  # what a name before a colon has not
 END = re.compile(
     r"^(?:\*\*\* ?)?END OF (?:TH(?:E|IS) )?PROJECT GUTENBERG(?:'S|\u2019S| E)", re.MULTILINE | re.IGNORECASE
@@ -55,7 +56,7 @@ def script_of(source: Source, how: Reading) -> Script:
 
 
 def without_gutenberg(text: str) -> tuple[str, bool]:
-    """The book itself, and whether something was left out around it."""
+    """The book itself, and True where something was left out around it."""
     begin, end = BEGIN.search(text), END.search(text)
     start = begin.end() if begin else 0
     stop = end.start() if end and end.start() > start else len(text)
@@ -76,5 +77,5 @@ def _leaf_text(text: str, name: str) -> str:
         speech = spoken.setdefault(user, [])
         speech.append(y if speech and x == window else ("\n" if speech else "") + x + y)
         window = x[1:] + y
-    people = ((NO_NAME.sub(" ", user).strip()[:80], "".join(speech)) for user, speech in spoken.items())
+    people = ((NO_NAME.sub(" ", user).strip()[:LONGEST_NAME], "".join(speech)) for user, speech in spoken.items())
     return "\n\n".join(f"{user}:\n" + re.sub(r"\n\s*\n", "\n", speech).strip("\n") for user, speech in people) + "\n"

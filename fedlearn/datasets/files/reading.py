@@ -73,6 +73,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
     def place(self, where: int | str) -> str:
+        """Where a message stands, in words: `line 7`, or the path of a file."""
         return f"{self.unit} {where}" if isinstance(where, int) else where
 
     def without(self, bad: dict[int | str, str]) -> Found:
@@ -87,6 +88,7 @@ class Found:
         )  # fmt: skip
 
     def without_userless(self, why: str) -> Found:
+        """Without the messages of nobody, which are counted as bad; why: the reason that is given."""
         return self.without({w: why for w, u in zip(self.where, self.users or (), strict=True) if not u})
 
     def settle(self, name: str, how: Reading) -> None:

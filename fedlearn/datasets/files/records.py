@@ -13,6 +13,7 @@ from fedlearn.errors import DataError
 from fedlearn.wording import many
 
 TWEET = {6: 4}  # of sent140's columns id, date, query, user, text, split, the text
+UNFOLDED = 3  # objects in objects whose values become columns
 
 
 def is_json(text: str) -> bool:
@@ -63,7 +64,7 @@ def _is_value(line: str) -> bool:
 
 
 def is_leaf(value: Any) -> bool:
-    """LEAF's form: {"users": [...], "num_samples": [...], "user_data": {user: {"x": [...], "y": [...]}}}."""
+    """True for LEAF's form: {"users": [...], "num_samples": [...], "user_data": {user: {"x": [...], "y": [...]}}}."""
     return isinstance(value, dict) and isinstance(value.get("user_data"), dict)
 
 
@@ -154,7 +155,7 @@ def _rows_of(objects: Mapping[int, Any], name: str, found: Found) -> Table:
     return Table(rows, list(good), header, found.unit)
 
 
-def _flat(value: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:
+def _flat(value: Mapping[str, Any], depth: int = UNFOLDED) -> dict[str, Any]:
     """An object whose inner objects' values stand in it, {"a": {"b": 1}} as {"a.b": 1}."""
     found: dict[str, Any] = {}
     for key, inner in value.items():

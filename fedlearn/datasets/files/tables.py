@@ -19,6 +19,7 @@ LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 MOST_COLUMNS = 16_384  # as many as a spreadsheet has
 EXCELS = re.compile(r"sep=([^\r\n])\r?\n", re.IGNORECASE)  # a first line by which Excel is told the delimiter
 ENDINGS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}  # of names of tables that are texts
+TABBED = 0.6  # the fraction of lines with a tab, above which the lines are tab-separated
 MOSTLY = 0.9  # the fraction of rows of one width, if it is a table at all
 # A line that begins with its label: `ham see you`, `spam: buy`, and fastText's `__label__sport the match`.
 LABELLED = re.compile(r"[ \t]*(?:__label__(\S+)|(ham|spam)(?=[\s:,;|]))[ \t]*[:,;|]?[ \t]*(.*)", re.IGNORECASE)
@@ -70,7 +71,7 @@ def _without_comments(table: Table) -> Table:
 
 def _has_tabs(text: str) -> bool:
     lines = [line for line in text[:SAMPLE].split("\n")[:SAMPLE_ROWS] if line.strip()]
-    return sum("\t" in line for line in lines) > 0.6 * len(lines)
+    return sum("\t" in line for line in lines) > TABBED * len(lines)
 
 
 def _tabbed(text: str) -> Table:
@@ -80,9 +81,14 @@ def _tabbed(text: str) -> Table:
             quoted = _parsed(text, "\t", strict=True)
             if len(set(map(len, quoted.rows))) == 1 and not _swallowed(quoted.rows):
                 return quoted
-    numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line and not line.isspace()]
-    rows = [line.removesuffix("\r").split("\t") for _, line in numbered]
-    return Table(rows, [number for number, _ in numbered], plain=True)
+    lines = _lines_that_say(text)
+    return Table([line.split("\t") for line in lines.values()], list(lines), plain=True)
+
+
+def _lines_that_say(text: str) -> dict[int, str]:
+    """The lines that are not blank, by their numbers from 1, without their ends."""
+    lines = enumerate(text.split("\n"), 1)
+    return {number: line.removesuffix("\r") for number, line in lines if line and not line.isspace()}
 
 
 def _swallowed(rows: list[list[str]]) -> bool:
@@ -109,10 +115,10 @@ def _separated(text: str, name: str, told: str | None) -> Table:
 
 def _labelled(text: str) -> Table | None:
     """Lines of which each begins with its label; None if one does not."""
-    numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line and not line.isspace()]
-    found = [LABELLED.fullmatch(line.removesuffix("\r")) for _, line in numbered]
+    lines = _lines_that_say(text)
+    found = [LABELLED.fullmatch(line) for line in lines.values()]
     rows = [[match[1] or match[2], match[3]] for match in found if match]
-    return Table(rows, [number for number, _ in numbered], plain=True) if len(rows) == len(found) > 0 else None
+    return Table(rows, list(lines), plain=True) if len(rows) == len(found) > 0 else None
 
 
 def _fits(text: str, delimiter: str) -> float:
@@ -153,7 +159,7 @@ class _StrayQuote(Exception):
 
 @contextmanager
 def _fields_of_any_length() -> Iterator[None]:
-    """The limit of `csv` is 128 kB, and one for the whole process."""
+    """Let `csv` read fields of any length meanwhile: its limit is 128 kB, and one for the whole process."""
     before = csv.field_size_limit(2**31 - 1)
     try:
         yield
