@@ -11,6 +11,7 @@ import numpy as np
 from fedlearn import nn
 from fedlearn.autograd import Tensor, no_grad
 from fedlearn.autograd.memory import keep_freed
+from fedlearn.autograd.places import indices
 from fedlearn.checked import generator
 from fedlearn.configured import whole_number
 from fedlearn.datasets.examples import Examples
@@ -18,7 +19,7 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Characters
 from fedlearn.nn import functional as F
-from fedlearn.nn.functional.arguments import indices, real
+from fedlearn.nn.functional.arguments import real
 from fedlearn.nn.modes import in_use
 from fedlearn.nn.utils import clip_grad_norm_
 from fedlearn.optim import Optimizer

@@ -8,9 +8,9 @@ import numpy as np
 
 from fedlearn.autograd import ops
 from fedlearn.autograd.node import raw
+from fedlearn.autograd.places import indices as whole_numbers
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn import functional as F
-from fedlearn.nn.functional.arguments import indices as whole_numbers
 from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.nn.gates import GRUGates, LSTMGates, Recurrent, backwards, known_nonlinearity, within
 from fedlearn.nn.module import Module

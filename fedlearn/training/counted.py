@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fedlearn.autograd.places import check_range
 from fedlearn.errors import BadInput
-from fedlearn.nn.functional.arguments import check_range, constants
+from fedlearn.nn.functional.arguments import constants
 from fedlearn.nn.losses import CrossEntropyLoss, NLLLoss
 from fedlearn.nn.module import Module
 

@@ -12,6 +12,7 @@ from fedlearn.autograd.graph import Fused, Op
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.select import masked
 from fedlearn.autograd.ops.shape import axes_of
+from fedlearn.autograd.places import indices as whole_numbers
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, ShapeError
 
@@ -122,12 +123,13 @@ place: Op = Op("place", _place, lambda g, y, x, index, length: pick(g, index=ind
 def _take(weight: np.ndarray, indices: np.ndarray) -> tuple[Any, None]:
     if not weight.ndim:
         raise ShapeError("take from a number: rows are taken from an array of at least one axis")
-    return weight.take(indices, axis=0), None
+    return weight.take(whole_numbers(indices, "row to take"), axis=0), None
 
 
 def _take_joint(g: np.ndarray, kept: None, weight: np.ndarray, indices: np.ndarray) -> list[Any]:
-    rows = g.reshape(indices.size, *weight.shape[1:])
-    return [RowSparse.gather(indices.ravel(), rows, weight.shape)]
+    numbers = whole_numbers(indices, "row to take")
+    rows = g.reshape(numbers.size, *weight.shape[1:])
+    return [RowSparse.gather(numbers.ravel(), rows, weight.shape)]
 
 
 take = Fused(

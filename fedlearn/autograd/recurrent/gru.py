@@ -14,7 +14,14 @@ from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.kernel_plan import current
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent.incoming import Incoming
-from fedlearn.autograd.recurrent.layout import aligned, matrices, projections_gradient, unrolled, weight_gradient
+from fedlearn.autograd.recurrent.layout import (
+    aligned,
+    matrices,
+    projections_gradient,
+    row_numbers,
+    unrolled,
+    weight_gradient,
+)
 from fedlearn.autograd.recurrent.products import Product
 from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
 
@@ -135,6 +142,8 @@ class Sequence:
 def _forward(
     projected: np.ndarray, weight: np.ndarray, bias: np.ndarray, h0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
+    if indices is not None:
+        indices = row_numbers(indices, projected)
     length, batch = (projected if indices is None else indices).shape[:2]
     hidden, vocabulary = weight.shape[1], None if indices is None else len(projected)
     key = ("gru", current(), length, batch, hidden, weight.dtype, vocabulary)

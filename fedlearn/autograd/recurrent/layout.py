@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.ops import take
+from fedlearn.autograd.places import checked_indices
 from fedlearn.autograd.sparse import add_to_rows
+from fedlearn.errors import ShapeError
 
 LINE = 64  # bytes in a line of the cache
 
@@ -31,6 +33,14 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     start = -room.__array_interface__["data"][0] % LINE  # quicker than `room.ctypes`
     array: np.ndarray = room[start : start + size].view(dtype).reshape(shape)
     return array
+
+
+def row_numbers(indices: Any, projected: np.ndarray) -> np.ndarray:
+    """The rows of a table (V, N) that each step reads, whole numbers (T, B) from 0 to V - 1."""
+    rows = checked_indices(indices, len(projected), "row of the table")
+    if rows.ndim != 2 or projected.ndim != 2:
+        raise ShapeError(f"indices (T, B) name rows of a table (V, N): these are {rows.shape} and {projected.shape}")
+    return rows
 
 
 class Projections:
@@ -72,7 +82,7 @@ def projections_gradient(
         return side_by_side(dgates, order).reshape(projected.shape)
     width = dgates.shape[-1]
     tables = np.zeros((len(dgates), len(projected), width), dgates.dtype)
-    numbers = indices.ravel()
+    numbers = row_numbers(indices, projected).ravel()
     for table, block in zip(tables, dgates, strict=True):
         add_to_rows(table, numbers, np.arange(numbers.size + 1), block.reshape(-1, width))
     return side_by_side(tables, order)

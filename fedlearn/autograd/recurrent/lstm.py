@@ -20,6 +20,7 @@ from fedlearn.autograd.recurrent.layout import (
     aligned,
     matrices,
     projections_gradient,
+    row_numbers,
     unrolled,
     weight_gradient,
 )
@@ -113,6 +114,8 @@ class Sequence:
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
+    if indices is not None:
+        indices = row_numbers(indices, projected)
     length, batch = (projected if indices is None else indices).shape[:2]
     if kernels.whole_sequences(weight, batch):
         return _whole(projected, weight, h0, c0, indices)

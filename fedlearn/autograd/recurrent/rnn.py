@@ -13,6 +13,7 @@ from fedlearn.autograd.recurrent.layout import (
     aligned,
     matrices,
     projections_gradient,
+    row_numbers,
     unrolled,
     weight_gradient,
 )
@@ -22,6 +23,8 @@ from fedlearn.autograd.recurrent.products import times
 def _forward(
     projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, nonlinearity: str, indices: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
+    if indices is not None:
+        indices = row_numbers(indices, projected)
     source = Projections(projected, indices)
     multiply = times(matrices(weight).swapaxes(1, 2), source.batch)
     states = aligned((source.length + 1, source.batch, len(weight)), weight.dtype)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fedlearn.autograd.places import checked_indices
 from fedlearn.leftout import NN, missing
 from fedlearn.nn.functional.activations import (
     celu,
@@ -27,7 +28,7 @@ from fedlearn.nn.functional.activations import (
     tanh,
     tanhshrink,
 )
-from fedlearn.nn.functional.arguments import Size, checked_indices
+from fedlearn.nn.functional.arguments import Size
 from fedlearn.nn.functional.classes import cross_entropy, nll_loss
 from fedlearn.nn.functional.images import conv1d, conv2d, conv_transpose2d, pad
 from fedlearn.nn.functional.losses import (

@@ -19,9 +19,6 @@ from fedlearn.errors import BadInput, ShapeError
 MOST = 2**62  # whole numbers that NumPy can count with
 LARGEST = 2**34  # numbers in one array: what is larger is a mistake, and fits no machine that this runs on
 
-INT64 = np.dtype(np.int64)  # NumPy has one object for it, in this machine's byte order
-UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
-
 Size = int | Sequence[int]  # one number for every axis, or one for each
 
 
@@ -136,35 +133,6 @@ def _shape(x: Any, name: str) -> tuple[int, ...]:
 def same_shape(input: Any, target: Any, name: str) -> None:
     if input.shape != target.shape:
         raise ShapeError(f"{name}: input {input.shape} and target {target.shape} differ in shape: reshape one of them")
-
-
-def indices(given: Any, name: str) -> np.ndarray:
-    """An array of whole numbers, in this machine's byte order; `name` says whose."""
-    if type(given) is np.ndarray and given.dtype is INT64:
-        return given
-    array = as_array(name, raw(given))
-    if array.dtype.kind not in "iu":
-        raise BadInput(f"each {name} is a whole number, not {array.dtype}: cast them to int64")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def checked_indices(given: Any, count: int, name: str) -> np.ndarray:
-    """`given` as an array of whole numbers below `count`, else `BadInput`; `name` says whose they are."""
-    array = indices(given, name)
-    check_range(array, count, name)
-    return array if array.dtype != np.uint64 else array.astype(np.int64)
-
-
-def check_range(numbers: np.ndarray, count: int, name: str) -> None:
-    """Raise `BadInput` for a whole number that is not in [0, count)."""
-    if numbers.size and not all_below(numbers, count):
-        low, high = numbers.min(), numbers.max()
-        raise BadInput(f"{name} {low if low < 0 else high} is out of range: valid are 0 to {count - 1}")
-
-
-def all_below(numbers: np.ndarray, count: int) -> bool:
-    """True where all whole numbers lie in [0, count): read as unsigned, a negative one is larger than any count."""
-    return bool(np.maximum.reduce(numbers.view(UNSIGNED[numbers.itemsize]), None) < count)
 
 
 def shaped(shape: Sequence[Any], name: str) -> tuple[int, ...]:

@@ -8,16 +8,14 @@ import numpy as np
 
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
+from fedlearn.autograd.places import all_below, check_range, indices
 from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import (
-    all_below,
-    check_range,
     constants,
     finite,
     floats,
     has_shape,
-    indices,
     real,
     same_shape,
     whole,

@@ -11,16 +11,15 @@ import numpy as np
 
 from fedlearn.autograd import fused, ops
 from fedlearn.autograd.node import raw
+from fedlearn.autograd.places import checked_indices, indices
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.checked import as_array, flag, generator
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.activations import softmax
 from fedlearn.nn.functional.arguments import (
-    checked_indices,
     fits_into,
     floats,
     has_shape,
-    indices,
     numbers,
     real,
     shaped,
