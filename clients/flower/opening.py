@@ -41,7 +41,7 @@ class Duties:
 
     @classmethod
     def of(cls, node_config: Mapping[str, Any]) -> Duties:
-        """Raises `BadInput` for what an opener's --node-config cannot have."""
+        """The duties in an opener's --node-config; raises `BadInput` for what it cannot have."""
         own = {name.removeprefix("fedlearn-"): v for name, v in node_config.items() if name.startswith("fedlearn-")}
         unknown = sorted(own.keys() - set(ITS_OWN))
         if unknown:
@@ -54,7 +54,7 @@ class Duties:
         return cls(keys, least, plain_value("fedlearn-insecure-test-key", own.get("insecure-test-key", False), bool))
 
     def opener(self, plan: RunPlan | None) -> tuple[int, Opener]:
-        """Its number and itself, under the limits of the plan; before there is one, to show its key."""
+        """The opener and its number, under the limits of the plan; before there is one, to show its key."""
         limits = dict(plan.protection["arguments"]) if plan is not None else {}
         planned = whole_number("the plan's min_cohort", limits.get("min_cohort", FEWEST_ADDENDS))
         least, most = max(self.least_cohort, planned), limits.get("max_overlap")

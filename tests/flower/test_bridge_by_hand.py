@@ -195,6 +195,10 @@ def test_the_duties_of_an_opener():
         Duties.of({"fedlearn-cohort": 3})
     with pytest.raises(BadInput, match="has no fedlearn-keys"):
         Duties.of({})
+    for config, wanted in (({"least-cohort": "many"}, "fedlearn-least-cohort"), ({"least-cohort": 1}, "at least 2"),
+                           ({"insecure-test-key": "yes"}, "fedlearn-insecure-test-key")):  # fmt: skip
+        with pytest.raises(BadInput, match=wanted):
+            Duties.of({"fedlearn-keys": "f"} | {f"fedlearn-{name}": value for name, value in config.items()})
 
     class Context:
         def __init__(self, **config):
