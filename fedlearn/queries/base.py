@@ -22,6 +22,7 @@ from fedlearn.models.kinds import Features, Kind
 Totals = Mapping[str, np.ndarray]
 MOST = 4095  # examples of one client, where nobody says so
 LARGEST_MOST = 2**40
+NO_EXAMPLES = "the clients in the sum have no examples, so there is nothing to know of them"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Query(Named, ABC):
         """
 
     def note(self, values: Mapping[str, Any]) -> str:
-        """A remark beside an answer, such as what to ask next; by default none, ""."""
-        return ""
+        """A remark beside an answer, such as what to ask next; by default that its `examples` are 0, or none, ""."""
+        return NO_EXAMPLES if values.get("examples") == 0 else ""
 
 
 def check_most(query: Query) -> None:

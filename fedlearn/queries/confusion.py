@@ -23,7 +23,7 @@ from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Characters, Features, Kind, Words
 from fedlearn.nn.spec import MOST_WEIGHTS
-from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most, labels_of
+from fedlearn.queries.base import MOST, NO_EXAMPLES, Counts, Query, Totals, check_most, labels_of
 from fedlearn.queries.classes import MOST_CLASSES
 
 
@@ -90,6 +90,9 @@ class Confusion(Query):
         found = totals["examples"].reshape(self.classes, self.classes)
         right, every = float(np.trace(found)), float(found.sum())
         return {"confusion": found.tolist(), "accuracy": right / every if every > 0 else None}
+
+    def note(self, values: Mapping[str, Any]) -> str:
+        return NO_EXAMPLES if values["accuracy"] is None else ""
 
     def _confused(self, data: Examples, asked: np.ndarray) -> np.ndarray:
         """How many of each class the model of these weights takes for each, int64 (classes^2,)."""

@@ -97,17 +97,19 @@ class Quantiles(ColumnQuery):
         return np.array(found, np.float32)
 
     def answer(self, asked: np.ndarray, totals: Totals) -> dict[str, Any]:
-        """The values by quantile; None for one that lies below low, or not below high."""
-        if not totals["examples"].any():
-            return {"quantiles": dict.fromkeys(map(str, self.at))}
+        """The values by quantile, of so many examples; None for one that lies below low, or not below high."""
+        counts = totals["examples"].reshape(len(self.at), -1).sum(axis=1)  # each quantile has counted all of them
+        count = max(0, int(counts[0]) if counts.dtype.kind == "i" else float(counts.mean()))
+        if not count:
+            return {"examples": 0, "quantiles": dict.fromkeys(map(str, self.at))}
         places = [begin for begin, _ in _brackets(asked)]
         values = [self.low + place * self.step if 0 <= place < self._top else None for place in places]
-        return {"quantiles": dict(zip(map(str, self.at), values, strict=True))}
+        return {"examples": count, "quantiles": dict(zip(map(str, self.at), values, strict=True))}
 
     def note(self, values: Mapping[str, Any]) -> str:
-        """Say where quantiles lie that are not known."""
-        if None not in values["quantiles"].values():
-            return ""
+        """Say where quantiles lie that are not known, or that there are no examples."""
+        if not values["examples"] or None not in values["quantiles"].values():
+            return super().note(values)
         return f"what is not known lies below low={self.low:g}, or from high={self.high:g} on: ask with other ones"
 
 

@@ -17,7 +17,7 @@ from fedlearn.errors import BadInput, CodecError, FedlearnError, NothingLearned
 from fedlearn.models.mlp import MLP
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.protocol import PartyView, RunPlan, TrainRequest
-from fedlearn.queries import ClassCounts, Confusion, Counts, Histogram, Mean, Quantiles, Query, WordCounts
+from fedlearn.queries import ClassCounts, Confusion, Counts, Evaluation, Histogram, Mean, Quantiles, Query, WordCounts
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
 from tests.toys import TOY_BITS
 
@@ -77,6 +77,18 @@ def test_quantiles_beyond_the_range_are_none_and_count_all_the_same():
     middle = np.quantile(values, 0.5, method="inverted_cdf")
     found = ask(Quantiles(at=(0.01, 0.5, 0.99), low=middle - 2, high=middle + 2), clients, "none").values
     assert found["quantiles"] == {"0.01": None, "0.5": middle, "0.99": None}
+
+
+@pytest.mark.parametrize(
+    "query", [Quantiles(), Mean(low=0, high=10), Confusion.of(MLP([1, 2])), Evaluation.of(MLP([1, 2]))]
+)
+def test_an_answer_of_no_examples_says_so(query):
+    nothing = (np.zeros((0, 1), np.float32), np.zeros(0, int))
+    found = ask(query, [nothing] * 3, "masks")
+    assert query.note(found.values) == "the clients in the sum have no examples, so there is nothing to know of them"
+    found = ask(query, [nothing, (np.ones((1, 1), np.float32), np.zeros(1, int)), nothing], "masks")
+    assert query.note(found.values) == ""
+    assert found.values.get("examples", 1) == 1
 
 
 def test_words_are_counted_once_a_message_and_class_by_class():
