@@ -13,6 +13,7 @@ import numpy as np
 
 from fedlearn.configured import plain_value
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,10 +132,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
 def refuse_masked(name: str, values: Any) -> None:
     """Raise `BadInput` for an array of `numpy.ma` with masked values, which would be read as if nothing hid them."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        count = np.count_nonzero(values.mask)
-        raise BadInput(
-            f"{name} have {count} masked values: put a number in their place with filled(), or leave them out"
-        )
+        hidden = many(int(np.count_nonzero(values.mask)), "masked value")
+        raise BadInput(f"{name} have {hidden}: put a number in their place with filled(), or leave them out")
 
 
 def real_array(name: str, values: Any, ndim: int | None = None, nan: bool = False) -> np.ndarray:

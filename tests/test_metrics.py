@@ -45,7 +45,7 @@ def test_truth_values_are_labels():
 
 
 def test_masked_values_are_not_read_as_if_nothing_hid_them():
-    with pytest.raises(BadInput, match="logits have 1 masked values: put a number in their place"):
+    with pytest.raises(BadInput, match="logits have 1 masked value: put a number in their place"):
         binary_metrics(np.ma.masked_equal([1.0, 2.0], 2.0), [1, 0])
     whole = np.ma.masked_equal([1.0, 2.0], 3.0)
     assert binary_metrics(whole, [1, 0]) == binary_metrics(whole.data, [1, 0])

@@ -9,6 +9,7 @@ from typing import Any, TypeVarTuple
 import numpy as np
 
 from fedlearn.autograd.node import raw
+from fedlearn.checked import refuse_masked
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
 NUMBERS = "?bBhHiIlLqQefd"  # the dtypes, by their characters, whatever their byte order
@@ -43,12 +44,15 @@ def array_of(data: Any) -> np.ndarray:
     Raises `ShapeError` for nested lists of unequal length, and `BadInput` for anything but numbers and bools.
     """
     given = raw(data)
+    refuse_masked("a tensor's numbers", given)
     try:
         array = np.array(given)
     except FedlearnError:
         raise
     except ValueError as error:
         raise ShapeError(f"nested lists of unequal length are no tensor: {error}") from None
+    except (TypeError, RuntimeError) as error:
+        raise BadInput(f"a {type(given).__name__} that NumPy cannot read is no tensor: {error}") from None
     if array.dtype.kind in "fiu" and not hasattr(given, "__array__"):
         return array.astype(np.float32)
     refuse_other_than_numbers(array)
@@ -91,6 +95,7 @@ def as_float(value: Any, half: bool = True) -> Any:
 def operand(x: Any) -> Any:
     """Make an array of an operand beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
     if isinstance(x, np.ndarray):
+        refuse_masked("a tensor's numbers", x)
         refuse_other_than_numbers(x)
         return x
     if isinstance(x, float | int):

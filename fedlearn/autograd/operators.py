@@ -12,12 +12,14 @@ from fedlearn.autograd.face import method, own_names, renamed, typed
 from fedlearn.autograd.inplace import update, wants_gradient, write
 from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.ops.shape import axes_of
+from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, ShapeError
 
 if TYPE_CHECKING:
     from fedlearn.autograd.graph import Op
     from fedlearn.autograd.tensor import Tensor
 
+INDICES = {int, slice, np.ndarray, type(None), type(...)}  # of those that are no tuples or lists, as NumPy takes them
 FITS = (Node, float, int, np.ndarray, np.generic, list, tuple)  # what an operator takes on its other side
 
 Operator = Callable[[Any, Any], Any]
@@ -312,7 +314,10 @@ def plain_index(index: Any) -> Any:
         return tuple([plain_index(i) for i in index])
     if isinstance(index, list):
         return np.array(index) if index else np.zeros(0, np.int64)
-    return raw(index)
+    index = raw(index)
+    if type(index) in INDICES or isinstance(index, np.generic) or not hasattr(index, "__array__"):
+        return index
+    return as_array("indices", index)  # another library's array of one number would else count as that number
 
 
 def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:

@@ -276,6 +276,7 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
         raise ShapeError(f"a gradient of shape {np.shape(raw(gradient))} does not fit a result of {output.shape}")
     if create_graph:
         return clone(gradient) if isinstance(gradient, Tensor) else Tensor(gradient)
+    array_of(gradient)  # refuses what is no number, which NumPy would convert
     return np.array(raw(gradient), output.dtype)  # a copy: the gradient of a leaf is its own
 
 

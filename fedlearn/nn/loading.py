@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
+from fedlearn.checked import refuse_masked
 from fedlearn.errors import BadInput, ShapeError
 
 
@@ -53,6 +54,7 @@ def fitting(
 
 def _numbers(value: Any, name: str) -> np.ndarray:
     """One entry of a state dict as an array."""
+    refuse_masked(f"the numbers of {name}", raw(value))
     try:
         array = np.asarray(raw(value))
     except (TypeError, ValueError, RuntimeError) as error:

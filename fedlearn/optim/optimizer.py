@@ -23,7 +23,7 @@ from fedlearn.autograd.tensor import Tensor, wrap
 from fedlearn.checked import check_flags, flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.leftout import refuse_arguments
-from fedlearn.nn.functional.arguments import real, whole
+from fedlearn.nn.functional.arguments import numbers, real, whole
 from fedlearn.nn.parameter import Parameter, consecutive, flatten, place_in
 from fedlearn.optim.states import reading
 
@@ -288,7 +288,7 @@ class Optimizer(ABC):
     def _loaded(self, name: str, value: Any, p: Tensor) -> Any:
         if name in self.counts:
             return self.counts[name](value)
-        array = np.asarray(value).astype(p.dtype)
+        array = np.asarray(numbers(value, name)).astype(p.dtype)
         if array.shape != p.shape:
             raise ShapeError(
                 f"{name} of shape {array.shape} is remembered for a parameter of shape {p.shape}: another model's"

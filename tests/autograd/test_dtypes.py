@@ -7,10 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
-from fedlearn import Tensor
+from fedlearn import Tensor, grad, nn
 from fedlearn.autograd import gradcheck, ops
 from fedlearn.autograd.sparse import add_to_rows
 from fedlearn.errors import BadInput
+from fedlearn.nn import functional as F
 
 DOUBLES = {
     "pickled": lambda x: pickle.loads(pickle.dumps(x)),
@@ -69,3 +70,58 @@ def test_a_number_without_axes_widens_what_could_not_hold_the_result():
     assert (Tensor(np.array([1], np.int8)) + Tensor(np.array(300))).tolist() == [301]
     assert (Tensor(np.ones(2, np.float16)) * Tensor(np.array(2.5))).dtype == np.float32
     assert (Tensor(np.ones(2, np.float32)) * Tensor(np.array(2.5))).dtype == np.float32
+
+
+HIDDEN = np.ma.masked_equal(np.eye(2), 1)
+X = Tensor(np.eye(2), requires_grad=True)
+READERS = {
+    "Tensor": Tensor,
+    "Parameter": nn.Parameter,
+    "an operand": lambda a: X * a,
+    "a function's": lambda a: F.mse_loss(X, a),
+    "a layer's": lambda a: nn.Linear(2, 2)(a),
+    "a gradient": lambda a: (X * 2).backward(a),
+    "grad's": lambda a: grad(X * 2, X, a),
+    "a graph's": lambda a: (X * 2).backward(a, create_graph=True),
+    ".grad": lambda a: setattr(nn.Parameter(np.eye(2)), "grad", a),
+    ".data": lambda a: setattr(nn.Parameter(np.eye(2)), "data", a),
+    "written": lambda a: Tensor(np.eye(2)).__setitem__(..., a),
+    "a state's": lambda a: nn.Linear(2, 2).load_state_dict({"weight": a, "bias": np.zeros(2)}),
+}
+OTHERS = {
+    "masked": HIDDEN,
+    "text": np.eye(2).astype(str),
+    "complex": np.eye(2) * 1j,
+    "objects": np.eye(2).astype(object),
+    "dates": np.zeros((2, 2), "M8[D]"),
+}
+
+
+@pytest.mark.parametrize("given", OTHERS)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_number_or_hidden_is_refused_wherever_numbers_are_read(reader, given):
+    with pytest.raises(BadInput):
+        READERS[reader](OTHERS[given])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_mask_that_hides_nothing_is_no_matter(reader):
+    READERS[reader](np.ma.array(np.eye(2)))
+
+
+def test_a_gradient_keeps_the_digits_of_a_number():
+    x = Tensor(np.array([2.0]), requires_grad=True)
+    (x * 1).backward([0.1])
+    assert x.grad.tolist() == [0.1]
+
+
+def test_another_librarys_array_of_one_number_is_an_array_as_an_index():
+    torch = pytest.importorskip("torch")
+    x = Tensor(np.array([1.0, 2.0]))
+    assert x[torch.tensor([1])].tolist() == [2]
+    assert x[torch.tensor(1)].tolist() == 2
+    assert x[torch.tensor([True, False])].tolist() == [1]
+    with pytest.raises(BadInput, match="BFloat16"):
+        Tensor(torch.ones(2, dtype=torch.bfloat16))
+    with pytest.raises(BadInput, match="masked"):
+        x[np.ma.masked_equal([0, 1], 1)]
