@@ -88,7 +88,7 @@ def test_truth_values_are_classes_and_features():
 def test_masked_numbers_are_refused(part):
     given = {"features": np.eye(2), "labels": np.array([0, 1])}
     given[part] = np.ma.masked_equal(given[part], 1)
-    with pytest.raises(BadInput, match=f"{part} have . masked values"):
+    with pytest.raises(BadInput, match=f"{part} have . masked value"):
         Samples.of("mine", **given, source="here")
 
 

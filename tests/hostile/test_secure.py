@@ -76,7 +76,7 @@ OPENED = PUBLIC.encrypt(np.arange(5), CODEC).ciphertexts
 ROOT = openings.prove(PRIVATE, OPENED, PRIVATE.raw_decrypt(OPENED), b"round 1")
 KEY_OF_ONE = signing.SigningKey()
 LEFT_OUT = {
-    "multi_power": "of numbers that were checked",
+    **dict.fromkeys(("multi_power", "coefficients"), "of numbers that were checked"),
     **dict.fromkeys(("groups_of", "group_of", "check_together", "Masks.circle"), PLANS),
     **dict.fromkeys(("seal", "unseal"), "half a second each; tests/fuzz damages what they write"),
     **dict.fromkeys(("agreement.seal", "agreement.unseal"), "called for each letter; tests/fuzz damages letters"),
