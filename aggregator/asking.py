@@ -188,7 +188,7 @@ class _Inquiry:
         return self._query.refine(asked, totals), totals
 
     def _resumed(self, folder: RunFolder | None) -> tuple[np.ndarray, dict[str, np.ndarray], History]:
-        """Return the next round's request, the last one's sums, and the rounds so far."""
+        """The next round's request, the last one's sums, and the rounds so far."""
         checkpoint = folder.read_checkpoint() if folder is not None else None
         if checkpoint is None:
             return self._query.first(), {}, History()

@@ -262,7 +262,7 @@ class Session:
         raise AssertionError("the last attempt goes on without the clients of workers that died")
 
     def _opened_earlier(self, entry: Entry, task: RoundTask) -> Collected:
-        """Return what an earlier session opened, and had no time to apply; `RoundVoid` where there is nothing."""
+        """The sum that an earlier session opened and had no time to apply; `RoundVoid` where there is nothing."""
         lost = {client: Lost(client, reason) for client, reason in entry.lost.items()}
         if self._spending is not None:
             self._spending.counted(entry.clients)  # whether it is used or not

@@ -74,7 +74,7 @@ def run(options: Options) -> Outcome:
 
 
 def questions(seed: int) -> list[Question]:
-    """Ask our engine what a small engine gets wrong."""
+    """The questions that a small engine gets wrong, with the answers of ours."""
     rng = stream(seed, "scenario")
     lstm, gru = nn.LSTM(3, 4, rng=rng).double(), nn.GRU(3, 4, rng=rng).double()
     sequence = rng.standard_normal((25, 2, 3))

@@ -83,7 +83,7 @@ def learn(
 
 
 def written(model: CharModel, alphabet: Alphabet, temperature: float, seed: int) -> str:
-    """Show what the model writes after a line end."""
+    """The text that the model writes after a line end."""
     prompt = alphabet.encode("\n" if "\n" in alphabet.characters else alphabet.characters[0])
     return alphabet.decode(model.generate(prompt, DRAWN, temperature, stream(seed, "scenario")))
 

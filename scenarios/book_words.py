@@ -131,7 +131,7 @@ def neighbours(model: SkipGram, words: dict[str, int], word: str) -> list[str]:
 
 
 def solve(model: SkipGram, words: dict[str, int], a: str, b: str, c: str) -> list[str]:
-    """Find the word that is to c as b is to a."""
+    """The likeliest words to be to c as b is to a, best first."""
     found = model.analogy(words[a], words[b], words[c], NEIGHBOURS + 1)
     return named(words, [(word, cosine) for word, cosine in found if word != APART][:NEIGHBOURS])
 

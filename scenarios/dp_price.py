@@ -142,7 +142,7 @@ class Town:
 
 
 def _mistakes(history: History, rounds: int) -> dict[str, float]:
-    """Return the claimed and the true cost of a run's noise, were its cohorts of a fixed size or known."""
+    """The claimed and the true epsilon of a run's noise, were its cohorts of a fixed size or known."""
     noise, rate, delta = (history.privacy[name] for name in ("noise", "rate", "delta"))
     fixed = Release(rate, noise, rounds, "replace-one", "fixed")
     return {

@@ -56,7 +56,7 @@ class Play:
         return data, [self.alphabet.decode(np.append(inputs, targets[-1])) for inputs, targets in pairs]
 
     def record(self, lab: Lab, name: str, data: Arrays, batch_size: int, momentum: float = 0.0) -> PartyView:
-        """Record what the aggregator saw of a round in which one reader went once over these windows, in the plain."""
+        """The aggregator's view of a recorded round in which one reader went once over these windows, in the plain."""
         model = CharLSTM(len(self.alphabet), HIDDEN, rng=stream(self.seed, "model"))
         strategy = FedAvg(epochs=1, batch_size=batch_size, lr=lab.options.lr, momentum=momentum, max_weight=len(data))
         vocabulary = {"characters": self.alphabet.characters}

@@ -46,7 +46,7 @@ def curves_of(records: Sequence[RoundRecord]) -> dict[str, list[tuple[int, float
 
 
 def title(series: dict[str, list[tuple[int, float]]]) -> str:
-    """Say in a line what came of it: where each curve begins and ends."""
+    """The line that says where each curve begins and ends."""
     ends = [f"{name} {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in series.items()]
     rounds = max(points[-1][0] for points in series.values())
     return f"{', '.join(ends)} in {many(rounds, 'round')}"

@@ -56,7 +56,7 @@ class Federation:
         protection: Protection | str = "none",
         rounds: int | None = None,
     ) -> History:
-        """malicious: as for --malicious; robust: as for --robust, None for the mean."""
+        """The course of a run. malicious: as for --malicious; robust: as for --robust, None for the mean."""
         options, people = self.options, self.people
         crew = people if malicious is None else infiltrate(
             people, malicious, cohort=PEOPLE, seed=options.seed, classes=CLASSES

@@ -118,7 +118,7 @@ def protections_of(options: Options) -> dict[str, Protection]:
 
 
 def alike(readers: Federation, protections: Mapping[str, Protection], story: Story) -> bool:
-    """Say whether the protections give the model that none gives, for the same groups under attack."""
+    """True where the protections give the model that none gives, for the same groups under attack."""
     everybody: list[Protection | str] = ["none", *protections.values()]
     made = [
         readers.train(IPM, RULE, SAME, protection, rounds=SAME_ROUNDS).model_sha256

@@ -33,7 +33,7 @@ def telling(scenario: str, options: Options, data: dict[str, Any]) -> Iterator[S
 
 @contextmanager
 def keeping(folder: RunFolder) -> Iterator[None]:
-    """Opens a story's run folder, and has run.json say how it went if it fails; bad input leaves no folder.
+    """Open a story's run folder, and have run.json say how it went if it fails; bad input leaves no folder.
 
     One BLAS thread meanwhile, as in every pool: a seed gives the same bits.
     """
@@ -84,7 +84,7 @@ class Story:
     ) -> Outcome:
         """Keep what came out. text: the last words to the user; model: the one that is worth keeping; rounds: run.
 
-        listed: whether the claims are listed beside the text; not where it says all of them.
+        listed: False where the text says all of the claims, which are then not listed beside it.
         """
         digest = ""
         if model is not None:

@@ -13,7 +13,7 @@ from scenarios.command.options import Options
 
 
 def surveyed(options: Options, clients: ClientSource, classes: int, **usual: Any) -> Survey | bool:
-    """The survey of these clients, or whether each is asked by itself; False where the held-out data are enough.
+    """The survey of these clients; True where each is asked by itself, False where the held-out data are enough.
 
     usual: settings of a `Survey` where --evaluate does not say them.
     """

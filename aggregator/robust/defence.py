@@ -226,7 +226,7 @@ def defend(
 def combined(
     defence: Defence | None, opened: Sequence[tuple[OpenedSum, Aggregate]], seed: int, task: RoundTask, state: State
 ) -> tuple[Aggregate, dict[str, Any] | None, State]:
-    """Return the vector that is applied, what its record keeps of the rule, and what is added to the run's state.
+    """The vector that is applied, what its record keeps of the rule, and what is added to the run's state.
 
     Without a defence the cohort has one sum, whose mean that is. Raises `RoundVoid` where too few groups are left.
     """

@@ -39,7 +39,7 @@ def given(name: str, value: Any, kind: type | tuple[type, ...], error: type[BadI
 
 
 def array_of(values: Any, kinds: str = "", what: str = "") -> np.ndarray:
-    """Return `values` as an array of one of NumPy's `kinds`, named by `what`; raises `CodecError`, or `ShapeError`."""
+    """`values` as an array of one of NumPy's `kinds`, named by `what`; raises `CodecError`, or `ShapeError`."""
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -143,7 +143,7 @@ def load_anything(name_or_file: str | Path, how: Reading | None = None) -> Any:
 
 
 def _paired(name: str | Path, found: Any) -> Any:
-    """Return the loaded data set; a pair of arrays, which only a Python file makes, becomes `Samples`."""
+    """The loaded data set; a pair of arrays, which only a Python file makes, becomes `Samples`."""
     from fedlearn.datasets.dense import Samples
 
     return Samples.of(str(name), *found, source=f"made by {name}") if isinstance(found, tuple) else found

@@ -36,7 +36,7 @@ def npz(described: Described) -> bytes:
 
 @takes_plain
 def torch_state(described: Described) -> bytes:
-    """Return the bytes that `torch.save(state_dict)` writes; `BadInput` where PyTorch is not installed."""
+    """The bytes that `torch.save(state_dict)` writes; `BadInput` where PyTorch is not installed."""
     torch, out = _torch(), BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in described.model.state_dict().items()}, out)
     return out.getvalue()

@@ -21,7 +21,7 @@ class Elementwise(Module):
 
 
 class Identity(Elementwise):
-    """Return the input as it is."""
+    """The input as it is."""
 
     replayable = True
 

@@ -107,7 +107,7 @@ class Quantiles(ColumnQuery):
         return {"examples": count, "quantiles": dict(zip(map(str, self.at), values, strict=True))}
 
     def note(self, values: Mapping[str, Any]) -> str:
-        """Say where quantiles lie that are not known, or that there are no examples."""
+        """Where quantiles lie that are not known, or that there are no examples, in words."""
         if not values["examples"] or None not in values["quantiles"].values():
             return super().note(values)
         return f"what is not known lies below low={self.low:g}, or from high={self.high:g} on: ask with other ones"

@@ -106,7 +106,7 @@ def generate(
 
 
 def loaded(run: Path, trusted: list[str] | None) -> Trained:
-    """The model; trusted: modules and files that it may be of."""
+    """The model of a run; trusted: modules and files that its class may stand in."""
     from fedlearn.registry import trust
     from fedlearn.trained import load
 
@@ -116,7 +116,7 @@ def loaded(run: Path, trusted: list[str] | None) -> Trained:
 
 
 def _text(argument: str) -> str:
-    """Return what was typed; bytes of it that are no text become U+FFFD."""
+    """The text that was typed; bytes of it that are no text become U+FFFD."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -135,7 +135,7 @@ def _rows(lines: list[str]) -> np.ndarray:
 
 
 def _told(answer: dict[str, Any]) -> str:
-    """In a line; of a text of many lines, as mail is, the first: its subject."""
+    """An answer in one line; of a text of many lines, as mail is, the first: its subject."""
     words = f"\t({', '.join(answer['words'])})" if answer.get("words") else ""
     first = answer["text"].strip().partition("\n")[0]
     return f"{shown(answer['label'])}\t{answer['probability']:.3f}\t{shown(' '.join(first.split()))}{words}"

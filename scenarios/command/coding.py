@@ -25,7 +25,7 @@ COMPRESSING = ("feedback", "most_clipped")
 
 
 def said(options: Options) -> dict[str, Any]:
-    """Read --codec: the values that it names, by name."""
+    """The values that --codec names, by name."""
     return read_settings(options.codec or None, KEYS, "codec", positional=False)
 
 
@@ -44,7 +44,7 @@ def with_codec(options: Options, codec: FixedPoint) -> Options:
 
 
 def compression(options: Options) -> Compression:
-    """Return how updates are compressed beside the codec."""
+    """The way in which updates are compressed beside the codec."""
     values = said(options)
     given: dict[str, Any] = {name: values[name] for name in COMPRESSING if name in values}
     if options.sparsify is not None:

@@ -99,7 +99,7 @@ def _no_number(error: Any) -> str:
 
 
 def _hint(error: Any, said: str) -> str:
-    """Name the command whose help says more."""
+    """The words that name the command whose help says more; "" where none is known."""
     if error.ctx is None:  # the words were not told apart yet
         return ""
     if re.match(r"No such option: -[\d.]", said):
@@ -108,7 +108,7 @@ def _hint(error: Any, said: str) -> str:
 
 
 def _about_missing(error: Any) -> str:
-    """Say what a missing argument or option is, in the words of its help; "" for another error."""
+    """The words of its help on a missing argument or option; "" for another error."""
     about = (getattr(error.param, "help", None) or "") if type(error).__name__ == "MissingParameter" else ""
     about = re.sub(r"\s*\[[^]]*\]$", "", about).rstrip(".")
     return f", {about[0].lower()}{about[1:]}" if about else ""

@@ -27,7 +27,7 @@ def data_for(trained: Trained, data: str, how: Reading) -> Corpus | Samples | Sc
 
 
 def notes(run: Path, data: Corpus | Samples | Script) -> Iterator[str]:
-    """Say what was guessed or left out as the data were read, and whether the model was trained on a part of them."""
+    """Notes on what was guessed or left out as the data were read, and on data that the model was trained on."""
     yield from (f"{data.name}: {as_typed(note)}" for note in data.notes)
     try:
         trained_on = from_json(content(run / "run.json"))["data_set"]["sha256"]

@@ -149,7 +149,7 @@ def _of_shares(kept: KeptKeys) -> Iterator[str]:
 
 
 def _state(kept: KeptKeys, secret: Path, check: Callable[[Path, bool], None]) -> tuple[str, bool]:
-    """Say what state a secret's file is in, and whether it may be used.
+    """The state of a secret's file in words, and True where it may be used.
 
     check: raises `CryptoKeyError` for a file that is another's; told whether it is locked, encrypted without a
     passphrase at hand, so that only what stands beside the secret can be looked at.
@@ -199,7 +199,7 @@ def _written_whole(out: Path, names: list[str]) -> Iterator[None]:
 
 
 def _new_passphrase(file: Path | None) -> str:
-    """From the file, the environment, or a prompt; raises `CryptoKeyError` for one that is guessed at once."""
+    """The passphrase, from the file, the environment, or a prompt; raises `CryptoKeyError` for a short one."""
     from fedlearn.secure.kept import given_passphrase
 
     given = given_passphrase(file) or typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True)

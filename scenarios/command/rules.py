@@ -16,7 +16,7 @@ TRUSTED = 100  # public examples, as in Cao et al. 2021
 
 
 def rule_of(options: Options, trusted: Examples | None = None) -> Rule | None:
-    """Return what --robust names; trusted: public examples, if any. Raises `BadInput` for --group-size without it."""
+    """The rule that --robust names; trusted: public examples, if any. Raises `BadInput` for --group-size without it."""
     if options.robust is None and options.group_size is not None:
         raise BadInput(f"--group-size {options.group_size} has no effect without --robust: leave it out")
     named = None if options.robust is None else as_rule(options.robust)
@@ -24,7 +24,7 @@ def rule_of(options: Options, trusted: Examples | None = None) -> Rule | None:
 
 
 def trusted_of(options: Options, public: int) -> int:
-    """Return how many of so many public examples the rule of --robust trains on; the others are to measure on."""
+    """The number of public examples, of so many, that the rule of --robust trains on; the others measure."""
     named = rule_of(options)
     if named is None or not named.trusts or named.data is not None:
         return 0

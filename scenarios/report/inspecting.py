@@ -73,7 +73,7 @@ def lines(run: Run) -> list[str]:
 
 
 def _privacy(spent: Any) -> list[str]:
-    """Say in a line what the run cost in privacy; nothing without noise, or where it cannot be read."""
+    """The cost of the run in privacy, in a line; nothing without noise, or where it cannot be read."""
     if not isinstance(spent, Mapping):
         return []
     told = {
@@ -94,7 +94,7 @@ def _reasons(counted: Counter[str]) -> str:
 
 
 def _seen(all_flows: list[Flow]) -> str:
-    """Say what went to whom, by whether it could be read."""
+    """The bytes that went to each party, by who could read them, in a line."""
     total: dict[str, Counter[str]] = {}
     for flow in all_flows:
         total.setdefault(flow.recipient, Counter())[flow.readable] += flow.bytes

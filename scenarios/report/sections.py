@@ -163,7 +163,7 @@ def parties(found: Sequence[Configuration]) -> Section:
 
 
 def privacy(found: Sequence[Configuration]) -> Section:
-    """Say what noise promises to whom, where there is some: the most over the seeds."""
+    """The promises of noise, and to whom, where there is some: the most over the seeds."""
     rows = []
     for each in found:
         spent = [run.outcome["privacy"] for run in each.runs if isinstance(run.outcome.get("privacy"), Mapping)]
