@@ -55,8 +55,13 @@ def set_aside(path: Path) -> Path:
 
 def aside(path: Path) -> Path:
     """A free path beside a file that cannot be used, where it may be kept."""
-    names = chain([f"{path.name}.damaged"], (f"{path.name}.damaged-{number}" for number in count(2)))
-    return next(candidate for candidate in map(path.with_name, names) if not candidate.exists())
+    return unused(path.with_name(f"{path.name}.damaged"))
+
+
+def unused(path: Path) -> Path:
+    """The path where nothing is there yet, else the first free one of NAME-2, NAME-3 and so on beside it."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Annotated, Any
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from fedlearn.errors import BadInput
 from fedlearn.wording import many
 from scenarios.command.about import flag
+from scenarios.command.commands import parameter, taking
 from scenarios.command.ending import shown
-from scenarios.command.options import ABOUT, DEFAULTS, read_options
+from scenarios.command.options import ABOUT, DEFAULTS, read_options, typed
 
 if TYPE_CHECKING:
     from scenarios.inquiry import Asked
@@ -28,6 +29,27 @@ OWN = {"data": "sample", "protection": "paillier", "vocabulary": "hashed"}  # de
 QUERY = "A query from `fedlearn list query`, as histogram:low=0,high=500, or FILE.py:CLASS."
 
 
+def _parameters() -> list[Parameter]:
+    """Parameters of `ask`: an option for each of `TAKES`, as text, which `read_options` reads."""
+
+    def option(name: str) -> Parameter:
+        about, usual = ABOUT[name], OWN.get(name, DEFAULTS[name])
+        told = f"{about.help} [default: {usual}]" if usual not in (None, False, "") else about.help
+        info = typer.Option(flag(name), help=told, metavar=about.form or None)
+        return parameter(name, str | None, info) if about.form else parameter(name, bool, info, False)
+
+    return [
+        parameter("query", str, typer.Argument(metavar="QUERY", help=QUERY), Parameter.empty),
+        *map(option, TAKES),
+        parameter(
+            "resume", str | None, typer.Option("--resume", metavar="DIR", help="Go on with the question in DIR.")
+        ),
+        parameter("as_json", bool, typer.Option("--json", help="One JSON object as the last line."), False),
+        parameter("quiet", bool, typer.Option("--quiet", help="No warnings."), False),
+    ]
+
+
+@taking(_parameters())
 def ask(query: str, resume: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Ask clients a question: what each counts on its own data is added up unread, and only the sum is opened.
 
@@ -42,7 +64,7 @@ def ask(query: str, resume: str | None, as_json: bool, quiet: bool, **given: Any
     from scenarios.command.options import Options
     from scenarios.inquiry import asked
 
-    texts = {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
+    texts = typed(given)
     if resume is not None:
         if "out" in texts:
             raise BadInput(f"--resume {resume} and --out {texts['out']}: give one of the two")
@@ -86,32 +108,3 @@ def _words(value: Any) -> str:
 def _between(values: Iterable[Any]) -> str:
     """The mark between values: one that stands out where each is several."""
     return "; " if any(isinstance(each, list | dict) for each in values) else ", "
-
-
-def _signature() -> Signature:
-    """Of `ask`: an option for each of `TAKES`, as text, which `read_options` reads."""
-
-    def parameter(name: str, kind: Any, info: Any, default: Any = None) -> Parameter:
-        return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
-
-    def option(name: str) -> Parameter:
-        about, usual = ABOUT[name], OWN.get(name, DEFAULTS[name])
-        told = f"{about.help} [default: {usual}]" if usual not in (None, False, "") else about.help
-        info = typer.Option(flag(name), help=told, metavar=about.form or None)
-        return parameter(name, str | None if about.form else bool, info, None if about.form else False)
-
-    return Signature(
-        [
-            parameter("query", str, typer.Argument(metavar="QUERY", help=QUERY), Parameter.empty),
-            *map(option, TAKES),
-            parameter(
-                "resume", str | None, typer.Option("--resume", metavar="DIR", help="Go on with the question in DIR.")
-            ),
-            parameter("as_json", bool, typer.Option("--json", help="One JSON object as the last line."), False),
-            parameter("quiet", bool, typer.Option("--quiet", help="No warnings."), False),
-        ]
-    )
-
-
-ask.__signature__ = _signature()  # type: ignore[attr-defined]
-ask.__annotations__ = {name: parameter.annotation for name, parameter in ask.__signature__.parameters.items()}  # type: ignore[attr-defined]

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from clients.rounding import NAME as ROUNDING
 from fedlearn.datasets import PARTITIONS
 from fedlearn.datasets.examples import Examples
 from fedlearn.datasets.vocabulary import Vocabulary
-from fedlearn.disk import at_home
+from fedlearn.disk import at_home, unused
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import weights_file
 from fedlearn.models import MODELS
@@ -115,8 +114,8 @@ def folder(options: Options, scenario: str, data: dict[str, Any], description: b
 
 
 def place(options: Options, scenario: str) -> Path:
-    """The path of --out, or a new one under runs/."""
-    return options.out or _unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
+    """The path of --out, or a new one under runs/; runs of the same second get numbers."""
+    return options.out or unused(Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}")
 
 
 def summary(options: Options) -> dict[str, Any]:
@@ -127,12 +126,6 @@ def summary(options: Options) -> dict[str, Any]:
     """
     values = {name: getattr(options, name) for name in ("rounds", "clients", "cohort", "seed")}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _unused(path: Path) -> Path:
-    """The path, or where a run of the same second has it, the path with a number."""
-    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
-    return next(p for p in chain([path], numbered) if not p.exists())
 
 
 def model_class(options: Options, kinds: Sequence[type[Kind]]) -> type[Model]:
@@ -228,7 +221,7 @@ def kept_keys(options: Options) -> KeptKeys | None:
 
 
 def privacy(options: Options) -> Privacy | None:
-    """Return what --dp asks for; raises `BadInput` for --dp-seed without it."""
+    """The privacy that --dp asks for; raises `BadInput` for --dp-seed without it."""
     if options.dp is None and options.dp_seed is not None:
         raise BadInput(f"--dp-seed {options.dp_seed} has no effect without --dp: leave it out")
     asked = None if options.dp is None else Privacy.parse(options.dp, options.dp_seed)

@@ -1,11 +1,12 @@
-"""The classes of all commands: their help fits the terminal, no option stands twice, and ~ is the user's home."""
+"""What all commands are made of: help that fits the terminal, no option twice, ~ as the user's home, parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -62,6 +63,22 @@ class App(typer.Typer):
         self, name: str | None = None, *, cls: type[TyperCommand] | None = Command, **settings: Any
     ) -> Callable[[F], F]:
         return super().command(name, cls=cls, **settings)
+
+
+def parameter(name: str, kind: Any, info: Any, default: Any = None) -> Parameter:
+    """A parameter of a command. kind: its type; info: Typer's; default: `Parameter.empty` where it must be given."""
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
+def taking(parameters: Sequence[Parameter]) -> Callable[[F], F]:
+    """A decorator: Typer reads these parameters, made from a table of options, in the place of the function's own."""
+
+    def marked(function: F) -> F:
+        function.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        function.__annotations__ = {each.name: each.annotation for each in parameters}
+        return function
+
+    return marked
 
 
 def _of_several(option: Any) -> Any:

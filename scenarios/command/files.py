@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
 from scenarios.command.about import flag
+from scenarios.command.commands import parameter, taking
 from scenarios.command.options import ABOUT, Options
 
 if TYPE_CHECKING:
@@ -38,23 +39,16 @@ def reads_a_file(command: Callable[..., None], said: Sequence[str] = SAID) -> Ca
 
     hints = get_type_hints(command, include_extras=True, localns={"Reading": Any})
     own = [
-        parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
-        for name, parameter in inspect.signature(command).parameters.items()
+        its.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
+        for name, its in inspect.signature(command).parameters.items()
         if name != "how"
     ]
-    parameters = [*own, *map(_parameter, said)]
-    with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_options
+    return taking([*own, *map(_parameter, said)])(with_options)
 
 
 def _parameter(name: str) -> Parameter:
-    is_flag = not ABOUT[name].form
-    kind: Any = bool if is_flag else str | None
     option = typer.Option(flag(name), help=ABOUT[name].help)
-    return Parameter(
-        name, Parameter.KEYWORD_ONLY, default=False if is_flag else None, annotation=Annotated[kind, option]
-    )
+    return parameter(name, str | None, option) if ABOUT[name].form else parameter(name, bool, option, False)
 
 
 def _reading(values: dict[str, Any]) -> Reading:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from copy import copy
 from importlib import import_module
-from inspect import Parameter, Signature
+from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +19,9 @@ import typer
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from scenarios.command.about import flag
-from scenarios.command.commands import App, Command
+from scenarios.command.commands import App, Command, parameter, taking
 from scenarios.command.ending import failure_of, flush_output, shown
-from scenarios.command.options import ABOUT, Options, read_options
+from scenarios.command.options import ABOUT, Options, read_options, typed
 from scenarios.command.streams import prepare_streams
 
 if TYPE_CHECKING:
@@ -62,6 +62,25 @@ class RunCommand(Command):
         return parsed
 
 
+def _run_parameters() -> list[Parameter]:
+    """Parameters of `run`: an option for each of `Options`, as text, which `read_options` reads."""
+    options = [
+        parameter(name, str | None, typer.Option(flag(name)))
+        if about.form
+        else parameter(name, bool, typer.Option(flag(name)), False)
+        for name, about in ABOUT.items()
+    ]
+    return [
+        parameter("scenario", str | None, typer.Argument(metavar="SCENARIO")),
+        parameter("config", Path | None, typer.Option("--config")),
+        parameter("as_json", bool, typer.Option("--json"), False),
+        parameter("quiet", bool, typer.Option("--quiet"), False),
+        *options,
+    ]
+
+
+@app.command(cls=RunCommand)
+@taking(_run_parameters())
 def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Run a scenario: simulated clients train, and what each party saw is kept in a run folder."""
     from rich.console import Console
@@ -73,8 +92,7 @@ def run(scenario: str | None, config: Path | None, as_json: bool, quiet: bool, *
     from scenarios.command.loading import loading
     from scenarios.command.rounds import ConsoleTracker
 
-    texts = {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
-    scenario, values = _what_to_run(scenario, config, texts)
+    scenario, values = _what_to_run(scenario, config, typed(given))
     if values.get("portable"):
         make_portable()  # before a scenario loads NumPy
     console = Console(file=standard_error())
@@ -113,30 +131,6 @@ def _what_to_run(scenario: str | None, config: Path | None, texts: dict[str, str
         raise BadInput("no scenario: give its name, as in fedlearn run spam; `fedlearn list scenario` names all")
     known.pop(SCENARIO, None)
     return scenario, read_options(known | texts)
-
-
-def _signature() -> Signature:
-    """Of `run`: an option for each of `Options`, as text, which `read_options` reads."""
-
-    def parameter(name: str, kind: Any, info: Any) -> Parameter:
-        default = False if kind is bool else None
-        return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
-
-    text = str | None
-    return Signature(
-        [
-            parameter("scenario", text, typer.Argument(metavar="SCENARIO")),
-            parameter("config", Path | None, typer.Option("--config")),
-            parameter("as_json", bool, typer.Option("--json")),
-            parameter("quiet", bool, typer.Option("--quiet")),
-            *(parameter(name, text if about.form else bool, typer.Option(flag(name))) for name, about in ABOUT.items()),
-        ]
-    )
-
-
-run.__signature__ = _signature()  # type: ignore[attr-defined]
-run.__annotations__ = {name: parameter.annotation for name, parameter in run.__signature__.parameters.items()}  # type: ignore[attr-defined]
-app.command(cls=RunCommand)(run)
 
 
 def report(scenario: str, outcome: Outcome, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from fedlearn.spec import Key, did_you_mean, read_value
 from scenarios.command.about import LEARN, PROTECT, READ, RUN, WHO, About, flag
 
 COLUMN = "NAME|NUMBER"
-MOST_SEED, MOST_CLIENTS, MOST_DIM, MOST_KEY_BITS = 2**63 - 1, 10**7, 2**16, 2**14
+MOST_SEED, MOST_CLIENTS, MOST_DIM, MOST_KEY_BITS, MOST_WORKERS = 2**63 - 1, 10**7, 2**16, 2**14, 1024
 # These change where and how a run is computed or shown, and no number in it.
 NOT_CONFIGURATION = (
     "out", "resume", "pool", "workers", "deadline", "ray_address", "record", "stack", "transcript",
@@ -28,8 +28,10 @@ NOT_CONFIGURATION = (
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `fedlearn run`. Those that may be Any are None until a scenario has `filled` them: each scenario
-    has a default of its own."""
+    """The options of `fedlearn run`.
+
+    Those that may be Any are None until a scenario has `filled` them: each scenario has a default of its own.
+    """
 
     data: Annotated[
         str | Any,
@@ -250,7 +252,9 @@ class Options:
         ),
     ] = None
     pool: Annotated[str, About("Where clients are run.", RUN, "inline|processes|ray")] = "inline"
-    workers: Annotated[int, About("Processes of the pool, unless it is inline.", RUN, "N", least=1, most=1024)] = 2
+    workers: Annotated[
+        int, About("Processes of the pool, unless it is inline.", RUN, "N", least=1, most=MOST_WORKERS)
+    ] = 2
     deadline: Annotated[
         float | None,
         About(
@@ -324,6 +328,11 @@ ABOUT: Mapping[str, About] = {name: about for name, (_, about) in _HINTS.items()
 TYPES: Mapping[str, type] = {name: (get_args(kind) or (kind,))[0] for name, (kind, _) in _HINTS.items()}
 PLACES = {name for name, about in ABOUT.items() if about.form.startswith(("DIR", "FILE"))}
 DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Options) if f.name in ABOUT}
+
+
+def typed(given: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of the options that were given, by name; `true` of a flag."""
+    return {name: "true" if text is True else text for name, text in given.items() if text not in (None, False)}
 
 
 def read_options(texts: Mapping[str, str]) -> dict[str, Any]:

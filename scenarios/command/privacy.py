@@ -74,7 +74,9 @@ class _Question:
         cohort: int | None,
         clients: int | None,
     ) -> _Question:
-        """Check what was given; raises `BadInput` naming the options as they are typed."""
+        """The question, checked; raises `BadInput` naming the options as they are typed."""
+        from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE
+
         if (noise is None) == (epsilon is None):
             raise BadInput("give --noise Z for its epsilon, or --epsilon E for its noise: one of them")
         if (rate is None) == (cohort is None):
@@ -89,11 +91,12 @@ class _Question:
         _within("--clients", clients, clients is None or clients >= 2, "at least 2")
         _within("--rate", rate, rate is None or 0 < rate <= 1, "above 0 and at most 1")
         _within("--cohort", cohort, cohort is None or 1 <= cohort <= (clients or 0), f"1 to --clients {clients}")
-        _within("--noise", noise, noise is None or 0.001 <= noise < math.inf, "at least 0.001 and finite")
+        least = f"at least {SMALLEST_NOISE:g} and finite"
+        _within("--noise", noise, noise is None or SMALLEST_NOISE <= noise < math.inf, least)
         _within("--epsilon", epsilon, epsilon is None or 0 < epsilon < math.inf, "above 0 and finite")
         delta = clients**-1.1 if delta is None and clients is not None else delta
         assert delta is not None
-        _within("--delta", delta, 1e-9 <= delta < 1, "at least 1e-9 and below 1")
+        _within("--delta", delta, SMALLEST_DELTA <= delta < 1, f"at least {SMALLEST_DELTA:g} and below 1")
         fixed = cohort is not None and cohort != clients
         share = rate if cohort is None else cohort / (clients or 1)
         assert share is not None

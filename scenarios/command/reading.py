@@ -22,12 +22,10 @@ log = logging.getLogger(__name__)
 SPAM_OR_HAM = ("ham", "spam")
 HELD_OUT, HELD_OUT_OF_TEXT = 0.2, 0.1
 # The options of scenarios that read messages, numbers or a text, with their defaults.
-MESSAGES: dict[str, Any] = dict.fromkeys(
-    ("text_column", "label_column", "user_column", "spam_label", "labels", "encoding", "test_data")
-) | {"skip_bad": False, "test_fraction": Varies(f"{HELD_OUT}, or --test-data")}
 NUMBERS: dict[str, Any] = dict.fromkeys(("label_column", "user_column", "labels", "encoding", "test_data")) | {
     "skip_bad": False, "test_fraction": Varies(f"{HELD_OUT}, or --test-data"),
 }  # fmt: skip
+MESSAGES = NUMBERS | dict.fromkeys(("text_column", "spam_label"))
 TEXT: dict[str, Any] = {"encoding": None, "test_fraction": HELD_OUT_OF_TEXT}
 
 
@@ -41,7 +39,7 @@ def how(options: Options) -> Reading:
 
 
 def as_trained(reading: Reading, data: str, classes: tuple[str, ...] | None) -> Reading:
-    """Return what the user says of files at `data`, with the classes of a trained model where no labels are said."""
+    """The user's words on files at `data`, with the classes of a trained model where no labels are said."""
     guessed = (
         reading.labels is None and reading.spam_label is None and classes not in (None, SPAM_OR_HAM) and is_path(data)
     )
@@ -117,7 +115,7 @@ def text(options: Options) -> tuple[Script, Script, Script]:
 
 
 def _without(whole: Corpus, test: Corpus, options: Options) -> Corpus:
-    """Return what to train on where test data are a file of their own: what is not in both."""
+    """The messages to train on where test data are a file of their own: what is not in both."""
     _check_held_out_once(options)
     distinct, known = whole.without_duplicates(), set(test.texts)
     train = distinct.take(i for i, text in enumerate(distinct.texts) if text not in known)

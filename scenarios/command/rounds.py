@@ -15,6 +15,7 @@ from aggregator.watching import Outlook, Pace, Phase, span
 METRIC_WIDTH = 9
 WIDTHS = {"round": 7, "clients": 8, "lost": 5, "up kB": 10, "down kB": 10, "seconds": 8}
 SHOWN_FIRST = ("round", "clients", "seconds", "lost", "up kB", "down kB")  # beside the metrics, where room is scarce
+BAR_WIDTH = 20
 BAR_FROM = 100  # columns of a terminal that has room for a bar beside the words
 WORTH_TELLING = 10.0  # seconds that the rest takes, for a line about it after the first round
 
@@ -38,7 +39,7 @@ class ConsoleTracker:
     def begin(self, rounds: int, first: int) -> None:
         self._rounds, self._first, self._columns = rounds, first, []
         self._pace = Pace(rounds, first, self._outlook)
-        bar = [BarColumn(20)] if self._console.width >= BAR_FROM else []
+        bar = [BarColumn(BAR_WIDTH)] if self._console.width >= BAR_FROM else []
         self._live = Progress(
             *bar, _Where(self._pace), console=self._console, transient=True, disable=not self._console.is_terminal,
         )  # fmt: skip
@@ -119,7 +120,7 @@ def cells(record: RoundRecord) -> dict[str, str]:
 
 
 def epsilons(record: RoundRecord) -> dict[str, float]:
-    """Say what the rounds so far cost in privacy; nothing without noise."""
+    """The cost of the rounds so far in privacy, by name; nothing without noise."""
     of = "" if record.unit in (None, "client") else f"/{record.unit}"
     both = {f"epsilon{of}": record.epsilon, f"epsilon_aggregator{of}": record.epsilon_aggregator}
     return {name: value for name, value in both.items() if value is not None}

@@ -10,16 +10,18 @@ import os
 import shlex
 import sys
 import time
-from inspect import Parameter, Signature
+from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedlearn.disk import unused
 from fedlearn.errors import BadInput
 from fedlearn.wording import many
 from scenarios.command.about import flag
-from scenarios.command.options import ABOUT
+from scenarios.command.commands import parameter, taking
+from scenarios.command.options import ABOUT, MOST_WORKERS
 
 if TYPE_CHECKING:
     from scenarios.sweep.folder import SweepFolder
@@ -27,8 +29,36 @@ if TYPE_CHECKING:
     from scenarios.sweep.jobs import Ended
 
 NOT_SWEPT = ("seed", "out", "resume")
+SHOWN = 4  # figures of a run in the line about it
 
 
+def _parameters() -> list[Parameter]:
+    """Parameters of `sweep`: its own options, and one for each of `Options`, which may be given several times."""
+    several = list[str] | None
+    own = [
+        parameter("scenario", str, typer.Argument(help="A name from `fedlearn list scenario`."), Parameter.empty),
+        parameter(
+            "seeds", several, typer.Option("--seeds", metavar="A..B|N,N...", help="Of every choice; without it 0."),
+        ),
+        parameter("config", Path | None, typer.Option("--config", help="Options from a TOML file, as of `run`.")),
+        parameter("out", Path | None, typer.Option("--out", help="Folder of all runs; one that is there goes on.")),
+        parameter("jobs", int | None, typer.Option("--jobs", help="Runs at a time; without it one for each core.")),
+        parameter("budget", float | None, typer.Option("--budget", help="Seconds after which it stops.")),
+        parameter("form", str, typer.Option("--format", help="Of the table: text, csv, markdown or latex."), "text"),
+        parameter("as_json", bool, typer.Option("--json", help="One JSON object as the last line of output."), False),
+        parameter("quiet", bool, typer.Option("--quiet", help="No line a run."), False),
+    ]  # fmt: skip
+    swept = [
+        parameter(name, several, typer.Option(flag(name), metavar=about.form, help=about.help))
+        if about.form
+        else parameter(name, bool, typer.Option(flag(name), help=about.help), False)
+        for name, about in ABOUT.items()
+        if name not in NOT_SWEPT
+    ]
+    return [*own, *swept]
+
+
+@taking(_parameters())
 def sweep(
     scenario: str,
     seeds: list[str] | None,
@@ -54,13 +84,14 @@ def sweep(
 
     if form not in FORMATS:
         raise BadInput(f"--format is {form}: choose {', '.join(FORMATS)}")
-    if jobs is not None and not 1 <= jobs <= 1024:
-        raise BadInput(f"--jobs is {jobs}, a number from 1 to 1024 is needed")
+    if jobs is not None and not 1 <= jobs <= MOST_WORKERS:
+        raise BadInput(f"--jobs is {jobs}, a number from 1 to {MOST_WORKERS} is needed")
     if budget is not None and not 0 < budget < float("inf"):
         raise BadInput(f"--budget is {budget}, a number of seconds above 0 is needed")
     texts, seeds = _texts(given, seeds, config, scenario)
     runs = grid(scenario, texts, seeds)
-    folder = SweepFolder(out or _unused(scenario), scenario, runs)
+    place = out or unused(Path("runs") / f"sweep-{scenario}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = SweepFolder(place, scenario, runs)
     workers = min(jobs or len(os.sched_getaffinity(0)), max(1, len(folder.waiting)))
 
     def tell(line: str) -> None:
@@ -102,19 +133,11 @@ def _texts(
     return {name: [value] for name, value in known.items()} | typed, seeds or [base]
 
 
-def _unused(scenario: str) -> Path:
-    from itertools import count
-
-    path = Path("runs") / f"sweep-{scenario}-{time.strftime('%Y%m%d-%H%M%S')}"
-    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
-    return path if not path.exists() else next(each for each in numbered if not each.exists())
-
-
 def _progress(run: Run, ended: Ended, folder: SweepFolder, count: int, seconds: float) -> str:
     """The line about a run that ended: what came out, and how long the rest takes."""
     total = len(folder.waiting)
     left = seconds / count * (total - count)
-    found = ", ".join(f"{name} {value:.4g}" for name, value in list(folder.figures(run).items())[:4])
+    found = ", ".join(f"{name} {value:.4g}" for name, value in list(folder.figures(run).items())[:SHOWN])
     result = f"failed: {ended.failure}" if ended.failure else found
     rest = f"; about {left:.0f} s left" if count < total else ""
     return f"{count:>5} of {total}  {run.label()} seed={run.seed}: {result}{rest}"
@@ -141,38 +164,3 @@ def _tell_result(folder: SweepFolder, ended: list[Ended], form: str, as_json: bo
         )
     if failed:
         raise typer.Exit(1)
-
-
-def _signature() -> Signature:
-    """Of `sweep`: its own options, and one for each of `Options`, which may be given several times."""
-    many = list[str] | None
-
-    def parameter(name: str, kind: Any, info: Any, default: Any = None) -> Parameter:
-        return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
-
-    parameters = [
-        Parameter(
-            "scenario", Parameter.KEYWORD_ONLY,
-            annotation=Annotated[str, typer.Argument(help="A name from `fedlearn list scenario`.")],
-        ),
-        parameter("seeds", many, typer.Option("--seeds", metavar="A..B|N,N...", help="Of every choice; without it 0.")),
-        parameter("config", Path | None, typer.Option("--config", help="Options from a TOML file, as of `run`.")),
-        parameter("out", Path | None, typer.Option("--out", help="Folder of all runs; one that is there goes on.")),
-        parameter("jobs", int | None, typer.Option("--jobs", help="Runs at a time; without it one for each core.")),
-        parameter("budget", float | None, typer.Option("--budget", help="Seconds after which it stops.")),
-        parameter("form", str, typer.Option("--format", help="Of the table: text, csv, markdown or latex."), "text"),
-        parameter("as_json", bool, typer.Option("--json", help="One JSON object as the last line of output."), False),
-        parameter("quiet", bool, typer.Option("--quiet", help="No line a run."), False),
-    ]  # fmt: skip
-    swept = [
-        parameter(name, many, typer.Option(flag(name), metavar=about.form, help=about.help))
-        if about.form
-        else parameter(name, bool, typer.Option(flag(name), help=about.help), False)
-        for name, about in ABOUT.items()
-        if name not in NOT_SWEPT
-    ]
-    return Signature([*parameters, *swept])
-
-
-sweep.__signature__ = _signature()  # type: ignore[attr-defined]
-sweep.__annotations__ = {name: parameter.annotation for name, parameter in sweep.__signature__.parameters.items()}  # type: ignore[attr-defined]

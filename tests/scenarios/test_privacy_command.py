@@ -85,7 +85,7 @@ def test_a_large_delta_is_warned_of(capsys):
         ("--cohort 5 --noise 1 --delta 1e-5", "--cohort 5 needs to know of how many: give --clients N"),
         ("--cohort 9 --clients 5 --noise 1", "--cohort 9: it must be 1 to --clients 5"),
         ("--rate .1 --noise 1", "--delta is missing"),
-        ("--rate .1 --noise 1 --delta 1e-12", "--delta 1e-12: it must be at least 1e-9"),
+        ("--rate .1 --noise 1 --delta 1e-12", "--delta 1e-12: it must be at least 1e-09"),
         ("--rate .1 --noise 1 --delta 1", "--delta 1:"),
         ("--rate .1 --epsilon 0 --clients 5", "--epsilon 0: it must be above 0"),
         ("--rate 1 --epsilon 1e-9 --delta 1e-9 --rounds 100", "takes noise above 1e6"),
