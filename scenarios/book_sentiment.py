@@ -15,8 +15,8 @@ from fedlearn import Trainer, nn, optim
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import Corpus, load_corpus, split
 from fedlearn.datasets.dataset import MESSAGES
-from fedlearn.datasets.tokens import tokenize
-from fedlearn.datasets.vocabulary import bucket
+from fedlearn.datasets.sequences import encode_in_order
+from fedlearn.datasets.vocabulary import HashedVocabulary
 from fedlearn.metrics import binary_metrics
 from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.seeding import stream
@@ -26,11 +26,8 @@ from scenarios.command.takes import for_story
 from scenarios.pictures import Picture, curves
 from scenarios.story import Story, telling
 
-LONGEST = 40  # words of a message that are read
-BUCKETS = 4096
-PADDING = BUCKETS  # one row more: what stands before the first word of a shorter message
-
-
+WORDS = HashedVocabulary(4096)
+ROWS = len(WORDS) + 1  # one more than words: it stands before the first word of a shorter message
 TAKES = for_story(task=MESSAGES, data="sample", dim=32, epochs=6, batch_size=32, lr=0.005)
 
 
@@ -41,8 +38,8 @@ def run(options: Options) -> Outcome:
     train, test = split(corpus, seed=options.seed)
     with telling("book_sentiment", options, about) as story:
         rng = stream(options.seed, "model")
-        reader = SequenceClassifier(BUCKETS + 1, 2, 16, options.dim, "lstm", rng=rng)
-        bag = nn.Sequential(nn.EmbeddingBag(BUCKETS + 1, 16, rng=rng), nn.Linear(16, 2, rng=rng))
+        reader = SequenceClassifier(ROWS, 2, 16, options.dim, "lstm", rng=rng)
+        bag = nn.Sequential(nn.EmbeddingBag(ROWS, 16, rng=rng), nn.Linear(16, 2, rng=rng))
         curve, read = learn(reader, train, test, options, story)
         bag_curve, counted = learn(bag, train, test, options, story)
         rare = float(np.mean(test.labels))
@@ -70,7 +67,7 @@ def learn(
     model: nn.Module, train: Corpus, test: Corpus, options: Options, story: Story
 ) -> tuple[list[float], dict[str, float]]:
     """Accuracy on the test part after each epoch, and all metrics at the end."""
-    words, exam = sequences(train), sequences(test)
+    words, exam = (encode_in_order(part, WORDS).features for part in (train, test))
     history = Trainer(model, stream(options.seed, "local")).fit(
         words, train.labels, options.batch_size, options.epochs, optim.Adam(model.parameters(), lr=options.lr),
         nn.CrossEntropyLoss(), validation=(exam, test.labels), progress=story.shown,
@@ -79,15 +76,6 @@ def learn(
         logits = model(exam).numpy()
     metrics = binary_metrics(logits[:, 1] - logits[:, 0], test.labels.astype(np.float32))
     return [float(epoch.validation_accuracy or 0.0) for epoch in history.epochs], metrics
-
-
-def sequences(corpus: Corpus) -> np.ndarray:
-    """The last words of each message in order, as hash buckets, int64 (n, LONGEST), padded in front."""
-    rows = np.full((len(corpus), LONGEST), PADDING)
-    for row, text in zip(rows, corpus.texts, strict=True):
-        ids = [bucket(word, BUCKETS) for word in tokenize(text)[-LONGEST:]]
-        row[LONGEST - len(ids) :] = ids
-    return rows
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from scenarios.command import build, coding
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
-from scenarios.pictures import MARKERS, PALETTE, Picture
+from scenarios.pictures import MARKERS, PALETTE, Painter, Picture
 from scenarios.story import telling
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Federation:
         )
 
     def measure(self, protection: Protection, folder: RunFolder) -> tuple[Cost, str]:
-        """Return the time of the last round under a protection, and the hash of the model that comes out."""
+        """The cost of the last round under a protection, and the hash of the model that comes out."""
         pool = TimedPool(self.clients)
         options = self.options
         aggregator = Aggregator(
@@ -218,7 +218,7 @@ def claims_of(costs: Costs, times: Times) -> list[Claim]:
 
 
 def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
-    """In one sentence, on the slowest of the links."""
+    """What a round takes under each protection, in one sentence, on the slowest of the links."""
     network = min(networks, key=lambda name: networks[name].up)
     typical = {spec: quantiles(simulated.round_seconds)["median"] for spec, simulated in times[network].items()}
     base, *others = sorted(costs, key=lambda spec: (spec != "none", typical[spec]))
@@ -236,7 +236,7 @@ def conclusion(costs: Costs, times: Times, networks: dict[str, Network]) -> str:
 
 
 def extra_seconds(cost: Cost, base: Cost, network: Network, longer: float) -> dict[str, float]:
-    """Say on what a round spends the seconds that it takes beyond one under `base`."""
+    """The seconds that a round takes beyond one under `base`, by what they are spent on; longer: their sum."""
     latency = 2 * (cost.phases - base.phases) * network.latency
     travel = 8 * ((cost.up - base.up) / network.up + (cost.down - base.down) / network.down)
     return {"latency": latency, "bytes": travel, "computing": max(0.0, longer - latency - travel)}
@@ -248,7 +248,7 @@ CAPTION = (
 )
 
 
-def bars(costs: Costs, times: Times) -> Callable[[Figure], None]:
+def bars(costs: Costs, times: Times) -> Painter:
     """By protection: bytes of a client, seconds that it computes, and the time of a round by network, p99 above it."""
 
     def paint(figure: Figure) -> None:

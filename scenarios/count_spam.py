@@ -37,7 +37,8 @@ from scenarios.command import build, reading
 from scenarios.command.options import DEFAULTS, Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import Varies, for_story
-from scenarios.inquiry import dealt, put
+from scenarios.inquiry import put
+from scenarios.spam import dealt
 
 PROTECT = (
     "protection", "key_bits", "keys", "passphrase_file", "pki", "min_cohort", "codec", "dp", "dp_seed",
@@ -102,7 +103,7 @@ def counted(query: WordCounts, mails: Bags) -> np.ndarray:
 
 
 def costs(answer: Answer) -> list[Claim]:
-    """Say what a client spends, computing and sending, and what the noise costs where there is some."""
+    """Seconds and bytes of a client, and the cost of noise where there is some."""
     (record,) = answer.history.rounds
     computing = sum(seconds for phase, seconds in record.seconds.items() if phase != "open")
     spent = [] if record.epsilon is None else [Claim("epsilon", record.epsilon)]

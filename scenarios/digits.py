@@ -78,9 +78,8 @@ def run(options: Options) -> Outcome:
         raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
     options = options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
     begun = start(options, TAKES.reads)
-    samples, train, test, scale = reading.samples(
-        options, begun.classes, begun.scale
-    )  # the test part is public and stays with this scenario
+    # The test part is public and stays with this scenario.
+    samples, train, test, scale = reading.samples(options, begun.classes, begun.scale)
     readers = Readers(train.examples(), who_holds_what(options, train))
     first = trusted_of(options, len(test))
     trusted, exam = test.examples().take(slice(first)), test.examples().take(slice(first, None))
@@ -107,7 +106,6 @@ def run(options: Options) -> Outcome:
         claims=[
             Claim("updates_per_second", updates / history.seconds, "1/s"),
             Claim("sum_of_absolute_weights", float(np.abs(model.vector).sum(dtype=np.float64))),
-            *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
         ],
         story=f"{len(readers):,} clients, {options.cohort} a round, trained a model that is right about "
         f"{history.metrics['accuracy']:.0%} of the held-out part of {samples.name}, in {history.seconds:.2f} s: "
@@ -121,7 +119,7 @@ def who_holds_what(options: Options, train: Samples) -> np.ndarray | Sequence[np
     if options.partition is not None:
         partition: Partitioner = PARTITIONS.parse(options.partition)
         return partition.split(train.labels, train.users, options.clients, rng)
-    return rng.integers(len(train), size=(max(0, options.clients), options.examples_per_client), dtype=np.int32)
+    return rng.integers(len(train), size=(options.clients, options.examples_per_client), dtype=np.int32)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from aggregator import Answer, RunFolder, ask
 from aggregator.cohorts import cohorts_of
 from aggregator.spending import narrowed
 from clients import Client
-from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, load_anything
+from fedlearn.datasets import VOCABULARIES, Corpus, load_anything
 from fedlearn.datasets.bags import encode
 from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import Arrays, Examples
@@ -29,14 +29,13 @@ from fedlearn.queries.base import Query
 from fedlearn.sampling import check_cohort
 from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
-from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
 from fedlearn.trained import Trained, load
 from scenarios.command import build, coding, reading
 from scenarios.command.options import Options
 from scenarios.command.reading import as_trained
 from scenarios.shakespeare import OF_TEXT, who_speaks
-from scenarios.spam import READ, names_of, who_takes_part
+from scenarios.spam import READ, dealt
 from scenarios.texts import about as about_text
 
 log = logging.getLogger(__name__)
@@ -131,15 +130,6 @@ def hiding(query: Query, options: Options, clients: Sequence[Client]) -> Protect
     size = check_cohort(options.cohort, len(clients))
     cohorts = cohorts_of(asked, hidden, build.sampler(options, clients), None, len(clients), size, query.rounds)
     return narrowed(asked, hidden, cohorts, options.seed, sum(each.length for each in entries.values()))
-
-
-def dealt(examples: Examples, data: Corpus | Samples, options: Options) -> tuple[list[Client], Options]:
-    """The clients, and the options with what was said of them: a mailbox each, or --clients of them."""
-    options = who_takes_part(options, data)
-    partition = PARTITIONS.parse(options.partition)
-    parts = partition.split(data.labels, data.users, options.clients, stream(options.seed, "partition"))
-    names = names_of(len(parts), data, options.partition)
-    return [Client(name, examples.take(part)) for name, part in zip(names, parts, strict=True)], options
 
 
 def _about(

@@ -153,3 +153,9 @@ def bars(figures: dict[str, float]) -> Painter:
         axes.set(ylabel="words told right", ylim=(0, 1.05))
 
     return paint
+
+
+if __name__ == "__main__":
+    from scenarios.command.main import run_module
+
+    run_module("leak_counts")

@@ -30,7 +30,7 @@ from scenarios import pictures
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
+from scenarios.leak_lab import Lab, Mail, fine_codec, laboratory, local_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,7 +153,7 @@ def graded(name: str, found: WordsFound, truth: set[str]) -> dict[str, float]:
 CAPTION = "Ways to get one person's update out of sums: orange, the attack got it; blue, a guard stopped it."
 
 
-def marks(figures: dict[str, float]) -> Painter:
+def marks(figures: dict[str, float]) -> pictures.Painter:
     """A painter: each attack, and whether a guard stops it."""
 
     def paint(figure: Figure) -> None:

@@ -35,8 +35,8 @@ from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Painter, hidden, in_the_plain, laboratory
-from scenarios.pictures import GOT_MAP
+from scenarios.leak_lab import Lab, hidden, in_the_plain, laboratory
+from scenarios.pictures import GOT_MAP, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -32,8 +32,8 @@ from scenarios.command import build, coding
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Painter, laboratory
-from scenarios.pictures import GOT, KEPT
+from scenarios.leak_lab import Lab, laboratory
+from scenarios.pictures import GOT, KEPT, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,7 +136,7 @@ def federate(
     lab: Lab, name: str, protection: str, clients: Sequence[Client], words: ExplicitVocabulary,
     privacy: Privacy | None = None,
 ) -> PartyView:  # fmt: skip
-    """Record what the aggregator saw of one round under this protection."""
+    """The aggregator's view of one recorded round under this protection."""
     options = build.under(lab.options, protection)
     model = build.model(options, Words(len(words)))
     hidden = build.protection(options, len(clients))

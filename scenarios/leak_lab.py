@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +28,8 @@ from fedlearn.strategies import FedAvg, Strategy
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
-from scenarios.pictures import Picture
+from scenarios.pictures import Painter, Picture
 from scenarios.story import Story, keeping
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Painter = Callable[["Figure"], None]
 
 
 @contextmanager
@@ -63,7 +58,7 @@ class Lab(Story):
         privacy: Privacy | None = None,
         compression: Compression | None = None,
     ) -> PartyView:
-        """A recorded round in the folder `name`; returns the aggregator's view of it."""
+        """The aggregator's view of a round that is recorded in the folder `name`."""
         folder = self.one_more(name, protection)
         aggregator = Aggregator(
             model, strategy, protection, seed=self.options.seed, vocabulary=vocabulary, folder=folder,
@@ -151,7 +146,7 @@ class Mail:
         privacy: Privacy | None = None,
         compression: Compression | None = None,
     ) -> PartyView:
-        """Record what the aggregator saw of a round in which these clients trained on their mail."""
+        """The aggregator's view of a recorded round in which these clients trained on their mail."""
         model = self.model(lab.options.dim)
         return lab.record(name, model, clients, protection, strategy, self.words.to_dict(), privacy, compression)
 

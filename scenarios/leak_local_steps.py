@@ -19,7 +19,7 @@ from scenarios import pictures
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Painter, laboratory
+from scenarios.leak_lab import Lab, laboratory
 from scenarios.leak_play import Play, exact
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ CAPTION = (
 )
 
 
-def heat(table: list[list[bool]]) -> Painter:
+def heat(table: list[list[bool]]) -> pictures.Painter:
     """A painter: by number of local steps, how many windows were recovered."""
     image = np.full((len(table), max(map(len, table))), np.nan)
     for row, found in enumerate(table):

@@ -16,9 +16,9 @@ from fedlearn.datasets.dataset import CHARACTERS
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Painter, laboratory
+from scenarios.leak_lab import laboratory
 from scenarios.leak_play import HIDDEN, Play, exact
-from scenarios.pictures import GOT
+from scenarios.pictures import GOT, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,9 +21,9 @@ from fedlearn.protocol import PartyView
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Painter, laboratory
+from scenarios.leak_lab import laboratory
 from scenarios.leak_play import Play
-from scenarios.pictures import GOT
+from scenarios.pictures import GOT, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,8 +24,8 @@ from fedlearn.secure.compression import Compression, finer
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Mail, Painter, fine_codec, in_the_plain, laboratory, local_training
-from scenarios.pictures import GOT
+from scenarios.leak_lab import Mail, fine_codec, in_the_plain, laboratory, local_training
+from scenarios.pictures import GOT, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Find who wrote together: messages out of one opened sum, sorted by sender, though no sender is named.
+"""Who wrote together: messages out of one opened sum, sorted by sender, though no sender is named.
 
 Each person's model moves its own way while it trains, and leaves that direction on every message it saw. The same
 is done again with updates rounded to 2^-16, which changes little.
@@ -23,8 +23,8 @@ from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Mail, Painter, fine_codec, laboratory, local_training
-from scenarios.pictures import MARKERS, PALETTE
+from scenarios.leak_lab import Lab, Mail, fine_codec, laboratory, local_training
+from scenarios.pictures import MARKERS, PALETTE, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def run(options: Options) -> Outcome:
 def attack(
     lab: Lab, mail: Mail, name: str, bits: int, privacy: Privacy | None = None
 ) -> tuple[SendersFound, list[int]]:
-    """Return what was found, and the true sender of each message in it."""
+    """The finding, and the true sender of each message in it."""
     clients = mail.clients(lab.options.clients, each(mail))
     training = local_training(lab.options, each(mail))
     (found,) = Senders().run(mail.record(lab, name, clients, Masks(fine_codec(bits)), training, privacy))

@@ -25,8 +25,8 @@ from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Mail, Painter, hidden, laboratory, local_training
-from scenarios.pictures import MARKERS
+from scenarios.leak_lab import Lab, Mail, hidden, laboratory, local_training
+from scenarios.pictures import MARKERS, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

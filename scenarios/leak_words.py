@@ -22,8 +22,8 @@ from fedlearn.strategies import FedAvg
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
-from scenarios.leak_lab import Lab, Mail, Painter, in_the_plain, laboratory
-from scenarios.pictures import GOT
+from scenarios.leak_lab import Lab, Mail, in_the_plain, laboratory
+from scenarios.pictures import GOT, Painter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
-from scenarios.pictures import GOT, KEPT, Picture
+from scenarios.pictures import GOT, KEPT, Painter, Picture
 from scenarios.story import Story, telling
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Part:
 
 
 def planted_by(courses: Mapping[str, History]) -> Part:
-    """Measure what the trigger does, and accuracy beside it."""
+    """The effect of the trigger, and accuracy beside it."""
     figures = {
         f"{metric}_{short}": course.metrics[metric]
         for metric in ("accuracy", "backdoor")
@@ -110,7 +110,7 @@ def planted_by(courses: Mapping[str, History]) -> Part:
 
 
 def watched(town: Town, story: Story) -> Part:
-    """Say what the aggregator's own transcript tells it of who did it."""
+    """What the aggregator's own transcript tells it of who did it."""
     plain, data_only, hidden = (
         town.watched(story, name, spec, protection)
         for name, spec, protection in (
@@ -135,7 +135,7 @@ def watched(town: Town, story: Story) -> Part:
 
 
 def limited(town: Town) -> Part:
-    """Show what the codec's bound does where the weight cap is no larger than anybody's weight."""
+    """The effect of the codec's bound where the weight cap is no larger than anybody's weight."""
     courses = {
         f"refused at {BOUND:g}": town.train(REPLACED, "refuse", rounds=WATCHED),
         f"clipped at {BOUND:g}": town.train(REPLACED, "clip"),
@@ -163,7 +163,7 @@ def limited(town: Town) -> Part:
 
 
 def others(town: Town, honest: History, story: Story) -> Part:
-    """Measure what the other behaviours do to accuracy."""
+    """Accuracy under the other behaviours."""
     behaviours = story.steps(list(OTHERS.items()), "other behaviours")
     accuracies = {name: town.train(spec).metrics["accuracy"] for name, spec in behaviours}
     title = f"a fifth of the people malicious in other ways: accuracy ({honest.metrics['accuracy']:.3f} with nobody)"
@@ -172,7 +172,7 @@ def others(town: Town, honest: History, story: Story) -> Part:
 
 
 def ruled(town: Town) -> Part:
-    """Show what a robust rule would have done about the replaced model."""
+    """The effect that a robust rule would have had on the replaced model."""
     rule, sizes = f"nnm+trimmed:f={CREW}", {"single": 1, "groups": GROUP}
     ends = {name: town.defended(rule, size).train(REPLACED).metrics for name, size in sizes.items()}
     metrics = ("accuracy", "backdoor")
@@ -188,10 +188,10 @@ def ruled(town: Town) -> Part:
 
 @dataclass(frozen=True)
 class Seen:
-    """Rebuild what the aggregator makes of recorded rounds.
+    """What the aggregator makes of recorded rounds.
 
     payloads, readable: updates, and those it can read; lengths: how many different ones payloads have.
-    named: the share of the crew among as many largest readable updates of the first round
+    named: the share of the crew among as many largest readable updates of the first round.
     """
 
     payloads: int
@@ -309,7 +309,7 @@ CAPTION = (
 )
 
 
-def two_panels(courses: Mapping[str, History]) -> Callable[[Figure], None]:
+def two_panels(courses: Mapping[str, History]) -> Painter:
     def paint(figure: Figure) -> None:
         panels = figure.subplots(1, 2)
         titles = {"accuracy": "accuracy on clean mail", "backdoor": f"spam that passes with {WORD!r}"}

@@ -11,11 +11,11 @@ public: from it come the alphabet and the loss after each round, and at the end 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from aggregator import History
 from clients import Client
 from fedlearn.autograd import no_grad
 from fedlearn.datasets import PARTITIONS
@@ -30,7 +30,7 @@ from fedlearn.models.kinds import Characters
 from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
-from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.outcome import Claim, Outcome, bytes_per_weight
 from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
@@ -57,7 +57,7 @@ TAKES = for_federation(
 
 
 def _warn_of_unknown(text: str, alphabet: Alphabet) -> None:
-    """A model that is gone on from knows the characters of its own text only."""
+    """Warn of characters outside of the alphabet: a model that is gone on from knows those of its own text only."""
     unknown = sum(text.count(character) for character in set(text) - set(alphabet.characters))
     if unknown:
         log.warning("the model does not know %d of %d characters: a space stands for each", unknown, len(text))
@@ -100,24 +100,34 @@ def run(options: Options) -> Outcome:
 
     measured = {record.round: float(record.loss) for record in history.rounds if record.loss is not None}
     losses = list(measured.values())
-    point = f"Speakers learn to write together: {losses[0]:.2f} nats a character at first, {losses[-1]:.2f} at the end"
-    line = curves({"held-out text": losses}, "round", "nats per character", at=list(measured))
-    picture = draw(folder.path, "loss", Picture(line, point, CAPTION))
-    return Outcome.of(
-        history, options, folder,
-        claims=[
-            Claim("first_loss", losses[0], "nats/char"),
-            Claim("last_loss", losses[-1], "nats/char"),
-            Claim("letter_frequencies_loss", letter_frequencies(exam), "nats/char"),
-            *([Claim("falls_over_5_rounds", falls(losses))] if len(losses) == len(history.rounds) > SPAN else []),
-            Claim("bytes_per_weight", bytes_per_weight(history, model), "B"),
-            *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
-        ],
-        story=f"{written(model, alphabet, options.seed)}{picture}\n"
-        f"{len(clients)} {'speakers' if options.partition == 'natural' else 'clients'} learned to write together, "
-        f"{options.cohort} a round" + ("; nobody saw another's lines or update." if options.protection != "none" else
-        ", and the aggregator could read every update."),
+    claims = [
+        Claim("first_loss", losses[0], "nats/char"),
+        Claim("last_loss", losses[-1], "nats/char"),
+        Claim("letter_frequencies_loss", letter_frequencies(exam), "nats/char"),
+        *([Claim("falls_over_5_rounds", falls(losses))] if len(losses) == len(history.rounds) > SPAN else []),
+        Claim("bytes_per_weight", bytes_per_weight(history, model), "B"),
+    ]
+    picture = draw(folder.path, "loss", falling(measured))
+    told = f"{written(model, alphabet, options.seed)}{picture}\n{story(options, len(clients))}"
+    return Outcome.of(history, options, folder, claims, told)
+
+
+def story(options: Options, clients: int) -> str:
+    """The last words to the user: how many learned together, and who could read their updates."""
+    who = "speakers" if options.partition == "natural" else "clients"
+    read = (
+        "; nobody saw another's lines or update." if options.protection != "none"
+        else ", and the aggregator could read every update."
     )  # fmt: skip
+    return f"{clients} {who} learned to write together, {options.cohort} a round{read}"
+
+
+def falling(losses: Mapping[int, float]) -> Picture:
+    """The picture of a run's loss in nats, by round."""
+    values = list(losses.values())
+    point = f"Speakers learn to write together: {values[0]:.2f} nats a character at first, {values[-1]:.2f} at the end"
+    line = curves({"held-out text": values}, "round", "nats per character", at=list(losses))
+    return Picture(line, point, CAPTION)
 
 
 CAPTION = "Mean surprise over each character of a held-out part of the text, after a round; lower is better."
@@ -162,11 +172,6 @@ def falls(losses: list[float]) -> float:
     return float(np.mean([later < earlier for earlier, later in zip(losses, losses[SPAN:], strict=False)]))
 
 
-def bytes_per_weight(history: History, model: Model) -> float:
-    updates = sum(record.clients_ok for record in history.rounds)
-    return history.bytes_up / max(1, updates) / model.vector.size
-
-
 def nats(model: Model, text: np.ndarray) -> float:
     """Mean nats per character of a public text (n,); of models of other makes than ours, window by window."""
     if isinstance(model, CharModel):
@@ -178,7 +183,7 @@ def nats(model: Model, text: np.ndarray) -> float:
 
 
 def written(model: Model, alphabet: Alphabet, seed: int) -> str:
-    """Show what the model writes after a line end, where it can."""
+    """The text that the model writes after a line end, in words; "" of a model that cannot."""
     if not isinstance(model, CharModel):
         return ""
     with threadpool_limits(1):

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ from fedlearn.models.kinds import Kind, Sequences, Words
 from fedlearn.seeding import stream
 from scenarios.command import build, reading
 from scenarios.command.options import Options
-from scenarios.command.outcome import Claim, Outcome
+from scenarios.command.outcome import Claim, Outcome, bytes_per_weight
+from scenarios.command.reading import SPAM_OR_HAM
 from scenarios.command.rules import trusted_of
 from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
@@ -43,8 +45,7 @@ from scenarios.surveying import surveyed
 log = logging.getLogger(__name__)
 
 NAMES = ("bob", "alice", "sue")
-
-
+NAMED = 6  # clients in the last words
 # By the kind of samples that a model reads: the encoding of messages, and what they are then.
 READ: dict[Any, tuple[Callable[..., Examples], Callable[[Vocabulary, int], Kind]]] = {
     Words: (encode, lambda vocabulary, _: Words(len(vocabulary))),
@@ -74,12 +75,7 @@ def run(options: Options) -> Outcome:
     first = trusted_of(options, len(public))
     trusted, exam = public.take(slice(first)), public.take(slice(first, None))
 
-    options = who_takes_part(options, corpus)
-    partition = PARTITIONS.parse(options.partition)
-    parts = partition.split(train.labels, train.users, options.clients, stream(options.seed, "partition"))
-    names = names_of(len(parts), train, options.partition)
-    clients = [Client(name, mails.take(part)) for name, part in zip(names, parts, strict=True)]
-
+    clients, options = dealt(mails, train, options)
     model = begun.model(samples(vocabulary, classes), corpus.classes)
 
     def evaluate(model: Model) -> dict[str, float]:
@@ -101,20 +97,20 @@ def run(options: Options) -> Outcome:
     people = build.infiltrated(options, clients, classes=classes, vocabulary=vocabulary)
     history = aggregator.fit(build.pool(options, people, folder), options.rounds, progress=False)
 
-    weights = max(1, model.vector.size)
-    per_update = history.bytes_up / max(1, sum(record.clients_ok for record in history.rounds))
-    return Outcome.of(
-        history, options, folder,
-        claims=[
-            Claim("bytes_per_weight", per_update / weights, "B"),
-            *([] if history.error_bound is None else [Claim("error_bound", history.error_bound)]),
-        ],
-        story=f"{', '.join(names[:6])}{'...' if len(names) > 6 else ''} trained one "
-        + ("spam filter" if corpus.classes == ("ham", "spam") else "filter")
-        + (" and nobody saw another's mail or update." if options.protection != "none" else
-           ", and the aggregator could read every update: see `fedlearn run leak_embedding`.")
-        + f'\nAsk it: fedlearn predict --run {shlex.quote(str(folder.path))} "win a free prize now" --explain',
+    claims = [Claim("bytes_per_weight", bytes_per_weight(history, model), "B")]
+    return Outcome.of(history, options, folder, claims, story(options, clients, corpus.classes, folder.path))
+
+
+def story(options: Options, clients: Sequence[Client], classes: Sequence[str], folder: Path) -> str:
+    """The last words to the user: who trained what, who could read it, and how to ask it."""
+    names = ", ".join(client.name for client in clients[:NAMED]) + ("..." if len(clients) > NAMED else "")
+    made = "spam filter" if tuple(classes) == SPAM_OR_HAM else "filter"
+    read = (
+        " and nobody saw another's mail or update." if options.protection != "none"
+        else ", and the aggregator could read every update: see `fedlearn run leak_embedding`."
     )  # fmt: skip
+    asking = f'fedlearn predict --run {shlex.quote(str(folder))} "win a free prize now" --explain'
+    return f"{names} trained one {made}{read}\nAsk it: {asking}"
 
 
 def spam_logits(outputs: np.ndarray) -> np.ndarray:
@@ -122,8 +118,20 @@ def spam_logits(outputs: np.ndarray) -> np.ndarray:
     return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 else outputs
 
 
+def dealt(examples: Examples, data: Corpus | Samples, options: Options) -> tuple[list[Client], Options]:
+    """The clients, and the options with what was said of them: a mailbox each, or --clients of them."""
+    options = who_takes_part(options, data)
+    partition = PARTITIONS.parse(options.partition)
+    parts = partition.split(data.labels, data.users, options.clients, stream(options.seed, "partition"))
+    names = names_of(len(parts), data, options.partition)
+    return [Client(name, examples.take(part)) for name, part in zip(names, parts, strict=True)], options
+
+
 def who_takes_part(options: Options, corpus: Corpus | Samples) -> Options:
-    """Real mailboxes are clients by themselves; anything else is dealt to bob, alice and sue, or --clients."""
+    """The options with clients and partition: real mailboxes are clients by themselves; other data are dealt.
+
+    They are dealt to bob, alice and sue, or to as many as --clients says.
+    """
     mailboxes = len(set(corpus.users)) if corpus.users and not corpus.synthetic else 0
     if options.partition is None and mailboxes and options.clients in (None, mailboxes):
         if mailboxes >= options.min_cohort:

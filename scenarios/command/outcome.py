@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from aggregator import History, RunFolder
+from fedlearn.models.base import Model
 from scenarios.command.options import Options
 from scenarios.learning import draw_learning
 
@@ -28,7 +29,7 @@ class Outcome:
     """The report of a scenario. claims: the figures it states; story: its last words to the user.
 
     recorded_bytes: as in a `History`.
-    listed: whether people are shown the claims; not where the story has all of them, in tables.
+    listed: True where people are shown the claims; not where the story has all of them, in tables.
     """
 
     run_dir: Path
@@ -47,13 +48,16 @@ class Outcome:
 
     @classmethod
     def of(cls, history: History, options: Options, folder: RunFolder, claims: list[Claim], story: str) -> Self:
-        """The outcome of a federation, which leaves a picture of its learning.
+        """The outcome of a federation, which leaves a picture of its learning. claims: others are added to them.
 
-        Not where nobody watches (`--quiet`): a small run takes less time than its picture, which a report draws later.
+        There is no picture where nobody watches (`--quiet`): a small run takes less time than its picture, which a
+        report draws later.
         """
         if options.trackers:
             how = f"strategy {options.strategy}, protection {options.protection}, seed {options.seed}"
             draw_learning(folder.path, history.rounds, f"{folder.configuration.get('scenario', '')}: {how}")
+        if history.error_bound is not None:
+            claims = [*claims, Claim("error_bound", history.error_bound)]
         simulated = [record.simulated_seconds for record in history.rounds if record.simulated_seconds is not None]
         if simulated:
             lost = sum(record.clients_failed for record in history.rounds)
@@ -83,6 +87,12 @@ class Outcome:
         return {"scenario": scenario} | values
 
 
+def bytes_per_weight(history: History, model: Model) -> float:
+    """The bytes that a client sends in a round, by the number of the model's weights."""
+    updates = sum(record.clients_ok for record in history.rounds)
+    return history.bytes_up / max(1, updates) / max(1, model.vector.size)
+
+
 def _spent(privacy: Mapping[str, Any]) -> list[Claim]:
     known = privacy["epsilon_aggregator"]
     of = "" if privacy["unit"] == "client" else f"_{privacy['unit']}"
@@ -92,7 +102,7 @@ def _spent(privacy: Mapping[str, Any]) -> list[Claim]:
 
 
 def _promise(privacy: Mapping[str, Any]) -> str:
-    """Say in words what the noise of a run promises, and to whom."""
+    """The promise of a run's noise, in words, and to whom it is made."""
     if privacy["insecure"]:
         return "INSECURE: noise and cohorts follow from a seed that anybody can know, so this run promises nothing."
     known, delta = privacy["epsilon_aggregator"], privacy["delta"]
