@@ -31,6 +31,7 @@ from fedlearn.models.kinds import Words
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
 from fedlearn.trained import Trained
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import MOST_SEED, Options
 
@@ -160,6 +161,9 @@ def _texts(given: Any) -> list[str]:
 
 def _labels(given: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The two classes, sorted, and the number of each label's, int64 (n,)."""
+    if given is None:
+        raise BadInput("it requires y to be passed, but the target y is None: give a label for each text")
+    given = given if hasattr(given, "__array__") else in_order(given, "labels")
     labels = as_array("labels", given)
     if labels.shape != (count,):
         raise BadInput(f"labels of shape {labels.shape} for {count} texts: give one for each")
@@ -173,7 +177,8 @@ def _labels(given: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     if len(classes) != 2:
         shown = ", ".join(map(str, classes[:5].tolist()))
         scikit = "Only binary classification is supported. " if len(classes) > 2 else ""  # as its checks have it
-        raise BadInput(f"{scikit}y has {len(classes)} classes ({shown}): a spam filter tells two apart")
+        found = f"{many(len(classes), 'class', 'classes')} ({shown})" if count else "no labels, X no texts"
+        raise BadInput(f"{scikit}y has {found}: a spam filter tells two classes apart")
     return classes, numbers
 
 

@@ -25,11 +25,11 @@ class _Moments(Optimizer):
         group["eps"] = real(group["eps"], "eps", 0)
         betas = group["betas"]
         if (
-            not isinstance(betas, tuple | list)
-            or len(betas) != 2
+            not isinstance(betas, tuple | list | np.ndarray)
+            or np.shape(betas) != (2,)
             or not all(real(beta, "a beta", 0) < 1 for beta in betas)
         ):
-            raise BadInput(f"betas {betas!r:.60} are out of range: give two numbers in [0, 1)")
+            raise BadInput(f"betas are {betas!r:.60}: give two numbers in [0, 1)")
         group["betas"] = (float(betas[0]), float(betas[1]))
 
     def remember(

@@ -189,6 +189,8 @@ def sequence(p, milestones, other=None):
         lambda p: optim.SGD([p], weight_decay=math.nan),
         lambda p: optim.Adam([p], betas=(0.9,)),
         lambda p: optim.Adam([p], betas=0.9),
+        lambda p: optim.Adam([p], betas=(beta for beta in (0.9, 0.99))),
+        lambda p: optim.Adam([p], betas=np.ones((2, 1)) / 2),
         lambda p: optim.Adam([p], betas=(math.nan, 0.9)),
         lambda p: optim.Adam([p], eps=-1),
         lambda p: optim.NAdam([p], momentum_decay=-1),
@@ -351,3 +353,9 @@ def test_an_optimizer_that_has_read_joined_gradients_can_be_copied_and_pickled()
             p.grad = wrap(gradient.copy())
         other.step()
         assert all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(members, parameters, strict=True))
+
+
+def test_betas_may_be_an_array():
+    made = optim.AdamW([Tensor(np.ones(2), requires_grad=True)], betas=np.array([0.8, 0.9], np.float32))
+    assert made.param_groups[0]["betas"] == (np.float32(0.8), np.float32(0.9))
+    assert all(type(beta) is float for beta in made.param_groups[0]["betas"])

@@ -140,6 +140,7 @@ def test_labels_come_back_as_they_were_given(labels):
     y = np.array(labels)[SAMPLE.labels.astype(int)][::4]
     found = quick(rounds=1).fit(FEW, y).predict(FEW)
     assert found.dtype == y.dtype
+    assert np.array_equal(quick(rounds=1).fit(iter(FEW), iter(y)).predict(FEW), found)
     assert set(found.tolist()) <= set(labels)
 
 
@@ -168,7 +169,11 @@ def test_what_was_learned_is_saved_for_the_command(fitted, tmp_path, capsys):
         ({"n_jobs": 0}, (TEXTS, LABELS), "n_jobs is 0"),
         ({"n_jobs": "two"}, (TEXTS, LABELS), "n_jobs is 'two', a whole number"),
         ({}, (TEXTS, LABELS[:-1]), "labels of shape"),
-        ({}, (TEXTS[:4], ["a"] * 4), "y has 1 classes"),
+        ({}, (TEXTS[:4], ["a"] * 4), "y has 1 class "),
+        ({}, ([], []), "y has no labels, X no texts"),
+        ({}, (TEXTS, None), "the target y is None: give a label for each text"),
+        ({}, (TEXTS[:2], "ab"), "a list of labels is meant"),
+        ({}, (TEXTS[:2], 1), "a list of labels is meant"),
         ({}, (TEXTS[:3], [0, 1, 2]), "y has 3 classes"),
         ({}, (TEXTS, LABELS, USERS[:-1]), "users for 3000 texts"),
         ({"rounds": 0}, (TEXTS, LABELS), "rounds is 0"),
