@@ -1,4 +1,4 @@
-"""Large arrays in parts that stay in the cache, for work that passes over the same numbers several times."""
+"""Work in parts: large arrays in parts that stay in the cache, and lists shared out among those who work on them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from math import prod
 from typing import Any
 
 PART = 1 << 16  # values
+
+
+def shared_out(count: int, among: int) -> list[slice]:
+    """Slices that cut `count` things, in order, into at most `among` parts, equally long but for the last."""
+    step = max(1, -(-count // max(1, among)))
+    return [slice(at, min(at + step, count)) for at in range(0, count, step)]
 
 
 def in_parts(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:

@@ -145,7 +145,7 @@ class FixedPoint:
     ) -> np.ndarray:
         """The values in steps of 2^-f. among: all of them, where these are a part; a refusal is of them all.
 
-        room: an array that they may be put in, if it is of their shape and precision.
+        room: what came of the part before, in which they may be put if it is of their shape.
         """
         # One pass for both factors, and the same numbers: multiplying by a power of two rounds nothing, in float32 too.
         factor, bound = np.ldexp(np.float64(scale), self.fraction_bits), self._scaled_bound
@@ -153,7 +153,7 @@ class FixedPoint:
         if -bound <= low * factor and high * factor <= bound:
             exact = scale == 1 and self.fraction_bits < 128 and values.dtype == np.float32
             by = np.float32(factor) if exact else factor
-            fits = room is not None and room.shape == values.shape and room.dtype == np.result_type(values.dtype, by)
+            fits = room is not None and room.shape == values.shape
             return np.asarray(np.multiply(values, by, out=room if fits else None))
         # Where values are clipped only NaN and infinity are refused, so that other parts need no second look.
         if self.overflow == "refuse" or not all(math.isfinite(float(end) * scale) for end in (low, high)):

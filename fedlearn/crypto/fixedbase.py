@@ -41,8 +41,8 @@ class TableShape:
 
     @property
     def multiplications(self) -> int:
-        """Of one power by a table: one for each look-up but the first, and a squaring between steps."""
-        return self.rows * self.steps + self.steps - 2
+        """Of one power by a table: one for each look-up, and a squaring for each step."""
+        return (self.rows + 1) * self.steps
 
 
 NO_TABLE = TableShape()

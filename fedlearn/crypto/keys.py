@@ -60,7 +60,7 @@ def _integer(number: Any, what: str) -> int:
         raise CryptoKeyError(f"{what} is a {type(number).__name__}: an integer is needed") from None
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class PublicKey:
     """The modulus n to encrypt to. Equal when n is equal.
 
@@ -186,10 +186,9 @@ class PrivateKey:
             raise CryptoKeyError(
                 f"a prime of {self._q.bit_length()} bits is too large: at most {MAX_BITS // 2}, half of the largest key"
             )
-        check_bits((self._p * self._q).bit_length(), insecure_test_key)
         if self._p == self._q or not (is_prime(self._p) and is_prime(self._q)):
             raise CryptoKeyError("a Paillier private key needs two different primes: damaged key")
-        if gmpy2.gcd(self._p * self._q, (self._p - 1) * (self._q - 1)) != 1:
+        if not hides(self._p, self._q):
             raise CryptoKeyError("n shares a factor with (p - 1)(q - 1), so that r^n would not hide: use other primes")
         blum = self._p % 4 == 3 and self._q % 4 == 3 and gmpy2.gcd(self._p - 1, self._q - 1) == 2
         self.public = PublicKey(int(self._p * self._q), blum=blum, insecure_test_key=insecure_test_key)
@@ -290,6 +289,12 @@ class PrivateKey:
         raise TypeError("a private key is not pickled, it stays in one process: write it to a key file instead")
 
 
+def hides(p: mpz, q: mpz) -> bool:
+    """True where r^n hides: n = pq of two different primes shares no factor with (p - 1)(q - 1)."""
+    smaller, larger = sorted((p, q))
+    return bool((larger - 1) % smaller)
+
+
 def generate_keypair(bits: int = KEY_BITS, *, insecure_test_key: bool = False) -> tuple[PublicKey, PrivateKey]:
     """A fresh key of exactly `bits` bits: 3072 for 128-bit security, never below 2048 (`CryptoKeyError`).
 
@@ -301,7 +306,7 @@ def generate_keypair(bits: int = KEY_BITS, *, insecure_test_key: bool = False) -
     while True:
         p, q = blum_prime((bits + 1) // 2), blum_prime(bits // 2)
         # factors this close would fall to Fermat's method (FIPS 186-5, appendix A.1.3)
-        apart = abs(p - q) >> max(bits // 2 - 100, 0)
-        if apart and gmpy2.gcd(p - 1, q - 1) == 2 and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1:
+        apart = abs(p - q).bit_length() > bits // 2 - 100
+        if apart and gmpy2.gcd(p - 1, q - 1) == 2 and hides(p, q):
             private = PrivateKey(p, q, insecure_test_key=insecure_test_key)
             return private.public, private

@@ -20,6 +20,7 @@ from gmpy2 import mpz
 
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes, width_of
 from fedlearn.errors import CryptoKeyError
+from fedlearn.parts import shared_out
 
 LIBRARIES = ("libcrypto.so.3", "libcrypto.so.1.1")
 _SIGNATURES = {
@@ -53,8 +54,7 @@ def powers(bases: list[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
 
 def in_threads(threads: int, numbers: list[mpz], work: Callable[[list[mpz]], list[mpz]]) -> list[mpz]:
     """work(numbers), with the numbers shared out over up to so many threads."""
-    step = max(1, -(-len(numbers) // max(1, threads)))
-    parts = [numbers[at : at + step] for at in range(0, len(numbers), step)]
+    parts = [numbers[part] for part in shared_out(len(numbers), threads)]
     if len(parts) < 2:
         return work(numbers)
     with ThreadPoolExecutor(len(parts)) as pool:

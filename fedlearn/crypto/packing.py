@@ -54,7 +54,7 @@ class LanePacking:
     @cached_property
     def _half(self) -> mpz:
         """2^(lane_bits-1) in every lane."""
-        ones = ((mpz(1) << (self.lane_bits * self.lanes)) - 1) // ((mpz(1) << self.lane_bits) - 1)
+        ones = (mpz(1) << (self.lane_bits * self.lanes)) // ((mpz(1) << self.lane_bits) - 1)  # rounded down
         return ones << (self.lane_bits - 1)
 
     @cached_property
@@ -95,7 +95,7 @@ class LanePacking:
             given("a plaintext", plaintext, (mpz, int), CiphertextError)
         half, n = self._half, self.modulus
         unsigned = [(x + half) % n for x in plaintexts]
-        if max(unsigned, default=0) >> (self.lane_bits * self.lanes):
+        if any(x >> (self.lane_bits * self.lanes) for x in unsigned):
             raise CiphertextError(
                 f"a plaintext is no sum of {self.lane_bits}-bit lanes: another codec, or tampered with"
             )

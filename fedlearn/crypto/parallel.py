@@ -23,6 +23,7 @@ from fedlearn.crypto.keys import PrivateKey, PublicKey
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts, parse
 from fedlearn.errors import CiphertextError
+from fedlearn.parts import shared_out
 
 
 def decrypt(private: PrivateKey, vector: EncryptedVector, threads: int) -> np.ndarray:
@@ -48,8 +49,8 @@ class CryptoWorkers:
         """`public.encrypt(values, codec)`."""
         packing = LanePacking(codec.lane_bits, public.modulus)
         flat = values.ravel()
-        step = -(-packing.plaintexts(flat.size) // self.workers) * packing.lanes
-        parts = [flat[at : at + step] for at in range(0, flat.size, step or 1)]
+        shares = shared_out(packing.plaintexts(flat.size), self.workers)
+        parts = [flat[share.start * packing.lanes : share.stop * packing.lanes] for share in shares]
         jobs = [self._pool.submit(_encrypt, public, part, codec) for part in parts]
         ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), public.ciphertext_bytes)]
         return EncryptedVector(public, codec, values.shape, 1, ciphertexts)
@@ -63,14 +64,13 @@ class CryptoWorkers:
             parsed = list(threads.map(_parse_named, count(), messages, repeat(public)))
         total = EncryptedVector.sum(vector for vector, _ in parsed)
         width, length = public.ciphertext_bytes, len(parsed[0][1])
-        step = -(-length // width // self.workers) * width
         with NamedTemporaryFile() as file:  # quicker than shared memory, of which containers have little
             for _, payload in parsed:
                 file.write(payload)
             file.flush()
             jobs = [
-                self._pool.submit(_sum, public, file.name, len(parsed), length, slice(at, min(at + step, length)))
-                for at in range(0, length, step or 1)
+                self._pool.submit(_sum, public, file.name, len(parsed), length, share)
+                for share in shared_out(length // width, self.workers)
             ]
             total.ciphertexts = [c for job in jobs for c in integers_from_bytes(job.result(), width)]
         return total
@@ -98,17 +98,18 @@ def _parse_named(place: int, data: bytes, public: PublicKey) -> tuple[EncryptedV
         raise CiphertextError(f"vector {place}: {error}") from None
 
 
-def _sum(public: PublicKey, name: str, payloads: int, length: int, part: slice) -> bytes:
-    """The same part of so many payloads, which follow one another in a file, each of `length` bytes, added up."""
+def _sum(public: PublicKey, name: str, payloads: int, length: int, share: slice) -> bytes:
+    """One share of the ciphertexts of so many payloads, which lie in a file, each of `length` bytes, added up."""
     total: list[mpz] = []
+    width = public.ciphertext_bytes
     with open(name, "rb") as file:
         for place in range(payloads):
-            file.seek(place * length + part.start)
-            ciphertexts = integers_from_bytes(file.read(part.stop - part.start), public.ciphertext_bytes)
+            file.seek(place * length + share.start * width)
+            ciphertexts = integers_from_bytes(file.read((share.stop - share.start) * width), width)
             try:
-                check_ciphertexts(ciphertexts, public, part.start // public.ciphertext_bytes)
+                check_ciphertexts(ciphertexts, public, share.start)
             except CiphertextError as error:
                 raise CiphertextError(f"vector {place}: {error}") from None
             nsquare = public.nsquare
             total = [a * b % nsquare for a, b in zip(total, ciphertexts, strict=True)] if total else ciphertexts
-    return integers_to_bytes(total, public.ciphertext_bytes)
+    return integers_to_bytes(total, width)

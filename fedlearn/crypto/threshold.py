@@ -32,7 +32,7 @@ from fedlearn.configured import make_plain, whole_number
 from fedlearn.crypto.equality import EqualityProof, Statement, prove, response_bits, verify
 from fedlearn.crypto.framing import add_digest, strip_digest
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes, width_of
-from fedlearn.crypto.keys import FINGERPRINT_BYTES, KEY_BITS, PublicKey, check_bits
+from fedlearn.crypto.keys import FINGERPRINT_BYTES, KEY_BITS, PublicKey, check_bits, hides
 from fedlearn.crypto.modexp import in_threads, powers
 from fedlearn.crypto.primes import safe_prime
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts
@@ -299,7 +299,7 @@ def deal(
     if bits < 128:
         raise CryptoKeyError(f"a {bits}-bit threshold key is too small even for a test: 128 bits is the least")
     p, q = safe_prime((bits + 1) // 2), safe_prime(bits // 2)
-    while p == q or gmpy2.gcd(p * q, (p - 1) * (q - 1)) != 1:
+    while p == q or not hides(p, q):
         q = safe_prime(bits // 2)
     public = PublicKey(int(p * q), blum=True, insecure_test_key=insecure_test_key)
     order = (p - 1) // 2 * ((q - 1) // 2)

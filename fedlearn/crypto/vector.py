@@ -19,6 +19,7 @@ from fedlearn.crypto.keys import FINGERPRINT_BYTES, PublicKey, Randomiser
 from fedlearn.crypto.packing import LanePacking
 from fedlearn.crypto.randomisers import default_randomiser
 from fedlearn.errors import CiphertextError, CodecError, CryptoKeyError, ShapeError
+from fedlearn.parts import shared_out
 from fedlearn.showing import facts
 
 MAX_DIMENSIONS, MAX_LENGTH = 32, (1 << 48)
@@ -162,17 +163,16 @@ class EncryptedVector:
         """1 to `parts` flat vectors of whole ciphertexts, for work side by side."""
         if whole("the number of slices", parts, ShapeError) < 1:
             raise ShapeError(f"a vector in {parts} slices: at least 1 is needed")
-        step = max(1, -(-len(self.ciphertexts) // parts))
         lanes, size = self.packing.lanes, len(self)
         return [
             EncryptedVector(
                 self.public,
                 self.codec,
-                (min(step * lanes, size - at * lanes),),
+                (min(part.stop * lanes, size) - part.start * lanes,),
                 self.addends,
-                self.ciphertexts[at : at + step],
+                self.ciphertexts[part],
             )
-            for at in range(0, max(1, len(self.ciphertexts)), step)
+            for part in shared_out(len(self.ciphertexts), parts) or [slice(0, 0)]
         ]
 
     def unpack(self, plaintexts: list[mpz]) -> np.ndarray:

@@ -102,12 +102,12 @@ class CohortAudit:
         """The factor that cancels most columns of two rows is the ratio that they have most often."""
         filled, inverse = table != 0, self._inverse(table)
         for i, j in combinations(range(len(table)), 2):
-            both = filled[i] & filled[j]
+            both = filled[i] & filled[j]  # some column, or either row would have been enough without the other
             left = np.count_nonzero(filled[i] | filled[j])
             if left - np.count_nonzero(both) > spare:
                 continue
             ratios = table[i, both] * inverse[j, both] % self._prime
-            if left - np.unique(ratios, return_counts=True)[1].max(initial=0) <= spare:
+            if left - np.unique(ratios, return_counts=True)[1].max() <= spare:
                 return True
         return False
 

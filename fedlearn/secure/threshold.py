@@ -252,8 +252,7 @@ class Trustee(CountingOpener):
         else:
             self._share = kept_share(share, kept.passphrase_file, self._key)
         self._signing = SigningKey()
-        self._promised: EncryptedVector | None = None  # the sum that was authorised last
-        self._promised_in = Step(0)
+        self._promised: tuple[Step, EncryptedVector] | None = None  # what was authorised last
         super().__init__(self._key.public, min_cohort, max_overlap)
 
     def to_state(self) -> bytes:
@@ -270,12 +269,13 @@ class Trustee(CountingOpener):
         """In phase echo the signature of a sum, if it may be opened; in phase open its partial decryption."""
         if step.phase == ECHO:
             self._promised = None  # also where this one is refused
-            self._promised, self._promised_in = self.authorise(step, request), step
-            return self._signing.sign(*what_is_echoed(self.plan, step, self._promised))
-        if self._promised is None or replace(step, phase=ECHO) != self._promised_in:
+            self._promised = step, self.authorise(step, request)
+            return self._signing.sign(*what_is_echoed(self.plan, *self._promised))
+        promised, total = self._promised or (None, None)
+        if total is None or replace(step, phase=ECHO) != promised:
             raise OpeningRefused(f"no sum of {step} was authorised: trustees echo before they open")
-        self._check_echoes(step, self._promised, request)
-        total, self._promised = self._promised, None
+        self._check_echoes(step, total, request)
+        self._promised = None
         return self._share.partial_decrypt(total, proof_context(self.plan, step)).to_bytes(self._key)
 
     def _check_echoes(self, step: Step, total: EncryptedVector, request: bytes) -> None:

@@ -223,7 +223,7 @@ def test_dictionaries_and_bytes_round_trip(codec, overflow):
     assert FixedPoint.from_bytes(codec.to_bytes()) == codec
 
 
-@pytest.mark.parametrize("damage", [(0, 0), (13, 9), (1, 255)])
+@pytest.mark.parametrize("damage", [(0, 0), (13, 4), (13, 9), (1, 255)])
 def test_damaged_codec_bytes_are_refused(damage):
     position, value = damage
     raw = bytearray(FixedPoint(24, 1.0, 10).to_bytes())

@@ -73,6 +73,16 @@ def test_a_response_is_as_long_as_every_version_expects():
     assert response_bits(BITS) == BITS + 128 + 128 + 1
 
 
+def test_a_proof_is_the_same_in_every_version(monkeypatch):
+    """What hides the secret is 128 bits longer than challenge times secret; from one such number follows one proof."""
+    asked = []
+    monkeypatch.setattr("secrets.randbits", lambda bits: asked.append(bits) or 0x1234_5678_9ABC)
+    proof = prove(STATEMENT, SECRET)
+    assert asked == [BITS + 128 + 128]
+    assert proof.challenge == 0x769D148133AAAE223FC02790D089809A
+    assert proof.response == 0x1234_5678_9ABC + proof.challenge * SECRET
+
+
 @pytest.mark.parametrize("name", ["bases", "results"])
 def test_a_statement_is_about_big_integers(name):
     with pytest.raises(BadInput, match=f"of {name} one is 5, a mpz is needed"):

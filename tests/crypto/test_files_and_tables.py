@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedlearn.crypto import generate_keypair
+from fedlearn.crypto import fixedbase, generate_keypair
 from fedlearn.crypto import randomisers as room
 from fedlearn.crypto.checks import array_of, real, whole
 from fedlearn.crypto.fixedbase import NO_TABLE, choose_shape
@@ -27,6 +27,7 @@ from fedlearn.crypto.keyfiles import (
 from fedlearn.crypto.modexp import in_threads, libcrypto
 from fedlearn.crypto.randomisers import DjnRandomiser, default_randomiser
 from fedlearn.errors import CodecError, CryptoKeyError
+from fedlearn.parts import shared_out
 from tests.crypto.known import PRIVATE, PUBLIC
 
 
@@ -42,6 +43,8 @@ def test_modes_of_key_files_whatever_the_umask(tmp_path):
     assert read_private(tmp_path / "private", insecure_test_key=True) == PRIVATE
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     write_public(tmp_path / "public", PUBLIC)
+    (tmp_path / "public").chmod(0o777)
+    assert read_public(tmp_path / "public", insecure_test_key=True) == PUBLIC  # nobody minds who reads it
     with pytest.raises(CryptoKeyError, match="exists and is not overwritten"):
         write_private(tmp_path / "private", PRIVATE)
 
@@ -131,6 +134,19 @@ def test_work_is_shared_out_among_threads(threads, parts):
     assert in_threads(threads, [], work) == []
 
 
+@pytest.mark.parametrize(
+    ("count", "among", "parts"),
+    [
+        (0, 3, []), (5, 1, [5]), (5, 0, [5]), (5, -1, [5]), (5, 2, [3, 2]), (6, 2, [3, 3]), (6, 4, [2, 2, 2]),
+        (7, 3, [3, 3, 1]), (3, 3, [1, 1, 1]), (3, 9, [1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_parts_are_equally_long_but_for_the_last(count, among, parts):
+    found = shared_out(count, among)
+    assert [part.stop - part.start for part in found] == parts
+    assert [at for part in found for at in range(part.start, part.stop)] == list(range(count))
+
+
 @pytest.fixture
 def tables(monkeypatch):
     """Tables of this test's own, and what they were made for."""
@@ -172,6 +188,12 @@ def test_the_least_bits_of_a_secret_exponent():
     with pytest.raises(CryptoKeyError, match="exponents of 63 bits are too short for a 128-bit key: at least 64"):
         DjnRandomiser(full, 1, exponent_bits=63)
     assert choose_shape(64, 32, 0, 1 << 20) == choose_shape(64, 32, 100, 0) == NO_TABLE
+    every = fixedbase._shapes(1024, 1 << 40)
+    assert (max(shape.window for shape in every), max(shape.steps for shape in every)) == (16, 64)
+    for shape in every[::20]:
+        memory = shape.entries * (512 + 176)
+        assert choose_shape(1024, 512, 10**12, memory) == shape
+        assert choose_shape(1024, 512, 10**12, memory - 1).entries < shape.entries
     made = choose_shape(256, 512, 100, 1 << 25)
     assert choose_shape(256, 512, 256, 1 << 25, made) == made != choose_shape(256, 512, 256, 1 << 25)
 

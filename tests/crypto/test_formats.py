@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gmpy2 import mpz
 
-from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey
+from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey, sealed
 from fedlearn.crypto.agreement import AgreementKey, seal, unseal
 from fedlearn.crypto.codec import CODEC_BYTES
 from fedlearn.crypto.equality import EqualityProof, response_bits
@@ -41,6 +41,7 @@ def test_a_public_key_is_its_header_modulus_and_fingerprint():
     assert PUBLIC.to_bytes() == bytes([1, 1, 0, 64]) + body + PUBLIC.fingerprint
     plain = PublicKey(PUBLIC.n, insecure_test_key=True)
     assert plain.to_bytes() == bytes([1, 0, 0, 64]) + body + PUBLIC.fingerprint
+    assert [PublicKey.from_bytes(k.to_bytes(), insecure_test_key=True).blum for k in (PUBLIC, plain)] == [True, False]
     assert PUBLIC.ciphertext_bytes == 128
 
 
@@ -57,6 +58,14 @@ def test_a_codec_is_bits_bound_addends_and_mode(codec, mode):
     assert codec.to_bytes() == struct.pack(">BdIB", 12, 1.5, 20, mode)
     assert CODEC_BYTES == 14
     assert FixedPoint.from_bytes(codec.to_bytes()) == codec
+
+
+@pytest.mark.parametrize("fraction_bits", [126, 127, 128, 129])
+def test_steps_that_float32_does_not_hold_are_taken_in_float64(fraction_bits):
+    codec = FixedPoint(24, 2.0 ** (22 - fraction_bits), 1)
+    assert codec.fraction_bits == fraction_bits
+    values = np.array([1, -1, 0.5, 0], np.float32) * np.float32(codec.bound)
+    assert codec.encode(values).tolist() == [1 << 22, -(1 << 22), 1 << 21, 0]
 
 
 def test_an_encrypted_vector_is_header_axes_ciphertexts_and_digest():
@@ -116,6 +125,8 @@ def test_what_a_shared_key_is_made_of_is_checked():
             KeyShare(key, trustee, value)
     with pytest.raises(CryptoKeyError, match="which is no threshold key"):
         KeyShare("key", 1, value)
+    nothing = ThresholdKey(key.public, 2, key.generator, (mpz(1), *key.verification[1:]))
+    assert KeyShare(nothing, 1, 0).trustee == 1
 
 
 def test_a_letter_is_nonce_text_and_tag():
@@ -127,6 +138,16 @@ def test_a_letter_is_nonce_text_and_tag():
     assert unseal(key, seal(key, b"letter", b"use"), b"use") == b"letter"
     assert repr(one) == f"<AgreementKey {one.public.hex()[:16]}>"
     assert repr(SigningKey(bytes(32))) == f"<SigningKey {SigningKey(bytes(32)).public.hex()[:16]}>"
+
+
+def test_what_a_passphrase_locks_names_its_work_salt_nonce_and_data(monkeypatch):
+    locked = {"kdf": "scrypt", "n": 131072, "r": 8, "p": 1, "cipher": "AES-256-GCM"} | {
+        "salt": "000102030405060708090a0b0c0d0e0f",
+        "nonce": "000102030405060708090a0b",
+        "data": "fc5b16b58dd0d4b06c679b41595b7c19ede93e7963fd",
+    }
+    monkeypatch.setattr("secrets.token_bytes", lambda size: bytes(range(size)))
+    assert sealed.seal(b"secret", "correct horse", b"beside") == locked
 
 
 def test_a_share_is_a_number_of_33_bytes_below_the_smallest_prime_above_2_to_256():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlearn.crypto import PrivateKey, PublicKey, generate_keypair
+from fedlearn.crypto.keys import hides
 from fedlearn.errors import CryptoKeyError
 
 
@@ -102,6 +103,11 @@ def test_unfit_moduli_are_refused(keys):
         PrivateKey(3, 7, insecure_test_key=True)
 
 
+@pytest.mark.parametrize(("p", "q"), [(7, 29), (29, 7), (7, 31), (31, 7), (5, 7), (13, 27_011), (3, 13)])
+def test_a_modulus_hides_where_it_has_no_factor_of_its_units_order(p, q):
+    assert hides(p, q) == (gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1)
+
+
 def test_blum_is_computed_from_the_primes_not_believed(keys):
     p = int(keys[1].primes[0])
     q = p + 2
@@ -145,6 +151,15 @@ def test_private_key_keeps_its_secrets(keys):
         assert not any(str(int(secret)) in text or f"{int(secret):x}" in text for secret in private.primes)
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(private)
+
+
+def test_private_keys_of_the_same_primes_are_one_key(toy, other_toy):
+    private = toy[1]
+    again = PrivateKey(*reversed(private.primes), insecure_test_key=True)
+    assert again == private
+    assert hash(again) == hash(private)
+    for other in (other_toy[1], private.public, None):
+        assert private != other
 
 
 def test_phe_keys_are_the_same_keys(keys):

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from gmpy2 import mpz
 
-from fedlearn.crypto import FixedPoint
+from fedlearn.crypto import FixedPoint, PublicKey
 from fedlearn.crypto.packing import LanePacking
-from tests.crypto.known import PUBLIC, P, Q
+from tests.crypto.known import PRIVATE, PUBLIC, P, Q
 from tests.refusals import outcome, read
 
 FILES = (
-    "agreement openings modexp lanes packing codec keys vector masks neighbours randomisers shamir signing threshold"
+    "agreement openings modexp lanes packing codec keys keyfiles vector masks neighbours randomisers shamir signing "
+    "threshold"
 )
 ROOM = {name: import_module(f"fedlearn.crypto.{name}") for name in FILES.split()}
 CODEC, CLIPS = FixedPoint(12, 1.0, 20), FixedPoint(12, 1.0, 20, "clip")
@@ -29,10 +30,17 @@ def key_of(size: int, version: int = 1, flags: int = 0) -> bytes:
     return struct.pack(">BBH", version, flags, size) + bytes(size + 16)
 
 
+def blum(bits: int) -> PublicKey:
+    """A modulus of so many bits that claims to be of two primes = 3 (mod 4)."""
+    return PublicKey((1 << (bits - 1)) + 1, blum=True, insecure_test_key=True)
+
+
 NAMES = ROOM | {name: value for module in ROOM.values() for name, value in vars(module).items()}
 DEALT = NAMES["deal"](2, 3, 128, insecure_test_key=True)[0]
 NAMES |= {
+    "PRIVATE": PRIVATE,
     "PUBLIC": PUBLIC,
+    "blum": blum,
     "P": P,
     "Q": Q,
     "BIG": int(gmpy2.next_prime(1 << 2040)),

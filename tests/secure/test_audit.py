@@ -141,6 +141,36 @@ def test_cohorts_of_which_three_nearly_cancel_but_not_enough_are_all_opened(leas
         audit.enter(cohort)
 
 
+@pytest.mark.parametrize(
+    ("least", "cohorts", "trials"),
+    [
+        (4, [[2, 3, 4, 5, 6, 7], [1, 2, 5, 7], [0, 5, 6, 7], [0, 1, 4, 7]], 4),
+        (5, [[1, 2, 5, 6, 11], [4, 6, 7, 9, 10], [1, 3, 4, 7, 11], [1, 3, 5, 9, 10]], 24),
+    ],
+)
+def test_one_of_many_combinations_of_three_is_enough(least, cohorts, trials, monkeypatch):
+    """Each of so many is tried, three cohorts of four and with 5 each client that may stay; with fewer trials none."""
+
+    def opened(most: int) -> CohortAudit:
+        monkeypatch.setattr("fedlearn.secure.audit.MOST_TRIALS", most)
+        audit = CohortAudit(least)
+        for cohort in cohorts[:-1]:
+            audit.enter(cohort)
+        return audit
+
+    with pytest.raises(OpeningRefused, match=f"would tell the sum of fewer than {least} clients"):
+        opened(trials).enter(cohorts[-1])
+    with pytest.raises(OpeningRefused, match=f"4 cohorts .* cannot be audited for combinations of under {least}"):
+        opened(trials - 1).enter(cohorts[-1])
+
+
+@pytest.mark.parametrize(("drawn", "prime"), [(lambda below: 0, 1_073_741_827), (lambda below: below - 1, 2**31 + 11)])
+def test_rows_are_reduced_modulo_a_prime_of_31_bits(drawn, prime, monkeypatch):
+    """Too many of them to be guessed, and their products fit 64 bits."""
+    monkeypatch.setattr("secrets.randbelow", drawn)
+    assert CohortAudit(3)._prime == prime
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
 def test_the_rank_of_rows_is_how_many_of_them_make_the_others(rank):
     audit, rng = CohortAudit(3), np.random.default_rng(rank)

@@ -63,12 +63,12 @@ def test_an_aggregator_that_wants_both_shares_of_a_client_is_refused():
         (survivors(1, 2) + survivors(0), "each client once, ascending"),
         (survivors(0, 1, 2)[:-1], "11 bytes"),
         (b"", "told of 0 survivors"),
-        (survivors(0, 1, 2, 4), "client:4 is said to survive, but its letter never came"),
+        (survivors(0, 1, 2, 4, 5), "client:4 is said to survive, but its letter never came"),
     ],
 )
 def test_survivors_that_cannot_be_are_refused(inbox, message):
     attempt = Attempt(Masks(toy_codec()), 6).upto("shares")
-    attempt.play("shares", vanish=[4])
+    attempt.play("shares", vanish=[4, 5])
     attempt.play("update")
     with pytest.raises(ProtocolError, match=message):
         attempt.clients[0].step("check", inbox, None)
