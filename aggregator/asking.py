@@ -148,7 +148,7 @@ class _Inquiry:
     def _rounds(self, session: Session, transcript: Transcript, folder: RunFolder | None, watched: Watched) -> Answer:
         asked, totals, history = self._resumed(folder)
         first = len(history.rounds) + 1
-        session.remember(first - 1)
+        session.remember()
         watched.begin(self._query.rounds, first)
         try:
             for round in range(first, self._query.rounds + 1):

@@ -58,7 +58,7 @@ class Entry:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        sums = [(s.total.astype("<i8", copy=False).tobytes(), s.addends, list(s.clients), s.group) for s in self.sums]
+        sums = [(np.asarray(s.total, "<i8").tobytes(), s.addends, list(s.clients), s.group) for s in self.sums]
         body: bytes = msgpack.packb(self.__dict__ | {"clients": list(self.clients), "sums": sums})
         return HEAD.pack(len(body), crc32(body)) + body
 
@@ -110,10 +110,10 @@ class Journal:
         if self._path is None or not self._path.exists():
             return
         data, at = content(self._path), 0
-        while at + HEAD.size <= len(data):
-            length, check = HEAD.unpack_from(data, at)
+        while len(head := data[at : at + HEAD.size]) == HEAD.size:
+            length, check = HEAD.unpack(head)
             body = data[at + HEAD.size : at + HEAD.size + length]
-            entry = Entry.from_body(body) if len(body) == length and crc32(body) == check else None
+            entry = Entry.from_body(body) if crc32(body) == check else None
             if entry is None:
                 break
             self._entries[entry.round] = entry

@@ -85,11 +85,14 @@ def _failed_alike(
 ) -> FedlearnError | None:
     """The error that ends a run whose clients all fail with one and the same exception: every round would end so."""
     asked = [loss for client, loss in lost.items() if client not in task.fates.silent]
-    if len({(loss.reason, loss.trace is None) for loss in asked}) != 1 or asked[0].trace is None:
-        return None
+    match [*{(loss.reason, loss.trace is None) for loss in asked}]:
+        case [(reason, False)]:
+            pass
+        case _:
+            return None
     trace = next((loss.trace for loss in asked if loss.trace), "")
     what = f"all {len(asked)} clients of round {task.round} failed"
-    error = _ended(f"{what} alike: {asked[0].reason}" if trace else what, FedlearnError, clients_log)
+    error = _ended(f"{what} alike: {reason}" if trace else what, FedlearnError, clients_log)
     error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
     return error
 

@@ -134,8 +134,9 @@ class Openers:
 
     def _note_absent(self, waiting: Collection[int], others_do: bool, limit: float) -> None:
         self.absent |= {party_name(party): reason for party, reason in self.gone.items()}
-        for party in sorted(waiting, reverse=True):
-            process = self._processes[party]
+        for party, process in self._processes.items():
+            if party not in waiting:
+                continue
             if others_do:
                 self.absent[process.name] = "it answered too late, others did"
                 log.info("%s has not answered yet; others did", process.name)

@@ -239,13 +239,13 @@ class RunFolder:
     def _remove(self) -> None:
         """Leave nothing, but for what clients said of why they refuse."""
         if not self.clients_log.exists():
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(self.path)
             return
         for path in self.path.iterdir():
             if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path)
             elif path != self.clients_log:
-                path.unlink(missing_ok=True)
+                path.unlink()
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         run = {

@@ -192,8 +192,11 @@ class Session:
             compression=self._work.compression.to_dict(),
         )
 
-    def remember(self, round: int) -> None:
-        """Have clients go on with what they kept after `round`, or a later one whose sum the journal holds."""
+    def remember(self, round: int = 0) -> None:
+        """Have clients go on with what they kept after `round`, or a later one whose sum the journal holds.
+
+        round: 0 also for work that they keep nothing of; of that they only know whose shares they gave away.
+        """
         if self._remembering:
             opened = self._journal.last_opened
             if opened is not None and opened.round > round:
@@ -266,16 +269,13 @@ class Session:
         lost = {client: Lost(client, reason) for client, reason in entry.lost.items()}
         if self._spending is not None:
             self._spending.counted(entry.clients)  # whether it is used or not
+        void = ""
         if not entry.sums:
-            raise RoundVoid(
-                "the run ended after its sum was asked for and before it was there: it is not opened a second time",
-                entry.lost, entry.attempt + 1,
-            )  # fmt: skip
-        if entry.model != model_digest(task.request):
-            raise RoundVoid(
-                "its sum was opened for another model than the run goes on with: it is not used, nor opened again",
-                entry.lost, entry.attempt + 1,
-            )  # fmt: skip
+            void = "the run ended after its sum was asked for and before it was there: it is not opened a second time"
+        elif entry.model != model_digest(task.request):
+            void = "its sum was opened for another model than the run goes on with: it is not used, nor opened again"
+        if void:
+            raise RoundVoid(void, entry.lost, entry.attempt + 1)
         request = task.request
         layout = RoundLayout.of(self._parties.plan, self._layout, task.round, request.weights, request.state)
         opened = [(each, layout.decode(each.total, each.addends)) for each in entry.sums]

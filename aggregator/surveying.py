@@ -108,21 +108,18 @@ class SurveySession:
 
     def __init__(self, query: Evaluation, session: Session, surcharge: Surcharge | None, folder: RunFolder | None):
         self._query, self._session, self._surcharge, self._folder = query, session, surcharge, folder
-        self._asked = False
 
     def start(self, transcript: Transcript) -> None:
         """Have all parties agree, before the first round: an opener may ask for a passphrase."""
         self._transcript = transcript
         self._session.start(transcript, self._folder.make_survey() if self._folder else None)
+        self._session.remember()
 
     def __call__(self, record: RoundRecord, cohort: Sequence[ClientId], weights: np.ndarray) -> None:
         """Enter in a round's record how the clients in its sum measure the new model."""
         if not np.isfinite(weights).all():
             log.warning("the model of round %d has weights that are not finite: no client measures it", record.round)
             return
-        if not self._asked:  # the first round that a resumed run asks about is known only now
-            self._asked = True
-            self._session.remember(record.round - 1)
         clients = tuple(client for client in cohort if client not in record.lost)
         try:
             with record.counting(self._transcript):

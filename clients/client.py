@@ -160,7 +160,7 @@ def _as_array(what: str, values: Any) -> np.ndarray:
     if array.dtype.kind != "f":
         return array
     with np.errstate(over="ignore"):  # to infinity, which local training reports
-        return array.astype(np.float32, copy=False)
+        return np.asarray(array, np.float32)
 
 
 def log_name(clients: object, number: ClientId) -> str:

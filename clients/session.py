@@ -112,7 +112,7 @@ class LocalSession:
         with plan_errors(), importing_nothing():
             self._protection = rebuilt(self._plan.protection, Protection)
             self._policy.check(self._plan, self._protection)
-            not_drawn(self._plan, 1, ())  # a plan that says nonsense of it is refused now
+            not_drawn(self._plan, self._plan.rounds, ())  # a plan that says nonsense of it is refused now
             self._work = work_of(self._plan, self._clients)
         self.hides = not self._protection.fold_in_worker
         # A worker that takes a dead one's place has the keys that its clients enrolled with.
@@ -126,8 +126,7 @@ class LocalSession:
     def remember(self, folder: Path) -> None:
         """The folder in which clients keep what they must know in later rounds and sessions; after `join`."""
         self._memory = ClientMemory(folder)
-        if self._protection.reveals:
-            self._revealed_before = self._memory.revealed()
+        self._revealed_before = self._memory.revealed()
 
     def measure(self, rounding: Rounding) -> None:
         """Have a simulation take down how far integers are from what they stand for, from now on."""

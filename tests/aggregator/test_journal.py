@@ -53,12 +53,43 @@ def test_no_sum_is_asked_for_that_the_disk_has_no_room_to_remember(path):
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"total": b"odd"}), b"\x91" * 5000]
-)
+def test_a_whole_journal_stays_as_it_is(path, caplog):
+    opened(path).forget(0)  # an entry is left of each round, its last
+    before, file = path.read_bytes(), path.stat().st_ino
+    opened(path).forget(0)
+    assert (path.read_bytes(), path.stat().st_ino) == (before, file)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    assert not caplog.records
+    for without in (Journal(), opened(path.with_name("none"))):
+        without.forget(2)
+    assert not path.with_name("none").exists()
+
+
+ENTRY = {
+    "round": 3, "attempt": 0, "model": MODEL, "clients": [1], "sums": [[bytes(8), 1, [1], 0]], "lost": {}, "seconds": {}
+}  # fmt: skip
+
+
+def written(body: bytes) -> bytes:
+    return HEAD.pack(len(body), crc32(body)) + body
+
+
+def test_an_entry_is_read_by_its_names(path):
+    path.write_bytes(written(msgpack.packb(ENTRY)))
+    assert opened(path).last_opened.round == 3
+
+
+@pytest.mark.parametrize("garbage", [
+    b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"total": b"odd"}), b"\x91" * 5000,
+    *(msgpack.packb(ENTRY | change) for change in (
+        {"more": 1}, {"round": "3"}, {"attempt": None}, {"model": "text"}, {"clients": ["x"]}, {"lost": {"x": "y"}},
+        {"seconds": {1: 0.5}}, {"sums": [[bytes(8), "x", [1], 0]]}, {"sums": [[bytes(8), 1, ["x"], 0]]},
+        {"sums": [[bytes(8), 1, {1: 2}, 0]]}, {"sums": [[bytes(8), 1, [1], None]]}, {"sums": [[bytes(7), 1, [1], 0]]},
+    )),
+])  # fmt: skip
 def test_entries_that_no_session_wrote_are_kept_beside_the_journal(path, garbage, caplog):
     before = path.read_bytes()
-    damaged = before + HEAD.pack(len(garbage), crc32(garbage)) + garbage
+    damaged = before + written(garbage)
     path.write_bytes(damaged)
     assert opened(path).last_opened.round == 2
     assert path.read_bytes() == before
@@ -67,8 +98,9 @@ def test_entries_that_no_session_wrote_are_kept_beside_the_journal(path, garbage
 
 
 def test_a_turned_bit_costs_what_follows_it_and_deletes_nothing(path):
+    """Of a number in the sum, which would be another sum."""
     data = bytearray(path.read_bytes())
-    data[-20] ^= 1
+    data[data.rindex(bytes([8, 0, 0, 0, 0, 0, 0, 0]))] ^= 1
     path.write_bytes(data)
     journal = opened(path)
     assert journal.last_opened.round == 1

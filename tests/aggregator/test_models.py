@@ -63,6 +63,16 @@ def test_a_model_that_became_another_is_refused_by_name_before_anything_starts(s
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(("changed", "more"), [(3, ""), (4, ", and 1 more"), (5, ", and 2 more")])
+def test_three_of_its_differences_are_named(changed, more):
+    model = net()
+    for number in range(changed):
+        setattr(model, f"own_{number}", 3.0)
+    named = "; ".join(f"own_{number} was set after construction" for number in range(3))
+    with pytest.raises(BadInput, match=f"^clients would build another Net: {named}{more}; make that"):
+        Aggregator(model, FedAvg(), toy_plain()).fit(InlinePool(PEOPLE), 1)
+
+
 def test_a_model_as_it_was_constructed_is_taken_with_tuples_and_layers_in_lists():
     assert fit(net()) == fit(net(), ProcessPool)
 

@@ -15,6 +15,7 @@ import pytest
 from aggregator import History, RoundRecord
 from aggregator.compressing import Compressing
 from aggregator.exam import Exam
+from aggregator.faults import Fates
 from aggregator.groups import Group, Groups, RoundTask
 from aggregator.history import Best, checked_metrics
 from aggregator.journal import Journal, OpenedSum
@@ -28,7 +29,7 @@ from aggregator.surveying import Survey
 from aggregator.trackers import CsvTracker, ProgressTracker
 from aggregator.watching import Phase
 from fedlearn.crypto import FixedPoint
-from fedlearn.errors import BadInput, CodecError, RoundVoid
+from fedlearn.errors import BadInput, CodecError, FedlearnError, RoundVoid
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Loss, Lost, Step
 from fedlearn.secure import Masks, Plain
@@ -132,6 +133,23 @@ def test_a_round_that_nobody_answers_ends_the_run_only_where_all_refuse():
     for lost, kind in (({0: refused}, BadInput), ({0: refused, 1: late}, RoundVoid), ({1: late}, RoundVoid)):
         assert type(too_few(0, 2, lost, RoundTask(1, (0, 1), None), None)) is kind
     assert type(too_few(1, 2, {0: refused}, RoundTask(1, (0, 1), None), None)) is RoundVoid
+
+
+def test_a_round_that_all_fail_alike_ends_the_run_with_what_they_failed_at():
+    def ended(*lost: Lost, silent=(), log=None) -> Exception:
+        fates = Fates({client: Lost(client, "dropped out") for client in silent})
+        return too_few(0, 2, {loss.client: loss for loss in lost}, RoundTask(4, (0, 1), None, fates), log)
+
+    one, two = Lost(0, "KeyError: 'a'", trace="line 1"), Lost(1, "KeyError: 'a'", trace="")
+    assert str(ended(one)) == "all 1 clients of round 4 failed alike: KeyError: 'a'"
+    assert str(ended(two, one)) == "all 2 clients of round 4 failed alike: KeyError: 'a'"
+    assert str(ended(one).__cause__) == "\nline 1"
+    untold = ended(two, log=ClientsLog(None))
+    assert str(untold) == "all 1 clients of round 4 failed; only the processes that they live in have said why"
+    assert untold.__cause__ is None
+    assert type(ended(one, Lost(1, "dropped out"), silent=[1])) is FedlearnError
+    for void in ([one, Lost(1, "dropped out")], [one, Lost(1, "KeyError: 'b'", trace="")], [Lost(0, "late")]):
+        assert type(ended(*void)) is RoundVoid
 
 
 def test_what_a_code_tells_of_a_loss():

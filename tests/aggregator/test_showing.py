@@ -37,7 +37,13 @@ def test_a_history_is_a_line_and_in_a_notebook_a_small_table():
     assert html.count("<tr>") == 1 + 5 + 1 + 5
     assert "&lt;i&gt;few" in html
     assert "<i>" not in html
+    assert html.count("<th scope='col'>") == 5  # round, loss, accuracy, clients, void
+    assert "<td colspan='5'>...</td>" in html
+    assert "<tr><td>40</td><td>0.0250</td><td>0.5000</td><td>3</td><td></td></tr>" in html
+    assert "<td>1</td><td>-</td>" in History([RoundRecord(1), RoundRecord(2, train_loss=0.5)])._repr_html_()
     assert "<table>" in History()._repr_html_()
+    assert [history(rounds)._repr_html_().count("<tr>") for rounds in (10, 11)] == [1 + 10, 1 + 11]
+    assert [("...</td>" in history(rounds)._repr_html_()) for rounds in (10, 11)] == [False, True]
 
 
 def test_a_history_shows_a_curve_of_each_metric_that_has_numbers():
@@ -56,7 +62,12 @@ def test_curves_have_a_panel_for_each_metric():
     panels = history(3).plot().axes
     assert [axes.get_ylabel() for axes in panels] == ["loss", "accuracy"]
     assert list(panels[0].lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
+    assert list(panels[0].lines[0].get_xdata()) == [1, 2, 3]
+    assert all(line.get_visible() for line in panels[0].get_xgridlines())
     assert len(History().plot().axes) == 1
+    one, two, none = (some.plot().get_size_inches().tolist() for some in (history(1), history(3), History()))
+    assert one == two == [2 * 3.4 + 0.6, 3.2]  # a panel each for loss and accuracy, and room for labels
+    assert none == [3.4 + 0.6, 3.2]
     assert history(3).plot()._repr_png_().startswith(b"\x89PNG")  # what a notebook asks for, whatever its backend
 
 
@@ -78,6 +89,10 @@ def test_a_round_shows_its_figures_and_why_clients_were_lost():
     assert closed(html)
     assert "Round 1: loss 1.0000" in html
     assert "1 dropped out" in html
+    assert "<td>0.3333</td>" in history(3).rounds[2]._repr_html_()
+    mixed = RoundRecord(1, lost=dict(enumerate(["late", "b", "c", "d", "late", "b", "c"])), bytes_up=0)._repr_html_()
+    assert "<td>2 late; 2 b; 2 c</td>" in mixed  # the three most frequent
+    assert "bytes_up" not in mixed
     assert "lost" not in RoundRecord(1, 3)._repr_html_()
     assert "&lt;b&gt;" in html
     assert "<b>" not in html

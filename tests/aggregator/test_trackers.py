@@ -152,6 +152,15 @@ def test_whoever_follows_is_told_the_outlook_and_each_phase():
     )  # fmt: skip
 
 
+def test_only_the_phase_in_which_clients_train_is_said_to_be_that():
+    follower = Follows()
+    people = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]
+    Aggregator(dense_model(), protection="masks", trackers=[follower]).fit(InlinePool(people), 1)
+    assert list(dict.fromkeys(phase.name for phase in follower.phases)) == [
+        "keys", "shares", "training and masking", "check", "unmask", "opening",
+    ]  # fmt: skip
+
+
 def test_of_many_answers_at_once_only_the_first_and_the_last_are_told(monkeypatch):
     monkeypatch.setattr("aggregator.watching.OFTEN", 1e9)
     follower = Follows()

@@ -44,6 +44,12 @@ def test_an_error_is_of_the_kind_that_it_was(error, kind):
     assert (type(again), str(again)) == (kind, "x")
 
 
+@pytest.mark.parametrize("named", ["NoSuchError", "Mapping", "annotations", "__name__"])
+def test_an_error_by_a_name_that_is_none_of_ours_is_just_one(named):
+    again = read_said(msgpack.packb(["error", named, "x"]))
+    assert (type(again), str(again)) == (FedlearnError, "x")
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left", "/there/caf\udce9"), OSError("no number")])
 def test_an_error_of_the_system_keeps_its_number_and_place(error):
     again = read_said(write_said(error))

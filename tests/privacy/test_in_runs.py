@@ -12,12 +12,13 @@ import pytest
 
 from aggregator import Aggregator, RunFolder
 from aggregator.cohorts import cohorts_of
-from aggregator.spending import terms_of
+from aggregator.spending import COARSE, terms_of
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, LedgerError, PrivacyError
 from fedlearn.privacy import AnalyticGaussian, Pld, Privacy, Release
-from fedlearn.sampling import Uniform
+from fedlearn.privacy.ledger import Ledger, epsilon
+from fedlearn.sampling import Poisson, Uniform
 from fedlearn.secure import PROTECTIONS, Plain
 from fedlearn.secure.base import Settings
 from fedlearn.secure.layouts import layout_of
@@ -92,6 +93,10 @@ def test_secret_coins_amplify_and_no_plan_names_them(tmp_path):
     assert expected <= history.rounds[-1].epsilon < 1.02 * expected  # void rounds tell a little
     assert history.rounds[-1].epsilon < history.rounds[-1].epsilon_aggregator < math.inf
     assert oct((tmp_path / "run" / "cohorts.key").stat().st_mode)[-3:] == "600"
+    cohorts = cohorts_of(asked, protection("paillier"), Poisson(), None, 60, 12, 3)
+    rows = Ledger.load(tmp_path / "run" / "privacy.ledger").rows
+    for record, accountant in zip(history.rounds, (Pld(COARSE), Pld(COARSE), Pld()), strict=True):
+        assert record.epsilon == epsilon(rows[: record.round], delta - cohorts.told(record.round), accountant)
     run = json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["privacy"]
     assert run["epsilon"] == history.rounds[-1].epsilon
     assert (run["rate"], run["sums"], run["insecure"]) == (0.2, 3, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from fedlearn.testing.toys import dense_examples, dense_model, messages, word_mo
 from fedlearn.training.flat import FlatModel, frozen_weights
 from fedlearn.training.narrow import NarrowModel
 from fedlearn.training.stacks import stack
+from tests.clients.test_training import updates
 from tests.toys import toy_plain
 
 OPTIONS = (
@@ -53,6 +54,25 @@ def frozen_words(table=True):
 
 def strategy_of(name, options):
     return STRATEGIES.load(name)(**{"batch_size": 2, "epochs": 2, **options})
+
+
+class Restless(FedAvg):
+    """Moves every weight, whoever wants it to stay."""
+
+    def local_update(self, model, data, state, draws):
+        update = super().local_update(model, data, state, draws)
+        return replace(update, vectors={"delta": update.vectors["delta"] + np.float32(0.25)})
+
+
+@pytest.mark.parametrize("stack", ["on", "off"])
+def test_what_a_strategy_does_to_frozen_weights_is_not_sent(stack):
+    model = frozen_dense()
+    still = frozen_weights(model)
+    people = [Client(f"c{i}", dense_examples(4, i)) for i in range(3)]
+    for vector in updates(model, people, Restless(batch_size=2), stack).values():
+        sent = np.frombuffer(vector, np.int64)[: still.size]
+        assert not sent[still].any()
+        assert sent[~still].all()
 
 
 @pytest.mark.parametrize(("name", "options"), STRATEGIES_AND_OPTIONS)
