@@ -6,10 +6,10 @@ import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.files import columnar, columns, labels, mail, mailboxes, records, tables
-from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
+from fedlearn.datasets.files.encoding import decoded, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
-from fedlearn.datasets.files.rows import rows_of
+from fedlearn.datasets.files.rows import content_of, rows_of, table_of
 from fedlearn.errors import DataError
 from fedlearn.wording import many
 
@@ -86,27 +86,17 @@ def _found(source: Source, how: Reading) -> Found:
     name = source.name
     if source.members is not None:
         return mailboxes.messages_in(source.members, name, how)
-    if columnar.is_columnar(source.data):
-        return columns.messages_in(columnar.table_in(source.data, name), name, how)
     if mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
         return mailboxes.messages_in([(name.rpartition("/")[2], source.data)], name, how)
-    text, encoding = decoded(source.data, how.encoding, name)
-    found = _in_text(text, name, how)
-    found.notes += encoding_notes(encoding, how.encoding)
-    return found
-
-
-def _in_text(text: str, name: str, how: Reading) -> Found:
-    if not records.is_json(text):
-        return columns.messages_in(tables.table_in(text, name), name, how)
-    value = records.json_in(text, name)
-    if records.is_leaf(value):
-        how.refuse(("text_column", "label_column", "user_column"), f"{name}, which is in LEAF's form")
-        return records.leaf_messages(value, name)
     begun = Found()
-    table = records.table_of(value, name, begun)
-    found = columns.messages_in(table, name, how)
+    content = content_of(source, how, begun)
+    if records.is_leaf(content):
+        how.refuse(("text_column", "label_column", "user_column"), f"{name}, which is in LEAF's form")
+        found = records.leaf_messages(content, name)
+    else:
+        found = columns.messages_in(table_of(content, name, begun), name, how)
     found.bad |= begun.bad
+    found.notes += begun.notes
     return found
 
 
