@@ -231,12 +231,12 @@ def test_a_run_killed_before_any_step_of_its_work_on_files_goes_on_after_the_las
 
 def test_a_folder_that_there_was_no_room_for_has_no_run_and_is_free_for_another(tmp_path):
     files = {"run.toml": b"x" * 5000}
-    folder = RunFolder(tmp_path / "run", {}, "none", files=files)
+    folder = RunFolder(tmp_path / "run", {}, {"name": "none"}, files=files)
     with files_of_at_most(4000), pytest.raises(OSError, match=r"File too large: .*run.toml"), folder.opened():
         pass
     assert not folder.begun
     (folder.path / "run.toml").write_bytes(b"whole, and run.json was not")
-    with RunFolder(folder.path, {}, "none", files=files).opened():
+    with RunFolder(folder.path, {}, {"name": "none"}, files=files).opened():
         assert folder.begun
 
 
