@@ -53,7 +53,8 @@ Apart = Callable[[list[int], Task], Iterator[Encoded | Lost]]
 
 MADE_AT_ONCE = 256  # clients whose examples are held at a time
 ENCODED_AT_ONCE = 1 << 18  # values, likewise
-STACKS = 4  # kept, each of so many copies: their steps are recorded
+STACKS = 6  # kept, each of so many copies: their steps are recorded
+ROOMIER = 9 / 8  # times as many copies as clients, at most
 
 
 class LocalTraining:
@@ -148,8 +149,8 @@ class LocalTraining:
         """Clients with equally many examples of one shape."""
         numbers = list(group)
 
-        def among(clients: slice) -> Examples:
-            return stack([group[number].data for number in numbers[clients]])
+        def among(places: np.ndarray) -> Examples:
+            return stack([group[numbers[place]].data for place in places])
 
         def alone(some: list[int], task: Task) -> Iterator[Encoded | Lost]:
             return self._one_by_one({number: group[number] for number in some}, task)
@@ -157,29 +158,33 @@ class LocalTraining:
         yield from self._side_by_side(numbers, among, task, alone)
 
     def _side_by_side(
-        self, numbers: list[int], among: Callable[[slice], Examples], task: Task, otherwise: Apart
+        self, numbers: list[int], among: Callable[[np.ndarray], Examples], task: Task, otherwise: Apart
     ) -> Iterator[Encoded | Lost]:
-        """Clients whose examples, stacked, are `among(some)`; otherwise: how to train some where that fails."""
+        """Clients whose examples, stacked, are `among(places)`; otherwise: how to train some where that fails."""
         size = _evenly(len(numbers), self._stack_size)
         draws = LocalRandom(self._seed, task.round, numbers)
         for start in range(0, len(numbers), size):
-            some = slice(start, start + size)
-            part = numbers[some]
+            part = numbers[start : start + size]
             try:
-                update = self._train_stack(part, among(some), task, draws.among(some))
+                stacked = self._stack_for(len(part))
+                # Copies that are left over train the last client once more, for nothing.
+                places = start + np.minimum(np.arange(len(stacked.vector)), len(part) - 1)
+                stacked.load(task.weights)
+                state = self._state([numbers[place] for place in places], task)
+                update = self._trained(stacked, among(places), state, draws.among(places))
             except Exception:  # the fault of one: alone, it will be named and the others are spared
                 yield from otherwise(part, task)
             else:
-                yield from self._encoded(part, task, update)
+                yield from self._encoded(part, task, update.among(slice(len(part))))
 
-    def _train_stack(self, numbers: list[int], examples: Examples, task: Task, draws: LocalRandom) -> LocalUpdate:
-        stacked = self._stacks.get(len(numbers))
-        if stacked is None:
-            if len(self._stacks) == STACKS:
-                del self._stacks[next(iter(self._stacks))]
-            stacked = self._stacks[len(numbers)] = FlatModel(self._model.model, len(numbers))
-        stacked.load(task.weights)
-        return self._trained(stacked, examples, self._state(numbers, task), draws)
+    def _stack_for(self, clients: int) -> FlatModel:
+        """A stack of so many copies, or of a few more where there is one: its steps are on record."""
+        copies = min((held for held in self._stacks if clients <= held <= clients * ROOMIER), default=clients)
+        stacked = self._stacks.pop(copies, None) or FlatModel(self._model.model, copies)
+        if len(self._stacks) == STACKS:
+            del self._stacks[next(iter(self._stacks))]
+        self._stacks[copies] = stacked  # the last used is the last to go
+        return stacked
 
     def _state(self, numbers: int | Sequence[int], task: Task) -> State:
         """The arrays that the strategy is given beside the weights, for one client or for K stacked ones."""
@@ -270,9 +275,8 @@ class LocalTraining:
     def _by_example(self, group: dict[int, Client], task: Task) -> Iterator[Encoded | Lost]:
         """Clients whose single examples are protected, one after the other."""
         assert self._drawn is not None
-        layout = task.layout.layout
         for number, client in group.items():
-            work = partial(self._drawn.encoded, layout, number, client, task)
+            work = partial(self._drawn.encoded, task.layout.layout, number, client, task)
             yield guarded(number, self._name(number), task.round, work)
 
     def _encoded(

@@ -61,9 +61,9 @@ class StackedViews:
             rows = np.arange(len(whole))[rows]  # counted from the end, or not to be found
         return cls(whole, rows.astype(np.intp))
 
-    def among(self, clients: slice) -> StackedViews:
-        """The examples of some of the clients."""
-        return StackedViews(self.whole, self.rows[clients])
+    def among(self, places: np.ndarray) -> StackedViews:
+        """The examples of the clients that stand at these places."""
+        return StackedViews(self.whole, self.rows[places])
 
     def __len__(self) -> int:
         return int(self.rows.shape[1])

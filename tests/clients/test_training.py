@@ -13,6 +13,7 @@ from clients.encoded import Encoded, RunningSum, addable
 from clients.task import Task
 from clients.training import LocalTraining
 from fedlearn import nn
+from fedlearn.autograd import recorded_steps
 from fedlearn.autograd.recurrent import KernelPlan
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.bags import Bags
@@ -23,6 +24,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.convnet import ConvNet
 from fedlearn.models.mlp import MLP
 from fedlearn.protocol import Lost, RunPlan
+from fedlearn.sampling import Sampler, sample_cohort
 from fedlearn.secure.layouts import layout_of
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.seeding import LocalRandom, local_random
@@ -30,6 +32,7 @@ from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import Output
 from fedlearn.strategies.fednova import FedNova
 from fedlearn.strategies.fedprox import FedProx
+from fedlearn.strategies.scaffold import Scaffold
 from fedlearn.training.flat import FlatModel, stack_size
 from fedlearn.training.narrow import NarrowModel, Support
 from fedlearn.training.stacks import Stack, StackedViews, stack
@@ -152,6 +155,39 @@ class InOnePiece(list):
 def viewers(rows: list[np.ndarray], kind: type[list]) -> list[Client]:
     images = dense(30, 6, 3, 1)
     return kind(Client(f"v{number}", View(images, some)) for number, some in enumerate(rows))
+
+
+class UpToTwoFewer(Sampler):
+    """Cohorts of changing size."""
+
+    public = True
+
+    def sample(self, seed: int, round: int, population: int, size: int) -> list[int]:
+        return sample_cohort(seed, round, population, size - round % 3)
+
+
+@pytest.mark.parametrize("kind", [list, InOnePiece])
+@pytest.mark.parametrize("strategy", [FedAvg(1, 4, 0.1, max_weight=8), Scaffold(1, 4, 0.1)])
+def test_cohorts_of_about_one_size_share_stacks_and_their_recorded_steps(kind, strategy):
+    rows = [draw(i).integers(30, size=8) for i in range(20)]
+
+    def fitted(stack: str) -> tuple[bytes, int]:
+        model, recorded, before = MLP((6, 5, 3), rng=draw(0)), [0], recorded_steps().programs
+
+        def evaluate(model: Model) -> dict[str, float]:
+            recorded.append(recorded_steps().programs - before)
+            return {}
+
+        sampler = UpToTwoFewer()
+        aggregator = Aggregator(
+            model, strategy, toy_plain(), cohort=16, sampler=sampler, stack=stack, evaluate=evaluate
+        )
+        aggregator.fit(InlinePool(viewers(rows, kind)), 9, progress=False)
+        return model.vector.tobytes(), max(recorded)
+
+    together, alone = fitted("on"), fitted("off")
+    assert together[0] == alone[0]
+    assert together[1] == 2  # of 15 copies, which came first, and of 16: 14 clients are trained by 15
 
 
 @pytest.mark.parametrize("clients", [1, 7, 300])
