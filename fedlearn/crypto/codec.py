@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from fedlearn.parts import in_parts
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
 MAX_SCALE = float(1 << 62)
-MAX_FRACTION_BITS = 1000  # 2^-1000 is still a normal float64, also times 2^63 or divided by it
+MAX_FRACTION_BITS = 960  # times MAX_SCALE 2^960 is still finite in float64, and divided by 2^63 2^-960 normal
 Overflow = Literal["refuse", "clip"]
 Rounding = Literal["nearest", "stochastic"]
 _OVERFLOW: tuple[Overflow, ...] = ("refuse", "clip")
@@ -157,17 +157,16 @@ class FixedPoint:
             return np.asarray(np.multiply(values, by, out=room if fits else None))
         # Where values are clipped only NaN and infinity are refused, so that other parts need no second look.
         if self.overflow == "refuse" or not all(math.isfinite(float(end) * scale) for end in (low, high)):
-            self._check_outside(np.asarray(among, np.float64) * scale)
+            self._refuse(np.asarray(among, np.float64) * scale)
         return np.asarray(np.clip(values * factor, -bound, bound))
 
-    def _check_outside(self, values: np.ndarray) -> None:
+    def _refuse(self, values: np.ndarray) -> NoReturn:
         outside = self.count_outside(values)
-        if outside and self.overflow == "refuse":
-            worst = values.flat[np.argmax(np.abs(values))]
-            raise CodecError(
-                f"{outside} of {values.size} values lie outside the bound {self.bound:g}, "
-                f"the worst is {worst:g}: raise bound or set overflow=clip in the codec, or lower the learning rate"
-            )
+        worst = values.flat[np.argmax(np.abs(values))]
+        raise CodecError(
+            f"{outside} of {values.size} values lie outside the bound {self.bound:g}, "
+            f"the worst is {worst:g}: raise bound or set overflow=clip in the codec, or lower the learning rate"
+        )
 
     def count_outside(self, values: np.ndarray) -> int:
         """How many values lie outside the bound; raises `CodecError` if any is not finite."""

@@ -225,7 +225,7 @@ def _read_row(line: bytes, number: int) -> dict[str, Any]:
 
 def _messages(rows: IO[bytes], payloads: IO[bytes], name: str) -> Iterator[Message]:
     everybody = party_name(EVERYBODY)
-    last, stored = -1, os.fstat(payloads.fileno()).st_size
+    last, stored = None, os.fstat(payloads.fileno()).st_size
     for number, line in _lines(rows):
         row = _read_row(line, number)
         if name not in (row["from"], row["to"]) and row["to"] != everybody:

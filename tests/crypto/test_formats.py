@@ -68,6 +68,11 @@ def test_steps_that_float32_does_not_hold_are_taken_in_float64(fraction_bits):
     assert codec.encode(values).tolist() == [1 << 22, -(1 << 22), 1 << 21, 0]
 
 
+def test_the_smallest_steps_are_finite_under_the_largest_scale():
+    codec = FixedPoint(2, 2.0**-960, 1)
+    assert codec.encode(np.array([0, 2.0**-1022, -(2.0**-1022)]), scale=2.0**62).tolist() == [0, 1, -1]
+
+
 def test_an_encrypted_vector_is_header_axes_ciphertexts_and_digest():
     vector = EncryptedVector(PUBLIC, CODEC, (2, 3), 7, [mpz(5)])
     header = bytes([1]) + PUBLIC.fingerprint + CODEC.to_bytes() + struct.pack(">IB2Q", 7, 2, 2, 3)
@@ -240,6 +245,7 @@ def test_a_vector_is_cut_between_its_ciphertexts():
         assert [len(part) for part in vector.slices(parts)] == sizes
         assert np.concatenate([PRIVATE.decrypt(part) for part in vector.slices(parts)]).tolist() == list(range(100))
     assert [len(part.ciphertexts) for part in vector.slices(9)] == [1, 1, 1, 1]
+    assert "4 of 512 bits, 512 bytes" in vector._repr_html_()
 
 
 @pytest.mark.parametrize("scale", [1.0, 1 / 3, 0.1, 5 / 7])

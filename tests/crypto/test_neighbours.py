@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from math import comb
+from math import comb, nextafter
 
 import pytest
 from hypothesis import given
@@ -80,6 +80,26 @@ def test_with_all_pairs_more_than_half_must_stay_and_more_than_half_must_be_corr
     plan = neighbourhood(11, 10, corrupt / 11, dropouts / 11)
     assert (plan.threshold, plan.corrupt, plan.dropouts) == (6, corrupt, dropouts)
     assert (plan.insecurity, plan.failure) == certain
+
+
+@pytest.mark.parametrize(("clients", "bound", "degree"), [(8, 0.9, 4), (8, 0.5, 6), (12, 0.1, 10), (9, 0.5, 6)])
+def test_a_circle_may_lack_one_neighbour_of_all(clients, bound, degree):
+    assert choose_neighbourhood(clients, 0.2, 0.2, insecurity=bound, failure=bound).degree == degree
+
+
+@pytest.mark.parametrize(("clients", "bound"), [(5, 0.9), (7, 0.3), (9, 0.1), (8, 0.1), (3, 0.9)])
+def test_with_all_pairs_nothing_goes_wrong(clients, bound):
+    plan = choose_neighbourhood(clients, 0.2, 0.2, insecurity=bound, failure=bound)
+    assert (plan.degree, plan.insecurity, plan.failure) == (clients - 1, 0.0, 0.0)
+
+
+def test_a_degree_is_enough_whose_probabilities_are_just_those_that_may_be():
+    plan = choose_neighbourhood(60, 0.05, 0.3, insecurity=0.01, failure=0.1)
+    least = {"insecurity": plan.insecurity, "failure": plan.failure}
+    assert min(least.values()) > 0
+    assert choose_neighbourhood(60, 0.05, 0.3, **least) == plan
+    for name, value in least.items():
+        assert choose_neighbourhood(60, 0.05, 0.3, **least | {name: nextafter(value, 0)}) != plan
 
 
 def test_sparse_graphs_grow_slowly():

@@ -194,6 +194,10 @@ def test_rows_of_a_transcript(tmp_path, mode, record, hashed):
         assert [message.sender for message in PartyView.load(tmp_path).messages] == [3, -1]
         extract(tmp_path, 0, tmp_path / "deep" / "er")
         assert [m.sender for m in PartyView.load(tmp_path / "deep" / "er", 0).messages] == [-1]
+        extract(tmp_path, 3, tmp_path / "three")
+        for folder, ways in (("deep/er", [("aggregator", "client:0")]), ("three", [("client:3", "aggregator")])):
+            rows = map(json.loads, (tmp_path / folder / "transcript.jsonl").read_text().splitlines())
+            assert [(row["from"], row["to"]) for row in rows] == ways
         assert repr(PartyView.load(tmp_path)) == "<PartyView of aggregator: 2 messages>"
 
 

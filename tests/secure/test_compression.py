@@ -125,8 +125,9 @@ def test_the_bound_that_clients_ask_for_has_the_least_error(codec, seed, scale, 
 
 
 def test_values_that_are_all_0_move_no_bound():
-    assert finer(np.zeros((3, 4)), FixedPoint(4, 1.0, 3)).tolist() == [0, 0, 0]
-    assert finer(np.zeros(0), FixedPoint(4, 1.0, 3)) == 0
+    for codec in (FixedPoint(4, 1.0, 3), FixedPoint(4, 0.1, 3)):
+        assert finer(np.zeros((3, 4)), codec).tolist() == [0, 0, 0]
+        assert finer(np.zeros(0), codec) == 0
 
 
 def test_stochastic_rounding_is_right_in_the_mean_and_each_clients_own():

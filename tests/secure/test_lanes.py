@@ -41,7 +41,7 @@ def numbers(spec: Layout, lanes: np.ndarray) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("bits", [4, 6, 8, 16, 17, 24, 32])
-@pytest.mark.parametrize("examples", [1, 5, 8, 9])
+@pytest.mark.parametrize("examples", [1, 2, 5, 8, 9])
 def test_each_lane_of_an_update(bits, examples):
     spec = layout(bits, overflow="clip")
     found = numbers(spec, spec.encode(update([0.5, -1.5, 4.0], examples)))
@@ -140,6 +140,19 @@ def test_a_number_in_several_lanes_is_read_again_alone_and_in_sums(bits, number)
     assert segment.range(lanes[0], (0, 0)) == (held, held)
 
 
+def test_a_layout_in_a_plan_is_its_rows():
+    """Two digits of a number take two lanes of 5 bits, and a count of one takes one."""
+    assert layout(5, auto=True).to_dict() == {
+        "segments": [
+            ("delta", 3, "vector", 1.0), ("control", 2, "vector", 0.5), ("weight", 1, "count", 15.0),
+            ("loss", 4, "loss", 64.0), ("clipped", 1, "count", 15.0), ("excess", 4, "count", 32767.0),
+            ("capped", 1, "count", 1.0), ("finer delta", 1, "finer", 7.0), ("finer control", 1, "finer", 7.0),
+        ],
+        "max_weight": 8,
+    }  # fmt: skip
+    assert [segment.length for segment in layout(2).segments] == [3, 2, 4, 15, 3, 15, 1]
+
+
 def test_the_range_of_a_vector_is_of_all_its_lanes():
     segment = Segment("delta", 3, FixedPoint(8, 1.0, 2))
     assert segment.range(np.array([4, -7, 2]), (-9, 9)) == (-7, 4)
@@ -200,7 +213,7 @@ def test_the_weights_that_may_be_are_no_more_than_a_share_leaves_room_for():
     assert Compression().most_parameters(5) == 5
 
 
-@pytest.mark.parametrize("said", [[], [1.0], [1.0, 2.5], [1.0, -1.0], [1.0, 1001.0], [1.0, np.nan], [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("said", [[], [1.0], [1.0, 2.5], [1.0, -1.0], [1.0, 961.0], [1.0, np.nan], [1.0, 2.0, 3.0]])
 def test_a_request_says_one_whole_number_of_bits_an_output(said):
     with pytest.raises(ProtocolError, match="2 whole numbers are needed"):
         fraction_bits({"fraction_bits": np.array(said, np.float32)}, 2)
@@ -208,8 +221,8 @@ def test_a_request_says_one_whole_number_of_bits_an_output(said):
         fraction_bits({}, 2)
 
 
-def test_bounds_from_0_to_1000_bits_are_taken():
-    assert fraction_bits({"fraction_bits": np.array([0, 1000], np.float32)}, 2) == [0, 1000]
+def test_bounds_from_0_to_960_bits_are_taken():
+    assert fraction_bits({"fraction_bits": np.array([0, 960], np.float32)}, 2) == [0, 960]
     moved = layout(12, auto=True).in_round({"fraction_bits": np.array([3, 4], np.float32)})
     assert [segment.codec.bound for segment in moved.vectors] == [2047 / 8, 2047 / 16]
     assert moved.beside == layout(12, auto=True).beside

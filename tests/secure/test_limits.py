@@ -17,10 +17,11 @@ from fedlearn.secure import Masks, Paillier, Plain, Threshold
 from fedlearn.secure.layouts import layout_of
 from fedlearn.secure.opened import OpenedRounds
 from fedlearn.strategies.base import LocalUpdate, Output
+from tests.crypto.known import PUBLIC
 from tests.refusals import outcome, read
 from tests.secure.plans import plan_of
 
-FILES = "compression counts encrypted kept layout layouts masks.wire opened pki signed"
+FILES = "audit compression counts encrypted kept layout layouts masks.wire opened paillier pki signed threshold"
 ROOM = [import_module(f"fedlearn.secure.{name}") for name in FILES.split()]
 CODEC = FixedPoint(12, 1.0, 20)
 TOY = Paillier(key_bits=512, codec=CODEC, insecure_test_key=True)
@@ -44,6 +45,7 @@ NAMES |= {
     "opened": opened,
     "CODEC": CODEC,
     "TOY": TOY,
+    "PUBLIC": PUBLIC,
     "SIGNING": SIGNING,
     "PLAN": replace(plan_of(TOY, 4), roster={0: SIGNING.public}),
     "LAYOUT": layout_of({"delta": Output(3)}, CODEC, 8),

@@ -118,5 +118,5 @@ def test_what_takes_too_many_trials_is_refused():
 
 @pytest.mark.parametrize("number", [(0, 0), (0, 5), (8, 0)])
 def test_a_sum_is_of_one_of_the_plans_rounds(number):
-    with pytest.raises(OpeningRefused, match="the plan has rounds 1 to 7, in order"):
+    with pytest.raises(OpeningRefused, match="is asked for after round 0: the plan has rounds 1 to 7, in order"):
         OpenedRounds(3, None).check_number(number, 7)
