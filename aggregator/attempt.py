@@ -61,7 +61,7 @@ class Attempt:
         self._number = number
         self._last = last
         groups = [
-            Group(i, members, parties.protection.server(parties.plan, self._step(group=i)))
+            Group(i, members, parties.protection.server(parties.plan, self._step("", i)))
             for i, members in enumerate(task.groups or (frozenset(task.cohort),))
         ]
         self._groups = Groups(groups, parties.least_groups if task.groups else None)
@@ -71,8 +71,8 @@ class Attempt:
         self._model = model_digest(task.request) if self._hidden else b""  # named by signatures and the journal
         self.lost: dict[ClientId, Lost] = {}
 
-    def _step(self, phase: str = "", group: int = 0) -> Step:
-        return Step(self._task.round, self._number, phase, group)
+    def _step(self, phase: str, *group: int) -> Step:
+        return Step(self._task.round, self._number, phase, *group)
 
     def run(self) -> Collected:
         """Train the cohort, add up its updates, group by group where it is cut, and have the sums opened.
@@ -172,13 +172,13 @@ class Attempt:
                 self._groups.leave_out(group, void)
         return {client: letters[client] for client in alive if client in letters}
 
-    def _say(self, phase: str, done: int = 0, of: int = 0) -> None:
-        """Tell whoever watches how far it is."""
+    def _say(self, phase: str, *progress: int) -> None:
+        """Tell whoever watches how far it is: with how many of how many."""
         protection = self._parties.protection
         if phase == protection.training_phase:
             work = "training" if self._parties.plan.model else "counting"
             phase = f"{work} and {protection.hiding}" if protection.hiding else work
-        self._parties.watched.phase(self._task.round, phase, done, of)
+        self._parties.watched.phase(self._task.round, phase, *progress)
 
     def _readable(self, step: Step) -> bool:
         """True if the sum may be readable by now: then the round goes on with the answers that came, or is void.

@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -70,7 +69,7 @@ class Openers:
             for spec in protection.openers(vault):
                 if spec.asks:
                     self.keys()  # one after another: they share a terminal
-                told = replace(spec, pki=pki, coins=coins if spec.trusted else None)
+                told = spec.knowing(pki, coins)
                 with signals_later():
                     self._processes[spec.party] = _OpenerProcess(told, session, memory, self._arrived, named)
         except BaseException:
@@ -119,7 +118,7 @@ class Openers:
                 self._deadline.note(elapsed)
                 deadline.note(elapsed)
                 if enough is not None and good >= enough:
-                    until = min(until, began + 2 * elapsed + GRACE)
+                    until = min(until, began + as_long_again(elapsed))
             else:
                 unasked[process.party] += 1
                 if unasked[process.party] == UNASKED:
@@ -174,6 +173,11 @@ class Openers:
         for process in self._processes.values():
             process.close()
         self._vault.cleanup()
+
+
+def as_long_again(elapsed: float) -> float:
+    """When the last openers are waited for no more, after enough have answered in so many seconds."""
+    return 2 * elapsed + GRACE
 
 
 def _answers(message: bytes, request: bytes) -> bool:

@@ -119,7 +119,7 @@ class RunFolder:
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
-            if name == "rounds" and (now.get(name) or 0) > rounds:
+            if name == "rounds" and (now.get(name) or -math.inf) > rounds:
                 continue  # a run may go on for longer than it was meant to
             if now.get(name) != before.get(name):
                 raise BadInput(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,6 +72,10 @@ class OpenerSpec:
     pki: Pki | None = None
     trusted: bool = False
     coins: bytes | None = None
+
+    def knowing(self, pki: Pki | None, coins: bytes | None) -> OpenerSpec:
+        """With what it may know of what the openers of a session are given."""
+        return replace(self, pki=pki, coins=coins if self.trusted else None)
 
 
 class ClientHalf(ABC):

@@ -62,6 +62,13 @@ def test_a_key_holder_that_never_stops_talking_ends_the_run_by_name():
         trained(InlinePool(toy_clients(COUNT)), toy_paillier(), rounds=2)
 
 
+def test_messages_that_are_no_answer_are_counted_one_by_one(monkeypatch):
+    monkeypatch.setattr("aggregator.openers.UNASKED", 1)
+    says = "opener:0 sent 1 messages that were no answer and was ended"
+    with lying({-16: "replayed"}, 1, "open", seed=3), pytest.raises(FedlearnError, match=says):
+        trained(InlinePool(toy_clients(COUNT)), toy_paillier(), rounds=1)
+
+
 @pytest.mark.slow
 def test_a_quick_wrong_answer_is_not_taken_for_one_that_counts(honest):
     """Of three trustees one lies at once and one is slow: the right answers of two are there in the end."""

@@ -235,6 +235,35 @@ def test_how_a_run_ended_is_said(tmp_path):
         run(tmp_path / "g", resume=True)
 
 
+def test_the_error_to_report_is_the_one_that_ended_the_run(tmp_path):
+    """A full disk is told of where nothing else ended it."""
+
+    def ended(name: str, error: Exception | None) -> None:
+        with (folder := run(tmp_path / "to be made" / name)).opened():
+            folder._checkpoints.force = full
+            if error is not None:
+                raise error
+
+    def full() -> None:
+        raise OSError(28, "No space left")
+
+    with pytest.raises(ValueError, match=r"^why$"):
+        ended("a", ValueError("why"))
+    with pytest.raises(OSError, match="No space left"):
+        ended("b", None)
+
+
+def test_what_is_not_waited_for_is_not_forced(tmp_path, monkeypatch):
+    with (folder := run(tmp_path / "run")).opened():
+        monkeypatch.setattr("os.fsync", lambda file: pytest.fail("it was forced"))
+        add(folder._checkpoints, 1)
+        folder.write_best({"w": np.zeros(1, np.float32)})
+        monkeypatch.undo()
+    assert (folder.path / "run.json").read_text().startswith('{\n  "configuration": {\n    "seed": 3\n')
+    with pytest.raises(BadInput, match="transcript"):
+        run(tmp_path / "other", transcript="odd")
+
+
 @pytest.mark.parametrize(("first", "now", "named"), [
     (10, 11, None), (10, 10, None), (10, 9, "rounds"), (None, 5, "rounds"),
 ])  # fmt: skip

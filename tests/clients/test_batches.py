@@ -33,6 +33,17 @@ def test_they_are_named_once_before_the_run_and_lost_in_it(pool, caplog):
     assert [sorted(record.lost) for record in history.rounds] == [[1, 3], [1, 3]]
 
 
+class Uncounted:
+    """Examples that cannot be counted."""
+
+    def __len__(self):
+        raise OSError("the disk is busy")
+
+    def take(self, order):
+        raise OSError("the disk is busy")
+
+
 def test_nothing_is_said_where_all_is_well(caplog):
     assert warnings(Normalised(), InlinePool(people(4, 6)), caplog)[1] == []
     assert warnings(dense_model(), InlinePool(people(4, 5)), caplog)[1] == []
+    assert warnings(Normalised(), InlinePool([*people(4, 6), Client("odd", Uncounted())]), caplog)[1] == []

@@ -252,6 +252,7 @@ def test_closing_leaves_no_process_behind():
     started(pool)
     workers = {child for child in multiprocessing.active_children() if child.pid in pool.process_ids}
     assert len(workers) == 3
+    assert all(worker.daemon for worker in workers)  # so that they end with this process, too
     pool.close()
     assert workers.isdisjoint(multiprocessing.active_children())
 
