@@ -80,9 +80,14 @@ class Registry:
     def load(self, name: str) -> Any:
         """The object that a name or a `module:Class` refers to; raises `BadInput` naming the known ones.
 
-        Raises `BadInput` also for what is no class of the registry's kind.
+        Raises `BadInput` also for what is no class of the registry's kind, and for an argument behind the name.
         """
-        return self._split(name)[0]
+        found, argument = self._split(name)
+        if argument is not None:
+            raise BadInput(
+                f"{self.kind} {self.split(name)[0]} takes no argument, it was given {argument!r}: leave it out"
+            )
+        return found
 
     def parse(self, spec: str, *context: Any) -> Any:
         """Build from `name`, `name:argument`, or the same with `module:Class` in the place of the name.

@@ -59,6 +59,12 @@ def test_what_follows_the_class_is_its_argument(own):
     assert STRATEGIES.split("a.b:C.D:x:y") == ("a.b:C.D", "x:y")
 
 
+@pytest.mark.parametrize("spec", ["fedavg:foo", "fedavg:", "{own}:Mine:0.1"])
+def test_an_argument_that_nobody_reads_is_refused(own, spec):
+    with pytest.raises(BadInput, match=r"strategy .*(fedavg|Mine) takes no argument, it was given '.*': leave it out"):
+        STRATEGIES.load(spec.format(own=own))
+
+
 def test_an_installed_module_is_found_by_its_name():
     assert STRATEGIES.load("fedlearn.strategies.fedavg:FedAvg") is FedAvg
     assert target_of(FedAvg) == "fedlearn.strategies.fedavg:FedAvg"

@@ -298,7 +298,10 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, about in ABOUT.items():
-            about.check(name, getattr(self, name))
+            value = getattr(self, name)
+            if value == "" != DEFAULTS[name]:
+                raise BadInput(f"{flag(name)} is empty: give a value, or leave it out")
+            about.check(name, value)
         if self.resume and self.out is None:
             raise BadInput("--resume needs the folder of the run to go on with: give --resume DIR")
 
@@ -348,7 +351,7 @@ def read_options(texts: Mapping[str, str]) -> dict[str, Any]:
         value = read_value(text, Key(TYPES[name]), flag(name), f"{flag(name)} {example}")
         if any("\ud800" <= letter <= "\udfff" for letter in text):  # bytes of a name; a run's own files hold texts
             raise BadInput(f"{flag(name)} {text!a} is not UTF-8, as a run's files are: give that place another name")
-        if name in PLACES and not text.strip():  # an empty path is the current folder's
-            raise BadInput(f"{flag(name)} is empty: give a path, or leave it out")
+        if not text.strip():  # as of a variable of the shell that is not set
+            raise BadInput(f"{flag(name)} is empty: give {'a path' if name in PLACES else 'a value'}, or leave it out")
         values[name] = os.path.expanduser(value) if isinstance(value, str) else value
     return values

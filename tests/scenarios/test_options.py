@@ -7,7 +7,7 @@ import pytest
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS
 from scenarios.command.about import flag
-from scenarios.command.options import ABOUT, Options
+from scenarios.command.options import ABOUT, TYPES, Options, read_options
 
 ALWAYS = {"seed", "out"}
 TRAINING = {"epochs", "batch_size", "lr"}
@@ -102,3 +102,13 @@ def test_what_a_scenario_cannot_use_is_refused_and_nothing_else(scenario, tmp_pa
         run(Options(**{name: GIVEN[name] for name in taken} | {"out": tmp_path}))
     assert "in this scenario" not in str(refused.value)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("name", ABOUT)
+def test_an_empty_option_is_none_that_was_given(name):
+    """As the protection of a variable of the shell that is not set: it would be none."""
+    with pytest.raises(BadInput, match=rf"^{flag(name)} is "):
+        read_options({name: ""})
+    if TYPES[name] is str and name != "codec":  # whose default it is
+        with pytest.raises(BadInput, match=f"^{flag(name)} is empty"):
+            Options(**{name: ""})

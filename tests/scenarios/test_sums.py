@@ -103,6 +103,7 @@ def test_an_answer_for_people_says_what_was_asked_and_what_it_cost(tmp_path, cap
         (["classes", "--data", "sample_play"], "has no labels, it reads as a text without examples"),
         (["confusion"], "query confusion needs a trained model: give --from RUN"),
         (["quantiles", "--cohort", "3", "--clients", "10"], "asked in 3 rounds, each about the same clients"),
+        (["classes", "--protection", " "], "--protection is empty: give a value, or leave it out"),
         (["classes", "--codec", "bits=20,bound=auto"], "compresses updates, counts are exact"),
         (["classes", "--codec", "bits=20,rounding=stochastic"], "compresses updates, counts are exact"),
         (["frequent", "--vocabulary", "hashed:64", "--data", "iris"], "is about messages, iris holds numbers"),

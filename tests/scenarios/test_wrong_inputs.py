@@ -96,6 +96,9 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
         # files and folders
         (["run", "spam", "--data", "~/nofile.tsv"], "nofile.tsv"),
         (["run", "spam", "--out", "", *FAST], "--out is empty: give a path, or leave it out"),
+        (["run", "spam", "--protection", ""], "--protection is empty: give a value, or leave it out"),
+        (["run", "digits", "--model", "mlp:width=64"], "model mlp takes no argument, it was given 'width=64'"),
+        (["run", "digits", "--pool", "inline:2"], "pool inline takes no argument, it was given '2': leave it out"),
         (["run", "spam", "--data", "\udcff.csv", *FAST], r"--data '\udcff.csv' is not UTF-8, as a run's files are"),
         (["run", "spam", "--from", " ", *FAST], "--from is empty"),
         (["run", "spam", "--pki", "", *FAST], "--pki is empty"),
