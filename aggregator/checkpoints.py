@@ -29,6 +29,7 @@ from fedlearn.errors import BadInput
 from fedlearn.untrusted import content, escaped
 
 log = logging.getLogger(__name__)
+LONGEST_FAULT = 200  # characters, of what is wrong with a checkpoint
 KEPT = 2  # checkpoints, and the last one that was forced to the disk
 WEIGHTS, STATE = "weights", "state."  # names of arrays in a file: the weights, and how those of the state begin
 
@@ -150,7 +151,7 @@ class Checkpoints:
                 found = _read_checkpoint(path, lines)
                 break
             except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-                faults[path] = escaped(error, 200)
+                faults[path] = escaped(error, LONGEST_FAULT)
         else:
             if faults:
                 raise BadInput(self._none_left(faults))

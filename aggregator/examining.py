@@ -61,7 +61,7 @@ class OneByOne:
 
 def examine(parties: Parties, record: RoundRecord, clients: Sequence[ClientId], weights: np.ndarray) -> ByClient:
     """Examine the model with these weights (P,), by client; the traffic is entered in the record."""
-    step = Step(record.round, max(0, record.attempts - 1), Marks.PHASE)
+    step = Step(record.round, record.attempts - 1, Marks.PHASE)
     found: ByClient = {}
     with record.counting(parties.transcript):
         for client, said in replies(parties, step, TrainRequest(weights), clients, Marks):

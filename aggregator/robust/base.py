@@ -22,6 +22,8 @@ from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.sampling import MOST_CLIENTS
 
+NEVER = 1 << 40  # vectors: as good as any number that no rule is ever given
+
 
 @dataclass(frozen=True, eq=False)
 class Beside:
@@ -85,7 +87,7 @@ class Malicious(Named, ABC):
 
     def takes(self, f: int, n: int = 1) -> int:
         """The fewest vectors, n or more, of which it stands f."""
-        return n + bisect_left(range(n, 1 << 40), f, key=self.most)
+        return n + bisect_left(range(n, NEVER), f, key=self.most)
 
     def __str__(self) -> str:
         """As it is written for --robust."""

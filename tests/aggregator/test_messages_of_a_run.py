@@ -94,6 +94,14 @@ def test_messages_of_a_run(tmp_path, protection, strategy, messages):
         assert all(0 <= seconds < 1000 for seconds in record.seconds.values())
 
 
+def test_clients_are_asked_about_the_new_model_in_the_attempt_that_counted(tmp_path):
+    run(tmp_path / "run", toy_plain(), evaluate_clients=True)
+    assert told(tmp_path / "run")[-4:] == [
+        "1.0 evaluate aggregator > 0 1 2: TrainRequest",
+        *(f"1.0 evaluate {client} > aggregator: Marks" for client in range(3)),
+    ]
+
+
 def test_groups_are_opened_one_by_one_and_who_is_left_out_is_told(tmp_path):
     """Client 5 vanishes, and client 4 is alone in its group: it was reached, so it is told; client 5 was not."""
     path = tmp_path / "run"

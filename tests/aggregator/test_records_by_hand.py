@@ -372,6 +372,9 @@ def test_the_groups_means_become_one():
     assert choice.groups == [[0, 1], [3, 4], [6, 7]]
     assert choice.norms == pytest.approx([math.hypot(1, 2), math.hypot(3, 3), math.hypot(100, 9)])
     assert (choice.chosen, choice.scores) == (None, None)
+    still = opened(([1, 2], 0, 0.5), ([3, 3], 30, 0.1), clipped=0, capped=0)
+    whole, _, _ = Defence(as_rule("normclip:bound=9"), 3, 12).combine(still, 4, Beside())
+    assert (whole.weight, whole.clipped, whole.capped, whole.loss) == (30, 0, 0, 0.1)
     noisy = opened(
         ([1, 2], None, None), ([3, 3], None, None), weight=None, loss=None, clipped=None, below=0.5, finer={}
     )
@@ -480,14 +483,24 @@ def test_a_table_gets_new_columns_as_they_come(tmp_path):
     ]
 
 
+class Terminal(io.StringIO):
+    """Counts how often what was written is to be shown."""
+
+    flushed = 0
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+
 def test_progress_in_place_and_line_by_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     for live in (True, False):
-        out = io.StringIO()
+        out = Terminal()
         shown = ProgressTracker(out, live)
         shown.begin(3, 1)
         shown.phase(Phase(1, "update", 1, 4))
         shown.round(RoundRecord(3, train_loss=0.5))
+        assert out.flushed == (2 if live else 1)
         shown.end()
         shown.end()
         text = out.getvalue()
@@ -497,3 +510,14 @@ def test_progress_in_place_and_line_by_line(monkeypatch):
             assert max(map(len, text.split("\r"))) <= 40
         else:
             assert text == "round 3 of 3: loss 0.5000\n"
+
+
+def test_a_line_that_changes_stays_in_its_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = ProgressTracker(out := io.StringIO(), live=True)
+    shown.begin(3, 1)
+    shown.round(RoundRecord(3, metrics={"a_metric_with_a_long_name": 0.5}))
+    shown.round(RoundRecord(3))
+    _, long, short = out.getvalue().split("\r")
+    assert long == "round 3 of 3: a_metric_with_a_long_name"
+    assert short == "round 3 of 3: not evaluated".ljust(39)

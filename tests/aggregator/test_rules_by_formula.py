@@ -203,6 +203,16 @@ def test_points_are_what_they_are_made_of(monkeypatch):
     assert shrunk(np.array([1.0, 2.0, 4.0]), 2.0).tolist() == [1.0, 1.0, 0.5]
 
 
+@pytest.mark.parametrize(("n", "d", "widths"), [
+    (4, 40_000, [16_384, 16_384, 7_232]), (4, 16_384, [16_384]), (65_536, 2, [1, 1]), (65_537, 2, [1, 1]),
+    (32_768, 2, [2]),
+])  # fmt: skip
+def test_points_are_looked_at_so_many_values_at_a_time(n, d, widths):
+    given = Points(np.zeros((n, d), np.float32))
+    assert [values.shape for _, values in given.blocks()] == [(n, width) for width in widths]
+    assert [columns.start for columns, _ in given.blocks()] == np.cumsum([0, *widths])[:-1].tolist()
+
+
 @pytest.mark.parametrize("spec", ["normclip", "centred", "arc+trimmed", "geomed", "fltrust"])
 def test_updates_that_are_all_zero_give_zero(spec):
     nothing = np.zeros((5, 3), np.float32)

@@ -171,6 +171,18 @@ def test_of_many_answers_at_once_only_the_first_and_the_last_are_told(monkeypatc
     assert [(phase.name[0], phase.done) for phase in follower.phases] == [("t", 0), ("t", 4), ("o", 0), ("o", 4)]
 
 
+def test_within_a_phase_is_told_so_often_and_no_more(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("aggregator.watching.OFTEN", 0.5)
+    follower = Follows()
+    watched = Watched([follower])
+    for done, seconds in ((1, 0.0), (2, 0.25), (3, 0.25), (4, 0.25), (5, 0.5)):
+        now[0] += seconds
+        watched.phase(1, "training", done, 9)
+    assert [phase.done for phase in follower.phases] == [1, 3, 5]
+
+
 def test_where_nothing_is_hidden_nothing_is_told_to_be_opened():
     follower = Follows()
     aggregator, pool = federation(follower)

@@ -31,6 +31,29 @@ def test_answers_come_out_as_they_went_in():
     assert read_said(write_said(None)) is None
 
 
+@pytest.mark.parametrize("odd", [
+    None, 5, [], ["x"], ["answers"], ["answers", 5], ["messages"], ["messages", ["text"]], ["messages", 5],
+    ["error", 5, "x"], ["error", "CodecError"], ["os error", "1", "x", None], ["os error", None, "x", "/file"],
+    ["answers", [5]], ["answers", [["reply", "3", b""]]], ["answers", [["reply", 3, "text"]]],
+    ["answers", [["partial", [], b""]]], ["answers", [["partial", ["3"], b""]]],
+    ["answers", [["partial", [3], "text"]]],
+    ["answers", [["lost", 3, "x", 1, True, None]]], ["answers", [["lost", 3, "x", True, 1, None]]],
+    ["answers", [["lost", 3, "x", True, True, 5]]], ["answers", [["lost", 3, "x", True, True]]],
+])  # fmt: skip
+def test_what_is_no_answer_is_refused(odd):
+    with pytest.raises(ProtocolError, match=r"^it sent what is no answer$"):
+        read_said(msgpack.packb(odd))
+
+
+@pytest.mark.parametrize("change", [{"name": 5}, {"levelno": "30"}, {"more": 1}, {"created": 5}])
+def test_what_is_no_log_record_is_refused(change):
+    fields = msgpack.unpackb(write_record(logging.makeLogRecord({"msg": "said", "levelno": 30})))
+    assert read_record(msgpack.packb(fields)).getMessage() == "said"
+    for odd in (fields | change, [*fields]):
+        with pytest.raises(ProtocolError, match=r"^it sent what is no log record$"):
+            read_record(msgpack.packb(odd))
+
+
 class OwnError(CodecError):
     pass
 

@@ -10,14 +10,16 @@ import pytest
 from scipy.stats import binom
 
 from aggregator import Faults
+from aggregator.charging import Surcharge
 from aggregator.cohorts import cohorts_of
 from aggregator.spending import Spending, spendable, terms_of
 from fedlearn.errors import PrivacyError, RoundVoid
 from fedlearn.privacy.accounting import Release
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Step
-from fedlearn.sampling import RARE, Poisson, Uniform
+from fedlearn.sampling import RARE, Poisson, Rotation, Uniform
 from fedlearn.secure import Masks
+from fedlearn.seeding import stream
 from tests.toys import toy_codec, toy_paillier, toy_plain
 
 ASKED = Privacy(noise=1.0, clip=1.0)
@@ -139,6 +141,24 @@ def test_each_opened_sum_is_charged_once_to_whom_it_has():
     again.charge(b"s", Step(1), [3])
     with pytest.raises(RoundVoid, match="its sum may have been opened before"):
         again.charge(b"s", Step(1, 1), [3])
+
+
+def test_terms_of_turns_have_a_lane_for_the_clip_that_adapts():
+    def length(sampler, asked=ASKED) -> tuple[int, int]:
+        terms = terms_of(asked, toy_plain(), cohorts(asked, sampler=sampler), 0, 9)
+        return terms.bands, terms.length
+
+    assert length(Uniform()) == (1, 0)
+    assert length(Rotation()) == (Rotation.apart(100, 20), 10)
+    assert length(Rotation(), EACH) == (1, 0)
+    assert length(Rotation(), replace(ASKED, where="clients")) == (1, 0)
+
+
+def test_a_second_sum_is_of_the_same_clients_with_noise_of_its_own():
+    first = spent(surveys=4)
+    second = Surcharge.of(first, 6.0, "it").terms
+    assert (second.clip, second.adaptive, second.expected, second.noise) == (6.0, 0.0, 20, first.terms.noise)
+    assert second.seed == int(stream(5, "survey").integers(2**62))
 
 
 def test_coins_are_new_in_each_run_but_where_a_seed_is_given():
