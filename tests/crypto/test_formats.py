@@ -68,6 +68,17 @@ def test_steps_that_float32_does_not_hold_are_taken_in_float64(fraction_bits):
     assert codec.encode(values).tolist() == [1 << 22, -(1 << 22), 1 << 21, 0]
 
 
+@pytest.mark.parametrize("overflow", ["refuse", "clip"])
+def test_long_vectors_are_encoded_part_by_part(overflow):
+    """Parts of 65,536 values, of which the last is shorter, and one has values beyond the bound."""
+    codec, values = FixedPoint(12, 1.0, 1, overflow), np.linspace(-1, 1, 140_000, dtype=np.float32)
+    values[70_000] = 3.0 if overflow == "clip" else 1.0
+    found = codec.encode(values)
+    assert found[70_000] == 1024
+    for part in (slice(0, 65_536), slice(65_536, 131_072), slice(131_072, None)):
+        assert found[part].tolist() == codec.encode(values[part].astype(np.float64)).tolist()
+
+
 def test_the_smallest_steps_are_finite_under_the_largest_scale():
     codec = FixedPoint(2, 2.0**-960, 1)
     assert codec.encode(np.array([0, 2.0**-1022, -(2.0**-1022)]), scale=2.0**62).tolist() == [0, 1, -1]

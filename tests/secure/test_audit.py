@@ -86,6 +86,15 @@ def test_two_cohorts_that_cancel_with_unlike_factors_are_found():
         audit.enter((0, 1, 2))
 
 
+def test_the_factor_counts_that_cancels_most_columns():
+    """The first two less the third are clients 4 and 5 and twice client 3."""
+    audit = CohortAudit(4)
+    audit.enter([1, 2, 3, 5])
+    audit.enter([0, 3, 4, 6])
+    with pytest.raises(OpeningRefused, match="fewer than 4 clients"):
+        audit.enter([0, 1, 2, 6])
+
+
 def test_the_same_cohort_again_tells_nothing_new():
     audit = CohortAudit(3)
     for _ in range(5):

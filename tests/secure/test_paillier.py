@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlearn.crypto import EncryptedVector, FixedPoint, PublicKey, generate_keypair
+from fedlearn.crypto.randomisers import OrdinaryRandomiser
 from fedlearn.errors import BadInput, CiphertextError, CryptoKeyError, OpeningRefused, ProtocolError, RoundVoid
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import Step
-from fedlearn.secure import Paillier, Plain
+from fedlearn.secure import Paillier, Plain, encrypted
 from fedlearn.secure.base import Settings
 from fedlearn.secure.opened import OpenedRounds
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
@@ -232,6 +233,15 @@ def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holde
     holder.submit(Step(10**8, 1), 0, Signed(model_of(step), foreign.to_bytes()))
     with pytest.raises(OpeningRefused, match="client:0"):
         holder.open(Step(10**8, 1), foreign.to_bytes())
+
+
+def test_a_clients_table_is_for_all_ciphertexts_of_its_run(monkeypatch):
+    asked, public = [], generate_keypair(128, insecure_test_key=True)[0]
+    monkeypatch.setattr(encrypted, "DjnRandomiser", lambda _, count: asked.append(count) or OrdinaryRandomiser(public))
+    client = encrypted.EncryptingClient(public, FixedPoint(12, 1.0, 16), updates=7)
+    client.step("update", b"", np.zeros(17, np.int64))  # 7 lanes of 16 bits in 126
+    client.step("update", b"", np.zeros(17, np.int64))
+    assert asked == [7 * 3]
 
 
 def test_clients_encrypt_to_a_key_that_makes_no_claim_about_its_primes():
