@@ -126,10 +126,8 @@ class Exam:
 
 
 def _metric(watch: Any) -> tuple[str, bool]:
-    """The name of a metric, and whether lower is better; ("", True) for None."""
-    if watch is None:
-        return "", True
-    name, colon, direction = str(watch).partition(":")
-    if not isinstance(watch, str) or not name or (colon and direction not in DIRECTIONS):
+    """The name of a metric, and whether lower is better; "" for None."""
+    name, colon, direction = ("" if watch is None else str(watch)).partition(":")
+    if watch is not None and (not isinstance(watch, str) or not name or (colon and direction not in DIRECTIONS)):
         raise BadInput(f"watch is {watch!r:.80}: give the name of a metric, as f1, or with what is better, as f1:max")
     return name, DIRECTIONS[direction] if colon else re.sub(r"_p\d+$", "", name).endswith(LOWER)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from aggregator import RoundRecord, RunFolder
 from aggregator import checkpoints as room
@@ -46,8 +48,10 @@ def test_a_checkpoint_is_read_again(tmp_path):
     add(opened(tmp_path), 1, 2)
     assert files(tmp_path) == ["round-000001.safetensors", "round-000002.safetensors"]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
     again = opened(tmp_path)
     found = again.newest()
+    assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == before
     assert (found.weights.tolist(), found.state["velocity"].tolist()) == ([2, 2, 2], [0.5, 0.25])
     assert [record.round for record in found.records] == [1, 2]
     assert again.rounds == [1, 2]
@@ -136,6 +140,14 @@ def test_lines_without_a_checkpoint_are_set_aside(tmp_path):
     (tmp_path / "checkpoint" / "round-000001.safetensors").unlink()
     assert opened(tmp_path).newest() is None
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_checkpoint_has_the_checksum_of_its_names_and_numbers(tmp_path):
+    add(opened(tmp_path), 2)
+    with safe_open(tmp_path / "checkpoint" / "round-000002.safetensors", framework="numpy") as file:
+        found, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    whole = b"".join(name.encode() + array.tobytes() for name, array in sorted(arrays.items()))
+    assert found == {"crc32": f"{crc32(whole):08x}"}
 
 
 def test_a_number_that_changed_is_damage(tmp_path):

@@ -66,6 +66,8 @@ def test_figures_of_a_history():
         "none of 3 rounds counted, so nothing was learned: 2 because too few; 1 because nobody",
     )
     assert not {"best", "stopped", "privacy"} & bare.keys()
+    many = History([RoundRecord(i, void=why) for i, why in enumerate("aabbccd", 1)]).why_nothing_counted()
+    assert many == "none of 7 rounds counted, so nothing was learned: 2 because a; 2 because b; 2 because c"
     assert History().metrics == {}
 
 

@@ -14,6 +14,7 @@ from aggregator.charging import Surcharge
 from aggregator.cohorts import cohorts_of
 from aggregator.spending import Spending, spendable, terms_of
 from fedlearn.errors import PrivacyError, RoundVoid
+from fedlearn.privacy import Pld
 from fedlearn.privacy.accounting import Release
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Step
@@ -109,8 +110,21 @@ def test_no_more_than_half_of_delta_goes_to_void_rounds():
     found = cohorts(protection=toy_paillier(min_cohort=15), population=1000, size=40, rounds=10)
     told = found.told(10)
     assert spendable(replace(ASKED, delta=2.001 * told), found) == pytest.approx(1.001 * told)
+    assert spendable(replace(ASKED, delta=2 * told), found) == told
     with pytest.raises(PrivacyError, match=f"privacy delta is {1.99 * told:.3g}, and {told:.3g} of it would go to"):
         spendable(replace(ASKED, delta=1.99 * told), found)
+
+
+@pytest.mark.parametrize(("given", "count"), [
+    ({}, 10), ({"sampler": Uniform()}, None), ({"asked": replace(EACH, noise=None, epsilon=3.0)}, 10),
+])  # fmt: skip
+def test_noise_for_an_epsilon_is_that_of_the_rounds_that_a_client_is_charged(given, count):
+    asked = given.get("asked", replace(ASKED, noise=None, epsilon=3.0))
+    found = cohorts(**{"asked": asked} | given)
+    charged = terms_of(asked, toy_plain(), found, 7).charged
+    rounds = found.most(7) if count is None else count
+    wanted = Pld().noise(3.0, spendable(asked, found), lambda noise: found.releases(noise, rounds))
+    assert wanted <= charged < 1.001 * wanted
 
 
 def spent(surveys: int = 0, **asked) -> Spending:
