@@ -1,4 +1,4 @@
-"""What all commands are made of: help that fits the terminal, no option twice, ~ as the user's home, parameters."""
+"""What all commands are made of: help that fits the terminal, no option twice, no empty path, ~ as the user's home."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(TyperCommand):
-    """A command. An option may be given once, unless it takes several values."""
+    """A command. An option may be given once, unless it takes several values, and no path may be empty."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            self._refuse_repeated(ctx, args)
+        typed = {} if ctx.resilient_parsing else self._typed(ctx, args)
         rest: list[str] = super().parse_args(ctx, args)
+        for each in self.params:
+            if _has_path(ctx.params.get(each.name)) and "" in (typed.get(each.name) or ()):  # it would be this folder
+                named = max(each.opts, key=len) if isinstance(each, TyperOption) else each.metavar or each.name
+                raise BadInput(f"{named} is empty: give a path, or leave it out")
         ctx.params.update({name: _at_home(value) for name, value in ctx.params.items()})
         return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write("\n".join(_manual(self, ctx)))
 
-    def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
-        """Raise `BadInput` for an option of one value that is given twice; the parser alone would take the last one.
+    def _typed(self, ctx: Any, args: list[str]) -> dict[str, Sequence[str]]:
+        """What was typed, by parameter; raises `BadInput` for an option of one value that is given twice.
 
-        So the words are parsed once more, by a copy of this command whose options all gather what they are given.
+        The parser alone would take the last one. So the words are parsed once more, by a copy of this command whose
+        options all gather what they are given.
         """
         single = {p.name: p for p in self.params if isinstance(p, TyperOption) and not (p.multiple or p.is_flag)}
         gathering = copy(self)
@@ -44,6 +48,7 @@ class Command(TyperCommand):
             values = found.get(name, [])
             if len(values) > 1:
                 raise BadInput(f"{max(option.opts, key=len)} is given twice, {values[0]} and {values[1]}: give it once")
+        return {name: [value] if isinstance(value, str) else value for name, value in found.items()}
 
 
 class Group(TyperGroup):
@@ -85,6 +90,10 @@ def _of_several(option: Any) -> Any:
     found = copy(option)
     found.multiple = True
     return found
+
+
+def _has_path(value: Any) -> bool:
+    return isinstance(value, Path) or (isinstance(value, list | tuple) and any(map(_has_path, value)))
 
 
 def _at_home(value: Any) -> Any:
