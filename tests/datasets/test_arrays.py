@@ -80,6 +80,16 @@ def test_which_column_is_the_class_can_be_said_and_a_guess_is_told(tmp_path):
     check(read(tmp_path, saved(X=X, kinds=Y), Reading(label_column="kinds")))
 
 
+@pytest.mark.parametrize("number", ["1,234", "-12,345 "])
+def test_a_comma_that_may_be_of_thousands_is_said_to_be_the_decimal_point(tmp_path, number):
+    samples = read(tmp_path, f'a,b,label\n"0,5",2,x\n"{number}",3,y\n')
+    meant = number.strip().replace(",", ".")
+    assert samples.features[:, 0].tolist() == [0.5, np.float32(float(meant))]
+    assert f"a comma in a number taken for the decimal point: {number.strip()} is {meant}" in samples.notes
+    plain = read(tmp_path, "a;b;label\n0,123;2;x\n1,5;3;y\n")
+    assert not any("comma" in note for note in plain.notes)
+
+
 def test_users_are_clients(tmp_path):
     rows = [f"{row[0]},{y},{'ab'[i % 2]}" for i, (row, y) in enumerate(zip(X, Y, strict=True))]
     samples = read(tmp_path, "x,label,user\n" + "\n".join(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -28,6 +29,7 @@ MOST_COLUMNS, MOST_CLASSES = 2**17, 1000
 FEW_CLASSES = 20  # which a small table may have as well; beyond, a class has two rows on average
 SHOWN = 6  # classes that a message names
 NEAR = 8  # columns that an error names
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")  # what may be 1,234 as well as 1.234
 
 
 def read_samples(path: str, how: Reading | None = None) -> Samples:
@@ -151,6 +153,9 @@ def _of_rows(source: Source, table: Table, names: list[str], how: Reading, found
             kept.append(row)
     found.unit, found.texts = table.unit, [row[label] for row in kept]
     found.settle(name, how)
+    grouped = next((row[i] for row in kept for i in numbers if "," in row[i] and THOUSANDS.fullmatch(row[i])), None)
+    if grouped is not None:
+        found.notes.append(f"a comma in a number taken for the decimal point: {grouped.strip()} is {number(grouped):g}")
     users = None if user is None else np.array([row[user] for row in kept], object)
     return _samples(source, np.array(features), np.array(found.texts, object), how, found.notes, users)
 
