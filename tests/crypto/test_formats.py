@@ -101,6 +101,8 @@ def test_a_shared_key_its_shares_and_answers():
     secret = share.to_bytes()[18:34]
     assert share.to_bytes() == damped(bytes([2, 1]) + fingerprint + secret)
     answer = share.partial_decrypt(key.public.encrypt(np.arange(3), FixedPoint(12, 1.0, 3)), b"round")
+    for number in (key.generator, key.verification[0], answer.powers[0], answer.proof.response):
+        assert str(number) not in repr(key) + repr(answer)
     width = (response_bits(128 + 3) + 7) // 8
     proof = b"".join(int(n).to_bytes(width, "little") for n in (answer.proof.challenge, answer.proof.response))
     powers = b"".join(int(power).to_bytes(16, "little") for power in answer.powers)
@@ -257,6 +259,7 @@ def test_a_vector_is_cut_between_its_ciphertexts():
         assert np.concatenate([PRIVATE.decrypt(part) for part in vector.slices(parts)]).tolist() == list(range(100))
     assert [len(part.ciphertexts) for part in vector.slices(9)] == [1, 1, 1, 1]
     assert "4 of 512 bits, 512 bytes" in vector._repr_html_()
+    assert str(vector.ciphertexts[0]) not in repr(vector)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1 / 3, 0.1, 5 / 7])

@@ -127,6 +127,7 @@ def test_public_key_bytes_and_fingerprint(keys):
     assert unclaimed == public
     assert public.fingerprint == hashlib.sha256(public.n.to_bytes(256, "big")).digest()[:16]
     assert pickle.loads(pickle.dumps(public)) == public
+    assert PublicKey(public.n, insecure_test_key=True) == public
 
 
 @given(data=st.data())

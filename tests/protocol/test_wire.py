@@ -13,6 +13,7 @@ from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, RunPlan, Step, bodies
 from fedlearn.protocol.bodies import BODIES
 from fedlearn.protocol.parties import FIRST_OPENER, FIRST_WORKER
+from fedlearn.protocol.pool import Lost, Partial, Reply
 from fedlearn.protocol.transcript import LARGEST, LONGEST_ROW, PartyView, Transcript, extract
 
 SESSION = bytes(range(16))
@@ -120,6 +121,13 @@ def test_what_cannot_be_read_of_a_plan_is_quoted_without_quotes_of_its_own():
 def test_plans_at_their_limits_are_read_again(change):
     plan = RunPlan(**PLAN | change)
     assert RunPlan.from_bytes(plan.to_bytes()) == plan
+
+
+def test_a_loss_is_one_whatever_was_traced_of_it():
+    assert Lost(3, "gone", trace="line 5") == Lost(3, "gone")
+    for other in (Lost(4, "gone"), Lost(3, "late"), Lost(3, "gone", again=True), Lost(3, "gone", refused=True)):
+        assert Lost(3, "gone") != other
+    assert [answer.clients for answer in (Lost(3, ""), Reply(4, b""), Partial((1, 2), b""))] == [(3,), (4,), (1, 2)]
 
 
 def test_messages_at_their_limits_are_read_again():

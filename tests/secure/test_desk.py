@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedlearn.crypto.signing import SigningKey
-from fedlearn.errors import ProtocolError
+from fedlearn.errors import ProtocolError, RoundVoid
 from fedlearn.protocol import AGGREGATOR, EVERYBODY, Message, Opened, OpenerKey, OpenRequest, Refusal, Step, Update
 from fedlearn.secure.desk import Desk
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
@@ -65,6 +65,23 @@ def test_it_takes_updates_and_opens_their_sum():
         send(desk, plan, client, vector.to_bytes())
     opened = answer(desk, OpenRequest(sum(vectors[1:], vectors[0]).to_bytes()))
     assert opened[:8] == (0 + 1 + 2).to_bytes(8, "little")
+
+
+def test_the_aggregator_takes_what_it_opened_and_nothing_else():
+    desk, plan = at_work()
+    vectors = encrypted(plan)
+    server = PROTECTION.server(plan, Step(1))
+    for client, vector in enumerate(vectors):
+        send(desk, plan, client, vector.to_bytes())
+        server.receive("update", client, vector.to_bytes())
+    (request,) = server.requests("open", {}).values()
+    opened = answer(desk, OpenRequest(request))
+    assert server.finish({KEY_HOLDER: opened}).tolist() == [3, 6, 9, 12]
+    for place in (0, 8 * 4, len(opened) - 64):  # in the sum, in the last plaintext, in the proof
+        other = bytearray(opened)
+        other[place] ^= 1
+        with pytest.raises(RoundVoid, match="is not what the ciphertexts hold: it is not used"):
+            server.finish({KEY_HOLDER: bytes(other)})
 
 
 @pytest.mark.parametrize("session", [SESSION, bytes(15) + b"\1"])

@@ -17,8 +17,9 @@ from fedlearn.protocol import Step
 from fedlearn.secure import Paillier, Plain, encrypted
 from fedlearn.secure.base import Settings
 from fedlearn.secure.opened import OpenedRounds
-from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
+from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder, PaillierServer
 from fedlearn.secure.signed import Signed
+from tests.crypto.known import PUBLIC
 from tests.secure.plans import plan_of
 from tests.toys import TOY_BITS, toy_codec, toy_paillier
 
@@ -219,6 +220,16 @@ def test_only_a_sum_with_fresh_noise_is_opened_once_more_after_a_restart(bands, 
                 played.open()
         else:
             assert len(played.open()) == 5
+    assert (tmp_path / "memory.noise").exists() == (bands > 1)
+    if bands == 1:
+        return
+    assert len(Round(holder, Step(2), range(3)).open()) == 5
+    (tmp_path / "memory.noise").unlink()
+    holder = key_holder()
+    holder.recall(tmp_path / "memory")
+    holder.join(plan)
+    with pytest.raises(CryptoKeyError, match=r"memory\.noise: No such file"):  # other noise would show the sums
+        Round(holder, Step(3), range(3)).open()
 
 
 def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holder):
@@ -304,6 +315,15 @@ def test_a_reply_that_is_no_sum_voids_the_round(holder, server, reply):
         server.finish({KEY_HOLDER: reply})
     with pytest.raises(RoundVoid, match="did not open"):
         server.finish({})
+
+
+def test_a_sum_with_the_key_holders_noise_comes_alone():
+    codec = FixedPoint(12, 1.0, 16)
+    server = PaillierServer(PUBLIC, codec, 2, b"", proven=False)
+    server.receive("update", 0, PUBLIC.encrypt(np.arange(2), codec).to_bytes())
+    assert server.finish({KEY_HOLDER: np.array([5, -7], "<i8").tobytes()}).tolist() == [5, -7]
+    with pytest.raises(RoundVoid, match="sent 17 bytes for a sum that takes 16"):
+        server.finish({KEY_HOLDER: bytes(17)})
 
 
 def test_configuration_is_checked_and_survives_the_plan():
