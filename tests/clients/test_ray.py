@@ -160,14 +160,14 @@ def test_client_state_is_kept_from_round_to_round(tmp_path):
 
 
 @pytest.mark.usefixtures("_own_ray")
-def test_of_an_error_that_is_none_of_ours_its_kind_is_told_and_its_text_stays_with_ray(tmp_path):
+def test_of_an_error_that_is_none_of_ours_its_kind_is_told_and_its_text_stays_with_ray():
     pool = RayPool(toy_clients(2), workers=1)
     pool.open()
     try:
         with pytest.raises(
             FedlearnError, match=r"^a worker failed \(AttributeError\): its traceback is in Ray's own logs$"
         ):
-            pool._received(pool._workers[0].handle.remember.remote(tmp_path))  # before there is a plan
+            pool._received(pool._workers[0].handle.remember.remote(None))  # no folder
     finally:
         pool.close()
 
