@@ -44,6 +44,10 @@ Call = Callable[[int], Any]  # has a worker do something, by its number; gives a
 PLACINGS = 3  # of one worker, where the nodes chosen for it turn out to be dead
 
 
+class _Fault(Exception):
+    """What a worker did that costs its clients the round."""
+
+
 class RayPool(SharedOut):
     """Spreads clients over actors, client i to actor i modulo `workers`, the actors over the live nodes.
 
@@ -231,14 +235,10 @@ class RayPool(SharedOut):
             if not ready and waited - heard[stream] < limit:
                 continue
             number, unfinished = waiting[stream]
-            fault = ""
             try:
                 if not ready:
                     raise TimeoutError(f"it said nothing for {limit:.0f} s")
-                reference = next(stream, None)
-                answers = self._received(reference) if reference else []
-                if not reference or not all(unfinished.issuperset(answer.clients) for answer in answers):
-                    fault = "it answered what nobody asked, or twice, or not for all"  # else it could do so for ever
+                answers = self._answered(stream, unfinished)
             except (RayError, TimeoutError) as error:
                 gone = self._gone_with(number) if ready else [number]
                 for ended in [each for each in waiting if waiting[each][0] in gone]:
@@ -246,13 +246,9 @@ class RayPool(SharedOut):
                 replaced = self._replace(gone, unfinished, how(error))
                 yield from replaced if ready else (too_late(session, step, lost.client) for lost in replaced)
                 continue
-            except PoolFailure:
-                raise
-            except FedlearnError as error:
-                fault = f"it raised {type(error).__name__}: Ray's own logs have its traceback"
-            if fault:
+            except _Fault as fault:
                 del waiting[stream]
-                yield from self._replace([number], unfinished, fault, again=False)
+                yield from self._replace([number], unfinished, str(fault), again=False)
                 continue
             self._deadline.note(waited - heard[stream])
             for answer in answers:
@@ -261,6 +257,19 @@ class RayPool(SharedOut):
             heard[stream] = waited
             if not unfinished:
                 del waiting[stream]
+
+    def _answered(self, stream: Any, unfinished: set[int]) -> list[Answer]:
+        """A worker's next answers; raises `_Fault` where they are not those of clients that have not answered yet."""
+        reference = next(stream, None)
+        try:
+            answers: list[Answer] = self._received(reference) if reference else []
+        except PoolFailure:
+            raise
+        except FedlearnError as error:
+            raise _Fault(f"it raised {type(error).__name__}: Ray's own logs have its traceback") from None
+        if not reference or not all(unfinished.issuperset(answer.clients) for answer in answers):
+            raise _Fault("it answered what nobody asked, or twice, or not for all")  # else it could do so for ever
+        return answers
 
     def _gone_with(self, number: int) -> list[int]:
         """The workers that are given up with this one: on another machine all of its node.
