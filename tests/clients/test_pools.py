@@ -255,6 +255,7 @@ def test_closing_leaves_no_process_behind():
     assert all(worker.daemon for worker in workers)  # so that they end with this process, too
     pool.close()
     assert workers.isdisjoint(multiprocessing.active_children())
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]  # by themselves
 
 
 def test_no_more_workers_than_clients_and_at_least_one():

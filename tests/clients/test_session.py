@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from dataclasses import replace
 
 import msgpack
+import numpy as np
 import pytest
 
 from clients import Client, InlinePool
 from clients.session import gathered, too_late
+from clients.task import Task
+from clients.training import LocalTraining
+from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.groups import cut
+from fedlearn.models.mlp import MLP
 from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import (
     AGGREGATOR,
@@ -26,12 +32,16 @@ from fedlearn.protocol import (
     Reply,
     Step,
     TrainRequest,
+    read_plan,
 )
 from fedlearn.queries.classes import ClassCounts
 from fedlearn.sampling import Uniform, described
-from fedlearn.secure import Masks
+from fedlearn.secure import Masks, Plain
 from fedlearn.secure.counts import CountLayout
 from fedlearn.secure.layouts import layout_of
+from fedlearn.secure.noised import CLIP
+from fedlearn.secure.rounds import RoundLayout
+from fedlearn.testing.toys import dense_examples
 from fedlearn.travel import description
 from tests.clients.test_pools import SESSION, STEP, exchange, plan, started
 from tests.toys import FailingBags, toy_bags, toy_clients, toy_codec, toy_model, toy_plain, toy_strategy
@@ -85,11 +95,11 @@ NOISE = Terms.fitting(
 )  # fmt: skip
 
 
-def noisy() -> dict:
+def noisy(terms: Terms = NOISE) -> dict:
     strategy = toy_strategy()
     outputs = strategy.outputs(toy_model().vector.size)
-    layout = layout_of(outputs, toy_codec(), strategy.max_weight, NOISE)
-    return {"privacy": NOISE.to_dict(), "layout": layout.to_dict()}
+    layout = layout_of(outputs, toy_codec(), strategy.max_weight, terms)
+    return {"privacy": terms.to_dict(), "layout": layout.to_dict()}
 
 
 def asking() -> dict:
@@ -102,14 +112,36 @@ def test_how_a_model_does_on_one_clients_examples_is_told_without_protection_and
     step = Step(1, 0, Marks.PHASE)
     request = sent(step, TrainRequest(toy_model().vector))
     with closing(started(InlinePool(toy_clients()))) as pool:
-        for said in answers(pool, step, request, range(3)).values():
-            assert msgpack.unpackb(said.payload).keys() == {"loss", "accuracy"}
+        marks = [msgpack.unpackb(said.payload) for said in answers(pool, step, request, range(3)).values()]
+        assert [found.keys() for found in marks] == [{"loss", "accuracy"}] * 3
+        other = sent(step, TrainRequest(toy_model().vector + np.float32(1)))
+        again = [msgpack.unpackb(said.payload) for said in answers(pool, step, other, range(3)).values()]
+        assert all(one["loss"] != two["loss"] for one, two in zip(marks, again, strict=True))
     for pool, silent in (
         (masked(toy_clients(COUNT)), Loss), (started(InlinePool(toy_clients()), **noisy()), Lost),
         (started(InlinePool(toy_clients()), **asking()), Lost),
     ):  # fmt: skip
         with closing(pool):
             assert {type(said) for said in answers(pool, step, request, range(3)).values()} == {silent}
+
+
+@pytest.mark.parametrize("clip", [0.0, -1.0, np.nan, np.inf])
+def test_a_request_with_a_clip_that_is_none_is_refused_by_each_client(clip):
+    request = sent(STEP, TrainRequest(toy_model().vector, {CLIP: np.array([clip], np.float32)}))
+    with closing(started(InlinePool(toy_clients()), **noisy(replace(NOISE, adaptive=0.5)))) as pool:
+        for said in answers(pool, STEP, request, range(3)).values():
+            assert said.refused
+            assert said.reason.startswith("the request's clip is")
+
+
+def test_of_each_encoded_piece_the_sum_fits_its_integers():
+    model, codec = MLP((6, 5, 3), rng=np.random.default_rng(0)), FixedPoint(32, 4.0, 16)
+    strategy = toy_strategy()
+    layout = layout_of(strategy.outputs(model.vector.size), codec, strategy.max_weight)
+    data = plan(model=model.spec(), protection=description(Plain(codec)), layout=layout.to_dict())
+    training = LocalTraining(read_plan(data), [Client(f"c{i}", dense_examples(4, i)) for i in range(5)])
+    task = Task(1, model.vector.copy(), {}, RoundLayout.of(read_plan(data), training.layout, 1, model.vector, {}))
+    assert [len(found.clients) for found in training.updates(range(5), task)] == [1] * 5
 
 
 def test_under_no_protection_nobody_asks_whether_it_was_drawn():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import RunFolder, ask
+from aggregator import Aggregator, RunFolder, ask
 from aggregator.cohorts import cohorts_of
 from aggregator.spending import terms_of
 from clients import Client, InlinePool, Policy
@@ -27,7 +27,7 @@ from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import LocalUpdate, Output
 from fedlearn.strategies.fedavgm import FedAvgM
 from fedlearn.training.flat import FlatModel
-from fedlearn.training.stacks import singles
+from fedlearn.training.stacks import StackedViews, singles
 from tests.privacy.test_in_runs import SETTINGS, people, protection, train
 from tests.toys import toy_model
 
@@ -65,6 +65,38 @@ def test_a_round_is_the_sum_of_single_examples_each_clipped():
     assert 5 < count < 25
     assert clipped
     np.testing.assert_allclose(after - before, total / 15, atol=2e-5)  # an expected half of 30; the noise is that small
+
+
+@pytest.mark.parametrize(("where", "parts"), [("clients", 6 / 3), ("aggregator", 1)])
+def test_noise_is_added_by_whom_it_is_for_to_add(where, parts):
+    """By the same test seed, once so little that it does not show: 4 clips for the expected 15 examples.
+
+    Of the six clients three would be enough.
+    """
+    spec = f"clip=0.3,unit=example,rate=0.5,examples=30,where={where}"
+    much, little = (run(f"noise={noise},{spec}", rounds=1)[0] for noise in (4, 0.001))
+    assert np.std(much - little) == pytest.approx(4 * 0.3 / 15 * parts**0.5, rel=0.4)
+
+
+class InOnePiece(list):
+    def together(self, numbers):
+        return StackedViews.of([self[number].data for number in numbers])
+
+
+def test_examples_are_drawn_one_by_one_from_a_source_that_has_all_in_one_piece():
+    whole = Arrays(np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32), np.arange(30) % 3)
+    rows = [np.arange(start, start + 9) for start in range(0, 18, 3)]
+    found = [
+        trained(kind(Client(f"c{i}", View(whole, some)) for i, some in enumerate(rows))) for kind in (list, InOnePiece)
+    ]
+    assert found[0] == found[1]
+
+
+def trained(clients) -> bytes:
+    model = MLP((5, 4, 3), rng=np.random.default_rng(0))
+    asked = Privacy.parse("noise=0.5,clip=0.3,unit=example,rate=0.5,examples=54", seed=7)
+    Aggregator(model, ONE_STEP, protection(), privacy=asked, stack="on").fit(InlinePool(clients), 1)
+    return model.vector.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["arrays", "view", "bags"])
