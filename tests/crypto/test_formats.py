@@ -204,12 +204,13 @@ def test_the_base_of_short_exponents_follows_from_the_key():
 
 
 def test_the_circle_of_neighbours_follows_from_the_context():
-    seed = int.from_bytes(sha256(b"fedlearn/neighbours/1round 1").digest(), "big") % 2**128
-    circle = np.random.Generator(np.random.Philox(seed)).permutation(9).tolist()
-    found = neighbours(range(9), 4, b"round 1")
-    for place, client in enumerate(circle):
-        assert found[client] == tuple(circle[(place + step) % 9] for step in (-1, 1, -2, 2))
-    assert found != neighbours(range(9), 4, b"round 2")
+    for context in (b"round 1", b"round 2", b"round 3", b"round 4"):
+        seed = int.from_bytes(sha256(b"fedlearn/neighbours/1" + context).digest(), "big") % 2**128
+        circle = np.random.Generator(np.random.Philox(seed)).permutation(9).tolist()
+        found = neighbours(range(9), 4, context)
+        for place, client in enumerate(circle):
+            assert found[client] == tuple(circle[(place + step) % 9] for step in (-1, 1, -2, 2))
+    assert found != neighbours(range(9), 4, b"round 1")
 
 
 def test_bits_are_held_by_whole_bytes():

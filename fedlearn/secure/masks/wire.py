@@ -25,7 +25,7 @@ KEYS_BYTES = 2 * KEY_BYTES + SIGNATURE_BYTES
 MASK_KEY, LETTER_KEY = slice(0, KEY_BYTES), slice(KEY_BYTES, 2 * KEY_BYTES)
 _BOTH_KEYS, _SIGNATURE = slice(0, 2 * KEY_BYTES), slice(2 * KEY_BYTES, KEYS_BYTES)
 # What a letter holds: a share of the seed of its sender's own mask, and one of its mask key.
-SEED_SHARE, KEY_SHARE = slice(0, SHARE_BYTES), slice(SHARE_BYTES, 2 * SHARE_BYTES)
+SEED_SHARE, KEY_SHARE = slice(0, SHARE_BYTES), slice(SHARE_BYTES, None)
 VOUCHER_BYTES = 28  # an empty letter: nonce and tag
 LETTER_BYTES = 2 * SHARE_BYTES + VOUCHER_BYTES
 DIGEST_BYTES = 32
