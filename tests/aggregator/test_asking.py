@@ -48,7 +48,9 @@ def test_the_sum_is_exact_and_the_same_under_every_protection(protection):
     values, labels = together(clients)
     codec = FixedPoint(16, 32767.0, 6)
     assert ask(ClassCounts(3), clients, toy(protection, codec)).values == {"examples": np.bincount(labels).tolist()}
-    found = ask(Histogram(low=0, high=200, bins=4), clients, toy(protection, codec)).values
+    answer = ask(Histogram(low=0, high=200, bins=4), clients, toy(protection, codec))
+    assert [record.evaluated for record in answer.history.rounds] == [False]
+    found = answer.values
     assert found["examples"] == np.histogram(values[values < 200], [0, 50, 100, 150, 200])[0].tolist()
     assert (found["below"], found["above"]) == (0, int((values >= 200).sum()))
 

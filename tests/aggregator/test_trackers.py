@@ -171,6 +171,10 @@ def test_of_many_answers_at_once_only_the_first_and_the_last_are_told(monkeypatc
     assert [(phase.name[0], phase.done) for phase in follower.phases] == [("t", 0), ("t", 4), ("o", 0), ("o", 4)]
 
 
+def test_the_outlook_is_made_where_somebody_asks_for_it():
+    Watched([Fails("never")]).outlook(lambda: pytest.fail("it takes time"))
+
+
 def test_within_a_phase_is_told_so_often_and_no_more(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])

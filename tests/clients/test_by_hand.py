@@ -267,7 +267,8 @@ def test_clients_are_stacked_in_the_fewest_turns_of_about_one_length(count, most
     assert _evenly(count, most) == each
 
 
-def test_what_rounding_changed_in_a_mean(tmp_path):
+def test_what_rounding_changed_in_a_mean(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda file: pytest.fail("a simulation does not wait for the disk"))
     layout = layout_of({"delta": Output(2)}, FixedPoint(4, 1.0, 9), 8)
     rounding = Rounding(tmp_path / "rounding.jsonl")
     updates = [LocalUpdate({"delta": np.array(d, np.float32)}, n, 0.0) for d, n in (([0.3, 0.5], 8), ([-0.9, 0.1], 4))]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from aggregator import Faults
+from aggregator import Faults, History, RoundRecord
 from aggregator.charging import Surcharge
 from aggregator.cohorts import cohorts_of
 from aggregator.spending import Spending, spendable, terms_of
@@ -117,11 +117,12 @@ def test_no_more_than_half_of_delta_goes_to_void_rounds():
 
 @pytest.mark.parametrize(("given", "count"), [
     ({}, 10), ({"sampler": Uniform()}, None), ({"asked": replace(EACH, noise=None, epsilon=3.0)}, 10),
+    ({"sampler": Rotation()}, None), ({"asked": replace(ASKED, noise=None, epsilon=3.0, adaptive=0.5)}, 10),
 ])  # fmt: skip
 def test_noise_for_an_epsilon_is_that_of_the_rounds_that_a_client_is_charged(given, count):
     asked = given.get("asked", replace(ASKED, noise=None, epsilon=3.0))
     found = cohorts(**{"asked": asked} | given)
-    charged = terms_of(asked, toy_plain(), found, 7).charged
+    charged = terms_of(asked, toy_plain(), found, 7, 9).charged
     rounds = found.most(7) if count is None else count
     wanted = Pld().noise(3.0, spendable(asked, found), lambda noise: found.releases(noise, rounds))
     assert wanted <= charged < 1.001 * wanted
@@ -173,6 +174,37 @@ def test_a_second_sum_is_of_the_same_clients_with_noise_of_its_own():
     second = Surcharge.of(first, 6.0, "it").terms
     assert (second.clip, second.adaptive, second.expected, second.noise) == (6.0, 0.0, 20, first.terms.noise)
     assert second.seed == int(stream(5, "survey").integers(2**62))
+
+
+def test_a_record_and_its_run_say_what_the_sums_so_far_cost():
+    def entered(spending: Spending, **of_round) -> dict:
+        spending.enter(RoundRecord(1, **of_round), history := History())
+        return history.privacy
+
+    bare = entered(spent())
+    assert not {"bands", "groups", "adaptive", "next_clip"} & bare.keys()
+    assert (bare["sums"], bare["epsilon"], bare["epsilon_aggregator"], bare["insecure"]) == (0, 0.0, 0.0, True)
+    turns = spent()
+    turns.terms = replace(turns.terms, bands=2, length=9)
+    assert entered(turns)["bands"] == 2
+    cut = spent()
+    cut.cohorts = replace(cut.cohorts, groups=2)
+    assert entered(cut)["groups"] == 2
+    moving = spent(adaptive=0.5)
+    assert entered(moving)["next_clip"] == 1.0  # a void round leaves it
+    assert (found := entered(moving, below=0.9))["adaptive"] == 0.5
+    assert found["next_clip"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("where", "ends"), [("clients", "in the codec, or min_cohort"), ("aggregator", "in the codec")]
+)
+def test_a_clip_of_few_steps_for_so_many_numbers_is_told(where, ends, caplog):
+    demand = replace(ASKED, where=where)
+    for length in (9, 10**12):
+        Spending.of(demand, toy_plain(), True, length, cohorts(demand), 0)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.endswith(f"steps for {10**12} numbers: rounding may take most of an update; raise bits {ends}")
 
 
 def test_coins_are_new_in_each_run_but_where_a_seed_is_given():
