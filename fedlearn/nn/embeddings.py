@@ -19,6 +19,7 @@ class _Table(Module):
     """A weight (num_embeddings, embedding_dim), drawn from a normal distribution; the padding row is 0."""
 
     def _make(self, num: int, dim: int, padding_idx: int | None, rng: np.random.Generator | None) -> None:
+        num, dim = whole(num, "num_embeddings", 0), whole(dim, "embedding_dim", 0)
         self.weight = init.normal_(empty(num, dim), rng=rng)
         self.padding_idx = None
         if padding_idx is not None:

@@ -30,8 +30,9 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
     ):
-        self.weight = drawn(in_features, rng, out_features, in_features)
-        self.bias = drawn(in_features, rng, out_features) if bias else None
+        inputs, outputs = whole(in_features, "in_features", 0), whole(out_features, "out_features", 0)
+        self.weight = drawn(inputs, rng, outputs, inputs)
+        self.bias = drawn(inputs, rng, outputs) if bias else None
 
     def forward(self, input: Any) -> Any:
         if self.bias is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 
 import numpy as np
@@ -354,3 +355,21 @@ def test_weights_that_are_not_finite_are_refused(value):
 def test_an_input_of_another_width_is_told_the_layers_own():
     with pytest.raises(ShapeError, match="takes 4 columns, the input has 5 columns"):
         nn.Sequential(nn.Linear(4, 3))(np.ones((2, 5), np.float32))
+
+
+SIZES = {
+    "Linear": (2, 3), "Embedding": (3, 2), "EmbeddingBag": (3, 2), "Conv1d": (2, 2, 3), "Conv2d": (2, 2, 3),
+    "ConvTranspose2d": (2, 2, 3), "LSTM": (2, 3), "GRU": (2, 3), "RNN": (2, 3), "LSTMCell": (2, 3), "GRUCell": (2, 3),
+    "RNNCell": (2, 3), "LayerNorm": (3,), "BatchNorm1d": (3,), "BatchNorm2d": (3,), "GroupNorm": (1, 3),
+    "MaxPool2d": (2,), "AvgPool2d": (2,), "PReLU": (1,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [-1, "2", 2.5, True, None])
+@pytest.mark.parametrize(("name", "place"), [(name, i) for name, sizes in SIZES.items() for i in range(len(sizes))])
+def test_a_wrong_size_is_called_by_its_argument(name, place, wrong):
+    kind = getattr(nn, name)
+    argument = list(inspect.signature(kind.__init__).parameters)[1 + place]
+    given = [*SIZES[name][:place], wrong, *SIZES[name][place + 1 :]]
+    with pytest.raises(BadInput, match=argument):
+        kind(*given)
