@@ -33,6 +33,14 @@ def modules(flower: bool = False) -> Iterator[ModuleType]:
                 yield importlib.import_module(found.name)
 
 
+def values(flower: bool = False) -> list[type]:
+    """The dataclasses of the rooms; those that need Flower, or the others."""
+    kinds = {kind for module in modules(flower) for kind in vars(module).values() if isinstance(kind, type)}
+    ours = {k for k in kinds if dataclasses.is_dataclass(k) and k.__module__.startswith(PACKAGES)}
+    rooms = {kind for kind in ours if (".flower" in kind.__module__) == flower}
+    return sorted(rooms, key=lambda kind: (kind.__module__, kind.__qualname__))
+
+
 def described(module: ModuleType) -> Iterator[str]:
     """A line for each public default of a call, for what a class says of itself, and for each constant."""
     for name in sorted(_constants(module)):

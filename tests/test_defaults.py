@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tests.defaulted import PACKAGES, modules, no_longer_so
+from tests.defaulted import no_longer_so, values
 
 CHANGE = {  # the classes of values that are written to after they are made, each with the reason
     "fedlearn.crypto.vector.EncryptedVector": "a sum grows in place",
@@ -20,12 +20,6 @@ CHANGE = {  # the classes of values that are written to after they are made, eac
 
 def test_defaults_are_those_of_the_table():
     assert no_longer_so(flower=False) == []
-
-
-def values() -> list[type]:
-    kinds = {kind for module in modules() for kind in vars(module).values() if isinstance(kind, type)}
-    ours = (kind for kind in kinds if dataclasses.is_dataclass(kind) and kind.__module__.startswith(PACKAGES))
-    return sorted(ours, key=lambda kind: (kind.__module__, kind.__qualname__))
 
 
 @pytest.mark.parametrize("kind", values(), ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from fedlearn.errors import BadInput, CryptoKeyError, ProtocolError
 from fedlearn.flower.letters import NAME, Letter, answer_of, for_opener
-from fedlearn.protocol import Message, OpenerKey, Refusal, RunPlan, Update, party_name
+from fedlearn.protocol import Message, OpenerKey, Refusal, RunPlan, party_name
 from fedlearn.protocol.parties import is_opener
 from fedlearn.untrusted import escaped
 
@@ -52,7 +52,7 @@ class NodeOpeners:
         self._unknown = nodes
         self._nodes: dict[int, int] = {}
         self._plan = b""
-        self._attempt = (0, 0)
+        self._attempt: tuple[int, int] | None = None
         self._updates: list[bytes] = []
         self._requests: dict[int, list[bytes]] = {}
         self.gone: dict[int, str] = {}
@@ -77,22 +77,22 @@ class NodeOpeners:
                 raise CryptoKeyError(f"two nodes have the key of {party_name(message.sender)}: give each its own")
             keys[message.sender] = data
             self._nodes[message.sender] = node
-        if not keys:
-            raise CryptoKeyError(f"none of {len(self._unknown)} openers showed its key: are their nodes running?")
         return keys
 
     def tell(self, message: bytes) -> None:
+        """Note the plan, or an update; the first of an attempt ends what belongs to those before it."""
         read = Message.from_bytes(message)
         if isinstance(read.body, RunPlan):
             self._plan = message
-        elif isinstance(read.body, Update):
-            self._begin(read)
-            self._updates.append(message)
+            return
+        attempt = (read.step.round, read.step.attempt)
+        if attempt != self._attempt:
+            self._attempt, self._updates, self._requests = attempt, [], {}
+        self._updates.append(message)
 
     def ask(self, requests: Mapping[int, bytes], take: Callable[[int, bytes], bool], enough: int | None = None) -> None:
         letters = {}
         for party, request in requests.items():
-            self._begin(Message.from_bytes(request))
             asked = self._requests.setdefault(party, [])
             asked.append(request)
             inbox = for_opener(self._updates, asked)
@@ -105,12 +105,6 @@ class NodeOpeners:
                 log.warning("%s: %s", party_name(party), data)
             else:
                 take(party, data)
-
-    def _begin(self, message: Message) -> None:
-        """Forget what belongs to attempts before that of this message."""
-        attempt = (message.step.round, message.step.attempt)
-        if attempt != self._attempt:
-            self._attempt, self._updates, self._requests = attempt, [], {}
 
     def close(self) -> None:
         """Nodes are Flower's to end."""

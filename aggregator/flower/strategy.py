@@ -69,9 +69,10 @@ class SecureSums(Strategy):
         }
         self._bounds = _bounds("bounds", bounds)
         self._max_weight = whole_number("max_weight", max_weight, least=1)
-        self._deadline = deadline
         if deadline is not None:
-            self._deadline = real_number("deadline", deadline, above=0, usual="120 is usual")
+            deadline = real_number("deadline", deadline, above=0, usual="120 is usual")
+        self._deadline = deadline
+        self._patience = deadline or FOR_NODES
         if evaluate_metrics is None and self._inner.fraction_evaluate > 0:
             raise BadInput(
                 f"fraction_evaluate is {self._inner.fraction_evaluate:g}, and SecureSums is not told what nodes reply "
@@ -94,7 +95,7 @@ class SecureSums(Strategy):
     ) -> Result:
         """As `Strategy.start`; the openers end with it."""
         self._rounds = num_rounds
-        self._deadline = self._deadline or timeout
+        self._patience = self._deadline or timeout
         try:
             return super().start(grid, initial_arrays, num_rounds, timeout, **others)
         finally:
@@ -151,7 +152,7 @@ class SecureSums(Strategy):
                 arrays, self._bounds, self._metrics[kind], self._inner.weighted_by_key, self._max_weight
             )
             self._sums[kind] = Sums(
-                kind, grid, messages, reported, self._protection, self._rounds, self._deadline, self._openers(kind)
+                kind, grid, messages, reported, self._protection, self._rounds, self._patience, self._openers(kind)
             )
         found = self._sums[kind].collect(round, messages)
         if found is not None:
@@ -165,19 +166,19 @@ class SecureSums(Strategy):
 
         Once the session has begun, only nodes that are in it.
         """
-        self._grid, patience = grid, self._deadline or FOR_NODES
+        self._grid = grid
         if self._by_nodes and self._opener_nodes is None:
             wanted = getattr(self._protection, "trustees", 1)
-            self._opener_nodes = find_openers(grid, wanted, kind, patience)
+            self._opener_nodes = find_openers(grid, wanted, kind, self._patience)
         openers = self._opener_nodes or frozenset()
         if kind in self._sums:
-            return ChosenNodes(grid, self._sums[kind].known.__contains__, patience)
-        return ChosenNodes(grid, lambda node: node not in openers, patience)
+            return ChosenNodes(grid, self._sums[kind].known.__contains__, self._patience)
+        return ChosenNodes(grid, lambda node: node not in openers, self._patience)
 
     def _openers(self, kind: str) -> Callable[[bytes], NodeOpeners] | None:
         if self._opener_nodes is None:
             return None
-        return partial(NodeOpeners, self._grid, self._opener_nodes, kind, self._deadline or FOR_NODES)
+        return partial(NodeOpeners, self._grid, self._opener_nodes, kind, self._patience)
 
     def _tell_of_noise(self, opened: Opened) -> None:
         """Flower's wrapper sees one reply and cannot know: noise for more nodes than are in a sum is too little."""

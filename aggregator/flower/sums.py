@@ -82,7 +82,7 @@ class Sums:
         reported: Reported,
         protection: Protection,
         rounds: int,
-        deadline: float | None,
+        deadline: float,
         openers: Callable[[bytes], AskedOpeners] | None = None,
     ):
         if len(messages) > protection.codec.addends:

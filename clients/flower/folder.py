@@ -49,8 +49,10 @@ class AppFolder:
         try:
             with kept():
                 seed_all(seed)
-                apps = _object(self.server_app, "serverapp"), _object(self.client_app, "clientapp")
-            yield apps
+                client = _object(self.client_app, "clientapp")  # first, as in workers, which import nothing else
+                seed_all(seed)
+                server = _object(self.server_app, "serverapp")
+            yield server, client
         finally:
             sys.path.remove(str(self.path))
 

@@ -160,8 +160,7 @@ def _trains(message: Message) -> bool:
 def about(message: Message) -> str:
     """The kind of a message, and its round where it says one: "train, round 3"."""
     config = {}
-    if message.has_content():
-        for record in message.content.config_records.values():
-            config.update(record)
+    for record in message.content.config_records.values():
+        config.update(record)
     round = config.get("server-round", message.metadata.group_id)
     return f"{message.metadata.message_type}, round {round}" if round else str(message.metadata.message_type)

@@ -87,8 +87,6 @@ def partition(message: Message) -> int:
 
 def _own(message: Message) -> Message:
     """The message with records of its own: strategies put the same into every node's."""
-    if not message.has_content():
-        return message
     own = Message.__new__(Message)
     own.__dict__.update(vars(message), _content=internals.copied(message.content))
     return own

@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,31 +31,29 @@ def seed_all(seed: int, round: int = 0, node: int = 0) -> None:
 @contextmanager
 def kept() -> Iterator[None]:
     """Afterwards the generators are as they were."""
-    torch = _torch()
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    torchs = torch.get_rng_state() if torch else None
+    back = [partial(random.setstate, random.getstate()), partial(np.random.set_state, np.random.get_state())]  # noqa: NPY002
+    if torch := _torch():
+        back.append(partial(torch.set_rng_state, torch.get_rng_state()))
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        if torch:
-            torch.set_rng_state(torchs)
+        for each in back:
+            each()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread of linear algebra meanwhile: two add in another order, and give other bits."""
-    torch = _torch()
-    threads = torch.get_num_threads() if torch else 0
     with threadpool_limits(1):
-        if torch:
-            torch.set_num_threads(1)
+        if not (torch := _torch()):
+            yield
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         try:
             yield
         finally:
-            if torch:
-                torch.set_num_threads(threads)
+            torch.set_num_threads(threads)
 
 
 def _torch() -> Any:

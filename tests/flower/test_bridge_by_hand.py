@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Array, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ConfigRecord, Error, Message, RecordDict
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from clients.flower import internals
-from clients.flower.direct import _Line, _terms
+from clients.flower.direct import _Line, _telling, _terms
 from clients.flower.grid import DirectGrid, Inline, about
 from clients.flower.nodes import FIRST_NODE, Nodes, Terms, partition
 from clients.flower.opening import Duties, is_opener
-from clients.flower.seeds import kept, seed_all
+from clients.flower.seeds import kept, one_thread, seed_all
 from fedlearn.errors import BadInput, ClientFailure
 
 
@@ -29,6 +32,14 @@ def app(message: Message, context) -> Message:
     seen["n"] += 1
     told = {"node": node, "of": context.node_config["num-partitions"], "n": seen["n"], "draw": random.random()}
     return Message(RecordDict({"c": ConfigRecord(told | dict(context.run_config))}), reply_to=message)
+
+
+WRONG_KIND = "TypeError: the ClientApp returned a int, a Message is needed"
+
+
+def saying(message: Message, context):
+    """Node 1 returns no message, others say that they failed."""
+    return 5 if context.node_config["partition-id"] == 1 else Message(Error(1, "no rows"), reply_to=message)
 
 
 def made(nodes: int = 3, told=lambda *said: None, **more) -> DirectGrid:
@@ -47,7 +58,7 @@ def answered(grid, messages, **more) -> list[Message]:
         return list(grid.send_and_receive(messages, **more))
 
 
-def test_replies_stand_in_the_order_of_the_messages_and_are_told_one_by_one():
+def test_replies_stand_in_the_order_of_the_messages_and_are_told_one_by_one(caplog):
     told = []
     grid = made(told=lambda what, done, of: told.append((what, done, of)))
     replies = answered(grid, asked(grid, 2, 0))
@@ -56,6 +67,7 @@ def test_replies_stand_in_the_order_of_the_messages_and_are_told_one_by_one():
     assert replies[0].content["c"]["of"] == 3
     assert replies[0].content["c"]["lr"] == 0.5
     assert told == [("train, round 2", 1, 2), ("train, round 2", 2, 2)] * 2
+    assert "not reached in time" not in caplog.text
     assert (grid.messages, grid.failures) == (4, 0)
     assert answered(grid, []) == []
     assert grid.get_node_ids() == [FIRST_NODE, FIRST_NODE + 1, FIRST_NODE + 2]
@@ -72,13 +84,30 @@ def test_a_node_draws_what_its_number_and_its_message_decide():
     seed_all(5, 1, 0)
     random.random()
     assert (np.random.random(), random.random()) == numbers  # noqa: NPY002
-    before = random.getstate()
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     with kept():
         seed_all(6)
-    assert random.getstate() == before
+        drawn = random.random(), np.random.random()  # noqa: NPY002
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+    assert drawn == (
+        0.09096822777109914,
+        0.7003084715040329,
+    )  # a seed is of one model in every release
 
 
-def test_who_comes_too_late_is_left_out(caplog):
+def test_linear_algebra_has_one_thread_meanwhile():
+    def threads() -> set[int]:
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with threadpool_limits(2):
+        before = threads()
+        with one_thread():
+            assert threads() == {1}
+        assert threads() == before
+
+
+def test_who_comes_too_late_is_left_out(caplog, monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 10.0)
     grid = made()
     assert answered(grid, asked(grid, 0, 1), timeout=0.0) == []
     assert "train, round 2: 2 of 2 nodes were not reached in time" in caplog.text
@@ -109,6 +138,17 @@ def test_failures_are_shown_once_and_end_a_round_of_training_where_all_fail(capl
     assert again[0].content["c"]["n"] == 3  # what a message that failed did to the state is taken back
 
 
+def test_an_error_that_the_app_answers_with_is_shown_by_its_words(caplog):
+    grid = DirectGrid(Inline(Nodes(saying, Terms(3, 5, 1))), Terms(3, 5, 1), lambda *said: None)
+    replies = answered(grid, asked(grid, 0, 1, 2, kind="evaluate"))
+    assert [reply.error.reason for reply in replies if reply.has_error()] == ["no rows", WRONG_KIND, "no rows"]
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "evaluate, round 2, node with partition-id 0 failed, and 1 more nodes alike:\nno rows"
+    assert said[1].endswith(WRONG_KIND)
+    with pytest.raises(ClientFailure, match=r"each of the 1 nodes failed, the first at partition-id 0:\nno rows"):
+        answered(grid, asked(grid, 0))
+
+
 def test_what_a_message_is_about():
     grid = made()
     assert about(asked(grid, 0)[0]) == "train, round 2"
@@ -125,10 +165,17 @@ def test_an_app_that_waits_for_more_nodes_is_told(monkeypatch):
     now = [10.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     grid = made()
+    for _ in range(5):  # rounds: no look of an app that sends messages is in vain
+        grid.get_node_ids()
+        answered(grid, asked(grid, 0))
+        now[0] += 0.6
     for _ in range(3):
         grid.get_node_ids()
-        grid.get_node_ids()  # at once: one look
-        now[0] += 0.6
+        now[0] += 0.5
+        grid.get_node_ids()  # so soon: one look
+        now[0] += 0.1
+    with ThreadPoolExecutor() as others:  # where Flower's older servers look, as often as they like
+        assert others.submit(grid.get_node_ids).result() == [FIRST_NODE + node for node in range(3)]
     with pytest.raises(BadInput, match="the app waits for more nodes than the 3 there are"):
         grid.get_node_ids()
 
@@ -159,6 +206,32 @@ def test_the_line_on_a_terminal(capsys, monkeypatch):
     line("train", 3, 4)
     line("train", 4, 4)
     assert capsys.readouterr().err == ("\r\x1b[2Ktrain: 1 of 4 nodes\r\x1b[2Ktrain: 3 of 4 nodes\r\x1b[2K")
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_line_on_a_terminal_that_is_seen_at_once_and_nothing_elsewhere(monkeypatch, capsys):
+    def told(progress=None) -> None:
+        with _telling(progress) as line:
+            line("train", 1, 4)
+
+    told()
+    monkeypatch.setattr("sys.stderr", None)  # as of a program without a console
+    told()
+    seen = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", Terminal(seen, line_buffering=True))
+    own = []
+    told(lambda *about: own.append(about))
+    assert (own, seen.getvalue()) == ([("train", 1, 4)], b"")
+    with _telling(None) as line:
+        line("train", 1, 4)
+        assert seen.getvalue() == b"\r\x1b[2Ktrain: 1 of 4 nodes"
+    assert seen.getvalue() == b"\r\x1b[2Ktrain: 1 of 4 nodes\r\x1b[2K"
+    monkeypatch.undo()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("values", [

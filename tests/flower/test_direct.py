@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -48,7 +49,9 @@ def test_the_loss_falls_and_every_message_is_counted():
         result = FedAvg(fraction_evaluate=0.0).start(grid, w1.start(), num_rounds=8)
         losses.extend(record["train_loss"] for record in result.train_metrics_clientapp.values())
 
+    began = time.monotonic()
     done = run_direct(app, w1.client_app, 20)
+    assert 0 < done.seconds <= time.monotonic() - began
     assert losses[-1] < losses[0] - 0.1
     assert (done.messages, done.failures) == (160, 0)
 
@@ -213,6 +216,7 @@ def test_progress_is_told():
         ({"seed": -1}, "seed is -1"),
         ({"run_config": {"x": [1]}}, r"run_config has 'x': \[1\]"),
         ({"client_app": "mine"}, "client_app 'mine': give a Flower app"),
+        ({"server_app": "mine"}, "server_app is 'mine', client_app .*: give a Flower app of each"),
     ],
 )
 def test_bad_arguments_are_named(options, said):

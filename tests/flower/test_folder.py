@@ -54,7 +54,8 @@ def main(grid, context):
     start = ArrayRecord({"w": Array(np.zeros(2, np.float32))})
     config = context.run_config
     result = FedAvg(fraction_evaluate=0.0).start(grid, start, num_rounds=config["num-server-rounds"])
-    print("found", result.arrays["w"].numpy().tolist(), config["name"], config["optimizer.lr"], round(DRAWN, 6))
+    print("found", result.arrays["w"].numpy().tolist(), config["name"], config["optimizer.lr"], round(DRAWN, 6),
+          result.train_metrics_clientapp[1]["drawn"])
 """
 
 CLIENT = """
@@ -64,12 +65,13 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 app = ClientApp()
+DRAWN = round(np.random.random(), 6)
 
 @app.train()
 def train(message, context):
     time.sleep(context.run_config.get("sleep", 0))
     w = message.content["arrays"]["w"].numpy() + context.run_config["optimizer.lr"]
-    records = {"a": ArrayRecord({"w": Array(w)}), "m": MetricRecord({"num-examples": 1})}
+    records = {"a": ArrayRecord({"w": Array(w)}), "m": MetricRecord({"num-examples": 1, "drawn": DRAWN})}
     return Message(RecordDict(records), reply_to=message)
 """
 
@@ -155,12 +157,33 @@ def test_a_toml_file_may_hold_the_values(app, tmp_path):
         ('serverapp = "quick.server_app:app"\n', "", "has no serverapp in"),
         ("num-server-rounds = 2", "num-server-rounds = [2]", "num-server-rounds is "),
         ('name = "quick"', "name = quick", "is no TOML"),
+        (PROJECT, "[tool]\nflwr = 3", r"has no \[tool.flwr.app\]"),
+        (PROJECT, "tool = 3", r"has no \[tool.flwr.app\]"),
     ],
 )
 def test_a_pyproject_that_is_none_of_a_flower_app_is_refused(app, old, new, said):
     (app / "pyproject.toml").write_text(PROJECT.replace(old, new))
     with pytest.raises(DataError, match=said):
         read_folder(app)
+
+
+@pytest.mark.parametrize(
+    "federations",
+    [
+        "",
+        "[tool.flwr]\nfederations = 3",
+        '[tool.flwr.federations]\ndefault = "here"',
+        '[tool.flwr.federations]\ndefault = "here"\nhere = 3',
+        '[tool.flwr.federations]\ndefault = "here"\nhere.options = 3',
+        '[tool.flwr.federations]\ndefault = "here"\nhere.options.num-supernodes = "3"',
+        '[tool.flwr.federations]\ndefault = "here"\nthere.options.num-supernodes = 3',
+    ],
+)
+def test_federations_that_do_not_say_how_many_nodes(app, tmp_path, monkeypatch, federations):
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "none"))
+    before, _, _ = PROJECT.partition("[tool.flwr.federations]")
+    (app / "pyproject.toml").write_text(f"{before}{federations}\n")
+    assert read_folder(app).nodes is None
 
 
 def test_flowers_own_configuration_may_say_how_many_nodes(app, tmp_path, monkeypatch):
@@ -181,6 +204,27 @@ def test_a_folder_without_one_or_without_nodes_is_refused(app, tmp_path, monkeyp
     assert "does not say how many nodes there are: give --nodes" in done.stderr
 
 
+def forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "quick"]:
+        del sys.modules[name]
+
+
+def test_modules_of_the_folder_come_first_and_draw_by_the_seed_each_for_itself(app, tmp_path, monkeypatch):
+    decoy = tmp_path / "decoy"
+    (decoy / "quick").mkdir(parents=True)
+    (decoy / "quick" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(decoy)
+    drawn, path = [], list(sys.path)
+    for seed in (3, 3, 4):
+        forget()
+        with read_folder(app).loaded(seed):
+            drawn.append(tuple(sys.modules[f"quick.{side}_app"].DRAWN for side in ("server", "client")))
+        assert sys.path == path
+    forget()
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0][1] == round(drawn[0][0], 6)  # as in a worker, which imports the client's alone
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -196,7 +240,6 @@ def test_a_folder_without_one_or_without_nodes_is_refused(app, tmp_path, monkeyp
 def test_apps_that_cannot_be_loaded_are_refused_by_name(app, change, said):
     change(app)
     folder = read_folder(app)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "quick"]:
-        del sys.modules[name]
+    forget()
     with pytest.raises(BadInput, match=said), folder.loaded():
         pass

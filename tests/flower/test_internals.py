@@ -32,7 +32,7 @@ def test_the_identity_is_taken_back():
     except ImportError:
         pytest.skip("this release knows no identity")
     with internals.identity(3):
-        assert TaskIdentity.run_id == 3
+        assert (TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id) == (1, 3, 1)
     with pytest.raises(RuntimeError, match="not set"):
         _ = TaskIdentity.run_id
 
