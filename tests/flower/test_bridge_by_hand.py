@@ -69,6 +69,9 @@ def test_replies_stand_in_the_order_of_the_messages_and_are_told_one_by_one(capl
     assert told == [("train, round 2", 1, 2), ("train, round 2", 2, 2)] * 2
     assert "not reached in time" not in caplog.text
     assert (grid.messages, grid.failures) == (4, 0)
+    with internals.identity(1):
+        ids = grid.push_messages(asked(grid, 1, 0))
+        assert [reply.metadata.reply_to_message_id for reply in grid.pull_messages(ids)] == ids
     assert answered(grid, []) == []
     assert grid.get_node_ids() == [FIRST_NODE, FIRST_NODE + 1, FIRST_NODE + 2]
 

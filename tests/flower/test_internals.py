@@ -98,6 +98,20 @@ def test_arrays_are_made_and_read_as_flower_does_it(values):
     assert Array.from_numpy_ndarray(values).data == ours.data  # by Flower's own again
 
 
+def test_plain_arrays_take_the_shorter_way_and_no_others(monkeypatch):
+    theirs = Array(np.arange(3.0))
+    strange = Array(theirs.dtype, theirs.shape, "strange", theirs.data)
+    with internals.quick_arrays(), pytest.raises(TypeError, match=r"strange|ndarray"):
+        strange.numpy()
+    for name in ("save", "load"):
+        monkeypatch.setattr(np, name, None)  # NumPy's own ways, which Flower goes
+    with internals.quick_arrays():
+        assert Array(np.arange(3.0)).numpy().tolist() == [0, 1, 2]
+        for other in (np.ma.array([1.0]), np.zeros((2, 3)).T, np.array([1 + 2j])):
+            with pytest.raises(TypeError, match="not callable"):
+                Array(other)
+
+
 @pytest.mark.parametrize("cut", [3, 40, -1])
 def test_an_array_cut_short_gives_numpys_own_error(cut):
     whole = Array(np.arange(3.0))

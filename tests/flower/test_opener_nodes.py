@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 import shutil
@@ -17,7 +18,7 @@ from fedlearn.crypto import EncryptedVector
 from fedlearn.crypto.keyfiles import read_public, write_private, write_public
 from fedlearn.crypto.keys import generate_keypair
 from fedlearn.crypto.signing import SIGNATURE_BYTES
-from fedlearn.errors import BadInput, CryptoKeyError
+from fedlearn.errors import BadInput, CryptoKeyError, OpeningRefused
 from fedlearn.flower.letters import Letter, for_opener, of_opener
 from fedlearn.protocol import Message, Opened, OpenRequest, Refusal
 from fedlearn.secure import Threshold
@@ -125,7 +126,11 @@ def test_openers_is_one_of_two_words():
         secure(protection=paillier(), openers="machine")
 
 
-def test_a_server_that_asks_an_opener_again_for_fewer_of_a_rounds_updates_is_refused(holder, monkeypatch):
+def vectors_sum(vectors) -> bytes:
+    return functools.reduce(operator.add, map(copy.deepcopy, vectors)).to_bytes()
+
+
+def test_a_server_that_asks_an_opener_again_for_fewer_of_a_rounds_updates_is_refused(holder, monkeypatch, tmp_path):
     """Each message finds the opener anew; what it opened it knows from its own file, and no letter makes it forget."""
     folder, _ = holder
     letters = []
@@ -141,15 +146,22 @@ def test_a_server_that_asks_an_opener_again_for_fewer_of_a_rounds_updates_is_ref
     public = read_public(folder / PUBLIC, insecure_test_key=True)
     fewer = updates[1:]
     vectors = [EncryptedVector.from_bytes(Message.from_bytes(u).body.payload[FRONT:], public) for u in fewer]
-    total = functools.reduce(operator.add, vectors)
     context = Context(1, 9, role(folder), RecordDict(), {})
 
-    def answer(told, payload):
+    def answer(told, payload, context=context):
         request = replace(asked, body=OpenRequest(payload)).to_bytes()
         letter = replace(last, inbox=for_opener(told, [request]))
         return Message.from_bytes(opened(letter, context)).body
 
-    refusal = answer(fewer, total.to_bytes())
+    with pytest.raises(OpeningRefused, match="nothing was asked for"):
+        opened(replace(last, inbox=for_opener(updates[1:], updates[:1])), context)
+    forgetful = tmp_path / "new"  # it has opened nothing, and its owner demands less than the plan's 3
+    shutil.copytree(folder, forgetful, ignore=shutil.ignore_patterns("opened-*", "new"))
+    two = answer(updates[2:], vectors_sum(vectors[1:]), Context(1, 9, role(forgetful), RecordDict(), {}))
+    assert isinstance(two, Refusal)
+    assert "2 clients signed, at least 3 are required" in two.reason
+
+    refusal = answer(fewer, vectors_sum(vectors))
     assert isinstance(refusal, Refusal)
     assert "once more only for the same clients and the same model" in refusal.reason
     again = answer(updates, asked.body.payload)  # the same sum tells nothing more

@@ -120,11 +120,12 @@ def coming(nodes: int) -> Coming:
 
 
 def test_openers_are_looked_for_until_there_are_enough_of_them(monkeypatch):
-    clocked(monkeypatch)
+    now = clocked(monkeypatch)
     grid = coming(5)
     with internals.identity(1):
         assert find_openers(grid, 3, "query", 60.0) == {FIRST_NODE, FIRST_NODE + 2, FIRST_NODE + 3}
     assert grid.messages == 4  # each node is asked once
+    assert now == [11.5]
 
 
 def test_openers_are_looked_for_no_longer_than_the_deadline(monkeypatch):
