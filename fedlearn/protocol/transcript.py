@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -198,10 +199,9 @@ def extract(folder: Path, party: int, destination: Path) -> None:
     """
     view = PartyView.load(folder, party)
     destination.mkdir(parents=True)
-    transcript = Transcript(destination, record=True)
-    for message in view.messages:
-        transcript.saw(message.to_bytes(), recipients=[party] if message.sender != party else None)
-    transcript.close()
+    with closing(Transcript(destination, record=True)) as transcript:
+        for message in view.messages:
+            transcript.saw(message.to_bytes(), recipients=[party] if message.sender != party else None)
 
 
 def _lines(rows: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -57,6 +57,21 @@ def test_threads_do_not_disturb_each_other():
         assert list(results) == [[pow(base, 2**400 + 7, modulus) for base in bases] for modulus in moduli]
 
 
+def test_what_openssl_holds_of_a_key_is_wiped_and_freed():
+    library, called = modexp.libcrypto(), []
+    if library is None:
+        pytest.skip("no libcrypto on this system")
+
+    class Watched:
+        def __getattr__(self, name):
+            called.append(name)
+            return getattr(library, name)
+
+    assert modexp._openssl_powers(Watched(), [mpz(3), mpz(7)], mpz(5), mpz(15)) == [3, 7]
+    freed = [name for name in called if name.endswith("_free")]
+    assert freed == ["BN_clear_free"] * 3 + ["BN_MONT_CTX_free", "BN_CTX_free"]  # number, exponent and modulus
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is OpenSSL's library looked for")
 def test_the_constant_time_library_is_used_where_pythons_own_ssl_has_it():
     ssl = pytest.importorskip("_ssl")

@@ -47,3 +47,10 @@ def test_sums_of_workers_name_the_message_at_fault(toy, workers):
         workers.sum([good.to_bytes(), public.encrypt(np.arange(99), CODEC).to_bytes()], public)
     with pytest.raises(CodecError, match="4 addends"):
         workers.sum([good.to_bytes()] * 4, public)
+
+
+def test_workers_end_with_their_context(toy):
+    with CryptoWorkers(1) as workers:
+        pass
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        workers.encrypt(toy[0], np.arange(3), CODEC)
