@@ -14,7 +14,7 @@ from fedlearn.crypto.fixedbase import NO_TABLE, FixedBase, TableShape
 from fedlearn.crypto.keys import generate_keypair
 from fedlearn.crypto.randomisers import CrtRandomiser, OrdinaryRandomiser
 from fedlearn.crypto.threshold import deal
-from fedlearn.errors import CiphertextError
+from fedlearn.errors import CiphertextError, CryptoKeyError
 from tests.crypto.known import PUBLIC
 
 VECTOR = PUBLIC.encrypt(np.arange(3), FixedPoint(12, 1.0, 20))
@@ -63,6 +63,14 @@ def test_safe_primes_that_do_not_fit_each_other_are_drawn_again(monkeypatch):
         key, _ = deal(2, 3, 160, insecure_test_key=True)
         assert key.public.n == p * q
         assert gmpy2.jacobi(key.generator, p) == gmpy2.jacobi(key.generator, q) == 1  # a square, as the proofs need
+
+
+@pytest.mark.parametrize(("parties", "bits"), [((1, 3), 160), ((2, 65), 160), ((2, 3), 127), ((2, 3), 16_385)])
+def test_a_shared_key_that_cannot_be_is_refused_before_primes_are_drawn(parties, bits, monkeypatch):
+    """At full size that takes minutes."""
+    in_turn(monkeypatch, threshold, "safe_prime", [])
+    with pytest.raises(CryptoKeyError, match=r"^threshold \d of|^a \d+-bit"):
+        deal(*parties, bits, insecure_test_key=True)
 
 
 @pytest.mark.parametrize("bits", [128, 129])
