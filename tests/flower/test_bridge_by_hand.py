@@ -299,6 +299,7 @@ def test_the_strategy_within_says_what_it_is():
 
     SecureSums(Told(fraction_train=0.5, fraction_evaluate=0.0)).summary()
     assert said == [0.5]
+    SecureSums(Told(fraction_evaluate=0.0), max_weight=1)  # nodes that all count alike
     with pytest.raises(BadInput, match=r"fraction_evaluate is 0.25, and SecureSums is not told"):
         SecureSums(Told(fraction_evaluate=0.25))
     for given, text in (

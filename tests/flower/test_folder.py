@@ -192,6 +192,8 @@ def test_flowers_own_configuration_may_say_how_many_nodes(app, tmp_path, monkeyp
     (tmp_path / "config.toml").write_text(text)
     monkeypatch.setenv("FLWR_HOME", str(tmp_path))
     assert read_folder(app).nodes == 7
+    (app / "pyproject.toml").write_text(PROJECT)
+    assert read_folder(app).nodes == 3  # what the app itself says is first
 
 
 def test_a_folder_without_one_or_without_nodes_is_refused(app, tmp_path, monkeypatch):
