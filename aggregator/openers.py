@@ -199,9 +199,7 @@ def _checked(process: _OpenerProcess, message: bytes | None) -> bytes:
 
 
 def _deal(dealer: DealerSpec) -> None:
-    process = get_context("spawn").Process(
-        target=_run_dealer, args=(packed(dealer, [dealer.factory]),), name="dealer", daemon=True
-    )
+    process = get_context("spawn").Process(target=_run_dealer, args=(packed(dealer, [dealer.factory]),), name="dealer")
     start_shielded(process)
     try:
         process.join(Deadline.FIRST)

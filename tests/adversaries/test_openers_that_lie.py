@@ -62,6 +62,12 @@ def test_a_key_holder_that_never_stops_talking_ends_the_run_by_name():
         trained(InlinePool(toy_clients(COUNT)), toy_paillier(), rounds=2)
 
 
+def test_an_answer_that_comes_twice_costs_nothing():
+    with lying({-16: "twice"}, 1, "open", seed=3):
+        _, history = trained(InlinePool(toy_clients(COUNT)), toy_paillier(), rounds=2)
+    assert [record.void for record in history.rounds] == [None, None]
+
+
 def test_messages_that_are_no_answer_are_counted_one_by_one(monkeypatch):
     monkeypatch.setattr("aggregator.openers.UNASKED", 1)
     says = "opener:0 sent 1 messages that were no answer and was ended"

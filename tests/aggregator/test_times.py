@@ -32,6 +32,9 @@ def normal(u: float, v: float) -> float:
     ("lognormal(1,0.5)", lambda u, v: math.exp(1 + 0.5 * normal(u, v))),
     ("lognormal(-1,0)", lambda u, v: math.exp(-1)),
     ("uniform(2,2)", lambda u, v: 2),
+    ("0.5", lambda u, v: 0.5),
+    ("uniform(0.25,0.5)", lambda u, v: 0.25 + 0.25 * u),
+    ("exponential(0.5)", lambda u, v: -0.5 * math.log(1 - u)),
 ])  # fmt: skip
 def test_a_distribution_is_its_formula(text, formula):
     found = Distribution.parse(text)
