@@ -313,7 +313,7 @@ class LocalTraining:
         if support is not None and layout.whole:
             update = replace(update, vectors={"delta": support.scatter(update.vectors["delta"], self._size)})
             support = None
-        encoded, left = layout.encode(update, numbers, self._left_before(numbers, update, task))
+        encoded, left = layout.encode(update, numbers, self._left_before(numbers, task))
         lanes = np.atleast_2d(encoded)
         self.layout.blur(lanes, task.round, numbers)
         if self._keeps:
@@ -323,11 +323,11 @@ class LocalTraining:
             self.rounding.note(task.round, self.layout, layout.layout, update, done)
         return done
 
-    def _left_before(self, numbers: Sequence[int], update: LocalUpdate, task: Task) -> State:
-        """The rest that these clients kept of earlier updates: (n,) of one that is not stacked, or (K, n)."""
+    def _left_before(self, numbers: Sequence[int], task: Task) -> State:
+        """The rest that these clients kept of earlier updates, (K, n)."""
         if self._keeps.keys() == self._own_state.keys():
             return {}
-        return task.kept.recall(numbers if np.ndim(update.loss) else numbers[0], self._keeps)
+        return task.kept.recall(numbers, self._keeps)
 
 
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:

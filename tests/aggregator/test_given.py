@@ -271,6 +271,11 @@ def test_first_mistakes_are_told_with_their_remedy(wrong, says, caplog):
     assert caplog.text.count("Traceback") <= 1
 
 
+def test_one_round_shares_its_clients_with_no_other():
+    once = Aggregator(mlp(), protection=Paillier(512, max_overlap=1, insecure_test_key=True)).fit(pairs(), 1)
+    assert once.counted == 1
+
+
 def test_one_client_with_bad_data_is_named(caplog):
     bad, good = pairs()[0], pairs()
     history = fit(clients=[*(Client(f"c{i}", Arrays(x.astype(np.float32), y)) for i, (x, y) in enumerate(good)),
