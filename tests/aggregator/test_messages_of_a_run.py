@@ -102,6 +102,28 @@ def test_clients_are_asked_about_the_new_model_in_the_attempt_that_counted(tmp_p
     ]
 
 
+class Reads:
+    """A tracker that looks at the transcript when it hears of a round."""
+
+    def __init__(self, path: Path):
+        self.path, self.seen = path, []
+
+    def begin(self, rounds, first):
+        pass
+
+    def round(self, record):
+        self.seen.append([row["round"] for row in rows(self.path) if row["type"] == "Marks"])
+
+    def end(self):
+        pass
+
+
+def test_all_of_a_round_is_in_the_transcript_before_anybody_hears_of_it(tmp_path):
+    reads = Reads(tmp_path / "run")
+    run(reads.path, toy_plain(), rounds=2, evaluate_clients=True, trackers=[reads])
+    assert reads.seen == [[1] * 3, [1] * 3 + [2] * 3]
+
+
 def test_groups_are_opened_one_by_one_and_who_is_left_out_is_told(tmp_path):
     """Client 5 vanishes, and client 4 is alone in its group: it was reached, so it is told; client 5 was not."""
     path = tmp_path / "run"
