@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -44,16 +44,12 @@ def kept() -> Iterator[None]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread of linear algebra meanwhile: two add in another order, and give other bits."""
-    with threadpool_limits(1):
-        if not (torch := _torch()):
-            yield
-            return
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    with ExitStack() as afterwards:
+        if torch := _torch():
+            afterwards.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
+        afterwards.enter_context(threadpool_limits(1))
+        yield
 
 
 def _torch() -> Any:
