@@ -12,14 +12,14 @@ from scipy.stats import binom
 from aggregator import Faults, History, RoundRecord
 from aggregator.charging import Surcharge
 from aggregator.cohorts import cohorts_of
-from aggregator.spending import Spending, spendable, terms_of
+from aggregator.spending import Spending, narrowed, spendable, terms_of
 from fedlearn.errors import PrivacyError, RoundVoid
 from fedlearn.privacy import Pld
 from fedlearn.privacy.accounting import Release
 from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import Step
 from fedlearn.sampling import RARE, Poisson, Rotation, Uniform
-from fedlearn.secure import Masks
+from fedlearn.secure import Masks, Plain
 from fedlearn.seeding import stream
 from tests.toys import toy_codec, toy_paillier, toy_plain
 
@@ -174,6 +174,13 @@ def test_a_second_sum_is_of_the_same_clients_with_noise_of_its_own():
     second = Surcharge.of(first, 6.0, "it").terms
     assert (second.clip, second.adaptive, second.expected, second.noise) == (6.0, 0.0, 20, first.terms.noise)
     assert second.seed == int(stream(5, "survey").integers(2**62))
+
+
+def test_lanes_are_narrow_up_to_as_many_weights_as_lose_little():
+    steps = terms_of(ASKED, Plain(replace(toy_codec(), bits=16)), cohorts(), 0).steps
+    most = int((steps / 50) ** 2)
+    assert narrowed(ASKED, toy_plain(), cohorts(), 0, most).codec.bits == 16
+    assert narrowed(ASKED, toy_plain(), cohorts(), 0, most + 1).codec.bits == toy_codec().bits
 
 
 def test_a_record_and_its_run_say_what_the_sums_so_far_cost():
