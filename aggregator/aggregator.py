@@ -149,14 +149,14 @@ class Aggregator:
     _repr_html_ = aggregator_html
 
     def __repr__(self) -> str:
-        model = f"{type(self.model).__name__} of {weights_in(self.model):,} weights"
+        model = f"{type(self.model).__name__} of {many(weights_in(self.model), 'weight')}"
         how = f"{self.strategy.name}, {self.protection.name}"
         return f"<Aggregator of {model}: {how}, {many(len(self.history.rounds), 'round')} run>"
 
     def _configuration(self) -> dict[str, Any]:
         """The facts that decide a run's numbers, for a folder that is given as a path."""
         return {
-            "model": f"{type(self.model).__name__} of {weights_in(self.model):,} weights",
+            "model": f"{type(self.model).__name__} of {many(weights_in(self.model), 'weight')}",
             "strategy": {"name": self.strategy.name, **self.strategy.arguments()},
             "protection": {"name": self.protection.name, **self.protection.arguments()},
             "cohort": self.cohort,
@@ -292,7 +292,8 @@ class Aggregator:
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)
-                log.info("round %d of %d: %d clients, %s", round, sizes.rounds, record.clients_ok, record.headline())
+                clients = many(record.clients_ok, "client")
+                log.info("round %d of %d: %s, %s", round, sizes.rounds, clients, record.headline())
                 if self._exam.note(record):
                     self._keep_best(weights)
                 self._keep(transcript, weights, state | (spending.state() if spending else {}), history)

@@ -35,6 +35,7 @@ from fedlearn.sampling import Sampler, Uniform
 from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
 from fedlearn.secure.pki import Pki
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +94,8 @@ class _Inquiry:
         self._size = sampling.check_cohort(None if cohort is None else whole_number("cohort", cohort), len(pool))
         if query.rounds > 1 and (self._size < len(pool) or type(sampler) is not Uniform):
             raise BadInput(
-                f"query {query.name} is asked in {query.rounds} rounds, each about the same clients: leave cohort and "
-                "sampler out"
+                f"query {query.name} is asked in {many(query.rounds, 'round')}, each about the same clients: leave "
+                "cohort and sampler out"
             )
         sampler.check(len(pool), self._size)
         self._most = min(sampler.limit(self._size), len(pool))

@@ -41,6 +41,7 @@ from fedlearn.secure.base import FoldingHalf
 from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import check_signed, model_digest
 from fedlearn.strategies.base import RoundContext
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class Attempt:
                 if self._groups.least is None or not alive:
                     clients_log = self._parties.clients_log if self._hidden else None
                     raise too_few(len(alive), least, self.lost, self._task, clients_log)
-                self._groups.leave_out(group, RoundVoid(f"{len(members)} clients answered, {least} are needed"))
+                self._groups.leave_out(group, RoundVoid(f"{many(len(members), 'client')} answered, {least} are needed"))
 
     def _exchange(self, step: Step, alive: Sequence[ClientId]) -> None:
         """One phase: send everybody alive its inbox, take what comes back, note who is lost and why."""

@@ -27,6 +27,7 @@ from fedlearn.checked import REAL
 from fedlearn.disk import added, aside, force, set_aside, strict_json, write_atomic
 from fedlearn.errors import BadInput
 from fedlearn.untrusted import content, escaped
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 LONGEST_FAULT = 200  # characters, of what is wrong with a checkpoint
@@ -168,8 +169,9 @@ class Checkpoints:
         """What to do where no checkpoint can be used. faults: of each what is wrong, the newest first."""
         path, fault = next(iter(faults.items()))
         return (
-            f"none of {len(faults)} checkpoints in {self._folder} can be used; of the newest, {path.name}: {fault}; "
-            f"mend that, or begin a new run from the model as it is, fedlearn.load or --from {self._folder.parent}"
+            f"none of {many(len(faults), 'checkpoint')} in {self._folder} can be used; of the newest, {path.name}: "
+            f"{fault}; mend that, or begin a new run from the model as it is, fedlearn.load or --from "
+            f"{self._folder.parent}"
         )
 
     def _set_aside(self, faults: dict[Path, str]) -> None:
@@ -225,7 +227,7 @@ def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
 def _read_records(lines: Sequence[bytes], count: int) -> list[RoundRecord]:
     """Of the first `count` lines."""
     if len(lines) < count:
-        raise ValueError(f"metrics.jsonl has {len(lines)} lines where {count} are needed")
+        raise ValueError(f"metrics.jsonl has {many(len(lines), 'line')} where {count} are needed")
     records = []
     for number, line in enumerate(lines[:count], 1):
         try:

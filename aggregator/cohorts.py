@@ -14,6 +14,7 @@ from fedlearn.privacy import Privacy, Release
 from fedlearn.privacy.terms import FEWEST_FULL
 from fedlearn.sampling import RARE, Sampler
 from fedlearn.secure.base import Protection
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def cohorts_of(
     if size // groups < least:
         part = "cohort" if groups == 1 else "group"
         raise PrivacyError(
-            f"a {part} of {size // groups} clients has less noise than {least} of them add: raise the {part}"
+            f"a {part} of {many(size // groups, 'client')} has less noise than {least} of them add: raise the {part}"
         )
     amplified = asked.unit == "client" and sampler.amplifies and size < population and not hurried and groups == 1
     return Cohorts(

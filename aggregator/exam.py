@@ -16,6 +16,7 @@ from aggregator.surveying import Survey
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.wording import many
 
 Evaluate = Callable[[Any], dict[str, float]]
 LOWER = ("loss", "error", "perplexity", "nats")  # metrics whose names end so are better when lower, deciles too
@@ -111,7 +112,7 @@ class Exam:
     @property
     def verdict(self) -> str:
         """Why the run ends before its last round; "" where it does not."""
-        return f"no better {self.metric} in {self.waited} evaluations" if self.over else ""
+        return f"no better {self.metric} in {many(self.waited, 'evaluation')}" if self.over else ""
 
     def _measured(self, model: Model) -> Any:
         """Call `evaluate` on the model. Raises `BadInput`, with the weights put back, where it changed them."""

@@ -18,6 +18,7 @@ from aggregator.session import Session
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.protocol import ClientId, Marks, Step, TrainRequest, Transcript, party_name
 from fedlearn.secure.base import Protection
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -85,7 +86,7 @@ def spread(found: Mapping[ClientId, Mapping[str, float]]) -> dict[str, float]:
 
 def _read(payload: bytes) -> dict[str, float]:
     if len(payload) > MOST_BYTES:
-        raise ProtocolError(f"its answer has {len(payload)} bytes, {MOST_BYTES} are allowed")
+        raise ProtocolError(f"its answer has {many(len(payload), 'byte')}, {MOST_BYTES} are allowed")
     try:
         found = msgpack.unpackb(payload)
         right = isinstance(found, dict) and all(isinstance(n, str) and n.isidentifier() for n in found)

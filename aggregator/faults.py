@@ -15,6 +15,7 @@ from fedlearn.protocol import Lost
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import uniforms
 from fedlearn.spec import Key, read_settings, read_value
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Faults:
         size = math.ceil(round(cohort * (1 + self.over_select), 9))  # 1.1 times 10 are 11
         if size > population:
             raise BadInput(
-                f"over_select={self.over_select} of a cohort of {cohort} samples {size} clients, there are "
-                f"{population}: lower it, or the cohort"
+                f"over_select={self.over_select} of a cohort of {cohort} samples {many(size, 'client')}, there "
+                f"are {population}: lower it, or the cohort"
             )
         return size
 
@@ -124,7 +125,7 @@ class Faults:
             elif seconds[row] > self.deadline:
                 reason = f"late: {seconds[row]:.2f} s, deadline {self.deadline:g} s"
             else:
-                reason = f"not needed: {wanted} others were quicker"
+                reason = f"not needed: {many(wanted, 'other was', 'others were')} quicker"
             lost[clients[row]] = reason
         rows = np.flatnonzero(closing.counted & crashes).tolist()
         crashed = {clients[row]: "crashed after uploading" for row in rows}

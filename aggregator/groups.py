@@ -19,6 +19,7 @@ from fedlearn.protocol import ClientId, Lost, TrainRequest
 from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.base import ServerHalf
 from fedlearn.strategies.base import RoundContext
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,10 @@ class Groups:
         log.info("%s", group.left_out)
         left = len(list(self))
         if left < self.least:
-            raise RoundVoid(f"{left} of {len(self._all)} groups are left, {self.least} are needed; {group.left_out}")
+            raise RoundVoid(
+                f"{left} of {many(len(self._all), 'group is', 'groups are')} left, {self.least} are needed; "
+                f"{group.left_out}"
+            )
 
     def left_out(self) -> list[Group]:
         """The groups that do not go on."""

@@ -12,6 +12,7 @@ from aggregator.groups import RoundTask
 from fedlearn.errors import BadInput, ClientFailure, FedlearnError, RoundVoid
 from fedlearn.logs import alike
 from fedlearn.protocol import ClientId, Loss, Lost, party_name
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound=FedlearnError)
@@ -45,7 +46,7 @@ class ClientsLog:
         """Have the run's log say where it is, in the first round that goes on without such a client."""
         if not self._named and any(loss.reason in SAID.values() for loss in lost):
             self._named = True
-            log.warning("round %d lost clients: %s", round, self.where, extra={"clients_log": self.path})
+            log.warning("clients were lost in round %d: %s", round, self.where, extra={"clients_log": self.path})
 
     def named(self, message: str, kind: Callable[[str], E]) -> E:
         """The error that ends a run, with where to look."""
@@ -74,7 +75,7 @@ def too_few(
 
     clients_log: where clients under a protection said why, whom only they tell; None under none.
     """
-    message = f"{alive} clients answered, {least} are needed"
+    message = f"{many(alive, 'client')} answered, {least} are needed"
     if not alive and all(loss.refused for loss in lost.values()):
         return _ended(message + reasons(lost), BadInput, clients_log)
     return RoundVoid(message) if alive else _failed_alike(lost, task, clients_log) or RoundVoid(message)
@@ -91,7 +92,7 @@ def _failed_alike(
         case _:
             return None
     trace = next((loss.trace for loss in asked if loss.trace), "")
-    what = f"all {len(asked)} clients of round {task.round} failed"
+    what = f"every client of round {task.round} failed"
     error = _ended(f"{what} alike: {reason}" if trace else what, FedlearnError, clients_log)
     error.__cause__ = ClientFailure(f"\n{trace}") if trace else None
     return error

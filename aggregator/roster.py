@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fedlearn.crypto.signing import PUBLIC_BYTES
 from fedlearn.errors import ProtocolError
 from fedlearn.protocol import AGGREGATOR, ClientId, Enrolment, Message, Step, Transcript, party_name
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ def enrolled(messages: Iterable[bytes], session: bytes, transcript: Transcript) 
             message = Message.from_bytes(data)
             key = message.expect(Enrolment, session=session, step=Step(0), recipient=AGGREGATOR).payload
             if message.sender < 0 or len(key) != PUBLIC_BYTES:
-                raise ProtocolError(f"{party_name(message.sender)} enrolled with a key of {len(key)} bytes")
+                raise ProtocolError(f"{party_name(message.sender)} enrolled with a key of {many(len(key), 'byte')}")
             if message.sender in roster:
                 raise ProtocolError(f"{party_name(message.sender)} enrolled twice: its first key counts")
         except ProtocolError as error:

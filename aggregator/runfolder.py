@@ -43,6 +43,7 @@ from fedlearn.numerics import differences, environment
 from fedlearn.protocol import Transcript
 from fedlearn.protocol.transcript import check_mode
 from fedlearn.untrusted import check_ordinary, content, from_json
+from fedlearn.wording import many
 
 LARGEST = 2**24  # bytes of a run.json
 SYNC_SHARE = 0.05  # of a run's time, for waiting until something is on the disk
@@ -302,7 +303,9 @@ class RunFolder:
         """The checkpoint that a resumed run goes on from, or None; `BadInput` for one of other than so many weights."""
         found = self._checkpoints.newest()
         if found is not None and weights not in (None, found.weights.size):
-            fault = f"the run in {self.path} trains {found.weights.size:,} weights, and this model has {weights:,}"
+            fault = (
+                f"the run in {self.path} trains {many(found.weights.size, 'weight')}, and this model has {weights:,}"
+            )
             raise BadInput(f"{fault}: give a model like that of the first start")
         return found
 

@@ -46,6 +46,7 @@ from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import model_digest
 from fedlearn.strategies.base import RoundContext
 from fedlearn.travel import classes, description
+from fedlearn.wording import many
 
 ATTEMPTS = 3  # of one round, where workers die under it
 
@@ -114,7 +115,10 @@ class Session:
         pool: of the same clients; raises `BadInput` for another number of them.
         """
         if len(pool) != len(self._pool):
-            raise BadInput(f"{len(pool)} clients are to be asked beside {len(self._pool)} that train: give the same")
+            raise BadInput(
+                f"{many(len(pool), 'client is', 'clients are')} to be asked beside {len(self._pool)} that train: give "
+                "the same"
+            )
         return Session(
             pool, work, protection, vocabulary={}, seed=self._seed, cohort=self._cohort, sampled=self._sampled,
             rounds=self._rounds, kernels=self._kernels, deadline=self._deadline, pki=self._pki, sampling=self._sampling,
@@ -242,14 +246,18 @@ class Session:
         if self._defence is not None:
             task = replace(task, groups=cut(self._seed, task.round, task.cohort, self._defence.group_size))
             if len(task.groups) < self._defence.least:
-                groups = f"{len(task.cohort)} clients were sampled, which are {len(task.groups)} groups"
-                raise RoundVoid(f"{groups}, {self._defence.least} are needed", attempts=0)
+                sampled = f"{many(len(task.cohort), 'client was', 'clients were')} sampled"
+                groups = many(len(task.groups), "group")
+                raise RoundVoid(f"{sampled}, in {groups}, {self._defence.least} are needed", attempts=0)
         if entry is not None:
             again = frozenset(entry.clients)  # sums of the same clients tell nothing more
             task = replace(task, cohort=tuple(entry.clients), groups=tuple(group & again for group in task.groups))
         least, most = self._parties.least, self._sampled
         if not least <= len(task.cohort) <= most:
-            raise RoundVoid(f"{len(task.cohort)} clients were sampled, it takes {least} to {most}", attempts=0)
+            raise RoundVoid(
+                f"{many(len(task.cohort), 'client was', 'clients were')} sampled, it takes {least} to {most}",
+                attempts=0,
+            )
         for number in range(ATTEMPTS):
             attempt = Attempt(self._parties, task, number, last=number == ATTEMPTS - 1)
             try:
@@ -287,11 +295,11 @@ class Session:
 def _check_cohort_fits(protection: Protection, cohort: int, sampled: int) -> None:
     if sampled > protection.codec.addends:
         raise CodecError(
-            f"a cohort of {sampled} clients does not fit a codec of {protection.codec.addends} addends: "
-            f"set addends={sampled} or more in the codec"
+            f"a cohort of {many(sampled, 'client')} does not fit a codec of "
+            f"{many(protection.codec.addends, 'addend')}: set addends={sampled} or more in the codec"
         )
     if cohort < protection.min_cohort:
         raise BadInput(
-            f"a cohort of {cohort} clients is under the minimum of {protection.min_cohort} that protection "
+            f"a cohort of {many(cohort, 'client')} is under the minimum of {protection.min_cohort} that protection "
             f"{protection.name} opens a sum for: sample more clients, or lower min_cohort knowingly"
         )

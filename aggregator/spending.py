@@ -33,6 +33,7 @@ from fedlearn.sampling import round_seed
 from fedlearn.secure.base import Protection
 from fedlearn.secure.noised import CLIP
 from fedlearn.strategies.base import Strategy
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 LEDGER, COINS, NOISE = "privacy.ledger", "cohorts.key", "noise.key"  # files in the run folder
@@ -145,8 +146,9 @@ class Spending:
         terms = terms_of(asked, protection, cohorts, seed, length)
         if terms.steps < ENOUGH_STEPS * math.sqrt(length):
             log.warning(
-                "the clip is %d steps for %d numbers: rounding may take most of an update; raise bits in the codec%s",
-                terms.steps, length, ", or min_cohort" if terms.where == "clients" else "",
+                "the clip is %s for %s: rounding may take most of an update; raise bits in the codec%s",
+                many(terms.steps, "step"), many(length, "number"),
+                ", or min_cohort" if terms.where == "clients" else "",
             )  # fmt: skip
         return cls(asked, terms, cohorts, protection)
 

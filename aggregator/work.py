@@ -21,6 +21,7 @@ from fedlearn.secure.layouts import layout_of
 from fedlearn.strategies.base import Strategy
 from fedlearn.training.flat import check_stack, weights_in
 from fedlearn.travel import description
+from fedlearn.wording import many
 
 PARTLESS = ("fedlearn", "abc", "builtins")  # packages whose classes hold no parameters or modules
 
@@ -57,7 +58,7 @@ class Training(Work):
         self.name, self.compression = strategy.name, compression
         self.keeps = bool(strategy.keeps(self._size)) or compression.feedback
         self.described = description(strategy)
-        self.does = f"train {self._size:,} weights"
+        self.does = f"train {many(self._size, 'weight')}"
 
     @property
     def model(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -83,7 +84,7 @@ class Asking(Work):
         self._query = query
         self.name = query.name
         self.described = description(query)
-        self.does = f"count {sum(each.length for each in query.entries().values()):,} numbers"
+        self.does = f"count {many(sum(each.length for each in query.entries().values()), 'number')}"
 
     def layout(self, codec: FixedPoint, terms: Terms | None) -> Layout:
         return CountLayout.of_counts(self._query.entries(), codec, terms)

@@ -10,6 +10,7 @@ from fedlearn.logs import clients_side
 from fedlearn.protocol import read_plan
 from fedlearn.secure.base import Protection
 from fedlearn.travel import rebuilt
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
         # How many examples a client has is its own affair, except under no protection.
         with clients_side(not rebuilt(agreed.protection, Protection).fold_in_worker):
             log.warning(
-                "%d of %d clients, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
+                "%d of %s, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
                 "normalise: they will be lost in every round; change the batch size, or take LayerNorm",
-                len(lone), len(clients), lone[0], size,
+                len(lone), many(len(clients), "client"), lone[0], size,
             )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from fedlearn.secure.layout import Layout
 from fedlearn.secure.layouts import layout_of_plan
 from fedlearn.strategies.base import LocalUpdate
 from fedlearn.travel import rebuilt
+from fedlearn.wording import many
 
 
 class Counting:
@@ -52,8 +53,8 @@ class Counting:
             raise BadInput("a malicious client's behaviour acts in training, and not on counts: ask honest clients")
         if len(client.data) > self._query.most:
             raise BadInput(
-                f"it has {len(client.data):,} examples, query {self._query.name} allows {self._query.most:,} of one "
-                f"client: ask with most={len(client.data)} or more"
+                f"it has {many(len(client.data), 'example')}, query {self._query.name} allows {self._query.most:,} of "
+                f"one client: ask with most={len(client.data)} or more"
             )
         counts = self._query.count(client.data, task.weights)
         found = {name: np.asarray(values) for name, values in counts.items()}

@@ -15,6 +15,7 @@ from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import RunPlan
 from fedlearn.secure.base import Protection
 from fedlearn.secure.pki import Pki
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Policy:
         terms = Terms.read(plan.privacy)
         if terms is not None and terms.min_cohort > protection.min_cohort and not protection.fold_in_worker:
             raise ProtocolError(
-                f"the plan counts on the noise of {terms.min_cohort} clients, and its protection opens sums of "
+                f"the plan counts on the noise of {many(terms.min_cohort, 'client')}, and its protection opens sums of "
                 f"{protection.min_cohort}: such sums would have too little"
             )
         if self.least_noise is None:

@@ -46,6 +46,7 @@ from fedlearn.training.marks import marks
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
 from fedlearn.training.stacks import StackedViews, batch_shape, stack
 from fedlearn.travel import rebuilt
+from fedlearn.wording import many
 
 T = TypeVar("T")
 Way = Callable[[dict[int, Client], Task], Iterator[Encoded | Lost]]
@@ -335,7 +336,7 @@ def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) 
     codec = FixedPoint.from_dict(plan.protection["arguments"]["codec"])
     terms, compression = Terms.read(plan.privacy), Compression.of_plan(plan)
     if layout != layout_of(strategy.outputs(size), codec, strategy.max_weight, terms, compression):
-        raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {size} weights")
+        raise ProtocolError(f"the plan's layout is not that of {strategy.name} on a model of {many(size, 'weight')}")
 
 
 def _cut(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -167,7 +167,7 @@ def taken(name: str, places: Any, count: int) -> np.ndarray:
     try:
         found: np.ndarray = np.arange(count)[array if array.size else array.astype(np.int64)]
         if found.ndim != 1:
-            raise ValueError(f"they have {found.ndim} axes")
+            raise ValueError(f"they have {many(found.ndim, 'axis', 'axes')}")
         return found
     except (IndexError, TypeError, ValueError) as error:
         raise BadInput(f"{name} {places!r:.60} are no places among {count}: {error}") from None
@@ -184,7 +184,7 @@ def same_length(**arrays: np.ndarray) -> int:
     """Their common length; raises `ShapeError` for arrays of different lengths, `BadInput` where there is nothing."""
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise ShapeError(f"{' and '.join(f'{n} {name}' for name, n in lengths.items())}: give one for each")
+        raise ShapeError(f"{' and '.join(f'{n:,} of {name}' for name, n in lengths.items())}: give one for each")
     length = next(iter(lengths.values()))
     if not length:
         raise BadInput(f"no {' and no '.join(lengths)}: give at least one")
@@ -195,5 +195,5 @@ def _checked(name: str, array: np.ndarray, kinds: str, what: str, ndim: int | No
     if array.dtype.kind not in kinds:
         raise BadInput(f"{name} are of type {array.dtype}, {what} are needed")
     if ndim is not None and array.ndim != ndim:
-        raise ShapeError(f"{name} have shape {array.shape}: {ndim} axes are needed")
+        raise ShapeError(f"{name} have shape {array.shape}: {many(ndim, 'axis is', 'axes are')} needed")
     return array

@@ -30,6 +30,7 @@ from fedlearn.nn.layers import room_for
 from fedlearn.nn.spec import build
 from fedlearn.registry import importing_nothing
 from fedlearn.untrusted import content, from_json
+from fedlearn.wording import many
 
 WEIGHTS = "model.safetensors"
 WITHIN = "fedlearn"  # the entry of a file's metadata that holds the description, as JSON
@@ -222,7 +223,9 @@ def _check_fits(about: Described, path: Path) -> None:
     if words is not None and about.model.vocabulary is not None:
         rows = dict(about.model.named_parameters())[about.model.vocabulary].shape[0]
         if rows != len(words):
-            raise BadInput(f"{path}: a vocabulary of {len(words)} words, its model one of {rows}: copy it once more")
+            raise BadInput(
+                f"{path}: a vocabulary of {many(len(words), 'word')}, its model one of {rows}: copy it once more"
+            )
 
 
 def _scale_in(about: Mapping[str, Any], path: Path) -> Scale | None:

@@ -23,6 +23,7 @@ from fedlearn.errors import BadInput
 from fedlearn.protocol import RunPlan
 from fedlearn.seeding import stream
 from fedlearn.travel import description, rebuilt
+from fedlearn.wording import many
 
 MOST_CLIENTS = 10**7
 RARE = 1e-12  # chance in a round that more clients are drawn than a run is made for
@@ -78,7 +79,9 @@ def check_cohort(cohort: int | None, population: int) -> int:
         raise BadInput("there are 0 clients, at least 1 is needed: raise the number of clients")
     size = population if cohort is None else cohort
     if not 1 <= size <= population:
-        raise BadInput(f"a cohort of {size} cannot be sampled from {population} clients: choose 1 to {population}")
+        raise BadInput(
+            f"a cohort of {size} cannot be sampled from {many(population, 'client')}: choose 1 to {population:,}"
+        )
     return size
 
 

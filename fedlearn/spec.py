@@ -34,6 +34,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 from fedlearn.configured import check_complete
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 MISSING: Any = inspect.Parameter.empty
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -214,7 +215,7 @@ def _several(text: str, origin: Any, annotations: Sequence[Any]) -> Any:
     parts = [part for part in split_entries(text[1:-1]) if part]
     if origin is tuple and annotations and annotations[-1] is not Ellipsis:
         if len(parts) != len(annotations):
-            raise _Needed(f"a list of {len(annotations)} values in parentheses")
+            raise _Needed(f"a list of {many(len(annotations), 'value')} in parentheses")
         return tuple(_read(part, each) for part, each in zip(parts, annotations, strict=True))
     values = [_read(part, annotations[0] if annotations else MISSING) for part in parts]
     return values if origin is list else tuple(values)

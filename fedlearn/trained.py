@@ -23,6 +23,7 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.metrics import binary_metrics, class_metrics, confusion
 from fedlearn.modelfile import Described, read_model
 from fedlearn.models.kinds import Characters, Features, Sequences, Words
+from fedlearn.wording import many
 
 AT_ONCE = 4096  # texts, or rows of numbers
 EXPLAINED_AT_ONCE = 256  # texts, each of which is judged without each of its words
@@ -40,7 +41,7 @@ class Trained:
 
     def __repr__(self) -> str:
         classes = f", tells apart {', '.join(self.classes)}" if self.classes else ""
-        return f"<Trained: {type(self.model).__name__} of {self.model.vector.size:,} weights{classes}>"
+        return f"<Trained: {type(self.model).__name__} of {many(self.model.vector.size, 'weight')}{classes}>"
 
     def predict(self, inputs: Sequence[str] | np.ndarray) -> list[str]:
         """The name of the likeliest class of each text, or of each row of numbers (n, d) as they stand in a file."""
@@ -84,7 +85,7 @@ class Trained:
             raise BadInput(f"class {odd!r:.60} is none of {', '.join(self.classes)}")
         texts = in_order(texts, "texts")
         if of is not None and len(of) != len(texts):
-            raise BadInput(f"{len(of)} classes for {len(texts)} texts: give one for each")
+            raise BadInput(f"{many(len(of), 'class', 'classes')} for {many(len(texts), 'text')}: give one for each")
         numbers = [self.classes.index(name) for name in of or self.classes[-1:] * len(texts)]
         for at in range(0, len(texts), EXPLAINED_AT_ONCE):
             yield from self._explained(texts[at : at + EXPLAINED_AT_ONCE], numbers[at : at + EXPLAINED_AT_ONCE])
@@ -215,7 +216,8 @@ class Trained:
         logits = outputs if outputs.ndim == 2 else np.stack([np.zeros(count), outputs], axis=1)
         if logits.shape != (count, len(self.classes)):
             raise BadInput(
-                f"the model gives {logits.shape[-1]} numbers for {len(self.classes)} classes: another's file"
+                f"the model gives {many(logits.shape[-1], 'number')} for "
+                f"{many(len(self.classes), 'class', 'classes')}: another's file"
             )
         refuse_nameless(logits, -1)
         return logits

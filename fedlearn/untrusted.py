@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 DEEPEST = 100  # what reads a value afterwards may follow it by calling itself
 MOST = 2**30  # bytes, where a file's kind has no limit of its own
@@ -27,7 +28,7 @@ def content(path: Path, most: int = MOST) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "no ordinary file", str(path))
         if found.st_size > most:
-            raise OSError(errno.EFBIG, f"more than {most:,} bytes", str(path))
+            raise OSError(errno.EFBIG, f"more than {many(most, 'byte')}", str(path))
         return file.read(found.st_size)
 
 

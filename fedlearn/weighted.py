@@ -12,6 +12,7 @@ from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.sampling import Sampler, check_draw
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 
 Counts = Callable[[], Sequence[float]]
 
@@ -70,7 +71,7 @@ class Weighted(Sampler):
     def check(self, population: int, size: int) -> None:
         check_draw(population, size)
         if len(self._weights) != population:
-            raise BadInput(f"there are {len(self._weights)} weights for {population} clients: give one for each")
+            raise BadInput(f"{many(len(self._weights), 'weight')} for {many(population, 'client')}: give one for each")
         drawable = np.count_nonzero(self._weights)
         if size > drawable:
             raise BadInput(f"a cohort of {size} needs as many clients with a weight above 0, there are {drawable}")

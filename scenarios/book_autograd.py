@@ -20,6 +20,7 @@ from fedlearn import Tensor, Trainer, grad, nn, optim
 from fedlearn.models.sequence import SequenceClassifier
 from fedlearn.nn import functional as F
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.book_gradient_check import of_layer, worst_error
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -67,8 +68,8 @@ def run(options: Options) -> Outcome:
         lines += [f"{name:<40}loss{first:>9.3f} ->{last:>7.3f}" for name, (first, last) in toys.items()]
         text = "\n".join(lines) + (
             f"\n'mary moved to the ...': {accuracy:.0%} of the last words right (always knowing the room that is "
-            f"likeliest: {best:.0%}; without looking back to the name: {1 / len(ROOMS):.0%})\n"
-            f"{wrong} of {len(asked)} questions answered wrongly. The sentences are synthetic, bAbI is not used."
+            f"likeliest: {best:.0%}; without looking back to the name: {1 / len(ROOMS):.0%})\n{wrong} of "
+            f"{many(len(asked), 'question')} answered wrongly. The sentences are synthetic, bAbI is not used."
         )
         return story.end(text, claims, {"accuracy": accuracy})
 

@@ -20,6 +20,7 @@ from fedlearn.datasets.dataset import CHARACTERS
 from fedlearn.datasets.text import Alphabet
 from fedlearn.models.chars import CharGRU, CharLSTM, CharModel, CharRNN
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import Varies, for_story
@@ -54,7 +55,7 @@ def run(options: Options) -> Outcome:
             name: cell(len(alphabet), options.dim, rng=stream(options.seed, "model")) for name, cell in CELLS.items()
         }
         losses = {name: learn(name, model, train, held_out, options, story) for name, model in models.items()}
-        lines = [f"{len(train):,} characters to learn, {len(held_out):,} held out, {len(alphabet)} distinct"]
+        lines = [f"{many(len(train), 'character')} to learn, {len(held_out):,} held out, {len(alphabet)} distinct"]
         for name, model in models.items():
             lines.append(f"{name}: {losses[name][-1]:.3f} nats, perplexity {math.exp(losses[name][-1]):.2f}")
             lines += [f"  at {t}: {written(model, alphabet, t, options.seed)!r}" for t in TEMPERATURES]

@@ -26,6 +26,7 @@ from fedlearn.datasets.tokens import tokenize
 from fedlearn.errors import BadInput, DataError
 from fedlearn.models.skipgram import Pairs, SkipGram, pairs
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
@@ -65,7 +66,7 @@ def run(options: Options) -> Outcome:
         if about["name"] == "sample":
             share, chance = same_kind(model, words)
             claims += [Claim("neighbours_of_one_kind", share), Claim("neighbours_of_one_kind_by_chance", chance)]
-        lines = [f"{len(words):,} words that occur {LEAST} times or more in {about['name']}"]
+        lines = [f"{many(len(words), 'word that occurs', 'words that occur')} {LEAST} times or more in {about['name']}"]
         lines += [f"near {word}: {', '.join(predicted)}" for word, predicted in near.items()]
         lines += [f"{a} is to {b} as {c} to: {', '.join(predicted)} (right: {d})" for a, b, c, d, predicted in answers]
         lines += [picture, "What a word means was learned from its neighbours alone; IMDB's reviews are not used."]
@@ -91,7 +92,10 @@ def number(passages: list[str], name: str) -> tuple[dict[str, int], np.ndarray]:
     counts = Counter(word for passage in tokens for word in passage)
     words = [word for word, count in counts.most_common() if count >= LEAST]
     if len(words) <= NEIGHBOURS:
-        raise DataError(f"{name} has {len(words)} words that occur {LEAST} times: give a text of some thousand words")
+        raise DataError(
+            f"{name} has {many(len(words), 'word that occurs', 'words that occur')} {LEAST} times: give a text of some "
+            "thousand words"
+        )
     numbers = {word: i for i, word in enumerate(words, start=1)}
     gap = [APART] * WINDOW
     ids = [i for passage in tokens for i in [*(numbers[word] for word in passage if word in numbers), *gap]]

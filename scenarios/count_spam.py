@@ -33,6 +33,7 @@ from fedlearn.queries.base import MOST
 from fedlearn.queries.words import WordCounts
 from fedlearn.secure import Plain
 from fedlearn.strategies import FedAvg
+from fedlearn.wording import many
 from scenarios.command import build, reading
 from scenarios.command.options import DEFAULTS, Options
 from scenarios.command.outcome import Claim, Outcome
@@ -59,7 +60,7 @@ def run(options: Options) -> Outcome:
     options = TAKES.fill(options)
     corpus, train, test = reading.messages(options)
     if len(corpus.classes) != 2:
-        raise BadInput(f"--labels of {len(corpus.classes)} classes: a spam filter tells two apart")
+        raise BadInput(f"--labels of {many(len(corpus.classes), 'class', 'classes')}: a spam filter tells two apart")
     vocabulary = VOCABULARIES.parse(options.vocabulary)
     mails, exam = encode(train, vocabulary), encode(test, vocabulary)
     clients, options = dealt(mails, train, options)
@@ -145,7 +146,7 @@ def multinomial(mails: Bags, exam: Bags, words: int) -> float:
 
 
 def story(options: Options, answer: Answer, folder: Path) -> str:
-    whose = f"{answer.clients} people counted their words once"
+    whose = f"{many(answer.clients, 'person', 'people')} counted their words once"
     read = (
         "and the aggregator could read each one's counts" if options.protection == "none"
         else "and nobody saw another's counts"

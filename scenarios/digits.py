@@ -30,6 +30,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features
 from fedlearn.seeding import stream
 from fedlearn.training.stacks import StackedViews
+from fedlearn.wording import many
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -107,7 +108,7 @@ def run(options: Options) -> Outcome:
             Claim("updates_per_second", updates / history.seconds, "1/s"),
             Claim("sum_of_absolute_weights", float(np.abs(model.vector).sum(dtype=np.float64))),
         ],
-        story=f"{len(readers):,} clients, {options.cohort} a round, trained a model that is right about "
+        story=f"{many(len(readers), 'client')}, {options.cohort} a round, trained a model that is right about "
         f"{history.metrics['accuracy']:.0%} of the held-out part of {samples.name}, in {history.seconds:.2f} s: "
         f"{updates / history.seconds:,.0f} client updates a second.",
     )  # fmt: skip

@@ -31,6 +31,7 @@ from fedlearn.protocol.transcript import ROWS
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import LocalUpdate
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -62,8 +63,9 @@ def run(options: Options) -> Outcome:
                 for name, seen in found.items()
             ),
             f"Who knows the cohorts is promised {honest.known:.2f} at most, and not the {honest.claimed:.2f}.",
-            f"{honest.models.guesses} guesses show {_ceiling(honest.models.guesses, len(honest.members)):.2f} at most: "
-            "an audit finds a claim false, and never shows that one is true.",
+            f"{many(honest.models.guesses, 'guess shows', 'guesses show')} "
+            f"{_ceiling(honest.models.guesses, len(honest.members)):.2f} at most: an audit finds a claim false, and "
+            "never shows that one is true.",
         ]
         return story.end("\n".join(lines), claims, rounds=options.rounds * len(BUILDS))
 

@@ -31,6 +31,7 @@ from fedlearn.secure import PROTECTIONS
 from fedlearn.secure.base import Settings
 from fedlearn.seeding import stream
 from fedlearn.strategies.fedavgm import FedAvgM
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.reading import HELD_OUT
@@ -102,7 +103,9 @@ class Town:
         order = stream(options.seed, "partition").permutation(len(train))
         count = len(train) // EACH
         if count < 2 * SHARE:
-            raise BadInput(f"{corpus.name} has {len(train)} messages to train on, {2 * SHARE * EACH} are needed")
+            raise BadInput(
+                f"{corpus.name} has {many(len(train), 'message')} to train on, {2 * SHARE * EACH} are needed"
+            )
         people = [
             Client(f"person-{i}", encode(train.take(part), words))
             for i, part in enumerate(np.array_split(order, count))

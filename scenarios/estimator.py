@@ -166,7 +166,7 @@ def _labels(given: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     given = given if hasattr(given, "__array__") else in_order(given, "labels")
     labels = as_array("labels", given)
     if labels.shape != (count,):
-        raise BadInput(f"labels of shape {labels.shape} for {count} texts: give one for each")
+        raise BadInput(f"labels of shape {labels.shape} for {many(count, 'text')}: give one for each")
     _refuse_missing("y", labels.tolist())
     if labels.dtype.kind in "US" and any(not isinstance(label, str | bytes) for label in given):
         raise BadInput("y mixes texts with other labels, which would all come back as texts: give labels of one kind")
@@ -200,5 +200,5 @@ def _owners(given: Any, count: int) -> tuple[str, ...] | None:
     _refuse_missing("users", given)
     users = tuple(map(str, given))
     if len(users) != count:
-        raise BadInput(f"{len(users)} users for {count} texts: give one for each")
+        raise BadInput(f"{many(len(users), 'user')} for {many(count, 'text')}: give one for each")
     return users

@@ -31,6 +31,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.secure.counts import counting_codec
 from fedlearn.spec import keys_of, read_settings
 from fedlearn.trained import Trained, load
+from fedlearn.wording import many
 from scenarios.command import build, coding, reading
 from scenarios.command.options import Options
 from scenarios.command.reading import as_trained
@@ -96,7 +97,8 @@ def asked(spec: str, options: Options) -> Asked:
         clients, options = dealt(_examples(data, kind, trained, vocabulary), data, options)
         about = {"name": data.name, "sha256": data.sha256, "synthetic": data.synthetic}
     query = _about(kind, settings, trained, vocabulary, len(names))
-    log.log(TOLD, "%s: %d examples of %d clients", data.name, sum(len(c.data) for c in clients), len(clients))
+    examples = many(sum(len(client.data) for client in clients), "example")
+    log.log(TOLD, "%s: %s of %s", data.name, examples, many(len(clients), "client"))
     arguments = {name: value for name, value in query.arguments().items() if not isinstance(value, bytes)}
     configuration = build.configuration(options, "ask") | {"query": {"name": query.name, **arguments}}
     folder = RunFolder(

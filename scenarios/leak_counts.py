@@ -28,6 +28,7 @@ from fedlearn.queries.words import WordCounts
 from fedlearn.secure import Masks
 from fedlearn.secure.counts import counting_codec
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -71,13 +72,14 @@ def run(options: Options) -> Outcome:
             "left_coin": coin(left_guesses), "epsilon": noisy.epsilon,
         }  # fmt: skip
         lines = [
-            f"{len(single):,} words that one of {PEOPLE} people used: {figures['named']:.0%} of them named by the "
-            f"opened sum, and {figures['false']:.0f} words that nobody used",
-            f"{len(once):,} words stand there once: {figures['alone']:.0%} of them are one person's",
-            f"asked again without one person: {figures['left_named']:.0%} of the {len(left)} words of that person "
-            f"named by the difference, and {figures['left_false']:.0f} others",
-            f"with noise of epsilon {noisy.epsilon:.2f}: used by one person or by nobody, guessed right "
-            f"{guessed:.1%} of {guesses:,} times; a coin {0.5 - figures['coin']:.1%} to {0.5 + figures['coin']:.1%}",
+            f"{many(len(single), 'word')} that one of {PEOPLE} people used: {figures['named']:.0%} of them named by "
+            f"the opened sum, and {many(round(figures['false']), 'word')} that nobody used",
+            f"{many(len(once), 'word stands', 'words stand')} there once: {figures['alone']:.0%} of them are one "
+            "person's",
+            f"asked again without one person: {figures['left_named']:.0%} of the {many(len(left), 'word')} of that "
+            f"person named by the difference, and {many(round(figures['left_false']), 'other')}",
+            f"with noise of epsilon {noisy.epsilon:.2f}: used by one person or by nobody, guessed right {guessed:.1%} "
+            f"of {many(guesses, 'time')}; a coin {0.5 - figures['coin']:.1%} to {0.5 + figures['coin']:.1%}",
             f"the words of the one who left, by two such sums: {left_guessed:.1%} of {left_guesses:,}; a coin "
             f"{0.5 - figures['left_coin']:.1%} to {0.5 + figures['left_coin']:.1%}",
         ]

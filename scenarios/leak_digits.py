@@ -31,6 +31,7 @@ from fedlearn.privacy.asked import Privacy
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
@@ -92,7 +93,7 @@ def run(options: Options) -> Outcome:
             f"one image, a linear layer: off by {figures['linear_error_float64']:.0e} from a float64 gradient, "
             f"by {figures['linear_error_transcript']:.0e} from the transcript",
             f"{BATCH} images, {WIDTH} ReLU units: {figures['found']:.0%} found, "
-            f"{figures['false_images']:.0f} mixtures taken for images",
+            f"{many(round(figures['false_images']), 'mixture')} taken for images",
             "labels counted right: " + ", ".join(f"{figures[f'labels_{count}']:.0%} of {count}" for count in COUNTED),
         ]
         for method, squash in lab.steps(SEARCHES, "searches"):
@@ -101,14 +102,15 @@ def run(options: Options) -> Outcome:
             pairs[f"{method},\n{squash}"] = [(one.features[0], guess)]
             lines.append(f"searched for, {method}, {squash}: {figures[f'psnr_{method}_{squash}']:.0f} dB")
         if (asked := build.privacy(options)) is not None:
-            many = chosen(data, COUNTED[-1], options.seed)
+            crowd = chosen(data, COUNTED[-1], options.seed)
             for name, noise in (("sum", None), ("dp", asked)):
-                labels, seen = summed(lab, many, name, noise)
+                labels, seen = summed(lab, crowd, name, noise)
                 figures |= {f"labels_{name}": labels, f"found_{name}": seen}
-                what = f"the same with --dp {options.dp}" if noise else f"the sum of {len(many)} people of one image"
+                people = many(len(crowd), "person", "people")
+                what = f"the same with --dp {options.dp}" if noise else f"the sum of {people} of one image"
                 lines.append(f"{what}: labels counted right: {labels:.0%}, images found: {seen:.0%}")
             classes = len(np.unique(data.targets))
-            figures["labels_chance"] = counted(np.full(classes, len(many) / classes), many)
+            figures["labels_chance"] = counted(np.full(classes, len(crowd) / classes), crowd)
             lines.append(f"as many of each class would be {figures['labels_chance']:.0%} right")
         conclusion = "An update of an image model shows the images that it was trained on."
         return lab.conclude(figures, lines, images(pairs), conclusion, CAPTION, (9.0, 3.0))

@@ -25,6 +25,7 @@ from fedlearn.secure.base import DEFAULT_CODEC, Protection
 from fedlearn.secure.compression import Compression
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg, Strategy
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
@@ -114,7 +115,7 @@ class Mail:
         """
         if len(self.corpus) < skip + count * each:
             raise BadInput(
-                f"{self.corpus.name} has {len(self.corpus)} different messages, this story needs "
+                f"{self.corpus.name} has {many(len(self.corpus), 'different message')}, this story needs "
                 f"{skip + count * each}: give a larger data set"
             )
         order = stream(self.seed, "partition").permutation(len(self.corpus))[skip : skip + count * each]

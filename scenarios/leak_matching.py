@@ -18,6 +18,7 @@ from fedlearn.attacks.scores import rouge
 from fedlearn.attacks.span import SpanTest
 from fedlearn.datasets.dataset import CHARACTERS
 from fedlearn.protocol import PartyView
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
 from scenarios.command.takes import for_story
@@ -43,8 +44,8 @@ def run(options: Options) -> Outcome:
         for length in LENGTHS:
             data, (truth,) = play.windows(1, length)
             view = play.record(lab, f"length-{length}", data, 1)
-            lines.append(f"{length} characters, {truth!r}:")
-            for name in lab.steps((*METHODS, "span"), f"{length} characters"):
+            lines.append(f"{many(length, 'character')}, {truth!r}:")
+            for name in lab.steps((*METHODS, "span"), many(length, "character")):
                 began = time.perf_counter()
                 text = read(view, name, options.seed)
                 seconds = time.perf_counter() - began
@@ -78,7 +79,7 @@ def bars(figures: dict[str, float]) -> Painter:
                 label = {"rouge2": "ROUGE-2", "exact": "exact"}[score]
                 axes.bar(places + shift, heights, 0.4, label=label, color=GOT, hatch=hatch, edgecolor="white")
             axes.set_xticks(places, names)
-            axes.set(title=f"{length} characters", ylim=(0, 1.05))
+            axes.set(title=many(length, "character"), ylim=(0, 1.05))
         figure.axes[0].set_ylabel("score, of 1")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
 

@@ -16,6 +16,7 @@ from fedlearn.attacks.membership import Membership
 from fedlearn.attacks.scores import auc, roc, true_positives_at
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.privacy.asked import Privacy
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
@@ -68,7 +69,7 @@ def run(options: Options) -> Outcome:
 
 
 def in_the_sum(people: int) -> str:
-    return f"{people} people summed" if people > 1 else "1 person alone"
+    return many(people, "person alone", "people summed")
 
 
 def attack(lab: Lab, mail: Mail, people: int, privacy: Privacy | None = None) -> tuple[Scores, Scores]:

@@ -17,6 +17,7 @@ from fedlearn.models.chars import CharLSTM
 from fedlearn.protocol import PartyView
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.leak_lab import Lab, in_the_plain
 
@@ -48,8 +49,8 @@ class Play:
         every = windows(self.script.text, self.alphabet, length)
         if len(every) < count:
             raise BadInput(
-                f"{self.script.name} has {len(every)} windows of {length} characters, this story needs {count}: "
-                "give a longer text"
+                f"{self.script.name} has {many(len(every), 'window')} of {many(length, 'character')}, this story needs "
+                f"{count}: give a longer text"
             )
         data = every.take(stream(self.seed, "scenario").choice(len(every), count, replace=False))
         pairs = zip(data.features, data.targets, strict=True)

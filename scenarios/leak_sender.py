@@ -19,6 +19,7 @@ from fedlearn.attacks.senders import Senders, SendersFound
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.privacy.asked import Privacy
 from fedlearn.secure import Masks
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
@@ -46,15 +47,15 @@ def run(options: Options) -> Outcome:
             figures[f"ari_{name}"] = adjusted_rand(truth, found.senders.tolist())
             figures[f"messages_{name}"] = len(truth)
             lines.append(
-                f"steps of 2^-{bits - 4}: {len(truth)} messages of {options.clients} people, "
-                f"adjusted Rand index {figures[f'ari_{name}']:.3f}"
+                f"steps of 2^-{bits - 4}: {many(len(truth), 'message')} of "
+                f"{many(options.clients, 'person', 'people')}, adjusted Rand index {figures[f'ari_{name}']:.3f}"
             )
             if name == "fine":
                 paint = scatter(found, truth)
         if (asked := build.privacy(options)) is not None:
             figures |= noised(lab, mail, asked)
             lines.append(
-                f"with --dp {options.dp}: {figures['messages_dp']:.0f} messages, "
+                f"with --dp {options.dp}: {many(round(figures['messages_dp']), 'message')}, "
                 f"adjusted Rand index {figures['ari_dp']:.3f}"
             )
         conclusion = (

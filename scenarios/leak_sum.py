@@ -21,6 +21,7 @@ from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.defaults import KEY_BITS
 from fedlearn.privacy.asked import Privacy
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
@@ -72,7 +73,7 @@ def run(options: Options) -> Outcome:
             "isolated: a message whose own words, two or more, were found together and with no others",
         ]
         if asked:
-            lines.append(f"the last {len(noised)} rows: the same sums with --dp {options.dp}")
+            lines.append(f"the last {many(len(noised), 'row')}: the same sums with --dp {options.dp}")
         conclusion = "A larger sum hides better who said a word, and never that it was said."
         return lab.conclude(figures, lines, curves(table), conclusion, CAPTION)
 

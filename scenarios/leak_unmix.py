@@ -19,6 +19,7 @@ from fedlearn.attacks.scores import Unmixed, unmixed
 from fedlearn.attacks.unmix import MessagesFound, Unmix
 from fedlearn.datasets.dataset import MESSAGES
 from fedlearn.privacy.asked import Privacy
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 from scenarios.command.outcome import Outcome
@@ -46,7 +47,7 @@ def run(options: Options) -> Outcome:
         for size in lab.steps(SIZES, "updates"):
             truth, found, score = attack(lab, mail, 1, size)
             figures |= named(score, str(size))
-            lines.append(row(f"{size} messages of one person", score))
+            lines.append(row(f"{many(size, 'message')} of one person", score))
             if size == SIZES[0]:
                 paint = matrix(truth, found)
                 example = max(found.messages, key=len)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedlearn.wording import many
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome
 from scenarios.command.takes import for_story
@@ -60,7 +61,8 @@ def run(options: Options) -> Outcome:
             for attack, accuracy in row.items()
         ]
         lines = [
-            f"{CREW} of {PEOPLE} people malicious, f={CREW}, {options.rounds} rounds: accuracy on held-out digits",
+            f"{CREW} of {PEOPLE} people malicious, f={CREW}, {many(options.rounds, 'round')}: accuracy on held-out "
+            "digits",
             *(line for dealt, table in tables.items() for line in shown(dealt, table)),
             f"Under the worst attack the mean is right about {worst(tables['alike'], 'mean'):.0%} of the digits, "
             f"{BEST} about {worst(tables['alike'], BEST):.0%}; with nobody malicious {BEST} loses "

@@ -28,6 +28,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.chars import CharModel
 from fedlearn.models.kinds import Characters
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome, bytes_per_weight
@@ -60,7 +61,8 @@ def _warn_of_unknown(text: str, alphabet: Alphabet) -> None:
     """Warn of characters outside of the alphabet: a model that is gone on from knows those of its own text only."""
     unknown = sum(text.count(character) for character in set(text) - set(alphabet.characters))
     if unknown:
-        log.warning("the model does not know %d of %d characters: a space stands for each", unknown, len(text))
+        of = many(len(text), "character")
+        log.warning("the model does not know %d of %s: a space stands for each", unknown, of)
 
 
 def run(options: Options) -> Outcome:
@@ -146,8 +148,9 @@ def who_speaks(options: Options, script: Script, alphabet: Alphabet) -> tuple[li
         options = options.filled(clients=min(SPEAKERS, len(talkers)))
         if options.clients > len(talkers):
             raise BadInput(
-                f"--clients {options.clients}: {script.name} has {len(talkers)} speakers who say more than {LENGTH} "
-                "characters: take at most so many, or --partition iid"
+                f"--clients {options.clients}: {script.name} has "
+                f"{many(len(talkers), 'speaker who says', 'speakers who say')} more than {LENGTH} characters: take at "
+                "most so many, or --partition iid"
             )
         return talkers[: options.clients], options
     partition = PARTITIONS.parse(options.partition)

@@ -33,6 +33,7 @@ from fedlearn.modelfile import described
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind, Sequences, Words
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 from scenarios.command import build, reading
 from scenarios.command.options import Options
 from scenarios.command.outcome import Claim, Outcome, bytes_per_weight
@@ -69,7 +70,8 @@ def run(options: Options) -> Outcome:
     classes = len(corpus.classes)
     if classes > 2 and begun.reads is Words:
         raise BadInput(
-            f"--labels of {classes} classes, and model {options.model} tells two apart: take --model sequence"
+            f"--labels of {many(classes, 'class', 'classes')}, and model {options.model} tells two apart: take --model "
+            "sequence"
         )
     mails, public = words_of(train, vocabulary), words_of(test, vocabulary)
     first = trusted_of(options, len(public))
@@ -138,8 +140,8 @@ def who_takes_part(options: Options, corpus: Corpus | Samples) -> Options:
             options = options.filled(partition="natural")
         else:
             log.log(
-                TOLD, "%d users are fewer than %d (--min-cohort): messages are dealt; --partition natural keeps users",
-                mailboxes, options.min_cohort,
+                TOLD, "%s fewer than %d (--min-cohort): messages are dealt; --partition natural keeps users",
+                many(mailboxes, "user is", "users are"), options.min_cohort,
             )  # fmt: skip
     options = options.filled(partition="iid")
     return options if options.partition == "natural" else options.filled(clients=len(NAMES))

@@ -16,6 +16,7 @@ from fedlearn.secure.base import Protection
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.base import Strategy
 from fedlearn.testing.toys import dense_examples, dense_model
+from fedlearn.wording import many
 
 CLIENTS, ROUNDS = 4, 2
 KEY_BITS = 512  # protects nothing: the size of the key is not what is tested
@@ -52,4 +53,4 @@ def check_federation(
             seen.setdefault(model.vector.tobytes(), how)
     finally:
         model.vector[:] = start
-    assert len(seen) == 1, f"these runs give {len(seen)} different models: {', '.join(seen.values())}"
+    assert len(seen) == 1, f"these runs give {many(len(seen), 'different model')}: {', '.join(seen.values())}"

@@ -15,6 +15,7 @@ from fedlearn.flower.letters import NAME, Letter, answer_of, for_opener
 from fedlearn.protocol import Message, OpenerKey, Refusal, RunPlan, party_name
 from fedlearn.protocol.parties import is_opener
 from fedlearn.untrusted import escaped
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def find_openers(grid: Grid, wanted: int, asks: str, deadline: float) -> frozens
             return frozenset(found)
         if time.monotonic() >= until:
             raise BadInput(
-                f"{len(found)} of {wanted} openers are there: start nodes with --node-config "
+                f"{len(found)} of {many(wanted, 'opener is', 'openers are')} there: start nodes with --node-config "
                 '\'fedlearn-role="opener" fedlearn-keys="FOLDER"\', and with secure_mod in their ClientApp'
             )
         time.sleep(LOOK)

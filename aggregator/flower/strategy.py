@@ -21,6 +21,7 @@ from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import BadInput
 from fedlearn.flower.reported import Reported
 from fedlearn.secure.base import Protection
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -185,8 +186,8 @@ class SecureSums(Strategy):
         nodes = noise_is_for(self.strategy)
         if opened.kind == "train" and nodes is not None and opened.addends != nodes:
             log.warning(
-                "round %d: %d nodes are in the sum, and its noise is for num_sampled_clients=%d",
-                opened.round, opened.addends, nodes,
+                "round %d: %s in the sum, and its noise is for num_sampled_clients=%d",
+                opened.round, many(opened.addends, "node is", "nodes are"), nodes,
             )  # fmt: skip
 
     def _typed(self, arrays: ArrayRecord) -> ArrayRecord:

@@ -25,6 +25,7 @@ from fedlearn.privacy.terms import Terms
 from fedlearn.protocol import Transcript
 from fedlearn.secure.base import Protection
 from fedlearn.secure.layout import Layout
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ class Sums:
     ):
         if len(messages) > protection.codec.addends:
             raise CodecError(
-                f"{len(messages)} nodes are asked, and the codec is made for {protection.codec.addends}: "
-                f"set addends={len(messages)} or more in the protection's codec"
+                f"{many(len(messages), 'node is', 'nodes are')} asked, and the codec is made for "
+                f"{protection.codec.addends}: set addends={len(messages)} or more in the protection's codec"
             )
         self._kind, self._reported, self._codec = kind, reported, protection.codec
         self._nodes = {node: number for number, node in enumerate(sorted(grid.get_node_ids()))}
@@ -131,7 +132,7 @@ class Sums:
             now[0] - up, now[1] - down, now[2] - openers, dict(collected.seconds),
         )  # fmt: skip
         lost = f", {opened.lost} lost" if opened.lost else ""
-        log.log(TOLD, "%s, round %d: the sum of %d nodes was opened%s", self._kind, round, opened.addends, lost)
+        log.log(TOLD, "%s, round %d: the sum of %s was opened%s", self._kind, round, many(opened.addends, "node"), lost)
         return self._reported.reply(sent, aggregate, messages[0]), opened
 
     def _travelled(self) -> tuple[int, int, int]:

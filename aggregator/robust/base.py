@@ -21,6 +21,7 @@ from fedlearn.configured import Named, arguments_of, whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.sampling import MOST_CLIENTS
+from fedlearn.wording import many
 
 NEVER = 1 << 40  # vectors: as good as any number that no rule is ever given
 
@@ -82,7 +83,9 @@ class Malicious(Named, ABC):
         if most < 0 or (self.f is not None and self.f > most):
             least = self.takes(self.f or 0, n)
             lower = f", or lower f to {most}" if most >= 0 else ""
-            raise BadInput(f"{self} does not stand f={self.f or 0} of {n} vectors: it takes {least} or more{lower}")
+            raise BadInput(
+                f"{self} does not stand f={self.f or 0} of {many(n, 'vector')}: it takes {least} or more{lower}"
+            )
         return most if self.f is None else self.f
 
     def takes(self, f: int, n: int = 1) -> int:

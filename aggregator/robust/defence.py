@@ -24,6 +24,7 @@ from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import local_random, stream
 from fedlearn.strategies.base import State, Strategy
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 TRUSTED = 2**32 - 1  # the number by which the aggregator's own training is drawn: no client has it
@@ -73,25 +74,27 @@ class Defence:
     def __post_init__(self) -> None:
         if self.groups < 2:
             raise BadInput(
-                f"a cohort of {self.cohort} clients cuts into one group of {self.group_size}: there is nothing to "
-                f"compare; sample at least {2 * self.group_size} clients, or lower group_size"
+                f"a cohort of {many(self.cohort, 'client')} cuts into one group of {self.group_size}: there is nothing "
+                f"to compare; sample at least {many(2 * self.group_size, 'client')}, or lower group_size"
             )
         if self.groups > MOST_GROUPS:
             raise BadInput(
-                f"a cohort of {self.cohort} cuts into {self.groups} groups, at most {MOST_GROUPS}: cut fewer"
+                f"a cohort of {self.cohort} cuts into {many(self.groups, 'group')}, at most {MOST_GROUPS:,}: cut fewer"
             )
         try:
             self.rule.malicious(self.groups)
         except BadInput as error:
-            raise BadInput(f"{self.cohort} clients in groups of {self.group_size}: {error}") from None
+            raise BadInput(f"{many(self.cohort, 'client')} in groups of {self.group_size}: {error}") from None
         if self.rule.f is None and self.f < 1:  # it would defend nobody; who wants that says f=0
             takes, more = self.rule.takes(1), ""
             if takes <= MOST_GROUPS:
                 smaller = "lower group_size, " if self.group_size > 1 else ""
-                more = f"it takes {takes} or more: sample at least {takes * self.group_size} clients, {smaller}or "
+                more = (
+                    f"it takes {takes} or more: sample at least {many(takes * self.group_size, 'client')}, {smaller}or "
+                )
             raise BadInput(
-                f"{self.cohort} clients in groups of {self.group_size}: {self.rule} stands no malicious group of "
-                f"{self.groups}: {more}take another rule"
+                f"{many(self.cohort, 'client')} in groups of {self.group_size}: {self.rule} stands no malicious group "
+                f"of {self.groups}: {more}take another rule"
             )
 
     @property
@@ -110,8 +113,8 @@ class Defence:
         return self.rule.takes(self.rule.f or 0, 2)
 
     def __str__(self) -> str:
-        size = f"of {self.group_size} clients " if self.group_size > 1 else "of one client "
-        return f"{self.rule} over {self.groups} groups {size}stands f={self.f} malicious"
+        size = f"of {many(self.group_size, 'client')} " if self.group_size > 1 else "of one client "
+        return f"{self.rule} over {many(self.groups, 'group')} {size}stands f={self.f} malicious"
 
     def check(self, protection: Protection, sampler: Sampler, strategy: Strategy, parameters: int) -> None:
         """Raise `BadInput` where groups could not be opened, or their means not be compared."""
@@ -123,7 +126,7 @@ class Defence:
         if self.group_size < protection.min_cohort:
             raise BadInput(
                 f"group_size is {self.group_size}, protection {protection.name} opens no sum of fewer than "
-                f"{protection.min_cohort} clients: raise group_size, or lower min_cohort knowingly"
+                f"{many(protection.min_cohort, 'client')}: raise group_size, or lower min_cohort knowingly"
             )
         if not sampler.public and not protection.fold_in_worker:
             raise BadInput(

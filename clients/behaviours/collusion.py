@@ -18,6 +18,7 @@ from fedlearn.configured import make_plain
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.strategies.base import LocalUpdate
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def largest_z(cohort: int, corrupted: int) -> float:
     honest, supporters = cohort - corrupted, cohort // 2 + 1 - corrupted
     if honest < 1 or not 0.5 < (honest - supporters) / honest < 1:
         raise BadInput(
-            f"alie with {corrupted} of {cohort} clients a round has no z above 0 and finite by the usual formula: "
-            "set one, as in alie:0.2,z=1"
+            f"alie with {corrupted} of {many(cohort, 'client')} a round has no z above 0 and finite by the usual "
+            "formula: set one, as in alie:0.2,z=1"
         )
     return NormalDist().inv_cdf((honest - supporters) / honest)

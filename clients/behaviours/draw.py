@@ -12,6 +12,7 @@ from fedlearn.datasets.vocabulary import Vocabulary
 from fedlearn.errors import BadInput
 from fedlearn.seeding import stream
 from fedlearn.spec import Key, keys_of, read_settings
+from fedlearn.wording import many
 
 SHARE = Key(int | float, example="0.2")
 
@@ -70,5 +71,7 @@ def how_many(share: int | float | None, clients: int, spec: str) -> int:
         )
     count = share if isinstance(share, int) else round(min(share, 1e9) * clients)
     if not 1 <= count <= clients:
-        raise BadInput(f"malicious {spec!r} is {count} of {clients} clients: at least 1 and at most all are needed")
+        raise BadInput(
+            f"malicious {spec!r} is {count} of {many(clients, 'client')}: at least 1 and at most all are needed"
+        )
     return count

@@ -19,6 +19,7 @@ from clients.flower.nodes import Nodes, Terms
 from clients.flower.workers import Workers
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 RUN_ID = 1
 EVERY = 0.1  # seconds between two looks of the line on the terminal
@@ -127,7 +128,7 @@ class _Line:
             self.clear()
         elif now >= self._next:
             self._next = now + EVERY
-            print(f"\r\x1b[2K{what}: {done} of {of} nodes", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[2K{what}: {done} of {many(of, 'node')}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         print("\r\x1b[2K", end="", file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from clients.flower.nodes import FIRST_NODE, Answer, Nodes, Terms, partition
 from clients.flower.seeds import kept
 from fedlearn.errors import BadInput, ClientFailure
 from fedlearn.flower.letters import NAME
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class DirectGrid(Grid):
                 if not 0 <= partition(message) < self._terms.nodes:
                     raise BadInput(
                         f"a message is for node {message.metadata.dst_node_id}, which is none of the "
-                        f"{self._terms.nodes} nodes: take ids from grid.get_node_ids()"
+                        f"{many(self._terms.nodes, 'node')}: take ids from grid.get_node_ids()"
                     )
                 self._sent += 1
                 ids.append(str(self._sent))
@@ -112,7 +113,8 @@ class DirectGrid(Grid):
                 answers[number] = answer
                 self._told(what, len(answers), len(asked))
             if len(answers) < len(asked):
-                log.warning("%s: %d of %d nodes were not reached in time", what, len(asked) - len(answers), len(asked))
+                nodes = many(len(asked), "node")
+                log.warning("%s: %d of %s not reached in time", what, len(asked) - len(answers), nodes)
             self._tell_failures(asked, answers)
             return [answers[number].reply for number in sorted(answers)]
 
@@ -126,7 +128,7 @@ class DirectGrid(Grid):
         number, first = next(iter(failed.items()))
         if len(failed) == len(asked) and _trains(asked[number]):
             raise ClientFailure(
-                f"{about(asked[number])}: each of the {len(asked)} nodes failed, the first at partition-id "
+                f"{about(asked[number])}: each of the {many(len(asked), 'node')} failed, the first at partition-id "
                 f"{partition(asked[number])}:\n{first.trace or first.reply.error.reason}"
             ) from first.error
         kinds = Counter(answer.trace or answer.reply.error.reason for answer in failed.values())
@@ -135,7 +137,7 @@ class DirectGrid(Grid):
             if text not in kinds:
                 continue
             alike = kinds.pop(text) - 1
-            more = f", and {alike} more nodes alike" if alike else ""
+            more = f", and {many(alike, 'more node')} alike" if alike else ""
             shown = answer.reply.error.reason if text in self._shown else text
             self._shown.add(text)
             where = f"{about(asked[number])}, node with partition-id {partition(asked[number])}"

@@ -26,6 +26,7 @@ from fedlearn.secure.encrypted import FEWEST_ADDENDS
 from fedlearn.secure.kept import PRIVATE, SHARED, KeptKeys
 from fedlearn.secure.paillier import KEY_HOLDER, KeyHolder
 from fedlearn.secure.threshold import Trustee, party_of
+from fedlearn.wording import many
 
 ROLE, KEYS = "fedlearn-role", "fedlearn-keys"
 ITS_OWN = ("role", "keys", "passphrase-file", "least-cohort", "insecure-test-key")
@@ -63,7 +64,9 @@ class Duties:
             return KEY_HOLDER, KeyHolder(0, least, most, test, self.keys)
         held = self.keys.shares(MAX_TRUSTEES)
         if len(held) != 1:
-            raise CryptoKeyError(f"{folder} holds {len(held)} secrets: an opener has one, {PRIVATE} or one share")
+            raise CryptoKeyError(
+                f"{folder} holds {many(len(held), 'secret')}: an opener has one, {PRIVATE} or one share"
+            )
         ((trustee, share),) = held.items()
         return party_of(trustee), Trustee(folder / SHARED, share, least, most, test, self.keys)
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from fedlearn.attacks.base import Attack, Finding, NotReadable
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.protocol import PartyView
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Finding)
@@ -30,7 +31,8 @@ class EachVector(Attack, Generic[F]):
         if not findings:
             raise refusals[0]
         if refusals:
-            log.warning("%d of %d vectors were left out: %s", len(refusals), len(refusals) + len(findings), refusals[0])
+            count = many(len(refusals) + len(findings), "vector")
+            log.warning("%d of %s left out: %s", len(refusals), count, refusals[0])
         return findings
 
     @abstractmethod

@@ -19,6 +19,7 @@ from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.each import EachVector
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import unexplained
+from fedlearn.wording import many
 
 LOUD = 1e3  # times rounding: a bias gradient that is large enough to divide by
 AGREED = 4.0  # standard deviations of rounding by which two quotients of one input may differ
@@ -33,7 +34,10 @@ class InputsFound(Finding):
     unconfirmed: np.ndarray
 
     def summary(self) -> str:
-        return f"{len(self.inputs)} inputs of {self.inputs.shape[1]} numbers, {len(self.unconfirmed)} unconfirmed"
+        return (
+            f"{many(len(self.inputs), 'input')} of {many(self.inputs.shape[1], 'number')}, {len(self.unconfirmed)} "
+            "unconfirmed"
+        )
 
 
 @dataclass(frozen=True)

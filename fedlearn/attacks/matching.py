@@ -21,6 +21,7 @@ from fedlearn.attacks.objective import Seen, check_method, lbfgs
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.autograd import Tensor
 from fedlearn.nn import functional as F
+from fedlearn.wording import many
 
 METHODS = ("dlg", "idlg", "cosine")
 
@@ -36,7 +37,7 @@ class MatchFound(Finding):
     distance: float
 
     def summary(self) -> str:
-        return f"{len(self.inputs)} inputs whose gradient is off by {self.distance:.1e} of its length"
+        return f"{many(len(self.inputs), 'input')} whose gradient is off by {self.distance:.1e} of its length"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from fedlearn.autograd import Tensor
 from fedlearn.datasets.examples import Arrays
 from fedlearn.models.chars import CharModel
 from fedlearn.nn import functional as F
+from fedlearn.wording import many
 
 METHODS = ("dlg", "idlg", "tag", "lamp")
 ABSOLUTE = 0.1  # weight of the absolute distance in TAG's
@@ -86,7 +87,7 @@ def text_length(observed: Observed, vector: Vector) -> int:
     """Characters in each of a batch's texts: together they put one less each into the rank of the gradient."""
     _, span = Span.left(observed, vector)
     if not 0 < span.rank < span.hidden:
-        raise NotReadable(f"the texts fill {span.rank} of {span.hidden} hidden units: their length is not told")
+        raise NotReadable(f"the texts fill {span.rank} of {many(span.hidden, 'hidden unit')}: their length is not told")
     return round(span.rank / observed.examples(vector)) + 1
 
 

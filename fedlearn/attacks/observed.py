@@ -28,6 +28,7 @@ from fedlearn.secure.rounds import RoundLayout
 from fedlearn.secure.signed import check_signed
 from fedlearn.strategies import Strategy
 from fedlearn.travel import rebuilt
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,12 +233,16 @@ class Observed:
         """The vector, if it fits the plan and followed a request with weights that are numbers."""
         of = f"{vector.about} of round {vector.round}"
         if vector.values.shape != (len(self.layout),):
-            raise NotReadable(f"{of} has {vector.values.size} integers, the plan says {len(self.layout)}: damaged")
+            raise NotReadable(
+                f"{of} has {many(vector.values.size, 'integer')}, the plan says {len(self.layout)}: damaged"
+            )
         if not self.plan.model:
             return vector  # of counts, without weights
         most = vector.addends * self.layout.max_weight
         if not 1 <= self.examples(vector) <= most:
-            raise NotReadable(f"{of} is of {self.examples(vector)} examples, it must be of 1 to {most}: damaged")
+            raise NotReadable(
+                f"{of} is of {many(self.examples(vector), 'example')}, it must be of 1 to {most}: damaged"
+            )
         if vector.round not in self.weights:
             raise NotReadable(f"the {self.view.party}'s transcript holds no weights of round {vector.round}")
         if not np.isfinite(self.weights[vector.round]).all():

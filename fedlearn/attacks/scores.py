@@ -16,6 +16,7 @@ import numpy as np
 from fedlearn.checked import real_array, whole_array
 from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ def adjusted_rand(truth: Sequence[int], found: Sequence[int]) -> float:
     """How far two groupings of the same things agree, 1 wholly, 0 as by chance (Hubert and Arabie 1985)."""
     one, other = whole_array("truth", truth, 1), whole_array("found", found, 1)
     if len(one) != len(other):
-        raise ShapeError(f"groupings of {len(one)} and of {len(other)} things: both must be of the same")
+        raise ShapeError(f"groupings of {len(one)} and of {many(len(other), 'thing')}: both must be of the same")
 
     def pairs(counts: Counter[Any]) -> float:
         return sum(n * (n - 1) / 2 for n in counts.values())
@@ -93,7 +94,7 @@ def psnr(truth: np.ndarray, found: np.ndarray) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.abs(truth - found)
     if not truth.size or not np.isfinite(errors).all():
-        raise BadInput(f"{truth.size} numbers: at least one is needed, and all of them finite")
+        raise BadInput(f"{many(truth.size, 'number')}: at least one is needed, and all of them finite")
     largest = float(errors.max())
     if largest == 0:
         return float("inf")
@@ -130,7 +131,9 @@ def _scores(members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nda
     """Scores (n,) and (m,) that can be ranked, of at least one each."""
     one, other = real_array("scores of members", members, 1), real_array("scores of others", others, 1)
     if not (one.size and other.size):
-        raise BadInput(f"scores of {one.size} members and of {other.size} others: at least one of each is needed")
+        raise BadInput(
+            f"scores of {many(one.size, 'member')} and of {many(other.size, 'other')}: at least one of each is needed"
+        )
     return one, other
 
 

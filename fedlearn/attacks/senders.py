@@ -18,6 +18,7 @@ from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.each import EachVector
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.unmix import equal_groups
+from fedlearn.wording import many
 
 OWN_WORDS = 3  # of a message to be sorted; two words may well occur in the same two messages
 FITS_NOBODY = 15.0  # times the median distance to the nearest: words that messages of two senders have in common
@@ -33,7 +34,7 @@ class SendersFound(Finding):
 
     def summary(self) -> str:
         groups = [[" ".join(m) for m, s in zip(self.messages, self.senders, strict=True) if s == g] for g in self._all]
-        return f"{len(groups)} senders\n  " + "\n  ".join(" | ".join(group) for group in groups)
+        return f"{many(len(groups), 'sender')}\n  " + "\n  ".join(" | ".join(group) for group in groups)
 
     @property
     def _all(self) -> list[int]:
@@ -53,7 +54,9 @@ class Senders(EachVector[SendersFound]):
         groups = equal_groups(observed, vector)
         messages = [i for i, words in enumerate(groups.words) if len(words) >= OWN_WORDS]
         if len(messages) <= vector.addends:
-            raise NotReadable(f"{len(messages)} messages of {vector.addends} clients were found: too few to sort")
+            raise NotReadable(
+                f"found {many(len(messages), 'message')} of {many(vector.addends, 'client')}: too few to sort"
+            )
         directions = groups.moved[messages] / np.linalg.norm(groups.moved[messages], axis=1, keepdims=True)
         apart = 1.0 - np.abs(directions @ directions.T)
         nearest = (apart + np.eye(len(apart))).min(axis=1)

@@ -22,6 +22,7 @@ from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.each import EachVector
 from fedlearn.attacks.observed import Observed, Vector
 from fedlearn.attacks.replay import unexplained
+from fedlearn.wording import many
 
 RECURRENT = "weight_hh_l0"
 PARTS = ("embedding.weight", "weight_ih_l0", RECURRENT, "bias_ih_l0", "bias_hh_l0", "head.weight", "head.bias")
@@ -46,7 +47,8 @@ class TextFound(Finding):
     def summary(self) -> str:
         if self.above_bound:
             return f"rank {self.rank} of {self.hidden}: too much text in one update, nothing can be told apart"
-        return f"rank {self.rank} of {self.hidden}, {len(self.texts)} texts\n  " + "\n  ".join(map(repr, self.texts))
+        texts = "\n  ".join(map(repr, self.texts))
+        return f"rank {self.rank} of {self.hidden}, {many(len(self.texts), 'text')}\n  {texts}"
 
 
 @dataclass(frozen=True)

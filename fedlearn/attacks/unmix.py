@@ -23,6 +23,7 @@ from fedlearn.attacks.base import Finding, NotReadable
 from fedlearn.attacks.changed_rows import embedding_name, moved_rows
 from fedlearn.attacks.each import EachVector
 from fedlearn.attacks.observed import Observed, Vector
+from fedlearn.wording import many
 
 DECOYS = (0.97, 1.03)  # factors that make a row one which should decode to nothing
 CHANCE = 0.02  # the most subsets that a decoy may have on average
@@ -47,7 +48,7 @@ class MessagesFound(Finding):
 
     def summary(self) -> str:
         lines = [" ".join((*mine, *others)) for mine, others in zip(self.private, self.shared, strict=True)]
-        return f"{len(lines)} messages\n  " + "\n  ".join(lines)
+        return f"{many(len(lines), 'message')}\n  " + "\n  ".join(lines)
 
 
 @dataclass(frozen=True)

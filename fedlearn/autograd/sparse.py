@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.arrays import remembered
+from fedlearn.wording import many
 
 UNSIGNED: dict[np.dtype, Any] = {np.dtype(np.int32): np.dtype(np.uint32), np.dtype(np.int64): np.dtype(np.uint64)}
 
@@ -72,7 +73,7 @@ def _check(numbers: np.ndarray, count: int) -> None:
     """The compiled loops read and write where they are told."""
     unsigned = numbers.view(UNSIGNED[numbers.dtype])  # negative ones are large then
     if numbers.size and not np.maximum.reduce(unsigned) < count:
-        raise IndexError(f"row numbers from {numbers.min()} to {numbers.max()} in a table of {count} rows")
+        raise IndexError(f"row numbers from {numbers.min()} to {numbers.max()} in a table of {many(count, 'row')}")
 
 
 @cache

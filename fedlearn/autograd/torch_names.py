@@ -15,6 +15,7 @@ from fedlearn.autograd.operators import Operators
 from fedlearn.autograd.torch_arithmetic import by_name, compared, in_place, scaled
 from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 
 def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
@@ -23,7 +24,8 @@ def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
     def called(self: Any, other: Any) -> Any:
         if (np.ndim(self), np.ndim(other)) != (first, second):
             raise ShapeError(
-                f"{name} takes {first} and {second} axes, not {np.shape(self)} and {np.shape(other)}: see matmul"
+                f"{name} takes {first} and {many(second, 'axis', 'axes')}, not {np.shape(self)} and {np.shape(other)}: "
+                "see matmul"
             )
         return ops.matmul(self, other)
 
@@ -183,7 +185,7 @@ class TorchNames(Operators):
     def chunk(self, chunks: Any, axis: Any = 0) -> Any:
         """At most so many pieces along an axis, all but the last equally long."""
         if chunks < 1:
-            raise BadInput(f"{chunks} chunks: give 1 or more")
+            raise BadInput(f"{many(chunks, 'chunk')}: give 1 or more")
         return ops.split(self, max(1, -(-self._data.shape[axis] // chunks)), axis)
 
     @typed
@@ -196,7 +198,7 @@ class TorchNames(Operators):
         """`length` slices along an axis, from `start` on."""
         size = self._data.shape[axis]
         if not (length >= 0 and 0 <= start <= size - length):
-            raise ShapeError(f"narrow({axis}, {start}, {length}) of {self._data.shape}: it has {size} slices")
+            raise ShapeError(f"narrow({axis}, {start}, {length}) of {self._data.shape}: it has {many(size, 'slice')}")
         return self._along(axis, slice(start, start + length))
 
     @typed

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from fedlearn.errors import CiphertextError, CryptoKeyError
+from fedlearn.wording import many
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -63,4 +64,6 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
     try:
         return ChaCha20Poly1305(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
     except (InvalidTag, ValueError):
-        raise CiphertextError(f"a sealed letter of {len(sealed)} bytes is damaged, or for another key or use") from None
+        raise CiphertextError(
+            f"a sealed letter of {many(len(sealed), 'byte')} is damaged, or for another key or use"
+        ) from None

@@ -19,6 +19,7 @@ import numpy as np
 from fedlearn.crypto.checks import array_of, real, whole
 from fedlearn.errors import CodecError, ShapeError
 from fedlearn.parts import in_parts
+from fedlearn.wording import many
 
 MAX_LANE_BITS = 63  # sums are held in int64
 MAX_ADDENDS = (1 << 32) - 1
@@ -54,21 +55,22 @@ class FixedPoint:
         object.__setattr__(self, "bound", real("bound", self.bound))
         if self.bits < 2 or not 1 <= self.addends <= MAX_ADDENDS:
             raise CodecError(
-                f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend, at most {MAX_ADDENDS} addends"
+                f"bits={self.bits}, addends={self.addends}: at least 2 bits and 1 addend, at most {MAX_ADDENDS:,} "
+                "addends"
             )
         if self.lane_bits > MAX_LANE_BITS:
             raise CodecError(
-                f"{self.addends} addends of {self.bits} bits need {self.lane_bits}-bit lanes: "
+                f"{many(self.addends, 'addend')} of {many(self.bits, 'bit')} would need {self.lane_bits}-bit lanes: "
                 f"at most {MAX_LANE_BITS}, so lower bits or addends"
             )
         if not (math.isfinite(self.bound) and 0 < self.bound <= self.limit):
             raise CodecError(
-                f"bound={self.bound:g} does not fit {self.bits} signed bits: "
+                f"bound={self.bound:g} does not fit {many(self.bits, 'signed bit')}: "
                 f"it must be above 0 and at most {self.limit}"
             )
         if self.fraction_bits > MAX_FRACTION_BITS:
             raise CodecError(
-                f"bound={self.bound:g} is too small for {self.bits} bits: "
+                f"bound={self.bound:g} is too small for {many(self.bits, 'bit')}: "
                 f"at least {math.ldexp(self.limit, -MAX_FRACTION_BITS):g} is needed, so raise the bound"
             )
         for name, known in (("overflow", _OVERFLOW), ("rounding", _ROUNDING)):
@@ -164,7 +166,7 @@ class FixedPoint:
         outside = self.count_outside(values)
         worst = values.flat[np.argmax(np.abs(values))]
         raise CodecError(
-            f"{outside} of {values.size} values lie outside the bound {self.bound:g}, "
+            f"{outside} of {many(values.size, 'value lies', 'values lie')} outside the bound {self.bound:g}, "
             f"the worst is {worst:g}: raise bound or set overflow=clip in the codec, or lower the learning rate"
         )
 
@@ -174,7 +176,7 @@ class FixedPoint:
         if not np.isfinite(magnitudes.max(initial=0.0)):
             bad = np.flatnonzero(~np.isfinite(magnitudes))
             raise CodecError(
-                f"{bad.size} of {magnitudes.size} values are NaN or infinite, "
+                f"{bad.size} of {many(magnitudes.size, 'value is', 'values are')} NaN or infinite, "
                 f"the first at flat index {bad[0]}: training diverged, or began with such data: "
                 "lower the learning rate, or mend the data"
             )
@@ -209,7 +211,9 @@ class FixedPoint:
         weight, max_weight = _weights(count if total_weight is None else total_weight, max_weight)
         clipped = real("clipped", clipped)
         if not 1 <= count <= MAX_ADDENDS or not clipped >= 0:
-            raise CodecError(f"{count} addends, {clipped} clipped: 1 to {MAX_ADDENDS} addends, and 0 or more clipped")
+            raise CodecError(
+                f"{many(count, 'addend')}, {clipped} clipped: 1 to {MAX_ADDENDS:,} addends, and 0 or more clipped"
+            )
         step = math.ldexp(1.0, -self.fraction_bits - (self.rounding == "nearest"))
         return (count * step + clipped) * max_weight / weight
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from fedlearn.wording import many
+
 DIGEST_BYTES = 16
 
 
@@ -16,7 +18,7 @@ def strip_digest(data: bytes, what: str, error: type[Exception]) -> memoryview:
     """The body of `add_digest`'s result; raises `error`, which names `what`, if the digest does not fit."""
     body = memoryview(data)[: max(0, len(data) - DIGEST_BYTES)]
     if _digest(body) != data[len(body) :]:
-        raise error(f"{what} of {len(data)} bytes does not match its digest: damaged or truncated")
+        raise error(f"{what} of {many(len(data), 'byte')} does not match its digest: damaged or truncated")
     return body
 
 

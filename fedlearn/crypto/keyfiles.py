@@ -23,6 +23,7 @@ from fedlearn.crypto.keys import MAX_BITS, PrivateKey, PublicKey
 from fedlearn.crypto.sealed import seal, unseal
 from fedlearn.errors import CryptoKeyError, FedlearnError
 from fedlearn.untrusted import without_waiting
+from fedlearn.wording import many
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # no fault of the place that the user chose
 MAX_KEY_FILE = 1 << 16  # bytes; a private key of the largest size takes a fifth of it
@@ -144,7 +145,9 @@ def read_seed(path: Path) -> bytes:
     """The `SEED_BYTES` random bytes in a file that only its owner can read; raises `CryptoKeyError` for another one."""
     content = read_owned(path, SEED_BYTES)
     if len(content) < SEED_BYTES:
-        raise CryptoKeyError(f"{path} has {len(content)} bytes in the place of {SEED_BYTES}: bring the right file back")
+        raise CryptoKeyError(
+            f"{path} has {many(len(content), 'byte')} in the place of {SEED_BYTES}: bring the right file back"
+        )
     return content
 
 
@@ -185,7 +188,7 @@ def _read(path: Path, limit: int, forbidden: int = 0) -> bytes:
     except OSError as error:
         raise CryptoKeyError(f"cannot read key file {path}: {error.strerror}") from None
     if len(content) > limit:
-        raise CryptoKeyError(f"{path} has more than {limit} bytes: no key file, give the path of one")
+        raise CryptoKeyError(f"{path} has more than {many(limit, 'byte')}: no key file, give the path of one")
     return content
 
 
@@ -230,7 +233,7 @@ def _decode(text: Any) -> int:
         raise CryptoKeyError(f"a number of the key is {_shown(text)}, not base64: damaged file, get it anew")
     if len(text) > _MAX_DIGITS + 4:
         raise CryptoKeyError(
-            f"a number of the key has {len(text)} characters: at most {_MAX_DIGITS} for {MAX_BITS} bits"
+            f"a number of the key has {many(len(text), 'character')}: at most {_MAX_DIGITS:,} for {MAX_BITS} bits"
         )
     try:
         return int.from_bytes(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), "big")

@@ -27,6 +27,7 @@ from fedlearn.crypto.modexp import powers
 from fedlearn.crypto.primes import blum_prime, is_prime
 from fedlearn.defaults import KEY_BITS as KEY_BITS
 from fedlearn.errors import CiphertextError, ComputationFault, CryptoKeyError
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.crypto.codec import FixedPoint
@@ -145,14 +146,20 @@ class PublicKey:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a key that is unfit for use."""
         given("a public key", data, BYTES, CryptoKeyError)
         if len(data) < _HEADER.size:
-            raise CryptoKeyError(f"a public key of {len(data)} bytes is shorter than its {_HEADER.size}-byte header")
+            raise CryptoKeyError(
+                f"a public key of {many(len(data), 'byte')} is shorter than its {_HEADER.size}-byte header"
+            )
         version, flags, size = _HEADER.unpack_from(data)
         if version != _FORMAT or flags & ~_BLUM:
             raise CryptoKeyError(f"public key of format {version}, flags {flags}: this version reads format {_FORMAT}")
         if 8 * size > MAX_BITS:
-            raise CryptoKeyError(f"a public key announces {size} bytes of modulus: at most {MAX_BITS // 8} are read")
+            raise CryptoKeyError(
+                f"a public key announces {many(size, 'byte')} of modulus: at most {MAX_BITS // 8:,} are read"
+            )
         if len(data) != _HEADER.size + size + FINGERPRINT_BYTES:
-            raise CryptoKeyError(f"a public key of {len(data)} bytes announces {size} bytes of modulus: truncated")
+            raise CryptoKeyError(
+                f"a public key of {many(len(data), 'byte')} announces {many(size, 'byte')} of modulus: truncated"
+            )
         body = data[_HEADER.size : _HEADER.size + size]
         if hashlib.sha256(body).digest()[:FINGERPRINT_BYTES] != data[_HEADER.size + size :]:
             raise CryptoKeyError("the public key does not match its fingerprint: damaged bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedlearn.errors import CiphertextError
+from fedlearn.wording import many
 
 _WORD = 64
 _U64 = np.uint64
@@ -50,7 +51,10 @@ def residues_to_bytes(residues: np.ndarray, bits: int) -> bytes:
 def residues_from_bytes(data: bytes, bits: int, count: int) -> np.ndarray:
     """The inverse of `residues_to_bytes`, as uint64; raises `CiphertextError` for bytes of another length."""
     if len(data) != residue_bytes(count, bits):
-        raise CiphertextError(f"{len(data)} bytes do not hold {count} integers of {bits} bits: wrong length")
+        raise CiphertextError(
+            f"{many(len(data), 'byte does', 'bytes do')} not hold {many(count, 'integer')} of {many(bits, 'bit')}: "
+            "wrong length"
+        )
     rows = -(-count // _WORD)
     words = np.frombuffer(data + bytes(rows * bits * 8 - len(data)), dtype="<u8").reshape(rows, bits)
     return split_lanes(words, bits, _WORD).ravel()[:count]

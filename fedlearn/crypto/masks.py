@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from fedlearn.crypto.checks import given, whole
 from fedlearn.errors import CodecError
+from fedlearn.wording import many
 
 SEED_BYTES = 32
 MAX_BITS = 64
@@ -46,7 +47,7 @@ def to_signed(residues: np.ndarray, bits: int) -> np.ndarray:
 def _check(values: np.ndarray, bits: int) -> None:
     given("a vector", values, np.ndarray, CodecError)
     if values.dtype.kind not in "iu" or values.ndim != 1:
-        raise CodecError(f"{values.ndim} axes of {values.dtype} cannot be masked: give integers (n,)")
+        raise CodecError(f"{many(values.ndim, 'axis', 'axes')} of {values.dtype} cannot be masked: give integers (n,)")
     if not 1 <= whole("bits", bits) <= MAX_BITS:
         raise CodecError(f"masks modulo 2^{bits}: 1 to {MAX_BITS} bits are possible")
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from fedlearn.checked import takes_plain, whole_array
 from fedlearn.errors import CryptoKeyError
+from fedlearn.wording import many
 
 MOST_CLIENTS = 10**7
 
@@ -71,8 +72,8 @@ def choose_neighbourhood(
     threshold = max(corrupt, clients // 2) + 1
     if threshold > clients - dropouts:
         raise CryptoKeyError(
-            f"{dropouts} dropouts of {clients} clients leave fewer than the {threshold} holders a secret needs: "
-            "lower the fractions to be survived, or take more clients"
+            f"{many(dropouts, 'dropout')} of {many(clients, 'client')} would leave fewer than the "
+            f"{many(threshold, 'holder')} a secret needs: lower the fractions to be survived, or take more clients"
         )
     return Neighbourhood(clients, clients - 1, threshold, corrupt, dropouts, 0.0, 0.0)
 
@@ -106,9 +107,9 @@ def check_fractions(corrupt: float, dropouts: float) -> None:
 def _counts(clients: int, corrupt_fraction: float, dropout_fraction: float) -> tuple[int, int]:
     """The numbers of corrupt clients and of clients that vanish."""
     if clients < 3:
-        raise CryptoKeyError(f"masks for {clients} clients hide nothing: at least 3 are needed")
+        raise CryptoKeyError(f"masks for {many(clients, 'client')} hide nothing: at least 3 are needed")
     if clients > MOST_CLIENTS:
-        raise CryptoKeyError(f"{clients} clients: a guarantee is computed for up to {MOST_CLIENTS:,}")
+        raise CryptoKeyError(f"{many(clients, 'client')}: a guarantee is computed for up to {MOST_CLIENTS:,}")
     check_fractions(corrupt_fraction, dropout_fraction)
     return math.ceil(corrupt_fraction * clients), math.floor(dropout_fraction * clients)
 
@@ -132,7 +133,9 @@ def neighbours(clients: Sequence[int], degree: int, context: bytes) -> dict[int,
 
 def _check_degree(clients: int, degree: int) -> None:
     if degree != clients - 1 and (degree % 2 or not 2 <= degree < clients):
-        raise CryptoKeyError(f"degree {degree} for {clients} clients: an even number below {clients}, or {clients - 1}")
+        raise CryptoKeyError(
+            f"degree {degree} for {many(clients, 'client')}: an even number below {clients}, or {clients - 1}"
+        )
 
 
 def _log_factorial(clients: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from fedlearn.crypto.integers import integers_to_bytes
 from fedlearn.crypto.keys import PrivateKey, PublicKey
 from fedlearn.crypto.modexp import powers
 from fedlearn.errors import CiphertextError, ComputationFault
+from fedlearn.wording import many
 
 
 @takes_plain
@@ -49,7 +50,9 @@ def verify(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], roo
 def _together(public: PublicKey, ciphertexts: list[mpz], plaintexts: list[mpz], context: bytes) -> tuple[mpz, mpz]:
     """The product of all c_j^e_j modulo n^2, and the sum of all e_j m_j modulo n."""
     if len(members("ciphertexts", ciphertexts, mpz)) != len(members("plaintexts", plaintexts, mpz)):
-        raise CiphertextError(f"{len(ciphertexts)} ciphertexts and {len(plaintexts)} plaintexts: give one for each")
+        raise CiphertextError(
+            f"{many(len(ciphertexts), 'ciphertext')} and {many(len(plaintexts), 'plaintext')}: give one for each"
+        )
     if not all(0 <= number < public.nsquare for number in (*ciphertexts, *plaintexts)):
         raise CiphertextError("a ciphertext or plaintext is out of range: they belong to another key, or are damaged")
     width = public.ciphertext_bytes

@@ -17,6 +17,7 @@ from fedlearn.crypto.checks import given, whole
 from fedlearn.crypto.integers import integers_from_bytes, integers_to_bytes
 from fedlearn.crypto.lanes import join_lanes, split_lanes, words_for
 from fedlearn.errors import CiphertextError, CodecError
+from fedlearn.wording import many
 
 MIN_LANE_BITS, MAX_LANE_BITS = 2, 64
 _U64 = np.uint64
@@ -33,7 +34,9 @@ class LanePacking:
         object.__setattr__(self, "lane_bits", whole("lane_bits", self.lane_bits))
         object.__setattr__(self, "modulus", mpz(whole("modulus", self.modulus)))
         if not MIN_LANE_BITS <= self.lane_bits <= MAX_LANE_BITS:
-            raise CodecError(f"lanes of {self.lane_bits} bits: {MIN_LANE_BITS} to {MAX_LANE_BITS} can be packed")
+            raise CodecError(
+                f"lanes of {many(self.lane_bits, 'bit')}: {MIN_LANE_BITS} to {MAX_LANE_BITS} can be packed"
+            )
         if self.modulus < 1 or self.lanes < 1:
             raise CodecError(
                 f"a {self.modulus.bit_length()}-bit modulus holds no {self.lane_bits}-bit lane: use a larger key"
@@ -48,7 +51,7 @@ class LanePacking:
         """Plaintexts that `count` values need; raises `CodecError` for what is no number of them."""
         count = whole("the number of values", count)
         if count < 0:
-            raise CodecError(f"{count} values: 0 or more can be packed")
+            raise CodecError(f"{many(count, 'value')}: 0 or more can be packed")
         return -(-count // self.lanes)
 
     @cached_property
@@ -67,7 +70,8 @@ class LanePacking:
         Raises `CodecError` for another array, or a value that does not fit a lane.
         """
         if not isinstance(values, np.ndarray) or values.dtype != np.int64 or values.ndim != 1:
-            what = f"{values.ndim} axes of {values.dtype}" if isinstance(values, np.ndarray) else f"{values!r:.80}"
+            found = isinstance(values, np.ndarray)
+            what = f"{many(values.ndim, 'axis', 'axes')} of {values.dtype}" if found else f"{values!r:.80}"
             raise CodecError(f"{what} cannot be packed: give a one-dimensional int64 array")
         if not values.size:
             return []
@@ -89,8 +93,13 @@ class LanePacking:
         large to be a sum of packed ones.
         """
         if not isinstance(plaintexts, list) or len(plaintexts) != self.plaintexts(count):
-            got = len(plaintexts) if isinstance(plaintexts, list) else f"{plaintexts!r:.80} in place of a list of"
-            raise CiphertextError(f"{got} plaintexts for {count} values: {self.plaintexts(count)} hold them")
+            listed = isinstance(plaintexts, list)
+            got = (
+                many(len(plaintexts), "plaintext") if listed else f"{plaintexts!r:.80} in place of plaintexts in a list"
+            )
+            raise CiphertextError(
+                f"{got} for {many(count, 'value')}: {many(self.plaintexts(count), 'is', 'are')} needed"
+            )
         for plaintext in plaintexts:
             given("a plaintext", plaintext, (mpz, int), CiphertextError)
         half, n = self._half, self.modulus

@@ -17,6 +17,7 @@ from fedlearn.crypto.keys import PrivateKey, PublicKey, Randomiser
 from fedlearn.crypto.modexp import powers
 from fedlearn.errors import CryptoKeyError
 from fedlearn.forks import forget_in_children
+from fedlearn.wording import many
 
 MEMORY_LIMIT = 32 << 20  # bytes of one key's table: four times as many would save a tenth of the time
 KEYS_KEPT = 2  # keys whose tables a process keeps
@@ -84,7 +85,8 @@ class DjnRandomiser:
         bits = (public.bits + 1) // 2 if exponent_bits is None else exponent_bits
         if bits < least:
             raise CryptoKeyError(
-                f"exponents of {bits} bits are too short for a {public.bits}-bit key: at least {least}"
+                f"exponents of {many(bits, 'bit is', 'bits are')} too short for a {public.bits}-bit key: at least "
+                f"{least}"
             )
         self.public = public
         shape = choose_shape(bits, public.ciphertext_bytes, expected, memory_limit)

@@ -12,6 +12,7 @@ from gmpy2 import mpz
 
 from fedlearn.crypto.checks import given
 from fedlearn.errors import CiphertextError, CryptoKeyError
+from fedlearn.wording import many
 
 SECRET_BYTES = 32
 SHARE_BYTES = 33
@@ -25,11 +26,13 @@ def split(secret: bytes, threshold: int, holders: Collection[int]) -> dict[int, 
     cannot meet, and for a secret of another length than `SECRET_BYTES`.
     """
     if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
-        size = f"{len(secret)} bytes" if isinstance(secret, bytes) else f"type {type(secret).__name__}"
+        size = many(len(secret), "byte") if isinstance(secret, bytes) else f"type {type(secret).__name__}"
         raise CryptoKeyError(f"a secret of {size} cannot be shared: {SECRET_BYTES} bytes are expected")
     given("holders", holders, Collection, CryptoKeyError)
     if not isinstance(threshold, int) or not 1 <= threshold <= len(holders):
-        raise CryptoKeyError(f"threshold {threshold!r} of {len(holders)} holders: it must be 1 to {len(holders)}")
+        raise CryptoKeyError(
+            f"threshold {threshold!r} of {many(len(holders), 'holder')}: it must be 1 to {len(holders)}"
+        )
     places = [place for place in map(_place, holders) if place is not None]
     if len(set(places)) < len(holders):
         raise CryptoKeyError(
@@ -50,7 +53,9 @@ def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
         raise CiphertextError(f"a secret of threshold {threshold!r}: it must be an integer, at least 1")
     given("shares", shares, Mapping, CiphertextError)
     if len(shares) < threshold:
-        raise CiphertextError(f"{len(shares)} shares of a secret, {threshold} are needed: too few holders answered")
+        raise CiphertextError(
+            f"{many(len(shares), 'share')} of a secret, {threshold} are needed: too few holders answered"
+        )
     chosen: dict[int, int] = {}
     for holder, share in list(shares.items())[:threshold]:
         place = _place(holder)

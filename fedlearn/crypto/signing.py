@@ -6,6 +6,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fedlearn.errors import CryptoKeyError, ProtocolError
+from fedlearn.wording import many
 
 SIGNATURE_BYTES = 64
 PUBLIC_BYTES = 32
@@ -21,7 +22,8 @@ class SigningKey:
         except TypeError:
             raise CryptoKeyError(f"{secret!r:.40} is no Ed25519 private key: 32 bytes are expected") from None
         except ValueError:
-            raise CryptoKeyError(f"{len(secret or b'')} bytes are no Ed25519 private key: 32 are expected") from None
+            size = many(len(secret or b""), "byte")
+            raise CryptoKeyError(f"no Ed25519 private key in {size}: 32 are expected") from None
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
     def sign(self, *fields: bytes) -> bytes:
@@ -43,7 +45,7 @@ def check_signature(public: bytes, signature: bytes, *fields: bytes) -> None:
     try:
         key = Ed25519PublicKey.from_public_bytes(public)
     except ValueError:
-        raise CryptoKeyError(f"{len(public)} bytes are no Ed25519 public key: 32 are expected") from None
+        raise CryptoKeyError(f"no Ed25519 public key in {many(len(public), 'byte')}: 32 are expected") from None
     try:
         key.verify(signature, _frame(fields))
     except InvalidSignature:

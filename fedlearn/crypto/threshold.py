@@ -37,6 +37,7 @@ from fedlearn.crypto.modexp import in_threads, powers
 from fedlearn.crypto.primes import safe_prime
 from fedlearn.crypto.vector import EncryptedVector, check_ciphertexts
 from fedlearn.errors import CiphertextError, CryptoKeyError
+from fedlearn.wording import many
 
 MAX_TRUSTEES = 64
 _KEY = struct.Struct(">BBBH")  # format, threshold, trustees, bytes of the public key
@@ -94,8 +95,8 @@ class ThresholdKey:
         who = f"the partial decryption of trustee {partial.trustee}"
         if partial.key != self.public.fingerprint or not 1 <= partial.trustee <= self.trustees:
             raise CiphertextError(f"{who} belongs to another key or to no trustee of {self.trustees}")
-        if len(partial.powers) != len(vector.ciphertexts):
-            raise CiphertextError(f"{who} answers {len(partial.powers)} of {len(vector.ciphertexts)} ciphertexts")
+        if len(partial.powers) != (size := len(vector.ciphertexts)):
+            raise CiphertextError(f"{who} answers {len(partial.powers)} of {many(size, 'ciphertext')}")
         try:
             _check_residues(partial.powers, self.public)
         except CiphertextError as error:
@@ -123,7 +124,7 @@ class ThresholdKey:
         if len(valid) < self.threshold:
             missing = sorted(set(range(1, self.trustees + 1)) - valid.keys() - rejected.keys())
             raise CiphertextError(
-                f"{len(valid)} valid partial decryptions, {self.threshold} are needed; "
+                f"{many(len(valid), 'valid partial decryption')}, {self.threshold} are needed; "
                 f"missing trustees {missing}; rejected: {list(rejected.values())}"
             )
         return self.combine_verified(vector, list(valid.values())), rejected
@@ -133,10 +134,9 @@ class ThresholdKey:
         self, vector: EncryptedVector, partials: Iterable[PartialDecryption], threads: int = 1
     ) -> np.ndarray:
         """The int64 sum in `vector` from answers of which each has passed `verify`; `CiphertextError` for too few."""
-        given = members("partial decryptions", partials, PartialDecryption)
-        right = {partial.trustee: partial for partial in given}
+        right = {partial.trustee: partial for partial in members("partial decryptions", partials, PartialDecryption)}
         if len(right) < self.threshold:
-            raise CiphertextError(f"{len(right)} valid partial decryptions, {self.threshold} are needed")
+            raise CiphertextError(f"{many(len(right), 'valid partial decryption')}, {self.threshold} are needed")
         chosen = sorted(right)[: self.threshold]
         return vector.unpack(self._plaintexts(vector, [right[trustee] for trustee in chosen], threads))
 
@@ -178,14 +178,14 @@ class ThresholdKey:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or unfit values."""
         body = bytes(strip_digest(data, "a threshold key", CryptoKeyError))
         if len(body) < _KEY.size or body[0] != _FORMAT:
-            raise CryptoKeyError(f"these {len(data)} bytes are no threshold key of format {_FORMAT}: make a new one")
+            raise CryptoKeyError(f"no threshold key of format {_FORMAT} in {many(len(data), 'byte')}: make a new one")
         _, threshold, trustees, size = _KEY.unpack_from(body)
         end = _KEY.size + size
         public = PublicKey.from_bytes(body[_KEY.size : end], insecure_test_key=insecure_test_key)
         width = public.modulus_bytes
         if len(body) != end + (trustees + 1) * width:
             raise CryptoKeyError(
-                f"a threshold key of {len(data)} bytes is no key for {trustees} trustees: wrong length"
+                f"a threshold key of {many(len(data), 'byte')} is no key for {many(trustees, 'trustee')}: wrong length"
             )
         numbers = integers_from_bytes(body[end:], width)
         try:
@@ -222,11 +222,11 @@ class PartialDecryption:
         body = bytes(strip_digest(data, "a partial decryption", CiphertextError))
         width, proof_width = threshold_key.public.modulus_bytes, _proof_bytes(threshold_key)
         if len(body) < _PARTIAL.size + 2 * proof_width or body[0] != _FORMAT:
-            raise CiphertextError(f"these {len(data)} bytes are no partial decryption of format {_FORMAT}")
+            raise CiphertextError(f"no partial decryption of format {_FORMAT} in {many(len(data), 'byte')}")
         _, trustee, key, count = _PARTIAL.unpack_from(body)
         end = _PARTIAL.size + 2 * proof_width
         if len(body) != end + count * width:
-            raise CiphertextError(f"{len(data)} bytes are no partial decryption of {count} ciphertexts: wrong length")
+            raise CiphertextError(f"no partial decryption of {many(count, 'ciphertext')} in {many(len(data), 'byte')}")
         proof = EqualityProof(*integers_from_bytes(body[_PARTIAL.size : end], proof_width))
         return cls(trustee, key, integers_from_bytes(body[end:], width), proof)
 
@@ -272,7 +272,7 @@ class KeyShare:
         """Read `to_bytes`; raises `CryptoKeyError` for damaged bytes or a share of another key."""
         body = bytes(strip_digest(data, "a key share", CryptoKeyError))
         if len(body) != _SHARE.size + key.public.modulus_bytes or body[0] != _FORMAT:
-            raise CryptoKeyError(f"these {len(data)} bytes are no share of a {key.public.bits}-bit key")
+            raise CryptoKeyError(f"no share of a {key.public.bits}-bit key in {many(len(data), 'byte')}")
         _, trustee, fingerprint = _SHARE.unpack_from(body)
         if fingerprint != key.public.fingerprint:
             raise CryptoKeyError(

@@ -21,6 +21,7 @@ from fedlearn.crypto.randomisers import default_randomiser
 from fedlearn.errors import CiphertextError, CodecError, CryptoKeyError, ShapeError
 from fedlearn.parts import shared_out
 from fedlearn.showing import facts
+from fedlearn.wording import many
 
 MAX_DIMENSIONS, MAX_LENGTH = 32, (1 << 48)
 _FORMAT = 1
@@ -46,7 +47,7 @@ class EncryptedVector:
         return facts(
             f"EncryptedVector of shape {self.shape}, which only the key's holder can read",
             {
-                "ciphertexts": f"{len(self.ciphertexts):,} of {self.public.bits} bits, {size:,} bytes",
+                "ciphertexts": f"{len(self.ciphertexts):,} of {self.public.bits} bits, {many(size, 'byte')}",
                 "key": self.public.fingerprint.hex(),
                 "addends": f"{self.addends} of at most {self.codec.addends}",
                 "codec": self.codec,
@@ -66,7 +67,9 @@ class EncryptedVector:
         low, high = int(values.min(initial=0)), int(values.max(initial=0))
         if max(-low, high) > codec.limit:
             worst = low if -low > high else high
-            raise CodecError(f"{worst} does not fit {codec.bits} signed bits, at most {codec.limit}: use more bits")
+            raise CodecError(
+                f"{worst} does not fit {many(codec.bits, 'signed bit')}, at most {codec.limit}: use more bits"
+            )
         plaintexts = LanePacking(codec.lane_bits, public.modulus).pack(values.ravel())
         factors = _factors(public, len(plaintexts), randomiser)
         n = public.modulus
@@ -162,7 +165,7 @@ class EncryptedVector:
     def slices(self, parts: int) -> list[EncryptedVector]:
         """1 to `parts` flat vectors of whole ciphertexts, for work side by side."""
         if whole("the number of slices", parts, ShapeError) < 1:
-            raise ShapeError(f"a vector in {parts} slices: at least 1 is needed")
+            raise ShapeError(f"a vector in {many(parts, 'slice')}: at least 1 is needed")
         lanes, size = self.packing.lanes, len(self)
         return [
             EncryptedVector(
@@ -183,7 +186,9 @@ class EncryptedVector:
         values = self.packing.unpack(plaintexts, len(self))
         limit = self.addends * self.codec.limit
         if values.size and max(-int(values.min()), int(values.max())) > limit:
-            raise CiphertextError(f"a decrypted value exceeds {limit}, the most that {self.addends} addends can sum to")
+            raise CiphertextError(
+                f"a decrypted value exceeds {limit}, the most that {many(self.addends, 'addend')} can sum to"
+            )
         return values.reshape(self.shape)
 
     def to_bytes(self) -> bytes:
@@ -209,7 +214,7 @@ class EncryptedVector:
     def _lanes_for(self, addends: int) -> int:
         if addends > self.codec.addends:
             raise CodecError(
-                f"{addends} addends do not fit lanes made for {self.codec.addends}: "
+                f"{many(addends, 'addend does', 'addends do')} not fit lanes made for {self.codec.addends}: "
                 f"make the codec with addends={addends}"
             )
         return addends
@@ -227,7 +232,7 @@ def parse(data: bytes, public: PublicKey) -> tuple[EncryptedVector, memoryview]:
     given("an encrypted vector", data, BYTES, CiphertextError)
     given("the public key", public, PublicKey, CryptoKeyError)
     if len(data) < _HEADER.size + DIGEST_BYTES:
-        raise CiphertextError(f"an encrypted vector of {len(data)} bytes is shorter than its header: truncated")
+        raise CiphertextError(f"an encrypted vector of {many(len(data), 'byte')} is shorter than its header: truncated")
     if data[0] != _FORMAT:
         raise CiphertextError(f"encrypted vector of format {data[0]}: this version reads format {_FORMAT}")
     body = strip_digest(data, "an encrypted vector", CiphertextError)
@@ -245,9 +250,11 @@ def parse(data: bytes, public: PublicKey) -> tuple[EncryptedVector, memoryview]:
     payload = body[_HEADER.size + 8 * dimensions :]
     expected = packing.plaintexts(math.prod(shape)) * public.ciphertext_bytes
     if len(payload) != expected:
-        raise CiphertextError(f"{len(payload)} bytes of ciphertext, but shape {shape} takes {expected}: wrong length")
+        raise CiphertextError(
+            f"{many(len(payload), 'byte')} of ciphertext, but shape {shape} takes {expected}: wrong length"
+        )
     if not 1 <= addends <= codec.addends:
-        raise CiphertextError(f"{addends} addends claimed: the codec holds 1 to {codec.addends}")
+        raise CiphertextError(f"{many(addends, 'addend')} claimed: the codec holds 1 to {codec.addends}")
     return EncryptedVector(public, codec, shape, addends, []), payload
 
 

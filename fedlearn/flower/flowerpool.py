@@ -15,6 +15,7 @@ from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.flower.gridpool import GridPool
 from fedlearn.flower.letters import QUERY, Letter
 from fedlearn.protocol import Reply
+from fedlearn.wording import many
 
 LOOK = 0.5  # seconds between two looks for nodes
 
@@ -48,8 +49,9 @@ class FlowerPool(GridPool):
                 return
             if time.monotonic() >= until or (not fresh and len(asked) >= self._clients):
                 raise BadInput(
-                    f"{len(missing)} of {self._clients} clients have no node, the first is client {missing[0]}: start "
-                    "nodes with these partition-ids, and with client_app(...) of scenarios.flower as their ClientApp"
+                    f"{len(missing)} of {many(self._clients, 'client has', 'clients have')} no node, the first is "
+                    f"client {missing[0]}: start nodes with these partition-ids, and with client_app(...) of "
+                    "scenarios.flower as their ClientApp"
                 )
             time.sleep(LOOK)
 

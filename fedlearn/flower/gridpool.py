@@ -21,6 +21,7 @@ from fedlearn.protocol import Message as Wire
 from fedlearn.strategies.base import Strategy
 from fedlearn.travel import rebuilt
 from fedlearn.untrusted import escaped
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 LONGEST_REASON = 200  # characters, of what a node says
@@ -64,7 +65,7 @@ class GridPool:
         if not found:
             said = f"the first: {lost[0].reason}" if lost else "none answered"
             raise BadInput(
-                f"none of {len(self._nodes)} nodes enrolled for {self._asks!r} ({said}): its ClientApp needs "
+                f"none of {many(len(self._nodes), 'node')} enrolled for {self._asks!r} ({said}): its ClientApp needs "
                 f"@app.{self._asks.partition('.')[0]}(mods=[secure_mod, ...]) of scenarios.flower"
             )
         for each in lost:

@@ -14,6 +14,7 @@ from fedlearn.checked import real_array
 from fedlearn.configured import real_number
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models.spam import SpamClassifier
+from fedlearn.wording import many
 
 SMOOTHING = 1.0  # Laplace's: every word is counted once more in each class than it was
 
@@ -36,7 +37,9 @@ def naive_bayes(words: np.ndarray, messages: np.ndarray, smoothing: float = SMOO
     if not (np.isfinite(counts).all() and np.isfinite(of_class).all()):
         raise BadInput("an infinite number of messages was counted: counts are finite")
     if not of_class.all():
-        raise BadInput(f"{of_class[0]:.0f} ham and {of_class[1]:.0f} spam messages were counted: it takes some of both")
+        raise BadInput(
+            f"{of_class[0]:,.0f} ham and {many(round(of_class[1]), 'spam message')} counted: it takes some of both"
+        )
     smoothed = counts + smoothing
     shares = np.log(smoothed) - np.log(smoothed.sum(axis=1, keepdims=True))
     model = SpamClassifier(counts.shape[1])

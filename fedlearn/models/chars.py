@@ -23,6 +23,7 @@ from fedlearn.nn.functional.arguments import real
 from fedlearn.nn.modes import in_use
 from fedlearn.nn.utils import clip_grad_norm_
 from fedlearn.optim import Optimizer
+from fedlearn.wording import many
 
 SMALLEST_TEMPERATURE = 1e-30  # a smaller one divides logits to infinity
 
@@ -161,8 +162,8 @@ def consecutive_windows(ids: np.ndarray, batch: int, length: int) -> Iterator[tu
     each = (len(ids) - 1) // batch
     if each < 1:
         raise BadInput(
-            f"a text of {len(ids)} characters does not give {batch} rows of windows of {length}: "
-            f"at least {batch + 1} characters are needed"
+            f"a text of {many(len(ids), 'character')} does not give {many(batch, 'row')} of windows of {length}: "
+            f"at least {many(batch + 1, 'character is', 'characters are')} needed"
         )
     rows = ids[: each * batch].reshape(batch, each)
     following = ids[1 : each * batch + 1].reshape(batch, each)

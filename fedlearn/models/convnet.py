@@ -16,6 +16,7 @@ from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features
 from fedlearn.nn import functional as F
 from fedlearn.nn.functional.arguments import numbers
+from fedlearn.wording import many
 
 
 class ConvNet(Model):
@@ -44,7 +45,10 @@ class ConvNet(Model):
         """For square images; `width` is the number of channels of the first convolution."""
         side = math.isqrt(samples.inputs)
         if side * side != samples.inputs:
-            raise BadInput(f"model conv reads square images, and {samples.inputs} numbers are none: choose mlp")
+            raise BadInput(
+                f"model conv reads square images, and {many(samples.inputs, 'number is', 'numbers are')} none: choose "
+                "mlp"
+            )
         return cls(side, samples.classes, width, rng=rng)
 
     def forward(self, images: np.ndarray) -> Tensor:

@@ -13,6 +13,7 @@ from fedlearn.nn.functional import Size
 from fedlearn.nn.functional.arguments import sizes, whole
 from fedlearn.nn.layers import drawn
 from fedlearn.nn.module import Module
+from fedlearn.wording import many
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -176,5 +177,7 @@ class AdaptiveAvgPool2d(Module):
 def _channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int]:
     inputs, outputs = whole(in_channels, "in_channels", 1), whole(out_channels, "out_channels", 1)
     if inputs % whole(groups, "groups", 1) or outputs % groups:
-        raise BadInput(f"{inputs} channels in and {outputs} out are no multiples of {groups} groups: change one")
+        raise BadInput(
+            f"{many(inputs, 'channel')} in and {outputs} out are no multiples of {many(groups, 'group')}: change one"
+        )
     return inputs, outputs

@@ -14,6 +14,7 @@ from fedlearn.nn.functional.normalization import normalized
 from fedlearn.nn.layers import empty
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Buffer
+from fedlearn.wording import many
 
 
 class _BatchNorm(Module):
@@ -55,7 +56,7 @@ class _BatchNorm(Module):
             raise ShapeError(f"{type(self).__name__} takes {axes} axes, the input has shape {x.shape}")
         if x.shape[1] != self.num_features:
             raise ShapeError(
-                f"{self} takes {self.num_features} channels, axis 1 of the input's shape {x.shape}, which has "
+                f"{self} takes {many(self.num_features, 'channel')}, axis 1 of the input's shape {x.shape}, which has "
                 f"{x.shape[1]}"
             )
         momentum = self.momentum
@@ -115,7 +116,9 @@ class GroupNorm(Module):
         groups, channels = whole(num_groups, "num_groups", 1), whole(num_channels, "num_channels", 1)
         shaped((channels,), "num_channels")
         if channels % groups:
-            raise BadInput(f"{channels} channels are no multiple of {groups} groups: change one")
+            raise BadInput(
+                f"{many(channels, 'channel is', 'channels are')} no multiple of {many(groups, 'group')}: change one"
+            )
         self.num_groups = groups
         self.eps = real(eps, "eps", 0)
         self.weight = init.ones_(empty(channels)) if affine else None

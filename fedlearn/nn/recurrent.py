@@ -15,6 +15,7 @@ from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.nn.gates import GRUGates, LSTMGates, Recurrent, backwards, known_nonlinearity, within
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
+from fedlearn.wording import many
 
 
 class _Layers(Recurrent):
@@ -152,7 +153,9 @@ def checked_lengths(given: Any, steps: int, batch: int) -> np.ndarray:
     """The lengths of sequences (batch,), int64 from 1 to `steps`; else `ShapeError` or `BadInput`."""
     lengths = whole_numbers(given, "length of a sequence").astype(np.int64)
     if lengths.shape != (batch,):
-        raise ShapeError(f"lengths are one whole number for each of {batch} sequences, these have {lengths.shape}")
+        raise ShapeError(
+            f"lengths are one whole number for each of {many(batch, 'sequence')}, these have {lengths.shape}"
+        )
     if batch and not (lengths.min() >= 1 and lengths.max() <= steps):
         raise BadInput(f"lengths reach from {lengths.min()} to {lengths.max()}: valid are 1 to {steps}")
     return lengths

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedlearn.showing import table
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.nn.module import Module
@@ -22,5 +23,5 @@ def module_html(module: Module) -> str:
     ]
     if len(parameters) > MOST:
         rows.append((f"and {len(parameters) - MOST} more", "", "", ""))
-    line = f"{type(module).__name__} of {total:,} numbers in {len(parameters)} parameters"
+    line = f"{type(module).__name__} of {many(total, 'number')} in {many(len(parameters), 'parameter')}"
     return table(line, ("parameter", "shape", "numbers", "trained"), rows)

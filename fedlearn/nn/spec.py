@@ -17,6 +17,7 @@ from fedlearn.nn.layers import room_for
 from fedlearn.nn.module import Module
 from fedlearn.nn.parameter import Parameter
 from fedlearn.registry import find
+from fedlearn.wording import many
 
 MOST_WEIGHTS = 2**28  # of a model that others describe: a gibibyte of float32
 
@@ -51,7 +52,7 @@ def build(spec: Mapping[str, Any], rng: np.random.Generator | None = None) -> An
 def build_of_others(spec: Mapping[str, Any], numbers: int) -> Any:
     """Same as `build`, for a description that others wrote. Also refuses a model that is too large or too deep."""
     if numbers > MOST_WEIGHTS:
-        raise BadInput(f"a model of {numbers:,} weights: at most {MOST_WEIGHTS:,} are taken")
+        raise BadInput(f"a model of {many(numbers, 'weight')}: at most {MOST_WEIGHTS:,} are taken")
     try:
         with room_for(numbers):
             return build(spec)

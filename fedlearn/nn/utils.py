@@ -15,6 +15,7 @@ from fedlearn.autograd.tensor import Tensor
 from fedlearn.checked import flag, listed
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import floats, real
+from fedlearn.wording import many
 
 
 def clip_grad_norm_(
@@ -69,7 +70,9 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
     """Write the numbers of a vector (P,) into some tensors, one after the other."""
     members, numbers = _tensors(parameters), np.array(raw(floats(vec, "the vector")))  # may be their own memory
     if numbers.shape != (sum(p.size for p in members),):
-        raise ShapeError(f"{sum(p.size for p in members)} numbers go into these parameters, given were {numbers.shape}")
+        raise ShapeError(
+            f"{many(sum(p.size for p in members), 'number')} go into these parameters, given were {numbers.shape}"
+        )
     start = 0
     for p in members:
         p[...] = numbers[start : start + p.size].reshape(p.shape)

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from fedlearn.errors import BadInput, FedlearnError
+from fedlearn.wording import many
 
 MALFORMED = (TypeError, KeyError, IndexError, AttributeError, ValueError, OverflowError)
 
@@ -30,5 +31,5 @@ def rates(values: Any, count: int) -> list[float]:
     """The learning rates as floats, one per group. Raises `TypeError` if there are not `count` numbers."""
     listed = list(values)
     if len(listed) != count or not all(isinstance(rate, Real) and not isinstance(rate, bool) for rate in listed):
-        raise TypeError(f"{count} learning rates are needed, not {listed!r:.60}")
+        raise TypeError(f"{many(count, 'learning rate is', 'learning rates are')} needed, not {listed!r:.60}")
     return [float(rate) for rate in listed]

@@ -19,6 +19,7 @@ from fedlearn.checked import members, takes_plain
 from fedlearn.configured import real_number
 from fedlearn.errors import PrivacyError
 from fedlearn.privacy.limits import SMALLEST_DELTA, SMALLEST_NOISE, check_plain, privacy_errors
+from fedlearn.wording import many
 
 Adjacency = Literal["zero-out", "replace-one"]
 Sampling = Literal["poisson", "fixed"]
@@ -48,7 +49,9 @@ class Release:
         if not SMALLEST_NOISE <= self.noise < math.inf:
             raise PrivacyError(f"the noise is {self.noise:g}, it must be at least {SMALLEST_NOISE} and finite")
         if self.count < 1:
-            raise PrivacyError(f"{self.count} releases are to be accounted for, at least 1 is needed")
+            raise PrivacyError(
+                f"{many(self.count, 'release is', 'releases are')} to be accounted for, at least 1 is needed"
+            )
         if self.sampling == "fixed" and self.adjacency == "zero-out" and self.rate < 1:
             raise PrivacyError(
                 "samples of a fixed size are not amplified under zero-out: choose replace-one, or charge rate 1"

@@ -117,7 +117,9 @@ class Privacy:
         """Raises `PrivacyError` for one that does not protect among so many."""
         units, unit = self.units(clients), self.unit
         if not 2 <= units <= MOST_UNITS:
-            raise PrivacyError(f"privacy among {units!s:.20} {unit}s: it takes 2, one of which is protected, to 10^12")
+            raise PrivacyError(
+                f"privacy of a {unit} among {units!s:.20}: it takes 2, one of which is protected, to 10^12"
+            )
         delta = units**DELTA_POWER if self.delta is None else self.delta
         if delta >= 1 / units:
             raise PrivacyError(

@@ -20,6 +20,7 @@ from scipy.stats import binom
 from fedlearn.checked import as_array, real_array, takes_plain
 from fedlearn.errors import PrivacyError, ShapeError
 from fedlearn.privacy.limits import SMALLEST_NOISE, privacy_errors
+from fedlearn.wording import many
 
 CEILING = 100.0  # of what is searched for
 MOST_CANARIES = 10**7
@@ -52,9 +53,12 @@ def audit(
         )
     guesses = len(scores) // 2 if guesses is None else guesses
     if not 2 <= guesses <= len(scores):
-        raise PrivacyError(f"{guesses} guesses about {len(scores)} canaries: at least 2, and one each at most")
+        raise PrivacyError(
+            f"{many(guesses, 'guess', 'guesses')} about {many(len(scores), 'canary', 'canaries')}: at least 2, and one "
+            "each at most"
+        )
     if np.isnan(scores).any():
-        raise PrivacyError(f"{np.isnan(scores).sum()} scores are not a number: score every canary")
+        raise PrivacyError(f"{many(np.isnan(scores).sum(), 'score is', 'scores are')} not a number: score every canary")
     order = np.argsort(scores, kind="stable")
     below = guesses // 2
     correct = int(members[order[len(order) - (guesses - below) :]].sum() + (~members[order[:below]]).sum())
@@ -100,8 +104,8 @@ def p_value(epsilon: float, canaries: int, guesses: int, correct: int, delta: fl
 def _check_counts(canaries: int, guesses: int, correct: int, delta: float) -> None:
     if not 0 <= correct <= guesses <= canaries <= MOST_CANARIES:
         raise PrivacyError(
-            f"{correct} right of {guesses} guesses about {canaries} canaries: these do not fit, or are over "
-            f"{MOST_CANARIES:,}"
+            f"{correct} right of {many(guesses, 'guess', 'guesses')} about {many(canaries, 'canary', 'canaries')}: "
+            f"these do not fit, or are over {MOST_CANARIES:,}"
         )
     if not 0 <= delta < 1:
         raise PrivacyError(f"delta is {delta:g}, it must be at least 0 and below 1")

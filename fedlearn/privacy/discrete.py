@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from fedlearn.errors import PrivacyError
 from fedlearn.forks import forget_in_children
 from fedlearn.privacy.exact import MORE, LazyUniform, exp_minus, half_gaussian_cdf
+from fedlearn.wording import many
 
 LARGEST_SIGMA = 1 << 32
 BLOCK = 1 << 14  # candidates drawn at once: what is worked on stays in the cache
@@ -51,7 +52,7 @@ class DiscreteGaussian:
                 f"sigma is {sigma}, it must be an integer from 1 to 2^32: round it up, or lower the scale"
             )
         if key is not None and not (isinstance(key, bytes) and len(key) == 32):
-            given = f"of {len(key)} bytes" if isinstance(key, bytes) else f"{key!r:.60}"
+            given = f"of {many(len(key), 'byte')}" if isinstance(key, bytes) else f"{key!r:.60}"
             raise PrivacyError(f"a noise key {given} was given, it must be 32 bytes: leave it out")
         self.sigma = int(sigma)
         self._key = key
@@ -63,11 +64,13 @@ class DiscreteGaussian:
     def sample(self, n: int) -> np.ndarray:
         """n independent draws, int64 (n,); raises `PrivacyError` for n below 0 or no integer."""
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-            raise PrivacyError(f"{n} values were asked for, it must be an integer of 0 or more")
+            raise PrivacyError(f"{n!s:.60} values were asked for, it must be an integer of 0 or more")
         try:
             values = np.empty(n, np.int64)
         except (MemoryError, ValueError):
-            raise PrivacyError(f"{n} values were asked for, more than there is memory for") from None
+            raise PrivacyError(
+                f"{many(n, 'value was', 'values were')} asked for, more than there is memory for"
+            ) from None
         done = 0
         while done < n:
             drawn = self._candidates(min(BLOCK, int(PER_VALUE * (n - done)) + 16))[: n - done]

@@ -26,6 +26,7 @@ from fedlearn.errors import LedgerError
 from fedlearn.privacy.accounting import Accountant, AnalyticGaussian, Release
 from fedlearn.privacy.limits import SMALLEST_NOISE
 from fedlearn.untrusted import content, escaped, from_json
+from fedlearn.wording import many
 
 _HEADER = '{"ledger": "fedlearn privacy", "version": 1}'
 
@@ -125,7 +126,7 @@ class Ledger:
     def check_length(self, at_least: int) -> None:
         """Raise `LedgerError` where rows are missing at the end."""
         if len(self.rows) < at_least:
-            raise LedgerError(f"{self.path} has {len(self.rows)} rows, it had {at_least}: {_REMEDY}")
+            raise LedgerError(f"{self.path} has {many(len(self.rows), 'row')}, it had {at_least}: {_REMEDY}")
 
     @takes_plain
     def charge(self, row: Row) -> None:
@@ -140,7 +141,7 @@ class Ledger:
         try:
             size = path.stat().st_size
             if size != self._size:
-                raise LedgerError(f"{path} has {size} bytes, {self._size} were written here: {_REMEDY}")
+                raise LedgerError(f"{path} has {many(size, 'byte')}, {self._size} were written here: {_REMEDY}")
             append(path, f"{line}\n".encode())
             self._size = path.stat().st_size
         except OSError as error:

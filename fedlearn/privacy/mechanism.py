@@ -25,6 +25,7 @@ from fedlearn.checked import real_array, takes_plain
 from fedlearn.errors import PrivacyError, ShapeError
 from fedlearn.privacy.discrete import LARGEST_SIGMA, DiscreteGaussian
 from fedlearn.privacy.limits import SMALLEST_NOISE, check_plain, privacy_errors
+from fedlearn.wording import many
 
 MOST_STEPS = 1 << 31  # a sum of squares stays an int64
 SMALLEST_SIGMA = 20
@@ -59,28 +60,28 @@ class GaussianMechanism:
         if not SMALLEST_NOISE <= self.noise < math.inf:
             raise PrivacyError(f"the noise is {self.noise:g}, it must be at least {SMALLEST_NOISE} and finite")
         if not 1 <= self.steps <= MOST_STEPS:
-            raise PrivacyError(f"the clip is scaled to {self.steps} steps, it must be 1 to 2^31 of them")
+            raise PrivacyError(f"the clip is scaled to {many(self.steps, 'step')}, it must be 1 to 2^31 of them")
         if not (math.isfinite(self.expected) and self.expected > 0):
             raise PrivacyError(f"the expected cohort is {self.expected:g}, it must be above 0 and finite")
         if self.min_cohort < 1:
-            raise PrivacyError(f"a sum of {self.min_cohort} addends has no noise: at least 1 is needed")
+            raise PrivacyError(f"a sum of {many(self.min_cohort, 'addend')} has no noise: at least 1 is needed")
         if self.min_cohort > MOST_STEPS:
             raise PrivacyError(f"a sum of {self.min_cohort!s:.20} addends is larger than any: at most 2^31")
         if not 0 < self.honest <= 1:
             raise PrivacyError(f"the honest share is {self.honest:g}, it must be above 0 and at most 1")
         if self.honest * self.min_cohort < 1:
             raise PrivacyError(
-                f"an honest share of {self.honest:g} of {self.min_cohort} clients is less than one whose noise is "
-                "counted on: raise min_cohort"
+                f"an honest share of {self.honest:g} of {many(self.min_cohort, 'client')} is less than one whose noise "
+                "is counted on: raise min_cohort"
             )
         if self.sigma < SMALLEST_SIGMA:
             raise PrivacyError(
-                f"noise of {self.sigma} steps a client, at least {SMALLEST_SIGMA} are needed for the noises' sum to be "
-                "accounted for: scale to more steps (more bits in the codec), add more noise, or count "
-                "on fewer clients"
+                f"noise of {many(self.sigma, 'step')} a client, at least {SMALLEST_SIGMA} are needed for the noises' "
+                "sum to be accounted for: scale to more steps (more bits in the codec), add more noise, or count on "
+                "fewer clients"
             )
         if self.sigma > LARGEST_SIGMA:
-            raise PrivacyError(f"noise of {self.sigma} steps a client is more than 2^32: scale to fewer steps")
+            raise PrivacyError(f"noise of {many(self.sigma, 'step')} a client is more than 2^32: scale to fewer steps")
 
     @cached_property
     def sigma(self) -> int:

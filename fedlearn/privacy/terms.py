@@ -29,6 +29,7 @@ from fedlearn.privacy.coins import drawn
 from fedlearn.privacy.discrete import DiscreteGaussian
 from fedlearn.privacy.limits import check_plain, privacy_errors
 from fedlearn.privacy.mechanism import MOST_STEPS, NOISE_REACH, GaussianMechanism, quantised
+from fedlearn.wording import many
 
 Where = Literal["clients", "opener", "aggregator"]
 MOST_LIMIT = 1 << 63
@@ -89,7 +90,9 @@ class Terms:
                 f"a {self.unit} is drawn at the rate {self.rate:g}, {self.most} fill a lane: no such terms"
             )
         if not 1 <= self.bands <= MOST_BANDS or not 0 <= self.length <= MOST_LIMIT:
-            raise PrivacyError(f"noise is to be correlated over {self.bands} rounds: it must be 1 to {MOST_BANDS}")
+            raise PrivacyError(
+                f"noise is to be correlated over {many(self.bands, 'round')}: it must be 1 to {MOST_BANDS}"
+            )
         if self.bands > 1 and (self.where == "clients" or self.unit != "client" or not self.length):
             raise PrivacyError("correlated noise is for one party to add, and protects whole clients")
         self.mechanism  # noqa: B018  # refuses what it cannot do

@@ -12,6 +12,7 @@ import numpy as np
 from fedlearn.errors import ProtocolError
 from fedlearn.protocol.parties import ClientId
 from fedlearn.protocol.plan import RunPlan
+from fedlearn.wording import many
 
 STATE_ENTRY = struct.Struct("<16sI")
 
@@ -56,8 +57,8 @@ class TrainRequest:
         start = 4 + count * STATE_ENTRY.size
         if start > len(data) or len(data) % 4:  # an entry has a multiple of 4 bytes
             raise ProtocolError(
-                f"a model of {len(data)} bytes with {count} vectors of state is not a whole number of float32 values: "
-                "send it again"
+                f"a model of {many(len(data), 'byte')} with {many(count, 'vector')} of state is not a whole number of "
+                "float32 values: send it again"
             )
         values = np.frombuffer(data, "<f4", offset=start)
         if not count:
@@ -66,7 +67,9 @@ class TrainRequest:
         names = [name.rstrip(b"\0").decode("ascii", "replace") for name, _ in entries]
         lengths = [length for _, length in entries]
         if len(set(names)) < count or sum(lengths) > values.size:
-            raise ProtocolError(f"a model's state does not fit its {len(data)} bytes, or names one vector twice")
+            raise ProtocolError(
+                f"a model's state does not fit its {many(len(data), 'byte')}, or names one vector twice"
+            )
         weights, *vectors = np.split(values, np.cumsum([values.size - sum(lengths), *lengths])[:-1])
         return cls(weights, dict(zip(names, vectors, strict=True)))
 
@@ -74,7 +77,7 @@ class TrainRequest:
         """Raise `ProtocolError` unless it holds so many weights and these vectors of state, by name with lengths."""
         if self.weights.shape != (parameters,):
             raise ProtocolError(
-                f"the request has {self.weights.size} weights, the plan's model {parameters}: "
+                f"the request has {many(self.weights.size, 'weight')}, the plan's model {parameters}: "
                 "the model must keep the parameters it had at the start of the run"
             )
         found = {name: vector.size for name, vector in self.state.items()}
@@ -175,7 +178,9 @@ class PartialSum:
         count = int.from_bytes(data[:4], "little")
         rest = len(data) - 4 * (count + 1)
         if rest < 0 or rest % 8:
-            raise ProtocolError(f"a sum of {count} clients' vectors cannot have {len(data)} bytes: send it again")
+            raise ProtocolError(
+                f"a sum of the vectors of {many(count, 'client')} cannot have {many(len(data), 'byte')}: send it again"
+            )
         clients = np.frombuffer(data, "<u4", count, 4)
         return cls(tuple(clients.tolist()), np.frombuffer(data, "<i8", offset=4 * (count + 1)))
 
@@ -190,7 +195,7 @@ class _Notice:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         if data:
-            raise ProtocolError(f"a notice of {len(data)} bytes, it has none: send it again")
+            raise ProtocolError(f"a notice of {many(len(data), 'byte')}, it has none: send it again")
         return cls()
 
 
@@ -233,7 +238,7 @@ class Loss:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         if len(data) != 1:
-            raise ProtocolError(f"a loss of {len(data)} bytes, it has 1: send it again")
+            raise ProtocolError(f"a loss of {many(len(data), 'byte')}, it has 1: send it again")
         return cls(data[0])
 
 

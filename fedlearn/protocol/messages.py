@@ -15,6 +15,7 @@ from fedlearn.errors import ProtocolError
 from fedlearn.protocol.bodies import BODIES, Body
 from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, FIRST_OPENER, party_name
 from fedlearn.protocol.plan import SESSION_BYTES, RunPlan
+from fedlearn.wording import many
 
 VERSION = 3
 MAGIC = b"FL"
@@ -56,8 +57,8 @@ class Message:
         phase = self.step.phase.encode("ascii")
         if len(self.session) != SESSION_BYTES or len(phase) > PHASE_BYTES:
             raise ProtocolError(
-                f"session of {len(self.session)} bytes ({SESSION_BYTES} needed) or phase {self.step.phase!r} over "
-                f"{PHASE_BYTES}"
+                f"session of {many(len(self.session), 'byte')} ({SESSION_BYTES} needed) or phase {self.step.phase!r} "
+                f"over {PHASE_BYTES}"
             )
         header = HEADER.pack(
             MAGIC, VERSION, self.body.kind, self.session, self.step.round, self.step.attempt,
@@ -75,7 +76,7 @@ class Message:
         """Read one whole message; raises `ProtocolError` for damage of any kind."""
         if len(data) < HEADER.size:
             raise ProtocolError(
-                f"message of {len(data)} bytes is shorter than its {HEADER.size}-byte header: send it again"
+                f"message of {many(len(data), 'byte')} is shorter than its {HEADER.size}-byte header: send it again"
             )
         magic, version, kind, session, round, attempt, group, phase, sender, recipient, length = HEADER.unpack_from(
             data
@@ -88,7 +89,7 @@ class Message:
             raise ProtocolError(f"message kind {kind} is unknown, kinds are {min(BODIES)}..{max(BODIES)}")
         if len(data) != HEADER.size + length:
             raise ProtocolError(
-                f"message body has {len(data) - HEADER.size} bytes, its header says {length}: send it again"
+                f"message body has {many(len(data) - HEADER.size, 'byte')}, its header says {length}: send it again"
             )
         try:
             step = Step(round, attempt, phase.rstrip(b"\0").decode("ascii"), group)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import msgpack
 
 from fedlearn.errors import ProtocolError
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class RunPlan:
             if not least <= getattr(self, name) <= most:
                 raise ProtocolError(f"the run plan's {name} is {getattr(self, name)}: it must be {least} to {most}")
         if len(self.session) != SESSION_BYTES:
-            raise ProtocolError(f"the run plan's session has {len(self.session)} bytes, {SESSION_BYTES} are needed")
+            raise ProtocolError(
+                f"the run plan's session has {many(len(self.session), 'byte')}, {SESSION_BYTES} are needed"
+            )
 
     def to_bytes(self) -> bytes:
         data: bytes = msgpack.packb({f.name: getattr(self, f.name) for f in fields(self)}, default=_plain)

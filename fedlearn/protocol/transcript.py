@@ -23,6 +23,7 @@ from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol.bodies import Body
 from fedlearn.protocol.messages import Message
 from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, is_opener, party_name
+from fedlearn.wording import many
 
 ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
 MODES = ("full", "digest")
@@ -169,7 +170,7 @@ class PartyView:
     messages: tuple[Message, ...]
 
     def __repr__(self) -> str:
-        return f"<PartyView of {self.party}: {len(self.messages):,} messages>"
+        return f"<PartyView of {self.party}: {many(len(self.messages), 'message')}>"
 
     @classmethod
     def load(cls, folder: Path | str, party: int = AGGREGATOR) -> PartyView:

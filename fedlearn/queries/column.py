@@ -13,6 +13,7 @@ from fedlearn.configured import make_real, make_whole
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.queries.base import MOST, Query, check_most
+from fedlearn.wording import many
 
 MOST_COLUMNS = 2**24
 MOST_STEPS = 2**53  # between low and high: float64 tells no more apart
@@ -49,7 +50,8 @@ class ColumnQuery(Query):
         rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
         if self.column >= rows.shape[1]:
             raise BadInput(
-                f"its rows have {rows.shape[1]} numbers, the question is of column {self.column}: they count from 0"
+                f"its rows have {many(rows.shape[1], 'number')}, the question is of column {self.column}: they count "
+                "from 0"
             )
         values = rows[:, self.column].astype(np.float64)
         if not np.isfinite(values).all():

@@ -25,6 +25,7 @@ from fedlearn.models.kinds import Characters, Features, Kind, Words
 from fedlearn.nn.spec import MOST_WEIGHTS
 from fedlearn.queries.base import MOST, NO_EXAMPLES, Counts, Query, Totals, check_most, labels_of
 from fedlearn.queries.classes import MOST_CLASSES
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Confusion(Query):
         labels = labels_of(self._flat(data), self.classes)
         if len(labels) > self.most:
             raise BadInput(
-                f"it has {len(labels):,} labels, query {self.name} allows {self.most:,} of one client: "
+                f"it has {many(len(labels), 'label')}, query {self.name} allows {self.most:,} of one client: "
                 f"ask with most={len(labels)} or more"
             )
         taken = self._taken(data, asked).ravel() if len(labels) else labels
@@ -119,7 +120,7 @@ class Confusion(Query):
             with no_grad():
                 said = model(*data.inputs)
         except TypeError as error:
-            raise BadInput(f"the model does not take examples of {len(data.inputs)} inputs: {error}") from None
+            raise BadInput(f"the model does not take examples of {many(len(data.inputs), 'input')}: {error}") from None
         outputs: np.ndarray = (said[0] if isinstance(said, tuple) else said).numpy()
         if outputs.ndim == 1 and self.classes == 2:
             refuse_nameless(outputs)
@@ -128,7 +129,8 @@ class Confusion(Query):
             outputs = outputs.swapaxes(0, 1)
         if outputs.shape != (*np.shape(data.targets), self.classes):
             raise BadInput(
-                f"the model gives outputs {outputs.shape} for {len(data)} examples of {self.classes} classes"
+                f"the model gives outputs {outputs.shape} for {many(len(data), 'example')} of "
+                f"{many(self.classes, 'class', 'classes')}"
             )
         refuse_nameless(outputs, -1)
         found: np.ndarray = outputs.argmax(axis=-1)
@@ -146,7 +148,7 @@ class Confusion(Query):
         model = nn.build_of_others(self.model, self.parameters)
         if not isinstance(model, Model) or model.vector.size != self.parameters:
             raise BadInput(
-                f"the model of query {self.name} does not have {self.parameters} weights: "
+                f"the model of query {self.name} does not have {many(self.parameters, 'weight')}: "
                 f"ask by {type(self).__name__}.of(...)"
             )
         model.eval()

@@ -13,6 +13,7 @@ from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.queries.base import Counts, Totals
 from fedlearn.queries.column import ColumnQuery, check_step
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Mean(ColumnQuery):
         check_step(self)
         if self.most * self._steps**2 >= 2**62:
             raise BadInput(
-                f"mean has squares of {self.most:,} values in {self._steps:,} steps each, which no lane holds: "
-                "raise step, or lower most"
+                f"mean has squares of {many(self.most, 'value')} in {many(self._steps, 'step')} each, which no lane "
+                "holds: raise step, or lower most"
             )
 
     @property

@@ -19,6 +19,7 @@ from fedlearn.errors import BadInput
 from fedlearn.queries.base import Counts, Totals
 from fedlearn.queries.column import ColumnQuery, check_step
 from fedlearn.queries.histogram import MOST_BINS
+from fedlearn.wording import many
 
 MOST_PLACES = 2**24 - 2  # float32 holds these whole numbers exactly
 
@@ -50,7 +51,7 @@ class Quantiles(ColumnQuery):
         object.__setattr__(self, "at", each)
         if self._top > MOST_PLACES:
             raise BadInput(
-                f"quantiles has {self._top:,} steps from low to high, {MOST_PLACES:,} at most can be told apart: "
+                f"quantiles has {many(self._top, 'step')} from low to high, {MOST_PLACES:,} at most can be told apart: "
                 "raise step"
             )
 

@@ -19,6 +19,7 @@ from fedlearn.errors import BadInput
 from fedlearn.models.kinds import Kind, Words
 from fedlearn.queries.base import MOST, Counts, Query, Totals, check_most, labels_of
 from fedlearn.queries.classes import MOST_CLASSES
+from fedlearn.wording import many
 
 
 def messages_of(data: Examples, vocabulary: int) -> Bags:
@@ -27,7 +28,7 @@ def messages_of(data: Examples, vocabulary: int) -> Bags:
         raise BadInput("its examples are no messages as sets of words: ask of messages")
     if data.indices.size and not (data.indices.min() >= 0 and data.indices.max() < vocabulary):
         raise BadInput(
-            f"its messages name word {data.indices.max()}, the question has {vocabulary} words: "
+            f"its messages name word {data.indices.max()}, the question has {many(vocabulary, 'word')}: "
             "number words by the same vocabulary"
         )
     return data

@@ -25,6 +25,7 @@ import numpy as np
 from fedlearn.checked import members
 from fedlearn.configured import whole_number
 from fedlearn.errors import OpeningRefused
+from fedlearn.wording import many
 
 PRIME_BITS = 30  # products of two residues fit 64 bits
 MOST_TRIALS = 20_000
@@ -77,7 +78,7 @@ class CohortAudit:
             if self._some_combination(table, together, spare):
                 raise OpeningRefused(
                     f"this sum, with {opened - 1} opened before it, would tell the sum of fewer than "
-                    f"{self._least} clients"
+                    f"{many(self._least, 'client')}"
                 )
 
     def _some_combination(self, table: np.ndarray, together: int, spare: int) -> bool:
@@ -89,8 +90,8 @@ class CohortAudit:
         width = min(spare, table.shape[1])
         if comb(len(table), together) * comb(table.shape[1], width) > MOST_TRIALS:
             raise OpeningRefused(
-                f"{len(table)} cohorts of one model cannot be audited for combinations of under {self._least} clients: "
-                "open fewer of them"
+                f"{many(len(table), 'cohort')} of one model cannot be audited for combinations of under "
+                f"{many(self._least, 'client')}: open fewer of them"
             )
         return any(
             self._rank(np.delete(table[list(cohorts)], columns, axis=1)) < together

@@ -30,6 +30,7 @@ from fedlearn.crypto.codec import MAX_FRACTION_BITS
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.protocol import RunPlan
 from fedlearn.seeding import stream
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.strategies.base import Output
@@ -158,5 +159,8 @@ def fraction_bits(state: Mapping[str, np.ndarray], outputs: int) -> list[int]:
     """The bounds that a request says; raises `ProtocolError` for one that says none."""
     said = np.asarray(state.get(BROADCAST, ()))
     if said.shape != (outputs,) or not np.isin(said, np.arange(MAX_FRACTION_BITS + 1)).all():
-        raise ProtocolError(f"a request with the bounds {said.tolist()!r:.80}: {outputs} whole numbers are needed")
+        raise ProtocolError(
+            f"a request with the bounds {said.tolist()!r:.80}: {many(outputs, 'whole number is', 'whole numbers are')} "
+            "needed"
+        )
     return [int(bits) for bits in said]

@@ -16,6 +16,7 @@ from fedlearn.secure.layout import Coins, Layout, check_length
 from fedlearn.secure.noised import PrivateLayout
 from fedlearn.secure.segments import Segment, codec_of
 from fedlearn.strategies.base import LocalUpdate
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class CountLayout(Layout):
         for name, each in entries.items():
             if not 1 <= each.most <= codec.limit:
                 raise CodecError(
-                    f"{name} may be up to {each.most} of one client, {codec.bits} bits hold {codec.limit}: "
+                    f"{name} may be up to {each.most} of one client, {many(codec.bits, 'bit')} hold {codec.limit}: "
                     "raise bits in the codec, or ask with a lower most"
                 )
         segments = [

@@ -10,6 +10,7 @@ from fedlearn.crypto import EncryptedVector
 from fedlearn.crypto.signing import PUBLIC_BYTES, SIGNATURE_BYTES, check_signature
 from fedlearn.errors import CryptoKeyError, OpeningRefused, ProtocolError
 from fedlearn.protocol import RunPlan, Step
+from fedlearn.wording import many
 
 RECORD = struct.Struct(f">i{SIGNATURE_BYTES}s")
 
@@ -32,7 +33,7 @@ def echoed(plan: RunPlan, step: Step, total: EncryptedVector, party: int, signat
 def read_echoes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(party, signature) of each; raises `OpeningRefused` for bytes that are none."""
     if len(data) % RECORD.size:
-        raise OpeningRefused(f"{len(data)} bytes are no list of echoes")
+        raise OpeningRefused(f"{many(len(data), 'byte is', 'bytes are')} no list of echoes")
     yield from RECORD.iter_unpack(data)
 
 

@@ -28,6 +28,7 @@ from fedlearn.secure.kept import KeptKeys
 from fedlearn.secure.opened import OpenedRounds
 from fedlearn.secure.price import Price, power_seconds
 from fedlearn.secure.signed import Signed
+from fedlearn.wording import many
 
 FEWEST_ADDENDS = 2  # a sum of one update is no secret
 MOST_VALUES = 10**12  # of one update: no machine holds as many
@@ -62,8 +63,8 @@ class EncryptedSums(Protection):
         least = max(0, 2 * cohort - population)
         if self.max_overlap is not None and least > self.max_overlap:
             raise BadInput(
-                f"max_overlap is {self.max_overlap}, and any two cohorts of {cohort} of {population} clients share "
-                f"{least} or more, so that one round is opened and no other: raise it, or sample fewer clients"
+                f"max_overlap is {self.max_overlap}, and any two cohorts of {cohort} of {many(population, 'client')} "
+                f"share {least} or more, so that one round is opened and no other: raise it, or sample fewer clients"
             )
 
     @takes_plain
@@ -235,7 +236,9 @@ class CountingOpener(Opener):
         if (step.round, step.attempt) != self._step or account.total is None:
             raise OpeningRefused(f"no signed update of {step} was seen: nothing can be opened")
         if len(account.senders) < self._min_cohort:
-            raise OpeningRefused(f"{len(account.senders)} clients signed, at least {self._min_cohort} are required")
+            raise OpeningRefused(
+                f"{many(len(account.senders), 'client')} signed, at least {self._min_cohort} are required"
+            )
         others = not_drawn(self.plan, step.round, account.senders, self.coins)
         if others:
             raise OpeningRefused(
@@ -257,4 +260,4 @@ class CountingOpener(Opener):
 
 def _check_fresh(vector: EncryptedVector) -> None:
     if vector.addends != 1:
-        raise ProtocolError(f"its update claims {vector.addends} addends, a client's has 1")
+        raise ProtocolError(f"its update claims {many(vector.addends, 'addend')}, a client's has 1")

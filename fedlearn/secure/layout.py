@@ -23,6 +23,7 @@ from fedlearn.protocol import RunPlan
 from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.compression import BROADCAST, FINER, MOST_FINER, finer, fraction_bits
 from fedlearn.secure.segments import LEAST_BITS, Segment
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.strategies.base import LocalUpdate
@@ -160,7 +161,7 @@ class Layout:
             if not (least <= low and high <= most):
                 worst = low if low < least else high
                 raise ProtocolError(
-                    f"lane {segment.name!r} holds {worst}, of {addends} honest clients it is {least} to {most}"
+                    f"lane {segment.name!r} holds {worst}, of {many(addends, 'honest client')} it is {least} to {most}"
                 )
 
     def _possible(self, segment: Segment, addends: int) -> tuple[int, int]:
@@ -227,7 +228,7 @@ def check_max_weight(codec: FixedPoint, max_weight: int) -> None:
     most = (1 << (MAX_LANE_BITS - 1)) // codec.addends
     if not 1 <= max_weight <= most:
         raise CodecError(
-            f"max_weight is {max_weight}, a sum of {codec.addends} addends holds weights of 1 to {most}: "
+            f"max_weight is {max_weight}, a sum of {many(codec.addends, 'addend')} holds weights of 1 to {most}: "
             "lower the strategy's max_weight, or addends in the codec"
         )
 

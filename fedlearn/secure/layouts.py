@@ -17,6 +17,7 @@ from fedlearn.secure.layout import BOOKKEEPING, LOSS_BOUND, MOST_EXCESS, Layout,
 from fedlearn.secure.noised import PrivateLayout
 from fedlearn.secure.segments import Segment, codec_of, number_beside
 from fedlearn.strategies.base import Output
+from fedlearn.wording import many
 
 MOST_LANES = 2**30  # of a segment that others describe
 
@@ -77,5 +78,5 @@ def _segment(name: str, length: int, kind: str, bound: float, codec: FixedPoint)
         return Segment(name, length, codec_of(kind, bound, codec), kind)
     beside = number_beside(name, kind, bound, codec)
     if beside.length != length:
-        raise ProtocolError(f"no layout of a vector: {name} takes {beside.length} lanes, not {length}")
+        raise ProtocolError(f"no layout of a vector: {name} takes {many(beside.length, 'lane')}, not {length}")
     return beside

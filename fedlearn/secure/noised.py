@@ -19,6 +19,7 @@ from fedlearn.secure.aggregate import Aggregate
 from fedlearn.secure.layout import Coins, Layout, check_length
 from fedlearn.secure.segments import Segment, codec_of
 from fedlearn.strategies.base import LocalUpdate
+from fedlearn.wording import many
 
 BELOW = "below"  # the lane of a client's answer, whether its norm is at most the clip
 CLIP = "clip"  # the clip of a round, in its request
@@ -53,7 +54,7 @@ class PrivateLayout(Layout):
             )
         if self.terms.lane_bound > self.codec.limit:
             raise CodecError(
-                f"a client's integers are up to {self.terms.lane_bound}, {self.codec.bits} bits hold "
+                f"a client's integers are up to {self.terms.lane_bound}, {many(self.codec.bits, 'bit')} hold "
                 f"{self.codec.limit}: raise bits in the codec"
             )
 

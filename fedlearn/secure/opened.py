@@ -17,6 +17,7 @@ from fedlearn.disk import append
 from fedlearn.errors import CryptoKeyError, OpeningRefused
 from fedlearn.secure.audit import CohortAudit
 from fedlearn.untrusted import content, from_json
+from fedlearn.wording import many
 
 Number = tuple[int, int]  # round and group
 
@@ -95,7 +96,7 @@ class OpenedRounds:
             most = 0 if same else self._max_overlap
             if other != number and most is not None and shared > most:
                 raise OpeningRefused(
-                    f"this {'group' if same else 'cohort'} shares {shared} clients with that of {_said(other)}, "
+                    f"{many(shared, 'client')} of this {'group' if same else 'cohort'} took part in {_said(other)}, "
                     f"at most {most} are allowed"
                 )
 

@@ -38,6 +38,7 @@ from fedlearn.secure.kept import KeptKeys, kept_pair
 from fedlearn.secure.layout import vector_length
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import read_settings
+from fedlearn.wording import many
 
 KEY_HOLDER = FIRST_OPENER
 
@@ -98,7 +99,9 @@ class Paillier(EncryptedSums):
 
     def encryption_key(self, plan: RunPlan) -> PublicKey:
         if set(plan.keys) != {KEY_HOLDER}:
-            raise ProtocolError(f"the plan has {len(plan.keys)} keys, of one key holder there is one: whose are they?")
+            raise ProtocolError(
+                f"the plan has {many(len(plan.keys), 'key')}, of one key holder there is one: whose are they?"
+            )
         return _read_key(plan.keys[KEY_HOLDER], self.insecure_test_key)
 
     def openers(self, vault: Path) -> tuple[OpenerSpec, ...]:
@@ -141,7 +144,7 @@ class PaillierServer(AddingServer):
         opened, values, width = replies[KEY_HOLDER], len(self.total), self._public.modulus_bytes
         expected = 8 * values + (2 * width if self._proven else 0)
         if len(opened) != expected:
-            raise RoundVoid(f"the key holder sent {len(opened)} bytes for a sum that takes {expected}")
+            raise RoundVoid(f"the key holder sent {many(len(opened), 'byte')} for a sum that takes {expected}")
         total = np.frombuffer(opened, "<i8", values)
         if self._proven and not self._holds(total, *integers_from_bytes(opened[8 * values :], width)):
             raise RoundVoid("the sum that the key holder sent is not what the ciphertexts hold: it is not used")

@@ -17,6 +17,7 @@ from fedlearn.secure.base import DEFAULT_CODEC, ClientHalf, FoldingHalf, Protect
 from fedlearn.secure.layout import Layout
 from fedlearn.secure.layouts import layout_of_plan
 from fedlearn.spec import read_settings
+from fedlearn.wording import many
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class PlainServer(FoldingHalf):
         wanted = self.would_take(len(self._total))
         if len(payload) != wanted:
             raise ProtocolError(
-                f"its update has {len(payload)} bytes, the plan says {wanted}: its model is another one"
+                f"its update has {many(len(payload), 'byte')}, the plan says {wanted}: its model is another one"
             )
         vector = np.frombuffer(payload, self._dtype)
         self._layout.check(vector, 1)

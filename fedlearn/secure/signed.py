@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
 from fedlearn.errors import ProtocolError
 from fedlearn.protocol import RunPlan, Step, TrainRequest, party_name
+from fedlearn.wording import many
 
 MODEL_BYTES = 32
 
@@ -38,9 +39,13 @@ def sign(key: SigningKey, plan: RunPlan, step: Step, client: int, signed: Signed
 def check_signed(plan: RunPlan, step: Step, client: int, data: bytes) -> Signed:
     """Read `sign`; raises `ProtocolError` naming the sender unless it is that client's for this very step."""
     if client not in plan.roster:
-        raise ProtocolError(f"{party_name(client)} is not in the roster of {len(plan.roster)} clients: who is it?")
+        raise ProtocolError(
+            f"{party_name(client)} is not in the roster of {many(len(plan.roster), 'client')}: who is it?"
+        )
     if len(data) < MODEL_BYTES + SIGNATURE_BYTES:
-        raise ProtocolError(f"{party_name(client)} sent {len(data)} bytes, too few to hold a signature: send it again")
+        raise ProtocolError(
+            f"{party_name(client)} sent {many(len(data), 'byte')}, too few to hold a signature: send it again"
+        )
     signed = Signed(data[:MODEL_BYTES], data[MODEL_BYTES + SIGNATURE_BYTES :])
     signature = data[MODEL_BYTES : MODEL_BYTES + SIGNATURE_BYTES]
     try:

@@ -55,6 +55,7 @@ from fedlearn.secure.layout import vector_length
 from fedlearn.secure.price import cores, power_seconds
 from fedlearn.spec import Key, read_settings
 from fedlearn.untrusted import content
+from fedlearn.wording import many
 
 log = logging.getLogger(__name__)
 PARTIES = (4, 5)  # t of n, where nobody says others
@@ -108,8 +109,8 @@ class Threshold(EncryptedSums):
         there = keys.shares(key.trustees)
         if len(there) < key.threshold:
             raise CryptoKeyError(
-                f"{keys.folder} holds {len(there)} of {key.trustees} shares, {key.threshold} are needed to open a sum: "
-                "bring them back, or make new keys with fedlearn keys generate"
+                f"{keys.folder} holds {len(there)} of {many(key.trustees, 'share')}, {key.threshold} are needed to "
+                "open a sum: bring them back, or make new keys with fedlearn keys generate"
             )
         for name, value in (("threshold", held[0]), ("trustees", held[1]), ("key_bits", key.public.bits)):
             object.__setattr__(self, name, value)
@@ -159,14 +160,16 @@ class Threshold(EncryptedSums):
                 f"{key.threshold}/{key.trustees}: whose is it?"
             )
         if not named <= {party_of(i) for i in self._numbers} or len(named) < self.threshold:
-            raise ProtocolError(f"the plan has keys of {len(named)} trustees, which are not those of the protection")
+            raise ProtocolError(
+                f"the plan has keys of {many(len(named), 'trustee')}, which are not those of the protection"
+            )
 
     def _key(self, plan: RunPlan) -> ThresholdKey:
         """The key that all trustees name."""
         named = {key[PUBLIC_BYTES:] for key in plan.keys.values()}
         if len(named) != 1:
             raise ProtocolError(
-                f"the trustees name {len(named)} different keys in the plan, all must hold shares of one"
+                f"the trustees name {many(len(named), 'different key')} in the plan, all must hold shares of one"
             )
         return _read_key(named.pop(), self.insecure_test_key)
 
@@ -283,7 +286,9 @@ class Trustee(CountingOpener):
         echoes = dict(read_echoes(request))  # one a trustee
         right = sum(echoed(self.plan, step, total, party, signature) for party, signature in echoes.items())
         if right < self._key.threshold:
-            raise OpeningRefused(f"{right} trustees signed this sum, {self._key.threshold} are needed to open it")
+            raise OpeningRefused(
+                f"{many(right, 'trustee')} signed this sum, {self._key.threshold} are needed to open it"
+            )
 
 
 class ThresholdServer(AddingServer):
@@ -307,7 +312,7 @@ class ThresholdServer(AddingServer):
             return dict.fromkeys(self._plan.keys, request)
         right = {party: echo for party, echo in replies.items() if self._is_right(ECHO, party, echo)}
         if len(right) < self._key.threshold:
-            raise RoundVoid(f"{len(right)} trustees signed the sum, {self._key.threshold} are needed")
+            raise RoundVoid(f"{many(len(right), 'trustee')} signed the sum, {self._key.threshold} are needed")
         return dict.fromkeys(right, write_echoes(right))
 
     def answered(self, phase: str, party: int, payload: bytes) -> None:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from fedlearn.attacks.base import Attack, Finding, NotReadable
 from fedlearn.protocol import PartyView, Transcript
+from fedlearn.wording import many
 
 
 def check_attack(attack: Attack, *views: PartyView) -> None:
@@ -26,7 +27,7 @@ def check_attack(attack: Attack, *views: PartyView) -> None:
         for finding in findings:
             _check_finding(finding)
             found += 1
-    assert found or not views, f"{attack.name} found nothing in any of {len(views)} transcripts"
+    assert found or not views, f"{attack.name} found nothing in any of {many(len(views), 'transcript')}"
     with TemporaryDirectory() as folder:
         Transcript(Path(folder), record=True).close()
         try:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fedlearn.datasets.partitions import Partitioner
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 EXAMPLES, CLASSES, USERS = 120, 3, 8
 
@@ -23,12 +24,12 @@ def check_partition(partition: Partitioner, clients: int = USERS) -> None:
     again = partition.split(labels, users, clients, np.random.default_rng(3))
     assert (labels == before[0]).all(), "split wrote to the labels that it was given"
     assert users == before[1], "split wrote to the users that it was given"
-    assert len(parts) == clients, f"split made {len(parts)} clients, {clients} were asked for"
+    assert len(parts) == clients, f"split made {many(len(parts), 'client')}, {clients} were asked for"
     for i, part in enumerate(parts):
         assert len(part), f"client {i} got no example"
         assert np.asarray(part).dtype.kind in "iu", f"client {i} got {np.asarray(part).dtype}: give numbers of examples"
     dealt = np.sort(np.concatenate(parts))
-    assert len(dealt) == EXAMPLES, f"{len(dealt)} examples were dealt, there are {EXAMPLES}"
+    assert len(dealt) == EXAMPLES, f"{many(len(dealt), 'example was', 'examples were')} dealt, there are {EXAMPLES}"
     assert (dealt == np.arange(EXAMPLES)).all(), "an example was dealt twice, or one that there is not"
     assert len(again) == len(parts), "the same generator gave another number of clients"
     assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True)), (
@@ -40,5 +41,7 @@ def check_partition(partition: Partitioner, clients: int = USERS) -> None:
         except BadInput:
             continue
         except Exception as error:
-            raise AssertionError(f"{wrong} clients raise {type(error).__name__}: {error}; raise BadInput") from error
-        raise AssertionError(f"{wrong} clients of {EXAMPLES} examples were not refused: raise BadInput")
+            raise AssertionError(
+                f"{wrong} as the number of clients raises {type(error).__name__}: {error}; raise BadInput"
+            ) from error
+        raise AssertionError(f"{wrong} as the number of clients of {EXAMPLES} examples was not refused: raise BadInput")

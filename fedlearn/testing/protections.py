@@ -19,6 +19,7 @@ from fedlearn.secure.segments import Segment
 from fedlearn.secure.signed import Signed
 from fedlearn.testing.toys import plain_data
 from fedlearn.travel import description
+from fedlearn.wording import many
 
 CLIENTS, LENGTH = 5, 9
 
@@ -80,7 +81,9 @@ def _check_too_few(protection: Protection, vault: Path) -> None:
             attempt.play(_vectors(protection), vanish)
     except (RoundVoid, OpeningRefused):
         return
-    raise AssertionError(f"a sum of {CLIENTS - len(vanish)} clients was opened, min_cohort is {protection.min_cohort}")
+    raise AssertionError(
+        f"a sum of {many(CLIENTS - len(vanish), 'client')} was opened, min_cohort is {protection.min_cohort}"
+    )
 
 
 class _Attempt:

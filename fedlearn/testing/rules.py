@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 COUNTS = (1, 2, 3, 4, 5, 11)
 MANY, LIARS = 23, 4
@@ -46,7 +47,7 @@ def _check_counts(rule: Any) -> None:
     """Any number that it stands, with no malicious ones and with the most, drawn at random and with ties."""
     stood = [rule.most(n) for n in COUNTS]
     assert stood == sorted(stood), f"most() falls with the number of vectors: {dict(zip(COUNTS, stood, strict=True))}"
-    assert max(stood) >= 0, f"most() is {max(stood)} for {COUNTS[-1]} vectors: the rule takes none of them"
+    assert max(stood) >= 0, f"most() is {max(stood)} for {many(COUNTS[-1], 'vector')}: the rule takes none of them"
     for n, most in zip(COUNTS, stood, strict=True):
         assert most < n, f"most({n}) is {most}: a rule that stands that all are malicious stands nothing"
         for given in [rule] if most < 0 else [_with(rule, 0), _with(rule, most)]:
@@ -69,7 +70,7 @@ def _checked(rule: Any, vectors: np.ndarray, **beside: Any) -> Any:
     vector = found.vector
     assert isinstance(vector, np.ndarray), f"the result is a {type(vector).__name__}, no array"
     assert (vector.dtype, vector.shape) == (np.float32, (d,)), f"the result is {vector.dtype} {vector.shape}"
-    assert np.isfinite(vector).all(), f"of {n} finite vectors the rule made NaN or infinity"
+    assert np.isfinite(vector).all(), f"of {many(n, 'finite vector')} the rule made NaN or infinity"
     assert vector.tobytes() == again.vector.tobytes(), "the same vectors and generator give other bits the second time"
     for other in (vectors.astype(np.float64), np.asfortranarray(vectors)):
         assert combined(other).vector.tobytes() == vector.tobytes(), "float64, or another order in memory, changes bits"
@@ -81,7 +82,7 @@ def _checked(rule: Any, vectors: np.ndarray, **beside: Any) -> Any:
         right = np.array_equal(chosen, np.unique(chosen)) and set(chosen.tolist()) <= set(range(n))
         assert right, f"chosen is {chosen.tolist()}: give numbers of vectors in rising order, each once"
     if found.scores is not None:
-        assert np.shape(found.scores) == (n,), f"scores have shape {np.shape(found.scores)} for {n} vectors"
+        assert np.shape(found.scores) == (n,), f"scores have shape {np.shape(found.scores)} for {many(n, 'vector')}"
     return found
 
 
@@ -103,7 +104,7 @@ def _check_equal(rule: Any) -> None:
     for n in COUNTS:
         if rule.most(n) >= (rule.f or 0):
             found = _checked(rule, np.repeat(one[None], n, axis=0))
-            assert _near(found.vector, one), f"of {n} equal vectors the rule makes another one"
+            assert _near(found.vector, one), f"of {many(n, 'equal vector')} the rule makes another one"
 
 
 def _check_hostile(rule: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.wording import many
+
 
 def check_sampler(sampler: Any, population: int = 30, size: int = 6) -> None:
     """Raise `AssertionError` unless `sampler` draws cohorts as a run needs them.
@@ -25,6 +27,8 @@ def check_sampler(sampler: Any, population: int = 30, size: int = 6) -> None:
         )
         assert all(isinstance(client, int) for client in cohort), f"cohort {cohort}: give whole numbers of clients"
         assert cohort == sorted(set(cohort)), f"cohort {cohort}: give each client once, in rising order"
-        assert not cohort or (cohort[0] >= 0 and cohort[-1] < population), f"cohort {cohort} of {population} clients"
-        assert len(cohort) <= limit, f"round {round} has {len(cohort)} clients, limit({size}) is {limit}"
+        assert not cohort or (cohort[0] >= 0 and cohort[-1] < population), (
+            f"cohort {cohort} of {many(population, 'client')}"
+        )
+        assert len(cohort) <= limit, f"round {round} has {many(len(cohort), 'client')}, limit({size}) is {limit}"
     assert any(rounds.values()), "20 rounds without a client: a sampler must draw some"

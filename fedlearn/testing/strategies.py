@@ -15,6 +15,7 @@ from fedlearn.testing.toys import dense_examples, dense_model, messages, plain_d
 from fedlearn.training.flat import FlatModel
 from fedlearn.training.narrow import NarrowModel
 from fedlearn.training.stacks import stack
+from fedlearn.wording import many
 
 CLIENTS, SEED = 5, 11
 DAMAGED: tuple[object, ...] = (float("nan"), float("-inf"), -1, 10**400, "what", None, [1], {})
@@ -91,7 +92,7 @@ def _check_clients_train_alike(strategy: Strategy, model: Model, draw: Callable[
             state = sent | {name: vectors[i] for name, vectors in kept.items()}
             update = strategy.local_update(alone, data[i], state, local_random(SEED, 1, i))
             _check_announced(strategy, update, parameters)
-            _check_same(f"client {i} with {count} examples, stacked", update, together.among(slice(i, i + 1)))
+            _check_same(f"client {i} with {many(count, 'example')}, stacked", update, together.among(slice(i, i + 1)))
 
 
 def _check_announced(strategy: Strategy, update: LocalUpdate, parameters: int) -> None:
@@ -107,7 +108,7 @@ def _check_announced(strategy: Strategy, update: LocalUpdate, parameters: int) -
     kept = {name: vector.shape for name, vector in update.state.items()}
     announced = {name: (length,) for name, length in strategy.keeps(parameters).items()}
     assert kept == announced, f"local_update keeps {kept}, keeps() announces {announced}"
-    assert update.examples >= 1, f"an update of {update.examples} examples: its weight must be at least 1"
+    assert update.examples >= 1, f"an update of {many(update.examples, 'example')}: its weight must be at least 1"
     assert np.isfinite(update.loss), f"the mean loss is {update.loss}"
 
 

@@ -11,6 +11,7 @@ from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import constants
 from fedlearn.nn.losses import CrossEntropyLoss, NLLLoss
 from fedlearn.nn.module import Module
+from fedlearn.wording import many
 
 Rows = slice | np.ndarray
 
@@ -57,7 +58,7 @@ class Counted:
             return None
         kept = np.asarray(self._target != ignored)
         if not kept.any():
-            raise BadInput(f"all {kept.size} targets are {ignored}, which the loss ignores: give some that count")
+            raise BadInput(f"{many(kept.size, 'target')}, all {ignored}, which the loss ignores: give some that count")
         return None if kept.all() else kept
 
     def _of_examples(self, loss: Module) -> np.ndarray | None:

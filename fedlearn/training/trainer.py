@@ -20,6 +20,7 @@ from fedlearn.nn.module import Module
 from fedlearn.optim import Optimizer
 from fedlearn.training.counted import Counted
 from fedlearn.training.supervised import Supervised
+from fedlearn.wording import many
 
 
 @dataclass
@@ -163,7 +164,10 @@ def _pairs(data: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
     one, other = as_array("data", data), as_array("target", target)
     counts = [len(array) if array.ndim else 0 for array in (one, other)]
     if counts[0] != counts[1] or not one.size:
-        raise ShapeError(f"{counts[0]} examples do not fit {counts[1]} targets: one each, at least one")
+        raise ShapeError(
+            f"{many(counts[0], 'example does', 'examples do')} not fit {many(counts[1], 'target')}: one each, at least "
+            "one"
+        )
     return one, other
 
 

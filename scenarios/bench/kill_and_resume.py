@@ -26,6 +26,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from fedlearn.wording import many
+
 PATIENCE = 120.0  # seconds that workers and key holder are given to notice that the run is gone
 SPAM = ["run", "spam", "--vocabulary", "hashed:512", "--epochs", "1", "--quiet", "--json"]
 CASES = {
@@ -62,8 +64,10 @@ def main(
     else:
         for result in results:
             good = result.runs - len(result.failures)
-            typer.echo(f"{result.case:<22}{good} of {result.runs} runs end with the hash of the uninterrupted one; "
-                       f"{result.kills} kills, {result.in_training} of them after a round was kept")  # fmt: skip
+            typer.echo(
+                f"{result.case:<22}{good} of {many(result.runs, 'run')} end with the hash of the uninterrupted one; "
+                f"{result.kills} kills, {result.in_training} of them after a round was kept"
+            )
     for failure in (failure for result in results for failure in result.failures):
         typer.echo(failure, err=True)
     raise typer.Exit(any(result.failures for result in results))

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aggregator.robust import Beside, as_rule
+from fedlearn.wording import many
 from scenarios.bench.claims import result_of
 from scenarios.bench.crypto import best_of
 
@@ -113,7 +114,8 @@ def _claims(rows: list[Row]) -> dict[str, tuple[float, str]]:
 
 def _table(result: dict[str, Any]) -> str:
     lines = [
-        f"{result['vectors']} vectors of {result['weights']:,} weights, f={result['malicious']}, one thread:",
+        f"{many(result['vectors'], 'vector')} of {many(result['weights'], 'weight')}, f={result['malicious']}, one "
+        "thread:",
         "",
         "| rule | fedlearn, ms | byzfl, ms | times quicker | byzfl on tensors, ms |",
         "|---|---|---|---|---|",

@@ -34,6 +34,7 @@ from fedlearn.models.spam import SpamClassifier
 from fedlearn.secure import Plain
 from fedlearn.seeding import stream
 from fedlearn.strategies import FedAvg
+from fedlearn.wording import many
 from scenarios.bench import floors, simulation_workers
 from scenarios.bench.claims import claims_of, result_of
 from scenarios.bench.simulation_others import OTHERS
@@ -160,7 +161,7 @@ def whole_process(clients: int) -> Row:
         runs = [_measured([*command, "--out", f"{parent}/{number}"]) for number in range(3)]
     good = [(seconds, megabytes) for _, seconds, megabytes in filter(None, runs)]
     seconds, megabytes = min(good)
-    return Row(f"fedlearn run digits, {clients} clients", COHORT * ROUNDS / seconds, seconds, megabytes)
+    return Row(f"fedlearn run digits, {many(clients, 'client')}", COHORT * ROUNDS / seconds, seconds, megabytes)
 
 
 # A process counts the memory of whoever started it as its own peak, so a small one starts what is measured.
@@ -200,7 +201,7 @@ def claims(rows: dict[str, Row]) -> list[dict[str, Any]]:
             ratio = row.updates_per_second / rows[row.floor].updates_per_second
             found.append((f"{name.replace(', ', '_').replace(' ', '_')}_of_floor", ratio, ""))
     for count in POPULATIONS:
-        row = rows[f"fedlearn run digits, {count} clients"]
+        row = rows[f"fedlearn run digits, {many(count, 'client')}"]
         found += [(f"seconds_{count}", row.seconds, "s"), (f"megabytes_{count}", row.megabytes or 0.0, "MB")]
     found += [(f"times_{name}", stacked / rows[name].updates_per_second, "") for name in OTHERS if name in rows]
     return claims_of({name: (value, unit) for name, value, unit in found})

@@ -13,6 +13,7 @@ import typer
 
 from fedlearn.disk import strict_json
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 from scenarios.command.ending import shown
 from scenarios.command.files import OF_TEXTS, reads_a_file, reads_texts
 
@@ -127,7 +128,7 @@ def _rows(lines: list[str]) -> np.ndarray:
     rows = [[number for number in re.split(r"[,;\s]+", line.strip()) if number] for line in lines]
     odd = next((row for row in rows if len(row) != len(rows[0])), None)
     if odd is not None:
-        raise BadInput(f"a row of {len(odd)} numbers, the first one has {len(rows[0])}: give each as many")
+        raise BadInput(f"a row of {many(len(odd), 'number')}, the first one has {len(rows[0])}: give each as many")
     try:
         return np.array([[float(number) for number in row] for row in rows])
     except ValueError as error:

@@ -11,6 +11,7 @@ from fedlearn.errors import BadInput
 from fedlearn.registry import is_place
 from fedlearn.spec import did_you_mean
 from fedlearn.untrusted import escaped
+from fedlearn.wording import many
 from scenarios.command.about import flag
 from scenarios.command.options import ABOUT, Options
 
@@ -35,7 +36,7 @@ def read_config(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         if text.count(".") > MOST_DOTS:
-            raise ValueError(f"{text.count('.'):,} dots")
+            raise ValueError(f"{many(text.count('.'), 'dot')}")
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
@@ -53,7 +54,9 @@ def read_config(path: Path) -> dict[str, str]:
         if not isinstance(value, str | int | float):
             raise BadInput(f"{path}: {key} is {value!r:.80}, one text, number, true or false is needed")
         if isinstance(value, int) and value.bit_length() > 64:
-            raise BadInput(f"{path}: {key} is a number of {value.bit_length()} bits: no option takes one over 64")
+            raise BadInput(
+                f"{path}: {key} is a number of {many(value.bit_length(), 'bit')}: no option takes one over 64"
+            )
         if known[typed] in texts:  # TOML itself refuses the same spelling
             raise BadInput(f"{path} has two spellings of {flag(known[typed])}: keep one")
         texts[known[typed]] = _text(value)

@@ -13,6 +13,7 @@ from typing import Any, TextIO, cast
 from rich.console import Console
 
 from fedlearn.logs import TOLD, alike, is_public, mark_records
+from fedlearn.wording import many
 from scenarios.command.clientslog import first_error
 from scenarios.command.ending import as_typed, shown
 
@@ -92,7 +93,7 @@ class _TerminalHandler(logging.StreamHandler[Any]):
         self._show_held()
         for said, times in self._again.items():
             if times and said not in end:
-                self.stream.write(f"and {times} times more: {said}\n")
+                self.stream.write(f"and {many(times, 'time')} more: {said}\n")
 
 
 def _without_name(record: logging.LogRecord) -> str:

@@ -12,6 +12,7 @@ from fedlearn.datasets.text import Script
 from fedlearn.models.kinds import Characters, Features
 from fedlearn.trained import Trained
 from fedlearn.untrusted import content, from_json
+from fedlearn.wording import many
 from scenarios.command.ending import as_typed, shown
 from scenarios.command.reading import as_trained
 
@@ -54,7 +55,7 @@ def tables(found: Mapping[str, Any]) -> Iterator[str]:
             users = sorted(users, key=lambda pair: pair[1]["accuracy"])[:USERS]
         yield from _table([["user", *heads], *([user, *(_shown(of[name]) for name in heads)] for user, of in users)])
         if len(found["users"]) > USERS:
-            yield f"and {len(found['users']) - USERS:,} users with no lower accuracy; --json has all"
+            yield f"and {many(len(found['users']) - USERS, 'user')} with no lower accuracy; --json has all"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

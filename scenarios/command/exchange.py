@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedlearn.wording import many
 from scenarios.command.asking import Run, Trust, loaded
 
 
@@ -24,7 +25,7 @@ def export(
     trained = loaded(run, trusted)
     target = out or weights_file(run).with_name(f"model.{ending(to)}")
     export(trained.about, to, target)
-    typer.echo(f"{target}: {type(trained.model).__name__} of {trained.model.vector.size:,} weights")
+    typer.echo(f"{target}: {type(trained.model).__name__} of {many(trained.model.vector.size, 'weight')}")
 
 
 def import_(
@@ -40,4 +41,4 @@ def import_(
     trained = loaded(like, trusted)
     take_state(trained.model, read_state(state), state)
     write_model(trained.about, out)
-    typer.echo(f"{out}: {type(trained.model).__name__} of {trained.model.vector.size:,} weights")
+    typer.echo(f"{out}: {type(trained.model).__name__} of {many(trained.model.vector.size, 'weight')}")

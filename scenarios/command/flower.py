@@ -14,6 +14,7 @@ import typer
 
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
+from fedlearn.wording import many
 from scenarios.command.commands import App
 
 app = App(help="Flower apps, run here without Ray or a daemon.")
@@ -45,8 +46,8 @@ def run(
     from scenarios.flower import read_folder, read_run_config, run_direct
 
     folder = read_folder(path)
-    many = folder.nodes if nodes is None else nodes
-    if many is None:
+    count = folder.nodes if nodes is None else nodes
+    if count is None:
         raise BadInput(
             f"{folder.path}/pyproject.toml does not say how many nodes there are: give --nodes, as --nodes 10"
         )
@@ -57,13 +58,13 @@ def run(
         interruptible(),
         folder.loaded(seed) as (server, client),
     ):
-        done = run_direct(server, client, many, seed, workers, run_config=values, progress=silent)
+        done = run_direct(server, client, count, seed, workers, run_config=values, progress=silent)
     if as_json:
-        about = {"nodes": many, "seed": seed, "messages": done.messages, "failures": done.failures}
+        about = {"nodes": count, "seed": seed, "messages": done.messages, "failures": done.failures}
         typer.echo(json.dumps(about | {"seconds": round(done.seconds, 3)}))
         return
     failed = f", {done.failures} of them errors" if done.failures else ""
-    typer.echo(f"{many} nodes answered {done.messages} messages{failed}, in {done.seconds:.1f} s")
+    typer.echo(f"{many(count, 'node')} answered {many(done.messages, 'message')}{failed}, in {done.seconds:.1f} s")
 
 
 @contextmanager

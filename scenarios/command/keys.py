@@ -66,7 +66,7 @@ def generate(
             write_public(out / PUBLIC, public)
         else:
             public = deal_into(*parties, bits, insecure_test_key, out, passphrase).public
-    of = f" in {parties[1]} shares, {parties[0]} of which open a sum," if parties else ""
+    of = f" in {many(parties[1], 'share')}, {parties[0]} of which open a sum," if parties else ""
     locked = "encrypted" if passphrase else "not encrypted: --encrypt does that"
     typer.echo(f"{bits}-bit key {public.fingerprint.hex()}{of} in {out}; {locked}")
 
@@ -144,8 +144,7 @@ def _of_shares(kept: KeptKeys) -> Iterator[str]:
         fitting += fits
         yield f"  {share_name(trustee)}: {state}"
     if fitting < key.threshold:
-        left = "1 share is" if fitting == 1 else f"{fitting} shares are"
-        yield f"  {left} left and {key.threshold} are needed: no sum can be opened"
+        yield f"  {many(fitting, 'share is', 'shares are')} left and {key.threshold} are needed: no sum can be opened"
 
 
 def _state(kept: KeptKeys, secret: Path, check: Callable[[Path, bool], None]) -> tuple[str, bool]:
@@ -204,5 +203,7 @@ def _new_passphrase(file: Path | None) -> str:
 
     given = given_passphrase(file) or typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True)
     if len(given) < SHORTEST:
-        raise CryptoKeyError(f"a passphrase of {len(given)} characters is guessed at once: give {SHORTEST} or more")
+        raise CryptoKeyError(
+            f"a passphrase of {many(len(given), 'character')} is guessed at once: give {SHORTEST} or more"
+        )
     return str(given)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlearn.errors import BadInput, PrivacyError
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.privacy import Accountant, Release
@@ -185,7 +186,7 @@ def _told(asked: _Question, answers: dict[str, dict[str, Any]]) -> list[str]:
 
 def _meaning(asked: _Question) -> list[str]:
     in_all = asked.participations == asked.rounds
-    sums = f"all {asked.rounds} sums" if in_all else f"at most {asked.participations} of {asked.rounds} sums"
+    sums = f"{'all' if in_all else f'at most {asked.participations} of'} {many(asked.rounds, 'sum')}"
     lines = ["epsilon is for who sees the models only."]
     if asked.rate < 1:
         lines[0] = "epsilon is for who sees the models only and cannot know who took part: the draws must be secret."
@@ -193,5 +194,5 @@ def _meaning(asked: _Question) -> list[str]:
     if asked.rate < 1 and asked.clients is None:
         lines.append("With --clients N it counts the sums that a client is really in.")
     elif not in_all:
-        lines.append(f"All {asked.clients} clients are in no more, with a probability of {1 - SURE:.0%}.")
+        lines.append(f"Each of {asked.clients:,} is in no more, with a probability of {1 - SURE:.0%} for all of them.")
     return [*lines, "Who sees sums without noise learns them: no epsilon holds against it."]

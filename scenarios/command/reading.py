@@ -85,7 +85,10 @@ def samples(
         scale = scale or Scale.of(test.features)
         train, test = train.scaled_as(scale), test.scaled_as(scale)
     sizes = f"{len(train):,} to train, {len(test):,} to test"
-    of = f"{many(len(whole), 'row')} of {many(whole.features.shape[1], 'feature')} in {whole.classes} classes"
+    of = (
+        f"{many(len(whole), 'row')} of {many(whole.features.shape[1], 'feature')} in "
+        f"{many(whole.classes, 'class', 'classes')}"
+    )
     log.log(TOLD, "%s: %s", whole.name, "; ".join([of, sizes, *notes]))
     return whole, train, test, scale
 
@@ -96,12 +99,14 @@ def _own_test_samples(whole: Samples, options: Options) -> Samples:
     test = load_samples(str(options.test_data), replace(how(options), labels=whole.class_names))
     if test.features.shape[1] != whole.features.shape[1]:
         raise BadInput(
-            f"{test.name} has {test.features.shape[1]} features and {whole.name} {whole.features.shape[1]}: "
+            f"{test.name} has {many(test.features.shape[1], 'feature')} and {whole.name} {whole.features.shape[1]}: "
             "give the same columns"
         )
     both = {row.tobytes() for row in whole.features} & {row.tobytes() for row in test.features}
     if both:
-        raise BadInput(f"{len(both):,} rows of {test.name} are in {whole.name} too: take them out of one of the two")
+        raise BadInput(
+            f"{whole.name} has {many(len(both), 'row')} of {test.name} too: take what is in both out of one of the two"
+        )
     return test
 
 

@@ -9,6 +9,7 @@ from aggregator.robust.chain import as_rule
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.logs import TOLD
+from fedlearn.wording import many
 from scenarios.command.options import Options
 
 log = logging.getLogger(__name__)
@@ -29,5 +30,6 @@ def trusted_of(options: Options, public: int) -> int:
     if named is None or not named.trusts or named.data is not None:
         return 0
     taken = min(TRUSTED, public // 2)
-    log.log(TOLD, "%s trains on %d of %d public examples, the others measure", named, taken, public)
+    examples = many(public, "public example")
+    log.log(TOLD, "%s trains on %d of %s, the others measure", named, taken, examples)
     return taken

@@ -20,6 +20,7 @@ from fedlearn.modelfile import Described, read_model
 from fedlearn.models import MODELS
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Features, Kind
+from fedlearn.wording import many
 from scenarios.command import build
 from scenarios.command.options import Options
 
@@ -62,7 +63,7 @@ class GoingOn(Start):
         if trained is None:
             raise BadInput(f"--from {self.options.from_} has no vocabulary of words: take a run of spam")
         if asked is not None and VOCABULARIES.parse(asked).to_dict() != trained.to_dict():
-            raise self._another("--vocabulary", asked, f"{trained.to_dict()['kind']}, of {len(trained):,} words")
+            raise self._another("--vocabulary", asked, f"{trained.to_dict()['kind']}, of {many(len(trained), 'word')}")
         return trained
 
     def model(self, samples: Kind, classes: Sequence[str] = ()) -> Model:
@@ -84,7 +85,8 @@ class GoingOn(Start):
                 self._about.model(np.zeros((1, inputs), np.float32))
         except (BadInput, ValueError):
             raise BadInput(
-                f"--from {self.options.from_} reads other rows than those of {inputs} numbers: give the same columns"
+                f"--from {self.options.from_} reads other rows than those of {many(inputs, 'number')}: give the same "
+                "columns"
             ) from None
 
     def _another(self, option: str, value: object, has: str) -> BadInput:

@@ -62,7 +62,8 @@ def lines(run: Run) -> list[str]:
         f"   result  {figures or '-'}",
         *_privacy(run.outcome.get("privacy")),
         f"   rounds  {len(records)}, {void.total()} void{_reasons(void)}",
-        f"  clients  {sum(r.clients_ok for r in records):,} updates counted, {lost.total():,} lost{_reasons(lost)}",
+        f"  clients  {many(sum(r.clients_ok for r in records), 'update')} counted, {lost.total():,} "
+        f"lost{_reasons(lost)}",
         f"     time  {times or '-'}",
         f"    bytes  {sent[0]:,} up, {sent[1]:,} down, {sent[2]:,} to openers and back",
         f"    codec  {f'a weight of the mean is wrong by {max(bounds):.3g} at most' if bounds else '-'}"

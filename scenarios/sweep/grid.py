@@ -15,6 +15,7 @@ from itertools import product
 
 from fedlearn.errors import BadInput
 from fedlearn.spec import Key, read_value
+from fedlearn.wording import many
 from scenarios.command.about import flag
 from scenarios.command.build import OWN
 from scenarios.command.help import scenario_module
@@ -52,7 +53,9 @@ def grid(scenario: str, given: Mapping[str, Sequence[str]], seeds: Sequence[str]
     for choices in values.values():
         count *= len(choices)
     if count > MOST_RUNS:
-        raise BadInput(f"the grid has {count:,} runs, at most {MOST_RUNS:,} are allowed: give fewer values or seeds")
+        raise BadInput(
+            f"the grid has {many(count, 'run')}, at most {MOST_RUNS:,} are allowed: give fewer values or seeds"
+        )
     for seed in numbers:
         ABOUT["seed"].check("--seeds", read_value(seed, Key(int), "--seeds", "--seeds 0..4"))
     takes = scenario_module(scenario).TAKES

@@ -166,7 +166,7 @@ def test_a_client_that_cannot_answer_costs_its_own_answer_only_and_too_many_of_t
         (ClassCounts(3), [(X, np.full(len(X), np.nan)) for X, _ in people()], "no labels from 0 to 2"),
         (ClassCounts(3, most=29), people(), r"30 examples, query classes allows 29 of one client: ask with most=30"),
         (Mean(high=3), people(), "a value lies outside of 0 to 3"),
-        (Histogram(column=1), people(), "its rows have 1 numbers, the question is of column 1"),
+        (Histogram(column=1), people(), "its rows have 1 number, the question is of column 1"),
         (Histogram(), [(X * np.inf, y) for X, y in people()], "values that are not finite"),
         (WordCounts(9), people(), "no messages as sets of words"),
         (Histogram(), [Client(n, bags_of([[1]], np.ones(1))) for n in "abc"], "no rows of numbers"),

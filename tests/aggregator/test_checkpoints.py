@@ -114,7 +114,7 @@ def test_damaged_ones_are_set_aside_and_what_is_gone_on_from_is_on_the_disk(tmp_
 
 
 @pytest.mark.parametrize(("harm", "why"), [
-    (lambda lines: lines[:1], "metrics.jsonl has 1 lines where 2 are needed"),
+    (lambda lines: lines[:1], "metrics.jsonl has 1 line where 2 are needed"),
     (lambda lines: [b"{\n", lines[1]], "line 1 of metrics.jsonl is damaged"),
     (lambda lines: [lines[1], lines[0]], "line 1 of metrics.jsonl is not the whole line of round 1"),
     (lambda lines: [lines[0], lines[1][:-1]], "line 2 of metrics.jsonl is not the whole line of round 2"),
@@ -129,7 +129,7 @@ def test_where_none_can_be_used_nothing_is_changed(tmp_path, harm, why):
     with pytest.raises(BadInput) as refused:
         opened(tmp_path).newest()
     assert why in str(refused.value)
-    begins = f"none of 1 checkpoints in {tmp_path / 'checkpoint'} can be used; of the newest"
+    begins = f"none of 1 checkpoint in {tmp_path / 'checkpoint'} can be used; of the newest"
     assert str(refused.value).startswith(begins)
     assert (metrics.read_bytes(), files(tmp_path)) == before
 

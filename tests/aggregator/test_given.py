@@ -253,7 +253,7 @@ def fit(model=None, clients=None, **options):
     [
         (lambda: fit(NoLoss()), "model is a NoLoss, which has no loss: derive it from fedlearn.models.base.Model"),
         (lambda: fit(Own("array")), "Own.loss gives an array of shape (8,): return the mean over the batch"),
-        (lambda: fit(Own("raises")), "all 3 clients of round 1 failed alike: KeyError: 'no such feature'"),
+        (lambda: fit(Own("raises")), "every client of round 1 failed alike: KeyError: 'no such feature'"),
         (lambda: Client("bob", pairs()[0][0]), "bob: its data are a ndarray; give examples, or a pair (X, y)"),
         (lambda: fit(evaluate=lambda model: 0.3), "evaluate returned 0.3: return a dictionary"),
         (lambda: fit(trackers=3), "a tracker is 3; give a list of trackers"),

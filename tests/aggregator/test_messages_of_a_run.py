@@ -131,7 +131,7 @@ def test_groups_are_opened_one_by_one_and_who_is_left_out_is_told(tmp_path):
         path, toy_paillier(min_cohort=2), clients=8, robust="median", group_size=2, faults=Faults(dropout=0.2), seed=0
     )
     record = history.rounds[0]
-    assert record.lost == {4: "group 3 was left out: 1 clients answered, 2 are needed", 5: "dropped out"}
+    assert record.lost == {4: "group 3 was left out: 1 client answered, 2 are needed", 5: "dropped out"}
     assert (record.robust["numbers"], record.robust["left_out"]) == ([0, 1, 2], [3])
     assert (record.clients_ok, record.clients_failed) == (6, 2)
     lines = told(path)

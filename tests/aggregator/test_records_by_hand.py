@@ -143,11 +143,11 @@ def test_a_round_that_all_fail_alike_ends_the_run_with_what_they_failed_at():
         return too_few(0, 2, {loss.client: loss for loss in lost}, RoundTask(4, (0, 1), None, fates), log)
 
     one, two = Lost(0, "KeyError: 'a'", trace="line 1"), Lost(1, "KeyError: 'a'", trace="")
-    assert str(ended(one)) == "all 1 clients of round 4 failed alike: KeyError: 'a'"
-    assert str(ended(two, one)) == "all 2 clients of round 4 failed alike: KeyError: 'a'"
+    assert str(ended(one)) == "every client of round 4 failed alike: KeyError: 'a'"
+    assert str(ended(two, one)) == "every client of round 4 failed alike: KeyError: 'a'"
     assert str(ended(one).__cause__) == "\nline 1"
     untold = ended(two, log=ClientsLog(None))
-    assert str(untold) == "all 1 clients of round 4 failed; only the processes that they live in have said why"
+    assert str(untold) == "every client of round 4 failed; only the processes that they live in have said why"
     assert untold.__cause__ is None
     assert type(ended(one, Lost(1, "dropped out"), silent=[1])) is FedlearnError
     for void in ([one, Lost(1, "dropped out")], [one, Lost(1, "KeyError: 'b'", trace="")], [Lost(0, "late")]):
@@ -168,7 +168,7 @@ def test_the_log_of_clients_is_named_once(caplog, tmp_path):
     assert not caplog.records
     log.name_once(2, [Lost(1, "late"), Lost(2, "failed at its task")])
     log.name_once(3, [Lost(2, "failed at its task")])
-    assert [record.getMessage() for record in caplog.records] == [f"round 2 lost clients: {log.where}"]
+    assert [record.getMessage() for record in caplog.records] == [f"clients were lost in round 2: {log.where}"]
     assert str(tmp_path) in log.where
     assert ClientsLog(None).where == "only the processes that they live in have said why"
 
@@ -392,7 +392,7 @@ def test_the_groups_means_become_one():
 @pytest.mark.parametrize(("rule", "size", "cohort", "text"), [
     ("median", 3, 5, "a cohort of 5 clients cuts into one group of 3: there is nothing to compare; "
      "sample at least 6 clients, or lower group_size"),
-    ("median", 1, 65537, "a cohort of 65537 cuts into 65537 groups, at most 65536: cut fewer"),
+    ("median", 1, 65537, "a cohort of 65537 cuts into 65,537 groups, at most 65,536: cut fewer"),
     ("trimmed:f=2", 3, 14, "14 clients in groups of 3: trimmed:f=2 does not stand f=2 of 4 vectors: "
      "it takes 5 or more, or lower f to 1"),
     ("median", 3, 8, "8 clients in groups of 3: median stands no malicious group of 2: it takes 3 or more: sample at "
@@ -408,7 +408,9 @@ def test_cohorts_that_cannot_be_cut(rule, size, cohort, text):
 
 def test_cohorts_that_can_be_cut():
     assert str(Defence(as_rule("median"), 3, 9)) == "median over 3 groups of 3 clients stands f=1 malicious"
-    assert str(Defence(as_rule("median"), 1, 65536)).startswith("median over 65536 groups of one client stands f=32767")
+    assert str(Defence(as_rule("median"), 1, 65536)).startswith(
+        "median over 65,536 groups of one client stands f=32767"
+    )
     assert Defence(as_rule("trimmed:f=0"), 3, 6).f == 0
     assert [Defence(as_rule(spec), 1, 20).least for spec in ("median", "trimmed:f=2", "krum:f=1")] == [2, 5, 5]
     assert groups_in(None, 3, 30, Masks(toy_codec())) == 1

@@ -99,7 +99,7 @@ def test_reasons_and_seconds_of_a_round():
     assert (fates.seconds, fates.crashed) == (6.0, {})
     quicker = Faults(crash=1.0).draw(0, 1, [5, 6, 7], 1, np.array([3.0, 1.0, 2.0]))
     assert {c: lost.reason for c, lost in quicker.silent.items()} == dict.fromkeys(
-        (5, 7), "not needed: 1 others were quicker"
+        (5, 7), "not needed: 1 other was quicker"
     )
     assert {c: lost.reason for c, lost in quicker.crashed.items()} == {6: "crashed after uploading"}
     gone = Faults(dropout=1.0, deadline=4.0).draw(0, 1, [5], 1)

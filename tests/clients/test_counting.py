@@ -46,7 +46,7 @@ def test_each_client_counts_its_own_labels():
     assert [one.clients for one in found] == [[0], [1]]
     assert [one.lanes.tolist() for one in found] == [[[1, 0, 2]], [[0, 4, 0]]]
     counting.check(TrainRequest(np.zeros(0, np.float32)))
-    with pytest.raises(ProtocolError, match="the request has 1 weights"):
+    with pytest.raises(ProtocolError, match="the request has 1 weight,"):
         counting.check(TrainRequest(np.zeros(1, np.float32)))
 
 

@@ -126,7 +126,7 @@ def test_a_lane_may_be_as_wide_as_the_integers_it_is_summed_in():
     widest = FixedPoint(bits=60, bound=1.0, addends=8)
     assert widest.lane_bits == 63
     assert widest.encode(np.array([-1.0, 1.0])).dtype == np.int64
-    with pytest.raises(CodecError, match="9 addends of 60 bits need 64-bit lanes: at most 63"):
+    with pytest.raises(CodecError, match="9 addends of 60 bits would need 64-bit lanes: at most 63"):
         FixedPoint(bits=60, bound=1.0, addends=9)
 
 
@@ -166,7 +166,7 @@ def test_values_that_cannot_be_held_are_refused_by_name():
         ({"rounding": "down"}, "choose 'nearest' or 'stochastic'"),
         ({"colour": 3}, "known"),
         ({"bits": "many"}, "many"),
-        ({"bits": 8, "addends": 2**40, "bound": 1.0}, "at most 4294967295 addends"),
+        ({"bits": 8, "addends": 2**40, "bound": 1.0}, "at most 4,294,967,295 addends"),
         ({"bits": 24.7}, "integer"),
         ({"addends": float("inf")}, "integer"),
         ({"addends": True}, "addends is True, an integer is needed"),

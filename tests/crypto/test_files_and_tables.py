@@ -68,10 +68,10 @@ def test_files_of_as_many_bytes_as_may_be_and_one_more(tmp_path):
     write_public(tmp_path / "key", PUBLIC)
     data = (tmp_path / "key").read_bytes()
     assert read_public(kept(tmp_path / "a", data.ljust(MAX_KEY_FILE)), insecure_test_key=True) == PUBLIC
-    with pytest.raises(CryptoKeyError, match=f"has more than {MAX_KEY_FILE} bytes: no key file"):
+    with pytest.raises(CryptoKeyError, match=f"has more than {MAX_KEY_FILE:,} bytes: no key file"):
         read_public(kept(tmp_path / "a", data.ljust(MAX_KEY_FILE + 1)), insecure_test_key=True)
     assert read_secret(kept(tmp_path / "b", bytes(MAX_SECRET_FILE))) == bytes(MAX_SECRET_FILE)
-    with pytest.raises(CryptoKeyError, match=f"has more than {MAX_SECRET_FILE} bytes"):
+    with pytest.raises(CryptoKeyError, match=f"has more than {MAX_SECRET_FILE:,} bytes"):
         read_secret(kept(tmp_path / "b", bytes(MAX_SECRET_FILE + 1)))
     assert read_seed(kept(tmp_path / "c", bytes(SEED_BYTES))) == bytes(SEED_BYTES)
     with pytest.raises(CryptoKeyError, match="has 31 bytes in the place of 32: bring the right file back"):
@@ -92,7 +92,7 @@ def test_a_secret_that_others_can_use_is_refused(tmp_path, mode):
     ({"alg": "PAI-GN1"}, "a number of the key is None, not base64"),
     ({"alg": "PAI-GN1", "n": "*"}, r"a number of the key is '\*', not base64"),
     ({"alg": "PAI-GN1", "n": "A" * 2735}, "the 0-bit modulus is not a product of two odd primes"),
-    ({"alg": "PAI-GN1", "n": "A" * 2736}, "a number of the key has 2736 characters: at most 2731 for 16384 bits"),
+    ({"alg": "PAI-GN1", "n": "A" * 2736}, "a number of the key has 2,736 characters: at most 2,731 for 16384 bits"),
     ({"alg": "RSA"}, "a key for algorithm 'RSA' is no Paillier key"),
     ({"alg": "R" * 38}, "a key for algorithm '" + "R" * 38 + "' is no"),
     ({"alg": "R" * 39}, "a key for algorithm '" + "R" * 39 + r"\.\.\. is no"),

@@ -116,7 +116,7 @@ def test_a_shared_key_its_shares_and_answers():
     ):
         kind.from_bytes(damped(good), **rest)
         for bad in (b"", good[:1], good[:5], good[:18], good[:-1], good + b"\0", b"\1" + good[1:], good[:-16]):
-            with pytest.raises(error, match=f"^(these|a threshold key of)? ?{len(bad) + 16} bytes|^a public key of"):
+            with pytest.raises(error, match=f"^(no|a threshold key of) .*{len(bad) + 16:,} bytes|^a public key of"):
                 kind.from_bytes(damped(bad), **rest)
 
 

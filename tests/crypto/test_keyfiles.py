@@ -113,7 +113,7 @@ DAMAGE = {
     "nested in the public half": (change(pub={"n": json.loads("[" * 900 + "]" * 900)}), "algorithm None"),
     "not UTF-8": (lambda key: "\udcff", "not JSON"),
     "large number": (lambda key: '{"p": ' + "9" * 5000 + "}", "not JSON"),
-    "large prime": (change(p="_" * 4000), "4000 characters: at most 2731 for 16384 bits"),
+    "large prime": (change(p="_" * 4000), "4,000 characters: at most 2,731 for 16384 bits"),
     "primes too large together": (change(p="_" * 2000, q="_" * 2000), "prime of 12000 bits is too large: at most 8192"),
     "prime not base64": (change(q="!!"), "not base64"),
     "prime not text": (change(q=5), "not base64"),
@@ -186,7 +186,7 @@ def test_a_large_file_is_not_read_whole(tmp_path):
         file.truncate(1 << 40)  # takes no room on the disk, and more than there is in memory
     path.chmod(0o600)
     for read, most in ((keyfiles.read_public, 65536), (keyfiles.read_private, 65536), (keyfiles.read_secret, 1 << 20)):
-        with pytest.raises(CryptoKeyError, match=f"more than {most} bytes"):
+        with pytest.raises(CryptoKeyError, match=f"more than {most:,} bytes"):
             read(path)
 
 

@@ -69,7 +69,7 @@ def test_large_keys_are_refused_before_anything_is_computed_with_them(monkeypatc
             make()
     body = bytes([1]) * 16_383
     header = struct.pack(">BBH", 1, 0, len(body))
-    with pytest.raises(CryptoKeyError, match=r"announces 16383 bytes of modulus: at most 2048"):
+    with pytest.raises(CryptoKeyError, match=r"announces 16,383 bytes of modulus: at most 2,048"):
         PublicKey.from_bytes(header + body + hashlib.sha256(body).digest()[:16])
 
 

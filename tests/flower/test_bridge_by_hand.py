@@ -113,7 +113,7 @@ def test_who_comes_too_late_is_left_out(caplog, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: 10.0)
     grid = made()
     assert answered(grid, asked(grid, 0, 1), timeout=0.0) == []
-    assert "train, round 2: 2 of 2 nodes were not reached in time" in caplog.text
+    assert "train, round 2: 2 of 2 nodes not reached in time" in caplog.text
 
 
 @pytest.mark.parametrize("number", [-1, 3])
@@ -130,7 +130,7 @@ def test_failures_are_shown_once_and_end_a_round_of_training_where_all_fail(capl
     assert replies[1].error.reason == "KeyError: 'why'"
     shown = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(shown) == 1
-    assert shown[0].startswith("train, round 2, node with partition-id 1 failed, and 1 more nodes alike:\nTraceback")
+    assert shown[0].startswith("train, round 2, node with partition-id 1 failed, and 1 more node alike:\nTraceback")
     answered(grid, asked(grid, 0, 3, failing=[3]))
     assert caplog.records[-1].getMessage() == ("train, round 2, node with partition-id 3 failed:\nKeyError: 'why'")
     assert (grid.messages, grid.failures) == (5, 3)

@@ -200,7 +200,7 @@ def test_a_timeout_ends_the_wait_between_nodes(caplog):
 
     run_direct(app, counting, 3)
     assert found == []
-    assert "3 of 3 nodes were not reached in time" in caplog.text
+    assert "3 of 3 nodes not reached in time" in caplog.text
 
 
 def test_progress_is_told():

@@ -103,7 +103,7 @@ def test_an_opener_without_a_key_is_told_where_none_was(tmp_path):
 
 
 def test_openers_that_never_come_are_waited_for_no_longer_than_is_said():
-    with pytest.raises(BadInput, match=r"0 of 1 openers are there: start nodes with --node-config 'fedlearn-role="):
+    with pytest.raises(BadInput, match=r"0 of 1 opener is there: start nodes with --node-config 'fedlearn-role="):
         run(secure(openers="node", deadline=0.1), client())
 
 

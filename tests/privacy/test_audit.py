@@ -113,7 +113,7 @@ def test_values_out_of_range_are_refused():
     for guesses in (1, 11):
         with pytest.raises(PrivacyError, match=f"{guesses} guesses about 10 canaries"):
             audit(np.zeros(10), members, 1e-5, guesses=guesses)
-    with pytest.raises(PrivacyError, match="1 scores are not a number"):
+    with pytest.raises(PrivacyError, match="1 score is not a number"):
         audit(np.array([math.nan, *range(9)]), members, 1e-5)
     for arguments in ((10, 5, 6, 0.0), (10, 11, 5, 0.0), (10, 5, -1, 0.0), (10, 5, 5, 1.0), (10, 5, 5, 0.0, 1.0)):
         with pytest.raises(PrivacyError):

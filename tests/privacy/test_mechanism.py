@@ -157,7 +157,7 @@ def test_a_clients_noise_is_the_least_integer_that_suffices(noise, bits, min_coh
         ({"noise": 0.0}, "noise is 0"),
         ({"noise": math.nan}, "noise is nan"),
         ({"steps": 0}, "0 steps"),
-        ({"steps": 2**31 + 1}, "2147483649 steps"),
+        ({"steps": 2**31 + 1}, "2,147,483,649 steps"),
         ({"expected": 0.0}, "expected cohort is 0"),
         ({"min_cohort": 0}, "0 addends"),
         ({"honest": 0.0}, "honest share is 0"),

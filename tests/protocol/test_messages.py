@@ -219,7 +219,7 @@ def test_a_plan_of_another_make_is_refused():
 @pytest.mark.parametrize("notice", [Counted, LeftOut])
 def test_a_notice_has_no_more_to_say(notice):
     assert notice.from_bytes(notice().to_bytes()) == notice()
-    with pytest.raises(ProtocolError, match=r"^a notice of 1 bytes, it has none: send it again$"):
+    with pytest.raises(ProtocolError, match=r"^a notice of 1 byte, it has none: send it again$"):
         notice.from_bytes(b"x")
 
 

@@ -175,7 +175,7 @@ def test_what_was_learned_is_saved_for_the_command(fitted, tmp_path, capsys):
         ({}, (TEXTS[:2], "ab"), "a list of labels is meant"),
         ({}, (TEXTS[:2], 1), "a list of labels is meant"),
         ({}, (TEXTS[:3], [0, 1, 2]), "y has 3 classes"),
-        ({}, (TEXTS, LABELS, USERS[:-1]), "users for 3000 texts"),
+        ({}, (TEXTS, LABELS, USERS[:-1]), "users for 3,000 texts"),
         ({"rounds": 0}, (TEXTS, LABELS), "rounds is 0"),
         ({"lr": -1.0}, (TEXTS, LABELS), "lr is -1"),
         ({"random_state": None}, (TEXTS, LABELS), "random_state is None"),
@@ -209,5 +209,5 @@ def test_a_loaded_model_takes_a_generator_and_says_what_does_not_fit(fitted):
     assert fitted.trained_.predict(iter(TEXTS[:3])) == fitted.trained_.predict(TEXTS[:3])
     with pytest.raises(BadInput, match="a list has no labels to measure with"):
         fitted.trained_.evaluate(TEXTS[:3])
-    with pytest.raises(BadInput, match="1 classes for 3 texts: give one for each"):
+    with pytest.raises(BadInput, match="1 class for 3 texts: give one for each"):
         list(fitted.trained_.explain_all(TEXTS[:3], ["ham"]))

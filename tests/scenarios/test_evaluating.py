@@ -134,9 +134,9 @@ def test_rows_to_train_on_and_to_measure_with_are_kept_apart(tmp_path, capsys, m
     Path("narrow.csv").write_text("size,species\n1,a\n2,b\n3,c\n")
     run = ["run", "digits", "--data", "mine.csv", "--clients", "6", "--out", "run", "--test-data"]
     assert command(*run, "both.csv") == 2
-    assert "1 rows of both.csv are in mine.csv too" in capsys.readouterr().err
+    assert "mine.csv has 1 row of both.csv too: take" in capsys.readouterr().err
     assert command(*run, "narrow.csv") == 2
-    assert "narrow.csv has 1 features and mine.csv 2" in capsys.readouterr().err
+    assert "narrow.csv has 1 feature and mine.csv 2" in capsys.readouterr().err
     assert command(*run, "mine.csv", "--test-fraction", "0.5") == 2
     assert "give one of the two" in capsys.readouterr().err
     assert not Path("run").exists()

@@ -189,7 +189,7 @@ def test_a_filter_is_made_of_counts_with_noise_and_of_no_counts_there_is_none():
     weights = naive_bayes(words, messages).words.weight.numpy().ravel()
     ham, spam = np.array([4, 1, 1]) / 6, np.array([2, 5, 1]) / 8
     assert weights == pytest.approx(np.log(spam / ham), rel=1e-6)
-    with pytest.raises(BadInput, match="0 ham and 5 spam messages were counted"):
+    with pytest.raises(BadInput, match="0 ham and 5 spam messages counted"):
         naive_bayes(words, np.array([-1, 5]))
     with pytest.raises(ShapeError, match="counts of 2 classes"):
         naive_bayes(words[:1], messages)

@@ -164,7 +164,7 @@ def test_everybody_draws_the_same_weights_of_a_round_and_others_in_the_next():
 def test_a_request_without_bounds_is_refused_where_they_follow_updates(said):
     plan = agreed(FixedPoint(4, 1.0, 3), Compression(auto=True))
     state = {BROADCAST: np.array(said, np.float32)} if said else {}
-    with pytest.raises(ProtocolError, match="whole numbers are needed"):
+    with pytest.raises(ProtocolError, match="1 whole number is needed"):
         RoundLayout.of(plan, layout_of_plan(plan), 1, np.zeros(SIZE, np.float32), state)
 
 

@@ -104,7 +104,7 @@ def test_records_about_others_out_of_order_or_twice_are_refused():
     for payload, said in [
         (record[other] + record[one], "out of order"),
         (record[one] * 2, "out of order"),
-        (record[one], "sent 1 records, 2 are expected"),
+        (record[one], "sent 1 record, 2 are expected"),
         (b"".join(sorted([record[one], record[stranger]])), f"record for client:{stranger}"),
     ]:
         with pytest.raises(ProtocolError, match=f"client:0 .*{said}"):

@@ -155,7 +155,7 @@ def test_a_client_counts_once_whatever_its_ciphertext_claims():
 def test_cohorts_may_overlap_as_much_as_is_allowed():
     holder = key_holder(max_overlap=3)
     assert Round(holder, Step(1), range(4)).open() == [10] * 5
-    with pytest.raises(OpeningRefused, match="shares 4 clients with that of round 1, at most 3"):
+    with pytest.raises(OpeningRefused, match="4 clients of this cohort took part in round 1, at most 3"):
         Round(holder, Step(2), range(5)).open()
     with pytest.raises(OpeningRefused, match="would tell the sum of fewer than 3 clients"):
         Round(holder, Step(3), range(1, 5)).open()  # which shares no more than 3, and differs by two clients

@@ -48,7 +48,7 @@ def test_a_vector_out_of_range_is_its_senders_loss(plain):
     server = plain.server(plan_of(plain, LENGTH), Step(1))
     limit = plain.codec.limit
     for value in (limit + 1, -limit - 1):
-        with pytest.raises(ProtocolError, match=f"lane 'delta' holds {value}, of 1 honest clients"):
+        with pytest.raises(ProtocolError, match=f"lane 'delta' holds {value}, of 1 honest client"):
             server.receive("update", 0, payload(plain, 0, value, 0, 0, 0))
         with pytest.raises(ProtocolError, match="of 2 honest clients"):
             server.receive_sum(

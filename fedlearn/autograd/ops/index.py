@@ -15,6 +15,7 @@ from fedlearn.autograd.ops.shape import axes_of
 from fedlearn.autograd.places import indices as whole_numbers
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 
 def _repeats(index: Any) -> bool:
@@ -59,7 +60,9 @@ def gather(x: Any, axis: int, index: Any) -> Any:
     """
     places = np.asarray(raw(index))
     if not x.ndim or places.ndim != x.ndim or places.dtype.kind not in "iu":
-        raise BadInput(f"gather takes whole numbers of {x.ndim} axes, not {places.dtype} of shape {places.shape}")
+        raise BadInput(
+            f"gather takes whole numbers of {many(x.ndim, 'axis', 'axes')}, not {places.dtype} of shape {places.shape}"
+        )
     mesh: list[Any] = list(np.ogrid[tuple(slice(n) for n in places.shape)])
     mesh[axis] = places
     return getitem(x, index=tuple(mesh))

@@ -15,6 +15,7 @@ from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.pieces import diagonal
 from fedlearn.autograd.ops.shape import axes_of, broadcast_to, reshape, transpose
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.wording import many
 
 
 def _t(x: Any) -> Any:
@@ -69,8 +70,8 @@ def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -
 def _refuse_columns(x: np.ndarray, weight: np.ndarray) -> None:
     """Raise `ShapeError` where an input has another number of columns than a layer takes."""
     if not x.ndim or x.shape[-1] != weight.shape[-1]:
-        given = f"{x.shape[-1]} columns: shape {x.shape}" if x.ndim else "none: it is a single number"
-        wanted = f"a layer with weight {weight.shape} takes {weight.shape[-1]} columns"
+        given = f"{many(x.shape[-1], 'column')}: shape {x.shape}" if x.ndim else "none: it is a single number"
+        wanted = f"a layer with weight {weight.shape} takes {many(weight.shape[-1], 'column')}"
         raise ShapeError(f"linear does not fit its input: {wanted}, the input has {given}") from None
 
 
@@ -177,14 +178,16 @@ def _explicit(spec: str, operands: tuple[Any, ...]) -> tuple[list[str], str]:
     inputs, arrow, result = spec.partition("->")
     letters = inputs.split(",")
     if len(letters) != len(operands):
-        raise BadInput(f"einsum {spec!r} names {len(letters)} operands, given were {len(operands)}")
+        raise BadInput(f"einsum {spec!r} names {many(len(letters), 'operand')}, given were {len(operands)}")
     spare = [c for c in string.ascii_letters if c not in spec]
     dots = ""
     for i, (mine, x) in enumerate(zip(letters, operands, strict=True)):
         if "..." in mine:
             own = "".join(spare[: np.ndim(x) - len(mine) + 3])
             if dots and own != dots:
-                raise BadInput(f"einsum {spec!r}: the dots stand for {len(dots)} axes here and {len(own)} there")
+                raise BadInput(
+                    f"einsum {spec!r}: the dots stand for {many(len(dots), 'axis', 'axes')} here and {len(own)} there"
+                )
             dots = own
             letters[i] = mine.replace("...", own)
     if not arrow:
@@ -207,7 +210,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Products summed over some axes of `a` and as many of `b`: a number of them, or two lists."""
     if np.ndim(axes) == 0:
         if not 0 <= axes <= min(a.ndim, b.ndim):
-            raise ShapeError(f"tensordot over {axes} axes of {a.shape} and {b.shape}: give 0 to {min(a.ndim, b.ndim)}")
+            raise ShapeError(
+                f"tensordot over {many(axes, 'axis', 'axes')} of {a.shape} and {b.shape}: give 0 to "
+                f"{min(a.ndim, b.ndim)}"
+            )
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
         left, right = (axes_of(tuple(np.atleast_1d(side)), x.ndim) for side, x in zip(axes, (a, b), strict=True))

@@ -13,6 +13,7 @@ from fedlearn.autograd.ops.index import gather
 from fedlearn.autograd.ops.select import masked
 from fedlearn.autograd.ops.shape import Axis, axes_of, reshape
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 
 def along(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -84,6 +85,6 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, np.ndarray]:
     """The k largest (or smallest) numbers along an axis, the first of them first, and their places."""
     if not 0 <= k <= x.shape[axis]:
-        raise BadInput(f"topk of {k} among {x.shape[axis]} numbers: give a k from 0 to {x.shape[axis]}")
+        raise BadInput(f"topk of {k} among {many(x.shape[axis], 'number')}: give a k from 0 to {x.shape[axis]}")
     places = np.take(argsort(x, axis, largest), np.arange(k), axis=axis)
     return gather(x, axis, places), places

@@ -13,6 +13,7 @@ from fedlearn.autograd.face import function
 from fedlearn.autograd.graph import Op
 from fedlearn.autograd.node import raw
 from fedlearn.errors import ShapeError
+from fedlearn.wording import many
 
 Axis = int | tuple[int, ...] | None
 
@@ -24,7 +25,9 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     axes = axis if isinstance(axis, tuple) else (axis,)
     for i in axes:
         if not -max(ndim, 1) <= i < max(ndim, 1):
-            raise ShapeError(f"axis {i} is not among the {ndim} axes of the array: valid are {-ndim} to {ndim - 1}")
+            raise ShapeError(
+                f"axis {i} is not among the {many(ndim, 'axis', 'axes')} of the array: valid are {-ndim} to {ndim - 1}"
+            )
     return tuple(i % ndim for i in axes) if ndim else ()
 
 

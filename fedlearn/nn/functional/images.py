@@ -11,6 +11,7 @@ import numpy as np
 from fedlearn.autograd import convolution, ops
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import Size, floats, has_shape, numbers, real, shaped, sizes, whole
+from fedlearn.wording import many
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # PyTorch's names, and NumPy's
 
@@ -116,7 +117,7 @@ def conv_transpose2d(
     groups = whole(groups, "groups", 1)
     if x.shape[1] != len(weight) or len(weight) % groups or min(weight.shape) < 1 or min(x.shape[2:]) < 1:
         raise ShapeError(
-            f"conv_transpose2d: input {x.shape} does not fit weight {weight.shape} in {groups} groups: "
+            f"conv_transpose2d: input {x.shape} does not fit weight {weight.shape} in {many(groups, 'group')}: "
             "(N, C, H, W) and (C, O / groups, h, w), C a multiple of groups"
         )
     channels, kernel = weight.shape[1] * groups, weight.shape[2:]
@@ -143,8 +144,8 @@ def _batched(input: Any, weight: Any, axes: int, name: str) -> tuple[Any, Any]:
     x, weight = floats(input, f"{name}'s input"), floats(weight, f"{name}'s weight")
     if x.ndim not in (axes + 1, axes + 2) or weight.ndim != axes + 2:
         raise ShapeError(
-            f"{name}: input {x.shape} does not fit weight {weight.shape}: (batch, channels) or (channels), and {axes} "
-            f"axes, go with a weight of {axes + 2} axes"
+            f"{name}: input {x.shape} does not fit weight {weight.shape}: (batch, channels) or (channels), and "
+            f"{many(axes, 'axis', 'axes')}, go with a weight of {many(axes + 2, 'axis', 'axes')}"
         )
     return (ops.unsqueeze(x, 0) if x.ndim == axes + 1 else x), weight
 
@@ -154,7 +155,7 @@ def _fitting(x: Any, weight: Any, bias: Any, groups: int, name: str) -> int:
     groups = whole(groups, "groups", 1)
     if x.shape[1] != weight.shape[1] * groups or len(weight) % groups or min(weight.shape) < 1:
         raise ShapeError(
-            f"{name}: input {x.shape} does not fit weight {weight.shape} in {groups} groups: (N, C, ...) and "
+            f"{name}: input {x.shape} does not fit weight {weight.shape} in {many(groups, 'group')}: (N, C, ...) and "
             "(O, C / groups, ...), O a multiple of groups"
         )
     has_shape(bias, (len(weight),), f"{name}'s bias, one number an output channel,")

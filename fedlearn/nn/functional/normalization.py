@@ -12,6 +12,7 @@ from fedlearn.autograd.node import raw
 from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import axis_of, floats, has_shape, numbers, real, sizes, whole
+from fedlearn.wording import many
 
 
 def batch_norm(
@@ -82,12 +83,16 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     x = floats(input, "group_norm's input")
     groups = whole(num_groups, "num_groups", 1)
     if x.ndim < 2 or x.shape[1] % groups:
-        raise ShapeError(f"group_norm in {groups} groups takes (N, C, ...), C a multiple of it; the input is {x.shape}")
+        raise ShapeError(
+            f"group_norm in {many(groups, 'group')} takes (N, C, ...), C a multiple of it; the input is {x.shape}"
+        )
     has_shape(weight, x.shape[1:2], "group_norm's weight, one number a channel,")
     has_shape(bias, x.shape[1:2], "group_norm's bias, one number a channel,")
     each = math.prod(x.shape[1:]) // groups
     if x.size and len(x) * each < 2:
-        raise ShapeError(f"group_norm in {groups} groups has one value in each for an input of {x.shape}: take fewer")
+        raise ShapeError(
+            f"group_norm in {many(groups, 'group')} has one value in each for an input of {x.shape}: take fewer"
+        )
     if x.size:
         rows = ops.reshape(x, shape=(len(x), groups, each))
         x = ops.reshape(_standard(rows, (-1,), eps, "group_norm"), shape=x.shape)

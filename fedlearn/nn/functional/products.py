@@ -25,6 +25,7 @@ from fedlearn.nn.functional.arguments import (
     shaped,
     whole,
 )
+from fedlearn.wording import many
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
@@ -194,9 +195,11 @@ def _padding(padding_idx: Any, count: int) -> int:
 def _offsets(given: Any, length: int, copies: tuple[int, ...]) -> np.ndarray:
     offsets = as_array("offsets", raw(given))
     if offsets.shape[:-1] != copies or not offsets.ndim or offsets.dtype.kind not in "iu":
-        rows = "one row" if not copies else f"{' x '.join(map(str, copies))} rows"
+        rows = "one row" if not copies else " x ".join(map(str, copies)) + " rows"
         raise BadInput(f"offsets are {rows} of whole numbers, not {offsets.dtype} of shape {offsets.shape}")
     flat = offsets.ravel()
     if len(flat) and (flat[0] != 0 or np.count_nonzero(flat[1:] < flat[:-1]) or flat[-1] > length):
-        raise BadInput(f"offsets must begin with 0, never fall, and end within the {length} indices: {offsets}")
+        raise BadInput(
+            f"offsets must begin with 0, never fall, and end within the {many(length, 'index', 'indices')}: {offsets}"
+        )
     return offsets

@@ -15,6 +15,7 @@ from fedlearn.errors import BadInput, ShapeError
 from fedlearn.nn.functional.arguments import whole
 from fedlearn.optim.optimizer import Optimizer
 from fedlearn.optim.states import rates, reading
+from fedlearn.wording import many
 
 
 class LRScheduler(ABC):
@@ -75,7 +76,9 @@ class LRScheduler(ABC):
         count = len(self.base_lrs)
         with reading(self):
             if len(state_dict["base_lrs"]) != count:
-                raise ShapeError(f"the schedule's state is for {len(state_dict['base_lrs'])} groups, not for {count}")
+                raise ShapeError(
+                    f"the schedule's state is for {many(len(state_dict['base_lrs']), 'group')}, not for {count}"
+                )
             base_lrs = rates(state_dict["base_lrs"], count)
             last_epoch = whole(state_dict["last_epoch"], "last_epoch", 0)
             last = rates(state_dict["_last_lr"], count) if "_last_lr" in state_dict else None
@@ -89,7 +92,9 @@ class LRScheduler(ABC):
     def _set(self, before: list[float], now: list[float]) -> None:
         groups = self.optimizer.param_groups
         if len(groups) != len(now):
-            raise BadInput(f"{len(groups)} groups of parameters, and a schedule made for {len(now)}: make a new one")
+            raise BadInput(
+                f"{many(len(groups), 'group')} of parameters, and a schedule made for {len(now)}: make a new one"
+            )
         for group, last, old, new in zip(groups, self._last_lr, before, now, strict=True):
             group["lr"] = new if group["lr"] == last == old else self._carried(group["lr"], old, new)
         self._last_lr = [group["lr"] for group in groups]

@@ -12,6 +12,7 @@ from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.optim.lr_scheduler.base import LRScheduler, groups_of
 from fedlearn.optim.optimizer import Optimizer
+from fedlearn.wording import many
 
 Factor = Callable[[int], float]
 
@@ -25,7 +26,7 @@ class LambdaLR(LRScheduler):
         self.lr_lambdas: list[Factor] = list(given) if isinstance(given, list | tuple) else [given] * groups
         if len(self.lr_lambdas) != groups or not all(callable(each) for each in self.lr_lambdas):
             raise BadInput(
-                f"LambdaLR was given {lr_lambda!r:.60}: give one function, or one for each of {groups} groups"
+                f"LambdaLR was given {lr_lambda!r:.60}: give one function, or one for each of {many(groups, 'group')}"
             )
         super().__init__(optimizer, last_epoch)
 
@@ -180,7 +181,10 @@ class SequentialLR(LRScheduler):
         self.schedulers = schedulers
         self.milestones = [whole(milestone, "a milestone", 1) for milestone in milestones]
         if len(milestones) != len(schedulers) - 1 or self.milestones != sorted(set(self.milestones)):
-            raise BadInput(f"{len(schedulers)} schedules need one fewer rising milestones, not {milestones}")
+            raise BadInput(
+                f"{many(len(schedulers), 'schedule needs', 'schedules need')} one fewer rising milestones, not "
+                f"{milestones}"
+            )
         if last_epoch == -1:  # the schedules have set the rate as they were made
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"]

@@ -10,6 +10,7 @@ from fedlearn.errors import BadInput
 from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.optim.lr_scheduler.base import LRScheduler, groups_of
 from fedlearn.optim.optimizer import Optimizer
+from fedlearn.wording import many
 
 
 class OneCycleLR(LRScheduler):
@@ -82,7 +83,7 @@ class OneCycleLR(LRScheduler):
     def step(self) -> None:
         """Go to the next step; raises `BadInput` beyond the last."""
         if self.last_epoch >= self.total_steps:
-            raise BadInput(f"OneCycleLR has made its {self.total_steps} steps: give more total_steps")
+            raise BadInput(f"OneCycleLR has made its {many(self.total_steps, 'step')}: give more total_steps")
         self.last_epoch += 1
         for number, group in enumerate(self.optimizer.param_groups):
             group["lr"] = self._between(self.last_epoch, self._rates[number])
@@ -112,5 +113,5 @@ def _each(value: Any, groups: int, name: str) -> list[float]:
     """One number for each group, from one or several."""
     given = list(value) if isinstance(value, list | tuple) else [value] * groups
     if len(given) != groups:
-        raise BadInput(f"{name} is {value!r:.60}: give one number, or one for each of {groups} groups")
+        raise BadInput(f"{name} is {value!r:.60}: give one number, or one for each of {many(groups, 'group')}")
     return [real(number, name, 0) for number in given]

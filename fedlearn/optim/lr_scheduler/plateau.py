@@ -11,6 +11,7 @@ from fedlearn.nn.functional.arguments import real, whole
 from fedlearn.optim.lr_scheduler.base import groups_of
 from fedlearn.optim.optimizer import Optimizer
 from fedlearn.optim.states import rates, reading
+from fedlearn.wording import many
 
 
 class ReduceLROnPlateau:
@@ -42,7 +43,7 @@ class ReduceLROnPlateau:
         groups = groups_of(optimizer, self)
         lowest = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
         if len(lowest) != groups:
-            raise BadInput(f"min_lr is {min_lr!r:.60}: give one number, or one for each of {groups} groups")
+            raise BadInput(f"min_lr is {min_lr!r:.60}: give one number, or one for each of {many(groups, 'group')}")
         self.optimizer = optimizer
         self.mode, self.threshold_mode = mode, threshold_mode
         self.factor, self.threshold = float(factor), real(threshold, "threshold", 0)
@@ -62,7 +63,7 @@ class ReduceLROnPlateau:
             raise BadInput(f"the metric to judge by is {metrics!r:.60}: give one number")
         if len(self.optimizer.param_groups) != len(self.min_lrs):
             raise BadInput(
-                f"{len(self.optimizer.param_groups)} groups of parameters, and a schedule made for "
+                f"{many(len(self.optimizer.param_groups), 'group')} of parameters, and a schedule made for "
                 f"{len(self.min_lrs)}: make a new one"
             )
         self.last_epoch += 1

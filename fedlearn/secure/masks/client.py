@@ -40,6 +40,7 @@ from fedlearn.secure.masks.wire import (
     voucher_context,
     write_table,
 )
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.secure.masks import Masks
@@ -121,7 +122,7 @@ class MasksClient(ClientHalf):
         fewest, most = self._protection.min_cohort, self._protection.codec.addends
         if me not in roster or not fewest <= len(roster) <= most:
             raise ProtocolError(
-                f"invited to a cohort of {len(roster)} clients: this one must be among them, "
+                f"invited to a cohort of {many(len(roster), 'client')}: this one must be among them, "
                 f"and they must be {fewest} (min_cohort) to {most} (addends of the codec)"
             )
         self._invited = (roster, invitation.digest)
@@ -172,7 +173,7 @@ class MasksClient(ClientHalf):
         self._survivors = frozenset(read_part(inbox, 0, self._circle.neighbours, AGGREGATOR))
         if self._client not in self._survivors or len(self._survivors) < self._protection.min_cohort:
             raise ProtocolError(
-                f"told of {len(self._survivors)} survivors: this client must be among them, "
+                f"told of {many(len(self._survivors), 'survivor')}: this client must be among them, "
                 f"and at least {self._protection.min_cohort} must be left"
             )
         unheard = self._survivors.intersection(self._peers).difference(self._held)
@@ -199,7 +200,9 @@ class MasksClient(ClientHalf):
 
     def _require(self, holders: int, did: str) -> None:
         if holders < self._circle.threshold:
-            raise ProtocolError(f"{holders} holders {did}, {self._circle.threshold} are needed: nothing is revealed")
+            raise ProtocolError(
+                f"{many(holders, 'holder')} {did}, {self._circle.threshold} are needed: nothing is revealed"
+            )
 
     def _unseal(self, sender: int, letter: bytes, context: bytes) -> bytes:
         try:

@@ -32,6 +32,7 @@ from fedlearn.secure.masks.wire import (
     write_numbers,
     write_table,
 )
+from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from fedlearn.secure.masks import Masks
@@ -133,7 +134,7 @@ class MasksServer(ServerHalf):
             still = len(left.intersection(holders))
             if still < self._circle.threshold:
                 raise RoundVoid(
-                    f"{still} of the {len(holders)} holders of {party_name(owner)}'s shares are left, "
+                    f"{still} of the {many(len(holders), 'holder')} of {party_name(owner)}'s shares are left, "
                     f"{self._circle.threshold} are needed to take its masks off: too many clients vanished"
                 )
 
@@ -169,4 +170,6 @@ def _wrong_shares(owner: int) -> RoundVoid:
 
 def _check_length(client: int, payload: bytes, expected: int) -> None:
     if len(payload) != expected:
-        raise ProtocolError(f"{party_name(client)} sent {len(payload)} bytes, {expected} are expected: send it again")
+        raise ProtocolError(
+            f"{party_name(client)} sent {many(len(payload), 'byte')}, {expected} are expected: send it again"
+        )

@@ -16,6 +16,7 @@ from fedlearn.crypto.shamir import SHARE_BYTES
 from fedlearn.crypto.signing import SIGNATURE_BYTES, SigningKey, check_signature
 from fedlearn.errors import CryptoKeyError, ProtocolError
 from fedlearn.protocol import AGGREGATOR, RunPlan, Step, party_name
+from fedlearn.wording import many
 
 PHASES: tuple[str, ...] = ("keys", "shares", "update", "check", "unmask")
 
@@ -64,7 +65,9 @@ class Invitation:
     def from_bytes(cls, data: bytes) -> Invitation:
         start = DIGEST_BYTES + _NUMBER.size
         if len(data) < start:
-            raise ProtocolError(f"the aggregator's invitation has {len(data)} bytes, at least {start} are expected")
+            raise ProtocolError(
+                f"the aggregator's invitation has {many(len(data), 'byte')}, at least {start} are expected"
+            )
         end = start + _NUMBER.size * _NUMBER.unpack_from(data, DIGEST_BYTES)[0]
         roster = _read(data[start:end], 0, AGGREGATOR)
         return cls(tuple(roster), data[:DIGEST_BYTES], _read(data[end:], KEYS_BYTES, AGGREGATOR))
@@ -85,7 +88,9 @@ def check_keys(plan: RunPlan, step: Step, client: int, signed: bytes) -> None:
     An earlier attempt's would do harm: the secret of a client that vanished in it is known.
     """
     if client not in plan.roster:
-        raise ProtocolError(f"{party_name(client)} is not in the roster of {len(plan.roster)} clients: who is it?")
+        raise ProtocolError(
+            f"{party_name(client)} is not in the roster of {many(len(plan.roster), 'client')}: who is it?"
+        )
     try:
         _check(plan.roster[client], signed[_SIGNATURE], _about_keys(plan, step, client, signed[_BOTH_KEYS]))
     except (ProtocolError, CryptoKeyError):
@@ -132,7 +137,7 @@ def read_table(data: bytes, width: int, expected: Collection[int], sender: int) 
     """A table with a record for each of `expected`; raises `ProtocolError` naming the sender of any other."""
     table = read_part(data, width, expected, sender)
     if len(table) != len(expected):
-        raise ProtocolError(f"{party_name(sender)} sent {len(table)} records, {len(expected)} are expected")
+        raise ProtocolError(f"{party_name(sender)} sent {many(len(table), 'record')}, {len(expected)} are expected")
     return table
 
 
@@ -151,7 +156,7 @@ def _read(data: bytes, width: int, sender: int) -> dict[int, bytes]:
     record = struct.Struct(f">I{width}s")
     if len(data) % record.size:
         raise ProtocolError(
-            f"{party_name(sender)} sent a table of {len(data)} bytes, a record has {record.size}: send it again"
+            f"{party_name(sender)} sent a table of {many(len(data), 'byte')}, a record has {record.size}: send it again"
         )
     table = dict(record.iter_unpack(data))
     if len(table) * record.size != len(data) or list(table) != sorted(table):
