@@ -16,6 +16,7 @@ from fedlearn.datasets import tokens
 from fedlearn.datasets.bags import bags_of, encode_texts
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.dense import Samples
+from fedlearn.datasets.letters import beginning
 from fedlearn.datasets.sequences import in_rows
 from fedlearn.datasets.text import Alphabet, Script
 from fedlearn.datasets.vocabulary import Vocabulary
@@ -65,7 +66,7 @@ class Trained:
                 one = as_array("rows", inputs).ndim == 1
                 raise (BadInput(f"{error}; for one row of numbers give [row]") if one else error) from None
         if isinstance(inputs, str):
-            raise BadInput(f"{inputs[:40]!r} where a list of texts is meant: give [text]")
+            raise BadInput(f"{beginning(inputs, 40)!r} where a list of texts is meant: give [text]")
         return self._judged(in_order(inputs, "texts"))
 
     def explain(self, text: str, of: str | None = None) -> list[tuple[str, float]]:

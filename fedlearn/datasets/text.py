@@ -11,6 +11,7 @@ from fedlearn.checked import takes_plain, whole_array
 from fedlearn.configured import real_number, whole_number
 from fedlearn.datasets.dataset import CHARACTERS, FileSet, text_in
 from fedlearn.datasets.examples import Arrays
+from fedlearn.datasets.letters import seam
 from fedlearn.datasets.speakers import speeches
 from fedlearn.errors import BadInput
 from fedlearn.wording import many
@@ -39,9 +40,12 @@ class Script:
         return f"<Script {self.name}: {many(len(self), 'character')}>"
 
     def cut(self, held_out: float = 0.1) -> tuple[Script, Script]:
-        """(train, test) in the order of the text: the last `held_out` share of the characters is the test."""
+        """(train, test) in the order of the text: the last `held_out` share of the characters is the test.
+
+        A letter of several characters, with its marks or joined from others, is not parted: it is in the test.
+        """
         held_out = real_number("held-out share", held_out, above=0.0, below=1.0, usual="give for example 0.1")
-        at = int(len(self.text) * (1.0 - held_out))
+        at = seam(self.text, int(len(self.text) * (1.0 - held_out)))
         return replace(self, text=self.text[:at]), replace(self, text=self.text[at:])
 
     def by_speaker(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from fedlearn.checked import in_order, listed, takes_plain
 from fedlearn.configured import whole_number
+from fedlearn.datasets.letters import beginning
 from fedlearn.datasets.tokens import tokenize
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
@@ -227,7 +228,7 @@ def _refuse_what_no_text_gives(words: tuple[str, ...]) -> None:
         gives = f"it is read as {', '.join(map(repr, tokens[:4]))}" if tokens else "nothing of it is a token"
         others = f" (and {len(lost) - 1} more like it)" if len(lost) > 1 else ""
         raise BadInput(
-            f"vocabulary word {lost[0][:40]!r}{others} can be in no text, since {gives}: "
+            f"vocabulary word {beginning(lost[0], 40)!r}{others} can be in no text, since {gives}: "
             "write each word as fedlearn.datasets.tokens.tokenize gives it"
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedlearn.datasets.letters import beginning
 from fedlearn.errors import BadInput
 from scenarios.command.commands import App
 from scenarios.command.ending import as_typed
@@ -69,7 +70,7 @@ def convert(
 def _one_line(text: str) -> str:
     """The beginning of a text, in a line."""
     line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+    return line if len(line) <= SHOWN else f"{beginning(line, SHOWN)}..."
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from fedlearn.datasets.files import labels
 from fedlearn.datasets.files.reading import Found, Reading, printable
 from fedlearn.datasets.files.tables import MOST_COLUMNS, Nested, Table
+from fedlearn.datasets.letters import beginning
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
 from fedlearn.wording import many
@@ -177,7 +178,7 @@ class _Columns:
         what = f"column {self._shown(text)} is"
         return found.without(
             {
-                line: f"{what} {printable(row[text][:40])}, no text"
+                line: f"{what} {printable(beginning(row[text], 40))}, no text"
                 for row, line in zip(self.table.rows, self.table.lines, strict=True)
                 if isinstance(row[text], Nested)
             }
@@ -234,7 +235,7 @@ class _Columns:
             if len(candidates) > 1:
                 break
         if self.width == 1:
-            sample = self.table.rows[0][0][:40]
+            sample = beginning(self.table.rows[0][0], 40)
             raise DataError(
                 f"{self.name}, {self.table.unit} {self.table.lines[0]}: no label beside {sample!r}: write it as label "
                 "TAB text, or as a table with a header; a play or another text without labels is for `fedlearn run "

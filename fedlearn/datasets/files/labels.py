@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlearn.datasets.corpus import HAM, SPAM
 from fedlearn.datasets.files.reading import Found, Reading
+from fedlearn.datasets.letters import beginning
 from fedlearn.errors import DataError
 
 MEANINGS = {
@@ -51,7 +52,7 @@ def numbered(found: Found, name: str, how: Reading) -> tuple[Found, np.ndarray]:
 def _problem(label: str, how: Reading) -> str:
     if not label.strip():
         return "empty label"
-    return f"label {label[:40]!r} is none of {', '.join(how.labels) if how.labels else 'ham, spam, 0, 1'}"
+    return f"label {beginning(label, 40)!r} is none of {', '.join(how.labels) if how.labels else 'ham, spam, 0, 1'}"
 
 
 def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Mapping[str, int]:
@@ -83,5 +84,5 @@ def _meanings(counts: Counter[str], found: Found, name: str, how: Reading) -> Ma
 
 
 def _some(counts: Counter[str]) -> str:
-    values = [repr(value[:40]) for value, _ in counts.most_common(QUOTED)]
+    values = [repr(beginning(value, 40)) for value, _ in counts.most_common(QUOTED)]
     return ", ".join(values) + (f" and {len(counts) - QUOTED} more" if len(counts) > QUOTED else "")

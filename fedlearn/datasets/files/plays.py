@@ -8,6 +8,7 @@ from fedlearn.datasets.files import records
 from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Reading
+from fedlearn.datasets.letters import beginning
 from fedlearn.datasets.text import Script
 from fedlearn.errors import BadInput, DataError
 from fedlearn.wording import many
@@ -73,9 +74,13 @@ def _leaf_text(text: str, name: str) -> str:
     window = ""
     for user, x, y in records.leaf_examples(value, name):
         if not isinstance(x, str) or not isinstance(y, str):
-            raise DataError(f"{name}: x and y of user {user[:40]!r} are no texts: give LEAF's shakespeare, or a text")
+            raise DataError(
+                f"{name}: x and y of user {beginning(user, 40)!r} are no texts: give LEAF's shakespeare, or a text"
+            )
         speech = spoken.setdefault(user, [])
         speech.append(y if speech and x == window else ("\n" if speech else "") + x + y)
         window = x[1:] + y
-    people = ((NO_NAME.sub(" ", user).strip()[:LONGEST_NAME], "".join(speech)) for user, speech in spoken.items())
+    people = (
+        (beginning(NO_NAME.sub(" ", user).strip(), LONGEST_NAME), "".join(speech)) for user, speech in spoken.items()
+    )
     return "\n\n".join(f"{user}:\n" + re.sub(r"\n\s*\n", "\n", speech).strip("\n") for user, speech in people) + "\n"

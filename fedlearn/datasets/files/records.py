@@ -9,6 +9,7 @@ from typing import Any
 
 from fedlearn.datasets.files.reading import Found
 from fedlearn.datasets.files.tables import Nested, Table
+from fedlearn.datasets.letters import beginning
 from fedlearn.errors import DataError
 from fedlearn.wording import many
 
@@ -51,7 +52,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:40]!r} stands twice in one object")
+        raise ValueError(f"the key {beginning(twice, 40)!r} stands twice in one object")
     return found
 
 
@@ -74,7 +75,9 @@ def leaf_examples(value: Mapping[str, Any], name: str) -> list[tuple[str, Any, A
     for user, data in value["user_data"].items():
         x, y = (data.get(key) for key in ("x", "y")) if isinstance(data, dict) else (None, None)
         if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
-            raise DataError(f"{name}: user {user[:40]!r} has no lists x and y of one length: write them as LEAF does")
+            raise DataError(
+                f"{name}: user {beginning(user, 40)!r} has no lists x and y of one length: write them as LEAF does"
+            )
         examples += [(user, one, label) for one, label in zip(x, y, strict=True)]
     if not examples:
         raise DataError(f"{name} is in LEAF's form and holds no example: give one with messages")
@@ -167,7 +170,7 @@ def _flat(value: Mapping[str, Any], depth: int = UNFOLDED) -> dict[str, Any]:
 
 
 def _problem(value: Any) -> str:
-    return str(value)[:60] if isinstance(value, Exception) else repr(value)[:40]
+    return beginning(str(value), 60) if isinstance(value, Exception) else beginning(repr(value), 40)
 
 
 def as_field(value: Any) -> str:
