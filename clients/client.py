@@ -12,7 +12,7 @@ import numpy as np
 from fedlearn.checked import REAL, refuse_masked
 from fedlearn.datasets.examples import Arrays, Examples
 from fedlearn.errors import BadInput
-from fedlearn.protocol import ClientId, party_name
+from fedlearn.protocol import ClientId, client_name
 from fedlearn.showing import facts
 from fedlearn.training.stacks import StackedViews
 from fedlearn.wording import many
@@ -85,7 +85,7 @@ def as_clients(given: Any) -> ClientSource:
     if isinstance(given, tuple) and len(given) == 2 and all(hasattr(each, "shape") for each in given):
         raise BadInput("clients are one pair (X, y), which is one client: give a list of pairs, as [(X, y), ...]")
     if isinstance(given, list | tuple):
-        _check_columns({_nth(number): client for number, client in enumerate(given)})
+        _check_columns({client_name(number): client for number, client in enumerate(given)})
         return [_as_client(number, client) for number, client in enumerate(given)]
     if not _makes_clients(given):
         wanted = "a list of Client(name, data) or of pairs (X, y), a dict of pairs by name, or a pool"
@@ -116,19 +116,14 @@ def _check_columns(given: Mapping[str, Any]) -> None:
             raise BadInput(f"the columns of {name} are not those of {first} in their order: give all the same columns")
 
 
-def _nth(number: ClientId) -> str:
-    """The name of a client that was given none."""
-    return f"client-{number}"
-
-
 def _as_client(number: ClientId, given: Any) -> Client:
     if isinstance(given, Client):
         return given
     if not (isinstance(given, list | tuple) and len(given) == 2):
         raise BadInput(
-            f"{_nth(number)} is a {type(given).__name__}; give Client(name, data), or a pair (X, y) of arrays"
+            f"{client_name(number)} is a {type(given).__name__}; give Client(name, data), or a pair (X, y) of arrays"
         )
-    name = _nth(number)
+    name = client_name(number)
     return Client(name, _of_pair(name, given))
 
 
@@ -166,4 +161,4 @@ def _as_array(what: str, values: Any) -> np.ndarray:
 def log_name(clients: object, number: ClientId) -> str:
     """The one name of a client in logs: its own, where clients are at hand; else its number's."""
     at_hand = isinstance(clients, list | dict) and type(clients).__module__ == "builtins"
-    return str(clients[number].name) if at_hand else party_name(number)  # type: ignore[index]
+    return str(clients[number].name) if at_hand else client_name(number)  # type: ignore[index]

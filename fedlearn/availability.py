@@ -10,6 +10,7 @@ import numpy as np
 from fedlearn.checked import takes_plain, whole_array
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
+from fedlearn.protocol.parties import client_name
 from fedlearn.sampling import Sampler, check_draw
 from fedlearn.seeding import stream
 from fedlearn.spec import keys_of, read_settings
@@ -109,12 +110,12 @@ class Trace(Availability):
         check_draw(population, size)
         unknown = self._clients[(self._clients < 0) | (self._clients >= population)]
         if unknown.size:
-            raise BadInput(f"the trace names client {unknown[0]}, there are {population}: numbers go from 0")
+            raise BadInput(f"the trace names a client number {unknown[0]}, there are {population}: numbers go from 0")
         backwards = np.flatnonzero((self._first < 1) | (self._last < self._first))
         if backwards.size:
             row = backwards[0]
             raise BadInput(
-                f"the trace has client {self._clients[row]} from round {self._first[row]} to {self._last[row]}: "
+                f"the trace has {client_name(self._clients[row])} from round {self._first[row]} to {self._last[row]}: "
                 "rounds count from 1, and the first comes first"
             )
 

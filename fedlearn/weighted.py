@@ -10,6 +10,7 @@ import numpy as np
 from fedlearn.checked import takes_plain
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
+from fedlearn.protocol.parties import client_name
 from fedlearn.sampling import Sampler, check_draw
 from fedlearn.seeding import stream
 from fedlearn.wording import many
@@ -46,7 +47,9 @@ class Weighted(Sampler):
         self.public = public
         bad = np.flatnonzero(~(np.isfinite(self._weights) & (self._weights >= 0)))
         if bad.size:
-            raise BadInput(f"client {bad[0]} has weight {self._weights[bad[0]]:g}: it must be finite, and 0 or more")
+            raise BadInput(
+                f"{client_name(bad[0])} has weight {self._weights[bad[0]]:g}: it must be finite, and 0 or more"
+            )
 
     @classmethod
     @takes_plain

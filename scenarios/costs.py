@@ -29,7 +29,7 @@ from fedlearn.defaults import KEY_BITS, MIN_COHORT
 from fedlearn.errors import FedlearnError
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Words
-from fedlearn.protocol import Answer, Step
+from fedlearn.protocol import Answer, Step, client_name
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
 from scenarios.command import build, coding
@@ -94,7 +94,7 @@ class Federation:
         build.model_class(options, TAKES.reads)  # refused before anything is trained
         return cls(
             options,
-            [Client(f"client-{number}", mails.take(part)) for number, part in enumerate(parts)],
+            [Client(client_name(number), mails.take(part)) for number, part in enumerate(parts)],
             lambda: build.model(options, Words(len(words))),
             {"name": corpus.name, "sha256": corpus.sha256},
         )

@@ -28,6 +28,7 @@ from fedlearn.datasets import PARTITIONS, VOCABULARIES, Corpus, encode
 from fedlearn.errors import BadInput
 from fedlearn.modelfile import Described, write_model
 from fedlearn.models.kinds import Words
+from fedlearn.protocol.parties import client_name
 from fedlearn.secure.base import Protection
 from fedlearn.seeding import stream
 from fedlearn.trained import Trained
@@ -95,7 +96,7 @@ class FederatedSpamFilter(ClassifierMixin, BaseEstimator):
         rng = stream(options.seed, "partition")
         deal = PARTITIONS.parse("iid" if corpus.users is None else "natural")
         parts = deal.split(labels, corpus.users, options.clients if corpus.users is None else None, rng)
-        owners = sorted(set(corpus.users)) if corpus.users else [f"client-{i}" for i in range(len(parts))]
+        owners = sorted(set(corpus.users)) if corpus.users else [client_name(i) for i in range(len(parts))]
         people = [Client(name, mails.take(part)) for name, part in zip(owners, parts, strict=True)]
         model = build.model(options, Words(len(words)))
         aggregator = Aggregator(

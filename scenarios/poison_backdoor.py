@@ -32,7 +32,7 @@ from fedlearn.datasets.vocabulary import ExplicitVocabulary
 from fedlearn.defaults import KEY_BITS
 from fedlearn.models.base import Model
 from fedlearn.models.spam import SpamClassifier
-from fedlearn.protocol import PartyView, party_name
+from fedlearn.protocol import PartyView, transcript_name
 from fedlearn.seeding import stream
 from scenarios.command import build
 from scenarios.command.options import Options
@@ -267,7 +267,7 @@ class Town:
         updates = [vector for vector in observed.readable() if not vector.is_sum]
         sizes = {vector.about: float(np.linalg.norm(observed.mean(vector))) for vector in updates if vector.round == 1}
         largest = sorted(sizes, key=lambda about: -sizes[about])[:CREW]
-        crew = {party_name(i) for i in range(len(people)) if people[i].behaviour is not None}
+        crew = {transcript_name(i) for i in range(len(people)) if people[i].behaviour is not None}
         return Seen(
             payloads=len(payloads),
             readable=len(updates),

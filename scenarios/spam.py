@@ -32,6 +32,7 @@ from fedlearn.metrics import binary_metrics, class_metrics
 from fedlearn.modelfile import described
 from fedlearn.models.base import Model
 from fedlearn.models.kinds import Kind, Sequences, Words
+from fedlearn.protocol.parties import client_name
 from fedlearn.seeding import stream
 from fedlearn.wording import many
 from scenarios.command import build, reading
@@ -151,7 +152,7 @@ def names_of(count: int, corpus: Corpus | Samples, partition: str | None) -> lis
     users = sorted(set(corpus.users or ()))
     if partition == "natural" and len(users) == count:
         return users
-    return [NAMES[i] if i < len(NAMES) else f"client-{i}" for i in range(count)]
+    return [NAMES[i] if i < len(NAMES) else client_name(i) for i in range(count)]
 
 
 if __name__ == "__main__":

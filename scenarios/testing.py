@@ -10,7 +10,7 @@ from aggregator import Aggregator
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.crypto import FixedPoint
 from fedlearn.models.base import Model
-from fedlearn.protocol import Pool
+from fedlearn.protocol import Pool, client_name
 from fedlearn.secure import Masks, Paillier, Plain
 from fedlearn.secure.base import Protection
 from fedlearn.strategies import FedAvg
@@ -34,7 +34,7 @@ def check_federation(
     under the first of these. What is not given is small and dense. The model is left as it was.
     """
     model = model or dense_model()
-    people = clients or [Client(f"client-{i}", dense_examples(3 + 2 * i, seed=i)) for i in range(CLIENTS)]
+    people = clients or [Client(client_name(i), dense_examples(3 + 2 * i, seed=i)) for i in range(CLIENTS)]
     codec = FixedPoint(bits=24, bound=8.0, addends=max(16, len(people)))
     paillier = Paillier(KEY_BITS, codec, insecure_test_key=True)
     protections: list[Protection] = [protection] if protection else [Plain(codec), Masks(codec), paillier]

@@ -11,6 +11,7 @@ from clients.client import Client
 from clients.flower.party import answer, policy_of
 from fedlearn.errors import BadInput, ProtocolError
 from fedlearn.flower.letters import ACTION, Letter, answered
+from fedlearn.protocol.parties import client_name
 
 
 def client_app(make: Callable[[Context], Client]) -> ClientApp:
@@ -32,7 +33,7 @@ def client_app(make: Callable[[Context], Client]) -> ClientApp:
         if letter.ask == Letter.HELLO:
             return answered(number.to_bytes(8, "big"), message)
         if letter.client != number:
-            raise ProtocolError(f"a letter for client {letter.client} came to the node of client {number}")
+            raise ProtocolError(f"a letter for {client_name(letter.client)} came to the node of {client_name(number)}")
         return answered(answer(letter, context, {number: make(context)}, policy_of(context.node_config, None)), message)
 
     app.query(ACTION)(ask)

@@ -18,7 +18,7 @@ from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.groups import groups_of
 from fedlearn.models.base import Model
 from fedlearn.privacy.terms import Terms
-from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, party_name
+from fedlearn.protocol import AGGREGATOR, Opened, PartyView, RunPlan, Step, TrainRequest, Update, transcript_name
 from fedlearn.registry import importing_nothing
 from fedlearn.secure.base import Protection
 from fedlearn.secure.compression import Compression
@@ -263,11 +263,11 @@ class Observed:
 
     def _plain(self) -> Iterator[Vector]:
         for client, round, payload in self.payloads():
-            yield Vector(party_name(client), round, np.frombuffer(payload, self.codec.dtype).astype(np.int64))
+            yield Vector(transcript_name(client), round, np.frombuffer(payload, self.codec.dtype).astype(np.int64))
 
     def _sums(self) -> Iterator[Vector]:
         """Rebuild the aggregator's view of its messages: each attempt is handed to its half of the protection again."""
-        if self.view.party != party_name(AGGREGATOR):
+        if self.view.party != transcript_name(AGGREGATOR):
             return
         received: dict[tuple[int, int], dict[str, dict[int, bytes]]] = defaultdict(lambda: defaultdict(dict))
         for step, client, payload in self._updates():

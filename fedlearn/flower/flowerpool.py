@@ -14,7 +14,7 @@ from fedlearn.configured import real_number, whole_number
 from fedlearn.errors import BadInput, FedlearnError
 from fedlearn.flower.gridpool import GridPool
 from fedlearn.flower.letters import QUERY, Letter
-from fedlearn.protocol import Reply
+from fedlearn.protocol import Reply, client_name
 from fedlearn.wording import many
 
 LOOK = 0.5  # seconds between two looks for nodes
@@ -50,7 +50,7 @@ class FlowerPool(GridPool):
             if time.monotonic() >= until or (not fresh and len(asked) >= self._clients):
                 raise BadInput(
                     f"{len(missing)} of {many(self._clients, 'client has', 'clients have')} no node, the first is "
-                    f"client {missing[0]}: start nodes with these partition-ids, and with client_app(...) of "
+                    f"{client_name(missing[0])}: start nodes with these partition-ids, and with client_app(...) of "
                     "scenarios.flower as their ClientApp"
                 )
             time.sleep(LOOK)
@@ -64,7 +64,7 @@ class FlowerPool(GridPool):
             node, number = nodes[answer.client], int.from_bytes(answer.data[:8], "big")
             if number in self._nodes:
                 raise FedlearnError(
-                    f"two nodes say that they have client {number}: give each a partition-id of its own"
+                    f"two nodes say that they have {client_name(number)}: give each a partition-id of its own"
                 )
             if number < self._clients:
                 self._nodes[number] = node

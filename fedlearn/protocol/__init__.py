@@ -17,7 +17,16 @@ from fedlearn.protocol.bodies import (
     Update,
 )
 from fedlearn.protocol.messages import Message, Step, read_plan
-from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, FIRST_OPENER, FIRST_WORKER, ClientId, party_name
+from fedlearn.protocol.parties import (
+    AGGREGATOR,
+    EVERYBODY,
+    FIRST_OPENER,
+    FIRST_WORKER,
+    ClientId,
+    client_name,
+    party_name,
+    transcript_name,
+)
 from fedlearn.protocol.plan import RunPlan
 from fedlearn.protocol.pool import Answer, Lost, Partial, Pool, Reply
 from fedlearn.protocol.transcript import PartyView, Transcript
@@ -52,6 +61,8 @@ __all__ = [
     "TrainRequest",
     "Transcript",
     "Update",
+    "client_name",
     "party_name",
     "read_plan",
+    "transcript_name",
 ]

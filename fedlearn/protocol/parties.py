@@ -15,8 +15,18 @@ def is_opener(party: int) -> bool:
     return FIRST_WORKER < party <= FIRST_OPENER
 
 
+def client_name(client: int) -> str:
+    """The name of a client that was given none, in texts, logs and names of files: `client-3`."""
+    return f"client-{client}"
+
+
 def party_name(party: int) -> str:
-    """The name under which a party stands in the transcript."""
+    """The name of a party in texts and logs: as in the transcript, but for clients."""
+    return client_name(party) if party >= 0 else transcript_name(party)
+
+
+def transcript_name(party: int) -> str:
+    """The name under which a party stands in the transcript: `client:3`, `opener:0`."""
     if party >= 0:
         return f"client:{party}"
     if party <= FIRST_WORKER:

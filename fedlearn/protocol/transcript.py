@@ -22,7 +22,7 @@ from fedlearn.disk import at_home, naming
 from fedlearn.errors import BadInput, DataError, ProtocolError
 from fedlearn.protocol.bodies import Body
 from fedlearn.protocol.messages import Message
-from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, is_opener, party_name
+from fedlearn.protocol.parties import AGGREGATOR, EVERYBODY, is_opener, transcript_name
 from fedlearn.wording import many
 
 ROWS, PAYLOADS = "transcript.jsonl", "payloads.bin"
@@ -103,7 +103,7 @@ class Transcript:
             "round": message.step.round,
             "attempt": message.step.attempt,
             "phase": message.step.phase,
-            "from": party_name(message.sender),
+            "from": transcript_name(message.sender),
             "type": type(message.body).__name__,
             "bytes": len(data),
         }
@@ -114,7 +114,7 @@ class Transcript:
             self._payloads.write(data)
         if recipients:  # of a broadcast's rows only one name differs: written as JSON once
             before, after = f'{json.dumps(row)[:-1]}, "to": "', '"}\n'
-            self._rows.write(before + f"{after}{before}".join(map(party_name, recipients)) + after)
+            self._rows.write(before + f"{after}{before}".join(map(transcript_name, recipients)) + after)
 
     def flush(self) -> None:
         """Make everything entered so far readable by others; called after every round."""
@@ -178,7 +178,7 @@ class PartyView:
 
         Raises `DataError` where no payloads were recorded, `ProtocolError` where what was recorded is damaged.
         """
-        folder, name = at_home(folder), party_name(party)
+        folder, name = at_home(folder), transcript_name(party)
         if not (folder / ROWS).is_file():
             raise DataError(f"{folder} holds no {ROWS}: give the folder of a run")
         if not (folder / PAYLOADS).is_file():
@@ -225,7 +225,7 @@ def _read_row(line: bytes, number: int) -> dict[str, Any]:
 
 
 def _messages(rows: IO[bytes], payloads: IO[bytes], name: str) -> Iterator[Message]:
-    everybody = party_name(EVERYBODY)
+    everybody = transcript_name(EVERYBODY)
     last, stored = None, os.fstat(payloads.fileno()).st_size
     for number, line in _lines(rows):
         row = _read_row(line, number)

@@ -17,7 +17,7 @@ from fedlearn.crypto.keyfiles import read_secret, write_secret
 from fedlearn.crypto.signing import PUBLIC_BYTES, SigningKey
 from fedlearn.disk import at_home
 from fedlearn.errors import BadInput, CryptoKeyError, ProtocolError
-from fedlearn.protocol import party_name
+from fedlearn.protocol import client_name, party_name
 from fedlearn.untrusted import content
 
 LARGEST = 4096  # bytes of a file that may be a key
@@ -25,11 +25,11 @@ MOST_KEYS = 10**6  # that are made at once: two files each
 
 
 def public_name(client: int) -> str:
-    return f"client-{client}.public"
+    return f"{client_name(client)}.public"
 
 
 def private_name(client: int) -> str:
-    return f"client-{client}.private"
+    return f"{client_name(client)}.private"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from fedlearn import nn
 from fedlearn.datasets.examples import Examples
 from fedlearn.models.base import Model
 from fedlearn.nn.stackable import unstackable
+from fedlearn.protocol.parties import client_name
 from fedlearn.testing.toys import plain_data, same_bits
 from fedlearn.training.flat import FlatModel
 from fedlearn.training.stacks import batch_shape, stack
@@ -74,7 +75,7 @@ def _check_stacked(model: Model, data: Sequence[Examples]) -> None:
     for i, batch in enumerate(data):
         loss, gradient = FlatModel(model).gradient(batch)
         assert same_bits(gradient, gradients[i]), (
-            f"the gradient of client {i} among others differs from its own alone: work on trailing axes, "
+            f"the gradient of {client_name(i)} among others differs from its own alone: work on trailing axes, "
             "or set stackable = False"
         )
-        assert same_bits(np.asarray(loss), np.asarray(losses[i])), f"the loss of client {i} among others differs"
+        assert same_bits(np.asarray(loss), np.asarray(losses[i])), f"the loss of {client_name(i)} among others differs"

@@ -6,6 +6,7 @@ import numpy as np
 
 from fedlearn.datasets.partitions import Partitioner
 from fedlearn.errors import BadInput
+from fedlearn.protocol.parties import client_name
 from fedlearn.wording import many
 
 EXAMPLES, CLASSES, USERS = 120, 3, 8
@@ -26,8 +27,10 @@ def check_partition(partition: Partitioner, clients: int = USERS) -> None:
     assert users == before[1], "split wrote to the users that it was given"
     assert len(parts) == clients, f"split made {many(len(parts), 'client')}, {clients} were asked for"
     for i, part in enumerate(parts):
-        assert len(part), f"client {i} got no example"
-        assert np.asarray(part).dtype.kind in "iu", f"client {i} got {np.asarray(part).dtype}: give numbers of examples"
+        assert len(part), f"{client_name(i)} got no example"
+        assert np.asarray(part).dtype.kind in "iu", (
+            f"{client_name(i)} got {np.asarray(part).dtype}: give numbers of examples"
+        )
     dealt = np.sort(np.concatenate(parts))
     assert len(dealt) == EXAMPLES, f"{many(len(dealt), 'example was', 'examples were')} dealt, there are {EXAMPLES}"
     assert (dealt == np.arange(EXAMPLES)).all(), "an example was dealt twice, or one that there is not"

@@ -9,6 +9,7 @@ import numpy as np
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.protocol.parties import client_name
 from fedlearn.seeding import LocalRandom, local_random
 from fedlearn.strategies.base import LocalUpdate, RoundContext, State, Strategy
 from fedlearn.testing.toys import dense_examples, dense_model, messages, plain_data, same_bits, word_model
@@ -92,7 +93,9 @@ def _check_clients_train_alike(strategy: Strategy, model: Model, draw: Callable[
             state = sent | {name: vectors[i] for name, vectors in kept.items()}
             update = strategy.local_update(alone, data[i], state, local_random(SEED, 1, i))
             _check_announced(strategy, update, parameters)
-            _check_same(f"client {i} with {many(count, 'example')}, stacked", update, together.among(slice(i, i + 1)))
+            _check_same(
+                f"{client_name(i)} with {many(count, 'example')}, stacked", update, together.among(slice(i, i + 1))
+            )
 
 
 def _check_announced(strategy: Strategy, update: LocalUpdate, parameters: int) -> None:
@@ -152,8 +155,8 @@ def _check_narrowed(strategy: Strategy) -> None:
             else:
                 whole = short[0]
             assert same_bits(np.asarray(vector, np.float64), np.asarray(whole, np.float64)), (
-                f"vector {name!r} of client {i} differs between the whole model and its own words' rows: a sum over a "
-                "vector of weights depends on how many zeros stand in it; set leaves_untouched_weights = False"
+                f"vector {name!r} of {client_name(i)} differs between the whole model and its own words' rows: a sum "
+                "over a vector of weights depends on how many zeros stand in it; set leaves_untouched_weights = False"
             )
 
 

@@ -54,7 +54,7 @@ def own_keys(sign: SigningKey, plan: RunPlan, step: Step) -> bytes:
     ],
 )
 def test_an_aggregator_cannot_put_its_keys_in_place_of_a_neighbours(keys):
-    with pytest.raises(ProtocolError, match="client:2 did not sign the keys that are said to be its own"):
+    with pytest.raises(ProtocolError, match="client-2 did not sign the keys that are said to be its own"):
         invited_with(keys)
 
 
@@ -64,7 +64,7 @@ def test_keys_of_another_attempt_are_refused(earlier):
     attempt = Attempt(Masks(toy_codec()), 4).upto("shares")
     honest = Invitation.from_bytes(attempt.server.inboxes("shares", attempt.alive)[0])
     old = signed_keys(attempt.signing[2], attempt.plan, earlier, 2, honest.keys[2][:64])
-    with pytest.raises(ProtocolError, match="client:2 did not sign"):
+    with pytest.raises(ProtocolError, match="client-2 did not sign"):
         attempt.clients[0].step("shares", replace(honest, keys={**honest.keys, 2: old}).to_bytes(), None)
 
 
@@ -72,7 +72,7 @@ def test_clients_that_never_enrolled_are_no_cohort():
     attempt = Attempt(Masks(toy_codec()), 4).upto("shares")
     honest = Invitation.from_bytes(attempt.server.inboxes("shares", attempt.alive)[0])
     forged = replace(honest, roster=(*honest.roster, 7), keys={**honest.keys, 7: honest.keys[2]})
-    with pytest.raises(ProtocolError, match="client:7, which is not in the roster"):
+    with pytest.raises(ProtocolError, match="client-7, which is not in the roster"):
         attempt.clients[0].step("shares", forged.to_bytes(), None)
 
 
@@ -100,14 +100,14 @@ def test_a_client_that_signs_badly_is_lost_alone():
     for phase in Masks.phases[1:]:
         attempt.play(phase)
     assert list(attempt.refused) == [3]
-    assert "client:3 did not sign" in attempt.refused[3]
+    assert "client-3 did not sign" in attempt.refused[3]
     assert attempt.finish().tolist() == attempt.plain_sum().tolist()
 
 
 @pytest.mark.parametrize("protection", QUICK)
 def test_a_client_looks_for_its_own_key_in_the_roster(protection):
     stranger = SigningKey().public
-    with pytest.raises(BadInput, match="the plan's roster has another key for client:1 than its own"):
+    with pytest.raises(BadInput, match="the plan's roster has another key for client-1 than its own"):
         lied_to(InlinePool(toy_clients(4)), PROTECTIONS[protection](), roster=lambda roster: {**roster, 1: stranger})
 
 
@@ -137,7 +137,7 @@ def test_known_clients_train_as_any_others(known, protection, pool):
 @pytest.mark.parametrize("protection", PROTECTIONS)
 @pytest.mark.parametrize(
     ("client", "says"),
-    [(3, "has key .* for client:3, in .* it is .*: somebody is in its place"), (7, "client:7, who is that")],
+    [(3, "has key .* for client-3, in .* it is .*: somebody is in its place"), (7, "client-7, who is that")],
 )
 def test_clients_refuse_a_roster_of_others(known, protection, client, says):
     """Worker 0 has clients 0 and 2 only: it knows of client 3 by the agreed keys alone."""

@@ -180,7 +180,7 @@ def test_an_aggregator_that_forgets_what_was_opened_is_refused_by_openers(tmp_pa
 def test_an_aggregator_that_forgets_whose_masks_came_off_is_refused_by_clients(tmp_path, kill):
     kill(tmp_path / "run", "masks", "fedavg", True)
     forgetful(tmp_path / "run")
-    with pytest.raises(BadInput, match="client:0: refused its task"):
+    with pytest.raises(BadInput, match="client-0: refused its task"):
         run(tmp_path / "run", "masks", "fedavg", clients(None), resume=True)
     assert "takes no part in it again" in (tmp_path / "run" / "clients.log").read_text()
 

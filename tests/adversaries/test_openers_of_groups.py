@@ -159,7 +159,7 @@ def test_what_one_client_does_wrong_costs_its_group_only(opener, times, wrong, s
     liar = min(cuts[1])
     one.submit(Step(1), sorted(set(range(COUNT)) - {liar}))
     one.submit(Step(1), [liar] * times, **wrong)
-    with pytest.raises(OpeningRefused, match=f"client:{liar}: .*{says}"):
+    with pytest.raises(OpeningRefused, match=f"client-{liar}: .*{says}"):
         one.ask_for(Step(1), 1, cuts[1])
     for number in (0, 2, 3):
         one.ask_for(Step(1), number, cuts[number])
@@ -170,7 +170,7 @@ def test_whoever_is_not_drawn_is_in_no_group(opener):
     one, drawn = opener(cohort=cohort), Uniform().sample(SEED, 1, COUNT, cohort)
     stranger = min(set(range(COUNT)) - set(drawn))
     one.submit(Step(1), [*drawn, stranger])
-    with pytest.raises(OpeningRefused, match=f"does not draw client:{stranger} in round 1: it is in no group"):
+    with pytest.raises(OpeningRefused, match=f"does not draw client-{stranger} in round 1: it is in no group"):
         one.ask_for(Step(1), 0, groups(1, cohort)[0])
 
 

@@ -106,7 +106,7 @@ def test_without_a_protection_the_reason_is_told():
 def test_where_all_refuse_the_run_ends_and_their_log_alone_is_left(tmp_path, pool):
     clients = [Client("one", FailingBags(BadInput(f"{i}: {SECRET}"))) for i in range(3)]
     path = tmp_path / "run"
-    with pytest.raises(BadInput, match=r"client:0: refused its task.*their side says why in .*clients\.log") as ended:
+    with pytest.raises(BadInput, match=r"client-0: refused its task.*their side says why in .*clients\.log") as ended:
         Aggregator(toy_model(), toy_strategy(), toy_paillier(), folder=path).fit(POOLS[pool](clients), 2)
     assert SECRET not in str(ended.value)
     assert [file.name for file in path.iterdir()] == ["clients.log"]

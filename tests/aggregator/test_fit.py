@@ -159,7 +159,7 @@ def test_too_few_updates_make_a_void_round_and_leave_the_model():
     weights, history = train(toy_paillier(), clients, rounds=2)
     assert weights.tobytes() == toy_model().vector.tobytes()
     assert "2 clients answered, 3 are needed" in history.rounds[0].void
-    assert "client:2: failed at its task" in history.rounds[0].void
+    assert "client-2: failed at its task" in history.rounds[0].void
     assert history.rounds[1].void
 
 

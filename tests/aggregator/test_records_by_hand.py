@@ -126,8 +126,8 @@ def test_metrics_are_numbers_by_name():
 def test_why_clients_were_lost_in_one_line():
     assert reasons({}) == ""
     lost = {3: Lost(3, "late"), 1: Lost(1, "late"), 2: Lost(2, "a"), 7: Lost(7, "b"), 9: Lost(9, "c")}
-    assert reasons(lost) == "; lost 5: client:1: late (1 more alike); client:2: a; client:7: b"
-    assert reasons({1: Lost(1, "late")}) == "; lost 1: client:1: late"
+    assert reasons(lost) == "; lost 5: client-1: late (1 more alike); client-2: a; client-7: b"
+    assert reasons({1: Lost(1, "late")}) == "; lost 1: client-1: late"
 
 
 def test_a_round_that_nobody_answers_ends_the_run_only_where_all_refuse():

@@ -318,7 +318,7 @@ def test_a_client_signs_with_the_same_key_after_its_worker_was_killed():
     for wrong in (Step(1, 0, "update"), Step(2, 1, "update")):
         with pytest.raises(ProtocolError, match="altered or replayed"):
             check_signed(read, wrong, 1, answer.body.payload)
-    with pytest.raises(ProtocolError, match="client:0 did not sign"):
+    with pytest.raises(ProtocolError, match="client-0 did not sign"):
         check_signed(read, later, 0, answer.body.payload)
     with pytest.raises(ProtocolError, match="not in the roster"):
         check_signed(read, later, 7, answer.body.payload)

@@ -59,12 +59,12 @@ def test_masks_go_on_from_a_nodes_own_context_when_it_lives_in_another_process()
 
 
 def test_clients_without_a_node_are_named():
-    with pytest.raises(BadInput, match="2 of 6 clients have no node, the first is client 4"):
+    with pytest.raises(BadInput, match="2 of 6 clients have no node, the first is client-4"):
         on_nodes(PROTECTIONS["none"], clients=6)
 
 
 def test_a_number_that_two_nodes_say_ends_the_run():
-    with pytest.raises(FedlearnError, match="two nodes say that they have client 1"):
+    with pytest.raises(FedlearnError, match="two nodes say that they have client-1"):
         on_nodes(PROTECTIONS["none"], count=5, node_config=lambda node: {"partition-id": min(node, 1)})
 
 

@@ -274,7 +274,7 @@ def test_a_node_that_trusts_another_key_takes_no_part(caplog):
     run(strategy, client(), node_config=pin)
     assert (strategy.opened[0].addends, strategy.opened[0].lost) == (3, 1)
     assert "this node takes no part: the plan's key is" in caplog.text
-    assert "client:1: refused its task" not in strategy.opened[0].kind
+    assert "client-1: refused its task" not in strategy.opened[0].kind
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from fedlearn.protocol import (
     TrainRequest,
     Update,
     party_name,
+    transcript_name,
 )
 from fedlearn.protocol.messages import HEADER
 from fedlearn.protocol.parties import is_opener
@@ -238,7 +239,7 @@ def test_half_a_float_is_refused():
     ("expected", "says"),
     [({"session": bytes(16)}, "a replay"), ({"step": Step(4, 1, "update")}, "expected round 4"),
      ({"step": Step(3, 2, "update")}, "attempt 2"), ({"step": Step(3, 1, "open")}, "phase open"),
-     ({"sender": 8}, "expected client:8")],
+     ({"sender": 8}, "expected client-8")],
 )  # fmt: skip
 def test_only_the_awaited_message_is_accepted(expected, says):
     message = Message.from_bytes(update())
@@ -252,10 +253,11 @@ def test_only_the_awaited_message_is_accepted(expected, says):
 def test_party_names():
     openers, workers = (FIRST_OPENER, FIRST_OPENER - 2, FIRST_WORKER + 1), (FIRST_WORKER, FIRST_WORKER - 1)
     parties = (0, 41, AGGREGATOR, EVERYBODY, *openers, *workers)
-    assert [party_name(party) for party in parties] == [
+    assert [transcript_name(party) for party in parties] == [
         "client:0", "client:41", "aggregator", "everybody",
         "opener:0", "opener:2", f"opener:{FIRST_OPENER - FIRST_WORKER - 1}", "worker:0", "worker:1",
     ]  # fmt: skip
+    assert [party_name(party) for party in parties[:3]] == ["client-0", "client-41", "aggregator"]
 
 
 def test_openers_stand_between_those_before_them_and_the_workers():

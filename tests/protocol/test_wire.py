@@ -151,8 +151,8 @@ def test_what_another_message_is_expected_to_be_is_said():
          "message of round 2, attempt 1, phase update, group 1, expected round 2, attempt 1, phase update: a replay?"),
         ({"step": Step(2)}, "message of round 2, attempt 1, phase update, group 1, "
          "expected round 2, attempt 0, phase none: a replay?"),
-        ({"sender": 5}, "message from client:4, expected client:5"),
-        ({"recipient": 5}, "message to aggregator, expected client:5"),
+        ({"sender": 5}, "message from client-4, expected client-5"),
+        ({"recipient": 5}, "message to aggregator, expected client-5"),
     ):  # fmt: skip
         with pytest.raises(ProtocolError) as refused:
             message.expect(**{"kind": bodies.Update, "session": SESSION} | change)

@@ -87,7 +87,7 @@ def test_too_many_dropouts_void_the_round_and_say_why(phase):
     attempt = Attempt(Masks(toy_codec()), 10).upto(phase)
     threshold = attempt.protection.guarantee(10).threshold
     attempt.play(phase, vanish=range(10 - threshold + 1))
-    reason = rf"{threshold - 1} of the 10 holders of client:\d's shares are left, {threshold} are needed"
+    reason = rf"{threshold - 1} of the 10 holders of client-\d's shares are left, {threshold} are needed"
     with pytest.raises(RoundVoid, match=reason):
         [*map(attempt.play, PHASES[PHASES.index(phase) + 1 :]), attempt.finish()]
 

@@ -72,7 +72,7 @@ def test_few_clients_left_to_unmask_are_enough_if_they_meet_the_threshold():
 def test_a_federation_that_loses_too_many_voids_the_round_and_keeps_the_model():
     weights, history = train(Masks(toy_codec()), LossyPool(toy_clients(6), {"check": [0, 1, 2]}))
     assert weights == toy_model().vector.tobytes()
-    assert "3 of the 6 holders of client:0's shares are left, 4 are needed" in history.rounds[0].void
+    assert "3 of the 6 holders of client-0's shares are left, 4 are needed" in history.rounds[0].void
     weights, history = train(Masks(toy_codec()), LossyPool(toy_clients(4), {"update": [0, 1]}))
     assert "2 clients answered, 3 are needed" in history.rounds[0].void
 

@@ -44,7 +44,7 @@ def test_an_aggregator_that_wants_both_shares_of_a_client_is_refused():
         return attempt.clients[client].step("unmask", table(inbox), None)
 
     for client in range(4):
-        with pytest.raises(ProtocolError, match=r"client:\d sent is damaged, forged, or speaks of other survivors"):
+        with pytest.raises(ProtocolError, match=r"client-\d sent is damaged, forged, or speaks of other survivors"):
             unmask(client, range(4))
     for client in (0, 1):
         with pytest.raises(ProtocolError, match="2 holders vouch for the survivors, 3 are needed"):
@@ -58,12 +58,12 @@ def test_an_aggregator_that_wants_both_shares_of_a_client_is_refused():
     [
         (survivors(0, 1), "told of 2 survivors"),
         (survivors(1, 2, 3), "told of 3 survivors: this client must be among them"),
-        (survivors(0, 1, 2, 9), "client:9, which has no part in it"),
+        (survivors(0, 1, 2, 9), "client-9, which has no part in it"),
         (survivors(0, 1) + survivors(1, 2), "each client once, ascending"),
         (survivors(1, 2) + survivors(0), "each client once, ascending"),
         (survivors(0, 1, 2)[:-1], "11 bytes"),
         (b"", "told of 0 survivors"),
-        (survivors(0, 1, 2, 4, 5), "client:4 is said to survive, but its letter never came"),
+        (survivors(0, 1, 2, 4, 5), "client-4 is said to survive, but its letter never came"),
     ],
 )
 def test_survivors_that_cannot_be_are_refused(inbox, message):
@@ -88,7 +88,7 @@ def test_a_damaged_payload_costs_its_sender_only(phase, damage):
     attempt = Attempt(Masks(toy_codec()), 7)
     for each in PHASES:
         attempt.play(each, change_up=lambda c, p, each=each: damage(p) if (each, c) == (phase, 2) else p)
-    assert "client:2 sent" in attempt.refused[2]
+    assert "client-2 sent" in attempt.refused[2]
     assert list(attempt.refused) == [2]
     assert attempt.finish().tolist() == attempt.plain_sum().tolist()
     assert (2 in attempt.summed) == (phase in ("check", "unmask"))
@@ -105,9 +105,9 @@ def test_records_about_others_out_of_order_or_twice_are_refused():
         (record[other] + record[one], "out of order"),
         (record[one] * 2, "out of order"),
         (record[one], "sent 1 record, 2 are expected"),
-        (b"".join(sorted([record[one], record[stranger]])), f"record for client:{stranger}"),
+        (b"".join(sorted([record[one], record[stranger]])), f"record for client-{stranger}"),
     ]:
-        with pytest.raises(ProtocolError, match=f"client:0 .*{said}"):
+        with pytest.raises(ProtocolError, match=f"client-0 .*{said}"):
             attempt.server.receive("shares", 0, payload)
 
 
@@ -117,7 +117,7 @@ def test_a_letter_damaged_under_way_is_noticed_by_its_recipient(phase):
     attempt = Attempt(Masks(toy_codec()), 7).upto(phase)
     flip = {"update": 4 + 50, "unmask": 4 + 20}[phase]  # inside the first record, from client 0
     attempt.play(phase, change_down=lambda c, b: b[:flip] + bytes([b[flip] ^ 1]) + b[flip + 1 :] if c == 5 else b)
-    assert "client:0 sent is damaged, forged" in attempt.refused[5]
+    assert "client-0 sent is damaged, forged" in attempt.refused[5]
     for each in PHASES[PHASES.index(phase) + 1 :]:
         attempt.play(each)
     assert attempt.finish().tolist() == attempt.plain_sum().tolist()
@@ -135,7 +135,7 @@ def test_false_shares_void_the_round_instead_of_spoiling_the_sum(vanish):
         return table({o: bytes([*s[:-1], s[-1] ^ 1]) if o == 3 and client == 0 else s for o, s in shares.items()})
 
     attempt.play("unmask", change_up=lie)
-    with pytest.raises(RoundVoid, match="client:3's secrets do not give what it announced"):
+    with pytest.raises(RoundVoid, match="client-3's secrets do not give what it announced"):
         attempt.finish()
 
 
@@ -152,7 +152,7 @@ def invitation(roster, keys: Mapping[int, bytes], digest: bytes = bytes(32)) -> 
         (invitation(range(17), {}), "cohort of 17 clients"),
         (invitation([0, 1, 2], {1: bytes(128)}), "other clients than the neighbours"),
         (invitation([0, 1, 2], {1: bytes(128), 5: bytes(128)}), "other clients than the neighbours"),
-        (invitation([0, 1, 2], {1: bytes(128), 2: bytes(128)}), "client:1 did not sign the keys"),
+        (invitation([0, 1, 2], {1: bytes(128), 2: bytes(128)}), "client-1 did not sign the keys"),
         (invitation([0, 1, 2], {1: bytes(128), 2: bytes(127)}), "its records have|a record has"),
         (bytes(32) + b"\xff\xff\xff\xff" + survivors(0, 1, 2), "cohort of 3|other clients"),
     ],

@@ -110,7 +110,7 @@ def test_addends_are_counted_and_not_claimed():
         two.open(two.total + two.vectors[0])  # claims three addends
     again = Round(holder, Step(1, attempt=1), range(2))
     holder.submit(again.step, 1, Signed(model_of(again.step), again.vectors[1].to_bytes()))
-    with pytest.raises(OpeningRefused, match=r"client:1: a second update"):
+    with pytest.raises(OpeningRefused, match=r"client-1: a second update"):
         again.open()
     assert Round(holder, Step(1, attempt=2), range(3)).open() == [6] * 5  # a refusal does not use up the round
 
@@ -139,7 +139,7 @@ def test_everybody_must_have_trained_the_same_model():
     played = Round(holder, Step(1), range(3))
     strange = public_of(holder).encrypt(np.zeros(5, np.int64), toy_codec())
     holder.submit(Step(1), 3, Signed(bytes([1]) * 32, strange.to_bytes()))
-    with pytest.raises(OpeningRefused, match=r"client:3: it trained another model"):
+    with pytest.raises(OpeningRefused, match=r"client-3: it trained another model"):
         played.open(played.total + strange)
 
 
@@ -242,7 +242,7 @@ def test_the_key_holder_opens_nothing_it_has_not_seen_or_under_another_key(holde
     with pytest.raises(OpeningRefused, match="key"):
         played.open(foreign)
     holder.submit(Step(10**8, 1), 0, Signed(model_of(step), foreign.to_bytes()))
-    with pytest.raises(OpeningRefused, match="client:0"):
+    with pytest.raises(OpeningRefused, match="client-0"):
         holder.open(Step(10**8, 1), foreign.to_bytes())
 
 
