@@ -148,7 +148,7 @@ def test_an_error_that_the_app_answers_with_is_shown_by_its_words(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert said[0] == "evaluate, round 2, node with partition-id 0 failed, and 1 more nodes alike:\nno rows"
     assert said[1].endswith(WRONG_KIND)
-    with pytest.raises(ClientFailure, match=r"each of the 1 nodes failed, the first at partition-id 0:\nno rows"):
+    with pytest.raises(ClientFailure, match=r"each of the 1 node failed, the first at partition-id 0:\nno rows"):
         answered(grid, asked(grid, 0))
 
 

@@ -126,7 +126,7 @@ def lost_nodes(node: int, arrays: dict) -> dict:
 
 def test_a_node_says_whether_it_refused_or_failed(caplog):
     run(secure(protection=MASKS), client(change=lost_nodes))
-    assert "client:0: refused its task; client:1: failed at its task (2 more alike)" in caplog.text
+    assert "client-0: refused its task; client-1: failed at its task (2 more alike)" in caplog.text
 
 
 def answering(reply) -> ClientApp:

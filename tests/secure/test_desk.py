@@ -94,7 +94,7 @@ def test_what_nobody_signed_for_it_voids_the_attempt(session):
     if session == SESSION:
         data = sign(SIGNING[0], plan, Step(1, 0, "update"), 0, Signed(bytes(32), vectors[2].to_bytes()))
         assert desk.receive(Message(SESSION, Step(1, 0, "update"), 2, AGGREGATOR, Update(data)).to_bytes()) is None
-        reason = "client:2 did not sign this payload"
+        reason = "client-2 did not sign this payload"
     else:
         send(desk, plan, 2, vectors[2].to_bytes(), session)
         reason = "message of session 00000000000000000000000000000001, this is session 0"
@@ -104,7 +104,7 @@ def test_what_nobody_signed_for_it_voids_the_attempt(session):
 def test_it_says_why_it_opens_nothing(tmp_path):
     desk, _ = at_work()
     assert answer(desk, OpenRequest(b"")) == f"no signed update of {OPEN} was seen: nothing can be opened"
-    assert answer(desk, OpenRequest(b""), sender=0) == "message from client:0, expected aggregator"
+    assert answer(desk, OpenRequest(b""), sender=0) == "message from client-0, expected aggregator"
     assert answer(desk, OpenRequest(b""), session=b"x" * 16).startswith("message of session 7878")
     assert answer(desk, Opened(b"")) == "got Opened, expected OpenRequest"
     other = Message.from_bytes(desk.receive(b"noise"))
@@ -112,7 +112,7 @@ def test_it_says_why_it_opens_nothing(tmp_path):
     desk, _ = at_work(key=PROTECTION.encryption_key(at_work()[1]).to_bytes())
     assert answer(desk, OpenRequest(b"")) == "the run plan names another key than this opener's"
     desk, _ = at_work(pki=Pki(tmp_path))
-    assert answer(desk, OpenRequest(b"")).startswith("the plan's roster has client:0, who is that? ")
+    assert answer(desk, OpenRequest(b"")).startswith("the plan's roster has client-0, who is that? ")
     desk, _ = at_work(Failing)
     assert answer(desk, OpenRequest(b"")) == "failed (RuntimeError): see this opener's own log"
 

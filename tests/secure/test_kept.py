@@ -100,7 +100,7 @@ def test_clients_look_at_whose_key_a_plan_has():
         plan((1, 2)), keys=dict(plan((1,)).keys) | dict(plan((2,), deal(2, 3, 128, **TOY)[0].to_bytes()).keys)
     )
     for asked, said, text in (
-        (protection, plan((1,)), "the plan has keys of 1 trustees, which are not those of the protection"),
+        (protection, plan((1,)), "the plan has keys of 1 trustee, which are not those of the protection"),
         (protection, plan((1, 2, 4)), "the plan has keys of 3 trustees, which are not those of the protection"),
         (Threshold(3, 3, key_bits=128, **TOY), plan((1, 2, 3)), "says threshold:3/3, and its key is 2/3: whose is it"),
         (Threshold(2, 3, key_bits=256, **TOY), plan((1, 2, 3)), "says key_bits=256, and its key has 128: whose is it"),
@@ -169,7 +169,7 @@ def test_a_passphrase_is_the_first_line_of_its_file_or_in_the_environment(keys, 
         if taken:
             assert len(given_passphrase(file)) == size
             continue
-        with pytest.raises(CryptoKeyError, match="has more than 4096 bytes"):
+        with pytest.raises(CryptoKeyError, match="has more than 4,096 bytes"):
             given_passphrase(file)
 
 
