@@ -62,7 +62,7 @@ HELLO = Letter(Letter.HELLO)
         (HELLO, {}, "this node's partition-id is None: start it with --node-config 'partition-id=0'"),
         (HELLO, {"partition_id": -1}, "this node's partition-id is -1: start it with"),
         (HELLO, {"partition_id": "1"}, "this node's partition-id is '1': start it with"),
-        (Letter(Letter.ENROL, SESSION, 2), {"partition_id": 1}, "a letter for client 2 came to the node of client 1"),
+        (Letter(Letter.ENROL, SESSION, 2), {"partition_id": 1}, "a letter for client-2 came to the node of client-1"),
     ],
 )
 def test_a_node_with_a_client_of_ours_refuses(letter, config, said):
