@@ -146,7 +146,7 @@ def test_an_error_that_the_app_answers_with_is_shown_by_its_words(caplog):
     replies = answered(grid, asked(grid, 0, 1, 2, kind="evaluate"))
     assert [reply.error.reason for reply in replies if reply.has_error()] == ["no rows", WRONG_KIND, "no rows"]
     said = [record.getMessage() for record in caplog.records]
-    assert said[0] == "evaluate, round 2, node with partition-id 0 failed, and 1 more nodes alike:\nno rows"
+    assert said[0] == "evaluate, round 2, node with partition-id 0 failed, and 1 more node alike:\nno rows"
     assert said[1].endswith(WRONG_KIND)
     with pytest.raises(ClientFailure, match=r"each of the 1 node failed, the first at partition-id 0:\nno rows"):
         answered(grid, asked(grid, 0))
