@@ -326,9 +326,7 @@ class LocalTraining:
 
     def _left_before(self, numbers: Sequence[int], task: Task) -> State:
         """The rest that these clients kept of earlier updates, (K, n)."""
-        if self._keeps.keys() == self._own_state.keys():
-            return {}
-        return task.kept.recall(numbers, self._keeps)
+        return task.kept.recall(numbers, self._keeps) if self._keeps.keys() != self._own_state.keys() else {}
 
 
 def _check_layout(layout: Layout, plan: RunPlan, strategy: Strategy, size: int) -> None:

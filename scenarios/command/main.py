@@ -21,8 +21,9 @@ from fedlearn.errors import BadInput
 from scenarios.command.about import flag
 from scenarios.command.commands import App, Command, parameter, taking
 from scenarios.command.ending import failure_of, flush_output, shown
-from scenarios.command.options import ABOUT, Options, read_options, typed
+from scenarios.command.options import ABOUT, Options
 from scenarios.command.streams import prepare_streams
+from scenarios.command.texts import read_options, typed
 
 if TYPE_CHECKING:
     from scenarios.command.outcome import Outcome

@@ -19,7 +19,8 @@ from fedlearn.wording import many
 from scenarios.command.about import flag
 from scenarios.command.build import OWN
 from scenarios.command.help import scenario_module
-from scenarios.command.options import ABOUT, DEFAULTS, TYPES, Options, read_options
+from scenarios.command.options import ABOUT, DEFAULTS, TYPES, Options
+from scenarios.command.texts import read_options
 
 MOST_RUNS = 10_000
 WHOLE = ("labels",)  # options whose one value is a list

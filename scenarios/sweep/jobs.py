@@ -134,7 +134,8 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def _run(job: Job) -> Ended:
     from scenarios import SCENARIOS
     from scenarios.command.ending import failure_of
-    from scenarios.command.options import Options, read_options
+    from scenarios.command.options import Options
+    from scenarios.command.texts import read_options
 
     try:
         options = Options(**read_options(job.texts) | {"out": job.folder, "resume": job.resume})

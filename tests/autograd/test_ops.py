@@ -12,8 +12,9 @@ from fedlearn.autograd import gradcheck, gradgradcheck, ops
 from fedlearn.autograd.face import FUNCTIONS
 from fedlearn.autograd.graph import OPS, Fused
 from fedlearn.errors import BadInput, ShapeError
-from tests.autograd.cases import CASES, Case, normal, seeds, shapes
+from tests.autograd.cases import CASES, Case, seeds, shapes
 from tests.autograd.composed import COMPOSED, PLACES
+from tests.autograd.draws import normal
 
 
 def test_every_op_and_every_function_has_a_case():

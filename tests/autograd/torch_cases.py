@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.autograd.cases import APART, CASES, RECURRENT, SLOPES, WINDOW, Case, classes, drawn_again, picks
+from tests.autograd.cases import CASES, RECURRENT, SLOPES, Case
 from tests.autograd.composed import COMPOSED
+from tests.autograd.draws import APART, WINDOW, classes, drawn_again, picks
 
 torch = pytest.importorskip("torch")
 T = torch.nn.functional

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import pty
-import select
 import shutil
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +22,7 @@ from fedlearn.secure import Paillier, Threshold
 from fedlearn.secure.kept import KeptKeys
 from fedlearn.strategies import STRATEGIES
 from tests.scenarios.command import fedlearn, last_json, last_of_each
+from tests.scenarios.terminal import Terminal
 
 RUN = ["run", "spam", "--vocabulary", "hashed:32", "--rounds", "1", "--quiet", "--json", "--insecure-test-key"]
 PASSPHRASE = "correct horse"
@@ -269,40 +266,6 @@ def test_generating_refuses_what_would_not_protect_and_leaves_nothing_half_made(
     assert fedlearn(*generate[:-1], "shared", "--threshold", "2/3") == 2
     assert "is not overwritten" in capsys.readouterr().err
     assert not is_encrypted("shared/trustee-1.share")
-
-
-class Terminal:
-    """The command at a terminal of its own."""
-
-    def __init__(self, *arguments: str):
-        self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, "-m", "scenarios.command.main", *arguments])
-        self.said = b""
-
-    def wait_for(self, text: bytes, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while text not in self.said:
-            assert time.monotonic() < end, self.said
-            if select.select([self.terminal], [], [], 0.1)[0]:
-                self.said += os.read(self.terminal, 4096)
-
-    def type(self, text: str) -> None:
-        os.write(self.terminal, text.encode())
-
-    def echoes(self) -> bool:
-        return bool(termios.tcgetattr(self.terminal)[3] & termios.ECHO)
-
-    def status(self) -> int:
-        while True:
-            try:
-                data = os.read(self.terminal, 4096)
-            except OSError:  # Linux says so that nobody has the other end any more
-                break
-            if not data:
-                break
-            self.said += data
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def test_a_passphrase_is_asked_for_by_each_trustee_in_its_turn(full):

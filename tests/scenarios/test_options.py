@@ -7,7 +7,8 @@ import pytest
 from fedlearn.errors import BadInput
 from scenarios import SCENARIOS
 from scenarios.command.about import flag
-from scenarios.command.options import ABOUT, TYPES, Options, read_options
+from scenarios.command.options import ABOUT, TYPES, Options
+from scenarios.command.texts import read_options
 
 ALWAYS = {"seed", "out"}
 TRAINING = {"epochs", "batch_size", "lr"}
