@@ -14,7 +14,8 @@ from fedlearn.wording import many
 from scenarios.command.about import flag
 from scenarios.command.commands import parameter, taking
 from scenarios.command.ending import shown
-from scenarios.command.options import ABOUT, DEFAULTS, read_options, typed
+from scenarios.command.options import ABOUT, DEFAULTS
+from scenarios.command.texts import read_options, typed
 
 if TYPE_CHECKING:
     from scenarios.inquiry import Asked

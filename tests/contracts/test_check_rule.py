@@ -109,7 +109,7 @@ class Scores(Median):
         (Restless(), "other bits the second time"),
         (Sorts(), "the rule wrote to the vectors"),
         (Wide(), "the result is float64"),
-        (Halved(), "equal vectors the rule makes another"),
+        (Halved(), "equal vectors? the rule makes another"),
         (Long(), "the result has length"),
         (Pairs(), "times the memory of its vectors: work in blocks"),
         (Unchecked(), "a vector that holds nan is taken"),

@@ -18,7 +18,8 @@ from fedlearn.secure.kept import KeptKeys, given_passphrase, kept_share, share_n
 from fedlearn.secure.pki import Pki
 from fedlearn.weighted import Weighted
 from scenarios.command.config import read_config
-from scenarios.command.options import Options, read_options
+from scenarios.command.options import Options
+from scenarios.command.texts import read_options
 from scenarios.report import runs
 from scenarios.report.inspecting import lines
 from scenarios.report.page import page
