@@ -86,7 +86,7 @@ def spread(found: Mapping[ClientId, Mapping[str, float]]) -> dict[str, float]:
 
 def _read(payload: bytes) -> dict[str, float]:
     if len(payload) > MOST_BYTES:
-        raise ProtocolError(f"its answer has {many(len(payload), 'byte')}, {MOST_BYTES} are allowed")
+        raise ProtocolError(f"its answer has {many(len(payload), 'byte')}, {MOST_BYTES:,} are allowed")
     try:
         found = msgpack.unpackb(payload)
         right = isinstance(found, dict) and all(isinstance(n, str) and n.isidentifier() for n in found)

@@ -46,7 +46,7 @@ def array_of(data: Any) -> np.ndarray:
     given = raw(data)
     refuse_masked("a tensor's numbers", given)
     try:
-        array = np.array(given)
+        array = np.array(np.asarray(given))  # another library's array may know of no copy
     except FedlearnError:
         raise
     except ValueError as error:

@@ -13,6 +13,7 @@ from clients import InlinePool
 from fedlearn.protocol import AGGREGATOR, OpenRequest, PartyView
 from fedlearn.secure import Masks
 from fedlearn.strategies.scaffold import Scaffold
+from fedlearn.wording import many
 from tests.toys import toy_clients, toy_codec, toy_model, toy_paillier, toy_plain, toy_strategy
 
 ENROL = ["0.0 0 > aggregator: Enrolment", "0.0 1 > aggregator: Enrolment", "0.0 2 > aggregator: Enrolment"]
@@ -151,5 +152,5 @@ def test_too_few_of_an_uncut_cohort_make_a_void_round(tmp_path):
         left = 4 - len(record.lost)
         assert (record.void is None) == (left >= 3)
         if record.void:
-            assert record.void.startswith(f"{left} clients answered, 3 are needed")
+            assert record.void.startswith(f"{many(left, 'client')} answered, 3 are needed")
     assert 0 < history.counted < 4

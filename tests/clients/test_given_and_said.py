@@ -65,7 +65,7 @@ def test_marks_are_finite_numbers_by_name():
     longest = said({"a" * (MOST_BYTES - 13): 0.5})
     assert len(longest) == MOST_BYTES
     assert list(_read(longest).values()) == [0.5]
-    with pytest.raises(ProtocolError, match=f"its answer has {MOST_BYTES + 1} bytes, {MOST_BYTES} are allowed"):
+    with pytest.raises(ProtocolError, match=f"its answer has {MOST_BYTES + 1:,} bytes, {MOST_BYTES:,} are allowed"):
         _read(said({"a" * (MOST_BYTES - 12): 0.5}))
     for bad in (
         [], {"loss": float("nan"), "f1": 1.0}, {"loss": 0.5, "f1": float("inf")}, {"loss": 1}, {1: 0.5}, {"a b": 0.5},

@@ -111,7 +111,7 @@ def test_arrays_that_do_not_fit_are_refused(arrays):
 def test_values_out_of_range_are_refused():
     members = np.zeros(10, bool)
     for guesses in (1, 11):
-        with pytest.raises(PrivacyError, match=f"{guesses} guesses about 10 canaries"):
+        with pytest.raises(PrivacyError, match=f"{guesses} guess(es)? about 10 canaries"):
             audit(np.zeros(10), members, 1e-5, guesses=guesses)
     with pytest.raises(PrivacyError, match="1 score is not a number"):
         audit(np.array([math.nan, *range(9)]), members, 1e-5)

@@ -211,7 +211,7 @@ def test_a_clip_of_few_steps_for_so_many_numbers_is_told(where, ends, caplog):
     for length in (9, 10**12):
         Spending.of(demand, toy_plain(), True, length, cohorts(demand), 0)
     (said,) = (record.getMessage() for record in caplog.records)
-    assert said.endswith(f"steps for {10**12} numbers: rounding may take most of an update; raise bits {ends}")
+    assert said.endswith(f"steps for {10**12:,} numbers: rounding may take most of an update; raise bits {ends}")
 
 
 def test_coins_are_new_in_each_run_but_where_a_seed_is_given():
