@@ -22,9 +22,10 @@ class AgreementKey:
 
     def __init__(self, secret: bytes | None = None):
         secret = secrets.token_bytes(KEY_BYTES) if secret is None else secret
-        size = len(secret) if isinstance(secret, bytes) else 0
-        if size != KEY_BYTES:
-            raise CryptoKeyError(f"an X25519 key has {KEY_BYTES} bytes, not {size}")
+        if not isinstance(secret, bytes):  # never quoted: it may be a secret in another form
+            raise CryptoKeyError(f"an X25519 key is {KEY_BYTES} bytes, not {type(secret).__name__}")
+        if len(secret) != KEY_BYTES:
+            raise CryptoKeyError(f"an X25519 key has {KEY_BYTES} bytes, not {len(secret)}")
         self._key = X25519PrivateKey.from_private_bytes(secret)
         self.secret = secret
         self.public: bytes = self._key.public_key().public_bytes_raw()
