@@ -72,8 +72,8 @@ class Attempt:
         self._model = model_digest(task.request) if self._hidden else b""  # named by signatures and the journal
         self.lost: dict[ClientId, Lost] = {}
 
-    def _step(self, phase: str, *group: int) -> Step:
-        return Step(self._task.round, self._number, phase, *group)
+    def _step(self, phase: str, group: int = 0) -> Step:
+        return Step(self._task.round, self._number, phase, group)
 
     def run(self) -> Collected:
         """Train the cohort, add up its updates, group by group where it is cut, and have the sums opened.
@@ -173,13 +173,13 @@ class Attempt:
                 self._groups.leave_out(group, void)
         return {client: letters[client] for client in alive if client in letters}
 
-    def _say(self, phase: str, *progress: int) -> None:
-        """Tell whoever watches how far it is: with how many of how many."""
+    def _say(self, phase: str, done: int = 0, of: int = 0) -> None:
+        """Tell whoever watches how far it is: with so many of the answers."""
         protection = self._parties.protection
         if phase == protection.training_phase:
             work = "training" if self._parties.plan.model else "counting"
             phase = f"{work} and {protection.hiding}" if protection.hiding else work
-        self._parties.watched.phase(self._task.round, phase, *progress)
+        self._parties.watched.phase(self._task.round, phase, done, of)
 
     def _readable(self, step: Step) -> bool:
         """True if the sum may be readable by now: then the round goes on with the answers that came, or is void.

@@ -112,7 +112,7 @@ class Faults:
 
         seconds: from request to update of each, (K,), for who knows better than `time`.
         """
-        u = uniforms(seed, "faults", round, clients, 3 + DRAWS + DRAWS)
+        u = uniforms(seed, "faults", round, clients, 3 + 2 * DRAWS)
         gone, crashes, straggles = (u[:, :3] < (self.dropout, self.crash, self.straggle)).T
         if seconds is None:
             seconds = self.time.at(u[:, 3 : 3 + DRAWS])

@@ -86,11 +86,10 @@ def _failed_alike(
 ) -> FedlearnError | None:
     """The error that ends a run whose clients all fail with one and the same exception: every round would end so."""
     asked = [loss for client, loss in lost.items() if client not in task.fates.silent]
-    match [*{(loss.reason, loss.trace is None) for loss in asked}]:
-        case [(reason, False)]:
-            pass
-        case _:
-            return None
+    reasons_given = {loss.reason for loss in asked}
+    if len(reasons_given) != 1 or any(loss.trace is None for loss in asked):
+        return None
+    (reason,) = reasons_given
     trace = next((loss.trace for loss in asked if loss.trace), "")
     what = f"every client of round {task.round} failed"
     error = _ended(f"{what} alike: {reason}" if trace else what, FedlearnError, clients_log)

@@ -120,7 +120,7 @@ class RunFolder:
             raise BadInput(f"{self.path} holds no run to resume: give the folder of one") from None
         now = json.loads(strict_json({**self.configuration, "data_set": self.data_set}))
         for name in now | before:
-            if name == "rounds" and (now.get(name) or -math.inf) > rounds:
+            if name == "rounds" and (now.get(name) or 0) > rounds:
                 continue  # a run may go on for longer than it was meant to
             if now.get(name) != before.get(name):
                 raise BadInput(
@@ -240,13 +240,13 @@ class RunFolder:
     def _remove(self) -> None:
         """Leave nothing, but for what clients said of why they refuse."""
         if not self.clients_log.exists():
-            shutil.rmtree(self.path)
+            shutil.rmtree(self.path, ignore_errors=True)  # an error of its own would hide the refusal
             return
         for path in self.path.iterdir():
             if path.is_dir():
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             elif path != self.clients_log:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         run = {

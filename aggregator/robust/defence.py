@@ -113,8 +113,8 @@ class Defence:
         return self.rule.takes(self.rule.f or 0, 2)
 
     def __str__(self) -> str:
-        size = f"of {many(self.group_size, 'client')} " if self.group_size > 1 else "of one client "
-        return f"{self.rule} over {many(self.groups, 'group')} {size}stands f={self.f} malicious"
+        groups = f"{many(self.groups, 'group')} of {many(self.group_size, 'client')}"
+        return f"{self.rule} over {groups} stands f={self.f} malicious"
 
     def check(self, protection: Protection, sampler: Sampler, strategy: Strategy, parameters: int) -> None:
         """Raise `BadInput` where groups could not be opened, or their means not be compared."""

@@ -101,9 +101,7 @@ def test_cohorts_that_cannot_be_cut(rule, size, cohort, text):
 
 def test_cohorts_that_can_be_cut():
     assert str(Defence(as_rule("median"), 3, 9)) == "median over 3 groups of 3 clients stands f=1 malicious"
-    assert str(Defence(as_rule("median"), 1, 65536)).startswith(
-        "median over 65,536 groups of one client stands f=32767"
-    )
+    assert str(Defence(as_rule("median"), 1, 65536)).startswith("median over 65,536 groups of 1 client stands f=32767")
     assert Defence(as_rule("trimmed:f=0"), 3, 6).f == 0
     assert [Defence(as_rule(spec), 1, 20).least for spec in ("median", "trimmed:f=2", "krum:f=1")] == [2, 5, 5]
     assert groups_in(None, 3, 30, Masks(toy_codec())) == 1

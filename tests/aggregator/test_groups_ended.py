@@ -99,7 +99,7 @@ def test_no_malicious_group_may_be_asked_for():
 
 def test_it_says_what_it_stands():
     assert str(Defence(as_rule("nnm+trimmed"), 3, 60)) == "nnm+trimmed over 20 groups of 3 clients stands f=9 malicious"
-    assert str(Defence(as_rule("krum:f=2"), 1, 9)).endswith("over 9 groups of one client stands f=2 malicious")
+    assert str(Defence(as_rule("krum:f=2"), 1, 9)).endswith("over 9 groups of 1 client stands f=2 malicious")
 
 
 def test_the_command_takes_a_rule_and_says_what_it_stands(tmp_path, capsys):
