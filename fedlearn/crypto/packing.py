@@ -57,7 +57,7 @@ class LanePacking:
     @cached_property
     def _half(self) -> mpz:
         """2^(lane_bits-1) in every lane."""
-        ones = (mpz(1) << (self.lane_bits * self.lanes)) // ((mpz(1) << self.lane_bits) - 1)  # rounded down
+        ones = ((mpz(1) << (self.lane_bits * self.lanes)) - 1) // ((mpz(1) << self.lane_bits) - 1)
         return ones << (self.lane_bits - 1)
 
     @cached_property
