@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,6 +127,17 @@ def test_progress_is_shown_where_somebody_watches(terminal, progress, watched, s
     aggregator, pool = federation(*watched)
     aggregator.fit(pool, 1, progress=progress)
     assert ("round 1 of 1" in stream.getvalue()) is shown
+
+
+@pytest.mark.parametrize("notebook", [True, False])
+def test_progress_is_shown_in_a_notebook_and_not_where_ipython_is_only_imported(notebook, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    shell = SimpleNamespace(kernel=object()) if notebook else None
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    aggregator, pool = federation()
+    aggregator.fit(pool, 1)
+    assert ("round 1 of 1" in stream.getvalue()) is notebook
 
 
 def test_a_process_without_standard_error_trains(monkeypatch):

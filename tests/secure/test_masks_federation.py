@@ -12,6 +12,7 @@ from fedlearn.crypto.lanes import residues_from_bytes
 from fedlearn.crypto.masks import to_signed
 from fedlearn.protocol import Lost, PartyView, Reply, Step, Update
 from fedlearn.secure import Masks
+from fedlearn.strategies.scaffold import Scaffold
 from tests.secure.attempts import PHASES
 from tests.toys import FailingBags, fitted, toy_clients, toy_codec, toy_model, toy_plain, toy_strategy
 
@@ -60,6 +61,18 @@ def test_a_federation_recovers_from_clients_that_vanish_at_every_step():
         assert record.void is None
         assert record.clients_ok == 9
         assert record.lost == {**dict.fromkeys(range(4), "vanished"), 11: "failed at its task"}
+
+
+def test_clients_that_vanish_after_their_update_are_told_that_it_counted():
+    class Settling(LossyPool):
+        def settle(self, notice, clients, rounds):
+            self.counted = list(clients)
+            super().settle(notice, clients, rounds)
+
+    pool = Settling(toy_clients(6), {"keys": [0], "check": [2], "unmask": [3]})
+    history = Aggregator(toy_model(), Scaffold(), Masks(toy_codec()), seed=5).fit(pool, 1)
+    assert history.rounds[0].void is None
+    assert pool.counted == [1, 2, 3, 4, 5]
 
 
 def test_few_clients_left_to_unmask_are_enough_if_they_meet_the_threshold():
