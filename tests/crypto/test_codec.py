@@ -186,6 +186,12 @@ def test_configurations_that_cannot_be_exact_are_refused(config, said):
         FixedPoint.from_dict({"bits": 24, "bound": 1.0, "addends": 10, **config})
 
 
+def test_a_scale_whose_factor_is_beyond_single_precision_gives_the_same_integers():
+    codec = FixedPoint(bits=8, bound=2.0**-121, addends=2)
+    assert codec.fraction_bits == 127  # times a scale of 2 it is 2^128
+    assert codec.encode(np.float32([2.0**-124]), scale=2).tolist() == [16]
+
+
 def test_numpys_numbers_are_taken_like_pythons():
     codec = FixedPoint(np.int8(24), np.float32(0.5), np.uint64(3))
     assert codec == FixedPoint(24, 0.5, 3)
