@@ -23,6 +23,7 @@ from fedlearn.autograd.node import Node, next_id, raw
 from fedlearn.autograd.replay import Plans
 from fedlearn.autograd.walk import pullback
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
+from fedlearn.wording import many
 
 OPS: dict[str, Op] = {}  # the one table: a name, and how it is computed and differentiated
 new, ndarray = object.__new__, np.ndarray
@@ -137,7 +138,7 @@ class Op:
         return named if named.keys() <= inspect.signature(self.forward).parameters.keys() else None
 
     def _wrong_count(self, given: int, params: dict[str, Any]) -> str:
-        takes = f"it takes {self.only} {'arguments' if self.only > 1 else 'argument'}"
+        takes = f"it takes {many(self.only, 'argument')}"
         return f"{takes} and none by name, as {next(iter(params))}" if params else f"{takes}, {given} were given"
 
     def _typed(self, error: Exception, values: Sequence[Any], params: dict[str, Any]) -> Exception:
