@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar, get_origin
 import numpy as np
 
 from fedlearn.configured import plain_value
-from fedlearn.errors import BadInput, ShapeError
+from fedlearn.errors import BadInput, FedlearnError, ShapeError
 from fedlearn.wording import many
 
 P = ParamSpec("P")
@@ -121,18 +121,34 @@ def in_order(values: Any, what: str) -> list[Any]:
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
-    """The value as an array; raises `ShapeError` for nested lists of unequal length, `BadInput` for masked values."""
+    """The value as an array, of another library's too.
+
+    Raises `ShapeError` for nested lists of unequal length, and `BadInput` for masked values and for what NumPy cannot
+    read.
+    """
+    if type(values) is np.ndarray:
+        return values
     refuse_masked(name, values)
     try:
         return np.asarray(values)
+    except FedlearnError:
+        raise
     except ValueError as error:
         raise ShapeError(f"{name} are nested lists of unequal length: {error}") from None
+    except (TypeError, RuntimeError) as error:
+        kind = type(values).__name__
+        raise BadInput(f"{name} are in a {kind} that NumPy cannot read ({error}): cast it to float32") from None
 
 
 def refuse_masked(name: str, values: Any) -> None:
-    """Raise `BadInput` for an array of `numpy.ma` with masked values, which would be read as if nothing hid them."""
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        hidden = many(int(np.count_nonzero(values.mask)), "masked value")
+    """Raise `BadInput` for masked values, of `numpy.ma`, which would be read as if nothing hid them; in rows, too."""
+    if type(values) in (list, tuple):
+        arrays = values if values and isinstance(values[0], np.ndarray) else ()  # numbers are not looked at one by one
+    else:
+        arrays = (values,)
+    count = sum([np.count_nonzero(array.mask) for array in arrays if isinstance(array, np.ma.MaskedArray)])
+    if count:
+        hidden = many(int(count), "masked value")
         raise BadInput(f"{name} have {hidden}: put a number in their place with filled(), or leave them out")
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVarTuple
 import numpy as np
 
 from fedlearn.autograd.node import raw
-from fedlearn.checked import refuse_masked
-from fedlearn.errors import BadInput, FedlearnError, ShapeError
+from fedlearn.checked import as_array
+from fedlearn.errors import BadInput
 
 NUMBERS = "?bBhHiIlLqQefd"  # the dtypes, by their characters, whatever their byte order
 REMEMBERED, SMALL = 64, 1 << 19  # the most arrays that a function remembers, and the most bytes of each
@@ -44,19 +44,11 @@ def array_of(data: Any) -> np.ndarray:
     Raises `ShapeError` for nested lists of unequal length, and `BadInput` for anything but numbers and bools.
     """
     given = raw(data)
-    refuse_masked("a tensor's numbers", given)
-    try:
-        array = np.array(np.asarray(given))  # another library's array may know of no copy
-    except FedlearnError:
-        raise
-    except ValueError as error:
-        raise ShapeError(f"nested lists of unequal length are no tensor: {error}") from None
-    except (TypeError, RuntimeError) as error:
-        raise BadInput(f"a {type(given).__name__} that NumPy cannot read is no tensor: {error}") from None
+    array = as_array("a tensor's numbers", given)
     if array.dtype.kind in "fiu" and not hasattr(given, "__array__"):
         return array.astype(np.float32)
     refuse_other_than_numbers(array)
-    return array.astype(plain_dtype(array.dtype), copy=False)
+    return array.astype(plain_dtype(array.dtype))
 
 
 def plain_dtype(dtype: np.dtype) -> np.dtype:
@@ -95,7 +87,7 @@ def as_float(value: Any, half: bool = True) -> Any:
 def operand(x: Any) -> Any:
     """Make an array of an operand beside a Tensor: NumPy scalars count as Python numbers, lists as float32 arrays."""
     if isinstance(x, np.ndarray):
-        refuse_masked("a tensor's numbers", x)
+        x = as_array("a tensor's numbers", x)
         refuse_other_than_numbers(x)
         return x
     if isinstance(x, float | int):

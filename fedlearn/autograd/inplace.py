@@ -20,7 +20,7 @@ from fedlearn.autograd.graph import Op
 from fedlearn.autograd.mode import mode
 from fedlearn.autograd.node import FREED, Node, next_id, raw
 from fedlearn.autograd.ops import astype, reshape, setitem
-from fedlearn.checked import refuse_masked
+from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, FedlearnError, GraphError, ShapeError
 
 
@@ -93,8 +93,7 @@ def _overwrite(target: Any, index: Any, value: Any) -> None:
         )
     try:
         if not isinstance(value, float | int):
-            refuse_masked("the numbers to write", value)
-            value = np.asarray(value)
+            value = as_array("the numbers to write", value)
             refuse_other_than_numbers(value)
         whole = target._data.dtype.kind not in "iu" or bool(np.all(np.abs(value) < 2.0**63))
         if whole:

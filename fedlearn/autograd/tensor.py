@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd import watch
-from fedlearn.autograd.arrays import array_of
+from fedlearn.autograd.arrays import array_of, refuse_other_than_numbers
 from fedlearn.autograd.inplace import wants_gradient, write
 from fedlearn.autograd.mode import mode, no_grad
 from fedlearn.autograd.node import Node, next_id, raw
@@ -18,7 +18,7 @@ from fedlearn.autograd.ops import clone
 from fedlearn.autograd.rows import RowSparse
 from fedlearn.autograd.torch_names import TorchNames
 from fedlearn.autograd.walk import pullback
-from fedlearn.checked import flag
+from fedlearn.checked import as_array, flag
 from fedlearn.errors import BadInput, GraphError, ShapeError
 
 
@@ -272,12 +272,14 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
         gradient = np.empty(output.shape, output.dtype)
         gradient.fill(1)
         return wrap(gradient) if create_graph else gradient
-    if np.shape(raw(gradient)) != output.shape:
-        raise ShapeError(f"a gradient of shape {np.shape(raw(gradient))} does not fit a result of {output.shape}")
-    if create_graph:
-        return clone(gradient) if isinstance(gradient, Tensor) else Tensor(gradient)
-    array_of(gradient)  # refuses what is no number, which NumPy would convert
-    return np.array(raw(gradient), output.dtype)  # a copy: the gradient of a leaf is its own
+    given = as_array("a gradient's numbers", raw(gradient))
+    refuse_other_than_numbers(given)
+    if given.shape != output.shape:
+        raise ShapeError(f"a gradient of shape {given.shape} does not fit a result of {output.shape}")
+    if create_graph and isinstance(gradient, Tensor):
+        return clone(gradient)
+    seed = given.astype(output.dtype)  # a copy: the gradient of a leaf is its own
+    return wrap(seed) if create_graph else seed
 
 
 def _dense(g: Any) -> Tensor:

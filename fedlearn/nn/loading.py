@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import refuse_masked
+from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, ShapeError
 
 
@@ -54,11 +54,7 @@ def fitting(
 
 def _numbers(value: Any, name: str) -> np.ndarray:
     """One entry of a state dict as an array."""
-    refuse_masked(f"the numbers of {name}", raw(value))
-    try:
-        array = np.asarray(raw(value))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{name} is no array that NumPy knows ({error}): cast it to float32") from None
+    array = as_array(f"the numbers of {name}", raw(value))
     if array.dtype.kind not in "fiub":
         raise BadInput(f"{name} holds {array.dtype}, not numbers: a state dict is of arrays")
     return array

@@ -72,12 +72,21 @@ def test_a_number_without_axes_widens_what_could_not_hold_the_result():
     assert (Tensor(np.ones(2, np.float32)) * Tensor(np.array(2.5))).dtype == np.float32
 
 
+class _UnreadableArray:
+    """As PyTorch's tensor of bfloat16 is."""
+
+    shape = (2, 2)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+
 HIDDEN = np.ma.masked_equal(np.eye(2), 1)
 X = Tensor(np.eye(2), requires_grad=True)
 READERS = {
     "Tensor": Tensor,
     "Parameter": nn.Parameter,
-    "an operand": lambda a: X * a,
+    "an operand": lambda a: X.add(a),
     "a function's": lambda a: F.mse_loss(X, a),
     "a layer's": lambda a: nn.Linear(2, 2)(a),
     "a gradient": lambda a: (X * 2).backward(a),
@@ -94,6 +103,9 @@ OTHERS = {
     "complex": np.eye(2) * 1j,
     "objects": np.eye(2).astype(object),
     "dates": np.zeros((2, 2), "M8[D]"),
+    "unequal": [[1.0], [1.0, 2.0]],
+    "masked rows": list(HIDDEN),
+    "another library's": _UnreadableArray(),
 }
 
 

@@ -13,7 +13,7 @@ from fedlearn.autograd import ops
 from fedlearn.autograd.mode import mode
 from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.checked import as_array, refuse_masked
+from fedlearn.checked import as_array
 from fedlearn.errors import BadInput, ShapeError
 
 MOST = 2**62  # whole numbers that NumPy can count with
@@ -26,11 +26,11 @@ def numbers(x: Any, name: str) -> Any:
     """`x` as a Tensor or an array of numbers; lists become float32."""
     if isinstance(x, Tensor):
         return x
-    refuse_masked(f"the numbers of {name}", x)
-    array = x if isinstance(x, np.ndarray | np.generic) else Tensor(x).numpy()
-    if array.dtype.kind not in "fiub":
-        raise BadInput(f"{name} holds {array.dtype}, not numbers: cast it to float32")
-    return np.asarray(array)
+    if type(x) is not np.ndarray:
+        x = as_array(f"the numbers of {name}", x if isinstance(x, np.ndarray | np.generic) else Tensor(x).numpy())
+    if x.dtype.kind not in "fiub":
+        raise BadInput(f"{name} holds {x.dtype}, not numbers: cast it to float32")
+    return x
 
 
 def floats(x: Any, name: str) -> Any:
