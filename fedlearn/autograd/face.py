@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from fedlearn.autograd.graph import Op
-from fedlearn.autograd.names import numpy_names
+from fedlearn.autograd.names import numpy_names, under
 from fedlearn.checked import check_flags, flags_of
 from fedlearn.errors import BadInput, FedlearnError, ShapeError
 
@@ -74,7 +74,10 @@ def method(op: Op, cast: bool = False) -> Callable[..., Any]:
         if args:
             if len(args) > len(parameters):
                 raise BadInput(f"{op} takes {', '.join(parameters) or 'no arguments'}, given were {args}")
-            kwargs.update(zip(parameters, args, strict=False))
+            placed = dict(zip(parameters, args, strict=False))
+            for name in placed.keys() & kwargs.keys():
+                raise BadInput(f"{op}'s {name} is given by position and by name: give it once")
+            kwargs.update(placed)
         dtype = kwargs.pop("dtype", None) if cast else None
         return op(x if dtype is None else x.astype(dtype), **numpy_names(kwargs))
 
@@ -87,6 +90,6 @@ def renamed(called: Callable[..., Any], **names: str) -> Callable[..., Any]:
 
     @wraps(called)
     def by_either(*args: Any, **kwargs: Any) -> Any:
-        return called(*args, **{names.get(name, name): value for name, value in kwargs.items()})
+        return called(*args, **under(names, kwargs))
 
     return by_either

@@ -10,6 +10,7 @@ import numpy as np
 from fedlearn.autograd import ops
 from fedlearn.autograd.face import method, own_names, renamed, typed
 from fedlearn.autograd.inplace import update, wants_gradient, write
+from fedlearn.autograd.names import once
 from fedlearn.autograd.node import Node, raw
 from fedlearn.autograd.ops.shape import axes_of
 from fedlearn.checked import as_array
@@ -165,7 +166,7 @@ class Operators(Node):
 
         A bound that wants a gradient has that of the numbers which it replaces.
         """
-        low, high = low if min is None else min, high if max is None else max
+        low, high = once(low, min, "low"), once(high, max, "high")
         if not (wants_gradient(low) or wants_gradient(high)):
             return ops.clip(self, low=raw(low), high=raw(high))
         raised = ops.where(np.isnan(raw(self)), raw(self), self)
@@ -207,7 +208,7 @@ class Operators(Node):
     @typed
     def norm(self, p: Any = None, axis: Any = None, keepdims: bool = False, *, ord: Any = None) -> Any:
         """The length of all numbers, or of those along an axis: see ops.norm."""
-        return ops.norm(self, p if ord is None else ord, axis, keepdims)
+        return ops.norm(self, once(p, ord, "ord"), axis, keepdims)
 
     dot, outer = ops.dot, renamed(ops.outer, vec2="b")
 
@@ -226,13 +227,13 @@ class Operators(Node):
         return ops.flip(self, axis=(axis, *more) if more else axis)
 
     def reshape(self, *lengths: Any, shape: Any = None) -> Tensor:
-        return ops.reshape(self, shape=sizes(lengths if shape is None else (shape,)))  # type: ignore[no-any-return]
+        return ops.reshape(self, shape=sizes(lengths, shape))  # type: ignore[no-any-return]
 
     view = renamed(reshape, size="shape")
 
     def tile(self, *times: Any, dims: Any = None) -> Any:
         """The whole array several times along each of its last axes: see ops.tile."""
-        return ops.tile(self, sizes(times) if dims is None else dims)
+        return ops.tile(self, sizes(times, dims))
 
     def transpose(self, *axes: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes swapped (PyTorch's), or all in a new order (NumPy's); reversed when none is given."""
@@ -244,7 +245,7 @@ class Operators(Node):
 
     def permute(self, *axes: Any, dims: Any = None) -> Tensor:
         """Axes in a new order (PyTorch's name)."""
-        return ops.transpose(self, axes=sizes(axes if dims is None else (dims,)))  # type: ignore[no-any-return]
+        return ops.transpose(self, axes=sizes(axes, dims))  # type: ignore[no-any-return]
 
     @property
     def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
@@ -279,7 +280,7 @@ class Operators(Node):
     @typed
     def expand(self, *shape: Any, size: Any = None) -> Any:
         """Broadcast to `shape`, where -1 keeps an axis (PyTorch's name)."""
-        wanted = sizes(shape if size is None else (size,))
+        wanted = sizes(shape, size)
         old = (1,) * (len(wanted) - self._data.ndim) + self._data.shape
         return ops.broadcast_to(self, shape=tuple(o if n == -1 else n for o, n in zip(old, wanted, strict=True)))
 
@@ -288,7 +289,7 @@ class Operators(Node):
 
     def repeat(self, *times: Any, repeats: Any = None, axis: int | None = None) -> Any:
         """The whole array several times along each axis (PyTorch's), or with `axis` each slice of it (NumPy's)."""
-        times = times if repeats is None else (repeats,)
+        times = once(times, None if repeats is None else (repeats,), "repeats")
         return ops.tile(self, sizes(times)) if axis is None else ops.repeat(self, *times, axis=axis)
 
     repeat_interleave = ops.repeat
@@ -320,6 +321,7 @@ def plain_index(index: Any) -> Any:
     return as_array("indices", index)  # another library's array of one number would else count as that number
 
 
-def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
-    """(2, 3) from f(2, 3) and from f((2, 3))."""
+def sizes(given: tuple[Any, ...], by_name: Any = None) -> tuple[int, ...]:
+    """(2, 3) from f(2, 3), from f((2, 3)), and from f(shape=(2, 3)), which is given by name."""
+    given = once(given, None if by_name is None else (by_name,), "the shape")
     return tuple(given[0]) if len(given) == 1 and np.ndim(given[0]) else given

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 A = np.random.default_rng(1).standard_normal((2, 3, 4))
 
 SAME = {  # the same expression for both
+    "sum over a list of axes": lambda x: x.sum([0, 2], True),
     "var, biased": lambda x: x.var(1, False),
     "var of all, biased": lambda x: x.var(False),
     "var, unbiased": lambda x: x.var(0, True),
