@@ -17,6 +17,8 @@ from fedlearn.checked import flag
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.wording import many
 
+KINDS = ("a number", "a vector", "a matrix", "a stack of matrices")  # arrays by how many axes they have
+
 
 def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
     """`matmul` of two arrays of these ranks, and of no others."""
@@ -24,22 +26,20 @@ def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
     def called(self: Any, other: Any) -> Any:
         if (np.ndim(self), np.ndim(other)) != (first, second):
             raise ShapeError(
-                f"{name} takes {first} and {many(second, 'axis', 'axes')}, not {np.shape(self)} and {np.shape(other)}: "
+                f"{name} takes {KINDS[first]} and {KINDS[second]}, not {np.shape(self)} and {np.shape(other)}: "
                 "see matmul"
             )
         return ops.matmul(self, other)
 
-    called.__name__ = name
     return called
 
 
-def _cast(name: str, dtype: type) -> Callable[[Any], Any]:
-    """The method of this name: the same numbers in another precision, recorded."""
+def _cast(dtype: type) -> Callable[[Any], Any]:
+    """A method: the same numbers in another precision, recorded."""
 
     def called(self: Any) -> Any:
         return self.astype(dtype)
 
-    called.__name__ = name
     return called
 
 
@@ -113,8 +113,8 @@ class TorchNames(Operators):
     def type_as(self, other: Any) -> Any:
         return self.astype(other.dtype)
 
-    int, short, char = _cast("int", np.int32), _cast("short", np.int16), _cast("char", np.int8)
-    bool, byte, half = _cast("bool", np.bool_), _cast("byte", np.uint8), _cast("half", np.float16)
+    int, short, char = _cast(np.int32), _cast(np.int16), _cast(np.int8)
+    bool, byte, half = _cast(np.bool_), _cast(np.uint8), _cast(np.float16)
 
     # Arithmetic
 

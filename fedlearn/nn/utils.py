@@ -70,9 +70,8 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
     """Write the numbers of a vector (P,) into some tensors, one after the other."""
     members, numbers = _tensors(parameters), np.array(raw(floats(vec, "the vector")))  # may be their own memory
     if numbers.shape != (sum(p.size for p in members),):
-        raise ShapeError(
-            f"{many(sum(p.size for p in members), 'number')} go into these parameters, given were {numbers.shape}"
-        )
+        wanted = many(sum(p.size for p in members), "number")
+        raise ShapeError(f"the vector has shape {numbers.shape}: these parameters take {wanted}")
     start = 0
     for p in members:
         p[...] = numbers[start : start + p.size].reshape(p.shape)

@@ -58,7 +58,8 @@ class Counted:
             return None
         kept = np.asarray(self._target != ignored)
         if not kept.any():
-            raise BadInput(f"{many(kept.size, 'target')}, all {ignored}, which the loss ignores: give some that count")
+            targets = many(kept.size, "target")
+            raise BadInput(f"none of {targets} counts, since the loss ignores {ignored}: give others")
         return None if kept.all() else kept
 
     def _of_examples(self, loss: Module) -> np.ndarray | None:

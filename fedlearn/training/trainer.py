@@ -164,10 +164,8 @@ def _pairs(data: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
     one, other = as_array("data", data), as_array("target", target)
     counts = [len(array) if array.ndim else 0 for array in (one, other)]
     if counts[0] != counts[1] or not one.size:
-        raise ShapeError(
-            f"{many(counts[0], 'example does', 'examples do')} not fit {many(counts[1], 'target')}: one each, at least "
-            "one"
-        )
+        examples, targets = many(counts[0], "example"), many(counts[1], "target")
+        raise ShapeError(f"{examples} and {targets}: give one target for each example, and at least one example")
     return one, other
 
 

@@ -16,7 +16,6 @@ from fedlearn.autograd.ops.reduce import sum_
 from fedlearn.autograd.ops.select import where
 from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, concatenate, moveaxis, reshape
 from fedlearn.errors import ShapeError
-from fedlearn.wording import many
 
 roll_: Op = Op(
     "roll",
@@ -56,7 +55,7 @@ def tile(x: Any, times: Any) -> Any:
     counts = (1,) * (x.ndim - len(counts)) + counts
     shape = (1,) * (len(counts) - x.ndim) + tuple(x.shape)
     if min(counts, default=1) < 0:
-        raise ShapeError(f"tile {many(counts, 'time')}: give counts of at least 0")
+        raise ShapeError(f"tile by {counts}: give counts of at least 0")
     paired = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)
     lined_up = reshape(x, shape=tuple(n for size in shape for n in (1, size)))
     whole = tuple(count * size for count, size in zip(counts, shape, strict=True))

@@ -23,11 +23,11 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
+    most = max(ndim, 1)
     for i in axes:
-        if not -max(ndim, 1) <= i < max(ndim, 1):
-            raise ShapeError(
-                f"axis {i} is not among the {many(ndim, 'axis', 'axes')} of the array: valid are {-ndim} to {ndim - 1}"
-            )
+        if not -most <= i < most:
+            array = f"an array of {many(ndim, 'axis', 'axes')}"
+            raise ShapeError(f"{array} has no axis {i}: give {-most} to {most - 1}")
     return tuple(i % ndim for i in axes) if ndim else ()
 
 

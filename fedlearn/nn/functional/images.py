@@ -143,9 +143,10 @@ def _batched(input: Any, weight: Any, axes: int, name: str) -> tuple[Any, Any]:
     """Both as numbers, the input with a batch axis, of so many spatial axes."""
     x, weight = floats(input, f"{name}'s input"), floats(weight, f"{name}'s weight")
     if x.ndim not in (axes + 1, axes + 2) or weight.ndim != axes + 2:
+        shape = "(N, C, L)" if axes == 1 else "(N, C, H, W)"
         raise ShapeError(
-            f"{name}: input {x.shape} does not fit weight {weight.shape}: (batch, channels) or (channels), and "
-            f"{many(axes, 'axis', 'axes')}, go with a weight of {many(axes + 2, 'axis', 'axes')}"
+            f"{name}: input {x.shape} does not fit weight {weight.shape}: give {shape}, without N for a single one, "
+            "and a weight of as many axes"
         )
     return (ops.unsqueeze(x, 0) if x.ndim == axes + 1 else x), weight
 

@@ -181,10 +181,8 @@ class SequentialLR(LRScheduler):
         self.schedulers = schedulers
         self.milestones = [whole(milestone, "a milestone", 1) for milestone in milestones]
         if len(milestones) != len(schedulers) - 1 or self.milestones != sorted(set(self.milestones)):
-            raise BadInput(
-                f"{many(len(schedulers), 'schedule needs', 'schedules need')} one fewer rising milestones, not "
-                f"{milestones}"
-            )
+            needed = many(len(schedulers) - 1, "milestone")
+            raise BadInput(f"milestones are {milestones}: between {len(schedulers)} schedules give {needed}, rising")
         if last_epoch == -1:  # the schedules have set the rate as they were made
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"]
