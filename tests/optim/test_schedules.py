@@ -43,6 +43,25 @@ def test_a_schedule_resumes():
         other.load_state_dict({"base_lrs": [1.0, 1.0], "last_epoch": 1})
 
 
+def test_a_schedule_takes_the_state_of_its_own_kind_only():
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    cosine, steps = lr_scheduler.CosineAnnealingLR(optimizer, 9), lr_scheduler.StepLR(optimizer, 1, 0.5)
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
+    steps.step()
+    before = cosine.state_dict()
+    with pytest.raises(BadInput, match="the state of a StepLR is loaded into a CosineAnnealingLR"):
+        cosine.load_state_dict(steps.state_dict())
+    assert cosine.state_dict() == before
+    for state in (plateau.state_dict(), {}):
+        with pytest.raises(BadInput, match="not the state of a CosineAnnealingLR"):
+            cosine.load_state_dict(state)
+    for state in (steps.state_dict(), {}, {"best": 1.0}):
+        with pytest.raises(BadInput, match="not the state of a ReduceLROnPlateau"):
+            plateau.load_state_dict(state)
+    old = {name: value for name, value in steps.state_dict().items() if name != "kind"}  # as PyTorch's says it
+    steps.load_state_dict(old)
+
+
 def test_schedules_multiply_in_any_order_and_state_of_the_schedule_alone_goes_on():
     for order in (1, -1):
         optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)

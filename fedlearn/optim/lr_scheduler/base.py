@@ -69,12 +69,20 @@ class LRScheduler(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """The schedule's state. The rates themselves are in the optimizer's state: save and load both."""
-        return {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch, "_last_lr": list(self._last_lr)}
+        return {
+            "kind": type(self).__name__,
+            "base_lrs": list(self.base_lrs),
+            "last_epoch": self.last_epoch,
+            "_last_lr": list(self._last_lr),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where another schedule of this kind was; `BadInput` for another state, having changed nothing."""
-        count = len(self.base_lrs)
+        count, own = len(self.base_lrs), type(self).__name__
         with reading(self):
+            kind = state_dict.get("kind", own)  # PyTorch's states do not say it
+            if kind != own:
+                raise BadInput(f"the state of a {kind!s:.60} is loaded into a {own}: make the schedule that saved it")
             if len(state_dict["base_lrs"]) != count:
                 raise ShapeError(
                     f"the schedule's state is for {many(len(state_dict['base_lrs']), 'group')}, not for {count}"

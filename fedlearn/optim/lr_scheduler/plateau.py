@@ -90,9 +90,12 @@ class ReduceLROnPlateau:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where another was; `BadInput` for another state, having changed nothing."""
         with reading(self):
-            unknown = set(state_dict) - set(self.state_dict())
-            if unknown:
-                raise BadInput(f"not the state of a ReduceLROnPlateau: it has {', '.join(sorted(map(str, unknown)))}")
+            other = set(state_dict) ^ set(self.state_dict())
+            if other:
+                raise BadInput(
+                    f"not the state of a ReduceLROnPlateau, where it differs in {', '.join(sorted(map(str, other)))}: "
+                    "give what its state_dict() returned"
+                )
             loaded = {name: self._loaded(name, value) for name, value in state_dict.items()}
         vars(self).update(loaded)
 
