@@ -89,7 +89,7 @@ def hessian(function: Function, inputs: Any, create_graph: bool = False) -> Any:
 
     Of a tuple of inputs a tuple of tuples.
     """
-    several = isinstance(inputs, tuple | list)
+    several = _are_several(inputs)
 
     def gradient_of(i: int) -> Function:
         return lambda *variables: _number_gradients(function, variables)[i]
@@ -111,7 +111,7 @@ def hvp(function: Function, inputs: Any, v: Any, create_graph: bool = False) -> 
 
 def _directions(v: Any, inputs: Any, variables: list[Tensor], name: str) -> list[Any]:
     """One direction for each input, of its shape."""
-    several = isinstance(inputs, tuple | list)
+    several = _are_several(inputs)
     directions = list(v) if several and isinstance(v, tuple | list) else [v]
     if any(d is None for d in directions) or [np.shape(raw(d)) for d in directions] != [x.shape for x in variables]:
         raise ShapeError(f"{name} needs a direction of the shape of each input: {[x.shape for x in variables]}")
@@ -144,16 +144,25 @@ def _gradients(
     return grad(output, variables, v, create_graph=create_graph, retain_graph=create_graph or retain, allow_unused=True)
 
 
+def _are_several(inputs: Any) -> bool:
+    """True for a tuple of inputs, or a list that holds arrays. A list of numbers is one input, as for `Tensor`."""
+    return isinstance(inputs, tuple) or _holds_arrays(inputs)
+
+
+def _holds_arrays(x: Any) -> bool:
+    return isinstance(x, tuple | list) and any(isinstance(part, Tensor | np.ndarray) for part in x)
+
+
 def _variables(inputs: Any, create_graph: bool) -> list[Tensor]:
     create_graph = flag("create_graph", create_graph)
-    return [_variable(x, create_graph) for x in (inputs if isinstance(inputs, tuple | list) else [inputs])]
+    return [_variable(x, create_graph) for x in (inputs if _are_several(inputs) else [inputs])]
 
 
 def _variable(x: Any, create_graph: bool) -> Tensor:
     """A tensor of its own to differentiate by; under `create_graph` still connected to the one given."""
     if create_graph and isinstance(x, Tensor) and x.requires_grad:
         return clone(x)  # type: ignore[no-any-return]
-    if isinstance(x, dict | set) or (isinstance(x, tuple | list) and any(np.ndim(raw(part)) for part in x)):
+    if isinstance(x, dict | set) or _holds_arrays(x):
         raise BadInput(
             f"a {type(x).__name__} of arrays is no input to differentiate by: give the function each array as an "
             "argument of its own, and a tuple of them here"
@@ -177,4 +186,4 @@ def _done(output: Tensor, create_graph: bool) -> Tensor:
 
 
 def _like(inputs: Any, results: Any) -> Any:
-    return tuple(results) if isinstance(inputs, tuple | list) else results[0]
+    return tuple(results) if _are_several(inputs) else results[0]

@@ -57,6 +57,17 @@ def test_several_inputs():
     assert not unused[1].numpy().any()
 
 
+def test_a_list_of_numbers_is_one_input_and_a_list_of_arrays_several():
+    for numbers in ([1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]]):
+        theirs = torch.tensor(numbers)
+        check(jacobian(lambda x: x * x, numbers), TF.jacobian(lambda x: x * x, theirs))
+        check(hessian(lambda x: (x**3).sum(), numbers), TF.hessian(lambda x: (x**3).sum(), theirs))
+        check(hvp(lambda x: (x**3).sum(), numbers, numbers), TF.hvp(lambda x: (x**3).sum(), theirs, theirs))
+        check(value_and_grad(lambda x: (x * x).sum())(numbers)[1], 2 * theirs)
+    check(jacobian(mixed, [X, Y]), jacobian(mixed, (X, Y)))
+    check(jacobian(lambda x, y: x * y, (1.0, 2.0)), (torch.tensor(2.0), torch.tensor(1.0)))
+
+
 def test_value_and_grad():
     value, gradient = value_and_grad(curved)(X)
     tx = torch.tensor(X, requires_grad=True)
