@@ -108,17 +108,13 @@ class Tensor(TorchNames):
         return self._data.ndim
 
     @property
-    def size(self) -> int:
-        return self._data.size
-
-    @property
     def is_leaf(self) -> bool:
         """True unless it was computed from tensors that want a gradient."""
         return self._made is None
 
     def item(self) -> Any:
         """The one number it holds, as Python's."""
-        if self.size != 1:
+        if self._data.size != 1:
             raise ShapeError(f"item() gives one number, this tensor is {self.shape}: index or sum it first")
         return self._data.item()
 
@@ -138,7 +134,7 @@ class Tensor(TorchNames):
         return int(self.item())
 
     def __bool__(self) -> bool:
-        if self.size != 1:
+        if self._data.size != 1:
             raise ShapeError(f"a tensor of shape {self.shape} is neither true nor false: ask any() or all() of it")
         return bool(self.item())
 
@@ -267,7 +263,7 @@ def _seed(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     if not output.requires_grad:
         raise GraphError("nothing to differentiate: no tensor that this was computed from has requires_grad=True")
     if gradient is None:
-        if output.size != 1:
+        if output._data.size != 1:
             raise GraphError(f"a result of shape {output.shape} has many gradients: give one of its shape, or sum it")
         gradient = np.empty(output.shape, output.dtype)
         gradient.fill(1)

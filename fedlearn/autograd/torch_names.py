@@ -43,6 +43,18 @@ def _cast(dtype: type) -> Callable[[Any], Any]:
     return called
 
 
+class Count(int):
+    """How many numbers there are, as NumPy's `size`. Called, as PyTorch's size() and size(0), it gives the shape."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: Any = None) -> Any:
+        try:
+            return self.shape if dim is None else self.shape[dim]
+        except (IndexError, TypeError) as error:
+            raise ShapeError(f"size({dim!r:.60}) of a tensor of shape {self.shape}: {error}") from None
+
+
 @own_names
 @leftout.without(leftout.TENSORS)
 class TorchNames(Operators):
@@ -56,6 +68,13 @@ class TorchNames(Operators):
         return self._data.ndim
 
     ndimension = dim
+
+    @property
+    def size(self) -> Any:
+        """How many numbers there are; `size()` is the shape, and `size(0)` its first length."""
+        count = Count(self._data.size)
+        count.shape = self._data.shape
+        return count
 
     def numel(self) -> Any:
         """How many numbers there are."""

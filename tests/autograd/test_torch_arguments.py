@@ -57,6 +57,17 @@ def test_values_and_gradients_are_pytorchs(run):
     np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_size_is_numpys_number_and_pytorchs_shape():
+    x, y = Tensor(A), torch.tensor(A)
+    assert x.size == A.size == y.numel()
+    assert x.size() == y.size()
+    assert [x.size(0), x.size(-1), x.size(dim=1)] == [y.size(0), y.size(-1), y.size(dim=1)]
+    assert x.view(x.size(0), -1).shape == y.view(y.size(0), -1).shape
+    for wrong in (3, "a"):
+        with pytest.raises(BadInput, match=r"of shape \(2, 3, 4\)"):
+            x.size(wrong)
+
+
 def test_places_are_found_and_added_to():
     x, y = Tensor(A), torch.tensor(A)
     assert [a.tolist() for a in (x > 0).nonzero()] == [b.tolist() for b in (y > 0).nonzero(as_tuple=True)]
