@@ -26,7 +26,8 @@ CASES = {
     "norm of order -1": (lambda x: x.norm(-1, 1), lambda x: x.norm(-1, 1), SOME_ZERO, 1),
     "norm of order -1, infinite": (lambda x: x.norm(-1), lambda x: x.norm(-1), [math.inf, -math.inf], 0),
     "norm of order 3, nan": (lambda x: x.norm(3), lambda x: x.norm(3), [math.nan, 1.0, 0.0], 0),
-    "norm of order 0.5, nan": (lambda x: x.norm(0.5), lambda x: x.norm(0.5), [math.nan, 1.0], 0),
+    "norm of order 3, gradient of nan": (lambda x: x.norm(3), lambda x: x.norm(3), [math.nan, 1.0, -2.0], 1),
+    "norm of order 0.5, nan": (lambda x: x.norm(0.5), lambda x: x.norm(0.5), [math.nan, 1.0], 1),
     "normalize": (F.normalize, T.normalize, SOME_ZERO, 3),
     "normalize, largest": (
         lambda x: F.normalize(x, math.inf), lambda x: T.normalize(x, math.inf), [[2.0, 2.0, -2.0], [1.0, 0.0, 1.0]], 1,

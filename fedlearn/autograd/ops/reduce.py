@@ -202,6 +202,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         return sum_(where(raw(x) != 0, 1.0, 0.0 * sizes), axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum_(sizes, axis=axis, keepdims=keepdims)
+    sizes = where(np.isnan(raw(x)), x, sizes)  # has the gradient nan there, where |x| has 0
     nonzero = raw(x) != 0
     powers = where(nonzero, where(nonzero, sizes, 1.0) ** ord, 0.0 if ord > 0 else math.inf)
     total = sum_(powers, axis=axis, keepdims=keepdims)
