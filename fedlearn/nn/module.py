@@ -269,8 +269,9 @@ class Module:
 
     def summary(self) -> str:
         """A line for each parameter: its name, shape and size; and the sum."""
-        rows = [(name, str(p.shape), f"{p.size:,}") for name, p in self.named_parameters()]
-        rows.append(("all", "", f"{sum(p.size for p in self.parameters()):,}"))
+        parameters = dict(self.named_parameters())
+        rows = [(name, str(p.shape), f"{p.size:,}") for name, p in parameters.items()]
+        rows.append(("all", "", f"{sum(p.size for p in parameters.values()):,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         return "\n".join(
             f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {size:>{widths[2]}}" for name, shape, size in rows
