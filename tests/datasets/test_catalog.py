@@ -114,6 +114,7 @@ def test_what_users_of_leaf_say_and_arrays_are_shown(tmp_path):
     ("content", "message"),
     [
         ("".join(f"a{i},b{i}\n" for i in range(9)), "which column is the label is not clear"),  # a table, and no text
+        ("".join(f"{i},Subject: see you at {i},{'hs'[i % 2]}\n" for i in range(30)), "labels 'h', 's' are not ham"),
         ("a,b,class\n1,2,x\n2,oh,y\n3,4,y\n5,6,y\n7,8,x\n", "column b is 'oh', no number"),
         ("From: a@b.example\nTo: c@d.example\nSubject: hi\n\nhi\n", "nothing says whether its 1 message is spam"),
         ('[{"a": 1}]', "no column of texts: the columns are a"),

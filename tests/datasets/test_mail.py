@@ -151,13 +151,14 @@ def test_settings_that_mail_has_no_use_for_are_refused(tmp_path, setting):
             read(str(tmp_path), Reading(**{setting: "utf-8"}))
 
 
-@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n\r\n", b"\xef\xbb\xbf\r\n"])
-def test_what_an_editor_leaves_before_an_mbox_or_a_message_is_none_of_it(tmp_path, before):
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n\r\n", b"\xef\xbb\xbf\r\n", b""])
+def test_what_an_editor_leaves_before_an_mbox_or_a_message_is_none_of_it_and_lines_end_anyhow(tmp_path, before, end):
     mails = [message(f"number {i}", X_Spam_Flag="YES" if i % 2 else "NO").as_bytes() for i in range(4)]
     box = b"".join(b"From a@b.example Mon Jan  5 10:00:00 2026\n" + mail + b"\n" for mail in mails)
-    (tmp_path / "box").write_bytes(before + box)
+    (tmp_path / "box").write_bytes((before + box).replace(b"\r\n", b"\n").replace(b"\n", end))
     assert list(load_corpus(str(tmp_path / "box")).texts) == [f"hi\nnumber {i}" for i in range(4)]
-    assert text_in(before + mails[0]) == "hi\nnumber 0"
+    assert text_in((before + mails[0]).replace(b"\r\n", b"\n").replace(b"\n", end)) == "hi\nnumber 0"
 
 
 def test_a_message_with_a_zero_byte_is_a_message(tmp_path):

@@ -67,7 +67,7 @@ def _text(source: Source, how: Reading) -> Script | None:
         script = plays.script_of(source, how)
     except DataError:
         return None
-    return script if script.by_speaker() or not _is_table(script) else None
+    return script if len(script.by_speaker()) > 1 or not _is_table(script) else None
 
 
 def _is_table(script: Script) -> bool:

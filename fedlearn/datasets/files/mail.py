@@ -43,8 +43,12 @@ class Losses(Counter[str]):
 
 
 def begun(data: bytes) -> bytes:
-    """The bytes without a byte order mark and blank lines at the beginning, which editors leave there."""
-    return data.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+    """The bytes without a byte order mark and blank lines at the beginning, which editors leave there.
+
+    Where lines end at carriage returns alone, as on an old Mac, they end at line feeds.
+    """
+    lines = data if b"\n" in data else data.replace(b"\r", b"\n")
+    return lines.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
 
 
 def is_mail(data: bytes) -> bool:
