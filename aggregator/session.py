@@ -135,7 +135,7 @@ class Session:
         recurrent.use(self._kernels)  # here too: the model is evaluated in this process
         if self._remembering:
             self._client_states = folder.client_states if folder else self._unkept_states()
-        self._watched.outlook(self._outlook)
+        self._watched.outlook(lambda: self._outlook(folder.rounds_done if isinstance(folder, RunFolder) else 0))
         session = secrets.token_bytes(SESSION_BYTES)
         openers = self._started_openers(session, folder.openers_memory if folder else None)
         self._cleanup.callback(openers.close)
@@ -168,12 +168,12 @@ class Session:
         coins, named = self._spending.coins if self._spending else None, [*classes(self._sampling)]
         return Openers(self._protection, session, memory, self._deadline, self._pki, named, coins)
 
-    def _outlook(self) -> Outlook:
+    def _outlook(self, done: int) -> Outlook:
         protection = self._protection
         hidden = f"{protection.name}, {self._defence}" if self._defence else protection.name
         return Outlook(
             self._rounds, self._cohort, len(self._pool), self._work.does, self._work.name,
-            hidden, protection.hiding, protection.price(len(self._layout)),
+            hidden, protection.hiding, protection.price(len(self._layout)), done,
         )  # fmt: skip
 
     def _plan(self, session: bytes, keys: dict[int, bytes], roster: dict[int, bytes], fold: bool) -> RunPlan:

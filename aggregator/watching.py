@@ -21,7 +21,7 @@ OFTEN = 0.05  # seconds between two reports from within a phase
 class Outlook:
     """The run that is about to begin. cohort: clients a round, of `population`; does: what these do, in words.
 
-    price: what hiding takes, beside training.
+    price: what hiding takes, beside training. done: rounds of an earlier session that this one goes on with.
     """
 
     rounds: int
@@ -32,6 +32,7 @@ class Outlook:
     protection: str
     hiding: str
     price: Price
+    done: int = 0
 
     @property
     def a_round(self) -> float:
@@ -41,13 +42,18 @@ class Outlook:
     def __str__(self) -> str:
         who = many(self.population, "client")
         some = "" if self.cohort == self.population else f", {self.cohort:,} a round,"
-        said = f"{who}{some} {self.does} in {many(self.rounds, 'round')} ({self.strategy}, {self.protection})"
+        before = f", {self.done:,} of them done" if self.done else ""
+        said = f"{who}{some} {self.does} in {many(self.rounds, 'round')}{before} ({self.strategy}, {self.protection})"
+        left = self.rounds - self.done
+        if not left:
+            return said
         if not self.a_round:
             return f"{said}; the first round will tell how long that takes"
         each, opening = span(self.a_round), span(self.price.opening)
+        whole = f"{span(left * self.a_round)} {'for the rest' if self.done else 'in all'}"
         return (
             f"{said}; {self.hiding} and opening sums take about {each} a round, {opening} of it the opening, so "
-            f"{span(self.rounds * self.a_round)} in all, and {self.does.split()[0]}ing comes on top"
+            f"{whole}, and {self.does.split()[0]}ing comes on top"
         )
 
 

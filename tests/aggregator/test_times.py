@@ -183,6 +183,11 @@ def test_what_a_run_is_about_to_do():
     assert str(outlook(cohort=1000, rounds=1, price=Price())) == (
         "1,000 clients train in 1 round (fedavg, masks); the first round will tell how long that takes"
     )
+    assert str(outlook(done=3)) == (
+        "1,000 clients, 3 a round, train in 4 rounds, 3 of them done (fedavg, masks); masking and opening sums take "
+        "about 10 s a round, 4.0 s of it the opening, so 10 s for the rest, and training comes on top"
+    )
+    assert str(outlook(done=4)) == "1,000 clients, 3 a round, train in 4 rounds, 4 of them done (fedavg, masks)"
     assert (str(Phase(1, "update", 3, 2000)), str(Phase(1, "open"))) == ("update 3 of 2,000", "open")
 
 

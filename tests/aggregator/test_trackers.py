@@ -165,6 +165,15 @@ def test_whoever_follows_is_told_the_outlook_and_each_phase():
     )  # fmt: skip
 
 
+def test_the_outlook_of_a_run_that_goes_on_is_of_the_rounds_that_are_left(tmp_path):
+    follower = Follows()
+    people = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]
+    for rounds in (1, 3):
+        made = dict(folder=tmp_path / "run", resume=rounds > 1, trackers=[follower])
+        Aggregator(dense_model(), "fedavg", **made).fit(InlinePool(people), rounds)
+    assert [(outlook.done, outlook.rounds) for outlook in follower.outlooks] == [(0, 1), (1, 3)]
+
+
 def test_only_the_phase_in_which_clients_train_is_said_to_be_that():
     follower = Follows()
     people = [Client(f"client-{i}", dense_examples(4, seed=i)) for i in range(4)]
