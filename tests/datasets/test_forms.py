@@ -55,5 +55,5 @@ def test_fasttexts_labels_may_be_of_more_classes(tmp_path):
 
 def test_bad_rows_of_a_split_table_are_named(tmp_path):
     (tmp_path / "mine").write_text(json.dumps({"columns": ["label", "text"], "data": [*LINES, ["ham"], 7]}))
-    with pytest.raises(DataError, match=r"2 of 11 rows cannot be read .item 10: no list of 2 values; item 11"):
+    with pytest.raises(DataError, match=r"2 of 11 items cannot be read .item 10: no list of 2 values; item 11"):
         load_corpus(str(tmp_path / "mine"))

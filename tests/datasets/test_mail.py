@@ -263,8 +263,11 @@ def test_a_header_of_the_users_choice_says_whose_a_message_is(tmp_path):
     assert sorted(set(load_corpus(str(tmp_path), Reading(user_column="X-Owner")).users)) == [
         f"user{i}@x.example" for i in range(3)
     ]
-    with pytest.raises(DataError, match=r"6 of 6 rows cannot be read \(ham/0.eml: no X-Other header"):
+    with pytest.raises(DataError, match="no address in the header X-Other of its 6 messages: name another header in"):
         load_corpus(str(tmp_path), Reading(user_column="X-Other"))
+    (tmp_path / "ham" / "7.eml").write_bytes(message("text 7").as_bytes())
+    with pytest.raises(DataError, match=r"1 of 7 messages cannot be read \(ham/7.eml: no X-Owner header\): mend"):
+        load_corpus(str(tmp_path), Reading(user_column="X-Owner"))
 
 
 def test_mail_that_nobody_sorted_is_asked_about(tmp_path):

@@ -47,7 +47,7 @@ TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
         ('label,text\nspam,b\nham,"a"b "\nspam,"c\n', None, "line 3: a quote is opened and not closed"),
         (MILLION, None, "1,000,000 columns, the limit is 16,384"),
         ("[]", None, "empty array"),
-        ('[{"label": "ham", "text": "a"}, 3]', None, "1 of 2 rows cannot be read .item 2: no JSON object .3"),
+        ('[{"label": "ham", "text": "a"}, 3]', None, "1 of 2 items cannot be read .item 2: no JSON object .3"),
         ('{"a": 1}', None, "its JSON is no table"),
         ('{"label": "ham", "text": "a"}\n{"label":\n', None, "line 2: no JSON object .Expecting value"),
         ("[" * 100_000, None, "nested too deep|is not JSON"),

@@ -82,7 +82,14 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
     found.where = [one.path for one in placed]
     found.users = _users(placed, how)
     found.notes += [many(number, what) for what, number in sorted(losses.items())]
-    return found if how.user_column is None else found.without_userless(f"no {how.user_column} header")
+    if how.user_column is None:
+        return found
+    if not any(found.users or ()):
+        raise DataError(
+            f"{name}: no address in the header {how.user_column} of its {many(len(placed), 'message')}: name another "
+            "header in Reading(user_column=NAME), or none"
+        )
+    return found.without_userless(f"no {how.user_column} header")
 
 
 def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:

@@ -96,11 +96,12 @@ class Found:
         if not self.bad:
             return
         shown = "; ".join(f"{self.place(where)}: {why}" for where, why in list(self.bad.items())[:SHOWN])
-        more = f"; and {len(self.bad) - SHOWN} more" if len(self.bad) > SHOWN else ""
+        more = f"; and {len(self.bad) - SHOWN:,} more" if len(self.bad) > SHOWN else ""
+        one = "row" if self.unit == "line" else self.unit
         if not how.skip_bad:
             total = len(self.bad) + len(self.texts)
             remedy = ", or leave them out with Reading(skip_bad=True)" if self.texts else ""
             raise DataError(
-                f"{name}: {len(self.bad):,} of {many(total, 'row')} cannot be read ({shown}{more}): mend them{remedy}"
+                f"{name}: {len(self.bad):,} of {many(total, one)} cannot be read ({shown}{more}): mend them{remedy}"
             )
-        self.notes.append(f"{many(len(self.bad), 'bad row')} left out ({shown}{more})")
+        self.notes.append(f"{many(len(self.bad), f'bad {one}')} left out ({shown}{more})")
