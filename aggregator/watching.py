@@ -156,7 +156,9 @@ class Pace:
 
 
 def span(seconds: float) -> str:
-    """A time for people, in two figures or so: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """A time for people, in two figures or so: 0.02 s, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if 0 < seconds < 0.1:
+        return f"{seconds:.2f} s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fedlearn.errors import DataError
 from fedlearn.wording import many
-from scenarios.report.runs import Run, places_in, shown
+from scenarios.report.runs import Run, places_in, rounded, shown
 from scenarios.report.seen import Flow, flows
 
 
@@ -78,10 +78,10 @@ def _privacy(spent: Any) -> list[str]:
     if not isinstance(spent, Mapping):
         return []
     told = {
-        name: shown(spent.get(name))
+        name: rounded(spent.get(name))
         for name in ("epsilon", "epsilon_aggregator", "delta", "noise", "clip", "where", "unit")
     }
-    adapts = f", at the end {shown(spent.get('next_clip'))}" if spent.get("adaptive") else ""
+    adapts = f", at the end {rounded(spent.get('next_clip'))}" if spent.get("adaptive") else ""
     insecure = " INSECURE: noise from a seed;" if spent.get("insecure") else ""
     return [
         f"  privacy {insecure} epsilon {told['epsilon']} for who sees the models, {told['epsilon_aggregator']} for the "

@@ -101,6 +101,11 @@ def shown(value: Any) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
+def rounded(value: Any) -> str:
+    """A number that was computed, in four digits; anything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)
+
+
 def find(paths: Iterable[Path]) -> list[Run]:
     """The runs in these folders, each a run's own or one that holds some, as a sweep's.
 

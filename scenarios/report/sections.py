@@ -16,7 +16,7 @@ from aggregator import RoundRecord
 from fedlearn.untrusted import content
 from scenarios.report import charts
 from scenarios.report.findings import kept
-from scenarios.report.runs import Configuration, Run, differences, shown
+from scenarios.report.runs import Configuration, Run, differences, rounded, shown
 from scenarios.report.seen import MEANING, flows
 from scenarios.sweep.table import NOTE, Figure
 
@@ -171,7 +171,7 @@ def privacy(found: Sequence[Configuration]) -> Section:
             worst = max(spent, key=lambda said: _number(said.get("epsilon")))
             cells = [_epsilon(worst.get(name)) for name in ("epsilon", "epsilon_aggregator")]
             rest = [Cell(shown(worst.get(name))) for name in ("where", "unit", "adjacency")]
-            means = [Cell(shown(worst.get("noise"))), Cell(_clip(worst))]
+            means = [Cell(rounded(worst.get("noise"))), Cell(_clip(worst))]
             rows.append(Row([Cell(each.label), *cells, _epsilon(worst.get("delta")), *means, *rest]))
     columns = [
         "configuration", "epsilon, to who sees the models", "epsilon, to the aggregator", "delta", "noise", "clip",
@@ -188,8 +188,8 @@ def privacy(found: Sequence[Configuration]) -> Section:
 
 def _clip(privacy: Mapping[str, Any]) -> str:
     """The largest norm of an update, or where it began and ended."""
-    clip, adaptive = shown(privacy.get("clip")), privacy.get("adaptive")
-    return f"{clip}, at the end {shown(privacy.get('next_clip'))}" if adaptive else clip
+    clip, adaptive = rounded(privacy.get("clip")), privacy.get("adaptive")
+    return f"{clip}, at the end {rounded(privacy.get('next_clip'))}" if adaptive else clip
 
 
 def _number(value: Any) -> float:

@@ -161,7 +161,7 @@ def test_a_network_without_units_is_none(bad):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0.0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.99, "10.0 s"), (10, "10 s"), (59.4, "59 s"),
+    (0, "0.0 s"), (0.024, "0.02 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.99, "10.0 s"), (10, "10 s"), (59.4, "59 s"),
     (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min"),
 ])  # fmt: skip
 def test_a_time_for_people(seconds, text):

@@ -230,7 +230,7 @@ def test_findings_of_an_attack_replace_its_earlier_ones(tmp_path):
     assert [(row["attack"], row["summary"]) for row in kept(tmp_path)] == [("b", "of sum"), ("a", "of client:3")]
 
 
-def test_privacy_spent_is_told_where_there_is_noise(runs, tmp_path):
+def test_privacy_spent_is_told_where_there_is_noise(runs, tmp_path, capsys):
     noisy = [*SPAM, "--protection", "masks", "--dp", "noise=2,clip=1", "--out", str(tmp_path / "noisy")]
     assert fedlearn(*noisy) == 0
     assert fedlearn("report", str(tmp_path / "noisy"), str(runs), "--out", str(tmp_path / "page.html")) == 0
@@ -238,6 +238,8 @@ def test_privacy_spent_is_told_where_there_is_noise(runs, tmp_path):
     spent = json.loads((tmp_path / "noisy" / "run.json").read_text())["outcome"]["privacy"]
     assert "Privacy spent" in page.text
     assert f"{spent['epsilon']:.3g}" in page.text
+    assert fedlearn("inspect", str(tmp_path / "noisy")) == 0
+    assert f"  privacy  epsilon {spent['epsilon']:.4g} for who sees the models, " in capsys.readouterr().out
     assert fedlearn("report", str(runs), "--out", str(tmp_path / "plain.html")) == 0
     assert "Privacy spent" not in (tmp_path / "plain.html").read_text()
 
