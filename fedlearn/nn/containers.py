@@ -31,10 +31,8 @@ class _Row(Module):
         setattr(self, name, self._taken(part))
 
     def _at(self, index: Any) -> str:
-        names, number = (
-            [name for name, part in vars(self).items() if isinstance(part, self.holds)],
-            whole(index, "index"),
-        )
+        names = [name for name, part in vars(self).items() if isinstance(part, self.holds)]
+        number = whole(index, "index")
         if not -len(names) <= number < len(names):
             raise IndexError(f"{type(self).__name__} of {len(names)} has no number {number}")
         return names[number]

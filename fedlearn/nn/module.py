@@ -48,9 +48,12 @@ class Module:
     def __init__(self, *args: Any, **options: Any) -> None:
         """A subclass need not call this: there is nothing to set up. `TypeError` for any argument."""
         if args or options:
-            given = ", ".join([*map(repr, args), *options])
+            kind = type(self).__name__
+            given = ", ".join([*(" ".join(repr(value).split()) for value in args), *options])
             why = "; ".join(reason for name, reason in ARGUMENTS.items() if name in options) or "leave it out"
-            raise TypeError(f"{type(self).__name__}() takes no {given:.80}: {why}")
+            if any(isinstance(value, Tensor | np.ndarray) for value in args):
+                why = f"make the layer first, and call it with its input, as {kind}()(x)"
+            raise TypeError(f"{kind}() takes no {given:.80}: {why}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `BadInput` where a parameter, buffer or module would be lost under something else."""
@@ -111,12 +114,19 @@ class Module:
         setattr(self, name, None if tensor is None else Buffer(tensor))
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Same as setting the attribute."""
-        setattr(self, name, module)
+        """Same as setting the attribute, of a Module or None only."""
+        self._register(name, module, Module)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Same as setting the attribute."""
-        setattr(self, name, param)
+        """Same as setting the attribute, of a Parameter or None only."""
+        self._register(name, param, Parameter)
+
+    def _register(self, name: Any, part: Any, kind: type[Any]) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise BadInput(f"a {kind.__name__} is named {name!r:.60}: give a name without dots")
+        if part is not None and not isinstance(part, kind):
+            raise BadInput(f"{name} is a {type(part).__name__}: give a {kind.__name__} or None")
+        setattr(self, name, part)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter): a module's own first, then those of its parts; a shared one once."""

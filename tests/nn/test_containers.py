@@ -98,6 +98,15 @@ def test_buffers_are_registered():
     net.register_parameter("extra", nn.Parameter(np.zeros(1, np.float32)))
     assert net.state_dict()["steps"].tolist() == [0, 1, 2]
     assert [name for name, _ in net.named_parameters()] == ["weight", "bias", "extra"]
+    for wrong in (
+        lambda: net.register_parameter("more", 3),
+        lambda: net.register_parameter("a.b", nn.Parameter(np.zeros(1))),
+        lambda: net.add_module("more", net.extra),
+        lambda: net.add_module("", nn.ReLU()),
+    ):
+        with pytest.raises(BadInput, match="give a"):
+            wrong()
+    assert not hasattr(net, "more")
 
 
 def test_loading_says_what_was_missing_and_what_was_too_much():

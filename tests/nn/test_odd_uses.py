@@ -9,7 +9,7 @@ import pytest
 
 from aggregator import Aggregator
 from clients import Client, InlinePool
-from fedlearn import Tensor, nn
+from fedlearn import Tensor, nn, optim
 from fedlearn.datasets.examples import Arrays
 from fedlearn.errors import BadInput, ShapeError
 from fedlearn.models import Model
@@ -52,6 +52,29 @@ class OfAClassWithoutWeights(Net):
 def fit(model):
     people = [Client(str(i), Arrays(np.eye(2, dtype=np.float32), np.arange(2))) for i in range(2)]
     return Aggregator(model, protection=Plain()).fit(InlinePool(people), 1)
+
+
+ARRAY = np.ones(2)
+ODD = {
+    "a number for a row": lambda: nn.Linear(2, 2)(3.0),
+    "a class count": lambda: F.one_hot(np.arange(2), ARRAY),
+    "a norm's order": lambda: F.normalize(np.eye(2), ARRAY),
+    "a reduction": lambda: F.kl_div(np.eye(2), np.eye(2), ARRAY),
+    "padding": lambda: F.pad(np.eye(2), np.array(1)),
+    "a closure": lambda: optim.SGD(nn.Linear(1, 1).parameters()).step(3),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_arguments_are_refused_by_typed_errors(name):
+    with pytest.raises(BadInput):
+        ODD[name]()
+
+
+def test_a_layer_made_of_its_input_says_how_it_is_called():
+    with pytest.raises(TypeError, match=r"as ReLU\(\)\(x\)") as caught:
+        nn.ReLU(Tensor(np.eye(3)))
+    assert "\n" not in str(caught.value)
 
 
 def test_parts_in_a_deque_are_found_and_trained():
