@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.errors import BadInput
+
 
 class _Mode(threading.local):
     recording = True
@@ -45,6 +47,14 @@ class _Recording(ContextDecorator):
     """Recording switched on or off within a `with` block or a decorated function; may be nested."""
 
     recording: bool
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        """Of a function, as `@no_grad` without brackets gives it, the decorated function."""
+        if function is None:
+            return super().__new__(cls)
+        if not callable(function):
+            raise BadInput(f"{cls.__name__} takes a function to decorate, or nothing, not {function!r:.60}")
+        return cls()(function)
 
     def __init__(self) -> None:
         self.before: list[bool] = []

@@ -144,7 +144,14 @@ def test_no_grad_records_nothing():
     def twice(x: Tensor) -> Tensor:
         return 2 * x
 
+    @no_grad
+    def thrice(x: Tensor) -> Tensor:
+        return 3 * x
+
     assert not twice(x).requires_grad
+    assert not thrice(x).requires_grad
+    with pytest.raises(BadInput, match="a function to decorate"):
+        no_grad(False)
     with no_grad():
         assert (x + 1).is_leaf
     assert (x + 1).requires_grad
