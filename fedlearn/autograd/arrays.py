@@ -45,8 +45,11 @@ def array_of(data: Any) -> np.ndarray:
     """
     given = raw(data)
     array = as_array("a tensor's numbers", given)
-    if array.dtype.kind in "fiu" and not hasattr(given, "__array__"):
-        return array.astype(np.float32)
+    if not hasattr(given, "__array__"):
+        if array.dtype.kind in "fiu":
+            return array.astype(np.float32)
+        if array.dtype.kind != "b":
+            raise BadInput(f"{given!r:.60} is no tensor: a tensor holds numbers, give one, a list of them or an array")
     refuse_other_than_numbers(array)
     return array.astype(plain_dtype(array.dtype))
 
@@ -81,6 +84,7 @@ def as_float(value: Any, half: bool = True) -> Any:
     """Whole numbers and bools as float32, floats as they are; without `half`, float16 becomes float32, too."""
     if not isinstance(value, np.ndarray) or value.dtype.char in "fd" or (half and value.dtype.char == "e"):
         return value
+    refuse_other_than_numbers(value)
     return value.astype(np.float32)
 
 

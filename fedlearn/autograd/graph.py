@@ -41,6 +41,7 @@ class Op:
     view: the result may show the memory of the first Tensor among the inputs.
     floats: forward needs floating-point numbers; whole numbers and bools are made float32 first.
     as_is: the result has the precision that forward gives it, not that of the inputs.
+    fits: which shapes fit, where NumPy's own words about others are hard to read.
 
     Called with arrays only, an op computes and returns an array; with a Tensor, it returns a Tensor. Raises
     `ShapeError` for shapes and indices that do not fit, `BadInput` for values that it cannot take.
@@ -58,6 +59,7 @@ class Op:
         view: bool = False,
         floats: bool = False,
         as_is: bool = False,
+        fits: str = "",
     ):
         self.name = name
         self.forward = forward
@@ -68,6 +70,7 @@ class Op:
         self.view = view
         self.floats = floats
         self.as_is = as_is
+        self.fits = fits
         self.plans = Plans()  # for backward passes from its results
         OPS[name] = self
 
@@ -147,8 +150,8 @@ class Op:
         if wrong is not None and not isinstance(error, FedlearnError):
             return BadInput(f"{self.name} takes {wrong} as it is, not as a Tensor: give its numpy() or item()")
         if isinstance(error, ValueError | IndexError) and not isinstance(error, BadInput):
-            return ShapeError(f"{self.name}{_shapes(values)} does not fit: {error}")
-        if isinstance(error, TypeError | OverflowError):
+            return ShapeError(f"{self.name}{_shapes(values)} does not fit: {self.fits or error}")
+        if isinstance(error, TypeError | OverflowError | AttributeError):
             said = str(error).replace(f"{getattr(self.forward, '__qualname__', self.name)}()", f"{self.name}()")
             return BadInput(f"{self.name}{_shapes(values)} cannot be computed: {said}")
         return error
@@ -238,4 +241,6 @@ def is_node(x: Any) -> bool:
 
 
 def _shapes(values: Iterable[Any]) -> str:
-    return "(" + ", ".join(str(np.shape(value)) for value in values) + ")"
+    """What an op was given: the shapes of arrays and numbers, the kinds of other things."""
+    known = (np.ndarray, np.generic, float, int)
+    return "(" + ", ".join(str(np.shape(x)) if isinstance(x, known) else type(x).__name__ for x in values) + ")"

@@ -297,6 +297,8 @@ class Operators(Node):
     @typed
     def astype(self, dtype: Any) -> Any:
         """The same numbers in another precision, recorded."""
+        if dtype is None:
+            raise BadInput("None is no dtype, though NumPy takes it for float64: give one, as np.float32")
         return ops.astype(self, dtype=np.dtype(dtype))
 
     def float(self) -> Tensor:
@@ -324,4 +326,6 @@ def plain_index(index: Any) -> Any:
 def sizes(given: tuple[Any, ...], by_name: Any = None) -> tuple[int, ...]:
     """(2, 3) from f(2, 3), from f((2, 3)), and from f(shape=(2, 3)), which is given by name."""
     given = once(given, None if by_name is None else (by_name,), "the shape")
-    return tuple(given[0]) if len(given) == 1 and np.ndim(given[0]) else given
+    if len(given) == 1 and (isinstance(given[0], tuple | list) or np.ndim(given[0])):
+        return tuple(given[0])
+    return given

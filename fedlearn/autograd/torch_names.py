@@ -10,6 +10,7 @@ import numpy as np
 from fedlearn import leftout
 from fedlearn.autograd import ops, torch_arithmetic
 from fedlearn.autograd.face import own_names, typed
+from fedlearn.autograd.names import once
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
 from fedlearn.autograd.torch_arithmetic import by_name, compared, in_place, scaled
@@ -23,6 +24,7 @@ KINDS = ("a number", "a vector", "a matrix", "a stack of matrices")  # arrays by
 def _product(name: str, first: int, second: int) -> Callable[[Any, Any], Any]:
     """`matmul` of two arrays of these ranks, and of no others."""
 
+    @typed
     def called(self: Any, other: Any) -> Any:
         if (np.ndim(self), np.ndim(other)) != (first, second):
             raise ShapeError(
@@ -112,8 +114,9 @@ class TorchNames(Operators):
 
     # In another precision
 
-    def to(self, what: Any) -> Any:
+    def to(self, what: Any = None, *, dtype: Any = None) -> Any:
         """In the precision of a dtype or another tensor; "cpu", the one device, changes nothing."""
+        what = once(what, dtype, "dtype")
         if isinstance(what, Node):
             return self.type_as(what)
         if isinstance(what, str) and what.startswith(("cuda", "mps", "xpu")):

@@ -181,6 +181,8 @@ class Optimizer(ABC):
         """Change every parameter that has a gradient; returns what `closure`, which computes them first, returns."""
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise BadInput(f"step takes a function that computes the loss, or nothing, not {closure!r:.60}")
             with enable_grad():
                 loss = closure()
         mode.quietly(self._step)  # what is not finite shows in the weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from fedlearn import Tensor
 from fedlearn.autograd import ops
 from fedlearn.autograd.graph import OPS, Op
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, ShapeError
 
 X = np.random.default_rng(1).standard_normal((2, 3))
 ALONG = [name for name, op in OPS.items() if {"x", "axis"} <= inspect.signature(op.forward).parameters.keys()]
@@ -64,6 +65,20 @@ def test_arguments_that_do_not_fit_are_told_in_the_ops_own_name(name, wrong):
     with pytest.raises(BadInput) as caught:
         OPS[name](*given, **named)
     assert set(re.findall(r"([\w.<>]+)\(\) ", str(caught.value))) <= {name}
+
+
+@pytest.mark.parametrize("odd", [3.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], None, "a", np.array(["a"]), object()], ids=repr)
+@pytest.mark.parametrize("name", OPS)
+def test_what_is_no_array_gives_a_number_or_a_typed_error(name, odd):
+    for given in ([odd], [Tensor(X), odd], [odd, Tensor(X)]):
+        with suppress(BadInput):
+            OPS[name](*given)
+
+
+def test_a_product_that_does_not_fit_says_what_would():
+    for other in (Tensor(X), 3):
+        with pytest.raises(ShapeError, match="as many columns as the second has rows"):
+            Tensor(X) @ other
 
 
 def test_two_ops_of_one_function_each_have_their_own_name():

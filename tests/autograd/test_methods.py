@@ -201,6 +201,10 @@ REFUSED = {
     "axes twice": lambda x: x.swapaxes(0, 1, dim1=2),
     "bound twice": lambda x: x.clip(0, min=1),
     "order twice": lambda x: x.norm(1, ord=2),
+    "ragged shape": lambda x: x.reshape([[1], [1, 2]]),
+    "ragged factor": lambda x: x[0].mm([[1.0], [1.0, 2.0]]),
+    "no dtype": lambda x: x.to(),
+    "dtype twice": lambda x: x.to("cpu", dtype=np.float64),
     "repeats twice": lambda x: x.repeat(2, 1, 1, repeats=3),
 }
 

@@ -50,7 +50,13 @@ def _matmul_vjp_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     return gb[..., 0] if column else gb
 
 
-matmul = Op("matmul", np.matmul, _matmul_vjp_a, _matmul_vjp_b)
+matmul = Op(
+    "matmul",
+    np.matmul,
+    _matmul_vjp_a,
+    _matmul_vjp_b,
+    fits="the first has as many columns as the second has rows, axes before these broadcast, and numbers multiply by *",
+)
 
 
 def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
@@ -59,7 +65,7 @@ def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -
             y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
         else:
             y = x @ weight.mT
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, AttributeError):
         _refuse_columns(x, weight)
         raise
     if bias is not None:
@@ -69,8 +75,9 @@ def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -
 
 def _refuse_columns(x: np.ndarray, weight: np.ndarray) -> None:
     """Raise `ShapeError` where an input has another number of columns than a layer takes."""
-    if not x.ndim or x.shape[-1] != weight.shape[-1]:
-        given = f"{many(x.shape[-1], 'column')}: shape {x.shape}" if x.ndim else "none: it is a single number"
+    shape = np.shape(x)
+    if not shape or shape[-1] != weight.shape[-1]:
+        given = f"{many(shape[-1], 'column')}: shape {shape}" if shape else "none: it is a single number"
         wanted = f"a layer with weight {weight.shape} takes {many(weight.shape[-1], 'column')}"
         raise ShapeError(f"linear does not fit its input: {wanted}, the input has {given}") from None
 

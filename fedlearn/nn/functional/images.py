@@ -22,7 +22,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     mode: "constant" (`value`, by default 0; a negative size cuts off), "reflect", "replicate" or "circular".
     """
     x = numbers(input, "pad's input")
-    if not isinstance(pad, tuple | list | np.ndarray):
+    if not isinstance(pad, tuple | list) and not (isinstance(pad, np.ndarray) and pad.ndim == 1):
         raise BadInput(f"pad is {pad!r:.60}: give two whole numbers an axis, the last axis first")
     widths = tuple(whole(width, "pad") for width in pad)
     if len(widths) % 2 or len(widths) > 2 * x.ndim:

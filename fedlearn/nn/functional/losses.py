@@ -62,7 +62,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         some = raw(target) != 0
         known = ops.where(some, target, 1.0)
         losses = ops.where(some, known * ops.log(known), 0.0) - target * x
-    if reduction == "batchmean" and x.ndim:
+    if isinstance(reduction, str) and reduction == "batchmean" and x.ndim:
         return reduced(losses, "sum") / len(x) if len(x) else reduced(losses, "mean")
     return reduced(losses, reduction)
 

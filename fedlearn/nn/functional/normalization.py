@@ -127,8 +127,7 @@ def normalized(shape: Any) -> tuple[int, ...]:
 
 def _norm(x: Any, p: Any, axis: int, least: float) -> Any:
     """The p-norm along an axis, kept as one of length 1, not below `least`; at 0 it has no gradient."""
-    if p != math.inf:
-        p = real(p, "p", 1)
+    p = real(p, "p", 1, finite=False)
     sizes = ops.abs_(x)
     if not x.shape[axis]:
         return least

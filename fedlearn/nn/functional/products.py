@@ -46,12 +46,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     """Whole numbers (...) -> (..., num_classes), int64: 1 at each number's place, else 0; -1 counts the classes."""
-    numbers = indices(tensor, "one_hot class")
-    if num_classes == -1:
+    numbers, classes = indices(tensor, "one_hot class"), whole(num_classes, "num_classes", -1)
+    if classes == -1:
         if not numbers.size:
             raise ShapeError(f"one_hot of shape {numbers.shape} has no largest class: give num_classes")
-        num_classes = int(numbers.max()) + 1
-    classes = whole(num_classes, "num_classes", 1)
+        classes = int(numbers.max()) + 1
+    classes = whole(classes, "num_classes", 1)
     hot = np.zeros(shaped((*numbers.shape, classes), "one_hot"), np.int64)
     np.put_along_axis(hot, checked_indices(numbers, classes, "one_hot class")[..., None], 1, axis=-1)
     return Tensor(hot)
