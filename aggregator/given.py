@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, cast
 
 from aggregator.faults import Faults
@@ -19,6 +18,7 @@ from fedlearn.configured import plain_value, whole_number
 from fedlearn.crypto import FixedPoint
 from fedlearn.crypto.codec import Overflow
 from fedlearn.datasets.vocabulary import Vocabulary
+from fedlearn.disk import at_home
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.nn import Module
@@ -114,7 +114,7 @@ def as_pki(given: Any, protection: Protection) -> Pki | None:
         raise BadInput(
             f"pki has no effect under protection {protection.name}, where clients sign nothing: leave it out"
         )
-    pki = given if isinstance(given, Pki) else Pki(Path(given))
+    pki = given if isinstance(given, Pki) else Pki(at_home(given))
     pki.check_folder()
     return pki
 
@@ -202,7 +202,7 @@ def as_folder(given: Any, configuration: dict[str, Any], resume: bool = False) -
     if given is None or isinstance(given, RunFolder):
         return given
     if isinstance(given, str | PathLike):
-        return RunFolder(Path(given), configuration, {}, resume=resume)
+        return RunFolder(at_home(given), configuration, {}, resume=resume)
     raise _refused("folder", given, "a RunFolder, or the path of a new folder")
 
 

@@ -17,7 +17,12 @@ from fedlearn.errors import BadInput
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
-    """The path with the user's home in the place of a ~ at its beginning; the ~name of an unknown user stays."""
+    """The path with the user's home in the place of a ~ at its beginning; the ~name of an unknown user stays.
+
+    Raises `BadInput` for an empty text, as of a variable that is not set: pathlib takes it for this folder.
+    """
+    if path == "":
+        raise BadInput("a path is empty: give one, '.' where this folder is meant")
     return Path(os.path.expanduser(path))  # pathlib's own raises RuntimeError for an unknown user
 
 

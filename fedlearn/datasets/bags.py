@@ -38,9 +38,9 @@ class Bags:
         ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) == len(self.labels) + 1 else None
         if ends != (0, len(self.indices)):
             raise ShapeError(
-                f"bags with {many(len(self.labels), 'label')}, {many(len(self.offsets), 'offset')} and "
-                f"{many(len(self.indices), 'index does', 'indices do')} not fit: offsets must be one more than labels, "
-                "begin with 0 and end at the number of indices"
+                f"bags do not fit together: {many(len(self.labels), 'label')}, {many(len(self.offsets), 'offset')}, "
+                f"{many(len(self.indices), 'index', 'indices')}: offsets must be one more than labels, begin with 0 "
+                "and end at the number of indices"
             )
         for name, numbers in (("indices", self.indices), ("offsets", self.offsets)):
             if numbers.dtype.kind not in "iu" and numbers.size:

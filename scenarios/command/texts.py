@@ -26,11 +26,11 @@ def read_options(texts: Mapping[str, str]) -> dict[str, Any]:
     for name, text in texts.items():
         if name not in ABOUT:
             raise BadInput(f"there is no option {flag(name)}{did_you_mean(name, ABOUT)}: `fedlearn run --help` has all")
+        if not text.strip():  # as of a variable of the shell that is not set
+            raise BadInput(f"{flag(name)} is empty: give {'a path' if name in PLACES else 'a value'}, or leave it out")
         example = {int: "3", float: "0.1", bool: "true"}.get(TYPES[name], "text")
         value = read_value(text, Key(TYPES[name]), flag(name), f"{flag(name)} {example}")
         if any("\ud800" <= letter <= "\udfff" for letter in text):  # bytes of a name; a run's own files hold texts
             raise BadInput(f"{flag(name)} {text!a} is not UTF-8, as a run's files are: give that place another name")
-        if not text.strip():  # as of a variable of the shell that is not set
-            raise BadInput(f"{flag(name)} is empty: give {'a path' if name in PLACES else 'a value'}, or leave it out")
         values[name] = os.path.expanduser(value) if isinstance(value, str) else value
     return values

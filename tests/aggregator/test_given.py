@@ -20,10 +20,14 @@ from fedlearn.errors import BadInput, CodecError, FedlearnError
 from fedlearn.models.base import Model
 from fedlearn.models.mlp import MLP
 from fedlearn.privacy.asked import Privacy
+from fedlearn.protocol import PartyView
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
 from fedlearn.secure.compression import Compression
+from fedlearn.secure.kept import KeptKeys
+from fedlearn.secure.pki import Pki
 from fedlearn.strategies import FedAvg
 from fedlearn.strategies.fedprox import FedProx
+from fedlearn.trained import load
 from tests.toys import FailingBags, toy_clients, toy_model, toy_plain, toy_strategy
 
 SEEDS = (0, 2**63, 2**64 - 1)
@@ -123,6 +127,7 @@ def test_seeds_of_64_bits_work(seed):
      ({"vocabulary": ["free", "prize"]}, "vocabulary is ['free', 'prize']; give a vocabulary"),
      ({"trackers": "csv"}, "a tracker is 'csv'; give a list of trackers"), ({"deadline": 0}, "deadline is 0"),
      ({"faults": 0.1}, "faults is 0.1; give"), ({"folder": 3}, "folder is 3; give"),
+     ({"folder": ""}, "a path is empty: give one"), ({"pki": ""}, "a path is empty: give one"),
      ({"evaluate": 0.5}, "evaluate is 0.5; give a function"),
      ({"seed": None}, "seed is None, a whole number is needed"),
      ({"seed": -1}, "seed is -1, it must be from 0"), ({"seed": 2**64}, "seed is 18446744073709551616, it must be"),
@@ -132,6 +137,14 @@ def test_seeds_of_64_bits_work(seed):
 def test_anything_else_is_refused_with_what_was_expected(change, says):
     with pytest.raises(BadInput, match=re.escape(says)):
         Aggregator(toy_model(), **change)
+
+
+@pytest.mark.parametrize(
+    "make", [Pki, KeptKeys, CsvTracker, load, PartyView.load, lambda path: RunFolder(path, {}, {})]
+)
+def test_an_empty_path_is_not_this_folder(make):
+    with pytest.raises(BadInput, match=r"a path is empty: give one, '[.]' where this folder is meant"):
+        make("")
 
 
 @pytest.mark.parametrize("model", ["spam", None, MLP, np.zeros(3)])
