@@ -33,6 +33,7 @@ SMALLEST_STEP = 1e-6  # under which rounding errors would count
 _SLOPES = np.geomspace(0.01, 1000, 40)
 
 
+@dataclass(frozen=True)
 class Pld(Accountant):
     """Bounds epsilon by adding up privacy losses on a grid.
 
@@ -40,11 +41,13 @@ class Pld(Accountant):
     quicker, and up to 2e-4 above.
     """
 
-    def __init__(self, step: float = 1e-4):
+    step: float = 1e-4
+
+    def __post_init__(self) -> None:
         with privacy_errors():
-            self._step = real_number("the step of the grid", step, usual="1e-4")
-        if not SMALLEST_STEP <= self._step <= 0.1:
-            raise PrivacyError(f"the step of the grid is {self._step:g}, it must be from 1e-6 to 0.1")
+            object.__setattr__(self, "step", real_number("the step of the grid", self.step, usual="1e-4"))
+        if not SMALLEST_STEP <= self.step <= 0.1:
+            raise PrivacyError(f"the step of the grid is {self.step:g}, it must be from 1e-6 to 0.1")
 
     def bound(self, releases: Sequence[Release], delta: float) -> float:
         """Exact where no release is sampled."""
@@ -66,7 +69,7 @@ class Pld(Accountant):
             pair = kinds[release.rate == 1](release.rate, release.noise)
             counts[pair] = counts.get(pair, 0) + release.count
         widest = max(high - low for low, high in (pair.losses() for pair in counts))
-        step = min(max(self._step, widest / MOST_POINTS), max(SMALLEST_STEP, widest / FEWEST_POINTS))
+        step = min(max(self.step, widest / MOST_POINTS), max(SMALLEST_STEP, widest / FEWEST_POINTS))
         while True:
             parts = [(Losses.of(pair, step), count) for pair, count in counts.items()]
             first, last = window(parts)

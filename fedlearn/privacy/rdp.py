@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,7 @@ ORDERS = np.array([*(1 + i / 10 for i in range(1, 100)), *range(11, 64), 128, 25
 POINTS = 20_001  # of the quadrature, at whose ends the integrand lies below e^-70
 
 
+@dataclass(frozen=True)
 class Rdp(Accountant):
     """The least epsilon over all `ORDERS`."""
 

@@ -46,6 +46,10 @@ def test_known_answers(rate, noise, rounds, delta, rdp, pld, replaced):
         assert Pld().epsilon([other], delta) == pytest.approx(replaced, abs=1e-4)
 
 
+def test_accountants_show_how_they_are_made():
+    assert [repr(ACCOUNTANTS.load(name)()) for name in ("rdp", "pld")] == ["Rdp()", "Pld(step=0.0001)"]
+
+
 def test_a_coarse_grid_is_a_little_above_a_fine_one():
     for rate, noise, rounds, delta, _, pld, _ in KNOWN:
         assert pld - 1e-6 <= Pld(1e-3).epsilon([Release(rate, noise, rounds)], delta) <= pld + 0.004
