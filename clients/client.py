@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
@@ -19,6 +21,8 @@ from fedlearn.wording import many
 
 if TYPE_CHECKING:
     from clients.behaviours.base import Behaviour
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -86,7 +90,9 @@ def as_clients(given: Any) -> ClientSource:
         raise BadInput("clients are one pair (X, y), which is one client: give a list of pairs, as [(X, y), ...]")
     if isinstance(given, list | tuple):
         _check_columns({client_name(number): client for number, client in enumerate(given)})
-        return [_as_client(number, client) for number, client in enumerate(given)]
+        found = [_as_client(number, client) for number, client in enumerate(given)]
+        _tell_shared_names(found)
+        return found
     if not _makes_clients(given):
         wanted = "a list of Client(name, data) or of pairs (X, y), a dict of pairs by name, or a pool"
         what = f"{given!r:.80}" if isinstance(given, str | Mapping | type | NoneType) else f"a {type(given).__name__}"
@@ -114,6 +120,15 @@ def _check_columns(given: Mapping[str, Any]) -> None:
     for name, columns in tables.items():
         if columns != tables[first]:
             raise BadInput(f"the columns of {name} are not those of {first} in their order: give all the same columns")
+
+
+def _tell_shared_names(clients: Sequence[Client]) -> None:
+    """Warn of names that several have: a run tells clients apart by number, but its logs say names."""
+    for name, times in Counter(str(client.name) for client in clients).most_common(1):
+        if times > 1:
+            log.warning(
+                "%d clients are named %s: logs cannot tell them apart; give each a name of its own", times, name
+            )
 
 
 def _as_client(number: ClientId, given: Any) -> Client:

@@ -56,6 +56,14 @@ def test_what_are_no_clients(given, text):
     assert str(refused.value).startswith(text)
 
 
+def test_names_that_several_clients_have_are_told(caplog):
+    as_clients([Client(name, (X, Y)) for name in ("bob", "ann", "sue")])
+    assert not caplog.records
+    as_clients([Client(name, (X, Y)) for name in ("bob", "ann", "ann", "sue")])
+    (record,) = caplog.records
+    assert record.getMessage() == ("2 clients are named ann: logs cannot tell them apart; give each a name of its own")
+
+
 def said(value) -> bytes:
     return msgpack.packb(value)
 
