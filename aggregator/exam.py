@@ -16,6 +16,7 @@ from aggregator.surveying import Survey
 from fedlearn.configured import whole_number
 from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
+from fedlearn.nn.parameter import flatten
 from fedlearn.wording import many
 
 Evaluate = Callable[[Any], dict[str, float]]
@@ -118,10 +119,11 @@ class Exam:
         """Call `evaluate` on the model. Raises `BadInput`, with the weights put back, where it changed them."""
         assert self.evaluate is not None
         model.eval()
-        before = model.vector.copy()
+        vector = model.vector
+        before = vector.tobytes()
         found = self.evaluate(model)
-        if not np.array_equal(before.view(np.uint32), model.vector.view(np.uint32)):  # bits, of which nan has some, too
-            model.vector[:] = before
+        if flatten(model.parameters()).tobytes() != before:  # bits, of which nan has some, too
+            model.vector[:] = np.frombuffer(before, vector.dtype)
             raise BadInput("evaluate changed the model's weights: let it only measure, or work on a deep copy")
         return found
 

@@ -20,6 +20,7 @@ from fedlearn.nn.showing import module_html
 from fedlearn.registry import target_of
 
 CONTAINERS = (list, tuple, deque, dict, set, frozenset)
+Walked = tuple[str, "Module", list[tuple[str, Any]]]  # a module's name, the module, its parts by name
 
 
 @without(MODULES)
@@ -82,11 +83,21 @@ class Module:
 
         around: those that it is a part of; `BadInput` for a module within itself.
         """
-        if any(self is module for module in around):
-            raise BadInput(f"{prefix} is a {type(self).__name__} within itself: keep no reference to a module's owner")
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, (*around, self))
+        return ((name, module) for name, module, _ in self._walked([], prefix, around))
+
+    def _walked(self, found: list[Walked], prefix: str = "", around: tuple[Module, ...] = ()) -> list[Walked]:
+        """Add the module and all within it to `found`, as `named_modules` does, each with its parts."""
+        for module in around:
+            if module is self:
+                raise BadInput(
+                    f"{prefix} is a {type(self).__name__} within itself: keep no reference to a module's owner"
+                )
+        parts = self._parts()
+        found.append((prefix, self, parts))
+        for name, part in parts:
+            if isinstance(part, Module):
+                part._walked(found, f"{prefix}.{name}" if prefix else name, (*around, self))
+        return found
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
@@ -144,8 +155,8 @@ class Module:
     def _named_tensors(self, kind: type[Any] | tuple[type[Any], ...], once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         named: dict[str, Any] = {}
-        for prefix, module in self.named_modules():
-            for name, value in module._parts():
+        for prefix, _, parts in self._walked([]):
+            for name, value in parts:
                 if isinstance(value, kind) and not (once and id(value) in seen):
                     seen.add(id(value))
                     full = f"{prefix}.{name}" if prefix else name
@@ -153,15 +164,17 @@ class Module:
                         raise BadInput(f"two parts of the {type(self).__name__} are named {full}: rename a key")
                     yield full, value
 
-    def _parts(self) -> Iterator[tuple[str, Any]]:
-        """Its attributes by name. Within lists, tuples and dicts, as "layers.0", those that are no attribute too."""
-        attributes = self.__dict__
+    def _parts(self) -> list[tuple[str, Any]]:
+        """Its modules and tensors by name. Within lists, tuples and dicts, as "layers.0", those that are no attribute
+        too."""
+        attributes, found = self.__dict__, []
         for name, value in attributes.items():
-            if isinstance(value, CONTAINERS) and name != "_arguments":
+            if isinstance(value, Module | Tensor):
+                found.append((name, value))
+            elif isinstance(value, CONTAINERS) and name != "_arguments":
                 own = {id(part) for part in attributes.values()}
-                yield from ((inner, part) for inner, part in _within(name, value) if id(part) not in own)
-            else:
-                yield name, value
+                found += [(inner, part) for inner, part in _within(name, value) if id(part) not in own]
+        return found
 
     # Its numbers
 
