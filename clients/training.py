@@ -44,7 +44,7 @@ from fedlearn.training.flat import FlatModel, stack_size, weights_in
 from fedlearn.training.loop import Shuffles
 from fedlearn.training.marks import marks
 from fedlearn.training.narrow import NarrowModel, OwnWords, Support
-from fedlearn.training.stacks import StackedViews, batch_shape, stack
+from fedlearn.training.stacks import Places, StackedViews, batch_shape, stack
 from fedlearn.travel import rebuilt
 from fedlearn.wording import many
 
@@ -150,8 +150,8 @@ class LocalTraining:
         """Clients with equally many examples of one shape."""
         numbers = list(group)
 
-        def among(places: np.ndarray) -> Examples:
-            return stack([group[numbers[place]].data for place in places])
+        def among(places: Places) -> Examples:
+            return stack([group[number].data for number in np.asarray(numbers)[places].tolist()])
 
         def alone(some: list[int], task: Task) -> Iterator[Encoded | Lost]:
             return self._one_by_one({number: group[number] for number in some}, task)
@@ -159,24 +159,26 @@ class LocalTraining:
         yield from self._side_by_side(numbers, among, task, alone)
 
     def _side_by_side(
-        self, numbers: list[int], among: Callable[[np.ndarray], Examples], task: Task, otherwise: Apart
+        self, numbers: list[int], among: Callable[[Places], Examples], task: Task, otherwise: Apart
     ) -> Iterator[Encoded | Lost]:
         """Clients whose examples, stacked, are `among(places)`; otherwise: how to train some where that fails."""
         size = _evenly(len(numbers), self._stack_size)
         draws = LocalRandom(self._seed, task.round, numbers)
         for start in range(0, len(numbers), size):
-            part = numbers[start : start + size]
+            stop = min(start + size, len(numbers))
+            part = numbers[start:stop]
             try:
                 stacked = self._stack_for(len(part))
-                # Copies that are left over train the last client once more, for nothing.
-                places = start + np.minimum(np.arange(len(stacked.vector)), len(part) - 1)
                 stacked.load(task.weights)
-                state = self._state([numbers[place] for place in places], task)
+                # Copies that are left over train the last client once more, for nothing.
+                more = len(stacked.vector) - len(part)
+                places = np.minimum(np.arange(start, stop + more), stop - 1) if more else slice(start, stop)
+                state = self._state(part + more * part[-1:], task)
                 update = self._trained(stacked, among(places), state, draws.among(places))
             except Exception:  # the fault of one: alone, it will be named and the others are spared
                 yield from otherwise(part, task)
             else:
-                yield from self._encoded(part, task, update.among(slice(len(part))))
+                yield from self._encoded(part, task, update)
 
     def _stack_for(self, clients: int) -> FlatModel:
         """A stack of so many copies, or of a few more where there is one: its steps are on record."""
@@ -283,22 +285,21 @@ class LocalTraining:
     def _encoded(
         self, numbers: Sequence[int], task: Task, update: LocalUpdate, support: Support | None = None
     ) -> Iterator[Encoded | Lost]:
-        """The updates of a group, encoded some at a time: those of all of them fill the cache several times over."""
+        """The updates of a group, the first of more, encoded some at a time: all of them fill the cache several times."""
         narrow = support is not None and not task.layout.whole
         layout = task.layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else task.layout
         block = max(1, min(ENCODED_AT_ONCE // len(layout.layout), addable(self.layout.codec)))
 
-        def encoded(start: int, stop: int) -> Encoded:
-            rows = slice(start, stop)
+        def encoded(rows: slice) -> Encoded:
             own = None if support is None else support.among(rows)
             return self._encode(layout, numbers[rows], update.among(rows), task, own)
 
         for start in range(0, len(numbers), block):
             try:
-                done = encoded(start, start + block)
+                done = encoded(slice(start, min(start + block, len(numbers))))
             except Exception:  # the fault of one, as above
                 for row, number in enumerate(numbers[start : start + block], start):
-                    yield guarded(number, self._name(number), task.round, partial(encoded, row, row + 1))
+                    yield guarded(number, self._name(number), task.round, partial(encoded, slice(row, row + 1)))
             else:
                 yield done
 

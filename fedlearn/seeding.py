@@ -75,10 +75,10 @@ class LocalRandom:
         self._tables: dict[tuple[int, int], np.ndarray] = {}
         self._drawn = 0
 
-    def among(self, places: np.ndarray) -> LocalRandom:
+    def among(self, places: np.ndarray | slice) -> LocalRandom:
         """The shuffles of the clients that stand at these places, from the first on."""
         some = copy(self)
-        some._clients, some._keys = [self._clients[place] for place in places], self._keys[places]
+        some._clients, some._keys = np.asarray(self._clients)[places].tolist(), self._keys[places]
         some._tables, some._drawn = {}, 0
         return some
 

@@ -13,6 +13,8 @@ import numpy as np
 from fedlearn.datasets.bags import Bags
 from fedlearn.datasets.examples import Arrays, Examples, Layout, View
 
+Places = np.ndarray | slice
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:
@@ -61,7 +63,7 @@ class StackedViews:
             rows = np.arange(len(whole))[rows]  # counted from the end, or not to be found
         return cls(whole, rows.astype(np.intp))
 
-    def among(self, places: np.ndarray) -> StackedViews:
+    def among(self, places: Places) -> StackedViews:
         """The examples of the clients that stand at these places."""
         return StackedViews(self.whole, self.rows[places])
 
