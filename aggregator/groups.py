@@ -97,16 +97,19 @@ class Groups:
     def __init__(self, groups: Sequence[Group], least: int | None):
         self._all = groups
         self.least = least
-        self._of = {client: group for group in groups for client in group.members}
+        self._uncut = len(groups) == 1
+        self._of = {} if self._uncut else {client: group for group in groups for client in group.members}
 
     def __iter__(self) -> Iterator[Group]:
         return iter([group for group in self._all if not group.left_out])
 
     def of(self, client: ClientId) -> Group:
-        return self._of[client]
+        return self._all[0] if self._uncut else self._of[client]
 
     def among(self, clients: Iterable[ClientId]) -> list[tuple[Group, list[ClientId]]]:
         """Each group that goes on, with those of the clients that are in it, in their order."""
+        if self._uncut:
+            return [(group, list(clients)) for group in self]
         members: dict[int, list[ClientId]] = {group.number: [] for group in self._all}
         for client in clients:
             members[self._of[client].number].append(client)
@@ -114,6 +117,8 @@ class Groups:
 
     def going_on(self, clients: Iterable[ClientId]) -> list[ClientId]:
         """The clients whose groups go on."""
+        if self._uncut:
+            return [client for group in self for client in clients]
         return [client for client in clients if not self._of[client].left_out]
 
     def leave_out(self, group: Group, why: RoundVoid) -> None:
@@ -135,4 +140,4 @@ class Groups:
 
     def lost(self) -> dict[ClientId, Lost]:
         """The clients of groups that were left out, and why."""
-        return {client: Lost(client, group.left_out) for client, group in self._of.items() if group.left_out}
+        return {client: Lost(client, group.left_out) for group in self.left_out() for client in group.members}

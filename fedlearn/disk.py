@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from io import FileIO
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,25 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
 
     sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
     """
-    new = beside(path)
+    new = str(beside(path))
     try:
-        with naming(path), open(new, "wb") as file:
-            file.write(data)
-            file.flush()
+        with naming(path), open(new, "wb", buffering=0) as file:
+            _write_all(file, data)
             if sync:
                 os.fsync(file.fileno())
         os.replace(new, path)
     except BaseException as error:
-        new.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(new):
+        with suppress(FileNotFoundError):
+            os.unlink(new)
+        if isinstance(error, OSError) and error.filename == new:
             error.filename = str(path)  # the name that whoever asked for it knows
         raise
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes a part, without an error."""
+    while data:
+        data = data[file.write(data) :]
 
 
 def set_aside(path: Path) -> Path:
@@ -99,8 +106,7 @@ def added(path: Path, data: bytes, mode: int = 0o666) -> Iterator[int]:
     with naming(path), open(path, "ab", buffering=0, opener=opener) as file:
         before = file.tell()
         try:
-            while data:  # a disk that is nearly full takes a part, without an error
-                data = data[file.write(data) :]
+            _write_all(file, data)
             yield file.fileno()
         except OSError:
             file.truncate(before)
@@ -114,15 +120,17 @@ def append(path: Path, data: bytes, mode: int = 0o666, sync: bool = True) -> Non
             os.fsync(descriptor)
 
 
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
+class naming:  # noqa: N801 (used as a function is)
     """Within it, an error of the system that names no file, as those of open files do not, names this one."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
+
+    def __init__(self, path: str | Path):
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(self._path)
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:

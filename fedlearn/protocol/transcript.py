@@ -89,11 +89,8 @@ class Transcript:
             self.bytes_down += len(data) * (len(to) - len(others))
         self.bytes_openers += len(data) * (len(to) if is_opener(message.sender) else sum(map(is_opener, others)))
         if self._rows is not None:
-            try:  # without naming(), which costs a share of a round with many clients
+            with naming(self._rows.name):
                 self._write(message, data, to)
-            except OSError as error:
-                error.filename = error.filename or self._rows.name
-                raise
         return message
 
     def _write(self, message: Message, data: bytes, recipients: list[int]) -> None:
@@ -120,13 +117,13 @@ class Transcript:
         """Make everything entered so far readable by others; called after every round."""
         for file in (self._payloads, self._rows):
             if file is not None:
-                with naming(Path(file.name)):
+                with naming(file.name):
                     file.flush()
 
     def close(self) -> None:
         for file in (self._payloads, self._rows):
             if file is not None:
-                with naming(Path(file.name)):
+                with naming(file.name):
                     file.close()
 
 
