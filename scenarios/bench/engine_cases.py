@@ -57,6 +57,7 @@ def cases() -> Iterator[Case]:
         Case("mlp_in_local_training", flat_mlp, torch_mlp, floor=bare_mlp),
         Case("mlp_stacked_100", partial(flat_mlp, 100), clients=100, floor=partial(bare_mlp, 100)),
         Case("conv_in_local_training", conv, torch_conv),
+        Case("spam_dim_16_in_local_training", partial(narrow_spam, 16), partial(torch_spam, 16)),
         Case("spam_of_35000_words_in_local_training", partial(narrow_spam, 16, *many), partial(torch_spam, 16, *many)),
     ]
     yield from recorded
@@ -226,7 +227,7 @@ def spam(dim: int, vocabulary: int = 10_000, mails: int = 32) -> Step:
     return _step(optimizer, lambda: F.binary_cross_entropy_with_logits(head(words(indices, offsets)), y))
 
 
-def narrow_spam(dim: int, vocabulary: int, mails: int) -> Step:
+def narrow_spam(dim: int, vocabulary: int = 10_000, mails: int = 32) -> Step:
     """The step as a pool takes it: of the rows that the client's own words name."""
     indices, offsets, y = _mails(vocabulary, mails)
     bags = Bags(indices.astype(np.int32), np.append(offsets, len(indices)), y.ravel())

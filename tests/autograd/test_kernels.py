@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from fedlearn import Tensor, nn
+from fedlearn import Tensor, grad, nn
 from fedlearn.autograd import recurrent
 from fedlearn.autograd.recurrent.products import times
 from fedlearn.errors import BadInput
@@ -70,13 +70,14 @@ def test_a_product_in_blocks_is_the_product(batch, inner, width, stacked, cut):
     np.testing.assert_allclose(out, a @ matrices, rtol=1e-9, atol=1e-11)
 
 
-def run(name: str, hidden: int, dtype: type, table: bool) -> list[np.ndarray]:
+def run(name: str, hidden: int, dtype: type, table: bool, batch: int = 3) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     layer = getattr(nn, name)(6, hidden, rng=rng).to(dtype)
-    state = [Tensor(rng.standard_normal((1, 3, hidden)).astype(dtype), requires_grad=True) for _ in range(layer.states)]
+    shape = (1, batch, hidden)
+    state = [Tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True) for _ in range(layer.states)]
     hx = tuple(state) if layer.states > 1 else state[0]
     words = Tensor(rng.standard_normal((4, 6)).astype(dtype), requires_grad=True)
-    indices = rng.integers(0, 4, (7, 3))
+    indices = rng.integers(0, 4, (7, batch))
     y, last = layer.embedded(indices, words, hx) if table else layer(words[indices], hx)
     total = (y * y).sum()
     for part in last if layer.states > 1 else [last]:
@@ -109,11 +110,33 @@ def test_compiled_kernels_compute_what_numpy_does(hidden, dtype, tolerance, tabl
 
 @needs_numba
 @pytest.mark.parametrize("table", [False, True])
-def test_a_compiled_step_gives_the_bits_of_numpys(table):
-    expected = run("LSTM", 68, np.float32, table)  # too wide for the whole loop to be compiled
+@pytest.mark.parametrize("batch", [3, 60])  # one product of all gates, and one for each
+def test_a_compiled_step_gives_the_bits_of_numpys(batch, table):
+    expected = run("LSTM", 68, np.float32, table, batch)  # too wide for the whole loop to be compiled
     recurrent.use(recurrent.KernelPlan(compiled=True))
-    for got, want in zip(run("LSTM", 68, np.float32, table), expected, strict=True):
+    for got, want in zip(run("LSTM", 68, np.float32, table, batch), expected, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize(("hidden", "batch"), [(8, 3), (68, 3), (68, 60)])
+def test_an_lstm_of_any_size_has_the_gradients_of_its_formula(hidden, batch, table):
+    rng = np.random.default_rng(0)
+    shapes = [
+        (5, 4 * hidden) if table else (7, batch, 4 * hidden),
+        (4 * hidden, hidden),
+        (batch, hidden),
+        (batch, hidden),
+    ]
+    inputs = [Tensor(rng.standard_normal(shape) / 3, requires_grad=True) for shape in shapes]
+    indices = rng.integers(0, 5, (7, batch)) if table else None
+    outputs = rng.standard_normal((8, batch, hidden))
+    found, formula = (
+        grad((lstm(*inputs, indices=indices) * outputs).sum(), inputs)
+        for lstm in (recurrent.lstm, recurrent.lstm.composed)
+    )
+    for got, want in zip(found, formula, strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-9, atol=1e-11)
 
 
 def test_a_plan_of_nonsense_is_refused():

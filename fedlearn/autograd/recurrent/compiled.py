@@ -82,9 +82,12 @@ def _cell_back(
     for b in range(batch):
         for k in range(hidden):
             i, f, o, new = planes[0, b, k], planes[1, b, k], planes[2, b, k], planes[3, b, k]
-            dh = (shares[0, b, k] + shares[1, b, k] + shares[2, b, k] + shares[3, b, k] + g[b, k]) * o
-            do = dh * squashed[b, k]
-            dcell = dc[b, k] + dh - do * squashed[b, k]
+            dh = shares[0, b, k]
+            if len(shares) == 4:
+                dh = dh + shares[1, b, k] + shares[2, b, k] + shares[3, b, k]
+            through_h = (dh + g[b, k]) * o
+            do = through_h * squashed[b, k]
+            dcell = dc[b, k] + through_h - do * squashed[b, k]
             dnew = dcell * i
             di = dnew * new
             dcell *= f

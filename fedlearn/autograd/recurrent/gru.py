@@ -26,14 +26,13 @@ from fedlearn.autograd.recurrent.products import Product
 from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
 
 ORDER = [0, 1, 2]
-WHOLE = np.ones((3, 1, 1))  # projections come in as they are
 
 
 class Sequence:
     """A room for one shape of sequence: T steps of B rows of H units, from projections or a table of V of them."""
 
     def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
-        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, ORDER, WHOLE)
+        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, ORDER, halved=0)
         self._product = Product((3, hidden, hidden), dtype, batch)
         self._gates = aligned((length, 3, batch, hidden), dtype)
         self._recalled = aligned((length, 3, batch, hidden), dtype)  # W h + b of every step

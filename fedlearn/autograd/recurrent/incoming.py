@@ -14,16 +14,16 @@ AT_ONCE = 1 << 15  # numbers: more of them would leave the nearest cache before 
 class Incoming:
     """Projections (T, B, G H) of T steps, or the rows of a table (V, G H) that indices (T, B) name.
 
-    order: which gate comes first, in the arrays that are filled. factors (G, 1, 1): by what each is multiplied.
+    order: which gate comes first, in the arrays that are filled; so many of the first are `halved`.
     steps: those that are filled at once, `at_once` of them or, at the end, fewer.
     table, places: where there are indices, all gates' rows one after another, and which of them a step reads (T, G, B).
     """
 
     def __init__(
         self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None, order: Sequence[int],
-        factors: np.ndarray,
+        halved: int,
     ):  # fmt: skip
-        self._order, self._factors = list(order), factors.astype(dtype)
+        self._order, self._halved = list(order), halved
         gates = len(self._order)
         self.at_once = max(1, min(length, AT_ONCE // max(1, gates * batch * hidden)))
         self.steps = [slice(start, start + self.at_once) for start in range(0, length, self.at_once)]
@@ -40,8 +40,13 @@ class Incoming:
         self._planes = by_gate(projected, len(self._order))
         self._by_number = indices is not None
         if indices is not None:
-            np.multiply(self._planes[self._order], self._factors, out=self._table)
+            self._table[...] = self._planes[self._order]
+            self._halve(self._table[: self._halved])
             np.add(indices[:, None], self._starts, out=self.places)
+
+    def _halve(self, sums: np.ndarray) -> None:
+        if self._halved:
+            np.multiply(sums, 0.5, out=sums)  # quicker in place than on the way in, since here numbers lie in a row
 
     def some_at_once(self, gates: np.ndarray) -> Iterator[slice]:
         """Fills gates (T, G, B, H), some steps at a time, and says which."""
@@ -51,5 +56,6 @@ class Incoming:
                     self.table.take(self.places[step], axis=0, out=gates[step], mode="clip")
             else:
                 for place, gate in enumerate(self._order):
-                    np.multiply(self._planes[steps, gate], self._factors[place], out=gates[steps, place])
+                    gates[steps, place] = self._planes[steps, gate]
+                self._halve(gates[steps, : self._halved])
             yield steps

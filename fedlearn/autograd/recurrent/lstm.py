@@ -14,6 +14,7 @@ from fedlearn.autograd.graph import Fused
 from fedlearn.autograd.kernel_plan import current
 from fedlearn.autograd.ops import sigmoid, split, stack, tanh
 from fedlearn.autograd.recurrent import kernels
+from fedlearn.autograd.recurrent.gate_gradients import gate_gradients
 from fedlearn.autograd.recurrent.incoming import Incoming
 from fedlearn.autograd.recurrent.layout import (
     Projections,
@@ -36,7 +37,7 @@ class Sequence:
     """A room for one shape of sequence: T steps of B rows of H units, from projections or a table of V of them."""
 
     def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
-        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, WITHIN, HALVES)
+        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, WITHIN, halved=3)
         self._product = Product((4, hidden, hidden), dtype, batch)
         self._planes = aligned((length + 1, 5, batch, hidden), dtype)  # of every step: its gates, and c before it
         self._states = aligned((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
@@ -81,34 +82,36 @@ class Sequence:
         self._states[-1] = self._planes[-1, 4]
         return self._states[1:].copy()
 
-    def backward(self, g: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The gradients of the gates, which are good until the next call, of the weight, and of h0 and c0."""
+    def backward(
+        self, g: np.ndarray, projected: np.ndarray, weight: np.ndarray, indices: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """The gradients of the projections or the table, of the weight, and of h0 and c0."""
         length = len(self._squashed)
         if not self._back:
             self._bind_back()
-        self._product_back.load(matrices(weight)[WITHIN])
+        self._dgates.load(weight)
         self._outputs[...], self._parts_back[length % 2, 4] = g[:length], g[length]
-        self._shares[...] = 0
+        self._dgates.shares[...] = 0
         for call in self._back:
             call()
-        dweight = weight_gradient(self._dgates, self._states[:length], WITHIN)
-        return self._dgates, dweight, np.add.reduce(self._shares, axis=0), self._parts_back[0, 4].copy()
+        dprojected = self._dgates.of_projections(projected, indices)
+        dweight = self._dgates.of_weight(self._states[:length])
+        dh = np.add.reduce(self._dgates.shares, axis=0)
+        return [dprojected, dweight, dh, self._parts_back[0, 4].copy()]
 
     def _bind_back(self) -> None:
         length, batch, hidden = self._squashed.shape
         dtype = self._planes.dtype
-        self._product_back = Product((4, hidden, hidden), dtype, batch)
-        self._dgates = aligned((4, length, batch, hidden), dtype)
+        self._dgates = gate_gradients(length, batch, hidden, dtype, WITHIN)
         self._outputs = aligned((length, batch, hidden), dtype)
-        self._shares = aligned((4, batch, hidden), dtype)  # of the gradient of h, from each gate of the next step
         self._parts_back = aligned((2, 5, batch, hidden), dtype)  # by turns: a step reads the one before
         for t in reversed(range(length)):
             mine, later = self._parts_back[t % 2], self._parts_back[(t + 1) % 2]
             self._back += kernels.pointwise().lstm_cell_back(
-                self._planes[t], self._squashed[t], self._outputs[t], self._shares, later[4], mine, self._dgates, t,
-                self._parts,
+                self._planes[t], self._squashed[t], self._outputs[t], self._dgates.shares, later[4], mine,
+                self._dgates.by_gate, t, self._parts,
             )  # fmt: skip
-            self._back.append(self._product_back.bound(self._dgates[:, t], self._shares))
+            self._back.append(self._dgates.product(t))
 
 
 def _forward(
@@ -152,8 +155,8 @@ def _joint(
     indices: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     if isinstance(kept, Lent):
-        dgates, dweight, dh, dc = kept.room.backward(g, weight)
-        return [projections_gradient(dgates, projected, indices, WITHIN), dweight, dh, dc]
+        gradients: list[np.ndarray] = kept.room.backward(g, projected, weight, indices)
+        return gradients
     gates, states, cells, squashed = kept
     length, _, batch, hidden = gates.shape
     dc = g[length].copy()

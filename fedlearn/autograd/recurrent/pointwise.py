@@ -47,17 +47,16 @@ def lstm_cell_back(
 ) -> list[Call]:
     """Writes the gradient of the sums to step t of `dgates` (4, T, B, H), and that of the c before to `back[4]`.
 
-    The gradient of h is g, from the output, and the sum of `shares` (4, B, H), from each gate of the next step; that of
-    this step's c, as far as it is reached through the next c, is `dc` (B, H), which is overwritten, and so are `back`
-    (5, B, H) and room (4, B, H).
+    The gradient of h is g, from the output, and the sum of `shares` (1 or 4, B, H), from the gates of the next step;
+    that of this step's c, as far as it is reached through the next c, is `dc` (B, H), which is overwritten, and so are
+    `back` (5, B, H) and room (4, B, H).
     """
     gates, o = planes[:4], planes[2]
     dh, product = room[0], room[1]
+    first, second, *more = *shares, g
     return [
-        partial(np.add, shares[0], shares[1], dh),
-        partial(np.add, dh, shares[2], dh),
-        partial(np.add, dh, shares[3], dh),
-        partial(np.add, dh, g, dh),
+        partial(np.add, first, second, dh),
+        *(partial(np.add, dh, share, dh) for share in more),
         partial(np.multiply, dh, o, dh),
         partial(np.add, dc, dh, dc),  # c is reached through the next c, and through h = o tanh(c)
         partial(np.multiply, dh, squashed, back[2]),
