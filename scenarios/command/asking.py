@@ -14,7 +14,7 @@ import typer
 from fedlearn.disk import strict_json
 from fedlearn.errors import BadInput
 from fedlearn.wording import many
-from scenarios.command.ending import shown
+from scenarios.command.ending import as_typed, shown
 from scenarios.command.files import OF_TEXTS, reads_a_file, reads_texts
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def predict(
     """Ask a trained model about texts, or rows of numbers: the class and how probable it is, a line each."""
     if texts and file is not None:
         raise BadInput(f"texts and --file {file}: give one of the two")
-    from fedlearn.datasets.files import read_texts
     from fedlearn.models.kinds import Features
 
     trained = loaded(run, trusted)
@@ -59,8 +58,7 @@ def predict(
         how.refuse(OF_TEXTS, "numbers" if numbers else "typed texts")
     if any(not text.strip() for text in texts or ()):
         raise BadInput("a text is empty: give one with words in it")
-    place = "-" if file is None else str(file)
-    asked = [_text(text) for text in texts] if texts else read_texts(place, None if numbers else how)
+    asked = [_text(text) for text in texts] if texts else _texts_in(file, None if numbers else how)
     odds = trained.predict_proba(_rows(asked) if numbers else asked)
     labels = [trained.classes[number] for number in odds.argmax(axis=1).tolist()]
     words = trained.explain_all(asked, labels) if explain else repeat(None)
@@ -114,6 +112,19 @@ def loaded(run: Path, trusted: list[str] | None) -> Trained:
     for place in trusted or ():
         trust(place)
     return load(run)
+
+
+def _texts_in(file: Path | None, how: Reading | None) -> list[str]:
+    """The texts of a file, or of standard input; what was guessed or left out is told. how: None of rows of numbers."""
+    from fedlearn.datasets.files import texts_of
+    from fedlearn.datasets.files.opening import opened
+    from fedlearn.datasets.files.reading import STANDARD_INPUT
+
+    source = opened(STANDARD_INPUT if file is None else str(file))
+    found = texts_of(source, how)
+    for note in found.notes:
+        typer.echo(f"note: {source.name}: {as_typed(note)}", err=True)
+    return list(found.texts)
 
 
 def _text(argument: str) -> str:

@@ -287,7 +287,26 @@ def test_no_text_is_no_answer_and_a_folder_is_no_text(folder, tmp_path, capsys):
     assert command("predict", "--run", folder, "--file", tmp_path / "empty") == 0
     assert capsys.readouterr().out == ""
     assert command("predict", "--run", folder, "--file", folder) == 2
-    assert "holds files that are no mail" in capsys.readouterr().err
+    assert "holds files that are no mail, as " in capsys.readouterr().err
+
+
+def test_what_is_left_out_or_guessed_of_a_file_of_texts_is_told(folder, tmp_path, capsys):
+    rows = "art;gesagt\na;schöner Preis\nb\nb;bis um neun\na;bis um zehn\nb;jetzt gewinnen\n"
+    (tmp_path / "new.csv").write_bytes(rows.encode("cp1252"))
+    assert command("predict", "--run", folder, "--file", tmp_path / "new.csv", "--skip-bad") == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 4
+    *_, column, encoding, left_out = said.err.splitlines()
+    assert column.endswith("new.csv: text in gesagt")
+    assert encoding.endswith("new.csv: read as cp1252, a guess: give --encoding NAME if letters are wrong")
+    assert left_out.endswith("1 bad row left out (line 3: 1 field where line 1 names 2)")
+    for name, text in {"a.txt": "win a prize now", "b.txt": "see you at nine", "c.txt": ""}.items():
+        (tmp_path / "notes" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "notes" / name).write_text(text)
+    assert command("predict", "--run", folder, "--file", tmp_path / "notes") == 0
+    said = capsys.readouterr()
+    assert [line.split("\t")[2] for line in said.out.splitlines()] == ["win a prize now", "see you at nine"]
+    assert said.err.endswith("notes: 1 empty file\n")
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,24 @@ from fedlearn.lazy import lazy
 if TYPE_CHECKING:
     from fedlearn.datasets.files.anything import read_anything
     from fedlearn.datasets.files.arrays import read_samples
-    from fedlearn.datasets.files.messages import messages_of, read_messages, read_texts
+    from fedlearn.datasets.files.messages import messages_of, read_messages, read_texts, texts_of
     from fedlearn.datasets.files.plays import read_script
 
-__all__ = ["Reading", "messages_of", "read_anything", "read_messages", "read_samples", "read_script", "read_texts"]
+__all__ = [
+    "Reading",
+    "messages_of",
+    "read_anything",
+    "read_messages",
+    "read_samples",
+    "read_script",
+    "read_texts",
+    "texts_of",
+]
 
 __getattr__ = lazy(
     __name__,
     {
-        **dict.fromkeys(("messages_of", "read_messages", "read_texts"), "messages"),
+        **dict.fromkeys(("messages_of", "read_messages", "read_texts", "texts_of"), "messages"),
         "read_anything": "anything",
         "read_samples": "arrays",
         "read_script": "plays",

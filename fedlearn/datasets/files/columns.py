@@ -164,6 +164,8 @@ class _Columns:
         text, subject = self._text() if text is None else (text, None)
         found.texts, found.where = self._beside(text, subject), self.table.lines
         found.labels = [""] * len(found.texts)
+        if self.names and self.names[text] not in TEXTS and self.how.text_column is None:
+            found.notes.append(f"text in {self._shown(text)}")
         return self._without_nested(found, text)
 
     def _beside(self, text: int, subject: int | None) -> list[str]:

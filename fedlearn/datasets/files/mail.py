@@ -16,6 +16,7 @@ from email.utils import getaddresses
 from fedlearn.datasets.files.encoding import known
 from fedlearn.datasets.files.markup import text_of
 from fedlearn.errors import BadInput
+from fedlearn.wording import many
 
 # Headers that a message has; one of them alone may begin a plain text as well.
 HEADERS = {
@@ -40,6 +41,10 @@ class Mail:
 
 class Losses(Counter[str]):
     """Counts of what could not be read in messages: each kind by its word for one, as `skipped attachment`."""
+
+    def notes(self) -> list[str]:
+        """A note on each kind, as `2 skipped attachments`."""
+        return [many(number, what) for what, number in sorted(self.items())]
 
 
 def begun(data: bytes) -> bytes:

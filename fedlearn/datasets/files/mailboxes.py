@@ -57,8 +57,7 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
     A message is spam or ham by the nearest folder that says so, else by what its headers say; where some folders are
     of spam, or some headers say so, the rest is ham.
     """
-    losses = Losses()
-    placed = [one for path, data in members for one in _placed(path, data, losses, how)]
+    placed, losses = _all_placed(members, how)
     if not placed:
         raise DataError(f"{name} holds no message: give mbox files, a Maildir, or folders spam/ and ham/ of messages")
     found = Found(unit="message", column="")
@@ -81,7 +80,7 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
     found.texts = [one.mail.text for one in placed]
     found.where = [one.path for one in placed]
     found.users = _users(placed, how)
-    found.notes += [many(number, what) for what, number in sorted(losses.items())]
+    found.notes += losses.notes()
     if how.user_column is None:
         return found
     if not any(found.users or ()):
@@ -90,6 +89,27 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
             "header in Reading(user_column=NAME), or none"
         )
     return found.without_userless(f"no {how.user_column} header")
+
+
+def texts_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -> Found:
+    """The texts of the messages of files, (path, bytes), whether something says what is spam or not.
+
+    Raises `DataError` for a file that is neither mail nor, by its name, a text.
+    """
+    for path, data in members:
+        if not (is_mbox(data) or is_mail(data) or ENDING.search(path.casefold())):
+            raise DataError(
+                f"{name} holds files that are no mail, as {path}: give messages, .txt files of one text each, or one "
+                "file with a text a line"
+            )
+    how.refuse(OF_TABLES, f"{name}, which is mail")
+    placed, losses = _all_placed(members, how)
+    return Found(texts=[one.mail.text for one in placed], unit="message", notes=losses.notes())
+
+
+def _all_placed(members: Sequence[tuple[str, bytes]], how: Reading) -> tuple[list[_Placed], Losses]:
+    losses = Losses()
+    return [one for path, data in members for one in _placed(path, data, losses, how)], losses
 
 
 def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fedlearn.datasets.corpus import Corpus
 from fedlearn.datasets.files import columnar, columns, labels, mail, mailboxes, records, tables
-from fedlearn.datasets.files.encoding import decoded, unix_lines
+from fedlearn.datasets.files.encoding import decoded, encoding_notes, unix_lines
 from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading
 from fedlearn.datasets.files.rows import content_of, rows_of, table_of
@@ -25,30 +25,27 @@ def read_messages(path: str, how: Reading | None = None) -> Corpus:
 
 
 def read_texts(path: str, how: Reading | None = None) -> list[str]:
-    """The texts at `path` without labels: of mail, mbox and folders of mail the messages, else a text a line.
+    """The texts at `path` without labels: of mail, mbox and folders of messages each message, else a text a line.
 
     how: where it is given, the column of texts of a table is read as training reads it. A table is a file whose name
     ends in one of `tables.ENDINGS`, Parquet, Arrow, or any file beside a `text_column`. - is standard input. Lines end
     at line feeds or carriage returns. Raises `DataError` for what holds no text.
     """
-    source = opened(path)
-    members = (("", source.data),) if source.members is None else source.members
-    boxes = [(data, mailboxes.is_mbox(data)) for _, data in members if mailboxes.is_mbox(data) or mail.is_mail(data)]
-    if len(boxes) == len(members):
-        if how is not None:
-            how.refuse(mailboxes.OF_TABLES, f"{source.name}, which is mail")
-        losses = mail.Losses()
-        messages = [
-            content for data, boxed in boxes for content in (mailboxes.mbox_messages(data) if boxed else [data])
-        ]
-        return [mail.read_mail(message, losses).text for message in messages]
-    if source.members is not None:
-        raise DataError(f"{source.name} holds files that are no mail: give messages, or one file with a text a line")
+    return list(texts_of(opened(path), how).texts)
+
+
+def texts_of(source: Source, how: Reading | None = None) -> Found:
+    """Same as `read_texts`, for a source that is open already, with notes on what was guessed or left out."""
+    name = source.name
+    if source.members is not None or mailboxes.is_mbox(source.data) or mail.is_mail(source.data):
+        members = [(name.rpartition("/")[2], source.data)] if source.members is None else source.members
+        return mailboxes.texts_in(members, name, how or Reading())
     if how is not None and _is_table(source, how):
         return _texts_in(source, how)
-    text, _ = decoded(source.data, how.encoding if how else None, source.name)
+    named = how.encoding if how else None
+    text, encoding = decoded(source.data, named, name)
     lines = unix_lines(text).split("\n")
-    return lines if lines[-1] else lines[:-1]
+    return Found(texts=lines if lines[-1] else lines[:-1], notes=encoding_notes(encoding, named))
 
 
 def _is_table(source: Source, how: Reading) -> bool:
@@ -56,16 +53,17 @@ def _is_table(source: Source, how: Reading) -> bool:
     return named or how.text_column is not None or columnar.is_columnar(source.data)
 
 
-def _texts_in(source: Source, how: Reading) -> list[str]:
+def _texts_in(source: Source, how: Reading) -> Found:
     """The texts of a table; raises `DataError` with the columns to choose from where their column is not clear."""
     begun = Found()
     table = rows_of(source, how, begun)
     if not table.rows:
-        return []
+        return begun
     found = columns.texts_in(table, source.name, how)
     found.bad |= begun.bad
+    found.notes += begun.notes
     found.settle(source.name, how)
-    return list(found.texts)
+    return found
 
 
 def messages_of(source: Source, origin: str, how: Reading | None = None) -> Corpus:
