@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from clients.batches import warn_of_lone_examples
 from clients.client import ClientSource, as_clients
 from clients.memory import ClientMemory
@@ -18,6 +16,7 @@ from clients.rounding import Rounding
 from clients.session import LocalSession
 from clients.turns import made_by
 from fedlearn.logs import mark_records
+from fedlearn.numerics import one_thread
 from fedlearn.protocol import Answer, Step
 
 
@@ -37,7 +36,7 @@ class InlinePool:
         self._clients = as_clients(clients)
         self._policy = policy
         self._rounding = None if rounding is None else Rounding(Path(rounding))
-        self._blas: threadpool_limits | None = None
+        self._blas: Any = None
         self._session: LocalSession | None = None
         self._started = False
         self._memory: ClientMemory | None = None
@@ -48,7 +47,7 @@ class InlinePool:
 
     def open(self) -> None:
         mark_records()
-        self._blas = threadpool_limits(1)
+        self._blas = one_thread()
         self._session = LocalSession(self._clients, policy=self._policy)
 
     def enrol(self, session: bytes) -> list[bytes]:

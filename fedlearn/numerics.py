@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,19 @@ def _blas() -> list[dict[str, str]]:
     named = {"library": "internal_api", "version": "version", "core": "architecture"}
     found = [{name: str(info.get(key) or "unknown") for name, key in named.items()} for info in libraries]
     return sorted(found, key=lambda library: sorted(library.items()))
+
+
+def one_thread() -> Any:
+    """Have BLAS use one thread, until `restore_original_limits()` of what is returned, or the end of a `with` block."""
+    return _libraries(len(sys.modules)).limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _libraries(imported: int) -> Any:
+    """The libraries that are loaded. Finding them takes a millisecond; others come with modules that are imported."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _cpu_features() -> list[str]:

@@ -134,8 +134,11 @@ def _shuffled(keys: np.ndarray, which: int, n: int) -> np.ndarray:
     numbers = _mix(_mix(keys + _counter(np.uint64(which)))[:, None] + _counter(positions))
     # The low bits give way to the position, which is then read off the sorted numbers.
     low = np.uint64((1 << max(n - 1, 0).bit_length()) - 1)
-    numbers = np.sort((numbers & ~low) | positions, axis=-1)
-    return (numbers & low).astype(np.int64)
+    numbers &= ~low
+    numbers |= positions
+    numbers.sort(axis=-1)
+    numbers &= low
+    return numbers.view(np.int64)
 
 
 def _counter(steps: np.ndarray | np.uint64) -> np.ndarray:

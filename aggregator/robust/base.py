@@ -9,17 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from aggregator.robust.points import Points
 from fedlearn.checked import as_array
 from fedlearn.configured import Named, arguments_of, whole_number
 from fedlearn.datasets.examples import Examples
 from fedlearn.errors import BadInput, ShapeError
+from fedlearn.numerics import one_thread
 from fedlearn.sampling import MOST_CLIENTS
 from fedlearn.wording import many
 
@@ -118,7 +117,7 @@ class Rule(Malicious):
     def __call__(self, vectors: np.ndarray, beside: Beside | None = None) -> Combined:
         """Combine vectors, float32 (n, d), with one thread of BLAS; raises `BadInput` where n are too few."""
         beside = beside or Beside()
-        with _libraries().limit(limits=1):
+        with one_thread():
             points = Points.checked(vectors)
             self._check_lengths(points, beside)
             return self.combine(points, beside)
@@ -149,12 +148,6 @@ class Before(Malicious):
     @abstractmethod
     def apply(self, points: Points, beside: Beside) -> Points:
         """The vectors that the rule is given."""
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """The libraries that are loaded when a rule is first used. Finding them takes as long as a short rule."""
-    return ThreadpoolController()
 
 
 def check_f(thing: Malicious) -> None:
