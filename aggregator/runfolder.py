@@ -239,14 +239,13 @@ class RunFolder:
 
     def _remove(self) -> None:
         """Leave nothing, but for what clients said of why they refuse."""
-        if not self.clients_log.exists():
-            shutil.rmtree(self.path, ignore_errors=True)  # an error of its own would hide the refusal
-            return
-        for path in self.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path != self.clients_log:
-                path.unlink(missing_ok=True)
+        with suppress(OSError):  # an error of its own would hide the refusal
+            for path in self.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path != self.clients_log:
+                    path.unlink()
+            self.path.rmdir()  # which fails where clients.log stays, or the path is a link
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         run = {

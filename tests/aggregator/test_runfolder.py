@@ -152,6 +152,22 @@ def test_one_process_at_a_time_writes_in_a_run_folder(tmp_path):
         assert gone_on(again) == 2
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_run_that_is_refused_leaves_nothing_and_the_next_starts_in_the_same_place(linked, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "run"
+    if linked:
+        path.symlink_to("elsewhere")
+    with pytest.raises(BadInput, match=r"^no$"), begun(path):
+        raise BadInput("no")
+    assert sorted(tmp_path.glob("*/*")) == []
+    assert path.exists() == linked
+    with begun(path) as folder:
+        keep(folder, 1)
+    with begun(path, resume=True) as again:
+        assert gone_on(again) == 1
+
+
 def test_of_two_runs_that_start_at_once_in_one_folder_the_second_is_refused(tmp_path):
     path = tmp_path / "run"
     first, second, third = run_folder(path), run_folder(path), run_folder(path)  # it is still new to all of them
