@@ -32,7 +32,6 @@ EXEMPT = {
     "fedlearn/crypto/keys.py {self._q.bit_length()} bits": "the length of a key's prime",
     "fedlearn/crypto/vector.py {start + bad} shares": "a verb",
     "fedlearn/crypto/vector.py {self.public.bits} bits": "the length of a key",
-    "fedlearn/datasets/dense.py {shape} numbers": "a shape, such as 8 x 8",
     "fedlearn/nn/normalization.py {axes} axes": "a choice, such as 2 or 3",
     "fedlearn/optim/optimizer.py {sizes} parameters": "a list, one for each group",
     "scenarios/digits.py {updates / history.seconds} client updates": "a rate",

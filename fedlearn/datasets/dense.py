@@ -104,10 +104,8 @@ class Samples:
 
     def __repr__(self) -> str:
         """How much there is, never what."""
-        shape = " x ".join(map(str, self.features.shape[1:])) or "1"
-        return (
-            f"<Samples {self.name}: {len(self.labels):,} of {shape} numbers, {many(self.classes, 'class', 'classes')}>"
-        )
+        each, classes = many(self.features.shape[1], "number"), many(self.classes, "class", "classes")
+        return f"<Samples {self.name}: {len(self.labels):,} of {each}, {classes}>"
 
     @classmethod
     def of(

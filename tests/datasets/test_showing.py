@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedlearn.datasets import DATASETS, Arrays, Bags, ExplicitVocabulary, HashedVocabulary, load_corpus, load_samples
+from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import View
 from fedlearn.datasets.text import Script
 from fedlearn.protocol import PartyView
@@ -16,6 +17,7 @@ SHOWN = {
     "<Corpus sample: 0 messages (0 ham, 0 spam)>": lambda: load_corpus("sample").take([]),
     "<Bags: 2 messages of 3 words>": lambda: Bags(np.arange(3), np.array([0, 1, 3]), np.zeros(2)),
     "<Samples spirals: 300 of 2 numbers, 3 classes>": lambda: load_samples("spirals"),
+    "<Samples a: 2 of 1 number, 1 class>": lambda: Samples("a", np.ones((2, 1)), np.zeros(2, int), 1, True, "", ""),
     "<Script a play: 6 characters>": lambda: Script("a play", "secret", "", ""),
     "<Arrays: 3 examples of shape (4,)>": lambda: SECRET,
     "<View: 2 of 3 examples>": lambda: View(SECRET, np.arange(2)),
