@@ -72,6 +72,10 @@ def test_the_table_follows_the_work_and_the_memory():
     assert small.entries < large.entries
     assert small.multiplications > large.multiplications
     assert choose_shape(1024, 512, 10**6, 100) == NO_TABLE
+    assert choose_shape(1024, 512, 10**9, 1 << 40) == TableShape(64, 16, 1)  # digits of two bytes, nothing is squared
+    sixteen = choose_shape(256, 512, 10**9, 16 * 688)
+    assert sixteen == TableShape(1, 4, 64)  # by two rows for 3 bits each it would be 129 multiplications
+    assert sixteen.multiplications == 128
 
 
 def test_a_table_that_is_there_is_made_anew_only_where_that_pays():

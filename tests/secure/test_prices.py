@@ -8,10 +8,11 @@ import pytest
 
 import fedlearn.secure.encrypted as encrypted
 import fedlearn.secure.paillier as paillier
+import fedlearn.secure.price as price
 import fedlearn.secure.threshold as threshold
 from fedlearn.crypto import FixedPoint
 from fedlearn.secure import Masks, Paillier, Plain, Threshold
-from fedlearn.secure.price import Price, cores
+from fedlearn.secure.price import Price, cores, power_seconds
 
 CODEC = FixedPoint(24, 4.0, 100)  # lanes of 31 bits
 
@@ -52,3 +53,22 @@ def test_what_costs_next_to_nothing_has_no_price():
 
 def test_cores_are_those_that_this_process_may_use():
     assert cores() == len(os.sched_getaffinity(0))
+
+
+def test_a_power_that_is_measured_is_of_full_length_and_the_quicker_of_two(monkeypatch):
+    raised, now, real = [], [0.0], price.powers
+
+    def powers(bases, exponent, modulus):
+        raised.append((*bases, exponent, modulus))
+        now.append(now.pop() + len(raised) % 2 + 1)  # 2 s and then 1 s
+        return real(bases, exponent, modulus)
+
+    monkeypatch.setattr(price, "powers", powers)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    for exponent in range(40, 60):
+        assert power_seconds.__wrapped__(128, exponent) == 1.0
+        (base, taken, modulus), again = raised[-2:]
+        assert (base, taken, modulus) == again
+        assert base < modulus
+        assert (modulus.bit_length(), modulus % 2, taken.bit_length()) == (128, 1, exponent)
+    assert len(raised) == 2 * 20
