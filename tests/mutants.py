@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,18 +51,23 @@ SWAPS: dict[type, type] = {
     ast.Mod: ast.FloorDiv, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
+Place = tuple[str, str, str, int]  # file, code, what, nth
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum"}
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: in which file and line, what it does, that line's code, and which of the file's faults it is."""
+    """One fault: in which file and line, what it does, that line's code, and which of the file's faults it is.
+
+    nth: which of the faults with the same file, code and what, from 1.
+    """
 
     file: Path
     line: int
     what: str
     code: str
     number: int
+    nth: int
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
@@ -75,23 +81,28 @@ class Mutant:
         return ast.unparse(tree)
 
     @property
-    def place(self) -> tuple[str, str, str]:
-        """File, code and fault: what stays when lines are added above."""
-        return str(self.file), self.code, self.what
+    def place(self) -> Place:
+        """What stays when lines are added above."""
+        return str(self.file), self.code, self.what, self.nth
 
 
 def mutants(file: Path) -> Iterator[Mutant]:
     """Every fault that can be put into a file."""
     source = (ROOT / file).read_text()
     lines = source.splitlines()
+    found: Counter[tuple[str, str]] = Counter()
     for number, (line, what, _) in enumerate(_changes(ast.parse(source))):
-        yield Mutant(file, line, what, lines[line - 1].strip(), number)
+        code = lines[line - 1].strip()
+        found[code, what] += 1
+        yield Mutant(file, line, what, code, number, found[code, what])
 
 
-def equivalents() -> dict[tuple[str, str, str], str]:
+def equivalents() -> dict[Place, str]:
     """By place, why no input shows it."""
     listed = tomllib.loads(EQUIVALENT.read_text()).get("fault", [])
-    return {(each["file"], each["code"], each["what"]): each["why"] for each in listed}
+    return {
+        (each["file"], each["code"], each["what"], nth): each["why"] for each in listed for nth in each.get("nth", [1])
+    }
 
 
 Change = tuple[int, str, Callable[[], None]]
