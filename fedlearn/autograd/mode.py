@@ -6,6 +6,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,12 @@ class _Recording(ContextDecorator):
 
     def __init__(self) -> None:
         self.before: list[bool] = []
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        if isgeneratorfunction(function) or iscoroutinefunction(function):
+            name = type(self).__name__
+            raise BadInput(f"{name} would end before {function.__name__}() computes: write `with {name}():` within it")
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         self.before.append(mode.recording)

@@ -152,6 +152,16 @@ def test_no_grad_records_nothing():
     assert not thrice(x).requires_grad
     with pytest.raises(BadInput, match="a function to decorate"):
         no_grad(False)
+
+    def one_by_one():
+        yield 2 * x
+
+    async def later():
+        return 2 * x
+
+    for function in (one_by_one, later):
+        with pytest.raises(BadInput, match="within it"):
+            no_grad()(function)
     with no_grad():
         assert (x + 1).is_leaf
     assert (x + 1).requires_grad
