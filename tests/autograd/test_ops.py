@@ -139,6 +139,8 @@ def test_split_and_concatenate_are_inverse(shape, seed):
         (lambda a, b: a + b, ["(2, 3)", "(4,)"]),
         (lambda a, b: a @ b, ["(2, 3)", "(4,)"]),
         (lambda a, b: ops.concatenate([a, b], axis=0), ["(2, 3)", "(4,)"]),
+        (lambda a, b: ops.stack([a[0], b]), ["(3,)", "(4,)"]),
+        (lambda a, b: ops.einsum("ij,j", a, b), ["'j' stands for 3 and for 4"]),
         (lambda a, b: a.reshape(5), ["(2, 3)"]),
         (lambda a, b: a[2], ["(2, 3)"]),
         (lambda a, b: a[np.array([0, 7])], ["(2, 3)"]),

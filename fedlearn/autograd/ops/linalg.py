@@ -158,7 +158,10 @@ def _broadcast(letters: list[str], operands: list[Any]) -> list[tuple[str, Any]]
     sizes: dict[str, int] = {}
     for mine, x in zip(letters, operands, strict=True):
         for letter, n in zip(mine, np.shape(raw(x)), strict=True):
-            sizes[letter] = n if sizes.get(letter, 1) == 1 else sizes[letter]
+            known = sizes.get(letter, 1)
+            if n != known and 1 not in (n, known):
+                raise ShapeError(f"einsum: letter {letter!r} stands for {known} and for {n}")
+            sizes[letter] = n if known == 1 else known
     shapes = [tuple(sizes[letter] for letter in mine) for mine in letters]
     whole = [
         x if np.shape(raw(x)) == shape else broadcast_to(x, shape=shape)

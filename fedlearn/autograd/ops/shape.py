@@ -106,6 +106,10 @@ def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Any:
 @function
 def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
+    tensors = list(tensors)
+    shapes = sorted({np.shape(raw(x)) for x in tensors})
+    if len(shapes) > 1:
+        raise ShapeError(f"stack joins arrays of one shape, these have {', '.join(map(str, shapes))}: see concatenate")
     return _join(*[_widened(x, axis) for x in tensors], axis=axis)
 
 
