@@ -13,6 +13,8 @@ from fedlearn.optim.optimizer import Optimizer
 from fedlearn.optim.states import rates, reading
 from fedlearn.wording import many
 
+PYTORCHS = ("_last_lr", "default_min_lr", "mode_worse")  # what its states have besides
+
 
 class ReduceLROnPlateau:
     """Times factor when `patience` steps have passed without a better number; call `step(number)`.
@@ -90,6 +92,7 @@ class ReduceLROnPlateau:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where another was; `BadInput` for another state, having changed nothing."""
         with reading(self):
+            state_dict = {name: value for name, value in state_dict.items() if name not in PYTORCHS}
             other = set(state_dict) ^ set(self.state_dict())
             if other:
                 raise BadInput(
