@@ -1,4 +1,4 @@
-"""Names of arguments: NumPy's, in the place of PyTorch's for the same thing."""
+"""Names of arguments, NumPy's in the place of PyTorch's for the same thing, and of the one device."""
 
 from __future__ import annotations
 
@@ -42,3 +42,10 @@ def once(by_place: Any, by_name: Any, name: str) -> Any:
     if by_place is not None and not (type(by_place) is tuple and not by_place):
         raise BadInput(f"{name} is given by position and by name: give it once")
     return by_name
+
+
+def is_cpu(what: Any) -> bool:
+    """True for "cpu", the one device; `BadInput` for another."""
+    if isinstance(what, str) and what.startswith(("cuda", "mps", "xpu")):
+        raise BadInput(f"there is no device {what!r}: all is computed by the processor, cpu")
+    return isinstance(what, str) and what == "cpu"

@@ -10,7 +10,7 @@ import numpy as np
 from fedlearn import leftout
 from fedlearn.autograd import ops, torch_arithmetic
 from fedlearn.autograd.face import own_names, typed
-from fedlearn.autograd.names import once
+from fedlearn.autograd.names import is_cpu, once
 from fedlearn.autograd.node import Node
 from fedlearn.autograd.operators import Operators
 from fedlearn.autograd.torch_arithmetic import by_name, compared, in_place, scaled
@@ -119,9 +119,7 @@ class TorchNames(Operators):
         what = once(what, dtype, "dtype")
         if isinstance(what, Node):
             return self.type_as(what)
-        if isinstance(what, str) and what.startswith(("cuda", "mps", "xpu")):
-            raise BadInput(f"there is no device {what!r}: all is computed by the processor, cpu")
-        return self if isinstance(what, str) and what == "cpu" else self.type(what)
+        return self if is_cpu(what) else self.type(what)
 
     def cpu(self) -> Any:
         return self

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fedlearn.autograd import watch
+from fedlearn.autograd.names import is_cpu
 from fedlearn.autograd.node import next_id
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.checked import check_flags, flag, generator
@@ -228,7 +229,7 @@ class Module:
 
         "cpu", the one device, changes nothing.
         """
-        if isinstance(dtype, str) and dtype == "cpu":
+        if is_cpu(dtype):
             return self
         try:
             dtype = np.dtype(dtype)

@@ -213,3 +213,10 @@ def test_slices_by_number_and_refusals():
     ):
         with pytest.raises(fedlearn.errors.BadInput):
             wrong()
+
+
+def test_another_device_is_refused_by_name():
+    for whole in (Tensor(X), nn.Linear(1, 1)):
+        with pytest.raises(fedlearn.errors.BadInput, match="no device 'cuda:0'"):
+            whole.to("cuda:0")
+        assert whole.to("cpu") is whole
