@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ CASES = {
     "norm of order 3": (lambda x: x.norm(3, 1), lambda x: x.norm(3, 1), SOME_ZERO, 3),
     "norm of order -1": (lambda x: x.norm(-1, 1), lambda x: x.norm(-1, 1), SOME_ZERO, 1),
     "norm of order -1, infinite": (lambda x: x.norm(-1), lambda x: x.norm(-1), [math.inf, -math.inf], 0),
+    "cumprod of a number": (lambda x: x.cumprod(0) * x, lambda x: x.cumprod(0) * x, 0.0, 2),
+    "cumprod of zeros": (lambda x: x.cumprod(1) ** 2, lambda x: x.cumprod(1) ** 2, SOME_ZERO, 3),
+    "prod of zeros": (lambda x: x.prod(1) ** 2, lambda x: x.prod(1) ** 2, SOME_ZERO, 3),
     "norm of order 3, nan": (lambda x: x.norm(3), lambda x: x.norm(3), [math.nan, 1.0, 0.0], 0),
     "norm of order 3, gradient of nan": (lambda x: x.norm(3), lambda x: x.norm(3), [math.nan, 1.0, -2.0], 1),
     "norm of order 0.5, nan": (lambda x: x.norm(0.5), lambda x: x.norm(0.5), [math.nan, 1.0], 1),
@@ -79,3 +83,14 @@ def test_a_norm_below_one_ignores_zeros_in_every_derivative():
 
 def test_a_norm_of_negative_order_over_nothing_is_infinite():
     assert Tensor(np.zeros(0)).norm(-1).item() == math.inf
+
+
+@pytest.mark.parametrize("product", [lambda x: x.prod(), lambda x: x.cumprod(0).sum()])
+def test_a_product_with_a_zero_in_it_takes_no_more_memory_than_its_numbers(product):
+    x = Tensor(np.append(np.full(2000, 1.001), 0.0), requires_grad=True)
+    tracemalloc.start()
+    product(x).backward()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500 * x.nbytes
+    assert np.isfinite(x.grad.numpy()).all()

@@ -13,7 +13,7 @@ from fedlearn.autograd.node import raw
 from fedlearn.autograd.ops.elementwise import abs_, exp, power
 from fedlearn.autograd.ops.order import along, amax, amin
 from fedlearn.autograd.ops.select import masked, where
-from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, flip, moveaxis, reshape, unsqueeze
+from fedlearn.autograd.ops.shape import Axis, axes_of, broadcast_to, concatenate, flip, moveaxis, reshape, stack
 from fedlearn.errors import BadInput
 
 
@@ -85,10 +85,9 @@ cumsum: Op = Op(
 )
 
 
-def _others(x: Any, axis: int) -> Any:
-    """(..., n, n): for each place along the axis, moved to the end, all numbers there with a 1 in that place."""
-    rows = unsqueeze(moveaxis(x, axis, -1), -2)
-    return where(np.eye(rows.shape[-1], dtype=bool), 1.0, rows)
+def _before(x: Any) -> Any:
+    """For each number along the last axis, the product of those before it; of none it is 1."""
+    return concatenate([np.ones_like(raw(x)[..., :1]), cumprod(x, axis=-1)[..., :-1]], axis=-1)
 
 
 def _divides(products: Any, x: Any) -> bool:
@@ -97,7 +96,7 @@ def _divides(products: Any, x: Any) -> bool:
 
 
 def _prod_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The product of all others: y / x, or where that has no digits each product by itself."""
+    """The product of all others: y / x, or where that has no digits the product of those before and those behind."""
     g = along(g, x, axis, keepdims)
     if _divides(y, x):
         return g * (along(y, x, axis, keepdims) / x)
@@ -105,19 +104,23 @@ def _prod_vjp(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False)
     last = tuple(range(-len(axes), 0))
     lined = moveaxis(x, axes, last)
     flat = reshape(lined, shape=(*lined.shape[: x.ndim - len(axes)], _count(x, axis)))
-    products = prod(_others(flat, -1), axis=-1).reshape(lined.shape)
-    return g * moveaxis(products, last, axes)
+    products = _before(flat) * flip(_before(flip(flat, axis=-1)), axis=-1)
+    return g * moveaxis(products.reshape(lined.shape), last, axes)
 
 
 prod: Op = Op("prod", lambda x, axis=None, keepdims=False: x.prod(axis=axis, keepdims=keepdims), _prod_vjp)
 
 
 def _cumprod_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+    if not x.ndim:
+        return g
     if _divides(y, x):
         return _from_end(g * y, axis) / x
-    products = cumprod(_others(x, axis), axis=-1)
-    reached = np.tri(products.shape[-1], dtype=bool).T  # the product up to k holds number i <= k
-    return moveaxis(masked(reached, products * unsqueeze(moveaxis(g, axis, -1), -2)).sum(axis=-1), -1, axis)
+    x, g = moveaxis(x, axis, -1), moveaxis(g, axis, -1)
+    sums = [g[..., -1]]  # of the products that hold a number, without what stands before it and itself
+    for i in range(x.shape[-1] - 1, 0, -1):
+        sums.append(g[..., i - 1] + x[..., i] * sums[-1])
+    return moveaxis(_before(x) * stack(sums[::-1], axis=-1), -1, axis)
 
 
 def _from_end(x: Any, axis: int) -> Any:
