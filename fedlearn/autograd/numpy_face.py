@@ -19,7 +19,7 @@ from fedlearn.autograd.node import Node, raw
 from fedlearn.errors import BadInput, GraphError
 
 UFUNCS = {op.forward: op for op in OPS.values() if isinstance(op.forward, np.ufunc)}
-UFUNCS |= {np.remainder: ops.remainder, np.floor_divide: ops.floor_divide}
+UFUNCS |= {np.power: ops.power, np.remainder: ops.remainder, np.floor_divide: ops.floor_divide}
 
 WITHOUT_GRADIENT: set[Any] = {
     np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.array_equal,

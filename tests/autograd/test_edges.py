@@ -26,6 +26,7 @@ CASES = {
     "norm of order 3": (lambda x: x.norm(3, 1), lambda x: x.norm(3, 1), SOME_ZERO, 3),
     "norm of order -1": (lambda x: x.norm(-1, 1), lambda x: x.norm(-1, 1), SOME_ZERO, 1),
     "norm of order -1, infinite": (lambda x: x.norm(-1), lambda x: x.norm(-1), [math.inf, -math.inf], 0),
+    "cube": (lambda x: x**3, lambda x: x**3, [-2.0, -0.0, math.inf, -math.inf, math.nan, 0.3], 1),
     "cumprod of a number": (lambda x: x.cumprod(0) * x, lambda x: x.cumprod(0) * x, 0.0, 2),
     "cumprod of zeros": (lambda x: x.cumprod(1) ** 2, lambda x: x.cumprod(1) ** 2, SOME_ZERO, 3),
     "prod of zeros": (lambda x: x.prod(1) ** 2, lambda x: x.prod(1) ** 2, SOME_ZERO, 3),

@@ -44,6 +44,12 @@ remainder = Op(
 )
 
 
+def _power(a: Any, b: Any) -> Any:
+    """NumPy is as quick at squares as at products; a cube takes it thirty times as long, so it is made of products."""
+    cube = type(b) in (int, float) and b == 3 and isinstance(a, np.ndarray) and a.dtype.kind == "f"
+    return a * a * a if cube else np.power(a, b)
+
+
 def _power_vjp_base(g: Any, y: Any, a: Any, b: Any) -> Any:
     """b a^(b - 1); 0 at b = 0, also where a is 0 or infinite."""
     if not np.ndim(raw(b)):
@@ -58,7 +64,7 @@ def _power_vjp_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
     return masked(~(zero & (raw(b) >= 0)), g * y * log(where(zero & (raw(b) >= 0), 1.0, a)))
 
 
-power = Op("pow", np.power, _power_vjp_base, _power_vjp_exponent)
+power = Op("pow", _power, _power_vjp_base, _power_vjp_exponent)
 
 exp = Op("exp", np.exp, lambda g, y, x: g * y)
 exp2 = Op("exp2", np.exp2, lambda g, y, x: g * (y * math.log(2)))
