@@ -124,8 +124,12 @@ def _without(whole: Corpus, test: Corpus, options: Options) -> Corpus:
     _check_held_out_once(options)
     distinct, known = whole.without_duplicates(), set(test.texts)
     train = distinct.take(i for i, text in enumerate(distinct.texts) if text not in known)
-    if len(set(train.labels.tolist())) < len(whole.classes):
-        raise BadInput(f"{whole.name}: without what is in {test.name} too, a label is missing: give other data")
+    missing = [name for number, name in enumerate(whole.classes) if number not in train.labels]
+    if missing:
+        raise BadInput(
+            f"{test.name} has all {' and all '.join(missing)} of {whole.name}, so that none is left to train on: give "
+            "other test data"
+        )
     return train
 
 

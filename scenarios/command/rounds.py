@@ -60,8 +60,6 @@ class ConsoleTracker:
             self._columns = chosen(values, room)
             self._say(line({name: name for name in values}, self._columns), style="bold")
         self._say(line(values, self._columns))
-        if record.void:
-            self._say(f"        void: {record.void}", style="yellow")
         self._say_how_long(record)
         self._loss = f", loss {record.loss:.4f}" if record.loss is not None else ""
         self._update(record.round, self._loss, record.round)

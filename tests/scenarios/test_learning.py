@@ -16,11 +16,19 @@ from tests.scenarios.command import fedlearn
 DIGITS = ["run", "digits", "--clients", "20", "--cohort", "4"]
 
 
-def test_every_federation_leaves_its_curves_and_void_rounds_are_marked(tmp_path):
+def test_every_federation_leaves_its_curves_and_void_rounds_are_marked(tmp_path, capsys):
     given = ["--rounds", "6", "--faults", "dropout=0.4", "--min-cohort", "3", "--protection", "masks"]
     assert fedlearn(*DIGITS, *given, "--out", str(tmp_path / "run")) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert any(row["void"] for row in rows)
+    void = [row for row in rows if row["void"]]
+    assert void
+    said = capsys.readouterr().err
+    assert all(
+        said.count(f"round {row['round']} is void, the model stays as it was: {row['void']}") == 1 for row in void
+    )
+    assert said.count(": " + void[0]["void"]) == [row["void"] for row in void].count(
+        void[0]["void"]
+    )  # and nowhere else
     assert (tmp_path / "run" / "learning.png").read_bytes().startswith(b"\x89PNG")
     assert "void" in (tmp_path / "run" / "learning.svg").read_text()
 

@@ -102,7 +102,7 @@ def test_held_out_data_of_ones_own(run, mine, tmp_path):
     assert len(json.loads(Path("r/run.json").read_text())["data_set"]["test_sha256"]) == 64
     assert "give one of the two" in run(mine, "--test-data", str(exam), "--test-fraction", "0.5")[1]
     assert "30 to train, 30 to test" in run(mine, "--test-fraction", "0.5")[1]
-    assert "a label is missing" in run(mine, "--test-data", str(mine))[1]
+    assert "has all ham and all spam of " in run(mine, "--test-data", str(mine))[1]
 
 
 def test_more_classes_need_a_model_that_tells_them_apart(run, mine):
