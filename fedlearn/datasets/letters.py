@@ -1,7 +1,8 @@
 """Where a text can be cut without parting what a reader sees as one letter.
 
 The rules are those of extended grapheme clusters (Unicode Standard Annex 29) by the categories of Unicode 14.0, without
-those for letters that go with the next one, which no common text has.
+those for letters that go with the next one, which no common text has. A library would cut by the Unicode of its
+release, and which characters a model is trained on must not depend on that.
 """
 
 from __future__ import annotations
