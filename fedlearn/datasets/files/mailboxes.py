@@ -94,10 +94,11 @@ def messages_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -
 def texts_in(members: Sequence[tuple[str, bytes]], name: str, how: Reading) -> Found:
     """The texts of the messages of files, (path, bytes), whether something says what is spam or not.
 
-    Raises `DataError` for a file that is neither mail nor, by its name, a text.
+    Raises `DataError` for a file that has text and is neither mail nor, by its name, a message.
     """
     for path, data in members:
-        if not (is_mbox(data) or is_mail(data) or ENDING.search(path.casefold())):
+        is_message = is_mbox(data) or is_mail(data) or ENDING.search(path.casefold())
+        if not (is_message or _is_binary(data) or not data.strip()):
             raise DataError(
                 f"{name} holds files that are no mail, as {path}: give messages, .txt files of one text each, or one "
                 "file with a text a line"
@@ -114,7 +115,7 @@ def _all_placed(members: Sequence[tuple[str, bytes]], how: Reading) -> tuple[lis
 
 def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Placed]:
     folders = path.split("/")
-    if b"\0" in data[:BINARY_HEAD] and not (is_mbox(data) or is_mail(data)):  # in a message it is a stray sign
+    if _is_binary(data):
         losses["binary file"] += 1
         return []
     stem = folders[-1].removesuffix(".mbox").removesuffix(".mbx")
@@ -129,6 +130,11 @@ def _placed(path: str, data: bytes, losses: Losses, how: Reading) -> list[_Place
     spam = _sorted_as(folders[:-1])
     spam = _sorted_as(folders[-1:]) if spam is None else spam  # spam_12.eml; any name may stand in a folder that tells
     return [_Placed(path, read_mail(data, losses, how.user_column), spam, _owner(folders))]
+
+
+def _is_binary(data: bytes) -> bool:
+    """True for a file with a zero byte; in a message it is a stray sign."""
+    return b"\0" in data[:BINARY_HEAD] and not (is_mbox(data) or is_mail(data))
 
 
 def _owner(path: Sequence[str]) -> str:
