@@ -237,7 +237,7 @@ def fedlearn(
 def _app_for(words: list[str]) -> typer.Typer:
     """The app with the command that is named first; with all where none is, which takes as long as a run to set up."""
     own = {info.name or info.callback.__name__: info for info in app.registered_commands if info.callback}
-    names = [word for word in words[:1] if word in (*own, *ELSEWHERE, *GROUPS)] or [*ELSEWHERE, *own, *GROUPS]
+    names = [word for word in words[:1] if word in (*own, *ELSEWHERE, *GROUPS)] or [*own, *ELSEWHERE, *GROUPS]
     found = copy(app)
     found.registered_commands, found.registered_groups = [], []
     for name in names:

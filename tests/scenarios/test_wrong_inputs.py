@@ -271,3 +271,9 @@ def test_a_group_alone_shows_its_commands_a_line_each(arguments, capsys):
     assert said.startswith(f"Usage: {' '.join(['fedlearn', *arguments])} ")
     assert "\\n" not in said
     assert "Commands" in said.splitlines()
+
+
+def test_of_all_commands_the_one_to_begin_with_stands_first(capsys):
+    assert fedlearn("--help") == 0
+    commands = capsys.readouterr().out.partition("Commands\n")[2]
+    assert commands.split()[0] == "run"
