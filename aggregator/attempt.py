@@ -139,13 +139,14 @@ class Attempt:
         answered: set[ClientId] = set()
         self._say(step.phase, 0, len(inboxes))
         for answer in self._answers(step, broadcast, inboxes):
-            if not inboxes.keys() >= set(answer.clients):
+            clients = set(answer.clients)
+            if not inboxes.keys() >= clients:
                 log.warning("%s was not asked in %s: its answer does not count", party_name(answer.clients[0]), step)
                 continue
-            if not answered.isdisjoint(answer.clients):
+            if not answered.isdisjoint(clients):
                 log.warning("%s answered twice in %s: its first answer counts", party_name(answer.clients[0]), step)
                 continue
-            answered.update(answer.clients)
+            answered |= clients
             self._say(step.phase, len(answered), len(inboxes))
             if isinstance(answer, Lost):
                 self.lost[answer.client] = answer

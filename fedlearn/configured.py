@@ -61,7 +61,6 @@ def _parameters_of(kind: Hashable) -> tuple[str, ...]:
 
 def whole_number(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """`value` as an int, NumPy's integers too; raises `BadInput` for any other kind and outside of least..most."""
-    limits = f"at least {least}" if most is None else f"from {least} to {most}"
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -69,6 +68,7 @@ def whole_number(name: str, value: Any, least: int | None = None, most: int | No
     except TypeError:
         raise BadInput(f"{name} is {value!r:.80}, a whole number is needed") from None
     if (least is not None and number < least) or (most is not None and number > most):
+        limits = f"at least {least}" if most is None else f"from {least} to {most}"
         raise BadInput(f"{name} is {number}, it must be {limits}")
     return number
 

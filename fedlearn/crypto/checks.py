@@ -16,6 +16,8 @@ BYTES = (bytes, bytearray, memoryview)
 
 def whole(name: str, value: Any, error: type[BadInput] = CodecError) -> int:
     """An integer, NumPy's too, as Python's; raises `error` for anything else."""
+    if type(value) is int:  # as most are
+        return value
     with suppress(TypeError):
         if not isinstance(value, bool) and type(value).__name__ != "bool":  # NumPy's bool is an integer, too
             return int(index(value))
@@ -24,6 +26,8 @@ def whole(name: str, value: Any, error: type[BadInput] = CodecError) -> int:
 
 def real(name: str, value: Any) -> float:
     """A real number that float64 holds; raises `CodecError` for anything else."""
+    if type(value) is float:  # as most are
+        return value
     if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):
             return float(value)
