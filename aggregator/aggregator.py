@@ -288,7 +288,8 @@ class Aggregator:
                 task = RoundTask(round, tuple(cohort), request, fates)
                 record, state = learning.round(session, transcript, task, state)
                 weights = request.weights  # the model's own memory: the step has moved it
-                self._exam.take(record, self.model, round == sizes.rounds, partial(measures, record, cohort, weights))
+                ask = partial(measures, record, cohort, weights)
+                self._exam.take(record, self.model, weights, round == sizes.rounds, ask)
                 if spending is not None:
                     spending.enter(record, history)
                 history.rounds.append(record)

@@ -53,7 +53,7 @@ class Exam:
         """Raise `BadInput` where the metric that is watched is none of those that the evaluation gives."""
         if not self.metric:
             return
-        known = ["loss"] if self.evaluate is None else list(checked_metrics(self._measured(model)))
+        known = ["loss"] if self.evaluate is None else list(checked_metrics(self._measured(model, model.vector)))
         if self.of_clients:
             known += self.survey.names if self.survey else spread({0: {"loss": 0.0, "accuracy": 0.0}})
         if self.metric not in known:
@@ -74,8 +74,11 @@ class Exam:
         """How many of so many rounds end with a survey."""
         return len({*range(self.every, rounds + 1, self.every), rounds}) if self.survey else 0
 
-    def take(self, record: RoundRecord, model: Model, last: bool, ask: Callable[[], None]) -> None:
-        """Enter into a round's record what the model is like, if it is its turn. ask: enters what clients say of it."""
+    def take(self, record: RoundRecord, model: Model, vector: np.ndarray, last: bool, ask: Callable[[], None]) -> None:
+        """Enter into a round's record what the model is like, if it is its turn.
+
+        vector: the model's. ask: enters what clients say of it.
+        """
         if self.evaluate is None and not self.of_clients:
             return
         record.evaluated = last or record.round % self.every == 0
@@ -83,7 +86,7 @@ class Exam:
             return
         if self.evaluate is not None:
             began = time.perf_counter()
-            record.metrics = checked_metrics(self._measured(model))
+            record.metrics = checked_metrics(self._measured(model, vector))
             record.evaluation_loss = record.metrics.pop("loss", None)
             record.seconds["evaluate"] = time.perf_counter() - began
         if self.of_clients and not record.void:
@@ -115,11 +118,10 @@ class Exam:
         """Why the run ends before its last round; "" where it does not."""
         return f"no better {self.metric} in {many(self.waited, 'evaluation')}" if self.over else ""
 
-    def _measured(self, model: Model) -> Any:
+    def _measured(self, model: Model, vector: np.ndarray) -> Any:
         """Call `evaluate` on the model. Raises `BadInput`, with the weights put back, where it changed them."""
         assert self.evaluate is not None
         model.eval()
-        vector = flatten(model.parameters())
         before = vector.tobytes()
         found = self.evaluate(model)
         if flatten(model.parameters()).tobytes() != before:  # bits, of which nan has some, too

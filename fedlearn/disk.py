@@ -16,6 +16,8 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 
+NEW = ".tmp"  # after the name of a file whose new content is not whole yet
+
 
 def at_home(path: str | os.PathLike[str]) -> Path:
     """The path with the user's home in the place of a ~ at its beginning; the ~name of an unknown user stays.
@@ -29,7 +31,7 @@ def at_home(path: str | os.PathLike[str]) -> Path:
 
 def beside(path: Path) -> Path:
     """The path of a file's new content until it is whole."""
-    return path.with_name(path.name + ".tmp")
+    return path.with_name(path.name + NEW)
 
 
 def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
@@ -37,7 +39,7 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
 
     sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
     """
-    new = str(beside(path))
+    new = f"{path}{NEW}"
     try:
         with naming(path), open(new, "wb", buffering=0) as file:
             _write_all(file, data)
@@ -133,10 +135,13 @@ class naming:  # noqa: N801 (used as a function is)
             error.filename = str(self._path)
 
 
+_STRICT = json.JSONEncoder(allow_nan=False)
+
+
 def strict_json(value: Any, indent: int | None = None) -> str:
     """Plain data as JSON that every reader takes: NaN and infinity, which JSON has no words for, are null."""
     try:
-        return json.dumps(value, indent=indent, allow_nan=False)
+        return json.dumps(value, indent=indent, allow_nan=False) if indent else _STRICT.encode(value)
     except (ValueError, TypeError):  # a number that is not finite, or a mapping that is no dict: both are rare
         return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
 

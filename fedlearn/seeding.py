@@ -8,7 +8,6 @@ ever drawn from here: keys, masks and randomisers come from `secrets`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -70,15 +69,15 @@ class LocalRandom:
 
     def __init__(self, seed: int, round: int, clients: Sequence[int]):
         self._round = (seed, round)
-        self._clients = clients
+        self._clients: Sequence[int] | np.ndarray = clients
         self._keys = _client_keys(seed, "local", round, clients)
         self._tables: dict[tuple[int, int], np.ndarray] = {}
         self._drawn = 0
 
     def among(self, places: np.ndarray | slice) -> LocalRandom:
         """The shuffles of the clients that stand at these places, from the first on."""
-        some = copy(self)
-        some._clients, some._keys = np.asarray(self._clients)[places].tolist(), self._keys[places]
+        some = object.__new__(LocalRandom)
+        some._round, some._clients, some._keys = self._round, np.asarray(self._clients)[places], self._keys[places]
         some._tables, some._drawn = {}, 0
         return some
 
@@ -101,7 +100,7 @@ class LocalRandom:
     def __iter__(self) -> Iterator[ClientRandom]:
         """Each client's own, in order."""
         seed, round = self._round
-        return (ClientRandom(self, row, seed, round, client) for row, client in enumerate(self._clients))
+        return (ClientRandom(self, row, seed, round, int(client)) for row, client in enumerate(self._clients))
 
 
 class ClientRandom:

@@ -44,19 +44,19 @@ def test_the_best_round_and_how_long_ago_it_was(watch, values, best, waited):
 
 
 def test_the_turns_of_an_evaluation():
-    asked = []
+    asked, model = [], toy_model()
     for number, last, evaluated in ((1, False, False), (2, False, True), (3, True, True)):
         record = RoundRecord(number)
-        exam(every=2, of_clients=True).take(record, toy_model(), last, lambda: asked.append(1))
+        exam(every=2, of_clients=True).take(record, model, model.vector, last, lambda: asked.append(1))
         assert record.evaluated is evaluated
         assert record.metrics == ({"f1": 0.5} if evaluated else {})
         assert record.evaluation_loss == (1.0 if evaluated else None)
     assert len(asked) == 2
     void = RoundRecord(1, void="nobody")
-    exam(of_clients=True).take(void, toy_model(), True, lambda: asked.append(1))
+    exam(of_clients=True).take(void, model, model.vector, True, lambda: asked.append(1))
     assert len(asked) == 2
     nothing = RoundRecord(1)
-    exam(evaluate=None).take(nothing, toy_model(), False, lambda: asked.append(1))
+    exam(evaluate=None).take(nothing, model, model.vector, False, lambda: asked.append(1))
     assert (nothing.evaluated, nothing.seconds) == (True, {})
     survey = Survey(toy_clients(), classes=2)
     for every, rounds, surveys in ((1, 5, 5), (2, 5, 3), (2, 4, 2), (9, 4, 1)):
