@@ -23,12 +23,14 @@ from clients.flower.party import SESSIONS, answer, policy_of, record_of
 from clients.flower.secure import secure_mod
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
 from fedlearn.flower.letters import ACTION, NAME, QUERY, Letter, answer_of
-from fedlearn.protocol import AGGREGATOR, Refusal, Step, TrainRequest
+from fedlearn.protocol import AGGREGATOR, Loss, Refusal, Step, TrainRequest
 from fedlearn.protocol import Message as Wire
 from fedlearn.secure import Masks
 from fedlearn.secure.paillier import KEY_HOLDER
 from scenarios.flower import SecureSums
+from tests.clients import test_pools as toys
 from tests.flower.test_secure_sums import CODEC, NO_EVALUATION, NODES, client, run, secure
+from tests.toys import FailingBags
 
 SESSION = b"s" * 16
 MASKS = Masks(codec=CODEC, min_cohort=3, corrupt=0.0)
@@ -89,6 +91,16 @@ def test_a_node_with_a_client_of_ours_says_its_number(number):
 def test_a_party_refuses_a_letter(letter, said):
     with pytest.raises(ProtocolError, match=said):
         answer(letter, node_of(), {}, policy_of({}, None))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(BadInput("these are not mine"), Loss.REFUSED), (OSError("disk on fire"), Loss.FAILED)]
+)
+def test_under_no_protection_too_a_node_says_by_a_code_alone_whether_it_refused_or_failed(error, code):
+    letter = Letter(Letter.STEP, toys.SESSION, 2, toys.STEP, plan=toys.plan(), broadcast=toys.request())
+    node = node_of(partition_id=2, fedlearn_protections="none")
+    reply = client_app(lambda context: Client("sue", FailingBags(error)))(message_with(letter, QUERY), node)
+    assert Wire.from_bytes(answer_of(reply)) == Wire(toys.SESSION, toys.STEP, 2, AGGREGATOR, Loss(code))
 
 
 @pytest.mark.parametrize("ask", [Letter.ENROL, Letter.STEP, "sing"])

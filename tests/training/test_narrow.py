@@ -13,6 +13,7 @@ from aggregator import Aggregator
 from clients import Client, InlinePool, ProcessPool
 from fedlearn.autograd import no_replay
 from fedlearn.datasets.bags import Bags
+from fedlearn.errors import BadInput
 from fedlearn.models.base import Model
 from fedlearn.models.spam import SpamClassifier
 from fedlearn.nn import functional as F
@@ -40,6 +41,19 @@ class Alone(SpamClassifier):
 
 
 TRAINED = FedAvg(2, 4, 0.5, max_weight=64)
+
+
+class OfTwoClasses(FedAvg):
+    """Refuses other labels than 0 and 1 in training, and fails at labels below 0."""
+
+    leaves_untouched_weights = True
+
+    def local_update(self, model, data, state, rng):
+        if (data.labels < 0).any():
+            raise OSError("disk on fire")
+        if (data.labels > 1).any():
+            raise BadInput("a label of 2")
+        return super().local_update(model, data, state, rng)
 
 
 def mails(count: int, words: int, seed: int, vocabulary: int = WORDS) -> Bags:
@@ -210,6 +224,19 @@ def test_a_fault_in_a_stack_costs_its_own_client_only(choice):
     assert "outside the bound" in found[4].reason
     assert found[5].reason == "OSError: disk on fire"
     assert all(found[client].refused for client in (1, 2, 4))
+
+
+@pytest.mark.parametrize("choice", ["on", "off"])
+def test_whom_the_strategy_refuses_in_a_stack_is_named_and_the_others_are_spared(choice, caplog):
+    strategy, model, clients = OfTwoClasses(1, 4, 0.5, max_weight=64), toy_model(3), mailboxes([8] * 6)
+    good = updates(model, clients, strategy, choice)
+    clients[1].data.labels[3], clients[4].data.labels[0] = 2, -1
+    found = updates(model, clients, strategy, choice)
+    assert found[1] == Lost(1, "a label of 2", refused=True)
+    assert (found[4].client, found[4].reason, found[4].refused) == (4, "OSError: disk on fire", False)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["c1: a label of 2", "c4: failed in round 1, OSError: disk on fire"]
+    assert all(found[client] == good[client] for client in (0, 2, 3, 5))
 
 
 def test_every_pool_and_every_choice_trains_the_same_model():
