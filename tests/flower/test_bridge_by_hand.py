@@ -14,12 +14,12 @@ from flwr.app import Array, ConfigRecord, Error, Message, RecordDict
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from clients.flower import internals
-from clients.flower.direct import _Line, _telling, _terms
 from clients.flower.grid import DirectGrid, Inline, about
 from clients.flower.nodes import FIRST_NODE, Nodes, Terms, partition
 from clients.flower.opening import Duties, is_opener
 from clients.flower.seeds import kept, one_thread, seed_all
 from fedlearn.errors import BadInput, ClientFailure
+from scenarios.flower import run_direct
 
 
 def app(message: Message, context) -> Message:
@@ -56,6 +56,11 @@ def asked(grid: DirectGrid, *numbers: int, kind: str = "train", failing=()) -> l
 def answered(grid, messages, **more) -> list[Message]:
     with internals.identity(1):
         return list(grid.send_and_receive(messages, **more))
+
+
+def ask_all(grid, context) -> None:
+    """A server that sends each node one message."""
+    list(grid.send_and_receive([Message(RecordDict(), node, "train") for node in grid.get_node_ids()]))
 
 
 def test_replies_stand_in_the_order_of_the_messages_and_are_told_one_by_one(caplog):
@@ -183,32 +188,17 @@ def test_an_app_that_waits_for_more_nodes_is_told(monkeypatch):
         grid.get_node_ids()
 
 
-@pytest.mark.parametrize(("given", "text"), [
-    (dict(nodes=0), "nodes is 0"), (dict(seed=-1), "seed is -1"),
-    (dict(run_config={1: 2}), "run_config has 1: 2, a number, a truth value or a text is needed"),
-    (dict(run_config={"lr": None}), "run_config has 'lr': None, a number"),
-    (dict(run_config={"lr": [1]}), "run_config has"),
-])  # fmt: skip
-def test_terms_that_are_none(given, text):
-    with pytest.raises(BadInput, match=text):
-        _terms(**{"nodes": 2, "seed": 0, "run_config": {}, "node_config": None} | given)
+def test_a_node_finds_the_values_of_the_run():
+    given = {"a": True, "b": 1, "c": 0.5, "d": "x"}
+    found = []
 
+    def node(message: Message, context) -> Message:
+        found.append(dict(context.run_config))
+        return Message(RecordDict(), reply_to=message)
 
-def test_terms_of_a_run():
-    terms = _terms(1, 0, {"a": True, "b": 1, "c": 0.5, "d": "x"}, None)
-    assert (terms.nodes, terms.seed, terms.run_id, terms.run_config["d"]) == (1, 0, 1, "x")
-
-
-def test_the_line_on_a_terminal(capsys, monkeypatch):
-    now = [10.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    line = _Line()
-    line("train", 1, 4)
-    line("train", 2, 4)  # too soon
-    now[0] += 0.1
-    line("train", 3, 4)
-    line("train", 4, 4)
-    assert capsys.readouterr().err == ("\r\x1b[2Ktrain: 1 of 4 nodes\r\x1b[2Ktrain: 3 of 4 nodes\r\x1b[2K")
+    done = run_direct(ask_all, node, 1, run_config=given)
+    assert found == [given]
+    assert (done.context.run_id, done.context.run_config, done.messages) == (1, given, 1)
 
 
 class Terminal(io.TextIOWrapper):
@@ -216,25 +206,34 @@ class Terminal(io.TextIOWrapper):
         return True
 
 
-def test_progress_is_a_line_on_a_terminal_that_is_seen_at_once_and_nothing_elsewhere(monkeypatch, capsys):
-    def told(progress=None) -> None:
-        with _telling(progress) as line:
-            line("train", 1, 4)
+def test_progress_is_a_line_on_a_terminal_that_is_seen_at_once_and_goes(monkeypatch):
+    now, seen = [10.0], io.BytesIO()
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr", Terminal(seen))
+    before = []
 
-    told()
-    monkeypatch.setattr("sys.stderr", None)  # as of a program without a console
-    told()
-    seen = io.BytesIO()
-    monkeypatch.setattr("sys.stderr", Terminal(seen, line_buffering=True))
-    own = []
-    told(lambda *about: own.append(about))
-    assert (own, seen.getvalue()) == ([("train", 1, 4)], b"")
-    with _telling(None) as line:
-        line("train", 1, 4)
-        assert seen.getvalue() == b"\r\x1b[2Ktrain: 1 of 4 nodes"
-    assert seen.getvalue() == b"\r\x1b[2Ktrain: 1 of 4 nodes\r\x1b[2K"
-    monkeypatch.undo()
-    assert capsys.readouterr().err == ""
+    def node(message: Message, context) -> Message:
+        before.append(seen.getvalue())
+        now[0] += 0.1 if len(before) == 3 else 0  # of the lines in between the second comes too soon
+        return Message(RecordDict(), reply_to=message)
+
+    run_direct(ask_all, node, 4)
+    one, three, gone = b"\r\x1b[2Ktrain: 1 of 4 nodes", b"\r\x1b[2Ktrain: 3 of 4 nodes", b"\r\x1b[2K"
+    assert before == [b"", one, one, one + three]
+    assert seen.getvalue() == one + three + gone + gone
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO(), Terminal(io.BytesIO())], ids=["none", "a file", "a terminal"])
+def test_progress_is_no_line_where_it_is_told_or_nobody_sees_it(stream, monkeypatch):
+    monkeypatch.setattr("sys.stderr", stream)
+    told = []
+    own = (lambda *about: told.append(about)) if isinstance(stream, Terminal) else None
+    run_direct(ask_all, lambda message, context: Message(RecordDict(), reply_to=message), 2, progress=own)
+    assert told == ([("train", 1, 2), ("train", 2, 2)] if own else [])
+    if stream is not None:
+        stream.flush()
+        stream.seek(0)
+        assert stream.read() == ""
 
 
 @pytest.mark.parametrize("values", [

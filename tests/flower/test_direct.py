@@ -217,6 +217,8 @@ def test_progress_is_told():
         ({"workers": 0}, "workers is 0, it must be at least 1"),
         ({"seed": -1}, "seed is -1"),
         ({"run_config": {"x": [1]}}, r"run_config has 'x': \[1\]"),
+        ({"run_config": {"x": None}}, "run_config has 'x': None, a number, a truth value or a text is needed"),
+        ({"run_config": {1: 2}}, "run_config has 1: 2, a number"),
         ({"client_app": "mine"}, "client_app 'mine': give a Flower app"),
         ({"server_app": "mine"}, "server_app is 'mine', client_app .*: give a Flower app of each"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,9 +23,11 @@ from clients.flower.nodes import FIRST_NODE
 from clients.flower.opening import opened
 from clients.flower.party import SESSIONS, answer, policy_of, record_of
 from clients.flower.secure import secure_mod
+from fedlearn.crypto import FixedPoint
 from fedlearn.errors import BadInput, FedlearnError, ProtocolError
 from fedlearn.flower.letters import ACTION, NAME, QUERY, Letter, answer_of
-from fedlearn.protocol import AGGREGATOR, Loss, Refusal, Step, TrainRequest
+from fedlearn.flower.reported import Reported
+from fedlearn.protocol import AGGREGATOR, Loss, Refusal, Step
 from fedlearn.protocol import Message as Wire
 from fedlearn.secure import Masks
 from fedlearn.secure.paillier import KEY_HOLDER
@@ -147,56 +151,92 @@ def answering(reply) -> ClientApp:
     return app
 
 
+class OnItsWay:
+    """A grid whose messages somebody changes before they come to the nodes."""
+
+    def __init__(self, change, grid):
+        self._change, self._grid = change, grid
+
+    def __getattr__(self, name):
+        return getattr(self._grid, name)
+
+    def send_and_receive(self, messages, *, timeout=None):
+        messages = list(messages)
+        for message in messages:
+            self._change(message.content)
+        return self._grid.send_and_receive(messages, timeout=timeout)
+
+
+def other_arrays(content: RecordDict) -> None:
+    if "arrays" in content:
+        arrays = content["arrays"]
+        content["arrays"] = ArrayRecord({name: Array(array.numpy() + 1) for name, array in arrays.items()})
+
+
+def other_plan(content: RecordDict) -> None:
+    """Its layout is of integers that are a bit shorter than its protection's."""
+    if content[NAME]["plan"]:
+        message = Wire.from_bytes(content[NAME]["plan"])
+        codec = FixedPoint(CODEC.bits - 1, CODEC.bound, CODEC.addends)
+        layout = Reported.from_dict(message.body.strategy).layout(codec)
+        content[NAME]["plan"] = replace(message, body=replace(message.body, layout=layout.to_dict())).to_bytes()
+
+
 @pytest.mark.parametrize(
     ("app", "change", "said"),
     [
-        (answering(lambda message: 5), {}, "the app returned a int, a Message is needed"),
+        (answering(lambda message: 5), None, "the app returned a int, a Message is needed"),
         (
             answering(lambda message: Message(Error(1, "no rows"), reply_to=message)),
-            {},
+            None,
             "the app answered with an error: no rows",
         ),
-        (
-            client(),
-            {"request_of": lambda sent: TrainRequest(np.zeros(8, np.float32))},
-            "the arrays are not those that the request names: a replay",
-        ),
+        (client(), other_arrays, "the arrays are not those that the request names: a replay"),
+        (client(), other_plan, "this node takes no part: the plan's layout is not that of its replies"),
     ],
-    ids=["no message", "an error", "other arrays than were signed for"],
+    ids=["no message", "an error", "other arrays", "another layout"],
 )
-def test_a_node_under_secure_sums_refuses(app, change, said, monkeypatch, caplog):
-    for name, value in change.items():
-        monkeypatch.setattr(sums, name, value)
+def test_a_node_under_secure_sums_refuses(app, change, said, caplog):
+    between = partial(OnItsWay, change) if change else lambda grid: grid
     with pytest.raises(FedlearnError, match=f"0 clients answered, 3 are needed; lost {NODES}: "):
-        run(secure(protection=MASKS), app)
+        run(secure(protection=MASKS), app, between=between)
     assert said in caplog.text
 
 
-def test_a_plan_whose_layout_is_not_that_of_its_replies_is_refused(monkeypatch, caplog):
-    wider = CODEC.bits - 1
-    monkeypatch.setattr(
-        sums._Replies,
-        "layout",
-        lambda self, codec, terms: self._reported.layout(type(codec)(wider, codec.bound, codec.addends)),
-    )
-    with pytest.raises(FedlearnError):
-        run(secure(protection=MASKS), client())
-    assert "the plan's layout is not that of its replies" in caplog.text
+class Sends(FedAvg):
+    """Changes the messages that FedAvg would send."""
+
+    def __init__(self, change, **options):
+        super().__init__(**options)
+        self._change = change
+
+    def configure_train(self, *given):
+        return self._change(list(super().configure_train(*given)))
 
 
-def sending(*values: float, **records) -> list[Message]:
-    with internals.identity(1):
-        contents = [RecordDict({"a": ArrayRecord({"w": Array(np.full(2, v))})} | records) for v in values]
-        return [Message(content, FIRST_NODE + i, "train") for i, content in enumerate(contents)]
+def one_is_sent_more(messages):
+    content = RecordDict(messages[0].content)
+    other_arrays(content)
+    messages[0].content = content
+    return messages
 
 
-def test_what_a_strategy_sends_must_be_the_same_for_all():
-    same = sending(1.0, 1.0)
-    assert sums._same_for_all(same) is same[0].content
-    with pytest.raises(BadInput, match="sends nodes different arrays, of which there is no one mean: send all the"):
-        sums._same_for_all(sending(1.0, 2.0))
-    with pytest.raises(BadInput, match=f"the strategy sends a record named '{NAME}': that is SecureSums' own"):
-        sums._same_for_all(sending(1.0, **{NAME: ConfigRecord()}))
+def all_are_sent_our_record(messages):
+    for message in messages:
+        message.content = RecordDict({**message.content, NAME: ConfigRecord()})
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (one_is_sent_more, "sends nodes different arrays, of which there is no one mean: send all the"),
+        (all_are_sent_our_record, f"the strategy sends a record named '{NAME}': that is SecureSums' own"),
+    ],
+)
+def test_what_a_strategy_sends_must_be_the_same_for_all(change, said):
+    with pytest.raises(BadInput, match=said):
+        run(secure(Sends(change, **NO_EVALUATION), MASKS), client())
 
 
 class Started(FedAvg):

@@ -81,15 +81,15 @@ def client(*others, change=lambda node, arrays: arrays, metrics=lambda node: {},
     return app
 
 
-def run(strategy, app, rounds=1, first=None, nodes=NODES, **options):
-    """The strategy's result, and of the ServerApp whatever it raises."""
+def run(strategy, app, rounds=1, first=None, nodes=NODES, between=lambda grid: grid, **options):
+    """The strategy's result, and of the ServerApp whatever it raises. between: stands between strategy and grid."""
     found = []
     server = ServerApp()
 
     @server.main()
     def main(grid, context):
         start = ArrayRecord({name: Array(value) for name, value in (first or beginning()).items()})
-        found.append(strategy.start(grid, start, num_rounds=rounds))
+        found.append(strategy.start(between(grid), start, num_rounds=rounds))
 
     run_direct(server, app, nodes, **options)
     return found[0]
