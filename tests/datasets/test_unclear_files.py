@@ -10,6 +10,9 @@ from tests.datasets.test_files import FORMATS, read, table
 
 MILLION = ",".join(f"c{i}" for i in range(1_000_000)) + "\n" + "," * 999_999 + "\n"
 KINDS = "text,kind\n" + "".join(f"{i} {kind} times,{kind}\n" for i in range(5) for kind in ("promo", "social", "mail"))
+NUMBERED = "nr,mail,werbung\n" + "".join(
+    f"{i},a text that is number {i},{'ja' if i % 3 else 'nein'}\n" for i in range(12)
+)
 UNCLEAR = "a,b,c\n" + "x,q,hello there you\nz,w,hello again now\n" * 9
 TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
 
@@ -42,6 +45,7 @@ TWO_TEXTS = "label,one,two\nham,abc def,ghi jkl\nspam,mno pqr,stu vwx\n"
             None,
             "labels 'promo', 'social', 'mail' are not ham and spam: .*spam_label=VALUE.*labels=.A,B,C",
         ),
+        (NUMBERED, None, "labels 'ja', 'nein' are not ham and spam: .*spam_label=VALUE"),
         ("text,is_ham\na,0\nb,1\n", Reading(label_column="is_ham"), "may say what is ham: give Reading"),
         ('label,text\nham,"never closed\nspam,b\n', None, "line 2: a quote is opened and not closed"),
         ('label,text\nspam,b\nham,"a"b "\nspam,"c\n', None, "line 3: a quote is opened and not closed"),

@@ -227,10 +227,8 @@ class _Columns:
         values = {i: Counter(map(labels.plain, self._column(i))) for i in range(self.width) if i not in taken}
         recognised = {i: counts for i, counts in values.items() if any(map(labels.known, counts))}
         sure = [i for i, counts in recognised.items() if all(map(labels.known, filter(None, counts)))]
-        partly = [
-            i for i, counts in recognised.items() if len(counts) <= FEW or 2 * _recognised(counts) > counts.total()
-        ]
         few = [i for i, counts in values.items() if 2 <= len(counts) <= min(FEW, counts.total() / labels.ENOUGH)]
+        partly = [i for i, counts in recognised.items() if i in few or 2 * _recognised(counts) >= counts.total()]
         for candidates in (sure, partly, few):
             if len(candidates) == 1:
                 return candidates[0]
