@@ -34,9 +34,9 @@ def warn_of_lone_examples(plan: bytes, clients: ClientSource) -> None:
         # How many examples a client has is its own affair, except under no protection.
         with clients_side(not rebuilt(agreed.protection, Protection).fold_in_worker):
             log.warning(
-                "%d of %s, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
+                "%s of %s, %s among them, have 1 example in their last batch of %d, which BatchNorm1d cannot "
                 "normalise: they will be lost in every round; change the batch size, or take LayerNorm",
-                len(lone), many(len(clients), "client"), lone[0], size,
+                f"{len(lone):,}", many(len(clients), "client"), lone[0], size,
             )  # fmt: skip
 
 

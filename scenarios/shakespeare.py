@@ -62,7 +62,7 @@ def _warn_of_unknown(text: str, alphabet: Alphabet) -> None:
     unknown = sum(text.count(character) for character in set(text) - set(alphabet.characters))
     if unknown:
         of = many(len(text), "character")
-        log.warning("the model does not know %d of %s: a space stands for each", unknown, of)
+        log.warning("the model does not know %s of %s: a space stands for each", f"{unknown:,}", of)
 
 
 def run(options: Options) -> Outcome:

@@ -72,6 +72,6 @@ def how_many(share: int | float | None, clients: int, spec: str) -> int:
     count = share if isinstance(share, int) else round(min(share, 1e9) * clients)
     if not 1 <= count <= clients:
         raise BadInput(
-            f"malicious {spec!r} is {count} of {many(clients, 'client')}: at least 1 and at most all are needed"
+            f"malicious {spec!r} is {count:,} of {many(clients, 'client')}: at least 1 and at most all are needed"
         )
     return count

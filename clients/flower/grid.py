@@ -114,7 +114,7 @@ class DirectGrid(Grid):
                 self._told(what, len(answers), len(asked))
             if len(answers) < len(asked):
                 nodes = many(len(asked), "node")
-                log.warning("%s: %d of %s not reached in time", what, len(asked) - len(answers), nodes)
+                log.warning("%s: %s of %s not reached in time", what, f"{len(asked) - len(answers):,}", nodes)
             self._tell_failures(asked, answers)
             return [answers[number].reply for number in sorted(answers)]
 

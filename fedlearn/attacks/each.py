@@ -32,7 +32,7 @@ class EachVector(Attack, Generic[F]):
             raise refusals[0]
         if refusals:
             count = many(len(refusals) + len(findings), "vector")
-            log.warning("%d of %s left out: %s", len(refusals), count, refusals[0])
+            log.warning("%s of %s left out: %s", f"{len(refusals):,}", count, refusals[0])
         return findings
 
     @abstractmethod

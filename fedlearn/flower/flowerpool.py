@@ -49,7 +49,7 @@ class FlowerPool(GridPool):
                 return
             if time.monotonic() >= until or (not fresh and len(asked) >= self._clients):
                 raise BadInput(
-                    f"{len(missing)} of {many(self._clients, 'client has', 'clients have')} no node, the first is "
+                    f"{len(missing):,} of {many(self._clients, 'client has', 'clients have')} no node, the first is "
                     f"{client_name(missing[0])}: start nodes with these partition-ids, and with client_app(...) of "
                     "scenarios.flower as their ClientApp"
                 )
