@@ -116,12 +116,12 @@ def run(options: Options) -> Outcome:
 
 def story(options: Options, clients: int) -> str:
     """The last words to the user: how many learned together, and who could read their updates."""
-    who = "speakers" if options.partition == "natural" else "clients"
+    who = many(clients, "speaker" if options.partition == "natural" else "client")
     read = (
         "; nobody saw another's lines or update." if options.protection != "none"
         else ", and the aggregator could read every update."
     )  # fmt: skip
-    return f"{clients} {who} learned to write together, {options.cohort} a round{read}"
+    return f"{who} learned to write together, {options.cohort} a round{read}"
 
 
 def falling(losses: Mapping[int, float]) -> Picture:
