@@ -273,6 +273,7 @@ def test_a_passphrase_is_asked_for_by_each_trustee_in_its_turn(full):
     for trustee in (1, 2, 3):
         command.wait_for(f"Passphrase of shut/trustee-{trustee}.share: ".encode())
         time.sleep(0.2)  # until the terminal no longer shows what is typed
+        assert command.said.count(b"Passphrase of ") == trustee  # one after another: they share the terminal
         command.type(f"{PASSPHRASE}\n")
     assert command.status() == 0, command.said
     assert PASSPHRASE.encode() not in command.said
