@@ -21,7 +21,6 @@ from clients.memory import ClientMemory
 from clients.placement import Shares
 from clients.policy import Policy
 from clients.rounding import Rounding
-from clients.training import _evenly
 from clients.vault import FileVault
 from fedlearn.crypto import FixedPoint
 from fedlearn.datasets.examples import Arrays
@@ -258,13 +257,6 @@ def test_clients_are_dealt_to_workers_in_turn(clients, workers, shares):
     }
     with pytest.raises(BadInput, match="workers is 0, at least 1 is needed"):
         Shares(toy_clients(1), 0)
-
-
-@pytest.mark.parametrize(("count", "most", "each"), [
-    (10, 4, 4), (9, 4, 3), (8, 4, 4), (5, 4, 3), (4, 4, 4), (3, 4, 3), (1, 4, 1), (5, 1, 1),
-])  # fmt: skip
-def test_clients_are_stacked_in_the_fewest_turns_of_about_one_length(count, most, each):
-    assert _evenly(count, most) == each
 
 
 def test_what_rounding_changed_in_a_mean(tmp_path, monkeypatch):

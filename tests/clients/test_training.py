@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -155,6 +157,27 @@ class InOnePiece(list):
 def viewers(rows: list[np.ndarray], kind: type[list]) -> list[Client]:
     images = dense(30, 6, 3, 1)
     return kind(Client(f"v{number}", View(images, some)) for number, some in enumerate(rows))
+
+
+class Noting(FedAvg):
+    """Notes how many copies of the model it trains at a time."""
+
+    copies: ClassVar[list[int]] = []
+
+    def local_update(self, model, data, state, rng):
+        self.copies.append(len(model.vector))
+        return super().local_update(model, data, state, rng)
+
+
+@pytest.mark.parametrize(("clients", "copies"), [
+    (1, [1]), (3, [3]), (4, [4]), (5, [3, 2]), (8, [4, 4]), (9, [3, 3, 3]), (10, [4, 4, 2]),
+])  # fmt: skip
+def test_clients_are_stacked_in_the_fewest_turns_of_about_one_length(clients, copies):
+    model, data = MLP((6, 8000, 3), rng=draw(0)), [dense(2, 6, 3, seed) for seed in range(clients)]
+    assert stack_size(model, "on") == 4
+    Noting.copies.clear()
+    updates(model, [Client(str(i), each) for i, each in enumerate(data)], Noting(1, 2, 0.1, max_weight=8), "on")
+    assert Noting.copies == copies
 
 
 class UpToTwoFewer(Sampler):
