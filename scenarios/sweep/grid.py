@@ -100,6 +100,8 @@ def _values(name: str, texts: Sequence[str]) -> list[str]:
             span = RANGE.fullmatch(value) if TYPES[name] is int else None
             found += _range(span, shown) if span else [value]
     if "" in found:
+        if not "".join(texts).strip():
+            raise BadInput(f"{shown} is empty: give a value, or leave it out")
         raise BadInput(f"{shown} {','.join(texts)} has an empty value: give values with one comma between two")
     for value in found:
         if found.count(value) > 1:

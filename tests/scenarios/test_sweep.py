@@ -64,6 +64,7 @@ def test_the_grid_has_every_combination_once_and_folders_tell_them_apart():
         (["--strategy", "fedavg,fedpox"], "fedprox"),
         (["--strategy", "fedavg,fedavg"], "--strategy has fedavg twice"),
         (["--strategy", "fedavg,"], "empty value"),
+        (["--strategy", ""], "--strategy is empty: give a value, or leave it out"),
         (["--seeds", "4..0"], "--seeds 4..0: a range goes up"),
         (["--seeds", "0..99999"], "at most 10,000"),
         (["--seeds", "0..199", "--clients", "1..100"], "20,000 runs"),
