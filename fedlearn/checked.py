@@ -141,7 +141,7 @@ def as_array(name: str, values: Any) -> np.ndarray:
 
 
 def refuse_masked(name: str, values: Any) -> None:
-    """Raise `BadInput` for masked values, of `numpy.ma`, which would be read as if nothing hid them; in rows, too."""
+    """Raise `BadInput` for masked values, of `numpy.ma`, also in a list of arrays: they would be read like others."""
     if type(values) in (list, tuple):
         arrays = values if values and isinstance(values[0], np.ndarray) else ()  # numbers are not looked at one by one
     else:

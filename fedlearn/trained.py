@@ -49,7 +49,10 @@ class Trained:
         return [self.classes[number] for number in self.predict_proba(inputs).argmax(axis=1).tolist()]
 
     def predict_proba(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
-        """The probability of each class, float64 (n, classes), as the model estimates it; of infinite logits, too."""
+        """The probability of each class, float64 (n, classes), as the model estimates it.
+
+        A class whose logit is infinite has all of it; several share it.
+        """
         logits = self.logits(inputs)
         top = logits.max(axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):

@@ -50,9 +50,9 @@ def typed(composed: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def own_names(methods: type[T]) -> type[T]:
-    """The class; its methods take the names that it has for them, by which Python's errors call them.
+    """The class, with each method named as its attribute is, since Python's errors call it by that name.
 
-    A method that a function made, as `add`, would else be `by_name.<locals>.called()` in them.
+    A method that was made by a function would be `by_name.<locals>.called()` in them.
     """
     for name, called in vars(methods).items():
         while isinstance(called, FunctionType) and "." in called.__qualname__:

@@ -37,8 +37,8 @@ class Counted:
     def mean(self, batches: Iterable[tuple[Rows, float]]) -> float:
         """The mean over some batches, each given as the numbers of its examples and its loss.
 
-        It is what the loss of all examples at once is. It is taken per example; where some targets do not count, per
-        target that does; where `CrossEntropyLoss` or `NLLLoss` has weights of classes, it is weighted by them.
+        It equals the loss of all examples at once. It is a mean per example, or per target that counts where some do
+        not. It is weighted where `CrossEntropyLoss` or `NLLLoss` has weights of classes.
         """
         total = count = 0.0
         for rows, loss in batches:
