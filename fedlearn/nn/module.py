@@ -16,8 +16,8 @@ from fedlearn.checked import check_flags, flag, generator
 from fedlearn.errors import BadInput
 from fedlearn.leftout import ARGUMENTS, MODULES, refuse_arguments, without
 from fedlearn.nn.loading import IncompatibleKeys, fitting
-from fedlearn.nn.parameter import Buffer, Parameter, flatten
-from fedlearn.nn.showing import module_html
+from fedlearn.nn.parameter import Buffer, Parameter, buffer_of, flatten
+from fedlearn.nn.showing import module_html, module_summary
 from fedlearn.registry import target_of
 
 CONTAINERS = (list, tuple, deque, dict, set, frozenset)
@@ -123,7 +123,7 @@ class Module:
         """Keep a tensor or array as part of the state that is not trained; None keeps the name free."""
         if not isinstance(name, str) or not name.isidentifier():
             raise BadInput(f"a buffer is named {name!r:.60}: give a name that an attribute can have")
-        setattr(self, name, None if tensor is None else Buffer(tensor))
+        setattr(self, name, None if tensor is None else buffer_of(tensor, name))
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Same as setting the attribute, of a Module or None only."""
@@ -291,16 +291,7 @@ class Module:
         frozen = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
         return {**spec, "frozen": frozen} if frozen else spec
 
-    def summary(self) -> str:
-        """A line for each parameter: its name, shape and size; and the sum."""
-        parameters = dict(self.named_parameters())
-        rows = [(name, str(p.shape), f"{p.size:,}") for name, p in parameters.items()]
-        rows.append(("all", "", f"{sum(p.size for p in parameters.values()):,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        return "\n".join(
-            f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {size:>{widths[2]}}" for name, shape, size in rows
-        )
-
+    summary = module_summary
     _repr_html_ = module_html
 
     def __repr__(self) -> str:
@@ -329,7 +320,7 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _in_place_of(kept: Any, value: Any, name: str) -> Any:
     """`value` as it may replace a parameter, a buffer or a module."""
     if isinstance(kept, Buffer) and isinstance(value, Tensor):
-        return value if isinstance(value, Buffer) else Buffer(value)
+        return value if isinstance(value, Buffer) else buffer_of(value, name)
     kind = next(kind for kind in (Parameter, Buffer, Module) if isinstance(kept, kind))
     if isinstance(value, kind):
         return value

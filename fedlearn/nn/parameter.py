@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fedlearn.autograd.mode import mode
 from fedlearn.autograd.tensor import Tensor
-from fedlearn.errors import BadInput
+from fedlearn.errors import BadInput, GraphError
 
 
 class Parameter(Tensor):
@@ -20,6 +21,13 @@ class Parameter(Tensor):
 
 class Buffer(Tensor):
     """A tensor that is part of a Module's state but not trained, as running statistics are."""
+
+
+def buffer_of(value: Any, name: str) -> Buffer:
+    """A buffer of these numbers; `GraphError` where that would lose a gradient without a word."""
+    if isinstance(value, Tensor) and value.requires_grad and mode.recording:
+        raise GraphError(f"{name} is a Buffer, which records nothing, and a value that wants a gradient: detach() it")
+    return Buffer(value)
 
 
 def flatten(parameters: Iterable[Tensor]) -> np.ndarray:

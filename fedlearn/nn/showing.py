@@ -1,4 +1,4 @@
-"""A module as a notebook shows it: a row for each parameter."""
+"""A module as text and as a notebook shows it: a row for each parameter."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from fedlearn.nn.module import Module
 
 MOST = 30  # rows
+
+
+def module_summary(module: Module) -> str:
+    """A line for each parameter: its name, shape and size; and the sum."""
+    parameters = dict(module.named_parameters())
+    rows = [(name, str(p.shape), f"{p.size:,}") for name, p in parameters.items()]
+    rows.append(("all", "", f"{sum(p.size for p in parameters.values()):,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join(f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {size:>{widths[2]}}" for name, shape, size in rows)
 
 
 def module_html(module: Module) -> str:

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from fedlearn import Tensor, nn, optim
-from fedlearn.errors import BadInput, ShapeError
+from fedlearn import Tensor, nn, no_grad, optim
+from fedlearn.errors import BadInput, GraphError, ShapeError
 
 
 class Net(nn.Module):
@@ -107,6 +107,21 @@ def test_buffers_are_registered():
         with pytest.raises(BadInput, match="give a"):
             wrong()
     assert not hasattr(net, "more")
+
+
+def test_a_buffer_takes_no_value_that_wants_a_gradient():
+    net = nn.Linear(2, 2)
+    net.register_buffer("mean", np.zeros(2, np.float32))
+    computed = net(np.ones((3, 2), np.float32)).mean(0)
+    for lose in (lambda: setattr(net, "mean", computed), lambda: net.register_buffer("other", computed)):
+        with pytest.raises(GraphError, match="detach"):
+            lose()
+    with no_grad():
+        net.mean = computed
+    net.mean = 2 * computed.detach()
+    assert net.mean.tolist() == (2 * computed).tolist()
+    assert isinstance(net.mean, nn.Buffer)
+    assert not net.mean.requires_grad
 
 
 def test_loading_says_what_was_missing_and_what_was_too_much():
