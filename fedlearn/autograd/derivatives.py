@@ -167,7 +167,7 @@ def _variable(x: Any, create_graph: bool) -> Tensor:
             f"a {type(x).__name__} of arrays is no input to differentiate by: give the function each array as an "
             "argument of its own, and a tuple of them here"
         )
-    return Tensor(x, requires_grad=True)
+    return Tensor(raw(x), requires_grad=True)
 
 
 def one_tensor(output: Any) -> Tensor:

@@ -27,7 +27,8 @@ class Tensor(TorchNames):
 
     Tensor(array) copies what it is given: Python numbers and lists become float32, arrays keep their
     dtype. With `requires_grad` (floating point only, else `BadInput`) everything computed from it is
-    recorded, and `result.backward()` leaves the gradient of the result in `.grad`.
+    recorded, and `result.backward()` leaves the gradient of the result in `.grad`. A computed tensor that
+    wants a gradient is not copied (`GraphError`), since a copy has no history.
     """
 
     __array_priority__ = 1000.0
@@ -35,6 +36,11 @@ class Tensor(TorchNames):
     _grad: Tensor | RowSparse | None = None
 
     def __init__(self, data: Any, requires_grad: bool = False):
+        if isinstance(data, Tensor) and data._wanted and data._made is not None and mode.recording:
+            raise GraphError(
+                "a computed tensor that wants a gradient would be copied without its history: use it as it is, or "
+                "give its detach()"
+            )
         self._data = array_of(data)
         self._id = next_id()
         if requires_grad is not False:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlearn.autograd.mode import mode
+from fedlearn.autograd.node import raw
 from fedlearn.autograd.tensor import Tensor
 from fedlearn.errors import BadInput, GraphError
 
@@ -16,7 +17,7 @@ class Parameter(Tensor):
     """A tensor that training changes. Set as an attribute of a Module, it is one of its parameters."""
 
     def __init__(self, data: Any, requires_grad: bool = True):
-        super().__init__(data, requires_grad)
+        super().__init__(raw(data), requires_grad)  # of a computed tensor, too: it begins a history of its own
 
 
 class Buffer(Tensor):

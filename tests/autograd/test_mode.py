@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedlearn import Tensor, enable_grad, no_grad
-from fedlearn.errors import BadInput
+from fedlearn import Tensor, enable_grad, nn, no_grad
+from fedlearn.autograd import jacobian
+from fedlearn.errors import BadInput, GraphError
 
 X = Tensor(np.ones(2), requires_grad=True)
 
@@ -19,7 +20,20 @@ def test_a_decorated_function_records_nothing(decorate):
 
     assert not thrice(X).requires_grad
     assert thrice.__name__ == "thrice"
-    assert enable_grad(lambda x: 3 * x)(X).requires_grad
+    with no_grad():
+        assert enable_grad(lambda x: 3 * x)(X).requires_grad
+
+
+def test_a_copy_of_a_computed_tensor_would_lose_the_gradient():
+    computed = 2 * X
+    for copy in (Tensor, nn.Buffer):
+        with pytest.raises(GraphError, match="as it is"):
+            copy(computed)
+        assert copy(computed.detach()).tolist() == [2, 2]
+        with no_grad():
+            assert copy(computed).tolist() == [2, 2]
+    assert nn.Parameter(computed).is_leaf
+    assert jacobian(lambda x: x * x, computed).tolist() == [[4, 0], [0, 4]]
 
 
 def test_what_would_compute_after_the_end_is_refused():
