@@ -24,9 +24,15 @@ def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[C
     return [partial(_cell, planes, after)]
 
 
+def lstm_slopes(o: np.ndarray, h: np.ndarray, squashed: np.ndarray, out: np.ndarray) -> list[Call]:
+    return []  # each step has its own
+
+
 def lstm_cell_back(
     planes: np.ndarray,
+    h: np.ndarray,
     squashed: np.ndarray,
+    slope: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
@@ -35,7 +41,7 @@ def lstm_cell_back(
     t: int,
     room: np.ndarray,
 ) -> list[Call]:
-    return [partial(_cell_back, planes, squashed, g, shares, dc, back[4], dgates, t)]
+    return [partial(_cell_back, planes, h, squashed, g, shares, dc, back[4], dgates, t)]
 
 
 def _compile(function: Any) -> Any:
@@ -69,6 +75,7 @@ def _cell(planes: np.ndarray, after: np.ndarray) -> None:
 @_compile
 def _cell_back(
     planes: np.ndarray,
+    h: np.ndarray,
     squashed: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
@@ -85,9 +92,9 @@ def _cell_back(
             dh = shares[0, b, k]
             if len(shares) == 4:
                 dh = dh + shares[1, b, k] + shares[2, b, k] + shares[3, b, k]
-            through_h = (dh + g[b, k]) * o
-            do = through_h * squashed[b, k]
-            dcell = dc[b, k] + through_h - do * squashed[b, k]
+            dh = dh + g[b, k]
+            do = dh * h[b, k]
+            dcell = dc[b, k] + dh * (o - h[b, k] * squashed[b, k])
             dnew = dcell * i
             di = dnew * new
             dcell *= f

@@ -105,13 +105,22 @@ class Sequence:
         self._dgates = gate_gradients(length, batch, hidden, dtype, WITHIN)
         self._outputs = aligned((length, batch, hidden), dtype)
         self._parts_back = aligned((2, 5, batch, hidden), dtype)  # by turns: a step reads the one before
-        for t in reversed(range(length)):
-            mine, later = self._parts_back[t % 2], self._parts_back[(t + 1) % 2]
-            self._back += kernels.pointwise().lstm_cell_back(
-                self._planes[t], self._squashed[t], self._outputs[t], self._dgates.shares, later[4], mine,
-                self._dgates.by_gate, t, self._parts,
-            )  # fmt: skip
-            self._back.append(self._dgates.product(t))
+        self._slopes = aligned((self._incoming.at_once, batch, hidden), dtype)
+        for steps in reversed(self._incoming.steps):
+            ts = range(length)[steps]
+            self._back += kernels.pointwise().lstm_slopes(
+                self._planes[:-1, 2][steps], self._states[1:-1][steps], self._squashed[steps], self._slopes[: len(ts)]
+            )
+            for t in reversed(ts):
+                self._back += self._step_back(t)
+
+    def _step_back(self, t: int) -> list[Call]:
+        mine, later = self._parts_back[t % 2], self._parts_back[(t + 1) % 2]
+        cell = kernels.pointwise().lstm_cell_back(
+            self._planes[t], self._states[t + 1], self._squashed[t], self._slopes[t % self._incoming.at_once],
+            self._outputs[t], self._dgates.shares, later[4], mine, self._dgates.by_gate, t, self._parts,
+        )  # fmt: skip
+        return [*cell, self._dgates.product(t)]
 
 
 def _forward(

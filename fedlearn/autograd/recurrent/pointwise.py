@@ -34,9 +34,16 @@ def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[C
     ]
 
 
+def lstm_slopes(o: np.ndarray, h: np.ndarray, squashed: np.ndarray, out: np.ndarray) -> list[Call]:
+    """The slope of h by c at some steps at once, o - h tanh(c), each (T, B, H)."""
+    return [partial(np.multiply, h, squashed, out), partial(np.subtract, o, out, out)]
+
+
 def lstm_cell_back(
     planes: np.ndarray,
+    h: np.ndarray,
     squashed: np.ndarray,
+    slope: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
@@ -49,23 +56,20 @@ def lstm_cell_back(
 
     The gradient of h is g, from the output, and the sum of `shares` (1 or 4, B, H), from the gates of the next step;
     that of this step's c, as far as it is reached through the next c, is `dc` (B, H), which is overwritten, and so are
-    `back` (5, B, H) and room (4, B, H).
+    `back` (5, B, H) and room (4, B, H). slope (B, H): of h by c.
     """
-    gates, o = planes[:4], planes[2]
-    dh, product = room[0], room[1]
+    dh = room[0]
     first, second, *more = *shares, g
     return [
         partial(np.add, first, second, dh),
         *(partial(np.add, dh, share, dh) for share in more),
-        partial(np.multiply, dh, o, dh),
-        partial(np.add, dc, dh, dc),  # c is reached through the next c, and through h = o tanh(c)
-        partial(np.multiply, dh, squashed, back[2]),
-        partial(np.multiply, back[2], squashed, product),
-        partial(np.subtract, dc, product, dc),
+        partial(np.multiply, dh, h, back[2]),
+        partial(np.multiply, dh, slope, dh),
+        partial(np.add, dc, dh, dc),  # c is reached through the next c, and through h
         partial(np.multiply, dc, planes[:2], back[3:]),
         partial(np.multiply, back[3:], planes[3:], back[:2]),
         # what to subtract from what: s - s s is the slope of a sigmoid, 1 - s s that of a tanh
-        partial(np.multiply, back[:3], gates[:3], room[:3]),
-        partial(np.multiply, back[0], gates[3], room[3]),
+        partial(np.multiply, back[:3], planes[:3], room[:3]),
+        partial(np.multiply, back[0], planes[3], room[3]),
         partial(np.subtract, back[:4], room, dgates[:, t]),
     ]
