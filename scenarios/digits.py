@@ -11,6 +11,7 @@ network of 2,410 weights for one epoch. With --partition the images are dealt in
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from fedlearn.datasets.dense import Samples
 from fedlearn.datasets.examples import Arrays, View
 from fedlearn.datasets.partitions import Partitioner
 from fedlearn.errors import BadInput
+from fedlearn.logs import TOLD
 from fedlearn.metrics import class_metrics
 from fedlearn.modelfile import described
 from fedlearn.models.base import Model
@@ -39,6 +41,7 @@ from scenarios.command.start import start
 from scenarios.command.takes import Varies, for_federation
 from scenarios.surveying import surveyed
 
+log = logging.getLogger(__name__)
 CLIENTS = {False: 1000, True: 100}  # by whether --partition deals the data
 EXAMPLES, COHORT = 20, 100
 
@@ -65,22 +68,21 @@ class Readers:
 TAKES = for_federation(
     reads=(Features,), task=CLASSES,
     data="digits", model="mlp", dim=Varies("as wide as the model is by itself: 32 of mlp, 8 channels of conv"),
-    clients=Varies(f"{CLIENTS[False]}, or {CLIENTS[True]} with --partition"), partition=None, rounds=20,
-    protection="none", epochs=1, batch_size=10, lr=0.1, kernels="numpy",
+    clients=Varies(f"{CLIENTS[False]}, or {CLIENTS[True]} with --partition, or all users with natural"),
+    partition=None, rounds=20, protection="none", epochs=1, batch_size=10, lr=0.1, kernels="numpy",
     examples_per_client=Varies(f"{EXAMPLES}, or all that --partition deals"),
     cohort=Varies(f"{COHORT}, or all clients where there are fewer"), **reading.NUMBERS,
 )  # fmt: skip
 
 
 def run(options: Options) -> Outcome:
-    dealt = options.partition is not None
-    options = TAKES.fill(options).filled(clients=CLIENTS[dealt])
-    if dealt and options.examples_per_client is not None:
+    options = TAKES.fill(options)
+    if options.partition is not None and options.examples_per_client is not None:
         raise BadInput("--partition deals all images, --examples-per-client draws some: give one of the two")
-    options = options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
     begun = start(options, TAKES.reads)
     # The test part is public and stays with this scenario.
     samples, train, test, scale = reading.samples(options, begun.classes, begun.scale)
+    options = who_takes_part(options, train)
     readers = Readers(train.examples(), who_holds_what(options, train))
     first = trusted_of(options, len(test))
     trusted, exam = test.examples().take(slice(first)), test.examples().take(slice(first, None))
@@ -112,6 +114,18 @@ def run(options: Options) -> Outcome:
         f"{history.metrics['accuracy']:.0%} of the held-out part of {samples.name}, in {history.seconds:.2f} s: "
         f"{updates / history.seconds:,.0f} client updates a second.",
     )  # fmt: skip
+
+
+def who_takes_part(options: Options, train: Samples) -> Options:
+    """The options with clients, the cohort, and what each client has."""
+    dealt, users = options.partition is not None, len(set(train.users or ()))
+    if options.partition == "natural" and users:
+        options = options.filled(clients=users)
+    elif users:
+        apart = many(users, "user is", "users are")
+        log.log(TOLD, "%s not kept together: --partition natural makes each a client", apart)
+    options = options.filled(clients=CLIENTS[dealt])
+    return options.filled(cohort=min(COHORT, options.clients), examples_per_client=None if dealt else EXAMPLES)
 
 
 def who_holds_what(options: Options, train: Samples) -> np.ndarray | Sequence[np.ndarray]:

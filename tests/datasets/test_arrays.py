@@ -106,6 +106,15 @@ def test_bad_rows_are_counted(tmp_path):
     check(read(tmp_path, data, Reading(skip_bad=True)))
 
 
+def test_a_column_of_words_is_one_fault(tmp_path):
+    data = "".join(f"{i},{'xyz'[i % 3]},{i % 2}\n" for i in range(40))
+    with pytest.raises(
+        DataError, match="column who has words where numbers are read, as 'x': take it out, or say what"
+    ):
+        read(tmp_path, "a,who,class\n" + data)
+    assert read(tmp_path, "a,who,class\n" + data, Reading(user_column="who")).features.shape == (40, 1)
+
+
 def test_public_examples_say_how_all_are_scaled(tmp_path):
     samples = read(tmp_path, saved(X=np.c_[X * 1000 + 5, np.ones(40)], y=Y))
     public, private = samples.take(np.arange(10)), samples.take(np.arange(10, 40))

@@ -57,6 +57,16 @@ def test_images_can_be_dealt_instead(capsys):
     assert last_json(capsys)["rounds"] == 3
 
 
+def test_users_of_a_table_are_clients_where_they_are_asked_for_and_told_of_where_not(tmp_path, capsys):
+    rows = "".join(f"{i % 7},{i % 5},{'abcde'[i % 5]},{i % 2}\n" for i in range(60))
+    (tmp_path / "mine.csv").write_text("x,y,who,class\n" + rows)
+    given = ["--data", "mine.csv", "--user-column", "who", "--rounds", "1", "--json"]
+    assert fedlearn("run", "digits", *given, "--partition", "natural", "--out", "users") == 0
+    assert "\n5 clients train " in capsys.readouterr().err
+    assert fedlearn("run", "digits", *given, "--out", "drawn") == 0
+    assert "note: 5 users are not kept together: --partition natural makes each a client" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

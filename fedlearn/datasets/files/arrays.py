@@ -17,6 +17,7 @@ from fedlearn.datasets.files.opening import Source, opened
 from fedlearn.datasets.files.reading import Found, Reading, printable
 from fedlearn.datasets.files.rows import rows_of
 from fedlearn.datasets.files.tables import Table
+from fedlearn.datasets.letters import beginning
 from fedlearn.errors import DataError
 from fedlearn.spec import did_you_mean
 from fedlearn.wording import many
@@ -146,18 +147,31 @@ def _of_rows(source: Source, table: Table, names: list[str], how: Reading, found
         elif None in values:
             wrong = numbers[values.index(None)]
             found.bad[line] = (
-                f"column {printable(names[wrong]) if names else wrong + 1} is {row[wrong][:20]!r}, no number"
+                f"column {printable(names[wrong]) if names else wrong + 1} is {beginning(row[wrong], 20)!r}, no number"
             )
         else:
             features.append(values)
             kept.append(row)
     found.unit, found.texts = table.unit, [row[label] for row in kept]
+    if not kept:
+        _refuse_words([row for row in table.rows if len(row) == width], numbers, names, name)
     found.settle(name, how)
     grouped = next((row[i] for row in kept for i in numbers if "," in row[i] and THOUSANDS.fullmatch(row[i])), None)
     if grouped is not None:
         found.notes.append(f"a comma in a number taken for the decimal point: {grouped.strip()} is {number(grouped):g}")
     users = None if user is None else np.array([row[user] for row in kept], object)
     return _samples(source, np.array(features), np.array(found.texts, object), how, found.notes, users)
+
+
+def _refuse_words(rows: Sequence[Sequence[str]], numbers: Sequence[int], names: Sequence[str], name: str) -> None:
+    """Raise `DataError` for a column of features without a number in it."""
+    for i in numbers:
+        if rows and all(number(row[i]) is None for row in rows):
+            raise DataError(
+                f"{name}: column {printable(names[i]) if names else i + 1} has words where numbers are read, as "
+                f"{beginning(rows[0][i], 20)!r}: take it out, or say what it is in Reading(user_column=NAME) or "
+                "Reading(label_column=NAME)"
+            )
 
 
 def _apart(label: int, user: int | None, width: int, name: str) -> list[int]:
