@@ -67,7 +67,7 @@ def test_arguments_that_do_not_fit_are_told_in_the_ops_own_name(name, wrong):
     assert set(re.findall(r"([\w.<>]+)\(\) ", str(caught.value))) <= {name}
 
 
-@pytest.mark.parametrize("odd", [3.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], None, "a", np.array(["a"]), object()], ids=repr)
+@pytest.mark.parametrize("odd", [3.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], None, "a", np.array(["a"]), object], ids=repr)
 @pytest.mark.parametrize("name", OPS)
 def test_what_is_no_array_gives_a_number_or_a_typed_error(name, odd):
     for given in ([odd], [Tensor(X), odd], [odd, Tensor(X)]):
