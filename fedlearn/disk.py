@@ -34,15 +34,18 @@ def beside(path: Path) -> Path:
     return path.with_name(path.name + NEW)
 
 
-def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
+def write_atomic(path: Path, data: bytes, sync: bool = True, over: Path | None = None) -> None:
     """Write `data` so that `path` holds either what it held before or all of it, whenever the process dies.
 
-    sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
+    sync: also if the machine does. over: a file that nobody needs, which becomes the new one if it is there. Where it
+    cannot be written (a full disk), nothing half-written stays.
     """
-    new = f"{path}{NEW}"
+    new = f"{path}{NEW}" if over is None else str(over)
     try:
-        with naming(path), open(new, "wb", buffering=0) as file:
+        with naming(path), open(new, "wb", buffering=0, opener=_as_it_is) as file:
             _write_all(file, data)
+            if os.fstat(file.fileno()).st_size > len(data):
+                file.truncate()
             if sync:
                 os.fsync(file.fileno())
         os.replace(new, path)
@@ -52,6 +55,10 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
         if isinstance(error, OSError) and error.filename == new:
             error.filename = str(path)  # the name that whoever asked for it knows
         raise
+
+
+def _as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 def _write_all(file: FileIO, data: bytes) -> None:
