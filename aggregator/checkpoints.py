@@ -135,6 +135,10 @@ class Checkpoints:
             self.journal.forget(last)
             self._survey.forget(last)
             self.remove_old()
+
+    def close(self) -> None:
+        """Force the last checkpoint to the disk, and leave nothing that nobody needs."""
+        self.force()
         self._spare.unlink(missing_ok=True)
 
     def remove_old(self) -> None:

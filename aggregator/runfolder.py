@@ -213,7 +213,7 @@ class RunFolder:
             if self.begun:
                 # On a full disk this fails too; the error to report is the one that ended the run.
                 with signals_later(), nullcontext() if error is None else suppress(OSError):
-                    self._checkpoints.force()
+                    self._checkpoints.close()
                     self._say_how_it_ended(error)
 
     def _enter_machine(self) -> list[str]:

@@ -170,7 +170,7 @@ def test_one_that_is_not_needed_is_written_over_and_is_gone_at_the_end(tmp_path,
     assert (tmp_path / "checkpoint" / "round-000004.safetensors").stat().st_ino == inode
     some.remove_old()
     assert spare.exists()
-    some.force()
+    some.close()
     assert not spare.exists()
     assert opened(tmp_path).newest().weights.tolist() == [4]
 
