@@ -28,7 +28,7 @@ def real(name: str, value: Any) -> float:
     """A real number that float64 holds; raises `CodecError` for anything else."""
     if type(value) is float:  # as most are
         return value
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, int | float | Real) and not isinstance(value, bool):  # the usual kinds are found first
         with suppress(OverflowError):
             return float(value)
     raise CodecError(f"{name} is {value!r:.80}, a real number is needed that float64 holds")
