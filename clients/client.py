@@ -127,7 +127,9 @@ def _tell_shared_names(clients: Sequence[Client]) -> None:
     for name, times in Counter(str(client.name) for client in clients).most_common(1):
         if times > 1:
             log.warning(
-                "%d clients are named %s: logs cannot tell them apart; give each a name of its own", times, name
+                "%s are named %s: logs cannot tell them apart; give each a name of its own",
+                many(times, "client"),
+                name,
             )
 
 
