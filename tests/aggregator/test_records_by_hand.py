@@ -83,7 +83,8 @@ def test_a_row_is_read_again_and_what_is_none_is_refused():
         {"f1": "good"}, {"lost": []}, {"absent": {"a": 1}}, {"seconds": {"update": "x"}}, {"bound": {"delta": "x"}},
         {"confusion": [1]}, {"confusion": [["x"]]}, {"by_client": {"0": {"loss": "x"}}}, {"void": 5},
     ):  # fmt: skip
-        with pytest.raises(ValueError, match=r"."):
+        (name,) = change
+        with pytest.raises(ValueError, match=rf"^{'no row of a round$' if name == 'f1' else f'{name} '}"):
             RoundRecord.from_dict(row | change)
     for odd in (None, [], {"loss": 0.5}):
         with pytest.raises(ValueError, match=r"^no row of a round$"):
@@ -179,7 +180,6 @@ def test_the_journal_of_opened_sums(tmp_path):
     assert again.last_opened.round == 1
     assert again.earlier(3) is None
     again.forget(1)
-    assert Journal(path).earlier(1) is None
     left = Journal(path)
     left.open()
     assert (left.earlier(1), left.earlier(2).round, left.last_opened) == (None, 2, None)
