@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -67,8 +66,6 @@ class Checkpoints:
         self._folder = folder
         self._metrics = metrics
         self._found: list[Path] = []  # of an earlier session, in order of rounds; some may be damaged
-        # A system that looks for the place of a new file takes longer than to write it, the more the more were removed.
-        self._spare = folder / "spare.tmp"  # a checkpoint that nobody needs, for the next one to be written over
         self._paths: dict[int, Path] = {}  # by round, rising: those that were found whole, and this session's
         self._forced: int | None = None  # the round of the last one that is known to be on the disk
         self.journal = Journal(folder / "opened.journal")
@@ -118,9 +115,9 @@ class Checkpoints:
         path = self._folder / f"round-{record.round:06d}.safetensors"
         arrays = {WEIGHTS: _storable(WEIGHTS, weights)}
         arrays |= {STATE + name: _storable(name, array) for name, array in state.items()}
-        data = save(arrays, {"crc32": _checksum(arrays), "round": str(record.round)})
+        data = save(arrays, {"crc32": _checksum(arrays)})
         with added(self._metrics, strict_json(record.to_dict()).encode() + b"\n"):
-            write_atomic(path, data, sync=False, over=self._spare)
+            write_atomic(path, data, sync=False)
         self._paths[record.round] = path
 
     def force(self) -> None:
@@ -136,17 +133,11 @@ class Checkpoints:
             self._survey.forget(last)
             self.remove_old()
 
-    def close(self) -> None:
-        """Force the last checkpoint to the disk, and leave nothing that nobody needs."""
-        self.force()
-        self._spare.unlink(missing_ok=True)
-
     def remove_old(self) -> None:
         """Leave the last two checkpoints, and the last one that was forced to the disk."""
         for old in self.rounds[:-KEPT]:
             if old != self._forced:
-                with suppress(FileNotFoundError):  # somebody else removed it
-                    os.replace(self._paths.pop(old), self._spare)
+                self._paths.pop(old).unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that can be used, or None where there is none yet. Rounds after it are run again.
@@ -218,22 +209,18 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
 
 def _read_checkpoint(path: Path, lines: Sequence[bytes]) -> Checkpoint:
     """Read a checkpoint and the lines before it; raises one of several errors for what is not whole."""
-    round = _round_of(path)
-    arrays, records = _read_arrays(path, round), _read_records(lines, round)
+    arrays, records = _read_arrays(path), _read_records(lines, _round_of(path))
     weights = arrays.pop(WEIGHTS)
     return Checkpoint(weights, {name.removeprefix(STATE): array for name, array in arrays.items()}, records)
 
 
-def _read_arrays(checkpoint: Path, round: int) -> dict[str, np.ndarray]:
+def _read_arrays(checkpoint: Path) -> dict[str, np.ndarray]:
     if not checkpoint.is_file():
         raise ValueError("it is no ordinary file")
     with safe_open(checkpoint, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        said = file.metadata()
-    if said["crc32"] != _checksum(arrays):
-        raise ValueError("it is damaged: its numbers are not those that were written")
-    if int(said.get("round", round)) != round:  # as after a power cut
-        raise ValueError(f"it is damaged: its numbers are those of round {said['round']}")
+        if file.metadata()["crc32"] != _checksum(arrays):
+            raise ValueError("it is damaged: its numbers are not those that were written")
     return arrays
 
 

@@ -213,7 +213,7 @@ class RunFolder:
             if self.begun:
                 # On a full disk this fails too; the error to report is the one that ended the run.
                 with signals_later(), nullcontext() if error is None else suppress(OSError):
-                    self._checkpoints.close()
+                    self._checkpoints.force()
                     self._say_how_it_ended(error)
 
     def _enter_machine(self) -> list[str]:
@@ -242,7 +242,7 @@ class RunFolder:
         with suppress(OSError):  # an error of its own would hide the refusal
             for path in self.path.iterdir():
                 if path.is_dir():
-                    shutil.rmtree(path)
+                    shutil.rmtree(path, ignore_errors=True)
                 elif path != self.clients_log:
                     path.unlink()
             self.path.rmdir()  # which fails where clients.log stays, or the path is a link

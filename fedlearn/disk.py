@@ -16,8 +16,6 @@ from typing import Any
 
 from fedlearn.errors import BadInput
 
-NEW = ".tmp"  # after the name of a file whose new content is not whole yet
-
 
 def at_home(path: str | os.PathLike[str]) -> Path:
     """The path with the user's home in the place of a ~ at its beginning; the ~name of an unknown user stays.
@@ -31,21 +29,18 @@ def at_home(path: str | os.PathLike[str]) -> Path:
 
 def beside(path: Path) -> Path:
     """The path of a file's new content until it is whole."""
-    return path.with_name(path.name + NEW)
+    return path.with_name(path.name + ".tmp")
 
 
-def write_atomic(path: Path, data: bytes, sync: bool = True, over: Path | None = None) -> None:
+def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
     """Write `data` so that `path` holds either what it held before or all of it, whenever the process dies.
 
-    sync: also if the machine does. over: a file that nobody needs, which becomes the new one if it is there. Where it
-    cannot be written (a full disk), nothing half-written stays.
+    sync: also if the machine does. Where it cannot be written (a full disk), nothing half-written stays.
     """
-    new = f"{path}{NEW}" if over is None else str(over)
+    new = str(beside(path))
     try:
-        with naming(path), open(new, "wb", buffering=0, opener=_as_it_is) as file:
+        with naming(path), open(new, "wb", buffering=0) as file:
             _write_all(file, data)
-            if os.fstat(file.fileno()).st_size > len(data):
-                file.truncate()
             if sync:
                 os.fsync(file.fileno())
         os.replace(new, path)
@@ -55,10 +50,6 @@ def write_atomic(path: Path, data: bytes, sync: bool = True, over: Path | None =
         if isinstance(error, OSError) and error.filename == new:
             error.filename = str(path)  # the name that whoever asked for it knows
         raise
-
-
-def _as_it_is(path: str, flags: int) -> int:
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -66,7 +66,7 @@ def turn_a_bit(path: Path) -> None:
 
 
 def begin_the_next_checkpoint(path: Path) -> None:
-    (path / "checkpoint" / "spare.tmp").write_bytes(b"half")
+    (path / "checkpoint" / "round-000005.safetensors.tmp").write_bytes(b"half")
 
 
 @pytest.mark.parametrize(
