@@ -24,14 +24,9 @@ def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[C
     return [partial(_cell, planes, after)]
 
 
-def lstm_slopes(o: np.ndarray, h: np.ndarray, squashed: np.ndarray, out: np.ndarray) -> list[Call]:
-    return []  # each step has its own
-
-
 def lstm_cell_back(
     planes: np.ndarray,
     h: np.ndarray,
-    squashed: np.ndarray,
     slope: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
@@ -41,7 +36,7 @@ def lstm_cell_back(
     t: int,
     room: np.ndarray,
 ) -> list[Call]:
-    return [partial(_cell_back, planes, h, squashed, g, shares, dc, back[4], dgates, t)]
+    return [partial(_cell_back, planes, h, slope, g, shares, dc, back[4], dgates, t)]
 
 
 def _compile(function: Any) -> Any:
@@ -76,7 +71,7 @@ def _cell(planes: np.ndarray, after: np.ndarray) -> None:
 def _cell_back(
     planes: np.ndarray,
     h: np.ndarray,
-    squashed: np.ndarray,
+    slope: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
     dc: np.ndarray,
@@ -84,7 +79,7 @@ def _cell_back(
     dgates: np.ndarray,
     t: int,
 ) -> None:
-    batch, hidden = squashed.shape
+    batch, hidden = h.shape
     step_i, step_f, step_o, step_new = dgates[0, t], dgates[1, t], dgates[2, t], dgates[3, t]
     for b in range(batch):
         for k in range(hidden):
@@ -94,7 +89,7 @@ def _cell_back(
                 dh = dh + shares[1, b, k] + shares[2, b, k] + shares[3, b, k]
             dh = dh + g[b, k]
             do = dh * h[b, k]
-            dcell = dc[b, k] + dh * (o - h[b, k] * squashed[b, k])
+            dcell = dc[b, k] + dh * slope[b, k]
             dnew = dcell * i
             di = dnew * new
             dcell *= f

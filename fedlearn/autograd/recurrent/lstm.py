@@ -30,14 +30,14 @@ from fedlearn.autograd.recurrent.rooms import Call, Lent, rooms
 
 WITHIN = [0, 1, 3, 2]  # the gates' order within the loop over steps: i, f, o, g
 # sigmoid(x) = tanh(x / 2) / 2 + 1/2, so that one tanh serves all gates; halving first rounds nothing.
-HALVES = np.array([0.5, 0.5, 0.5, 1])[:, None, None]
+HALVED = 3  # the gates that are sigmoids, which come first within the loop
 
 
 class Sequence:
     """A room for one shape of sequence: T steps of B rows of H units, from projections or a table of V of them."""
 
     def __init__(self, length: int, batch: int, hidden: int, dtype: np.dtype, vocabulary: int | None):
-        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, WITHIN, halved=3)
+        self._incoming = Incoming(length, batch, hidden, dtype, vocabulary, WITHIN, HALVED)
         self._product = Product((4, hidden, hidden), dtype, batch)
         self._planes = aligned((length + 1, 5, batch, hidden), dtype)  # of every step: its gates, and c before it
         self._states = aligned((length + 2, batch, hidden), dtype)  # h0, h of every step, the last c
@@ -72,7 +72,9 @@ class Sequence:
         self, projected: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, indices: np.ndarray | None
     ) -> np.ndarray:
         self._incoming.read(projected, indices)
-        self._product.load(matrices(weight)[WITHIN].swapaxes(1, 2) * HALVES.astype(weight.dtype))
+        ahead = matrices(weight)[WITHIN].swapaxes(1, 2)
+        ahead[:HALVED] *= 0.5
+        self._product.load(ahead)
         self._states[0], self._planes[0, 4] = h0, c0
         whole = self._known is not None  # each step reads its own rows
         for steps in [slice(None)] if whole else self._incoming.some_at_once(self._planes[:-1, :4]):
@@ -108,17 +110,17 @@ class Sequence:
         self._slopes = aligned((self._incoming.at_once, batch, hidden), dtype)
         for steps in reversed(self._incoming.steps):
             ts = range(length)[steps]
-            self._back += kernels.pointwise().lstm_slopes(
-                self._planes[:-1, 2][steps], self._states[1:-1][steps], self._squashed[steps], self._slopes[: len(ts)]
-            )
+            slopes = self._slopes[: len(ts)]  # of h by c: o - h tanh(c)
+            self._back.append(partial(np.multiply, self._states[1:-1][steps], self._squashed[steps], slopes))
+            self._back.append(partial(np.subtract, self._planes[:-1, 2][steps], slopes, slopes))
             for t in reversed(ts):
                 self._back += self._step_back(t)
 
     def _step_back(self, t: int) -> list[Call]:
         mine, later = self._parts_back[t % 2], self._parts_back[(t + 1) % 2]
         cell = kernels.pointwise().lstm_cell_back(
-            self._planes[t], self._states[t + 1], self._squashed[t], self._slopes[t % self._incoming.at_once],
-            self._outputs[t], self._dgates.shares, later[4], mine, self._dgates.by_gate, t, self._parts,
+            self._planes[t], self._states[t + 1], self._slopes[t % self._incoming.at_once], self._outputs[t],
+            self._dgates.shares, later[4], mine, self._dgates.by_gate, t, self._parts,
         )  # fmt: skip
         return [*cell, self._dgates.product(t)]
 

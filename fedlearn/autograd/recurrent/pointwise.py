@@ -34,15 +34,9 @@ def lstm_cell(planes: np.ndarray, after: np.ndarray, room: np.ndarray) -> list[C
     ]
 
 
-def lstm_slopes(o: np.ndarray, h: np.ndarray, squashed: np.ndarray, out: np.ndarray) -> list[Call]:
-    """The slope of h by c at some steps at once, o - h tanh(c), each (T, B, H)."""
-    return [partial(np.multiply, h, squashed, out), partial(np.subtract, o, out, out)]
-
-
 def lstm_cell_back(
     planes: np.ndarray,
     h: np.ndarray,
-    squashed: np.ndarray,
     slope: np.ndarray,
     g: np.ndarray,
     shares: np.ndarray,
