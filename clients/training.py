@@ -285,7 +285,7 @@ class LocalTraining:
     def _encoded(
         self, numbers: Sequence[int], task: Task, update: LocalUpdate, support: Support | None = None
     ) -> Iterator[Encoded | Lost]:
-        """The updates of a group, the first of more, encoded some at a time: all of them would fill the cache often."""
+        """The updates of these clients, the first in `update`, encoded some at a time: all do not fit the cache."""
         narrow = support is not None and not task.layout.whole
         layout = task.layout.narrowed(update.vectors["delta"].shape[-1]) if narrow else task.layout
         block = max(1, min(ENCODED_AT_ONCE // len(layout.layout), addable(self.layout.codec)))

@@ -8,6 +8,7 @@ ever drawn from here: keys, masks and randomisers come from `secrets`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -76,8 +77,8 @@ class LocalRandom:
 
     def among(self, places: np.ndarray | slice) -> LocalRandom:
         """The shuffles of the clients that stand at these places, from the first on."""
-        some = object.__new__(LocalRandom)
-        some._round, some._clients, some._keys = self._round, np.asarray(self._clients)[places], self._keys[places]
+        some = copy(self)
+        some._clients, some._keys = np.asarray(self._clients)[places], self._keys[places]
         some._tables, some._drawn = {}, 0
         return some
 
